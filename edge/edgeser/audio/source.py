@@ -1,0 +1,77 @@
+"""What every audio source yields, and the one protocol the daemon knows them by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.errors import UserError
+
+SAMPLE_RATE = 16_000
+"""Samples per second of everything behind a source."""
+
+BLOCK_SAMPLES = 320
+"""Samples in a regular block: 20 ms."""
+
+Samples: TypeAlias = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True, slots=True)
+class AudioBlock:
+    """A run of consecutive samples.
+
+    ``samples``: int16, shape (n,), n >= 1, mono at 16 kHz.
+    ``first_sample``: absolute position of ``samples[0]`` since the start of the stream. A position
+    ahead of the end of the block before means that the samples between were lost.
+    ``captured_at``: Unix seconds at which the block's last sample was captured; for a file played
+    in real time, when it was due.
+    ``overflowed``: the device dropped samples just before this block.
+    """
+
+    samples: Samples
+    first_sample: int
+    captured_at: float
+    overflowed: bool = False
+
+    @property
+    def end_sample(self) -> int:
+        """Position just behind the last sample."""
+        return self.first_sample + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFault:
+    """Something that happened to the source: it becomes a ``fault`` event as it stands."""
+
+    code: str
+    message: str
+    recovered: bool
+
+
+class SourceError(UserError):
+    """The source cannot be opened as asked."""
+
+
+class Source(Protocol):
+    """A microphone, a file or standard input."""
+
+    name: str
+    """The stream's default name in topics: ``mic``, ``file`` or ``stdin``."""
+
+    live: bool
+    """Paced by the world: the daemon must keep up. False: the source waits for the daemon."""
+
+    def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+        """Yield blocks in order of position until the source ends or is closed.
+
+        Raises SourceError when the source cannot be opened.
+        """
+        ...
+
+    def close(self) -> None:
+        """End ``blocks`` soon, from any thread; may be called twice."""
+        ...

@@ -1,0 +1,177 @@
+"""The events, version 1. A field is never removed or given a new meaning while ``v`` is 1."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Milliseconds: TypeAlias = float
+Seconds: TypeAlias = float
+
+UNKNOWN = "unknown"
+"""The label of a window in which the model is not confident enough."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every event carries. ``epoch``, ``seq`` and ``time`` are filled in by the publisher."""
+
+    v: Literal[1] = 1
+    stream: Annotated[str, Meta(description="name of the audio stream")]
+    epoch: Annotated[str, Meta(description="random id of this run of the daemon")] = ""
+    seq: Annotated[int, Meta(description="per topic, from 1, without holes")] = 0
+    time: Annotated[float, Meta(description="Unix seconds at which the event was published")] = 0.0
+
+
+class Smoothed(msgspec.Struct, frozen=True):
+    """The stream's state with hysteresis over windows."""
+
+    label: Annotated[str, Meta(description="the state; changes only on sustained evidence")]
+    since: Annotated[Seconds, Meta(description="stream seconds at which it took this label")]
+
+
+class Quality(msgspec.Struct, frozen=True):
+    """How good the sound of the window was."""
+
+    speech_ratio: Annotated[float, Meta(ge=0, le=1, description="share of VAD frames with speech")]
+    level_dbfs: Annotated[float, Meta(description="RMS level, dB below full scale")]
+    clipped_ratio: Annotated[float, Meta(ge=0, le=1, description="share of samples at full scale")]
+    snr_db: Annotated[float, Meta(description="level above the tracked noise floor, dB")]
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Where the time went, from the capture of the window's last sample to the socket."""
+
+    capture: Annotated[Milliseconds, Meta(description="capture of the last sample to its arrival")]
+    segment: Annotated[Milliseconds, Meta(description="VAD and segmentation")]
+    features: Annotated[Milliseconds, Meta(description="log-mel frames not computed before")]
+    queue: Annotated[Milliseconds, Meta(description="waiting for the inference worker")]
+    inference: Annotated[Milliseconds, Meta(description="the network and the decision")]
+    publish: Annotated[Milliseconds, Meta(description="waiting for the publisher")]
+    total: Annotated[Milliseconds, Meta(description="capture of the last sample to the socket")]
+
+
+class ModelRef(msgspec.Struct, frozen=True):
+    """Which model spoke."""
+
+    name: str
+    version: str
+    sha256: Annotated[str, Meta(description="of the artefact file")]
+
+
+class Lost(msgspec.Struct, frozen=True):
+    """What was lost on this stream since its last emotion event."""
+
+    samples: Annotated[Count, Meta(description="samples the device or its driver dropped")] = 0
+    windows: Annotated[Count, Meta(description="partial windows dropped to stay in time")] = 0
+
+
+class EmotionEvent(Event, frozen=True, kw_only=True, tag="emotion"):
+    """The emotion of one window (partial) or one whole segment (final)."""
+
+    segment: Annotated[int, Meta(ge=1, description="number of the speech segment in the stream")]
+    kind: Literal["partial", "final"]
+    start: Annotated[Seconds, Meta(description="stream seconds of the window's first sample")]
+    end: Annotated[Seconds, Meta(description="stream seconds just behind its last sample")]
+    label: Annotated[str, Meta(description="the likeliest label, or `unknown`")]
+    confidence: Annotated[Probability, Meta(description="calibrated probability of the likeliest")]
+    scores: Annotated[dict[str, float], Meta(description="calibrated probability of each label")]
+    smoothed: Smoothed
+    valence: Annotated[float | None, Meta(description="null where the model has none")] = None
+    arousal: Annotated[float | None, Meta(description="null where the model has none")] = None
+    continued: Annotated[
+        bool, Meta(description="the segment was cut at the maximum length; the next carries on")
+    ] = False
+    quality: Quality
+    latency_ms: Latency
+    model: ModelRef
+    lost: Lost
+
+
+class SpeechEvent(Event, frozen=True, kw_only=True, tag="speech"):
+    """Speech begins or ends."""
+
+    state: Literal["start", "end"]
+    segment: Annotated[int, Meta(ge=1)]
+    start: Annotated[Seconds, Meta(description="stream seconds of the segment's first sample")]
+    end: Annotated[Seconds | None, Meta(description="just behind its last; null at the start")] = (
+        None
+    )
+
+
+class FaultEvent(Event, frozen=True, kw_only=True, tag="fault"):
+    """Something went wrong, or is well again."""
+
+    code: Annotated[str, Meta(description="one of the codes listed in docs/events.md")]
+    message: Annotated[str, Meta(description="one line for a person")]
+    recovered: Annotated[bool, Meta(description="the trouble is over, or never stopped the stream")]
+
+
+class Counters(msgspec.Struct, frozen=True, kw_only=True):
+    """Totals since the daemon started."""
+
+    samples: Count = 0
+    lost_samples: Count = 0
+    overflows: Count = 0
+    restarts: Annotated[int, Meta(ge=0, description="times the audio source was restarted")] = 0
+    segments: Count = 0
+    partials: Count = 0
+    finals: Count = 0
+    dropped_windows: Count = 0
+    faults: Count = 0
+
+
+class JournalRange(msgspec.Struct, frozen=True):
+    """What a journal still holds of this epoch, per topic: first and last sequence number."""
+
+    first: int
+    last: int
+
+
+class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
+    """The state of the daemon, once a second."""
+
+    state: Literal["starting", "listening", "speech", "no_audio", "degraded", "stopping"]
+    frame_age_s: Annotated[
+        float | None, Meta(description="seconds since the last audio block; null before the first")
+    ]
+    uptime_s: float
+    position_s: Annotated[Seconds, Meta(description="stream seconds heard so far")]
+    counters: Counters
+    model: ModelRef
+    backend: Annotated[str, Meta(description="what runs the model, e.g. onnxruntime/CPU")]
+    last_seq: Annotated[dict[str, int], Meta(description="last sequence number per topic")]
+    journal: Annotated[
+        dict[str, JournalRange], Meta(description="replayable events per topic; empty: no journal")
+    ] = {}
+
+
+AnyEvent: TypeAlias = EmotionEvent | SpeechEvent | FaultEvent | StatusEvent
+
+
+def topic_of(event: Event) -> str:
+    """``<type>.<stream>``, e.g. ``emotion.mic``."""
+    return f"{event.__struct_config__.tag}.{event.stream}"
+
+
+encode = msgspec.json.Encoder().encode
+"""An event as UTF-8 JSON."""
+
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+def decode(payload: bytes) -> AnyEvent:
+    """The event in a JSON payload; unknown fields are ignored.
+
+    Raises ``msgspec.ValidationError`` for JSON that is no event, ``msgspec.DecodeError`` for what
+    is no JSON.
+    """
+    return _decoder.decode(payload)
+
+
+def json_schema() -> dict[str, object]:
+    """JSON Schema (draft 2020-12) of every event."""
+    return msgspec.json.schema(AnyEvent)

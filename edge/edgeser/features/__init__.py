@@ -1,0 +1,6 @@
+"""Front ends: one spec per model, computed incrementally, each frame once."""
+
+from edgeser.features.frames import FrameStream
+from edgeser.features.front_end import FrontEnd
+
+__all__ = ["FrameStream", "FrontEnd"]

@@ -1,0 +1,96 @@
+"""The frames of one stream, each computed once, on the stream's own grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeser.audio.source import Samples
+from edgeser.features.front_end import Floats, FrontEnd
+
+_FULL_SCALE = np.float32(1 / 32768)
+
+
+class FrameStream:
+    """Samples in, windows of features out.
+
+    Frames are computed when a window first asks for them, in one batched FFT, and kept until they
+    are forgotten: overlapping windows share them, and silence costs nothing. Positions are
+    absolute samples of the stream.
+    """
+
+    def __init__(self, front_end: FrontEnd) -> None:
+        self.front_end = front_end
+        self._samples = np.zeros(0, np.int16)
+        self._first_sample = 0
+        self._frames = np.zeros((0, front_end.mels), np.float32)
+        self._first_frame = 0
+
+    @property
+    def end_sample(self) -> int:
+        """Position just behind the last sample held."""
+        return self._first_sample + len(self._samples)
+
+    def push(self, samples: Samples, first_sample: int) -> None:
+        """Add samples; a gap in front of them empties the stream and starts anew behind it."""
+        if first_sample == self.end_sample:
+            self._samples = np.concatenate((self._samples, samples))
+        else:
+            self._samples = samples.copy()
+            self._first_sample = first_sample
+            self._drop_frames()
+
+    def samples(self, start: int, end: int) -> Samples:
+        """The samples [start, end), as far as they are held."""
+        first = self._first_sample
+        return self._samples[max(0, start - first) : max(0, end - first)]
+
+    def window(self, start: int, end: int) -> Floats:
+        """Normalised features of the samples [start, end): (frames, mels), float32.
+
+        ``start`` and ``end`` are multiples of the hop. What lies before the first sample held, or
+        behind the last, counts as zeros. Raises ValueError for an empty window.
+        """
+        hop = self.front_end.hop
+        if start % hop or end % hop or end <= start:
+            raise ValueError(f"window [{start}, {end}) is empty or off the grid of {hop} samples")
+        first, last = start // hop, end // hop
+        known_end = self._first_frame + len(self._frames)
+        if first < self._first_frame or first > known_end:
+            self._drop_frames()
+            self._first_frame = known_end = first
+        if last > known_end:
+            self._frames = np.concatenate((self._frames, self._compute(known_end, last)))
+        held = self._frames[first - self._first_frame : last - self._first_frame]
+        return self.front_end.normalised(held)
+
+    def forget(self, before: int) -> None:
+        """Let go of all that windows starting at ``before`` or later do not need."""
+        needed = max(self._first_sample, before - self.front_end.lookback)
+        self._samples = self._samples[needed - self._first_sample :]
+        self._first_sample = needed
+        frame = before // self.front_end.hop
+        if frame > self._first_frame:
+            self._frames = self._frames[frame - self._first_frame :]
+            self._first_frame = frame
+
+    def _drop_frames(self) -> None:
+        self._frames = self._frames[:0]
+
+    def _compute(self, first: int, last: int) -> Floats:
+        spec = self.front_end
+        begin = first * spec.hop - spec.lookback
+        end = (last - 1) * spec.hop - spec.lookback + spec.window
+        held = self.samples(begin, end)
+        padded = np.zeros(end - begin, np.float32)
+        offset = max(0, self._first_sample - begin)
+        padded[offset : offset + len(held)] = held
+        padded *= _FULL_SCALE
+        rows = np.lib.stride_tricks.sliding_window_view(padded, spec.window)[:: spec.hop]
+        return spec.log_mel(rows)
+
+
+def features_of(samples: Samples, front_end: FrontEnd) -> Floats:
+    """Normalised features of a whole utterance: int16 (n,) -> (n // hop, mels)."""
+    stream = FrameStream(front_end)
+    stream.push(samples, 0)
+    return stream.window(0, len(samples) // front_end.hop * front_end.hop)

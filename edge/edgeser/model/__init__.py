@@ -1,0 +1,1 @@
+"""Artefacts, what runs them, and what is made of their scores."""

@@ -1,0 +1,1 @@
+"""Where speech is: voice activity frame by frame, then segments and windows."""

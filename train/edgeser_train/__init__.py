@@ -1,0 +1,1 @@
+"""Training of edgeser models: corpora, protocols, models, training, evaluation."""
