@@ -1,0 +1,151 @@
+"""The artefact: one ONNX file that explains and checks itself.
+
+The graph takes ``features`` (batch, frames, mels) float32, padded behind the sound with anything,
+and ``frames`` (batch,) int64, the number that counts, and gives ``logits`` (batch, labels) float32.
+Its metadata property ``edgeser`` holds an ``ArtefactInfo`` as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgeser.errors import UserError
+from edgeser.events.schema import ModelRef
+from edgeser.features import FrontEnd
+
+METADATA_KEY = "edgeser"
+DEFAULT_MODEL = "lightweight-emodb"
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class ArtefactError(UserError):
+    """The file is no artefact that can be trusted."""
+
+
+class WindowPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How speech is cut for the model.
+
+    ``seconds``: length of a partial window once that much was said; ``min_seconds``: the shortest
+    partial; ``max_seconds``: the longest final; ``pad_frames``: lengths are padded up to a multiple
+    of this many frames, so that the backend sees a small fixed set of shapes.
+    """
+
+    seconds: Positive = 3.0
+    min_seconds: Positive = 1.0
+    max_seconds: Positive = 7.0
+    pad_frames: Annotated[int, Meta(ge=1)] = 50
+
+
+class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An input or output of the graph; a name in ``shape`` is a dynamic axis."""
+
+    name: str
+    shape: list[int | str]
+    dtype: Literal["float32", "int64"]
+
+
+class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A figure with its 95 % interval, as fractions of one."""
+
+    value: float
+    low: float
+    high: float
+
+
+class TrainingRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the model comes from and how good it was found to be."""
+
+    corpora: list[str]
+    licence: str
+    protocol: str
+    wa: Estimate
+    ua: Estimate
+    f1: Estimate
+    ece: float
+    date: str
+    commit: str
+
+
+class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Calibrated scores that the test sound ``golden.waveform(seed, seconds)`` must give."""
+
+    seed: int
+    seconds: float
+    scores: list[float]
+
+
+class ArtefactInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that the runtime needs to know about a model."""
+
+    format: Literal[1] = 1
+    name: str
+    version: str
+    labels: Annotated[list[str], Meta(min_length=2)]
+    front_end: FrontEnd
+    window: WindowPolicy
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+    temperature: Positive
+    abstain_below: Annotated[float, Meta(ge=0, lt=1)]
+    training: TrainingRecord
+    golden: Annotated[list[Golden], Meta(min_length=1)]
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """An artefact file, read once: what is hashed is what runs."""
+
+    path: Path
+    onnx: bytes
+    info: ArtefactInfo
+
+    @cached_property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.onnx).hexdigest()
+
+    @property
+    def ref(self) -> ModelRef:
+        """The model as events name it."""
+        return ModelRef(self.info.name, self.info.version, self.sha256)
+
+
+def info_from_metadata(metadata: dict[str, str], path: Path) -> ArtefactInfo:
+    """The artefact's description from the graph's metadata. Raises ArtefactError."""
+    if METADATA_KEY not in metadata:
+        raise ArtefactError(
+            f"model {path}: no '{METADATA_KEY}' metadata in it; make it with 'edgeser export'"
+        )
+    try:
+        return msgspec.json.decode(metadata[METADATA_KEY], type=ArtefactInfo)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise ArtefactError(
+            f"model {path}: bad metadata: {error}; export it again with this edgeser"
+        ) from error
+
+
+def shipped_models() -> dict[str, Path]:
+    """Name and path of every artefact that comes with edgeser."""
+    folder = Path(str(resources.files("edgeser"))) / "models"
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def model_path(name_or_file: str) -> Path:
+    """The file that a name or a path means. Raises ArtefactError."""
+    shipped = shipped_models()
+    if name_or_file in shipped:
+        return shipped[name_or_file]
+    path = Path(name_or_file)
+    if path.is_file():
+        return path
+    raise ArtefactError(
+        f"model '{name_or_file}': neither a file nor a shipped model ({', '.join(shipped)})"
+    )
