@@ -67,7 +67,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     def analysis_window(self) -> Floats:
         """Periodic Hamming window, shape (window,)."""
         phase = 2 * np.pi * np.arange(self.window) / self.window
-        return (0.54 - 0.46 * np.cos(phase)).astype(np.float32)
+        window: Floats = (0.54 - 0.46 * np.cos(phase)).astype(np.float32)
+        return window
 
     @cached_property
     def mel_filters(self) -> Floats:
@@ -80,13 +81,14 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
         triangles = np.maximum(0, np.minimum(rising, falling))
         area = 2 / (edges_hz[2:] - edges_hz[:-2])
-        return (triangles * area[:, None]).T.astype(np.float32)
+        filters: Floats = (triangles * area[:, None]).T.astype(np.float32)
+        return filters
 
     def frame_count(self, samples: int) -> int:
         """Frames of a sound of ``samples`` samples."""
         return samples // self.hop
 
-    def log_mel(self, frames: npt.NDArray[np.generic]) -> Floats:
+    def log_mel(self, frames: Floats) -> Floats:
         """Log-mel energies in dB of raw frames: (n, window) samples in [-1, 1] -> (n, mels)."""
         spectra = np.fft.rfft(frames * self.analysis_window, self.n_fft)
         power = spectra.real**2 + spectra.imag**2
@@ -96,20 +98,16 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     def normalised(self, frames: Floats) -> Floats:
         """One window of log-mel frames (n, mels) in dB, normalised by itself; a new array."""
-        peak = frames.max()
-        clipped: Floats = np.maximum(frames, peak - np.float32(self.range_db))
-        match self.normalise:
-            case "none":
-                return clipped
-            case "peak":
-                return clipped - peak
-            case "level":
-                return clipped - clipped.mean()
-            case "mean":
-                return clipped - clipped.mean(axis=0)
-            case "mean_var":
-                deviation = np.maximum(clipped.std(axis=0), np.float32(1e-3))
-                return (clipped - clipped.mean(axis=0)) / deviation
+        clipped: Floats = np.maximum(frames, frames.max() - np.float32(self.range_db))
+        if self.normalise == "peak":
+            clipped -= clipped.max()
+        elif self.normalise == "level":
+            clipped -= clipped.mean()
+        elif self.normalise != "none":
+            clipped -= clipped.mean(axis=0)
+        if self.normalise == "mean_var":
+            clipped /= np.maximum(clipped.std(axis=0), np.float32(1e-3))
+        return clipped
 
 
 # Slaney's Auditory Toolbox: linear below 1 kHz (3 mels per 200 Hz), logarithmic above
