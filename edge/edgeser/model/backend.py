@@ -1,0 +1,26 @@
+"""What runs a graph: one small protocol, one file per backend."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.features.front_end import Floats
+
+BackendName: TypeAlias = Literal["auto", "onnxruntime"]
+
+
+class Backend(Protocol):
+    """A loaded graph."""
+
+    name: str
+    """What really runs it, e.g. ``onnxruntime/CPU``."""
+
+    metadata: dict[str, str]
+    """The graph's own metadata."""
+
+    def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
+        """``features`` (batch, time, mels), ``frames`` (batch,) -> logits (batch, labels)."""
+        ...

@@ -1,0 +1,51 @@
+"""From logits to a label: calibration, abstention and a smoothed state."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.events.schema import UNKNOWN, Smoothed
+from edgeser.features.front_end import Floats
+
+
+def calibrated(logits: Floats, temperature: float) -> Floats:
+    """Softmax of logits / temperature over the last axis (Guo et al. 2017)."""
+    scaled = logits / np.float32(temperature)
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    scores: Floats = powers / powers.sum(axis=-1, keepdims=True)
+    return scores
+
+
+def decided(scores: npt.NDArray[np.floating], labels: list[str], abstain_below: float) -> str:
+    """The likeliest label, or ``unknown`` where even that is less likely than the threshold."""
+    best = int(np.argmax(scores))
+    return labels[best] if scores[best] >= abstain_below else UNKNOWN
+
+
+class Smoother:
+    """A stream's state: an exponential mean of scores, and a margin that a change must win by.
+
+    It starts as ``unknown``. A window moves the mean by ``weight``; the state changes when another
+    label's mean leads its own by ``margin``, so single windows do not make it flicker.
+    """
+
+    def __init__(self, labels: list[str], weight: float, margin: float) -> None:
+        self._labels = labels
+        self._weight = np.float32(weight)
+        self._margin = margin
+        self._mean = np.full(len(labels), 1 / len(labels), np.float32)
+        self._state = Smoothed(UNKNOWN, 0.0)
+
+    def update(self, scores: Floats, end_s: float) -> Smoothed:
+        """Take a window's scores, shape (labels,), that ends at ``end_s``; give the state."""
+        self._mean += self._weight * (scores - self._mean)
+        best = int(np.argmax(self._mean))
+        held = (
+            1 / len(self._labels)
+            if self._state.label == UNKNOWN
+            else float(self._mean[self._labels.index(self._state.label)])
+        )
+        if self._labels[best] != self._state.label and self._mean[best] - held > self._margin:
+            self._state = Smoothed(self._labels[best], end_s)
+        return self._state

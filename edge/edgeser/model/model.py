@@ -1,0 +1,97 @@
+"""A model ready to use: an artefact, the backend that runs it, and the proof that it runs right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgeser.features.frames import features_of
+from edgeser.features.front_end import Floats
+from edgeser.model.artefact import (
+    DEFAULT_MODEL,
+    Artefact,
+    ArtefactError,
+    info_from_metadata,
+    model_path,
+)
+from edgeser.model.backend import Backend, BackendName
+from edgeser.model.decision import calibrated
+from edgeser.model.golden import waveform
+from edgeser.model.onnx_runtime import OnnxRuntime
+
+_BACKENDS = {"auto": OnnxRuntime, "onnxruntime": OnnxRuntime}
+
+GOLDEN_TOLERANCE = 1e-3
+"""Largest difference of a score to its golden value; measured between machines: below 1e-5."""
+
+
+class Model:
+    """Features in, calibrated scores out."""
+
+    def __init__(self, artefact: Artefact, backend: Backend) -> None:
+        self.artefact = artefact
+        self.backend = backend
+        self.info = artefact.info
+        self.ref = artefact.ref
+
+    def scores(self, windows: Sequence[Floats]) -> Floats:
+        """Scores of windows of features, each (frames, mels): (windows, labels), rows sum to 1.
+
+        The windows are padded to a common length out of a small set and run as one batch; a
+        window's scores do not depend on its neighbours.
+        """
+        step = self.info.window.pad_frames
+        longest = max(len(window) for window in windows)
+        length = -(-longest // step) * step
+        batch = np.zeros((len(windows), length, self.info.front_end.mels), np.float32)
+        for row, window in zip(batch, windows, strict=True):
+            row[: len(window)] = window
+        frames = np.array([len(window) for window in windows], np.int64)
+        return calibrated(self.backend.run(batch, frames), self.info.temperature)
+
+    def verify(self) -> float:
+        """Run the golden vectors; the largest difference. Raises ArtefactError if it drifts.
+
+        Also warms the backend up.
+        """
+        worst = 0.0
+        for golden in self.info.golden:
+            sound = waveform(golden.seed, golden.seconds)
+            scores = self.scores([features_of(sound, self.info.front_end)])[0]
+            for label, score, expected in zip(self.info.labels, scores, golden.scores, strict=True):
+                difference = abs(float(score) - expected)
+                if not difference <= GOLDEN_TOLERANCE:
+                    raise ArtefactError(
+                        f"model {self.artefact.path}: drifts from its golden vectors: '{label}' "
+                        f"of test sound {golden.seed} is {score:.4f}, expected {expected:.4f}; "
+                        "the file or this installation is damaged"
+                    )
+                worst = max(worst, difference)
+        return worst
+
+
+def load_model(name_or_file: str = DEFAULT_MODEL, backend: BackendName = "auto") -> Model:
+    """Load a shipped model by name, or any artefact by path, and verify it.
+
+    Raises ArtefactError: not found, no ONNX, no metadata, or wrong scores for its golden vectors.
+    """
+    open_backend = _BACKENDS.get(backend)
+    if open_backend is None:
+        raise ArtefactError(f"backend '{backend}': choose one of {', '.join(_BACKENDS)}")
+    path = model_path(name_or_file)
+    try:
+        onnx = path.read_bytes()
+    except OSError as error:
+        raise ArtefactError(f"model {path}: cannot be read: {error.strerror}") from error
+    engine = open_backend(onnx, path)
+    info = info_from_metadata(engine.metadata, path)
+    for described, found in ((info.inputs, engine.inputs), (info.outputs, engine.outputs)):
+        names = [tensor.name for tensor in described]
+        if names != found:
+            raise ArtefactError(
+                f"model {path}: its metadata names {names}, its graph has {found}; export it again"
+            )
+    model = Model(Artefact(path, onnx, info), engine)
+    model.verify()
+    return model

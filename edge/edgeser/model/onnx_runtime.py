@@ -1,0 +1,51 @@
+"""ONNX Runtime: the backend that runs everywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before the import: wheels from 1.29 on write telemetry to the home folder when they load.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from edgeser.features.front_end import Floats
+from edgeser.model.artefact import ArtefactError
+
+_PROVIDER = "CPUExecutionProvider"
+
+
+class OnnxRuntime:
+    """A graph on one CPU thread that sleeps while it has nothing to do."""
+
+    name = "onnxruntime/CPU"
+
+    def __init__(self, onnx: bytes, path: Path) -> None:
+        """Load a graph; ``path`` only names it in errors. Raises ArtefactError."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(onnx, options, providers=[_PROVIDER])
+        except Exception as error:  # ONNX Runtime's own exceptions share no base class
+            reason = " ".join(str(error).split())[:200]
+            raise ArtefactError(f"model {path}: ONNX Runtime cannot load it: {reason}") from error
+        if self._session.get_providers() != [_PROVIDER]:
+            raise ArtefactError(
+                f"model {path}: ONNX Runtime chose {self._session.get_providers()}, "
+                f"not {_PROVIDER}; reinstall onnxruntime"
+            )
+        self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.inputs = [i.name for i in self._session.get_inputs()]
+        self.outputs = [o.name for o in self._session.get_outputs()]
+
+    def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
+        """``features`` (batch, time, mels), ``frames`` (batch,) -> logits (batch, labels)."""
+        (logits,) = self._session.run(["logits"], {"features": features, "frames": frames})
+        result: Floats = logits
+        return result

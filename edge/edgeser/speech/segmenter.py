@@ -1,0 +1,234 @@
+"""Segments and windows of speech: a pure state machine over VAD frames.
+
+A segment begins when enough of the last frames are speech, reaches back to the first of them and
+the pre-roll before it, and ends when nothing was speech for the length of the hangover, which it
+keeps. What follows shares no sample with it. All positions are absolute samples of the stream,
+multiples of a frame.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from edgeser.audio.source import SAMPLE_RATE
+from edgeser.speech.vad import FRAME_SAMPLES, VadFrame
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStarted:
+    """Speech began."""
+
+    segment: int
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class WindowDue:
+    """Speech goes on and a window [start, end) of it is full."""
+
+    segment: int
+    start: int
+    end: int
+    speech_ratio: float
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnded:
+    """Speech ended, or was cut at the maximum length (``continued``).
+
+    ``heard``: there was speech enough in it to be recognised; False for a click or a cough shorter
+    than the minimum, and for the silent rest behind a cut.
+    """
+
+    segment: int
+    start: int
+    end: int
+    speech_ratio: float
+    continued: bool
+    heard: bool
+
+
+SegmenterOutput: TypeAlias = SegmentStarted | WindowDue | SegmentEnded
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterConfig:
+    """All lengths in frames of 20 ms.
+
+    A frame is speech when it is voiced and at least ``start_snr_db`` (inside a segment
+    ``end_snr_db``) above the noise floor. ``start`` of the last ``start_within`` frames must be
+    speech for a segment to begin; ``minimum`` is counted from its first to its last speech frame,
+    ``maximum`` from its start, pre-roll included.
+    """
+
+    start_snr_db: float
+    end_snr_db: float
+    start: int
+    start_within: int
+    pre_roll: int
+    hangover: int
+    minimum: int
+    maximum: int
+    window: int
+    window_minimum: int
+    hop: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.start <= self.start_within:
+            raise ValueError("need 1 <= start <= start_within")
+        if self.end_snr_db > self.start_snr_db:
+            raise ValueError("end_snr_db must not be above start_snr_db")
+        if self.maximum < self.pre_roll + self.start_within + self.hangover:
+            raise ValueError("maximum is shorter than pre-roll, start and hangover together")
+        if min(self.hangover, self.hop, self.window, self.window_minimum) < 1:
+            raise ValueError("hangover, hop and window must be at least one frame")
+
+
+def frames_in(seconds: float) -> int:
+    """The number of VAD frames nearest to a duration."""
+    return round(seconds * SAMPLE_RATE / FRAME_SAMPLES)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What is remembered of a frame."""
+
+    index: int
+    speech: bool
+    level_dbfs: float
+
+
+class Segmenter:
+    """VAD frames in, segments and windows out. Frames must follow each other without a gap."""
+
+    def __init__(self, config: SegmenterConfig) -> None:
+        self._config = config
+        self._segment = 0
+        self._free_from = 0  # first frame that belongs to no segment yet
+        self._recent: deque[_Mark] = deque(maxlen=config.start_within)  # while waiting for speech
+        self._marks: list[_Mark] = []  # of the open segment, from its first frame on
+        self._start = 0  # first frame of the open segment
+        self._last_speech: int | None = None  # in the open segment
+        self._first_speech: int | None = None
+        self._is_rest = False  # the open segment carries on behind a cut
+
+    @property
+    def in_speech(self) -> bool:
+        """A segment is open."""
+        return bool(self._marks)
+
+    @property
+    def needed_from(self) -> int:
+        """No later output will start before this sample."""
+        if self._marks:
+            return self._start * FRAME_SAMPLES
+        oldest = self._recent[0].index if self._recent else self._free_from
+        return max(self._free_from, oldest - self._config.pre_roll) * FRAME_SAMPLES
+
+    def push(self, frame: VadFrame) -> list[SegmenterOutput]:
+        """Take the next frame; say what it starts, fills or ends."""
+        threshold = self._config.end_snr_db if self._marks else self._config.start_snr_db
+        speech = frame.voiced and frame.snr_db >= threshold
+        mark = _Mark(frame.start // FRAME_SAMPLES, speech, frame.level_dbfs)
+        return self._continue(mark) if self._marks else self._wait(mark)
+
+    def flush(self) -> list[SegmenterOutput]:
+        """The stream ends or breaks here: end the open segment with what there is."""
+        outputs = [self._end()] if self._marks else []
+        self._recent.clear()
+        return list(outputs)
+
+    def restart(self, position: int) -> None:
+        """Go on at ``position`` (samples, a multiple of a frame) after ``flush`` and a gap."""
+        self._free_from = position // FRAME_SAMPLES
+
+    def _wait(self, mark: _Mark) -> list[SegmenterOutput]:
+        self._recent.append(mark)
+        speech = [m.index for m in self._recent if m.speech]
+        if len(speech) < self._config.start:
+            return []
+        self._start = max(self._free_from, speech[0] - self._config.pre_roll)
+        pre_roll = [_Mark(i, False, 0.0) for i in range(self._start, self._recent[0].index)]
+        self._marks = pre_roll + [m for m in self._recent if m.index >= self._start]
+        self._recent.clear()
+        self._first_speech, self._last_speech = speech[0], speech[-1]
+        self._is_rest = False
+        self._segment += 1
+        return [SegmentStarted(self._segment, self._start * FRAME_SAMPLES)]
+
+    def _continue(self, mark: _Mark) -> list[SegmenterOutput]:
+        self._marks.append(mark)
+        if mark.speech:
+            self._last_speech = mark.index
+            if self._first_speech is None:
+                self._first_speech = mark.index
+        end = mark.index + 1
+        heard_last = self._start - 1 if self._last_speech is None else self._last_speech
+        if mark.index - heard_last >= self._config.hangover:
+            return [self._end()]
+        if end - self._start >= self._config.maximum:
+            return self._cut()
+        return self._window(end)
+
+    def _window(self, end: int) -> list[SegmenterOutput]:
+        config = self._config
+        length = end - self._start
+        if length < config.window_minimum or (length - config.window_minimum) % config.hop:
+            return []
+        start = max(self._start, end - config.window)
+        return [
+            WindowDue(
+                self._segment,
+                start * FRAME_SAMPLES,
+                end * FRAME_SAMPLES,
+                self._speech_ratio(start, end),
+            )
+        ]
+
+    def _end(self) -> SegmentEnded:
+        now = self._marks[-1].index + 1
+        last = self._start - 1 if self._last_speech is None else self._last_speech
+        end = min(now, last + 1 + self._config.hangover)
+        spoken = 0 if self._first_speech is None else last + 1 - self._first_speech
+        heard = spoken > 0 if self._is_rest else spoken >= max(1, self._config.minimum)
+        ended = self._ended(end, continued=False, heard=heard)
+        self._marks = []
+        self._free_from = end
+        return ended
+
+    def _cut(self) -> list[SegmenterOutput]:
+        """Split the open segment at the quietest point of its second half."""
+        now = self._marks[-1].index + 1
+        first = self._start + (now - self._start) // 2
+        levels = np.array([m.level_dbfs for m in self._marks[first - self._start :]])
+        smooth = np.convolve(np.pad(levels, 1, mode="edge"), np.ones(3) / 3, mode="valid")
+        # The last of equally quiet frames, so that the first part is as long as it may be.
+        cut = now - 1 - int(np.argmin(smooth[::-1]))
+        cut = max(first, min(cut, now - 1))
+        ended = self._ended(cut, continued=True, heard=True)
+        self._marks = self._marks[cut - self._start :]
+        speech = [m.index for m in self._marks if m.speech]
+        self._first_speech = speech[0] if speech else None
+        self._last_speech = speech[-1] if speech else None
+        self._start = self._free_from = cut
+        self._is_rest = True
+        self._segment += 1
+        return [ended, SegmentStarted(self._segment, cut * FRAME_SAMPLES)]
+
+    def _ended(self, end: int, *, continued: bool, heard: bool) -> SegmentEnded:
+        return SegmentEnded(
+            self._segment,
+            self._start * FRAME_SAMPLES,
+            end * FRAME_SAMPLES,
+            self._speech_ratio(self._start, end),
+            continued,
+            heard,
+        )
+
+    def _speech_ratio(self, start: int, end: int) -> float:
+        marks = self._marks[start - self._start : end - self._start]
+        return sum(m.speech for m in marks) / len(marks)
