@@ -1,0 +1,147 @@
+"""Augmentation: other voices, rooms and microphones from one recording.
+
+Waveforms are varied before training, once (``vary``); spectrograms in every batch (``warp``,
+``mask``).
+"""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from edgeser.audio.source import SAMPLE_RATE, Samples
+from edgeser.features.front_end import Floats
+
+Doubles = npt.NDArray[np.float64]
+Range = tuple[float, float]
+
+
+class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a recording is varied. ``*_chance`` is the probability of a step, in [0, 1]."""
+
+    speed: Range = (0.85, 1.18)
+    speed_chance: float = 0.85
+    tilt_db: float = 6.0
+    tilt_chance: float = 0.5
+    room_s: Range = (0.1, 0.4)
+    room_chance: float = 0.25
+    snr_db: Range = (10.0, 35.0)
+    noise_chance: float = 0.5
+    peak_dbfs: Range = (-30.0, -1.0)
+
+
+class SpectrogramAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a window of log-mel frames is varied in a batch.
+
+    ``tempo`` and ``mel_warp`` are ranges of factors; ``time_masks`` of at most ``time_mask``
+    (share of the window) and ``mel_masks`` of at most ``mel_mask`` bands are blanked
+    (SpecAugment); ``mixup`` is the parameter of its Beta distribution, 0 for none.
+    """
+
+    tempo: Range = (0.85, 1.18)
+    mel_warp: Range = (0.93, 1.07)
+    time_masks: int = 2
+    time_mask: float = 0.12
+    mel_masks: int = 2
+    mel_mask: int = 16
+    mixup: float = 0.0
+
+
+def vary(samples: Samples, spec: WaveformAugmentation, rng: np.random.Generator) -> Samples:
+    """One random variation of a recording, int16 (n,) -> int16 (m,)."""
+    x = samples.astype(np.float64) / 32768
+    if rng.random() < spec.speed_chance:
+        factor = np.exp(rng.uniform(*np.log(spec.speed)))
+        x = soxr.resample(x, SAMPLE_RATE * factor, SAMPLE_RATE)
+    if rng.random() < spec.tilt_chance:
+        x = _filtered(x, spec.tilt_db, rng)
+    if rng.random() < spec.room_chance:
+        x = _in_room(x, rng.uniform(*spec.room_s), rng)
+    if rng.random() < spec.noise_chance:
+        x = x + _noise(len(x), rng) * _rms(x) * 10 ** (-rng.uniform(*spec.snr_db) / 20)
+    peak = 10 ** (rng.uniform(*spec.peak_dbfs) / 20)
+    x = x / max(float(np.abs(x).max()), 1e-9) * peak
+    return np.round(x * 32767).astype(np.int16)
+
+
+def warp(
+    frames: Floats, length: int, spec: SpectrogramAugmentation, rng: np.random.Generator
+) -> Floats:
+    """A random piece (length, mels) of un-normalised frames (n, mels) in dB.
+
+    Its tempo and mel axis are warped (linear interpolation). A recording that is too short lies
+    somewhere in a stretch of its own quietest level.
+    """
+    mels = frames.shape[1]
+    step = rng.uniform(*spec.tempo)
+    needed = round((length - 1) * step) + 1
+    missing = needed - len(frames)
+    if missing > 0:
+        before = int(rng.integers(0, missing + 1))
+        frames = _embedded(frames, before, missing - before, rng)
+    first = rng.uniform(0, len(frames) - 1 - (length - 1) * step) if missing < 0 else 0.0
+    rows = np.clip(first + step * np.arange(length), 0, len(frames) - 1)
+    piece = _interpolated(frames, rows)
+    bands = np.clip(np.arange(mels) * rng.uniform(*spec.mel_warp), 0, mels - 1)
+    return np.ascontiguousarray(_interpolated(piece.T, bands).T)
+
+
+def mask(features: Floats, spec: SpectrogramAugmentation, rng: np.random.Generator) -> None:
+    """Blank stretches of time and bands of normalised features (n, mels) in place, by the mean."""
+    blank = features.mean()
+    frames, mels = features.shape
+    for _ in range(spec.time_masks):
+        width = int(rng.integers(0, int(spec.time_mask * frames) + 1))
+        first = int(rng.integers(0, frames - width + 1))
+        features[first : first + width] = blank
+    for _ in range(spec.mel_masks):
+        width = int(rng.integers(0, spec.mel_mask + 1))
+        first = int(rng.integers(0, mels - width + 1))
+        features[:, first : first + width] = blank
+
+
+def _interpolated(rows: Floats, positions: Doubles) -> Floats:
+    low = np.minimum(positions.astype(np.int64), len(rows) - 2)
+    share = (positions - low).astype(np.float32)[:, None]
+    return rows[low] * (1 - share) + rows[low + 1] * share
+
+
+def _embedded(frames: Floats, before: int, after: int, rng: np.random.Generator) -> Floats:
+    quiet = np.quantile(frames, 0.05, axis=0).astype(np.float32)
+    around = quiet + rng.normal(0, 2, (before + after, frames.shape[1])).astype(np.float32)
+    return np.concatenate((around[:before], frames, around[before:]))
+
+
+def _filtered(x: Doubles, spread_db: float, rng: np.random.Generator) -> Doubles:
+    """Through a smooth random response: another microphone, another distance."""
+    spectrum = np.fft.rfft(x)
+    hz = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
+    knots_hz = np.geomspace(60, SAMPLE_RATE / 2, 7)
+    gains_db = np.interp(hz, knots_hz, rng.uniform(-spread_db, spread_db, len(knots_hz)))
+    return np.fft.irfft(spectrum * 10 ** (gains_db / 20), len(x))
+
+
+def _in_room(x: Doubles, reverberation_s: float, rng: np.random.Generator) -> Doubles:
+    """With an exponentially decaying diffuse tail: -60 dB after ``reverberation_s``."""
+    t = np.arange(int(reverberation_s * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / reverberation_s)
+    tail *= rng.uniform(0.2, 0.8) / np.sqrt(np.sum(tail**2))
+    tail[0] = 1.0
+    size = len(x) + len(tail)
+    return np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(tail, size), size)[: len(x)]
+
+
+def _noise(n: int, rng: np.random.Generator) -> Doubles:
+    """Noise of power 1 whose spectrum falls by 0 (white) to 6 dB an octave (brown)."""
+    spectrum = np.fft.rfft(rng.standard_normal(n))
+    slope = rng.uniform(0, 1)
+    spectrum[1:] /= np.arange(1, len(spectrum)) ** slope
+    spectrum[0] = 0
+    noise = np.fft.irfft(spectrum, n)
+    return noise / max(_rms(noise), 1e-12)
+
+
+def _rms(x: Doubles) -> float:
+    return float(np.sqrt(np.mean(x**2)))

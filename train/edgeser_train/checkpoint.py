@@ -1,0 +1,87 @@
+"""Checkpoints: a model's weights with the recipe and the corpus that made them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+import torch
+
+from edgeser.errors import UserError
+from edgeser_train.models.lightweight import Lightweight
+from edgeser_train.recipe import Recipe
+
+MODEL = "lightweight"
+
+
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a checkpoint says about itself."""
+
+    model: str = MODEL
+    labels: list[str]
+    recipe: Recipe
+    corpora: list[str]
+    licence: str
+    protocol: str
+    seed: int
+    date: str
+    commit: str
+
+
+def save(path: Path, model: Lightweight, origin: Origin) -> None:
+    """Write a checkpoint aside and rename it. Raises UserError when that fails."""
+    content = {"origin": msgspec.json.encode(origin).decode(), "weights": model.state_dict()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                torch.save(content, file)
+            os.replace(aside, path)
+        except BaseException:
+            Path(aside).unlink(missing_ok=True)
+            raise
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"checkpoint {path}: cannot be written: {error}") from error
+
+
+def load(path: Path) -> tuple[Lightweight, Origin]:
+    """The model, ready for inference, and its origin. Raises UserError for any other file."""
+    if not path.is_file():
+        raise UserError(f"checkpoint {path}: no such file; 'edgeser train' makes one")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        origin = msgspec.json.decode(content["origin"], type=Origin)
+        if origin.model != MODEL:
+            raise ValueError(f"it holds a '{origin.model}'")
+        model = Lightweight(origin.recipe.model)
+        model.load_state_dict(content["weights"])
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"checkpoint {path}: not of a {MODEL} model: {reason}") from error
+    return model.eval(), origin
+
+
+def today() -> str:
+    """The date in UTC, ISO 8601."""
+    return datetime.now(timezone.utc).date().isoformat()
+
+
+def commit() -> str:
+    """The commit of the working tree, with a '+' when it has changes; 'unknown' outside git."""
+    here = Path(__file__).parent
+    try:
+        run = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
+            cwd=here,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return run.stdout.strip()

@@ -1,0 +1,200 @@
+"""Lightweight separable-convolution model (Zhong, Hu, Huang, Silamu; Interspeech 2020)."""
+
+from __future__ import annotations
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+
+class LightweightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The architecture as data; the defaults are the paper's (section 2), ``blocks`` its n.
+
+    ``dropout`` (none in the paper) acts in training only, in front of the GRU and of the head.
+    """
+
+    labels: int = 4
+    mels: int = 128
+    blocks: int = 5
+    attention: bool = True
+    entry_channels: int = 32
+    channels: int = 64
+    expansion: int = 2
+    hidden: int = 128
+    head: int = 64
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.labels < 2 or self.blocks < 1 or self.mels < 3:
+            raise ValueError(
+                f"lightweight: need labels >= 2, blocks >= 1, mels >= 3, got {self.labels}, "
+                f"{self.blocks}, {self.mels}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"lightweight: dropout {self.dropout} is outside [0, 1)")
+
+
+MIN_FRAMES = 3
+
+
+class Lightweight(nn.Module):
+    """Log-mel features to logits; what lies behind an utterance's last frame never matters.
+
+    The statistics of the training features (``mean``, ``std``) are buffers: a checkpoint and an
+    exported graph carry them.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: LightweightConfig) -> None:
+        super().__init__()
+        self.config = config
+        c = config
+        self.register_buffer("mean", torch.zeros(c.mels))
+        self.register_buffer("std", torch.ones(c.mels))
+        self.entry = nn.Conv2d(1, c.entry_channels, 3, stride=2)
+        self.first = SeparableBlock(c.entry_channels, c.channels, c.channels)
+        self.pool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.blocks = nn.ModuleList(
+            SeparableBlock(c.channels, c.channels * c.expansion, c.channels)
+            for _ in range(c.blocks)
+        )
+        bands = ((c.mels - 1) // 2 + 1) // 2
+        self.drop = nn.Dropout(c.dropout)
+        self.gru = SharedBiGRU(bands * c.channels, c.hidden)
+        self.pooling = AttentionPooling(2 * c.hidden) if c.attention else MeanPooling()
+        self.head = nn.Sequential(
+            nn.Linear(2 * c.hidden, c.head), nn.PReLU(c.head), nn.Linear(c.head, c.labels)
+        )
+        self.apply(_initialise)
+
+    @staticmethod
+    def frames_out(frames: Tensor) -> Tensor:
+        """Time steps in front of the GRU for ``frames`` frames of features."""
+        return ((frames - 1) // 2 + 1) // 2
+
+    def forward(self, features: Tensor, frames: Tensor) -> Tensor:
+        """(batch, frames, mels) float32 and (batch,) int64 -> logits (batch, labels).
+
+        Every utterance needs at least ``MIN_FRAMES`` frames.
+        """
+        x, steps = self.convolved(features, frames)
+        return self.logits(x, steps)
+
+    def convolved(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """Input of the GRU (batch, steps, bands * channels) and the steps that count (batch,)."""
+        valid = within(frames, features.shape[1])
+        z = (features - self.mean) / self.std
+        x = z.masked_fill(~valid[:, :, None], 0.0)[:, None]
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = torch.relu(self.entry(x))
+        halved = (frames - 1) // 2
+        valid = within(halved, x.shape[2])[:, None, :, None]
+        x = self.first(x, valid)
+        # Symmetric padding, and frames that do not count fill like padding: the result is that of
+        # the utterance alone.
+        x = self.pool(x.masked_fill(~valid, -1e30))
+        steps = (halved + 1) // 2
+        valid = within(steps, x.shape[2])[:, None, :, None]
+        x = x.masked_fill(~valid, 0.0)
+        for block in self.blocks:
+            x = x + block(x, valid)
+        return x.permute(0, 2, 3, 1).flatten(2), steps
+
+    def logits(self, x: Tensor, steps: Tensor) -> Tensor:
+        """From the convolved utterance to its logits (batch, labels)."""
+        h = self.gru(self.drop(x), steps)
+        pooled: Tensor = self.pooling(h, within(steps, h.shape[1]))
+        logits: Tensor = self.head(self.drop(pooled))
+        return logits
+
+
+class SeparableBlock(nn.Module):
+    """1x1 expansion, depthwise 3x3, linear 1x1 projection (Zhong et al., figure 2)."""
+
+    def __init__(self, channels_in: int, expanded: int, channels_out: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(channels_in, expanded, 1)
+        self.depthwise = nn.Conv2d(expanded, expanded, 3, padding=1, groups=expanded, bias=False)
+        self.project = nn.Conv2d(expanded, channels_out, 1)
+
+    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
+        """(batch, channels, time, bands), valid (batch, 1, time, 1) -> the same shape.
+
+        The bias of the expansion makes padded frames non-zero, so they are masked again in front
+        of the one convolution that looks at neighbours.
+        """
+        x = torch.relu(self.expand(x)).masked_fill(~valid, 0.0)
+        projected: Tensor = self.project(torch.relu(self.depthwise(x)))
+        return projected
+
+
+class SharedBiGRU(nn.Module):
+    """Two directions with one set of weights, as one GRU over a doubled batch.
+
+    An exporter stores the weights once, and a reversal by each utterance's own length keeps
+    padding out of the backward direction.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.gru = nn.GRU(inputs, hidden, batch_first=True)
+
+    def forward(self, x: Tensor, steps: Tensor) -> Tensor:
+        """(batch, time, inputs), (batch,) -> (batch, time, 2 * hidden); junk behind ``steps``."""
+        batch, time = x.shape[0], x.shape[1]
+        turned = (steps[:, None] - 1 - torch.arange(time, device=x.device)).clamp(min=0)
+        rows = turned + time * torch.arange(batch, device=x.device)[:, None]
+        both, _ = self.gru(torch.cat((x, _rows(x, rows))))
+        return torch.cat((both[:batch], _rows(both[batch:], rows)), dim=2)
+
+
+class AttentionPooling(nn.Module):
+    """softmax over time of u * sigmoid(w . h + b): one learned weight per step."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(inputs, 1)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, h: Tensor, valid: Tensor) -> Tensor:
+        """(batch, time, inputs), (batch, time) bool -> (batch, inputs)."""
+        scores = self.scale * torch.sigmoid(self.score(h).squeeze(2).float())
+        weights = torch.softmax(scores.masked_fill(~valid, -1e30), dim=1)
+        return (weights[:, :, None] * h).sum(dim=1)
+
+
+class MeanPooling(nn.Module):
+    """Mean over time: the paper's ablation without attention."""
+
+    def forward(self, h: Tensor, valid: Tensor) -> Tensor:
+        """(batch, time, inputs), (batch, time) bool -> (batch, inputs)."""
+        weights = valid.to(h.dtype)
+        return (h * weights[:, :, None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
+
+
+def within(lengths: Tensor, size: int | Tensor) -> Tensor:
+    """(batch,) lengths -> (batch, size) bool, true where a position is inside its length."""
+    return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def _rows(x: Tensor, rows: Tensor) -> Tensor:
+    """Rows of (batch, time, n), numbered through the batch, in the order (batch, time)."""
+    picked = x.flatten(0, 1).index_select(0, rows.flatten())
+    return picked.reshape(x.shape[0], x.shape[1], x.shape[2])
+
+
+def _initialise(module: nn.Module) -> None:
+    """Xavier-uniform weights, zero biases, gate biases of one: the authors' initialisation."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.GRU):
+        nn.init.xavier_uniform_(module.weight_ih_l0)
+        nn.init.orthogonal_(module.weight_hh_l0)
+        nn.init.zeros_(module.bias_hh_l0)
+        nn.init.zeros_(module.bias_ih_l0)
+        with torch.no_grad():
+            module.bias_ih_l0[: 2 * module.hidden_size] = 1.0
