@@ -1,0 +1,43 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def settings_option(command: Command) -> Command:
+    """``--settings FILE``."""
+    return click.option(
+        "--settings",
+        "settings_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Settings file (TOML).",
+    )(command)
+
+
+def model_option(command: Command) -> Command:
+    """``--model NAME|FILE``."""
+    return click.option(
+        "--model", metavar="NAME|FILE", help="A shipped model's name, or an artefact file."
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def given(**flags: object) -> dict[str, object]:
+    """The flags that were given, as setting paths: ``model__name`` means ``model.name``."""
+    return {
+        name.replace("__", "."): value
+        for name, value in flags.items()
+        if value is not None and value != ()
+    }

@@ -1,0 +1,98 @@
+"""``edgeser predict``: files in, a row per speech segment out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeser.cli.options import given, json_option, model_option, settings_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edgeser.events.schema import EmotionEvent
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@settings_option
+@model_option
+@json_option
+def predict(
+    files: tuple[str, ...], settings_file: Path | None, model: str | None, as_json: bool
+) -> None:
+    """Recognise the speech in sound files, cut into segments as `edgeser run` cuts it.
+
+    --json prints one line per segment: {"file": ..., "event": ...}, the event as in
+    docs/events.md. A file that cannot be read is named on standard error, the others are
+    recognised, and the exit code is 2.
+
+    \b
+    Examples: edgeser predict call.wav
+              edgeser predict --json *.flac > segments.jsonl
+    """
+    import msgspec
+
+    from edgeser.errors import UserError
+    from edgeser.recognizer import Recognizer
+    from edgeser.settings import load_settings
+
+    settings = load_settings(settings_file, flags=given(model__name=model))
+    recognizer = Recognizer(settings=settings)
+    failed = False
+    for file in files:
+        table = None if as_json else _table(file, recognizer.model.info.labels)
+        try:
+            for event in recognizer.file(file):
+                if table is None:
+                    line = msgspec.json.encode({"file": file, "event": event})
+                    click.echo(line.decode())
+                else:
+                    _add_row(table, event)
+        except UserError as error:
+            failed = True
+            click.echo(f"edgeser: {error}", err=True)
+            if table is not None and not table.row_count:
+                continue
+        if table is not None:
+            _print(table)
+    if failed:
+        raise SystemExit(2)
+
+
+def _table(file: str, labels: list[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=file, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for heading in ("segment", "start s", "end s"):
+        table.add_column(heading, justify="right")
+    table.add_column("label")
+    table.add_column("confidence", justify="right")
+    for label in labels:
+        table.add_column(label, justify="right", style="dim")
+    return table
+
+
+def _add_row(table: Table, event: EmotionEvent) -> None:
+    cut = "+" if event.continued else ""
+    table.add_row(
+        str(event.segment),
+        f"{event.start:.2f}",
+        f"{event.end:.2f}{cut}",
+        event.label,
+        f"{event.confidence:.2f}",
+        *(f"{score:.2f}" for score in event.scores.values()),
+    )
+
+
+def _print(table: Table) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not table.row_count:
+        console.print(f"[bold]{table.title}[/]\n  no speech found")
+    else:
+        console.print(table)

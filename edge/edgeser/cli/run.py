@@ -1,0 +1,81 @@
+"""``edgeser run``: the daemon."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from pathlib import Path
+
+import click
+
+from edgeser.cli.options import given, model_option, settings_option
+
+
+@click.command()
+@settings_option
+@click.option("--source", metavar="mic|FILE|-", help="Microphone, sound file, or raw 16 kHz s16le.")
+@click.option("--device", metavar="NAME", help="Microphone, by its name or a part of it.")
+@model_option
+@click.option("--backend", metavar="auto|onnxruntime", help="What runs the model.")
+@click.option("--bind", multiple=True, metavar="ENDPOINT", help="Publish here; may be repeated.")
+@click.option("--fast", is_flag=True, help="Read a file as fast as it can be recognised.")
+@click.option("--once", is_flag=True, help="End when the source ends.")
+@click.option("--await-subscriber", is_flag=True, help="Begin when the first subscriber is there.")
+@click.option("--verbose", is_flag=True, help="Log every emotion event.")
+def run(
+    settings_file: Path | None,
+    source: str | None,
+    device: str | None,
+    model: str | None,
+    backend: str | None,
+    bind: tuple[str, ...],
+    fast: bool,
+    once: bool,
+    await_subscriber: bool,
+    verbose: bool,
+) -> None:
+    """Listen to a source and publish emotion events until stopped.
+
+    Ctrl-C and SIGTERM finish the open segment first. See docs/events.md for the events.
+
+    \b
+    Examples: edgeser run
+              edgeser run --source call.wav --once --bind tcp://127.0.0.1:7788
+              arecord -q -f S16_LE -r 16000 -t raw | edgeser run --source -
+    """
+    started_at = time.monotonic()
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s"
+    )
+    log = logging.getLogger("edgeser")
+
+    from edgeser.audio.open import open_source
+    from edgeser.daemon import Daemon
+    from edgeser.model.model import load_model
+    from edgeser.settings import load_settings
+
+    settings = load_settings(
+        settings_file,
+        flags=given(
+            audio__source=source,
+            audio__device=device,
+            model__name=model,
+            model__backend=backend,
+            events__bind=list(bind) or None,
+        ),
+    )
+    loaded = load_model(settings.model.name, settings.model.backend)
+    audio = settings.audio
+    opened = open_source(audio.source, fast=fast, device=audio.device, stall_s=audio.stall_seconds)
+    daemon = Daemon(settings, opened, loaded, once=once, await_subscriber=await_subscriber)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: daemon.stop())
+    log.info(
+        "%s on %s, events at %s, ready in %.2f s",
+        loaded.info.name,
+        loaded.backend.name,
+        " ".join(daemon.endpoints),
+        time.monotonic() - started_at,
+    )
+    daemon.run()

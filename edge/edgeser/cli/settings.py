@@ -1,0 +1,58 @@
+"""``edgeser settings``: check a file, show what is in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeser.cli.options import json_option
+
+
+@click.group()
+def settings() -> None:
+    """Check or show the settings.
+
+    Example: edgeser settings check /etc/edgeser/edgeser.toml
+    """
+
+
+@settings.command()
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+def check(file: Path) -> None:
+    """Say whether a settings file, and the environment with it, would be accepted.
+
+    Example: edgeser settings check edgeser.toml
+    """
+    from edgeser.model.model import load_model
+    from edgeser.settings import load_settings, segmenter_config
+
+    loaded = load_settings(file)
+    model = load_model(loaded.model.name, loaded.model.backend)
+    segmenter_config(loaded.speech, model.info.window)
+    click.echo(f"{file}: all right")
+
+
+@settings.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
+@json_option
+def show(file: Path | None, as_json: bool) -> None:
+    """Show the settings in force: defaults, then FILE, then EDGESER_* variables.
+
+    Example: EDGESER_SPEECH_HOP_SECONDS=1 edgeser settings show
+    """
+    import msgspec
+
+    from edgeser.settings import load_settings
+
+    tree = msgspec.to_builtins(load_settings(file))
+    if as_json:
+        click.echo(msgspec.json.encode(tree).decode())
+        return
+    for section, values in tree.items():
+        click.echo(f"[{section}]")
+        for key, value in values.items():
+            # A JSON string, number or list is TOML as it stands; TOML has no null.
+            text = msgspec.json.encode(value).decode()
+            click.echo(f"{key} = {text}" if value is not None else f"# {key} is not set")
+        click.echo()
