@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -14,6 +15,22 @@ Seconds: TypeAlias = float
 
 UNKNOWN = "unknown"
 """The label of a window in which the model is not confident enough."""
+
+FAULT_CODES: dict[str, str] = {
+    "audio_lost": "no sound arrives any more; the source is being restarted",
+    "audio_restored": "sound arrives again",
+    "audio_overflow": "the device or its driver dropped samples",
+    "non_finite_samples": "the source gave samples that are no numbers; they count as silence",
+    "file_truncated": "the file ended before its stated length",
+    "window_dropped": "a partial window was dropped to stay in time; the message says why",
+    "inference_failed": "the model gave no scores for a window",
+    "backend_fallback": "the model does not run on the backend that was asked for",
+    "settings_rejected": "new settings are wrong and the old ones stay in force",
+}
+"""What a fault's ``code`` means."""
+
+
+State: TypeAlias = Literal["starting", "listening", "speech", "no_audio", "degraded", "stopping"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -134,7 +151,7 @@ class JournalRange(msgspec.Struct, frozen=True):
 class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
     """The state of the daemon, once a second."""
 
-    state: Literal["starting", "listening", "speech", "no_audio", "degraded", "stopping"]
+    state: State
     frame_age_s: Annotated[
         float | None, Meta(description="seconds since the last audio block; null before the first")
     ]
@@ -143,7 +160,9 @@ class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
     counters: Counters
     model: ModelRef
     backend: Annotated[str, Meta(description="what runs the model, e.g. onnxruntime/CPU")]
-    last_seq: Annotated[dict[str, int], Meta(description="last sequence number per topic")]
+    last_seq: Annotated[
+        dict[str, int], Meta(description="last number sent per topic; filled in by the publisher")
+    ] = {}
     journal: Annotated[
         dict[str, JournalRange], Meta(description="replayable events per topic; empty: no journal")
     ] = {}
@@ -174,4 +193,9 @@ def decode(payload: bytes) -> AnyEvent:
 
 def json_schema() -> dict[str, object]:
     """JSON Schema (draft 2020-12) of every event."""
-    return msgspec.json.schema(AnyEvent)
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return dialect | {"title": "edgeser events, version 1"} | msgspec.json.schema(AnyEvent)
+
+
+if __name__ == "__main__":
+    print(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,138 @@
+"""``edgeser listen``: events as a live view on a terminal, as JSON lines elsewhere."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    from edgeser.events.subscriber import Subscriber
+
+FRAME_S = 0.1
+"""The live view is drawn so often at least; and at most, however many events come."""
+
+
+@click.command(
+    epilog="""Examples:
+
+    \b
+    edgeser listen
+    edgeser listen --topic emotion. --json | jq -r .smoothed.label
+    """
+)
+@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
+@click.option(
+    "--topic",
+    "topics",
+    metavar="PREFIX",
+    multiple=True,
+    help="Only topics that begin so, e.g. emotion. or speech.mic (repeatable).",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON line per event, also on a terminal.")
+@click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="End when nothing comes for so long; with exit code 2 when nothing came at all.",
+)
+def listen(
+    connect: str | None,
+    topics: tuple[str, ...],
+    as_json: bool,
+    count: int | None,
+    timeout_s: float | None,
+) -> None:
+    """Show a daemon's events as they come.
+
+    On a terminal this is a live view. Elsewhere, or with --json, it is a JSON line per event,
+    just as it was received, and a line of type "gap" where events were missed.
+    """
+    from edgeser.events.subscriber import Subscriber
+
+    prefixes = topics or ("",)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        if as_json or not sys.stdout.isatty():
+            with Subscriber(connect, prefixes, timeout_s) as subscriber:
+                received = _print_lines(subscriber, count)
+        else:
+            with Subscriber(connect, prefixes, FRAME_S) as subscriber:
+                received = _show(subscriber, count, timeout_s)
+    except KeyboardInterrupt:
+        return
+    if not received:
+        raise UserError(
+            f"endpoint '{subscriber.endpoint}': nothing came within {timeout_s:g} s; "
+            "start a daemon with 'edgeser run', or name its endpoint with --connect"
+        )
+
+
+def _print_lines(subscriber: Subscriber, count: int | None) -> int:
+    """Print what comes until ``count`` events or the time-out; returns the number of events."""
+    import msgspec
+
+    from edgeser.events.sequence import Gap
+
+    out = sys.stdout.buffer
+    received = 0
+    try:
+        for item in subscriber:
+            if isinstance(item, Gap):
+                line = msgspec.json.encode(item)
+            else:
+                line = subscriber.payload
+                received += 1
+            out.write(line + b"\n")
+            out.flush()
+            if received == count:
+                break
+    except TimeoutError:
+        pass
+    except BrokenPipeError:  # whoever reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+    return received
+
+
+def _show(subscriber: Subscriber, count: int | None, timeout_s: float | None) -> int:
+    """Draw what comes until ``count`` events or the time-out; returns the number of events."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from edgeser.cli.listen_state import ListenState
+    from edgeser.cli.listen_view import summary, view
+
+    console = Console()
+    state = ListenState(subscriber.endpoint, now=time.monotonic())
+
+    def draw() -> None:
+        live.update(view(state, console.size, time.monotonic()), refresh=True)
+
+    try:
+        with Live(console=console, screen=True, auto_refresh=False) as live:
+            drawn_at = 0.0
+            while count is None or state.events < count:
+                try:
+                    state.apply(next(subscriber), time.monotonic())
+                except TimeoutError:
+                    if timeout_s is not None and state.silent_s(time.monotonic()) >= timeout_s:
+                        break
+                if time.monotonic() - drawn_at >= FRAME_S:
+                    draw()
+                    drawn_at = time.monotonic()
+    finally:
+        if state.events:
+            console.print(summary(state))
+    return state.events
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

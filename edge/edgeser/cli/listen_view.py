@@ -1,0 +1,283 @@
+"""The live view of ``edgeser listen``: a state in, something rich can print out. Pure."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import ConsoleDimensions, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from edgeser.cli.listen_state import ListenState, Segment
+from edgeser.events.schema import UNKNOWN, EmotionEvent, StatusEvent
+
+SILENT_AFTER_S = 3.0
+"""A daemon sends its status every second: after this it counts as gone."""
+
+FAULTS_SHOWN = 3
+FAULTS_SHOWN_S = 60.0
+
+LABEL_STYLES = {
+    "angry": "red",
+    "anger": "red",
+    "happy": "yellow",
+    "happiness": "yellow",
+    "joy": "yellow",
+    "neutral": "cyan",
+    "calm": "cyan",
+    "sad": "blue",
+    "sadness": "blue",
+    "fear": "magenta",
+    "fearful": "magenta",
+    "disgust": "green",
+    "disgusted": "green",
+    "surprise": "bright_magenta",
+    "surprised": "bright_magenta",
+    "boredom": "bright_black",
+    UNKNOWN: "bright_black",
+}
+STATE_STYLES = {
+    "speech": "bold green",
+    "listening": "green",
+    "starting": "yellow",
+    "stopping": "yellow",
+    "degraded": "bold yellow",
+    "no_audio": "bold red",
+}
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+
+
+def view(state: ListenState, size: ConsoleDimensions, now: float) -> RenderableType:
+    """The whole screen."""
+    header = _header(state, now)
+    segment = _segment(state, size.width, now)
+    faults = _faults(state, size.width)
+    used = 4 + _segment_height(state) + (len(faults) + 2 if faults else 0)
+    parts: list[RenderableType] = [header, segment]
+    if faults:
+        parts.append(Panel(Group(*faults), title="faults", title_align="left", border_style="red"))
+    parts.append(_history(state, size.width, max(0, size.height - used - 3)))
+    return Group(*parts)
+
+
+def summary(state: ListenState) -> Text:
+    """One line for the terminal when the view is gone."""
+    text = Text(f"{state.events} events, {len(state.finals)} finals, ")
+    text.append(f"{state.missed} missed", "red" if state.missed else "")
+    for event in state.finals:
+        text.append("\n")
+        text.append(f"{_clock_time(event.time)}  segment {event.segment:>4}  ")
+        text.append(f"{event.end - event.start:5.1f} s  ")
+        text.append(f"{event.label:<12}", label_style(event.label))
+        text.append(f"{event.confidence:5.0%}")
+    return text
+
+
+def label_style(label: str) -> str:
+    """Colour of a label."""
+    return LABEL_STYLES.get(label, "white")
+
+
+def bar(share: float, width: int) -> str:
+    """A horizontal bar of ``width`` characters, drawn to an eighth of one."""
+    eighths = round(min(1.0, max(0.0, share)) * width * 8)
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def _header(state: ListenState, now: float) -> RenderableType:
+    status = state.status
+    grid = Table.grid(expand=True, padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True, overflow="ellipsis")
+    if status is None and state.events == 0:
+        waited = state.silent_s(now)
+        grid.add_row(
+            Text.assemble((_spinner(now), "yellow"), f" waiting for a daemon … {waited:.0f} s"),
+            Text("is 'edgeser run' running?", "dim"),
+        )
+        grid.add_row(Text(state.endpoint, "dim"), "")
+        return _header_panel(grid, state)
+    grid.add_row(_state_text(state, now), _counts_text(state))
+    grid.add_row(_model_text(state), _uptime_text(status, now - state.status_at))
+    return _header_panel(grid, state)
+
+
+def _header_panel(grid: Table, state: ListenState) -> Panel:
+    title = Text.assemble(("edgeser", "bold"), *(f" · {stream}" for stream in state.streams))
+    return Panel(grid, title=title, title_align="left", border_style="bright_black")
+
+
+def _state_text(state: ListenState, now: float) -> Text:
+    status = state.status
+    if status is None:
+        return Text("● receiving", "green")
+    silent_s = now - state.status_at
+    if silent_s > SILENT_AFTER_S and state.silent_s(now) > SILENT_AFTER_S:
+        return Text(f"● no daemon for {silent_s:.0f} s, reconnecting", "bold red")
+    text = Text(f"● {status.state.replace('_', ' ')}", STATE_STYLES[status.state])
+    if status.frame_age_s is not None and status.frame_age_s > 1:
+        text.append(f"  no sound for {status.frame_age_s:.0f} s", "red")
+    return text
+
+
+def _counts_text(state: ListenState) -> Text:
+    text = Text()
+    if state.status is not None:
+        counters = state.status.counters
+        text.append(f"{counters.segments} segments")
+        if counters.dropped_windows:
+            text.append(f" · {counters.dropped_windows} dropped", "yellow")
+        if counters.lost_samples:
+            text.append(f" · {counters.lost_samples / 16_000:.2f} s lost", "red")
+        if counters.faults:
+            text.append(f" · {counters.faults} faults", "red")
+    if state.missed:
+        text.append(f" · {state.missed} missed", "red")
+    return text
+
+
+def _model_text(state: ListenState) -> Text:
+    if state.status is not None:
+        model, backend = state.status.model, f" · {state.status.backend}"
+    elif state.segment is not None and state.segment.emotion is not None:
+        model, backend = state.segment.emotion.model, ""
+    else:
+        return Text(state.endpoint, "dim")
+    return Text.assemble((f"{model.name} {model.version}", "bold"), (backend, "dim"))
+
+
+def _uptime_text(status: StatusEvent | None, age_s: float) -> Text:
+    if status is None:
+        return Text()
+    return Text(f"up {_duration(status.uptime_s + min(age_s, 1.0))}", "dim")
+
+
+def _segment_height(state: ListenState) -> int:
+    return 4 + max(1, len(state.labels))
+
+
+def _segment(state: ListenState, width: int, now: float) -> Panel:
+    segment = state.segment
+    title = Text("no speech yet", "dim") if segment is None else _segment_title(segment, now)
+    emotion = segment.emotion if segment else None
+    rows = [_segment_line(segment, width), Text()]
+    rows += [_score_line(label, emotion, width) for label in state.labels or [""]]
+    is_open = segment is not None and segment.length_s is None
+    return Panel(
+        Group(*rows),
+        title=title,
+        title_align="left",
+        border_style="green" if is_open else "bright_black",
+    )
+
+
+def _segment_title(segment: Segment, now: float) -> Text:
+    is_open = segment.length_s is None
+    clock = f"{segment.clock_s(now):.1f} s"
+    mark = ("● ", "bold red") if is_open else ("■ ", "dim")
+    return Text.assemble(mark, (f"segment {segment.number}", "bold"), f" · {clock}")
+
+
+def _segment_line(segment: Segment | None, width: int) -> Text:
+    if segment is None:
+        return Text("say something", "dim italic")
+    event = segment.emotion
+    if event is None:
+        return Text("listening to the first window …", "dim italic")
+    style = label_style(event.label)
+    text = Text(no_wrap=True)
+    text.append(f"{event.label.upper():<12}", f"bold {style}")
+    bar_width = max(8, min(32, width - 52))
+    text.append(bar(event.confidence, bar_width), style)
+    text.append(f" {event.confidence:4.0%}", "bold")
+    text.append(f"  {event.kind}", "dim")
+    text.append(f" · {event.latency_ms.total:.0f} ms", "dim")
+    text.append(f" · {event.quality.level_dbfs:.0f} dBFS", "dim")
+    return text
+
+
+def _score_line(label: str, emotion: EmotionEvent | None, width: int) -> Text:
+    text = Text(no_wrap=True)
+    score = emotion.scores.get(label) if emotion else None
+    text.append(f"{label:<12}", label_style(label) if score is not None else "dim")
+    if score is not None:
+        text.append(bar(score, max(8, min(60, width - 24))), label_style(label))
+        text.append(f" {score:4.0%}", "dim")
+    return text
+
+
+def _faults(state: ListenState, width: int) -> list[Text]:
+    lines = []
+    latest = [fault for fault in state.faults if time.time() - fault.time < FAULTS_SHOWN_S]
+    for fault in latest[-FAULTS_SHOWN:]:
+        style = "yellow" if fault.recovered else "bold red"
+        line = Text.assemble((f"{_clock_time(fault.time)} ", "dim"), (f"{fault.code} ", style))
+        line.append(fault.message, style)
+        line.truncate(width - 4, overflow="ellipsis")
+        lines.append(line)
+    return lines
+
+
+def _history(state: ListenState, width: int, rows: int) -> RenderableType:
+    """The latest finals, newest first, as many as there is room for."""
+    table = Table(expand=True, box=None, padding=(0, 1), header_style="dim")
+    several = len(state.streams) > 1
+    wide = width >= 100
+    table.add_column("time", style="dim", no_wrap=True)
+    if several:
+        table.add_column("stream", no_wrap=True)
+    table.add_column("segment", justify="right", no_wrap=True)
+    table.add_column("length", justify="right", no_wrap=True)
+    table.add_column("emotion", no_wrap=True)
+    table.add_column("confidence", no_wrap=True, ratio=1)
+    if wide:
+        table.add_column("next", no_wrap=True)
+        table.add_column("level", justify="right", no_wrap=True)
+    table.add_column("latency", justify="right", style="dim", no_wrap=True)
+    bar_width = 20 if wide else 12
+    for event in list(state.finals)[: -rows - 1 : -1]:
+        style = label_style(event.label)
+        cells: list[RenderableType] = [_clock_time(event.time)]
+        if several:
+            cells.append(event.stream)
+        cells.append(f"{event.segment}{'…' if event.continued else ''}")
+        cells.append(f"{event.end - event.start:.1f} s")
+        cells.append(Text(event.label, f"bold {style}"))
+        confidence = Text(bar(event.confidence, bar_width), style)
+        cells.append(confidence.append(f" {event.confidence:4.0%}", "default"))
+        if wide:
+            cells += [_runner_up(event), f"{event.quality.level_dbfs:.0f} dBFS"]
+        cells.append(f"{event.latency_ms.total:.0f} ms")
+        table.add_row(*cells)
+    return Panel(
+        table,
+        title="finals",
+        title_align="left",
+        subtitle=Text(f"{state.events} events · Ctrl-C ends", "dim"),
+        subtitle_align="right",
+        border_style="bright_black",
+        height=rows + 3,
+    )
+
+
+def _runner_up(event: EmotionEvent) -> Text:
+    others = sorted(event.scores.items(), key=lambda item: -item[1])
+    others = [(label, score) for label, score in others if label != event.label][:1]
+    return Text(" ".join(f"{label} {score:.0%}" for label, score in others), "dim")
+
+
+def _clock_time(unix_s: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(unix_s))
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return (f"{days} d " if days else "") + f"{hours:02}:{minutes:02}:{seconds:02}"
+
+
+def _spinner(now: float) -> str:
+    return "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(now * 10) % 10]

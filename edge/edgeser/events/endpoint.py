@@ -1,0 +1,121 @@
+"""Addresses at which events are published: what they mean, and which of them are allowed."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from edgeser.errors import UserError
+
+MAX_IPC_BYTES = 107
+"""Longest path of a Unix socket on Linux (``sun_path`` less its closing zero)."""
+
+_EXAMPLES = "use ipc:///path/to/socket or tcp://127.0.0.1:5555"
+
+
+@dataclass(frozen=True)
+class IpcEndpoint:
+    """A Unix socket in the file system; its permissions decide who may connect."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return f"ipc://{self.path}"
+
+
+@dataclass(frozen=True)
+class TcpEndpoint:
+    """A TCP address: ``host`` is a numeric address, ``*`` or a name; port 0 means any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if self.is_ipv6 else self.host
+        return f"tcp://{host}:{self.port or '*'}"
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.host
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it. A name that needs a look-up does not count."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+Endpoint: TypeAlias = IpcEndpoint | TcpEndpoint
+
+
+def parse_endpoint(text: str) -> Endpoint:
+    """What an endpoint's text means. Raises ``UserError`` for what is no endpoint."""
+    if not text.isprintable():
+        raise UserError(f"endpoint {text!r}: it holds a character that cannot be printed")
+    scheme, separator, address = text.partition("://")
+    if separator and scheme == "ipc":
+        return _parse_ipc(text, address)
+    if separator and scheme == "tcp":
+        return _parse_tcp(text, address)
+    raise UserError(f"endpoint {text!r}: expected ipc:// or tcp://; {_EXAMPLES}")
+
+
+def parse_bind_endpoint(text: str) -> Endpoint:
+    """An endpoint at which this machine may publish.
+
+    Raises ``UserError`` for a TCP address that other machines could reach: events would travel
+    unencrypted to whoever asks.
+    """
+    endpoint = parse_endpoint(text)
+    if isinstance(endpoint, TcpEndpoint) and not endpoint.is_loopback:
+        raise UserError(
+            f"endpoint {text!r}: TCP beyond loopback needs CURVE keys and none are configured; "
+            f"use tcp://127.0.0.1:{endpoint.port or '*'} or an ipc:// socket"
+        )
+    return endpoint
+
+
+def parse_connect_endpoint(text: str) -> Endpoint:
+    """An endpoint to which a subscriber can connect. Raises ``UserError``."""
+    endpoint = parse_endpoint(text)
+    if isinstance(endpoint, TcpEndpoint) and (endpoint.host == "*" or endpoint.port == 0):
+        raise UserError(f"endpoint {text!r}: a subscriber needs a host and a port; {_EXAMPLES}")
+    return endpoint
+
+
+def _parse_ipc(text: str, address: str) -> IpcEndpoint:
+    if address.startswith("@"):
+        raise UserError(
+            f"endpoint {text!r}: an abstract socket has no permissions; use a path: ipc:///path"
+        )
+    if address in ("", "*") or address.endswith("/"):
+        raise UserError(f"endpoint {text!r}: expected the path of a socket; {_EXAMPLES}")
+    length = len(address.encode("utf-8", "surrogateescape"))
+    if length > MAX_IPC_BYTES:
+        raise UserError(
+            f"endpoint {text!r}: its path has {length} bytes and a Unix socket's path at most "
+            f"{MAX_IPC_BYTES}; use a shorter folder"
+        )
+    return IpcEndpoint(Path(address))
+
+
+def _parse_tcp(text: str, address: str) -> TcpEndpoint:
+    host, separator, port_text = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise UserError(f"endpoint {text!r}: write an IPv6 address in brackets: tcp://[::1]:5555")
+    if not separator or not host or any(c.isspace() or c in "/;@[]" for c in host):
+        raise UserError(f"endpoint {text!r}: expected tcp://HOST:PORT; {_EXAMPLES}")
+    if port_text == "*":
+        port = 0
+    elif port_text.isascii() and port_text.isdecimal() and int(port_text[:6]) <= 65535:
+        port = int(port_text)
+    else:
+        raise UserError(f"endpoint {text!r}: {port_text!r} is no port; expected 1 to 65535")
+    # libzmq does not look names up when it binds, and may take ::1 when it connects.
+    return TcpEndpoint("127.0.0.1" if host == "localhost" else host, port)
