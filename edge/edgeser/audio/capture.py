@@ -1,0 +1,169 @@
+"""The capture process: ``python -m edgeser.audio.capture`` records and writes messages (wire.py).
+
+PortAudio may hang for ever when a device goes, so this process is meant to be killed: it asks
+PortAudio to stop nothing, and ends when its standard input does, that is, with its parent.
+Blocking reads only: a systemd unit with MemoryDenyWriteExecute allows no PortAudio callbacks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from edgeser.audio.devices import PORTAUDIO_MISSING, Device, find_device
+from edgeser.audio.wire import Kind, header, packed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RATE = 16_000
+_BLOCKS_PER_SECOND = 50
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Record from ``--device`` until killed, or ``--list`` the input devices as JSON."""
+    parser = argparse.ArgumentParser(prog="edgeser.audio.capture")
+    parser.add_argument("--device", help="name or part of a name (default: the default device)")
+    parser.add_argument("--channel", type=int, help="a channel that the device must have")
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args(arguments)
+    out = _private_stdout()
+    if options.list:
+        out.write(json.dumps(_listing()).encode())
+        out.flush()
+        os._exit(0)
+    # Ctrl-C and a service's stop signal reach the whole group: sound goes on until the parent ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        _record(out, options.device, options.channel)
+    except BrokenPipeError:
+        os._exit(0)
+
+
+def _private_stdout() -> BinaryIO:
+    """Keep standard output for messages; what libraries print there goes to standard error."""
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return out
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 4096):
+        pass
+    os._exit(0)
+
+
+def _listing() -> dict[str, Any]:
+    try:
+        return {"devices": [asdict(device) for _, device in _devices()]}
+    except OSError:
+        return {"error": PORTAUDIO_MISSING}
+
+
+def _devices() -> list[tuple[int, Device]]:
+    """PortAudio's index of each input device, and the device. Raises OSError without PortAudio."""
+    import sounddevice
+
+    default = sounddevice.default.device[0]
+    hostapis = sounddevice.query_hostapis()
+    return [
+        (
+            index,
+            Device(
+                name=found["name"],
+                channels=found["max_input_channels"],
+                default_rate=found["default_samplerate"],
+                is_default=index == default,
+                hostapi=hostapis[found["hostapi"]]["name"],
+            ),
+        )
+        for index, found in enumerate(sounddevice.query_devices())
+        if found["max_input_channels"] > 0
+    ]
+
+
+def _record(out: BinaryIO, wanted: str | None, channel: int | None) -> NoReturn:
+    try:
+        devices = _devices()
+    except OSError:
+        _fail(out, PORTAUDIO_MISSING)
+    try:
+        index, device = devices[find_device([device for _, device in devices], wanted)]
+    except LookupError as error:
+        _fail(out, str(error))
+    if channel is not None and channel >= device.channels:
+        _fail(
+            out,
+            f"device {device.name!r} has no channel {channel}; it has 0 to {device.channels - 1}",
+        )
+    import sounddevice
+
+    try:
+        rate, channels = _format(index, device, channel)
+        frames = round(rate / _BLOCKS_PER_SECOND)
+        stream = sounddevice.RawInputStream(
+            samplerate=rate,
+            channels=channels,
+            device=index,
+            dtype="int16",
+            blocksize=frames,
+            latency="high",  # room for a late wake-up; it does not delay the blocks
+        )
+        stream.start()
+        latency_s = min(max(float(stream.latency), 0.0), 1.0)
+        out.write(
+            packed(
+                Kind.OPENED,
+                {
+                    "device": device.name,
+                    "rate": rate,
+                    "channels": channels,
+                    "latency_s": latency_s,
+                },
+            )
+        )
+        while True:
+            samples, overflowed = stream.read(frames)
+            # PortAudio gives blocking reads no capture time (its stream clock is just "now", on
+            # some hosts wall time): this is monotonic time less what it holds back.
+            captured_at = time.monotonic() - latency_s - stream.read_available / rate
+            out.write(header(Kind.AUDIO, len(samples), captured_at, overflowed))
+            out.write(samples)
+            out.flush()
+    except sounddevice.PortAudioError as error:
+        _fail(out, f"device {device.name!r}: {error}")
+
+
+def _format(index: int, device: Device, channel: int | None) -> tuple[int, int]:
+    """Rate and channels to record with: 16 kHz mono where the device does it, else its own."""
+    import sounddevice
+
+    channel_counts = [device.channels] if channel is not None else [1, device.channels]
+    native = round(device.default_rate)
+    choices = [(rate, count) for rate in (RATE, native) for count in channel_counts]
+    for rate, count in choices[:-1]:
+        try:
+            sounddevice.check_input_settings(index, count, "int16", samplerate=rate)
+        except sounddevice.PortAudioError:
+            continue
+        return rate, count
+    return choices[-1]
+
+
+def _fail(out: BinaryIO, message: str) -> NoReturn:
+    out.write(packed(Kind.ERROR, {"message": message}))
+    out.flush()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,163 @@
+"""A sound file as a source: in real time, or as fast as it can be read."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from edgeser.audio.cutter import Cutter
+from edgeser.audio.resample import Resampler
+from edgeser.audio.source import SAMPLE_RATE, AudioBlock, AudioFault, Samples, SourceError
+from edgeser.audio.truncation import is_cut_off
+
+_READS_PER_SECOND = 50
+"""Read in small bites: the bite in which a damaged file breaks off is lost."""
+
+_LENGTH_TOLERANCE_S = 0.1
+"""An MP3 without a length in its header only estimates how long it is."""
+
+
+class FileSource:
+    """Plays a file of any format, rate and channel count that libsndfile reads (channels: mean).
+
+    ``fast``: as fast as the daemon takes it, ``captured_at`` is the time of handing over;
+    otherwise in real time, ``captured_at`` is when the block was due.
+
+    Blocks are regular (320 samples), the last may be shorter. The file is opened and checked
+    here, which raises SourceError, and read bit by bit in ``blocks``.
+
+    Faults: ``non_finite_samples`` (once: NaN and infinity are played as silence, nothing else
+    is lost) and ``file_truncated`` (the last thing yielded, after all that could be read).
+    """
+
+    name = "file"
+    restarts = 0
+
+    def __init__(self, path: str | Path, fast: bool = False) -> None:
+        self.path = Path(path)
+        self.live = not fast
+        self._closed = threading.Event()
+        with _opened(self.path) as (sound, _):
+            self.duration_s: float = sound.frames / sound.samplerate
+
+    def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+        """Yield the file from its beginning: its blocks, and its faults where they show."""
+        with _opened(self.path) as (sound, fd):
+            cut_off = is_cut_off(sound, fd)
+            resampler = Resampler(sound.samplerate, sound.channels)
+            started = time.monotonic()
+            position = 0
+            warned = False
+            for samples in _converted(sound, resampler):
+                end = position + len(samples)
+                if not self._wait_until(started + end / SAMPLE_RATE):
+                    return
+                if resampler.first_non_finite is not None and not warned:
+                    warned = True
+                    yield self._non_finite(resampler.first_non_finite / sound.samplerate)
+                yield AudioBlock(samples, position, self._captured_at(started, end))
+                position = end
+            missing_s = (sound.frames - resampler.frames_in) / sound.samplerate
+            if cut_off or missing_s > _LENGTH_TOLERANCE_S:
+                yield self._truncated(position / SAMPLE_RATE)
+
+    def close(self) -> None:
+        """End ``blocks`` before the next block."""
+        self._closed.set()
+
+    def _wait_until(self, due: float) -> bool:
+        """Wait in real time, not at all when fast. False: the source was closed."""
+        if self.live and (left := due - time.monotonic()) > 0:
+            self._closed.wait(left)
+        return not self._closed.is_set()
+
+    def _captured_at(self, started: float, end: int) -> float:
+        if not self.live:
+            return time.time()
+        return time.time() - time.monotonic() + started + end / SAMPLE_RATE
+
+    def _non_finite(self, at_s: float) -> AudioFault:
+        return AudioFault(
+            "non_finite_samples",
+            f"{self.path}: samples that are not finite numbers, the first at {at_s:.3f} s, "
+            "are played as silence",
+            recovered=True,
+        )
+
+    def _truncated(self, played_s: float) -> AudioFault:
+        return AudioFault(
+            "file_truncated",
+            f"{self.path}: the file is cut off; the {played_s:.2f} s that it holds were played",
+            recovered=False,
+        )
+
+
+def _converted(sound: soundfile.SoundFile, resampler: Resampler) -> Iterator[Samples]:
+    """Read to the end and yield 16 kHz mono blocks, each of at least one sample."""
+    cutter = Cutter()
+    for frames in _frames(sound):
+        yield from cutter.cut(resampler.feed(frames))
+    yield from cutter.cut(resampler.flush())
+    rest = cutter.rest()
+    if len(rest):
+        yield rest
+
+
+def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:
+    # Integers of up to 16 bits survive float32 exactly; wider ones are rounded once, at the end.
+    bite = -(-sound.samplerate // _READS_PER_SECOND)
+    while True:
+        try:
+            frames = sound.read(bite, dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError:
+            return  # compressed data broke off: seen by the caller, who counts the frames
+        if len(frames) == 0:
+            return
+        yield np.asarray(frames)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
+    """Open a sound file and check that it holds sound. Raises SourceError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        why = {
+            errno.ENOENT: "there is no such file; give a sound file, mic, or - for standard input",
+            errno.EACCES: "it may not be read; change its permissions",
+        }.get(error.errno or 0, error.strerror or str(error))
+        raise SourceError(f"{path}: {why}") from None
+    try:
+        status = os.fstat(fd)
+        if stat.S_ISDIR(status.st_mode):
+            raise SourceError(f"{path}: this is a folder; give one sound file in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise SourceError(
+                f"{path}: this is no regular file; pipe raw 16 kHz mono s16le sound in with -"
+            )
+        if status.st_size == 0:
+            raise SourceError(f"{path}: the file is empty; give a file with sound in it")
+        try:
+            sound = soundfile.SoundFile(fd, closefd=False)
+        except soundfile.LibsndfileError as error:
+            raise SourceError(
+                f"{path}: not a sound file that can be read ({error.error_string.rstrip('.')}); "
+                "convert it to WAV or FLAC"
+            ) from None
+        with sound:
+            if sound.frames <= 0:
+                raise SourceError(f"{path}: no samples in it; give a file with sound in it")
+            yield sound, fd
+    finally:
+        os.close(fd)

@@ -1,0 +1,198 @@
+"""A microphone as a source: a capture process that is watched, killed and started again."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from edgeser.audio.child import CaptureChild, CaptureError
+from edgeser.audio.overflow import OverflowReport
+from edgeser.audio.resample import Resampler
+from edgeser.audio.source import SAMPLE_RATE, AudioBlock, AudioFault, SourceError
+from edgeser.audio.timeline import Timeline
+from edgeser.audio.wire import Kind, Message
+
+
+class Microphone:
+    """Yields what a device hears, for ever: a device that goes is waited for.
+
+    ``device``: name or part of a name; None is the default device. ``channel``: the one to take,
+    from 0; None takes the mean of those recorded (one, where the device offers mono).
+    ``stall_s``: a device that is silent for so long is lost. ``open_s``: the same before its first
+    block. ``backoff_s``: wait before a restart, doubled up to ``backoff_max_s`` until sound has
+    flowed for ``steady_s``. ``overflow_every_s``: overflows within this time are one fault.
+    ``command``: starts the capture process, which writes the messages of ``wire.py``.
+
+    Positions follow the monotonic clock across losses: after one, ``first_sample`` is ahead by the
+    samples that were missed. Blocks of a device that records 16 kHz mono are 20 ms long, those of
+    others differ by a few samples. ``captured_at`` is the monotonic clock's time when the block
+    was read, less what PortAudio holds back and the latency it reports: it may be some
+    milliseconds early, so a latency derived from it is not too small.
+
+    Faults: ``audio_lost`` (once per loss), ``audio_restored`` (before the first block that comes
+    again), ``audio_overflow`` (summed up).
+
+    The capture process ends with this process, however that ends. Whoever abandons ``blocks`` calls
+    ``close``.
+    """
+
+    name = "mic"
+    live = True
+
+    def __init__(
+        self,
+        device: str | None = None,
+        *,
+        channel: int | None = None,
+        stall_s: float = 1.5,
+        open_s: float = 10.0,
+        backoff_s: float = 0.5,
+        backoff_max_s: float = 30.0,
+        steady_s: float = 5.0,
+        overflow_every_s: float = 10.0,
+        command: Sequence[str] | None = None,
+    ) -> None:
+        self.restarts = 0
+        """How often the capture process was started again."""
+        self.opened: dict[str, object] | None = None
+        """What is being recorded: ``device``, ``rate``, ``channels``, ``latency_s``."""
+        self._title = "default microphone" if device is None else f"microphone {device!r}"
+        self._channel = channel
+        self._stall_s = stall_s
+        self._open_s = open_s
+        self._backoff_s = backoff_s
+        self._backoff_max_s = backoff_max_s
+        self._steady_s = steady_s
+        self._command = list(command) if command else _capture_command(device, channel)
+        self._closed = threading.Event()
+        self._child: CaptureChild | None = None
+        self._timeline = Timeline()
+        self._overflows = OverflowReport(overflow_every_s)
+        self._dropped = False
+
+    @property
+    def child_pid(self) -> int | None:
+        """Process id of the capture process, while there is one."""
+        child = self._child
+        return child.pid if child else None
+
+    @property
+    def overflows(self) -> int:
+        """How often the device dropped samples."""
+        return self._overflows.total
+
+    def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+        """Yield blocks and faults until closed.
+
+        Raises SourceError when the very first capture process says why it cannot record: no such
+        device (the message lists those there are), device busy, no PortAudio.
+        """
+        backoff_s = self._backoff_s
+        lost = False
+        while not self._closed.is_set():
+            end_before = self._timeline.end
+            try:
+                for item in self._one_run():
+                    if lost and isinstance(item, AudioBlock):
+                        lost = False
+                        yield self._restored(item.first_sample - end_before)
+                    yield item
+            except CaptureError as error:
+                if error.told and self.restarts == 0 and self._timeline.end == 0:
+                    raise SourceError(f"microphone: {error}") from None
+                if not lost:
+                    lost = True
+                    yield AudioFault("audio_lost", f"{self._title}: {error}", recovered=False)
+            # A device that comes and goes must not be opened twice a second for ever.
+            if self._timeline.end - end_before >= self._steady_s * SAMPLE_RATE:
+                backoff_s = self._backoff_s
+            if self._closed.wait(backoff_s):
+                return
+            backoff_s = min(2 * backoff_s, self._backoff_max_s)
+            self.restarts += 1
+
+    def close(self) -> None:
+        """End ``blocks`` within 0.2 s and the capture process at once."""
+        self._closed.set()
+        child = self._child
+        if child is not None:
+            child.kill()
+
+    def _one_run(self) -> Iterator[AudioBlock | AudioFault]:
+        """Yield what one capture process records. Raises CaptureError when it can no more."""
+        try:
+            self._child = child = CaptureChild(self._command)
+        except OSError as error:
+            raise CaptureError(f"no capture process can be started: {error.strerror}") from None
+        self._timeline.interrupt()
+        resampler: Resampler | None = None
+        captured_at = 0.0
+        try:
+            for message in child.messages(self._open_s, self._stall_s, self._closed):
+                if message.kind is Kind.OPENED:
+                    self.opened = message.json()
+                    resampler = self._resampler(self.opened)
+                    continue
+                if resampler is None:
+                    raise CaptureError("the capture process is out of step: sound without a format")
+                captured_at = message.captured_at
+                yield from self._heard(message, resampler)
+        except CaptureError:
+            child.bury()  # before the caller is told, who may take his time
+            if resampler is not None and len(rest := resampler.flush()):
+                first, captured_at = self._timeline.place(len(rest), captured_at, False)
+                yield AudioBlock(rest, first, _unix(captured_at))
+            raise
+        finally:
+            self._child = None
+            self.opened = None
+            child.bury()
+
+    def _resampler(self, opened: dict[str, object]) -> Resampler:
+        rate, channels = opened["rate"], opened["channels"]
+        assert isinstance(rate, int)
+        assert isinstance(channels, int)
+        return Resampler(rate, channels, self._channel)
+
+    def _heard(self, message: Message, resampler: Resampler) -> Iterator[AudioBlock | AudioFault]:
+        frames = np.frombuffer(message.payload, np.int16).reshape(-1, resampler.channels)
+        samples = resampler.feed(frames)
+        self._dropped |= message.overflowed
+        if not len(samples):
+            return
+        end_before = self._timeline.end
+        first, captured_at = self._timeline.place(
+            len(samples), message.captured_at - resampler.held_s, self._dropped
+        )
+        first_of_run = resampler.samples_out == len(samples)
+        dropped = self._dropped or (first > end_before and not first_of_run)
+        self._dropped = False
+        if dropped:
+            self._overflows.count(0 if first_of_run else first - end_before)
+        if fault := self._overflows.due(time.monotonic()):
+            yield fault
+        yield AudioBlock(samples, first, _unix(captured_at), dropped)
+
+    def _restored(self, lost_samples: int) -> AudioFault:
+        return AudioFault(
+            "audio_restored",
+            f"{self._title}: sound is back, {lost_samples / SAMPLE_RATE:.2f} s of it were missed",
+            recovered=True,
+        )
+
+
+def _capture_command(device: str | None, channel: int | None) -> list[str]:
+    command = [sys.executable, "-m", "edgeser.audio.capture"]
+    if device is not None:
+        command.append(f"--device={device}")
+    if channel is not None:
+        command.append(f"--channel={channel}")
+    return command
+
+
+def _unix(monotonic_s: float) -> float:
+    return time.time() - time.monotonic() + monotonic_s

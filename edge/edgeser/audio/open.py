@@ -1,0 +1,36 @@
+"""The source a user named: ``mic``, ``-`` or a file."""
+
+from __future__ import annotations
+
+import sys
+
+from edgeser.audio.file import FileSource
+from edgeser.audio.microphone import Microphone
+from edgeser.audio.source import Source, SourceError
+from edgeser.audio.stdin import RawSource
+
+
+def open_source(
+    spec: str,
+    *,
+    fast: bool = False,
+    device: str | None = None,
+    channel: int | None = None,
+    stall_s: float = 1.5,
+) -> Source:
+    """Open ``mic``, ``-`` (raw 16 kHz mono s16le on standard input) or the path of a sound file.
+
+    ``fast`` plays a file as fast as it can; ``device`` and ``channel`` choose a microphone's;
+    a microphone that is silent for ``stall_s`` is lost.
+    Raises SourceError for a file that cannot be played, and for options the source does not have.
+    What is wrong with a microphone shows in ``blocks``.
+    """
+    if fast and spec == "mic":
+        raise SourceError("--fast: a microphone has one speed; leave --fast out, or play a file")
+    if spec == "mic":
+        return Microphone(device, channel=channel, stall_s=stall_s)
+    if spec == "-":
+        if sys.stdin is None:
+            raise SourceError("-: there is no standard input; pipe sound in, or give a file")
+        return RawSource(sys.stdin.buffer)
+    return FileSource(spec, fast)

@@ -1,0 +1,79 @@
+"""Where captured samples lie on the stream, so that stream seconds stay true to the clock."""
+
+from __future__ import annotations
+
+from edgeser.audio.source import SAMPLE_RATE
+
+_WINDOW_S = 2.0
+_UNNOTICED_LOSS_S = 0.1
+
+
+class Timeline:
+    """Gives each run of samples its position: never backwards, no position twice.
+
+    Samples follow each other without a gap, except where some are known to be lost: after a
+    restart, after an overflow, or when blocks have come later by more than 0.1 s for some seconds
+    on end and nobody said why. The gap is then what the clock says was missed. A block that is
+    merely late (a stall whose sound arrives in a burst) makes none, nor does a slow drift of the
+    device's clock.
+
+    Blocks come late but never early: the earliest of the last seconds is taken as punctual.
+    """
+
+    def __init__(self) -> None:
+        self.end = 0
+        """Position behind the last sample placed."""
+        self._origin = 0.0
+        self._earliest = 0.0
+        self._earliest_before = 0.0
+        self._window_ends = 0.0
+        self._placed_any = False
+        self._interrupted = True
+
+    def interrupt(self) -> None:
+        """The next samples come from a device that was opened anew: some were lost."""
+        self._interrupted = True
+
+    def place(self, samples: int, captured_at: float, overflowed: bool) -> tuple[int, float]:
+        """Place the next ``samples``, the last of which was captured at ``captured_at``.
+
+        ``captured_at``: monotonic seconds, may be late. ``overflowed``: samples before these were
+        dropped. Returns the position of the first one, and when the last one was captured, less
+        the lateness.
+        """
+        if not self._placed_any:
+            self._placed_any = True
+            self._interrupted = False
+            self._restart(captured_at - samples / SAMPLE_RATE, captured_at)
+        observed = captured_at - (self.end + samples) / SAMPLE_RATE
+        if self._interrupted or overflowed:
+            lost = self._skip(observed - self._origin)
+            self._restart(observed - lost / SAMPLE_RATE, captured_at)
+            self._interrupted = False
+        else:
+            self._observe(observed, captured_at)
+        first = self.end
+        self.end += samples
+        return first, self._origin + self.end / SAMPLE_RATE
+
+    def _skip(self, lost_s: float) -> int:
+        lost = max(0, round(lost_s * SAMPLE_RATE))
+        self.end += lost
+        return lost
+
+    def _restart(self, origin: float, captured_at: float) -> None:
+        self._origin = self._earliest = self._earliest_before = origin
+        self._window_ends = captured_at + _WINDOW_S
+
+    def _observe(self, observed: float, captured_at: float) -> None:
+        """Follow the device's clock, and find a loss that nobody reported."""
+        self._earliest = min(self._earliest, observed)
+        origin = min(self._earliest, self._earliest_before)
+        if origin - self._origin > _UNNOTICED_LOSS_S:
+            lost = self._skip(origin - self._origin)
+            self._restart(observed - lost / SAMPLE_RATE, captured_at)
+            return
+        self._origin = origin
+        if captured_at >= self._window_ends:
+            self._earliest_before, self._earliest = self._earliest, observed
+            self._window_ends = captured_at + _WINDOW_S

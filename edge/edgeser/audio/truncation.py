@@ -1,0 +1,34 @@
+"""Was a sound file cut off? libsndfile plays what is there and says nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import soundfile
+
+_STREAMED_SIZE = 0x7FFF_0000
+"""A header that claims this many bytes or more was written to a pipe: its length is unknown."""
+
+_OGG_TAIL_BYTES = 65_536 + 282
+"""The longest page of an Ogg stream."""
+
+
+def is_cut_off(sound: soundfile.SoundFile, fd: int) -> bool:
+    """True when the file promises more than it holds, as far as that shows before reading it.
+
+    ``fd``: the open file ``sound`` reads from; its position is left alone.
+    """
+    if sound.format == "OGG":
+        return not _ogg_ends(fd)
+    # libsndfile corrects the length by itself, and tells only its log.
+    sizes = re.findall(r": (\d+) \(should be (\d+)\)", sound.extra_info)
+    return any(int(held) < int(told) < _STREAMED_SIZE for told, held in sizes)
+
+
+def _ogg_ends(fd: int) -> bool:
+    """Whether the last page carries the end-of-stream flag (RFC 3533, section 6)."""
+    size = os.fstat(fd).st_size
+    tail = os.pread(fd, _OGG_TAIL_BYTES, max(0, size - _OGG_TAIL_BYTES))
+    page = tail.rfind(b"OggS")
+    return page >= 0 and len(tail) > page + 5 and bool(tail[page + 5] & 4)
