@@ -49,7 +49,8 @@ class SpeechSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_seconds: Duration = 0.1
     start_within_seconds: Duration = 0.2
     pre_roll_seconds: Annotated[float, Meta(ge=0, le=2)] = 0.2
-    hangover_seconds: Annotated[float, Meta(ge=0.02, le=5)] = 0.3
+    end_seconds: Annotated[float, Meta(ge=0.02, le=5)] = 0.5
+    hangover_seconds: Annotated[float, Meta(ge=0, le=5)] = 0.1
     min_seconds: Annotated[float, Meta(ge=0, le=60)] = 0.25
     max_seconds: Duration | None = None
     window_seconds: Duration | None = None
@@ -123,6 +124,7 @@ def segmenter_config(speech: SpeechSettings, window: WindowPolicy) -> SegmenterC
             start=max(1, frames_in(speech.start_seconds)),
             start_within=max(1, frames_in(speech.start_within_seconds)),
             pre_roll=frames_in(speech.pre_roll_seconds),
+            end=frames_in(speech.end_seconds),
             hangover=frames_in(speech.hangover_seconds),
             minimum=frames_in(speech.min_seconds),
             maximum=frames_in(maximum),

@@ -47,9 +47,10 @@ class Window:
     """A piece of speech that waits for the model.
 
     ``start``, ``end``: samples [start, end) of the stream; ``features``: (frames, mels).
-    ``captured_at``: Unix seconds of its last sample's capture. ``arrived_at``, ``cut_at`` and
-    ``ready_at``: the stream's clock when the block that filled it arrived, when the segmenter had
-    cut it, and when its features were there.
+    ``captured_at``: Unix seconds of the capture of the last sample that was needed to cut it: its
+    own last, or the end of the silence that closed its segment. ``arrived_at``, ``cut_at`` and
+    ``ready_at``: the stream's clock when the block with that sample arrived, when the window had
+    been cut, and when its features were there.
     """
 
     stream: str
@@ -255,10 +256,10 @@ class Stream:
             quality=Quality(
                 speech_ratio=round(piece.speech_ratio, 4),
                 level_dbfs=round(level, 2),
-                clipped_ratio=round(clipped / max(1, len(samples)), 6),
+                clipped_ratio=round(float(clipped) / max(1, len(samples)), 6),
                 snr_db=round(level - self._vad.floor_dbfs, 2),
             ),
-            captured_at=self._captured_at - (self.position - piece.end) / SAMPLE_RATE,
+            captured_at=self._captured_at - (self.position - self._vad.position) / SAMPLE_RATE,
             arrived_at=self._arrived_at,
             cut_at=cut_at,
             ready_at=self._clock(),

@@ -22,7 +22,8 @@ CONFIG = SegmenterConfig(
     start=3,
     start_within=5,
     pre_roll=4,
-    hangover=6,
+    end=6,
+    hangover=4,
     minimum=4,
     maximum=40,
     window=20,
@@ -61,9 +62,9 @@ def test_one_utterance_has_its_exact_pre_roll_and_hangover() -> None:
     assert end.speech_ratio == pytest.approx(10 / (10 + CONFIG.pre_roll + CONFIG.hangover))
 
 
-def test_the_end_is_known_as_soon_as_the_hangover_is_over() -> None:
+def test_the_end_is_known_as_soon_as_the_silence_is_long_enough() -> None:
     segmenter = Segmenter(CONFIG)
-    speech = [True] * 10 + [False] * CONFIG.hangover
+    speech = [True] * 10 + [False] * CONFIG.end
     outputs = [segmenter.push(frame(i, s)) for i, s in enumerate(speech)]
     assert ended(outputs[-1])
     assert not any(ended(o) for o in outputs[:-1])
@@ -141,9 +142,11 @@ def test_invariants(speech: list[bool]) -> None:
         position = segment.end
         frames = speech[segment.start // FRAME_SAMPLES : segment.end // FRAME_SAMPLES]
         if not segment.continued and segment.end < total:
-            # It ends with the whole hangover, and not a frame more.
-            assert not any(frames[-CONFIG.hangover :])
-            assert not frames[: -CONFIG.hangover] or frames[-CONFIG.hangover - 1]
+            # It ends with the whole hangover, and not a frame more, in a long silence.
+            last = segment.end // FRAME_SAMPLES
+            spoken = last - CONFIG.hangover
+            assert not any(speech[spoken : spoken + CONFIG.end])
+            assert not frames[: -CONFIG.hangover] or speech[spoken - 1]
     started = [o for o in outputs if isinstance(o, SegmentStarted)]
     assert [(o.segment, o.start) for o in started] == [(s.segment, s.start) for s in segments]
     for window in (o for o in outputs if isinstance(o, WindowDue)):
@@ -178,4 +181,4 @@ def test_nothing_needed_later_is_forgotten(speech: list[bool]) -> None:
 
 def test_a_contradictory_config_is_refused() -> None:
     with pytest.raises(ValueError, match="maximum is shorter"):
-        SegmenterConfig(9, 5, 3, 5, 4, 6, 4, 10, 20, 8, 5)
+        SegmenterConfig(9, 5, 3, 5, 4, 6, 4, 4, 10, 20, 8, 5)

@@ -1,9 +1,9 @@
 """Segments and windows of speech: a pure state machine over VAD frames.
 
-A segment begins when enough of the last frames are speech, reaches back to the first of them and
-the pre-roll before it, and ends when nothing was speech for the length of the hangover, which it
-keeps. What follows shares no sample with it. All positions are absolute samples of the stream,
-multiples of a frame.
+A segment begins when enough of the last frames are speech, and reaches back to the first of them
+and the pre-roll before it. It ends when nothing was speech for a while, and keeps the hangover
+behind its last speech. What follows shares no sample with it. All positions are absolute samples
+of the stream, multiples of a frame.
 """
 
 from __future__ import annotations
@@ -61,8 +61,9 @@ class SegmenterConfig:
 
     A frame is speech when it is voiced and at least ``start_snr_db`` (inside a segment
     ``end_snr_db``) above the noise floor. ``start`` of the last ``start_within`` frames must be
-    speech for a segment to begin; ``minimum`` is counted from its first to its last speech frame,
-    ``maximum`` from its start, pre-roll included.
+    speech for a segment to begin, none of the last ``end`` for it to end, of which it keeps
+    ``hangover``. ``minimum`` is counted from its first to its last speech frame, ``maximum`` from
+    its start, pre-roll included.
     """
 
     start_snr_db: float
@@ -70,6 +71,7 @@ class SegmenterConfig:
     start: int
     start_within: int
     pre_roll: int
+    end: int
     hangover: int
     minimum: int
     maximum: int
@@ -82,10 +84,12 @@ class SegmenterConfig:
             raise ValueError("need 1 <= start <= start_within")
         if self.end_snr_db > self.start_snr_db:
             raise ValueError("end_snr_db must not be above start_snr_db")
-        if self.maximum < self.pre_roll + self.start_within + self.hangover:
-            raise ValueError("maximum is shorter than pre-roll, start and hangover together")
-        if min(self.hangover, self.hop, self.window, self.window_minimum) < 1:
-            raise ValueError("hangover, hop and window must be at least one frame")
+        if not 0 <= self.hangover <= self.end:
+            raise ValueError("the hangover must not be longer than the silence that ends a segment")
+        if self.maximum < self.pre_roll + self.start_within + self.end:
+            raise ValueError("maximum is shorter than pre-roll, start and end together")
+        if min(self.end, self.hop, self.window, self.window_minimum) < 1:
+            raise ValueError("end, hop and window must be at least one frame of 20 ms")
 
 
 def frames_in(seconds: float) -> int:
@@ -168,7 +172,7 @@ class Segmenter:
                 self._first_speech = mark.index
         end = mark.index + 1
         heard_last = self._start - 1 if self._last_speech is None else self._last_speech
-        if mark.index - heard_last >= self._config.hangover:
+        if mark.index - heard_last >= self._config.end:
             return [self._end()]
         if end - self._start >= self._config.maximum:
             return self._cut()

@@ -51,8 +51,8 @@ class VoiceActivity:
                 f"WebRTC VAD cannot be loaded ({error}); run 'pip install webrtcvad-wheels'"
             ) from error
         self._vad = webrtcvad.Vad(mode)
+        self.position = 0  # just behind the last frame given out
         self._carry = np.zeros(0, np.int16)
-        self._position = 0
         self._floor_dbfs = LOWEST_FLOOR_DBFS
 
     @property
@@ -73,14 +73,14 @@ class VoiceActivity:
         if position % FRAME_SAMPLES:
             raise ValueError(f"position {position} is off the grid of {FRAME_SAMPLES} samples")
         self._carry = self._carry[:0]
-        self._position = position
+        self.position = position
 
     def _frame(self, samples: Samples) -> VadFrame:
         level = level_dbfs(samples)
         self._floor_dbfs = max(LOWEST_FLOOR_DBFS, min(level, self._floor_dbfs + _FLOOR_RISE_DB))
         voiced = bool(self._vad.is_speech(samples.tobytes(), SAMPLE_RATE))
-        frame = VadFrame(self._position, voiced, level, self._floor_dbfs)
-        self._position += FRAME_SAMPLES
+        frame = VadFrame(self.position, voiced, level, self._floor_dbfs)
+        self.position += FRAME_SAMPLES
         return frame
 
 
