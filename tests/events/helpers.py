@@ -1,0 +1,103 @@
+"""Events to publish, and patience."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from itertools import islice
+
+from edgeser.events.publisher import Publisher
+from edgeser.events.schema import (
+    Counters,
+    EmotionEvent,
+    FaultEvent,
+    Latency,
+    Lost,
+    ModelRef,
+    Quality,
+    Smoothed,
+    SpeechEvent,
+    StatusEvent,
+)
+from edgeser.events.subscriber import Received, Subscriber
+
+PATIENCE_S = 20.0
+MODEL = ModelRef(name="lightweight-emodb", version="1.0.0", sha256="ab" * 32)
+
+
+def emotion(
+    segment: int = 1, kind: str = "final", stream: str = "mic", label: str = "happy"
+) -> EmotionEvent:
+    scores = {"angry": 0.05, "happy": 0.05, "neutral": 0.05, "sad": 0.05, label: 0.85}
+    return EmotionEvent(
+        stream=stream,
+        segment=segment,
+        kind="final" if kind == "final" else "partial",
+        start=1.0,
+        end=3.5,
+        label=label,
+        confidence=0.85,
+        scores=scores,
+        smoothed=Smoothed(label=label, since=1.0),
+        quality=Quality(speech_ratio=0.9, level_dbfs=-24.0, clipped_ratio=0.0, snr_db=30.0),
+        latency_ms=Latency(
+            capture=10.0, segment=1.0, features=2.0, queue=3.0, inference=4.0, publish=0, total=0
+        ),
+        model=MODEL,
+        lost=Lost(),
+    )
+
+
+def speech(segment: int = 1, end: float | None = None, stream: str = "mic") -> SpeechEvent:
+    state = "start" if end is None else "end"
+    return SpeechEvent(stream=stream, state=state, segment=segment, start=1.0, end=end)
+
+
+def fault(message: str = "trouble", stream: str = "mic") -> FaultEvent:
+    return FaultEvent(stream=stream, code="audio_lost", message=message, recovered=False)
+
+
+def status(stream: str = "mic") -> StatusEvent:
+    return StatusEvent(
+        stream=stream,
+        state="listening",
+        frame_age_s=0.01,
+        uptime_s=10.0,
+        position_s=9.5,
+        counters=Counters(),
+        model=MODEL,
+        backend="onnxruntime/CPU",
+    )
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition; fail when it does not come true."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+
+
+def subscribe(publisher: Publisher, *topics: str, endpoint: str | None = None) -> Subscriber:
+    """A subscriber that is connected."""
+    before = publisher.subscriptions
+    subscriber = Subscriber(endpoint or publisher.endpoints[0], topics or ("",), PATIENCE_S)
+    until(lambda: publisher.subscriptions > before)
+    return subscriber
+
+
+def take(subscriber: Iterable[Received], count: int) -> list[Received]:
+    return list(islice(subscriber, count))
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Another process that runs a piece of Python."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
