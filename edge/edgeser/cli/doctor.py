@@ -1,0 +1,38 @@
+"""``edgeser doctor``: what is wrong here, and how to mend it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeser.cli.options import json_option, settings_option
+
+
+@click.command()
+@settings_option
+@json_option
+def doctor(settings_file: Path | None, as_json: bool) -> None:
+    """Check microphones, permissions, VAD, model, backend, telemetry and endpoints.
+
+    Exit code 1 when something needs mending.
+
+    Example: edgeser doctor
+    """
+    import msgspec
+
+    from edgeser.doctor import examine
+    from edgeser.settings import load_settings
+
+    findings = examine(load_settings(settings_file))
+    well = True
+    for finding in findings:
+        well = well and finding.ok
+        if as_json:
+            click.echo(msgspec.json.encode(finding).decode())
+            continue
+        mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
+        click.echo(f"{mark} {finding.check}: {finding.found}")
+        if finding.fix:
+            click.echo(f"       fix: {finding.fix}")
+    raise SystemExit(0 if well else 1)

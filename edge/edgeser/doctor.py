@@ -1,0 +1,151 @@
+"""Checks of an installation: each says what it found, and how to mend what is wrong."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgeser.errors import UserError
+from edgeser.settings import Settings
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """The result of a check. ``fix`` is empty when all is well."""
+
+    check: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Run every check, one after the other; none of them raises."""
+    for name, check in _CHECKS.items():
+        try:
+            yield check(name, settings)
+        except UserError as error:
+            found, _, fix = str(error).partition("; ")
+            yield Finding(name, False, found, fix or "see the message")
+        except Exception as error:  # whatever a broken installation throws is a finding
+            yield Finding(name, False, f"{type(error).__name__}: {error}", "reinstall edgeser")
+
+
+def _microphones(name: str, settings: Settings) -> Finding:
+    from edgeser.audio.devices import input_devices
+
+    devices = input_devices()
+    if not devices:
+        return Finding(
+            name,
+            False,
+            "PortAudio works but finds no microphone",
+            "plug one in; as a service, see that the user is in the group 'audio'; "
+            "without one, use --source FILE",
+        )
+    wanted = settings.audio.device
+    if wanted and not any(wanted.lower() in device.name.lower() for device in devices):
+        return Finding(
+            name, False, f"no microphone is called '{wanted}'", "run 'edgeser devices' and choose"
+        )
+    names = ", ".join(device.name for device in devices)
+    return Finding(name, True, f"{len(devices)} found: {names}")
+
+
+def _sound_access(name: str, _: Settings) -> Finding:
+    folder = Path("/dev/snd")
+    cards = sorted(folder.glob("pcm*c")) if folder.is_dir() else []
+    denied = [card.name for card in cards if not os.access(card, os.R_OK | os.W_OK)]
+    if denied:
+        return Finding(
+            name,
+            False,
+            f"no permission for {', '.join(denied)}",
+            "sudo usermod -aG audio $USER, and log in again",
+        )
+    return Finding(name, True, f"{len(cards)} capture devices of ALSA may be used")
+
+
+def _vad(name: str, settings: Settings) -> Finding:
+    from edgeser.model.golden import waveform
+    from edgeser.speech.vad import VoiceActivity
+
+    sound = np.concatenate((np.zeros(16_000, np.int16), waveform(1, 1.0)))
+    voiced = [frame.voiced for frame in VoiceActivity(settings.speech.vad_mode).push(sound)]
+    if any(voiced[:50]) or not any(voiced[50:]):
+        return Finding(
+            name, False, "takes silence for speech or speech for silence", "reinstall edgeser"
+        )
+    return Finding(name, True, f"WebRTC, mode {settings.speech.vad_mode}")
+
+
+def _model(name: str, settings: Settings) -> Finding:
+    from edgeser.model.model import load_model
+
+    before = _threads()
+    model = load_model(settings.model.name, settings.model.backend)
+    extra = _threads() - before
+    if extra > 0:
+        return Finding(
+            name, False, f"the backend started {extra} threads of its own", "reinstall onnxruntime"
+        )
+    found = (
+        f"{model.info.name} {model.info.version} on {model.backend.name}, 1 thread; "
+        f"golden vectors within {model.verify():.0e}"
+    )
+    return Finding(name, True, found)
+
+
+def _telemetry(name: str, _: Settings) -> Finding:
+    import edgeser.model.onnx_runtime
+
+    del edgeser.model.onnx_runtime  # imported for what it does to the environment
+    traces = Path.home() / ".cache/Microsoft/DeveloperTools/.onnxruntime"
+    if os.environ.get("ORT_DISABLE_TELEMETRY") != "1":
+        return Finding(name, False, "ONNX Runtime may report home", "set ORT_DISABLE_TELEMETRY=1")
+    if traces.exists():
+        return Finding(
+            name, False, f"another program's ONNX Runtime left {traces}", f"rm -r {traces}"
+        )
+    return Finding(name, True, "of ONNX Runtime is off")
+
+
+def _endpoints(name: str, settings: Settings) -> Finding:
+    from edgeser.events.publisher import Publisher
+
+    Publisher(settings.events.bind).close()
+    return Finding(name, True, f"free: {', '.join(settings.events.bind)}")
+
+
+def _scratch(name: str, _: Settings) -> Finding:
+    from edgeser.paths import runtime_folder
+
+    folder = runtime_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding(
+            name, False, f"{folder}: {error.strerror}", "set XDG_RUNTIME_DIR to a folder of yours"
+        )
+    return Finding(name, True, str(folder))
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+_CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
+    "microphones": _microphones,
+    "sound access": _sound_access,
+    "voice activity": _vad,
+    "model": _model,
+    "telemetry": _telemetry,
+    "runtime folder": _scratch,
+    "endpoints": _endpoints,
+}
