@@ -36,7 +36,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def _microphones(name: str, settings: Settings) -> Finding:
-    from edgeser.audio.devices import input_devices
+    from edgeser.audio.devices import find_device, input_devices
 
     devices = input_devices()
     if not devices:
@@ -47,13 +47,11 @@ def _microphones(name: str, settings: Settings) -> Finding:
             "plug one in; as a service, see that the user is in the group 'audio'; "
             "without one, use --source FILE",
         )
-    wanted = settings.audio.device
-    if wanted and not any(wanted.lower() in device.name.lower() for device in devices):
-        return Finding(
-            name, False, f"no microphone is called '{wanted}'", "run 'edgeser devices' and choose"
-        )
-    names = ", ".join(device.name for device in devices)
-    return Finding(name, True, f"{len(devices)} found: {names}")
+    try:
+        chosen = devices[find_device(devices, settings.audio.device)]
+    except LookupError as error:
+        return Finding(name, False, str(error), "set audio.device, or use --device")
+    return Finding(name, True, f"{len(devices)} found; '{chosen.name}' would be used")
 
 
 def _sound_access(name: str, _: Settings) -> Finding:

@@ -36,6 +36,7 @@ class AudioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     source: str = "mic"
     device: str | None = None
+    channel: Annotated[int, Meta(ge=0)] | None = None
     stream: str | None = None
     stall_seconds: Duration = 1.5
 

@@ -67,7 +67,13 @@ def run(
     )
     loaded = load_model(settings.model.name, settings.model.backend)
     audio = settings.audio
-    opened = open_source(audio.source, fast=fast, device=audio.device, stall_s=audio.stall_seconds)
+    opened = open_source(
+        audio.source,
+        fast=fast,
+        device=audio.device,
+        channel=audio.channel,
+        stall_s=audio.stall_seconds,
+    )
     daemon = Daemon(settings, opened, loaded, once=once, await_subscriber=await_subscriber)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())
