@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 import tempfile
 import warnings
 from pathlib import Path
@@ -13,7 +11,6 @@ import msgspec
 import onnx
 import torch
 
-from edgeser.errors import UserError
 from edgeser.features.frames import features_of
 from edgeser.model.artefact import (
     METADATA_KEY,
@@ -26,6 +23,7 @@ from edgeser.model.artefact import (
 from edgeser.model.golden import waveform
 from edgeser_export.verify import verify
 from edgeser_train.checkpoint import Origin
+from edgeser_train.files import write_whole
 from edgeser_train.models.lightweight import Lightweight
 
 OPSET = 17
@@ -71,7 +69,7 @@ def export(
     entry = graph.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, msgspec.json.encode(info).decode()
     onnx.checker.check_model(graph, full_check=True)
-    _write(path, graph.SerializeToString())
+    write_whole(path, graph.SerializeToString())
     return difference
 
 
@@ -82,13 +80,13 @@ def onnx_graph(model: Lightweight, mels: int) -> Any:
     """
     features = torch.zeros(2, 120, mels)
     frames = torch.tensor([120, 90])
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
+        path = Path(folder) / "graph.onnx"
         torch.onnx.export(
             model.eval(),
             (features, frames),
-            buffer,
+            path,
             dynamo=False,
             opset_version=OPSET,
             input_names=["features", "frames"],
@@ -99,7 +97,7 @@ def onnx_graph(model: Lightweight, mels: int) -> Any:
                 "logits": {0: "batch"},
             },
         )
-    graph = onnx.load_from_string(buffer.getvalue())
+        graph = onnx.load(path)
     graph.producer_name, graph.producer_version = "edgeser", ""
     return graph
 
@@ -114,19 +112,3 @@ def golden_vectors(model: Lightweight, origin: Origin, temperature: float) -> li
         scores = torch.softmax(logits.double() / temperature, dim=0)
         vectors.append(Golden(seed, seconds, [round(float(s), 6) for s in scores]))
     return vectors
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(aside, 0o644)
-            os.replace(aside, path)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise UserError(f"artefact {path}: cannot be written: {error}") from error

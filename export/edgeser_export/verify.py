@@ -11,7 +11,7 @@ from edgeser.errors import UserError
 from edgeser_train.models.lightweight import MIN_FRAMES, Lightweight
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime as ort  # noqa: E402  (the variable is read at import)
+import onnxruntime as ort
 
 TOLERANCE = 1e-4
 SHAPES = ((1, MIN_FRAMES), (1, 100), (1, 301), (4, 150), (4, 333), (1, 700), (3, 57))

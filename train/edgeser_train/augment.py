@@ -105,7 +105,8 @@ def mask(features: Floats, spec: SpectrogramAugmentation, rng: np.random.Generat
 def _interpolated(rows: Floats, positions: Doubles) -> Floats:
     low = np.minimum(positions.astype(np.int64), len(rows) - 2)
     share = (positions - low).astype(np.float32)[:, None]
-    return rows[low] * (1 - share) + rows[low + 1] * share
+    between: Floats = rows[low] * (1 - share) + rows[low + 1] * share
+    return between
 
 
 def _embedded(frames: Floats, before: int, after: int, rng: np.random.Generator) -> Floats:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from edgeser.features.front_end import Floats
 from edgeser_train.augment import mask, warp
 from edgeser_train.frames import CorpusFrames
 from edgeser_train.recipe import Recipe
@@ -52,7 +53,8 @@ class Pieces(IterableDataset[Batch]):
     def _batch(self, chosen: np.ndarray, rng: np.random.Generator) -> Batch:
         recipe = self.recipe
         length = int(rng.choice(recipe.crop_frames))
-        features = np.empty((len(chosen), length, recipe.front_end.mels), np.float32)
+        mels = recipe.front_end.mels
+        features: Floats = np.empty((len(chosen), length, mels), np.float32)
         for row, utterance in enumerate(chosen):
             copy = int(rng.integers(self.frames.copies))
             piece = warp(self.frames.of(utterance, copy), length, recipe.spectrogram, rng)
@@ -63,9 +65,8 @@ class Pieces(IterableDataset[Batch]):
             share = rng.beta(recipe.spectrogram.mixup, recipe.spectrogram.mixup, len(chosen))
             share = np.maximum(share, 1 - share).astype(np.float32)
             other = rng.permutation(len(chosen))
-            features = (
-                share[:, None, None] * features + (1 - share[:, None, None]) * features[other]
-            )
+            kept = share[:, None, None]
+            features = np.asarray(kept * features + (1 - kept) * features[other], np.float32)
             soft = share[:, None] * soft + (1 - share[:, None]) * soft[other]
         frames = torch.full((len(chosen),), length, dtype=torch.int64)
         return torch.from_numpy(features), frames, torch.from_numpy(soft)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import io
 import subprocess
-import tempfile
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import msgspec
 import torch
 
 from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus
+from edgeser_train.files import write_whole
 from edgeser_train.models.lightweight import Lightweight
 from edgeser_train.recipe import Recipe
 
@@ -35,18 +36,9 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 def save(path: Path, model: Lightweight, origin: Origin) -> None:
     """Write a checkpoint aside and rename it. Raises UserError when that fails."""
     content = {"origin": msgspec.json.encode(origin).decode(), "weights": model.state_dict()}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                torch.save(content, file)
-            os.replace(aside, path)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"checkpoint {path}: cannot be written: {error}") from error
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def load(path: Path) -> tuple[Lightweight, Origin]:
@@ -64,6 +56,20 @@ def load(path: Path) -> tuple[Lightweight, Origin]:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"checkpoint {path}: not of a {MODEL} model: {reason}") from error
     return model.eval(), origin
+
+
+def origin_of(corpus: Corpus, recipe: Recipe, protocol: str, seed: int) -> Origin:
+    """Of a model trained now, with this code."""
+    return Origin(
+        labels=list(corpus.labels),
+        recipe=recipe,
+        corpora=[corpus.name],
+        licence=corpus.licence,
+        protocol=protocol,
+        seed=seed,
+        date=today(),
+        commit=commit(),
+    )
 
 
 def today() -> str:

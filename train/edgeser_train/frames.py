@@ -42,7 +42,7 @@ class CorpusFrames:
 
     @property
     def copies(self) -> int:
-        return self.bounds.shape[1]
+        return int(self.bounds.shape[1])
 
 
 def raw_frames(samples: Samples, front_end: FrontEnd) -> Floats:

@@ -121,7 +121,8 @@ def train(
     labels = len(corpus.labels)
     if recipe.model.labels != labels:
         raise UserError(f"recipe: model.labels is {recipe.model.labels}, the corpus has {labels}")
-    model = Lightweight(recipe.model).to(memory_format=torch.channels_last)
+    model = Lightweight(recipe.model)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     _set_statistics(model, frames, part, recipe)
     pieces = Pieces(frames, part, targets, labels, recipe, seed)
     weights = class_weights(np.array([targets[i] for i in part]), labels)

@@ -34,7 +34,8 @@ class Utterance:
             raise UserError(f"corpus file {self.path}: empty, or not all numbers; replace the file")
         if rate != SAMPLE_RATE:
             mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="VHQ")
-        return np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
+        samples: Samples = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
+        return samples
 
 
 @dataclass(frozen=True)

@@ -84,22 +84,21 @@ class Lightweight(nn.Module):
 
     def convolved(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Input of the GRU (batch, steps, bands * channels) and the steps that count (batch,)."""
-        valid = within(frames, features.shape[1])
+        outside = ~within(frames, features.shape[1])
         z = (features - self.mean) / self.std
-        x = z.masked_fill(~valid[:, :, None], 0.0)[:, None]
+        x = z.masked_fill(outside[:, :, None], 0.0)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
-        x = torch.relu(self.entry(x))
+        x = self.entry(x).relu_()
         halved = (frames - 1) // 2
-        valid = within(halved, x.shape[2])[:, None, :, None]
-        x = self.first(x, valid)
-        # Symmetric padding, and frames that do not count fill like padding: the result is that of
+        blocked = _blocked(halved, x)
+        # Symmetric padding, and frames that do not count lose like padding: the result is that of
         # the utterance alone.
-        x = self.pool(x.masked_fill(~valid, -1e30))
+        x = self.pool(self.first(x, blocked).add_(blocked))
         steps = (halved + 1) // 2
-        valid = within(steps, x.shape[2])[:, None, :, None]
-        x = x.masked_fill(~valid, 0.0)
+        blocked = _blocked(steps, x)
+        x = x.masked_fill(blocked < 0, 0.0)
         for block in self.blocks:
-            x = x + block(x, valid)
+            x = x + block(x, blocked)
         return x.permute(0, 2, 3, 1).flatten(2), steps
 
     def logits(self, x: Tensor, steps: Tensor) -> Tensor:
@@ -119,14 +118,14 @@ class SeparableBlock(nn.Module):
         self.depthwise = nn.Conv2d(expanded, expanded, 3, padding=1, groups=expanded, bias=False)
         self.project = nn.Conv2d(expanded, channels_out, 1)
 
-    def forward(self, x: Tensor, valid: Tensor) -> Tensor:
-        """(batch, channels, time, bands), valid (batch, 1, time, 1) -> the same shape.
+    def forward(self, x: Tensor, blocked: Tensor) -> Tensor:
+        """(batch, channels, time, bands), blocked (batch, 1, time, 1) -> the same shape.
 
-        The bias of the expansion makes padded frames non-zero, so they are masked again in front
-        of the one convolution that looks at neighbours.
+        The bias of the expansion makes padded frames non-zero: ``blocked`` sends them below zero,
+        so that the ReLU leaves nothing of them to the one convolution that looks at neighbours.
         """
-        x = torch.relu(self.expand(x)).masked_fill(~valid, 0.0)
-        projected: Tensor = self.project(torch.relu(self.depthwise(x)))
+        x = self.expand(x).add_(blocked).relu_()
+        projected: Tensor = self.project(self.depthwise(x).relu_())
         return projected
 
 
@@ -174,9 +173,15 @@ class MeanPooling(nn.Module):
         return (h * weights[:, :, None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
 
 
-def within(lengths: Tensor, size: int | Tensor) -> Tensor:
+def within(lengths: Tensor, size: int) -> Tensor:
     """(batch,) lengths -> (batch, size) bool, true where a position is inside its length."""
     return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]
+
+
+def _blocked(lengths: Tensor, x: Tensor) -> Tensor:
+    """0 inside each length, far below any activation behind it: (batch, 1, time of x, 1)."""
+    outside = ~within(lengths, x.shape[2])
+    return outside[:, None, :, None].to(x.dtype) * -1e30
 
 
 def _rows(x: Tensor, rows: Tensor) -> Tensor:
@@ -192,9 +197,13 @@ def _initialise(module: nn.Module) -> None:
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.GRU):
-        nn.init.xavier_uniform_(module.weight_ih_l0)
-        nn.init.orthogonal_(module.weight_hh_l0)
-        nn.init.zeros_(module.bias_hh_l0)
-        nn.init.zeros_(module.bias_ih_l0)
         with torch.no_grad():
-            module.bias_ih_l0[: 2 * module.hidden_size] = 1.0
+            for name, parameter in module.named_parameters():
+                if name.startswith("weight_ih"):
+                    nn.init.xavier_uniform_(parameter)
+                elif name.startswith("weight_hh"):
+                    nn.init.orthogonal_(parameter)
+                else:
+                    parameter.zero_()
+                    if name.startswith("bias_ih"):
+                        parameter[: 2 * module.hidden_size] = 1.0

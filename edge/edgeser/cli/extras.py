@@ -1,0 +1,70 @@
+"""Options of the commands that need an extra, and what they say when it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    from edgeser_train.protocols import Fold
+
+_NEEDED = {
+    "train": ("torch", "lightning", "matplotlib"),
+    "export": ("torch", "onnx"),
+}
+
+trainable_option = click.option(
+    "--model",
+    type=click.Choice(["lightweight"]),
+    default="lightweight",
+    show_default=True,
+    help="The architecture.",
+)
+corpus_option = click.option(
+    "--corpus", required=True, metavar="NAME=PATH", help="The corpus, e.g. emodb=/data/emodb."
+)
+recipe_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="Change the recipe, e.g. epochs=60 or model.blocks=5; can be repeated.",
+)
+seed_option = click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of weights and data."
+)
+cache_option = click.option(
+    "--cache",
+    default=Path("runs/cache"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder where the frames of the corpus are kept.",
+)
+
+
+def need_extra(extra: str) -> None:
+    """Raises UserError that says what to install when the extra's libraries are missing."""
+    missing = [name for name in _NEEDED[extra] if find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"this command needs {', '.join(missing)}: install with pip install 'edgeser[{extra}]'"
+        )
+
+
+def fold_named(name: str | None, folds: Sequence[Fold], protocol: str) -> Fold:
+    """The fold of that name, or the only one. Raises UserError."""
+    if name is None and len(folds) == 1:
+        return folds[0]
+    for fold in folds:
+        if fold.name == name:
+            return fold
+    names = ", ".join(fold.name for fold in folds)
+    if name is None:
+        raise UserError(f"protocol '{protocol}': choose one of its folds with --fold: {names}")
+    raise UserError(f"fold '{name}': protocol '{protocol}' has {names}")
