@@ -152,6 +152,7 @@ def test_invariants(speech: list[bool]) -> None:
     for window in (o for o in outputs if isinstance(o, WindowDue)):
         segment = segments[window.segment - 1]
         assert segment.start <= window.start < window.end
+        assert window.end <= segment.end or segment.continued
         assert window.end - window.start <= CONFIG.window * FRAME_SAMPLES
 
 

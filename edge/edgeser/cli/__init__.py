@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -10,6 +11,9 @@ import click
 
 from edgeser import __version__
 from edgeser.errors import UserError
+
+# Before NumPy is imported: a window is too small to share, and a pool of threads only spins.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 COMMANDS = {
     "run": "Listen and publish emotion events.",

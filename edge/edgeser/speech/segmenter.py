@@ -176,6 +176,8 @@ class Segmenter:
             return [self._end()]
         if end - self._start >= self._config.maximum:
             return self._cut()
+        if mark.index - heard_last > self._config.hangover:
+            return []  # a window here would end behind its segment if no more speech comes
         return self._window(end)
 
     def _window(self, end: int) -> list[SegmenterOutput]:

@@ -1,0 +1,54 @@
+# make demo    set up, then show emotion events from a bundled sound file
+# make test    set up, then lint, check types and run every test
+# make help    the other targets
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export ORT_DISABLE_TELEMETRY := 1
+
+# The interpreter's own package brings venv (Debian splits it off).
+PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+	$(PYTHON) -c 'import sys; print("python3.%d-venv" % sys.version_info.minor)' 2>/dev/null || echo python3-venv)
+TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils
+
+.PHONY: help demo test lint types unit clean
+
+help:
+	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
+	@echo "make test      lint, types and tests"
+	@echo "make footprint memory, start-up time and idle load of the daemon here"
+	@echo "make corpus-check DATA=FOLDER  the daemon on every file of Emo-DB"
+	@echo "make evaluate  DATA=FOLDER  leave-one-speaker-out on Emo-DB, hours on two cores"
+	@echo "make clean     remove what was set up"
+
+demo: $(VENV)/.runtime
+	@$(BIN)/python examples/demo.py
+
+test: lint types unit
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.tests
+	$(BIN)/mypy
+
+unit: $(VENV)/.tests
+	$(BIN)/python -m pytest
+
+$(BIN)/python:
+	@tools/debian-packages $(PYTHON_VENV)
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
+	@tools/debian-packages $(TEST_PACKAGES)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,dev]'
+	@touch $@ $(VENV)/.runtime
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,57 @@
+"""The rules of the house: who imports whom, and what a running daemon loads."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TRAINING = {"torch", "torchaudio", "lightning", "transformers", "edgeser_train", "edgeser_export"}
+EDGE = sorted((ROOT / "edge").rglob("*.py"))
+
+
+def imported_at_the_top(file: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("file", EDGE, ids=lambda file: str(file.relative_to(ROOT)))
+def test_the_runtime_imports_no_training(file: Path) -> None:
+    assert not imported_at_the_top(file) & TRAINING
+
+
+def test_the_daemons_process_loads_no_torch() -> None:
+    code = (
+        "import sys, edgeser.daemon, edgeser.recognizer, edgeser.cli.run, edgeser.audio.open\n"
+        "edgeser.load_model()\n"
+        f"print(sorted({TRAINING!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_is_quick_to_import() -> None:
+    code = (
+        "import sys, edgeser.cli\n"
+        "print(sorted({'numpy', 'onnxruntime', 'zmq', 'rich', 'sounddevice'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_public_names_are_there() -> None:
+    import edgeser
+
+    for name in edgeser.__all__:
+        assert getattr(edgeser, name)
+    with pytest.raises(AttributeError):
+        edgeser.nothing  # noqa: B018
