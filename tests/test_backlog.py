@@ -1,0 +1,100 @@
+"""Finals come first and all of them; partials only while they are news."""
+
+from __future__ import annotations
+
+import threading
+from typing import Literal
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeser.backlog import MAX_FINALS, Backlog
+from edgeser.events.schema import Quality
+from edgeser.stream import Window
+
+QUALITY = Quality(speech_ratio=1, level_dbfs=-20, clipped_ratio=0, snr_db=30)
+
+
+def window(kind: Literal["partial", "final"], segment: int, stream: str = "a") -> Window:
+    features = np.zeros((1, 1), np.float32)
+    return Window(stream, segment, kind, 0, 160, False, features, QUALITY, 0, 0, 0, 0)
+
+
+def drain(backlog: Backlog) -> list[Window]:
+    backlog.close()
+    taken = []
+    while (item := backlog.get()) is not None:
+        taken.append(item)
+        backlog.done()
+    return taken
+
+
+def test_finals_go_before_partials() -> None:
+    backlog = Backlog()
+    partial, final = window("partial", 2), window("final", 1)
+    assert backlog.put(partial) is None
+    assert backlog.put(final) is None
+    assert drain(backlog) == [final, partial]
+
+
+def test_a_newer_partial_displaces_the_older_of_its_stream_only() -> None:
+    backlog = Backlog()
+    old, new, other = window("partial", 1), window("partial", 1), window("partial", 1, "b")
+    backlog.put(old)
+    backlog.put(other)
+    assert backlog.put(new) is old
+    assert drain(backlog) == [other, new]
+
+
+def test_a_final_displaces_the_partial_of_its_segment() -> None:
+    backlog = Backlog()
+    partial, final = window("partial", 1), window("final", 1)
+    backlog.put(partial)
+    assert backlog.put(final) is partial
+    assert drain(backlog) == [final]
+
+
+@given(st.lists(st.tuples(st.sampled_from(["partial", "final"]), st.sampled_from("ab"))))
+def test_no_final_is_lost_and_all_partials_are_accounted_for(
+    kinds: list[tuple[Literal["partial", "final"], str]],
+) -> None:
+    backlog = Backlog()
+    given = [window(kind, i, stream) for i, (kind, stream) in enumerate(kinds[:MAX_FINALS])]
+    displaced = [d for d in map(backlog.put, given) if d is not None]
+    taken = drain(backlog)
+    assert [w for w in taken if w.kind == "final"] == [w for w in given if w.kind == "final"]
+    assert sorted(w.segment for w in taken + displaced) == [w.segment for w in given]
+    assert all(w.kind == "partial" for w in displaced)
+
+
+def test_too_many_finals_hold_the_source_back_and_lose_nothing() -> None:
+    backlog = Backlog()
+    total = MAX_FINALS + 20
+    producer = threading.Thread(
+        target=lambda: [backlog.put(window("final", i)) for i in range(total)]
+    )
+    producer.start()
+    producer.join(0.2)
+    assert producer.is_alive()
+    taken = []
+    for _ in range(total):
+        item = backlog.get()
+        assert item is not None
+        taken.append(item.segment)
+        backlog.done()
+    producer.join(5)
+    assert taken == list(range(total))
+
+
+def test_waiting_until_idle_waits_for_the_work_in_hand() -> None:
+    backlog = Backlog()
+    backlog.put(window("final", 1))
+    backlog.get()
+    waiter = threading.Thread(target=backlog.wait_until_idle)
+    waiter.start()
+    waiter.join(0.1)
+    assert waiter.is_alive()
+    backlog.done()
+    waiter.join(5)
+    assert not waiter.is_alive()

@@ -1,0 +1,87 @@
+"""Settings: file, environment, flags, and what is said of a wrong one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgeser.settings import Settings, SettingsError, load_settings
+
+SHIPPED = Path(__file__).parent.parent / "systemd" / "edgeser.toml"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "edgeser.toml"
+    file.write_text(text)
+    return file
+
+
+def test_later_ones_win(tmp_path: Path) -> None:
+    file = written(tmp_path, "[speech]\nmin_seconds = 0.5\nhop_seconds = 1\nvad_mode = 1")
+    environment = {"EDGESER_SPEECH_HOP_SECONDS": "2", "EDGESER_SPEECH_VAD_MODE": "3"}
+    settings = load_settings(file, environment, {"speech.vad_mode": 0})
+    assert settings.speech.min_seconds == 0.5
+    assert settings.speech.hop_seconds == 2
+    assert settings.speech.vad_mode == 0
+
+
+def test_lists_and_strangers_in_the_environment() -> None:
+    settings = load_settings(
+        environment={
+            "EDGESER_EVENTS_BIND": "ipc:///a,tcp://127.0.0.1:1",
+            "EDGESER_DATA": "somewhere",
+            "EDGESER_SERVICE_HOST": "10.0.0.1",
+        }
+    )
+    assert settings.events.bind == ["ipc:///a", "tcp://127.0.0.1:1"]
+
+
+def test_the_shipped_file_says_the_defaults() -> None:
+    assert load_settings(SHIPPED, {}) == Settings()
+
+
+def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
+    text = SHIPPED.read_text()
+    for section in Settings.__struct_fields__:
+        part = text.partition(f"[{section}]")[2].partition("\n[")[0].splitlines()
+        for key in getattr(Settings(), section).__struct_fields__:
+            (line,) = [i for i, s in enumerate(part) if s.lstrip("# ").startswith(f"{key} =")]
+            assert part[line - 1].startswith("# "), key
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[speech]\nmin_seconds = "x"', 'speech.min_seconds: expected float, got "x"'),
+        ("[speech]\nmin_seconds = -1", "speech.min_seconds: expected float >= 0.0, got -1"),
+        ("[speech]\nhop_seconds = nan", "speech.hop_seconds: expected float"),
+        ("[speech]\nhop_seconds = inf", "speech.hop_seconds: expected float"),
+        ("[speech]\nmin = 1", "speech.min: unknown key; there are vad_mode"),
+        ("[typo]\na = 1", "typo: unknown key; there are audio, speech"),
+        ("speech = 1", "speech: expected table, got 1"),
+        ('[model]\nbackend = "magic"', 'model.backend: expected one of auto, onnxruntime, got "ma'),
+        ("[events]\nbind = [1]", "events.bind[0]: expected str"),
+        ("a =", "not TOML"),
+    ],
+)
+def test_wrong_ones_are_refused_by_path_and_value(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        load_settings(written(tmp_path, text), {})
+    assert complaint in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        load_settings(tmp_path / "none.toml", {})
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="not TOML"):
+        load_settings(tmp_path / "binary.toml", {})
+
+
+def test_a_variable_that_names_no_key_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"speech\.hop: unknown key"):
+        load_settings(environment={"EDGESER_SPEECH_HOP": "1"})
