@@ -69,11 +69,6 @@ class Lightweight(nn.Module):
         )
         self.apply(_initialise)
 
-    @staticmethod
-    def frames_out(frames: Tensor) -> Tensor:
-        """Time steps in front of the GRU for ``frames`` frames of features."""
-        return ((frames - 1) // 2 + 1) // 2
-
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, mels) float32 and (batch,) int64 -> logits (batch, labels).
 
