@@ -1,0 +1,245 @@
+"""The whole daemon as a process: real files, sockets, signals and a real subscriber."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, corpus, monologue, silence, speech
+from tests.system.daemons import EDGESER, Finished, edgeser, running
+
+
+def predicted(*files: Path) -> list[dict[str, object]]:
+    done = edgeser("predict", "--json", *map(str, files))
+    assert done.code == 0, done.err
+    return [json.loads(line)["event"] for line in done.out.splitlines()]
+
+
+def test_run_and_predict_agree() -> None:
+    with running("--source", str(SPEECH_FILE), "--fast", "--once") as daemon:
+        assert daemon.wait() == 0
+    expected = predicted(SPEECH_FILE)
+    assert len(daemon.finals) == len(expected) == SPEECH_SEGMENTS
+    for event, other in zip(daemon.finals, expected, strict=True):
+        assert (event.segment, event.start, event.end) == (
+            other["segment"],
+            other["start"],
+            other["end"],
+        )
+        assert event.label == other["label"]
+        assert event.scores == pytest.approx(other["scores"], abs=1e-3)
+
+
+def test_a_file_in_real_time_gives_what_it_gives_fast() -> None:
+    arguments = ("--source", str(SPEECH_FILE), "--once")
+    with running(*arguments, "--fast") as fast:
+        assert fast.wait() == 0
+    begun = time.monotonic()
+    with running(*arguments) as paced:
+        assert paced.wait() == 0
+    assert time.monotonic() - begun > soundfile.info(SPEECH_FILE).duration
+    assert [(e.start, e.end, e.label) for e in paced.finals] == [
+        (e.start, e.end, e.label) for e in fast.finals
+    ]
+    assert all(event.latency_ms.total < 60_000 for event in paced.emotions)
+
+
+def test_events_are_complete_and_numbered_without_holes() -> None:
+    with running("--source", str(SPEECH_FILE), "--fast", "--once") as daemon:
+        assert daemon.wait() == 0
+    assert not daemon.gaps
+    assert len({event.epoch for event in daemon.events}) == 1
+    for kind in (daemon.emotions, daemon.speech):
+        assert [event.seq for event in kind] == list(range(1, len(kind) + 1))
+    assert [s.state for s in daemon.speech] == ["start", "end"] * SPEECH_SEGMENTS
+    partials = [e for e in daemon.emotions if e.kind == "partial"]
+    assert len(partials) >= 2 * SPEECH_SEGMENTS
+    for event in daemon.emotions:
+        stages = event.latency_ms
+        summed = (
+            stages.capture
+            + stages.segment
+            + stages.features
+            + stages.queue
+            + stages.inference
+            + stages.publish
+        )
+        assert stages.inference > 0
+        assert summed == pytest.approx(stages.total, rel=0.2, abs=2)
+        assert event.lost.windows == 0
+    final = daemon.statuses[-1]
+    assert final.state == "stopping"
+    assert final.counters.finals == SPEECH_SEGMENTS
+    assert final.counters.segments == SPEECH_SEGMENTS
+    assert final.counters.partials == len(partials)
+    assert final.counters.samples == soundfile.info(SPEECH_FILE).frames
+
+
+def test_standard_input_gives_what_the_file_gives() -> None:
+    samples = speech()
+    with running("--source", "-", "--once", stdin=subprocess.PIPE) as daemon:
+        assert daemon.process.stdin is not None
+        daemon.process.stdin.write(samples.astype("<i2").tobytes())
+        daemon.process.stdin.close()
+        assert daemon.wait() == 0
+    expected = predicted(SPEECH_FILE)
+    assert [(e.start, e.end) for e in daemon.finals] == [(e["start"], e["end"]) for e in expected]
+    assert all(event.stream == "stdin" for event in daemon.events)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_in_mid_speech_publishes_the_final(tmp_path: Path, number: signal.Signals) -> None:
+    file = tmp_path / "monologue.flac"
+    soundfile.write(file, monologue(20), 16_000)
+    with running("--source", str(file)) as daemon:
+        daemon.wait_for("len(self.emotions) >= 2")
+        assert not daemon.finals
+        daemon.signal(number)
+        assert daemon.wait(10) == 0
+    (final,) = daemon.finals
+    assert final.end > 1
+    assert daemon.speech[-1].state == "end"
+    assert daemon.statuses[-1].state == "stopping"
+
+
+def test_status_says_listening_speech_and_no_audio() -> None:
+    with running("--source", "-", stdin=subprocess.PIPE) as daemon:
+        pipe = daemon.process.stdin
+        assert pipe is not None
+        daemon.wait_for("any(s.state == 'starting' for s in self.statuses)")
+        daemon.wait_for("any(s.state == 'no_audio' for s in self.statuses)")
+        pipe.write(silence(1).tobytes())
+        pipe.flush()
+        daemon.wait_for("self.statuses[-1].state == 'listening'")
+        pipe.write(monologue(2).tobytes())
+        pipe.flush()
+        daemon.wait_for("self.statuses[-1].state == 'speech'")
+        daemon.wait_for("self.statuses[-1].state == 'no_audio'")
+        pipe.close()
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    assert len(daemon.finals) == 1
+
+
+def test_a_second_daemon_on_the_same_endpoint_is_refused() -> None:
+    with running("--source", "-", stdin=subprocess.PIPE) as daemon:
+        daemon.wait_for("self.statuses")
+        second = edgeser("run", "--source", str(SPEECH_FILE), "--once", "--bind", daemon.endpoint)
+        assert f"already in use by pid {daemon.process.pid}" in second.refusal
+        assert daemon.process.poll() is None
+
+
+def test_a_killed_daemon_leaves_its_endpoint_usable(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/events.sock"
+    command = [*EDGESER, "run", "--source", "-", "--bind", endpoint]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "events.sock").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    done = edgeser("run", "--source", str(SPEECH_FILE), "--fast", "--once", "--bind", endpoint)
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--source", "no-such-file.wav"], "no-such-file.wav"),
+        (["--source", str(SPEECH_FILE), "--model", "nonsense"], "model 'nonsense'"),
+        (["--source", str(SPEECH_FILE), "--model", __file__], "cannot load it"),
+        (["--source", str(SPEECH_FILE), "--backend", "magic"], "model.backend: expected one of"),
+        (["--source", str(SPEECH_FILE), "--settings", "none.toml"], "none.toml"),
+        (["--source", str(SPEECH_FILE), "--bind", "tcp://0.0.0.0:7788"], "CURVE"),
+        (["--source", str(SPEECH_FILE), "--bind", "http://x"], "http://x"),
+        (["--source", "mic", "--fast"], "--fast"),
+    ],
+)
+def test_what_a_user_gets_wrong_is_one_line(arguments: list[str], complaint: str) -> None:
+    assert complaint in edgeser("run", *arguments).refusal
+
+
+def test_a_wrong_settings_file_is_named_with_its_key(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text("[speech]\nmin_seconds = -3\n")
+    refusal = edgeser("run", "--settings", str(file)).refusal
+    assert f"{file}: speech.min_seconds: expected float >= 0.0, got -3" in refusal
+
+
+def recognised(file: Path) -> Finished:
+    return edgeser("run", "--source", str(file), "--fast", "--once", "--bind", f"ipc://{file}.s")
+
+
+def test_strange_files_give_the_right_result_or_one_line(tmp_path: Path) -> None:
+    samples = speech()
+    scaled = samples / 32768
+    expected = predicted(SPEECH_FILE)
+
+    wide = np.repeat(samples, 6)
+    six = np.tile(scaled[:, None], (1, 6))
+    good = {
+        "eight-bit.wav": (scaled, 16_000, "PCM_U8"),
+        "96k.wav": (wide, 96_000, "PCM_16"),
+        "surround.wav": (six, 16_000, "PCM_24"),
+        "float.wav": (scaled, 16_000, "FLOAT"),
+    }
+    for name, (data, rate, subtype) in good.items():
+        soundfile.write(tmp_path / name, data, rate, subtype)
+        found = predicted(tmp_path / name)
+        assert len(found) == len(expected), name
+        for event, other in zip(found, expected, strict=True):
+            assert event["start"] == pytest.approx(other["start"], abs=0.2), name
+            assert event["end"] == pytest.approx(other["end"], abs=0.2), name
+
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_text("no sound")
+    soundfile.write(tmp_path / "nothing.wav", samples[:0], 16_000)
+    for name in ("empty.wav", "text.wav", "nothing.wav"):
+        assert name in edgeser("predict", str(tmp_path / name)).refusal
+        assert name in recognised(tmp_path / name).refusal
+
+    holes = scaled.copy()
+    holes[50_000:50_010] = np.nan
+    soundfile.write(tmp_path / "nan.wav", holes, 16_000, "FLOAT")
+    assert len(predicted(tmp_path / "nan.wav")) == len(expected)
+
+    whole = SPEECH_FILE.read_bytes()
+    (tmp_path / "half.flac").write_bytes(whole[: len(whole) // 2])
+    done = edgeser("predict", "--json", str(tmp_path / "half.flac"))
+    assert done.code == 2
+    assert "half.flac" in done.err
+    assert "Traceback" not in done.err
+    assert len(done.out.splitlines()) >= 2
+
+
+def test_the_rest_is_recognised_when_one_file_is_bad(tmp_path: Path) -> None:
+    (tmp_path / "text.wav").write_text("no sound")
+    done = edgeser("predict", "--json", str(tmp_path / "text.wav"), str(SPEECH_FILE))
+    assert done.code == 2
+    assert len(done.out.splitlines()) == SPEECH_SEGMENTS
+
+
+def test_sequence_numbers_of_speech_and_time_agree_with_the_positions() -> None:
+    with running("--source", str(SPEECH_FILE), "--fast", "--once") as daemon:
+        daemon.wait()
+    for first, second in pairwise(daemon.finals):
+        assert first.end <= second.start
+        assert first.segment + 1 == second.segment
+
+
+def test_every_utterance_of_the_corpus_has_a_final() -> None:
+    folder = corpus("emodb4")
+    if folder is None:
+        pytest.skip("no Emo-DB here; set EDGESER_DATA to the folder that holds emodb4")
+    files = sorted(folder.glob("*.flac"))[::17]
+    done = edgeser("predict", "--json", *map(str, files), timeout_s=300)
+    assert done.code == 0
+    assert {json.loads(line)["file"] for line in done.out.splitlines()} == set(map(str, files))
