@@ -128,7 +128,8 @@ class VirtualMicrophone:
 
     def start_playing(self, path: Path) -> subprocess.Popen[bytes]:
         """Begin to play a sound file into the microphone."""
-        return self._spawn("paplay", "--latency-msec=20", "--device=mic", str(path))
+        # Less than 0.2 s of buffer runs dry on a busy machine, which would put silence in between.
+        return self._spawn("paplay", "--latency-msec=200", "--device=mic", str(path))
 
     def stop(self) -> None:
         """Kill the server and remove its folder."""

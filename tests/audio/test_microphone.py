@@ -1,0 +1,285 @@
+"""The microphone against a device that misbehaves on command; the capture process is the real one.
+
+(tests/audio/test_virtual_microphone.py does the same with the real PortAudio.)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeser.audio.devices import input_devices
+from edgeser.audio.microphone import Microphone
+from edgeser.audio.source import AudioBlock, AudioFault, SourceError
+from edgeser.errors import UserError
+
+FAKE = Path(__file__).with_name("fake_portaudio")
+PERIOD = 30_011
+"""The fake's samples count the frames of the world, modulo this."""
+
+Plan = Callable[..., None]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
+    """Sets how the device behaves in each run of the capture process."""
+
+    def plan(*runs: dict[str, Any]) -> None:
+        monkeypatch.setenv("PYTHONPATH", str(FAKE))
+        monkeypatch.setenv("FAKE_RUNS", str(tmp_path / "runs"))
+        monkeypatch.setenv("FAKE_DEVICE", json.dumps(runs))
+
+    return plan
+
+
+def heard(microphone: Microphone, seconds: float) -> list[AudioBlock | AudioFault]:
+    """What comes until the stream is so long."""
+    items: list[AudioBlock | AudioFault] = []
+    end = 0
+    for item in microphone.blocks():
+        items.append(item)
+        if isinstance(item, AudioBlock):
+            assert item.first_sample >= end
+            assert abs(item.captured_at - time.time()) < 30
+            end = item.end_sample
+            if end >= seconds * 16_000:
+                microphone.close()
+    return items
+
+
+def blocks_of(items: list[AudioBlock | AudioFault]) -> list[AudioBlock]:
+    return [item for item in items if isinstance(item, AudioBlock)]
+
+
+def codes_of(items: list[AudioBlock | AudioFault]) -> list[str]:
+    return [item.code for item in items if isinstance(item, AudioFault)]
+
+
+def error_in_place(blocks: list[AudioBlock]) -> int:
+    """By how many samples positions stray from the frames of the world (16 kHz mono only)."""
+    stray = [
+        (block.samples.astype(int) - np.arange(block.first_sample, block.end_sample)) % PERIOD
+        for block in blocks
+    ]
+    off = (np.concatenate(stray) - stray[0][0]) % PERIOD
+    return int(np.minimum(off, PERIOD - off).max())
+
+
+def test_blocks_are_whole_and_in_order(fake: Plan) -> None:
+    fake({})
+    microphone = Microphone()
+    items = heard(microphone, 0.5)
+    assert codes_of(items) == []
+    blocks = blocks_of(items)
+    assert [block.first_sample for block in blocks] == list(range(0, 8_000, 320))
+    assert error_in_place(blocks) == 0
+    assert microphone.restarts == 0
+    assert microphone.child_pid is None
+
+
+@pytest.mark.parametrize("how", ["dies_at", "stalls_at"])
+def test_a_device_that_goes_is_lost_and_comes_back_further_on(fake: Plan, how: str) -> None:
+    fake({how: 20}, {})
+    microphone = Microphone("usb", stall_s=0.5, backoff_s=0.1)
+    items = heard(microphone, 1.8)
+    assert codes_of(items) == ["audio_lost", "audio_restored"]
+    lost, restored = (item for item in items if isinstance(item, AudioFault))
+    assert (lost.recovered, restored.recovered) == (False, True)
+    assert ("Device unavailable" if how == "dies_at" else "no sound for 0.5 s") in lost.message
+    assert isinstance(items[items.index(restored) + 1], AudioBlock)
+    blocks = blocks_of(items)
+    gap = next(
+        b.first_sample - a.end_sample for a, b in pairwise(blocks) if a.end_sample != b.first_sample
+    )
+    assert gap >= 0.1 * 16_000
+    assert error_in_place(blocks) < 0.25 * 16_000
+    assert microphone.restarts == 1
+
+
+def test_restarts_become_rarer_and_can_be_ended(fake: Plan) -> None:
+    fake({"dies_at": 5}, {"names": []})
+    microphone = Microphone(backoff_s=0.05, backoff_max_s=60.0)
+    items: list[AudioBlock | AudioFault] = []
+    threading.Timer(2.0, microphone.close).start()
+    started = time.monotonic()
+    items = list(microphone.blocks())
+    assert time.monotonic() - started < 10
+    assert codes_of(items) == ["audio_lost"]
+    assert 1 <= microphone.restarts <= 6
+
+
+def test_closing_ends_a_silent_device(fake: Plan) -> None:
+    fake({"stalls_at": 1})
+    microphone = Microphone(open_s=600.0)
+    threading.Timer(0.5, microphone.close).start()
+    started = time.monotonic()
+    assert list(microphone.blocks()) == []
+    assert time.monotonic() - started < 10
+    microphone.close()
+
+
+def test_a_device_that_never_gives_a_block_is_lost(fake: Plan) -> None:
+    fake({"hangs": True}, {})
+    microphone = Microphone(open_s=1.0, backoff_s=0.1)
+    items = heard(microphone, 0.1)
+    assert codes_of(items) == ["audio_lost", "audio_restored"]
+    assert blocks_of(items)[0].first_sample == 0
+
+
+def test_overflows_are_seen_summed_up_and_leave_a_gap(fake: Plan) -> None:
+    fake({"overflows_at": [10, 15, 20, 25]})
+    microphone = Microphone(overflow_every_s=0.7)
+    items = heard(microphone, 3.0)
+    blocks = blocks_of(items)
+    assert sum(block.overflowed for block in blocks) == 4
+    assert microphone.overflows == 4
+    assert set(codes_of(items)) == {"audio_overflow"}
+    assert 2 <= len(codes_of(items)) <= 4
+    gaps = [b.first_sample - a.end_sample for a, b in pairwise(blocks)]
+    assert sum(gap > 0.3 * 16_000 for gap in gaps) == 4
+    assert error_in_place(blocks) < 0.25 * 16_000
+
+
+def test_a_loss_nobody_reports_is_found(fake: Plan) -> None:
+    fake({"drops_at": [10]})
+    microphone = Microphone()
+    items = heard(microphone, 5.0)
+    assert codes_of(items) == ["audio_overflow"]
+    assert error_in_place(blocks_of(items)[-20:] + blocks_of(items)[:5]) < 0.25 * 16_000
+
+
+@pytest.mark.parametrize(("channel", "scale"), [(None, 0.75), (0, 1.0), (1, 0.5)])
+def test_a_device_with_its_own_format_is_converted(
+    fake: Plan, channel: int | None, scale: float
+) -> None:
+    fake({"rate": 48_000, "channels": 2})
+    microphone = Microphone(channel=channel)
+    blocks = blocks_of(heard(microphone, 1.0))
+    assert all(a.end_sample == b.first_sample for a, b in pairwise(blocks))
+    slope = np.diff(np.concatenate([block.samples for block in blocks]).astype(int))
+    assert np.median(slope) == pytest.approx(3 * scale, abs=0.6)
+
+
+def test_an_unknown_device_is_refused_with_those_there_are(fake: Plan) -> None:
+    fake({})
+    with pytest.raises(
+        SourceError, match="no input device 'nosuch'; there are: Fake USB, Fake Line"
+    ):
+        next(iter(Microphone("nosuch").blocks()))
+    with pytest.raises(SourceError, match="could be any of: Fake USB, Fake Line"):
+        next(iter(Microphone("fake").blocks()))
+    with pytest.raises(SourceError, match="no channel 3; it has 0 to 0"):
+        next(iter(Microphone("line", channel=3).blocks()))
+    fake({"names": []})
+    with pytest.raises(SourceError, match="no input device on this machine"):
+        next(iter(Microphone().blocks()))
+    fake({"missing": True})
+    with pytest.raises(SourceError, match="apt-get install libportaudio2"):
+        next(iter(Microphone().blocks()))
+
+
+def test_a_process_that_talks_nonsense_is_lost() -> None:
+    microphone = Microphone(command=[sys.executable, "-c", "print('hello ' * 99)"], backoff_s=60)
+    fault = next(iter(microphone.blocks()))
+    assert isinstance(fault, AudioFault)
+    assert "out of step" in fault.message
+    microphone.close()
+    microphone = Microphone(command=["/nonexistent"], backoff_s=60)
+    fault = next(iter(microphone.blocks()))
+    assert isinstance(fault, AudioFault)
+    assert "No such file" in fault.message
+
+
+def test_its_last_words_are_told() -> None:
+    words = "import sys; sys.stderr.write('ALSA lib chatter\\nsegmentation fault\\n' * 9999)"
+    microphone = Microphone(command=[sys.executable, "-c", words], backoff_s=60)
+    fault = next(iter(microphone.blocks()))
+    assert isinstance(fault, AudioFault)
+    assert fault.message.endswith("the capture process ended (segmentation fault)")
+
+
+def test_the_capture_process_ignores_the_signals_of_its_group_and_dies_by_kill(fake: Plan) -> None:
+    fake({})
+    microphone = Microphone(backoff_s=0.1)
+    items = iter(microphone.blocks())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        next(items)
+        assert microphone.child_pid is not None
+        os.kill(microphone.child_pid, number)
+    assert all(isinstance(next(items), AudioBlock) for _ in range(20))
+    assert microphone.child_pid is not None
+    os.kill(microphone.child_pid, signal.SIGKILL)
+    codes: list[str] = []
+    while "audio_restored" not in codes:
+        codes += codes_of([next(items)])
+    assert codes == ["audio_lost", "audio_restored"]
+    microphone.close()
+    assert len(list(items)) <= 1  # the block in hand
+
+
+def test_the_capture_process_ends_with_its_parent(fake: Plan) -> None:
+    fake({"stalls_at": 5})
+    program = (
+        "from edgeser.audio.microphone import Microphone\n"
+        "microphone = Microphone(stall_s=600)\n"
+        "for _ in microphone.blocks(): print(microphone.child_pid, flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert Path(f"/proc/{child}").exists()
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # where nobody collects orphans, they stay as zombies
+
+
+def test_the_capture_process_loads_nothing_heavy() -> None:
+    program = "import sys, edgeser.audio.capture; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    loaded = {module.partition(".")[0] for module in done.stdout.split()}
+    assert not loaded & {"numpy", "onnxruntime", "zmq", "msgspec", "soxr", "soundfile", "torch"}
+
+
+def test_devices_are_listed(fake: Plan) -> None:
+    fake({"rate": 44_100, "channels": 2, "default": 2})
+    usb, line = input_devices()
+    assert (usb.name, usb.channels, usb.default_rate, usb.hostapi) == (
+        "Fake USB",
+        2,
+        44_100,
+        "Fake",
+    )
+    assert (usb.is_default, line.is_default) == (False, True)
+
+
+def test_a_list_that_cannot_be_had_is_an_error_in_one_line(fake: Plan) -> None:
+    fake({"missing": True})
+    with pytest.raises(UserError, match="libportaudio2"):
+        input_devices()
+    fake({"hangs": True})
+    with pytest.raises(UserError, match="did not list its devices within 1 s"):
+        input_devices(timeout_s=1.0)
