@@ -68,11 +68,6 @@ class Daemon:
         self._dropped: Counter[str] = Counter()  # since the last status, by reason
         self._publisher = Publisher(settings.events.bind, on_subscribe=self._wake.set)
 
-    @property
-    def endpoints(self) -> tuple[str, ...]:
-        """Where subscribers connect."""
-        return self._publisher.endpoints
-
     def run(self) -> None:
         """Listen until the end. Raises what ended a thread: UserError, or a defect of ours."""
         audio = threading.Thread(target=self._guarded, args=(self._listen,), name="audio")
@@ -123,6 +118,14 @@ class Daemon:
             if isinstance(item, AudioFault):
                 self._fault(item.code, item.message, recovered=item.recovered)
                 continue
+            if self._heard_at is None:
+                log.info(
+                    "ready: %s heard, %s on %s, events at %s",
+                    self._stream.name,
+                    self._model.info.name,
+                    self._model.backend.name,
+                    " ".join(self._publisher.endpoints),
+                )
             self._heard_at = time.monotonic()
             self._count(item)
             self._route(self._stream.push(item))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
 from pathlib import Path
 
 import click
@@ -44,11 +43,9 @@ def run(
               edgeser run --source call.wav --once --bind tcp://127.0.0.1:7788
               arecord -q -f S16_LE -r 16000 -t raw | edgeser run --source -
     """
-    started_at = time.monotonic()
     logging.basicConfig(
         level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s"
     )
-    log = logging.getLogger("edgeser")
 
     from edgeser.audio.open import open_source
     from edgeser.daemon import Daemon
@@ -77,11 +74,4 @@ def run(
     daemon = Daemon(settings, opened, loaded, once=once, await_subscriber=await_subscriber)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())
-    log.info(
-        "%s on %s, events at %s, ready in %.2f s",
-        loaded.info.name,
-        loaded.backend.name,
-        " ".join(daemon.endpoints),
-        time.monotonic() - started_at,
-    )
     daemon.run()

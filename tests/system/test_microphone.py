@@ -1,0 +1,106 @@
+"""The daemon on a real PortAudio device: what is played into it is what it publishes."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.sounds import SPEECH_SEGMENTS, silence, speech
+from tests.system.daemons import edgeser, running
+from tests.virtual_microphone import VirtualMicrophone
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """The sample, with silence in front for PulseAudio's ramp."""
+    file = tmp_path / "speech.wav"
+    soundfile.write(file, np.concatenate((silence(0.5), speech())), 16_000)
+    return file
+
+
+def test_the_microphone_gives_what_the_file_gives(
+    virtual_microphone: VirtualMicrophone, recording: Path
+) -> None:
+    expected = [
+        json.loads(line)["event"]
+        for line in edgeser("predict", "--json", str(recording)).out.splitlines()
+    ]
+    assert len(expected) == SPEECH_SEGMENTS
+    with running("--source", "mic", env=virtual_microphone.environment) as daemon:
+        daemon.wait_for("any(s.state == 'listening' for s in self.statuses)")
+        virtual_microphone.play(recording)
+        daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait(10) == 0
+    began_at = median(
+        event.start - other["start"] for event, other in zip(daemon.finals, expected, strict=True)
+    )
+    for event, other in zip(daemon.finals, expected, strict=True):
+        assert event.start - began_at == pytest.approx(other["start"], abs=0.03)
+        assert event.end - began_at == pytest.approx(other["end"], abs=0.03)
+        assert event.label == other["label"]
+        assert event.scores == pytest.approx(other["scores"], abs=0.02)
+        assert event.latency_ms.capture >= 0
+    assert daemon.statuses[-1].counters.lost_samples == 0
+
+
+def test_a_frozen_sound_server_is_said_and_survived(
+    virtual_microphone: VirtualMicrophone, recording: Path
+) -> None:
+    with running("--source", "mic", env=virtual_microphone.environment) as daemon:
+        daemon.wait_for("any(s.state == 'listening' for s in self.statuses)")
+        virtual_microphone.freeze()
+        daemon.wait_for("any(f.code == 'audio_lost' for f in self.faults)")
+        daemon.wait_for("self.statuses[-1].state == 'no_audio'")
+        virtual_microphone.thaw()
+        daemon.wait_for("any(f.code == 'audio_restored' for f in self.faults)", 60)
+        daemon.wait_for("self.statuses[-1].state == 'listening'")
+        virtual_microphone.play(recording)
+        daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait(10) == 0
+    counters = daemon.statuses[-1].counters
+    assert counters.restarts >= 1
+    assert counters.lost_samples > 16_000
+    status = daemon.statuses[-1]
+    assert counters.samples + counters.lost_samples == pytest.approx(
+        status.position_s * 16_000, abs=320
+    )
+
+
+def test_an_unknown_microphone_is_refused_with_those_there_are(
+    virtual_microphone: VirtualMicrophone,
+) -> None:
+    refusal = edgeser("run", "--source", "mic", "--device", "no such thing").refusal
+    assert "no such thing" in refusal
+    assert "pulse" in refusal
+
+
+def test_devices_and_doctor_find_it(virtual_microphone: VirtualMicrophone) -> None:
+    done = edgeser("devices", "--json")
+    assert "pulse" in [device["name"] for device in json.loads(done.out)]
+    assert "pulse" in edgeser("devices").out
+    done = edgeser("doctor", "--json")
+    findings = [json.loads(line) for line in done.out.splitlines()]
+    assert [f["check"] for f in findings if not f["ok"]] == [], findings
+    assert done.code == 0
+
+
+def test_without_sound_hardware_it_says_so(tmp_path: Path) -> None:
+    nowhere = {
+        "HOME": str(tmp_path),
+        "XDG_RUNTIME_DIR": str(tmp_path),
+        "PULSE_SERVER": "unix:/nonexistent",
+        "PATH": "/usr/bin:/bin",
+    }
+    if edgeser("devices", "--json", env=nowhere).out.strip() != "[]":
+        pytest.skip("this machine has real sound hardware")
+    assert "No microphone found" in edgeser("devices", env=nowhere).out
+    refusal = edgeser("run", "--source", "mic", env=nowhere).refusal
+    assert "microphone" in refusal
