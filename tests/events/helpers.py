@@ -51,8 +51,13 @@ def emotion(
 
 
 def speech(segment: int = 1, end: float | None = None, stream: str = "mic") -> SpeechEvent:
-    state = "start" if end is None else "end"
-    return SpeechEvent(stream=stream, state=state, segment=segment, start=1.0, end=end)
+    return SpeechEvent(
+        stream=stream,
+        state="start" if end is None else "end",
+        segment=segment,
+        start=1.0,
+        end=end,
+    )
 
 
 def fault(message: str = "trouble", stream: str = "mic") -> FaultEvent:

@@ -108,20 +108,20 @@ def test_a_full_queue_costs_partials_and_status_but_no_final_and_leaves_no_hole(
         held.set()
         go_on.wait()
 
-    with Publisher([endpoint], on_subscribe=hold, queue_size=5) as publisher:
-        with subscribe(publisher) as subscriber:
-            assert held.wait(10)
-            for segment in range(1, 21):
-                publisher.publish(emotion(segment, "partial"))
-                publisher.publish(status())
-                publisher.publish(speech(segment))
-                publisher.publish(emotion(segment, "final"))
-                publisher.publish(fault())
-            go_on.set()
-            received = take(subscriber, 60 + 2)
-            dropped = publisher.dropped()
-            publisher.publish(fault("the last"))
-            assert isinstance(take(subscriber, 1)[0], FaultEvent)
+    publisher = Publisher([endpoint], on_subscribe=hold, queue_size=5)
+    with publisher, subscribe(publisher) as subscriber:
+        assert held.wait(10)
+        for segment in range(1, 21):
+            publisher.publish(emotion(segment, "partial"))
+            publisher.publish(status())
+            publisher.publish(speech(segment))
+            publisher.publish(emotion(segment, "final"))
+            publisher.publish(fault())
+        go_on.set()
+        received = take(subscriber, 60 + 2)
+        dropped = publisher.dropped()
+        publisher.publish(fault("the last"))
+        assert isinstance(take(subscriber, 1)[0], FaultEvent)
     assert not any(isinstance(item, Gap) for item in received)
     finals = [e.segment for e in received if isinstance(e, EmotionEvent) and e.kind == "final"]
     assert finals == list(range(1, 21))
@@ -150,6 +150,7 @@ def test_on_subscribe_may_publish_and_may_fail(endpoint: str) -> None:
         for _ in range(2):
             with subscribe(publisher, "status.") as subscriber:
                 assert isinstance(take(subscriber, 1)[0], StatusEvent)
+            until(lambda: publisher.subscriptions == 0)
 
 
 def test_an_event_that_cannot_be_encoded_takes_no_number(endpoint: str) -> None:

@@ -26,7 +26,8 @@ RECEIVE_HWM = 4096
 """Events held while the program is busy; more are held by the publisher, then dropped."""
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""A publisher that sends a longer message is disconnected (and connected to again)."""
+"""Longer messages are skipped. libzmq's own limit is not set: a connection that breaks it is not
+made again, and the subscriber would be deaf for good."""
 
 HEARTBEAT_MS = 5_000
 HEARTBEAT_TIMEOUT_MS = 20_000
@@ -72,8 +73,7 @@ class Subscriber:
         self._timeout_s = timeout_s
         self._sequence = Sequence()
         self._ready: deque[tuple[Received, bytes]] = deque()
-        self._context = zmq.Context()
-        self._socket = _open_socket(self._context, parsed, receive_hwm)
+        self._socket = _open_socket(parsed, receive_hwm)
         self._async_socket: zmq.asyncio.Socket | None = None
         for topic in self._topics:
             self._socket.subscribe(topic)
@@ -110,7 +110,6 @@ class Subscriber:
         if self._async_socket is not None:
             self._async_socket.close(linger=0)
         self._socket.close(linger=0)
-        self._context.term()
 
     def __enter__(self) -> Subscriber:
         return self
@@ -180,13 +179,12 @@ def _check_permission(endpoint: Endpoint) -> None:
             )
 
 
-def _open_socket(
-    context: zmq.Context[zmq.Socket[bytes]], endpoint: Endpoint, receive_hwm: int
-) -> zmq.Socket[bytes]:
-    socket = context.socket(zmq.SUB)
+def _open_socket(endpoint: Endpoint, receive_hwm: int) -> zmq.Socket[bytes]:
+    # The process's own context: one of ours, collected as garbage before its socket, would wait
+    # for that socket for ever.
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
     socket.setsockopt(zmq.RCVHWM, receive_hwm)
     socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     socket.setsockopt(zmq.IPV6, isinstance(endpoint, TcpEndpoint) and endpoint.is_ipv6)
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_MS)

@@ -1,0 +1,268 @@
+"""Subscribers get each event once, in order, and are told what they missed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+
+import edgeser
+from edgeser.errors import UserError
+from edgeser.events.publisher import Publisher
+from edgeser.events.schema import EmotionEvent, Event, FaultEvent, SpeechEvent, encode
+from edgeser.events.sequence import Gap
+from edgeser.events.subscriber import MAX_MESSAGE_BYTES, Received, Subscriber
+
+from .helpers import PATIENCE_S, emotion, fault, python, speech, status, subscribe, take, until
+
+
+@pytest.fixture
+def wire(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
+    """A socket that publishes whatever it is given."""
+    context = zmq.Context()
+    socket = context.socket(zmq.XPUB)
+    socket.rcvtimeo = 20_000
+    socket.bind(endpoint)
+    yield socket
+    context.destroy(linger=0)
+
+
+def numbered(event: Event, seq: int, epoch: str = "a") -> bytes:
+    return encode(msgspec.structs.replace(event, seq=seq, epoch=epoch))
+
+
+def test_it_is_public() -> None:
+    assert edgeser.Subscriber is Subscriber
+    assert edgeser.Gap is Gap
+
+
+def test_topics_are_beginnings(endpoint: str) -> None:
+    topics = ("emotion.", "speech.ca")
+    with Publisher([endpoint]) as publisher, subscribe(publisher, *topics) as subscriber:
+        until(lambda: publisher.subscriptions == 2)
+        publisher.publish(fault())
+        publisher.publish(speech(stream="mic"))
+        publisher.publish(speech(stream="car"))
+        publisher.publish(emotion())
+        first, second = take(subscriber, 2)
+    assert isinstance(first, SpeechEvent)
+    assert first.stream == "car"
+    assert isinstance(second, EmotionEvent)
+
+
+def test_the_payload_is_what_was_received(wire: zmq.Socket[bytes], endpoint: str) -> None:
+    raw = numbered(fault(), 1).replace(b'{"type"', b'{ "new in v1.7": [1, {}],  "type"')
+    with Subscriber(endpoint, timeout_s=PATIENCE_S) as subscriber:
+        wire.recv()
+        wire.send_multipart([b"fault.mic", raw])
+        assert isinstance(next(subscriber), FaultEvent)
+        assert subscriber.payload == raw
+        wire.send_multipart([b"fault.mic", numbered(fault(), 3)])
+        assert isinstance(next(subscriber), Gap)
+        assert subscriber.payload == b""
+
+
+def test_what_is_no_event_is_skipped_and_counted(wire: zmq.Socket[bytes], endpoint: str) -> None:
+    good = numbered(fault(), 1)
+    malformed = [
+        [good],
+        [b"fault.mic", good, b"more"],
+        [b"fault.car", good],
+        [b"\xff\xfe", good],
+        [b"fault.mic", b""],
+        [b"fault.mic", b"\x80\x04\x95"],
+        [b"fault.mic", b"[" * 100_000],
+        [b"fault.mic", good[:-1] + b',"new":' + b"[" * 100_000 + b"]" * 100_000 + b"}"],
+        [b"fault.mic", good.replace(b'"v":1', b'"v":2')],
+        [b"fault.mic", good.replace(b'"fault"', b'"earthquake"')],
+        [b"fault.mic", good.replace(b'"recovered":false', b'"recovered":"no"')],
+        [b"fault.mic", good.replace(b"trouble", b"tr\xffuble")],
+        [b"fault.mic", numbered(fault(), 0)],
+        [b"fault.mic", numbered(fault(), -1)],
+        [b"fault.mic", numbered(fault(), 1, epoch="")],
+        [b"fault.mic"] * 1000,
+        [b"fault.mic", good[:-1] + b" " * MAX_MESSAGE_BYTES + b"}"],
+    ]
+    with Subscriber(endpoint, timeout_s=PATIENCE_S) as subscriber:
+        wire.recv()
+        for message in malformed:
+            wire.send_multipart(message)
+        wire.send_multipart([b"fault.mic", good])
+        item = next(subscriber)
+        assert isinstance(item, FaultEvent)
+        assert item.seq == 1
+        assert subscriber.malformed == len(malformed)
+
+
+def test_duplicates_are_dropped_and_losses_told(wire: zmq.Socket[bytes], endpoint: str) -> None:
+    with Subscriber(endpoint, timeout_s=PATIENCE_S) as subscriber:
+        wire.recv()
+        for seq in (4, 5, 5, 4, 8, 7, 9):
+            wire.send_multipart([b"fault.mic", numbered(fault(), seq)])
+        items = take(subscriber, 5)
+    gap = Gap("fault.mic", "a", 6, 7)
+    assert [i if isinstance(i, Gap) else i.seq for i in items] == [4, 5, gap, 8, 9]
+
+
+def test_a_status_tells_of_a_final_that_got_lost(wire: zmq.Socket[bytes], endpoint: str) -> None:
+    told = msgspec.structs.replace(status(), last_seq={"emotion.mic": 7, "fault.mic": 3})
+    with Subscriber(endpoint, ["emotion.", "status."], PATIENCE_S) as subscriber:
+        wire.recv()
+        wire.recv()
+        wire.send_multipart([b"emotion.mic", numbered(emotion(), 6)])
+        wire.send_multipart([b"status.mic", numbered(told, 20)])
+        items = take(subscriber, 3)
+    assert items[1] == Gap("emotion.mic", "a", 7, 7)
+    assert [getattr(item, "seq", None) for item in items] == [6, None, 20]
+
+
+def test_a_late_joiner_misses_nothing_it_could_have_got(endpoint: str) -> None:
+    with Publisher([endpoint]) as publisher:
+        for _ in range(10):
+            publisher.publish(fault())
+        until(lambda: publisher.last_seq() == {"fault.mic": 10})
+        with subscribe(publisher) as subscriber:
+            publisher.publish(fault())
+            publisher.publish(fault())
+            assert [i.seq for i in take(subscriber, 2) if isinstance(i, FaultEvent)] == [11, 12]
+
+
+def test_it_carries_on_with_the_next_daemon(endpoint: str) -> None:
+    told: list[int] = []
+    with Subscriber(endpoint, timeout_s=0.1) as subscriber:
+        with Publisher([endpoint]) as first:
+            until(lambda: first.subscriptions == 1)
+            first.publish(fault())
+            until(lambda: isinstance(_next_or_none(subscriber), FaultEvent))
+        with Publisher([endpoint]) as second:
+            assert second.epoch != first.epoch
+            deadline = time.monotonic() + PATIENCE_S
+            while len(told) < 20 and time.monotonic() < deadline:
+                second.publish(fault())  # the first ones before the subscriber is back
+                item = _next_or_none(subscriber)
+                if isinstance(item, Gap):
+                    assert item.epoch == second.epoch
+                    told += range(item.from_seq, item.to_seq + 1)
+                elif isinstance(item, FaultEvent):
+                    assert item.epoch == second.epoch
+                    told.append(item.seq)
+    assert told[:20] == list(range(1, 21))
+
+
+def test_silence_raises_and_iterating_may_go_on(endpoint: str) -> None:
+    with Publisher([endpoint]) as publisher, Subscriber(endpoint, timeout_s=0.1) as subscriber:
+        until(lambda: publisher.subscriptions == 1)
+        with pytest.raises(TimeoutError, match=r"events\.sock within 0\.1 s"):
+            next(subscriber)
+        publisher.publish(fault())
+        until(lambda: publisher.last_seq() == {"fault.mic": 1})
+        until(lambda: isinstance(_next_or_none(subscriber), FaultEvent))
+
+
+def _next_or_none(subscriber: Subscriber) -> Received | None:
+    try:
+        return next(subscriber)
+    except TimeoutError:
+        return None
+
+
+def test_no_daemon_is_no_error_until_the_timeout(endpoint: str) -> None:
+    with Subscriber(endpoint, timeout_s=0.1) as subscriber, pytest.raises(TimeoutError):
+        next(subscriber)
+    subscriber.close()
+
+
+def test_one_that_was_forgotten_is_collected_without_a_hang() -> None:
+    code = """
+import gc
+from edgeser.events.subscriber import Subscriber
+for _ in range(3):
+    forgotten = Subscriber("tcp://127.0.0.1:1")
+    forgotten.itself = forgotten
+    del forgotten
+    gc.collect()
+abandoned = Subscriber("tcp://127.0.0.1:1")
+"""
+    process = python(code)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_a_malformed_endpoint_is_refused() -> None:
+    with pytest.raises(UserError):
+        Subscriber("127.0.0.1:5555")
+    with pytest.raises(TypeError):
+        Subscriber("tcp://127.0.0.1:5555", "emotion.")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_socket_one_may_not_use_is_told_at_once(endpoint: str) -> None:
+    path = Path(endpoint.removeprefix("ipc://"))
+    with Publisher([endpoint]):
+        path.parent.chmod(0o755)
+        if (child := os.fork()) == 0:
+            os.setgroups([])
+            os.setgid(12345)
+            os.setuid(12345)
+            try:
+                Subscriber(endpoint)
+            except UserError as error:
+                os._exit(7 if "permission denied" in str(error) else 8)
+            os._exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_async_iteration_gives_the_same_and_blocks_nothing(endpoint: str) -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.005)
+            ticks += 1
+
+    async def listen(publisher: Publisher) -> list[int]:
+        ticking = asyncio.create_task(tick())
+        got = []
+        async with Subscriber(endpoint, timeout_s=PATIENCE_S) as subscriber:
+            while publisher.subscriptions == 0 or ticks < 5:
+                await asyncio.sleep(0.01)
+            for _ in range(300):
+                publisher.publish(fault())
+            async for item in subscriber:
+                assert isinstance(item, FaultEvent)
+                got.append(item.seq)
+                if item.seq == 300:
+                    break
+            before = ticks
+            with pytest.raises(asyncio.TimeoutError):  # cancelled while it waits
+                await asyncio.wait_for(anext(subscriber), 0.2)
+            assert ticks > before
+            publisher.publish(fault())
+            item = await anext(subscriber)
+            assert isinstance(item, FaultEvent)
+            got.append(item.seq)
+        ticking.cancel()
+        return got
+
+    with Publisher([endpoint]) as publisher:
+        assert asyncio.run(listen(publisher)) == list(range(1, 302))
+        until(lambda: publisher.subscriptions == 0)
+
+
+def test_async_silence_raises(endpoint: str) -> None:
+    async def listen() -> None:
+        async with Subscriber(endpoint, timeout_s=0.1) as subscriber:
+            started = time.monotonic()
+            with pytest.raises(TimeoutError):
+                await anext(subscriber)
+            assert time.monotonic() - started >= 0.09
+
+    asyncio.run(listen())
