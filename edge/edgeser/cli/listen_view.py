@@ -63,7 +63,7 @@ def view(state: ListenState, size: ConsoleDimensions, now: float) -> RenderableT
 
 def summary(state: ListenState) -> Text:
     """One line for the terminal when the view is gone."""
-    text = Text(f"{state.events} events, {len(state.finals)} finals, ")
+    text = Text(f"{_plural(state.events, 'event')}, {_plural(len(state.finals), 'final')}, ")
     text.append(f"{state.missed} missed", "red" if state.missed else "")
     for event in state.finals:
         text.append("\n")
@@ -126,13 +126,13 @@ def _counts_text(state: ListenState) -> Text:
     text = Text()
     if state.status is not None:
         counters = state.status.counters
-        text.append(f"{counters.segments} segments")
+        text.append(_plural(counters.segments, "segment"))
         if counters.dropped_windows:
             text.append(f" · {counters.dropped_windows} dropped", "yellow")
         if counters.lost_samples:
             text.append(f" · {counters.lost_samples / 16_000:.2f} s lost", "red")
         if counters.faults:
-            text.append(f" · {counters.faults} faults", "red")
+            text.append(f" · {_plural(counters.faults, 'fault')}", "red")
     if state.missed:
         text.append(f" · {state.missed} missed", "red")
     return text
@@ -255,7 +255,7 @@ def _history(state: ListenState, width: int, rows: int) -> RenderableType:
         table,
         title="finals",
         title_align="left",
-        subtitle=Text(f"{state.events} events · Ctrl-C ends", "dim"),
+        subtitle=Text(f"{_plural(state.events, 'event')} · Ctrl-C ends", "dim"),
         subtitle_align="right",
         border_style="bright_black",
         height=rows + 3,
@@ -277,6 +277,10 @@ def _duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     return (f"{days} d " if days else "") + f"{hours:02}:{minutes:02}:{seconds:02}"
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _spinner(now: float) -> str:

@@ -1,0 +1,131 @@
+"""The live view fits every terminal and shows what matters."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console, ConsoleDimensions
+
+from edgeser.cli.listen_state import ListenState
+from edgeser.cli.listen_view import bar, view
+from edgeser.events.schema import Event
+from edgeser.events.sequence import Gap
+from edgeser.events.subscriber import Received
+
+from .helpers import emotion, fault, speech, status
+
+ITEMS: list[Received] = [
+    status(),
+    speech(1),
+    emotion(1, "partial"),
+    speech(1, end=4.2),
+    emotion(1, "final", label="sad"),
+    fault("a message that is much too long for a line of any terminal " * 4),
+    Gap("emotion.mic", "a", 3, 5),
+    emotion(2, "final", stream="kitchen", label="a very long label that no model has"),
+    speech(3, stream="kitchen"),
+]
+
+
+def now_published(item: Received) -> Received:
+    if isinstance(item, Event):
+        return msgspec.structs.replace(item, time=time.time(), epoch="a")
+    return item
+
+
+def screen(state: ListenState, width: int = 80, height: int = 24, now: float = 1.0) -> list[str]:
+    """What a terminal of this size shows, at most."""
+    console = Console(width=width, height=height, color_system=None)
+    drawn = view(state, ConsoleDimensions(width, height), now)
+    lines = console.render_lines(drawn, pad=False)
+    return ["".join(segment.text for segment in line) for line in lines]
+
+
+def shown(*items: Received, now: float = 1.0, width: int = 80, height: int = 24) -> str:
+    state = ListenState("ipc:///run/edgeser/events.sock", now=0.0)
+    for item in items:
+        state.apply(now_published(item), 0.5)
+    return "\n".join(screen(state, width, height, now))
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.sampled_from(ITEMS), max_size=30), st.integers(60, 160), st.integers(20, 60))
+def test_it_fits_the_terminal_whatever_came(items: list[Received], width: int, height: int) -> None:
+    lines = shown(*items, width=width, height=height).splitlines()
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+
+
+@pytest.mark.parametrize(("width", "height"), [(10, 5), (40, 10), (1, 1)])
+def test_a_tiny_terminal_does_no_harm(width: int, height: int) -> None:
+    shown(*ITEMS, width=width, height=height)
+
+
+def test_it_says_that_it_waits() -> None:
+    text = shown(now=7.0)
+    assert "waiting for a daemon" in text
+    assert "7 s" in text
+    assert "ipc:///run/edgeser/events.sock" in text
+
+
+def test_it_shows_stream_state_model_and_backend() -> None:
+    text = shown(status())
+    for part in ("mic", "listening", "lightweight-emodb 1.0.0", "onnxruntime/CPU", "00:00:10"):
+        assert part in text
+
+
+def test_it_says_when_the_daemon_is_gone() -> None:
+    assert "no daemon for 9 s" in shown(status(), now=9.6)
+    assert "no daemon" not in shown(emotion(), now=10.0), "it never sent its status to us"
+
+
+def test_an_open_segment_has_a_running_clock_and_an_ended_one_its_length() -> None:
+    assert "segment 7 · 2.0 s" in shown(speech(7), now=2.5)
+    assert "segment 7 · 3.2 s" in shown(speech(7), speech(7, end=4.2), now=100.0)
+
+
+def test_a_partial_shows_its_label_scores_and_latency() -> None:
+    text = shown(speech(1), emotion(1, "partial"))
+    assert "HAPPY" in text
+    assert "partial" in text
+    for label in ("angry", "happy", "neutral", "sad"):
+        assert f"│ {label}" in text
+
+
+def test_finals_are_listed_newest_first_as_many_as_fit() -> None:
+    finals = [emotion(n, label="sad" if n % 2 else "angry") for n in range(1, 101)]
+    text = shown(*finals)
+    rows = [line for line in text.splitlines() if "2.5 s" in line and "segment" not in line]
+    numbers = [int(row.split()[2]) for row in rows]
+    assert len(numbers) >= 5
+    assert numbers == list(range(100, 100 - len(numbers), -1))
+
+
+def test_a_fault_and_a_loss_are_shown() -> None:
+    text = shown(status(), fault("the cable is out"), Gap("emotion.mic", "a", 3, 5))
+    assert "audio_lost" in text
+    assert "the cable is out" in text
+    assert "3 missed" in text
+
+
+def test_a_final_does_not_hide_the_segment_that_has_begun_meanwhile() -> None:
+    assert "segment 2" in shown(speech(1), speech(1, end=3.0), speech(2), emotion(1, "final"))
+
+
+def test_another_daemon_counts_its_segments_anew() -> None:
+    state = ListenState("ipc:///x", now=0.0)
+    state.apply(msgspec.structs.replace(emotion(12), epoch="a"), 0.1)
+    state.apply(msgspec.structs.replace(emotion(1), epoch="b"), 0.2)
+    assert state.segment is not None
+    assert state.segment.number == 1
+
+
+@given(st.floats(-1, 2), st.integers(0, 50))
+def test_a_bar_has_its_width_and_grows_with_its_share(share: float, width: int) -> None:
+    assert len(bar(share, width)) == width
+    assert bar(0, width).strip() == ""
+    assert bar(1, width) == "█" * width
