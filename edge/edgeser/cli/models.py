@@ -71,7 +71,7 @@ def _describe(model: Model) -> None:
     rows = {
         "model": f"{info.name} {info.version}",
         "file": str(model.artefact.path),
-        "size": f"{len(model.artefact.onnx) / 1e6:.1f} MB",
+        "size": f"{model.artefact.size / 1e6:.1f} MB",
         "sha256": model.ref.sha256,
         "labels": ", ".join(info.labels),
         "trained on": f"{', '.join(training.corpora)} ({training.licence}), {training.date}",

@@ -7,9 +7,7 @@ Its metadata property ``edgeser`` holds an ``ArtefactInfo`` as JSON.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -102,15 +100,12 @@ class ArtefactInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 @dataclass(frozen=True)
 class Artefact:
-    """An artefact file, read once: what is hashed is what runs."""
+    """An artefact file: what is hashed is what runs. ``size`` is in bytes."""
 
     path: Path
-    onnx: bytes
+    size: int
+    sha256: str
     info: ArtefactInfo
-
-    @cached_property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.onnx).hexdigest()
 
     @property
     def ref(self) -> ModelRef:

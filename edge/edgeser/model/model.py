@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -92,6 +93,7 @@ def load_model(name_or_file: str = DEFAULT_MODEL, backend: BackendName = "auto")
             raise ArtefactError(
                 f"model {path}: its metadata names {names}, its graph has {found}; export it again"
             )
-    model = Model(Artefact(path, onnx, info), engine)
+    artefact = Artefact(path, len(onnx), hashlib.sha256(onnx).hexdigest(), info)
+    model = Model(artefact, engine)
     model.verify()
     return model

@@ -29,6 +29,7 @@ class OnnxRuntime:
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_mem_pattern = False  # a plan per input length would only hold memory
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(onnx, options, providers=[_PROVIDER])
