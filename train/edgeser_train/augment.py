@@ -17,6 +17,8 @@ from edgeser.features.front_end import Floats
 Doubles = npt.NDArray[np.float64]
 Range = tuple[float, float]
 
+_RIPPLES = 6
+
 
 class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a recording is varied. ``*_chance`` is the probability of a step, in [0, 1]."""
@@ -35,13 +37,17 @@ class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 class SpectrogramAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a window of log-mel frames is varied in a batch.
 
-    ``tempo`` and ``mel_warp`` are ranges of factors; ``time_masks`` of at most ``time_mask``
+    ``tempo`` and ``mel_warp`` are ranges of factors. ``tilt_db`` is the largest slope of a random
+    response from the lowest to the highest band (a brighter or duller voice or microphone), and
+    ``ripple_db`` the largest of its smooth bumps. ``time_masks`` of at most ``time_mask``
     (share of the window) and ``mel_masks`` of at most ``mel_mask`` bands are blanked
     (SpecAugment); ``mixup`` is the parameter of its Beta distribution, 0 for none.
     """
 
     tempo: Range = (0.85, 1.18)
     mel_warp: Range = (0.93, 1.07)
+    tilt_db: float = 16.0
+    ripple_db: float = 3.0
     time_masks: int = 2
     time_mask: float = 0.12
     mel_masks: int = 2
@@ -85,7 +91,7 @@ def warp(
     rows = np.clip(first + step * np.arange(length), 0, len(frames) - 1)
     piece = _interpolated(frames, rows)
     bands = np.clip(np.arange(mels) * rng.uniform(*spec.mel_warp), 0, mels - 1)
-    return np.ascontiguousarray(_interpolated(piece.T, bands).T)
+    return np.ascontiguousarray(_interpolated(piece.T, bands).T) + _response_db(mels, spec, rng)
 
 
 def mask(features: Floats, spec: SpectrogramAugmentation, rng: np.random.Generator) -> None:
@@ -100,6 +106,16 @@ def mask(features: Floats, spec: SpectrogramAugmentation, rng: np.random.Generat
         width = int(rng.integers(0, spec.mel_mask + 1))
         first = int(rng.integers(0, mels - width + 1))
         features[:, first : first + width] = blank
+
+
+def _response_db(mels: int, spec: SpectrogramAugmentation, rng: np.random.Generator) -> Floats:
+    """A random smooth response, (mels,) in dB."""
+    slope = rng.uniform(-spec.tilt_db, spec.tilt_db) * np.linspace(-0.5, 0.5, mels)
+    knots = np.linspace(0, mels - 1, _RIPPLES)
+    bumps = np.interp(
+        np.arange(mels), knots, rng.uniform(-spec.ripple_db, spec.ripple_db, _RIPPLES)
+    )
+    return (slope + bumps).astype(np.float32)
 
 
 def _interpolated(rows: Floats, positions: Doubles) -> Floats:

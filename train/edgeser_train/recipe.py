@@ -28,8 +28,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spectrogram: SpectrogramAugmentation = SpectrogramAugmentation()
     variants: int = 16
     crop_frames: tuple[int, ...] = (128, 160, 192)
-    epochs: int = 40
-    batch: int = 32
+    epochs: int = 50
+    batch: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     warm_up: float = 0.1

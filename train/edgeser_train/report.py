@@ -121,7 +121,7 @@ def report_of(plan: Plan, results: Sequence[FoldResult], command: str) -> Report
         ece_after=metrics.ece(scores, targets),
         abstain_below=threshold,
         answered=float(answered.mean()),
-        answered_wa=float((plain == targets)[answered].mean()),
+        answered_wa=float((plain == targets)[answered].mean()) if answered.any() else 0.0,
         gains=[
             GainRow(
                 gain,

@@ -1,0 +1,46 @@
+"""The artefact that ships."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from edgeser.features.frames import features_of
+from edgeser.model.artefact import DEFAULT_MODEL, info_from_metadata, model_path
+from edgeser.model.golden import waveform
+
+REPORT = Path(__file__).parents[2] / "docs" / "reports" / "lightweight-emodb" / "report.json"
+
+
+def test_the_default_model_is_small_free_and_as_good_as_its_report() -> None:
+    path = model_path(DEFAULT_MODEL)
+    assert path.stat().st_size < 5e6
+    graph = onnx.load(path)
+    info = info_from_metadata({p.key: p.value for p in graph.metadata_props}, path)
+    assert info.name == DEFAULT_MODEL
+    assert info.labels == ["angry", "happy", "neutral", "sad"]
+    assert info.training.corpora == ["emodb"]
+    assert info.training.licence == "CC0-1.0"
+    report = json.loads(REPORT.read_text())
+    for figure in ("wa", "ua", "f1"):
+        assert getattr(info.training, figure).value == pytest.approx(report[figure]["value"])
+    assert info.temperature == pytest.approx(report["temperature"])
+    assert info.abstain_below == pytest.approx(report["abstain_below"])
+
+
+def test_its_golden_vectors_hold() -> None:
+    path = model_path(DEFAULT_MODEL)
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    metadata = session.get_modelmeta().custom_metadata_map
+    info = info_from_metadata(metadata, path)
+    for golden in info.golden:
+        features = features_of(waveform(golden.seed, golden.seconds), info.front_end)
+        frames = np.array([len(features)])
+        (logits,) = session.run(None, {"features": features[None], "frames": frames})
+        powers = np.exp(logits[0] / info.temperature)
+        np.testing.assert_allclose(powers / powers.sum(), golden.scores, atol=1e-4)

@@ -1,0 +1,123 @@
+"""``edgeser train`` and ``edgeser evaluate`` from end to end, on a tiny corpus."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from edgeser.cli import main
+from edgeser_train import folds as folds_module
+from edgeser_train.folds import FoldResult, Plan, run_fold
+from edgeser_train.protocols import Fold
+from tests.train.synthetic import make_emodb, tiny_settings
+
+
+def edgeser(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def common(emodb: Path, cache: Path, tmp_path: Path) -> tuple[object, ...]:
+    """Options of every command here; the output goes to ``run``."""
+    where = ("--corpus", f"emodb={emodb}", "--cache", cache, "-o", tmp_path / "run")
+    return (*where, *tiny_settings())
+
+
+def test_an_evaluation_killed_between_folds_goes_on(
+    common: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[str] = []
+
+    def killed_at_the_second(plan: Plan, fold: Fold, run: Path, cache: Path) -> FoldResult:
+        if len(trained) == 1:
+            raise KeyboardInterrupt
+        trained.append(fold.name)
+        return run_fold(plan, fold, run, cache)
+
+    monkeypatch.setattr(folds_module, "run_fold", killed_at_the_second)
+    two = ("--folds", "08,16")
+    assert edgeser("evaluate", *common, *two).exit_code != 0
+    assert trained == ["08"]
+    assert not (tmp_path / "run" / "report").exists()
+    kept = (tmp_path / "run" / "08.json").read_bytes()
+
+    trained.clear()
+    done = edgeser("evaluate", *common, *two)
+    assert done.exit_code == 0, done.output
+    assert trained == ["16"]
+    assert (tmp_path / "run" / "08.json").read_bytes() == kept
+
+    other = edgeser("evaluate", *common, *two, "--seed", 2)
+    assert other.exit_code == 2
+    assert "holds folds of another recipe" in other.output
+
+
+def test_the_report_tells_all(tiny_run: Path) -> None:
+    folder = tiny_run / "loso" / "report"
+    report = json.loads((folder / "report.json").read_text())
+    assert [row["fold"] for row in report["folds"]] == ["03", "08"]
+    assert [row["speakers"] for row in report["folds"]] == [["03"], ["08"]]
+    assert sum(map(sum, report["confusion"])) == sum(row["utterances"] for row in report["folds"])
+    assert report["wa"]["low"] <= report["wa"]["value"] <= report["wa"]["high"]
+    assert [row["gain_db"] for row in report["gains"]] == [0, -20, -10, 10]
+    assert report["gains"][0]["changed"] == 0
+    text = (folder / "report.md").read_text()
+    for part in ("| WA (accuracy) |", "## Gain", "## Folds", "## Confidence", "loso"):
+        assert part in text
+    for name in ("confusion.png", "curves.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_two_processes_score_the_validation_part(
+    common: tuple[object, ...], tmp_path: Path
+) -> None:
+    words = ("--protocol", "loso_val", "--part", "validation", "--folds", "03,16", "--jobs", 2)
+    done = edgeser("evaluate", *common, *words)
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert [row["speakers"] for row in report["folds"]] == [["08"], ["03"]]
+
+
+def test_train_writes_a_checkpoint_and_nothing_else(tiny_run: Path) -> None:
+    assert sorted(path.name for path in tiny_run.iterdir()) == ["loso", "model.pt"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--protocol", "kfold"), "protocol 'kfold': unknown"),
+        (("--protocol", "loso"), "choose one of its folds with --fold"),
+        (("--protocol", "loso", "--fold", "99"), "fold '99'"),
+        (("--set", "batch=none"), "bad recipe"),
+        (("--set", "model.labels=7"), "the corpus has 4"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(
+    common: tuple[object, ...], tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    done = edgeser("train", *common, *words)
+    assert done.exit_code == 2
+    assert said in done.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_be_evaluated_is_one_line(common: tuple[object, ...], tmp_path: Path) -> None:
+    for words, said in [
+        (("--protocol", "full"), "no test part to score"),
+        (("--part", "validation"), "no validation part to score"),
+        (("--folds", "03,77"), "fold '77'"),
+    ]:
+        done = edgeser("evaluate", *common, *words)
+        assert done.exit_code == 2, done.output
+        assert said in done.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_incomplete_corpus_is_one_line(tmp_path: Path) -> None:
+    folder = make_emodb(tmp_path / "corpus", ["03a01Fa"])
+    done = edgeser("train", "--corpus", f"emodb={folder}", "-o", tmp_path / "run")
+    assert done.exit_code == 2
+    assert "lacks 338 of the 339 recordings" in done.output
