@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from edgeser.events.subscriber import Subscriber
 
 FRAME_S = 0.1
-"""The live view is drawn so often at least; and at most, however many events come."""
+"""The live view is drawn at most so often, however many events come."""
+
+IDLE_FRAME_S = 0.5
+"""It is drawn so often while nothing moves in it."""
 
 
 @click.command(
@@ -118,16 +121,18 @@ def _show(subscriber: Subscriber, count: int | None, timeout_s: float | None) ->
 
     try:
         with Live(console=console, screen=True, auto_refresh=False) as live:
-            drawn_at = 0.0
+            drawn_at, changed = 0.0, True
             while count is None or state.events < count:
                 try:
                     state.apply(next(subscriber), time.monotonic())
+                    changed = True
                 except TimeoutError:
                     if timeout_s is not None and state.silent_s(time.monotonic()) >= timeout_s:
                         break
-                if time.monotonic() - drawn_at >= FRAME_S:
+                busy = changed or state.in_speech
+                if time.monotonic() - drawn_at >= (FRAME_S if busy else IDLE_FRAME_S):
                     draw()
-                    drawn_at = time.monotonic()
+                    drawn_at, changed = time.monotonic(), False
     finally:
         if state.events:
             console.print(summary(state))

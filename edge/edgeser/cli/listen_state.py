@@ -46,6 +46,11 @@ class ListenState:
         self._received_at = now
         self._epoch = ""
 
+    @property
+    def in_speech(self) -> bool:
+        """Whether a segment is open, so that its clock runs."""
+        return self.segment is not None and self.segment.length_s is None
+
     def silent_s(self, now: float) -> float:
         """Seconds since the last event, or since the start."""
         return now - self._received_at

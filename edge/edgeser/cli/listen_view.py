@@ -164,12 +164,17 @@ def _segment(state: ListenState, width: int, now: float) -> Panel:
     emotion = segment.emotion if segment else None
     rows = [_segment_line(segment, width), Text()]
     rows += [_score_line(label, emotion, width) for label in state.labels or [""]]
-    is_open = segment is not None and segment.length_s is None
+    smoothed = Text()
+    if emotion is not None:
+        label = emotion.smoothed.label
+        smoothed = Text.assemble(("smoothed: ", "dim"), (label, label_style(label)))
     return Panel(
         Group(*rows),
         title=title,
         title_align="left",
-        border_style="green" if is_open else "bright_black",
+        subtitle=smoothed,
+        subtitle_align="right",
+        border_style="green" if state.in_speech else "bright_black",
     )
 
 
