@@ -7,6 +7,7 @@ in, segments with scores out) and ``load_model``. Each is imported when it is fi
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from edgeser.recognizer import Recognizer as Recognizer
 
 __version__ = "0.1.0"
+
+# Wheels of ONNX Runtime from 1.29 on write telemetry to the home folder when they are imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = {
     "Gap": "edgeser.events.sequence",

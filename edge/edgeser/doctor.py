@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,17 +101,21 @@ def _model(name: str, settings: Settings) -> Finding:
 
 
 def _telemetry(name: str, _: Settings) -> Finding:
-    import edgeser.model.onnx_runtime
-
-    del edgeser.model.onnx_runtime  # imported for what it does to the environment
-    traces = Path.home() / ".cache/Microsoft/DeveloperTools/.onnxruntime"
-    if os.environ.get("ORT_DISABLE_TELEMETRY") != "1":
-        return Finding(name, False, "ONNX Runtime may report home", "set ORT_DISABLE_TELEMETRY=1")
-    if traces.exists():
-        return Finding(
-            name, False, f"another program's ONNX Runtime left {traces}", f"rm -r {traces}"
+    with tempfile.TemporaryDirectory() as home:
+        subprocess.run(
+            [sys.executable, "-c", "import edgeser.model.onnx_runtime"],
+            env={**os.environ, "HOME": home, "XDG_CACHE_HOME": f"{home}/.cache"},
+            check=True,
         )
-    return Finding(name, True, "of ONNX Runtime is off")
+        written = [str(path.relative_to(home)) for path in Path(home).rglob("*") if path.is_file()]
+    if written:
+        return Finding(
+            name,
+            False,
+            f"ONNX Runtime writes {written[0]} into the home folder",
+            "set ORT_DISABLE_TELEMETRY=1 and report this to edgeser",
+        )
+    return Finding(name, True, "of ONNX Runtime is off: loading it leaves no file")
 
 
 def _endpoints(name: str, settings: Settings) -> Finding:

@@ -66,13 +66,15 @@ def _table(file: str, labels: list[str]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(title=file, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-    for heading in ("segment", "start s", "end s"):
-        table.add_column(heading, justify="right")
-    table.add_column("label")
-    table.add_column("confidence", justify="right")
+    table = Table(
+        title=file, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for heading in ("#", "start s", "end s"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("label", no_wrap=True)
+    table.add_column("confidence", justify="right", no_wrap=True)
     for label in labels:
-        table.add_column(label, justify="right", style="dim")
+        table.add_column(label, justify="right", style="dim", no_wrap=True)
     return table
 
 

@@ -1,0 +1,94 @@
+"""The commands: their help, their facts in text and JSON, and their refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgeser.cli import COMMANDS
+from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS
+from tests.system.daemons import edgeser
+
+SUBCOMMANDS = [[name] for name in COMMANDS] + [["settings", "check"], ["settings", "show"]]
+
+
+@pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(command: list[str]) -> None:
+    done = edgeser(*command, "--help")
+    assert done.code == 0
+    assert "Example" in done.out
+    assert f"edgeser {command[0]}" in done.out
+
+
+def test_the_group_lists_every_command() -> None:
+    done = edgeser("--help")
+    assert all(f"  {name} " in done.out for name in COMMANDS)
+    assert edgeser("--version").out.startswith("edgeser 0.")
+
+
+def test_an_unknown_command_exits_with_2() -> None:
+    done = edgeser("fly")
+    assert done.code == 2
+    assert "fly" in done.err
+
+
+def test_models_lists_and_describes() -> None:
+    listed = json.loads(edgeser("models", "--json").out)
+    assert "lightweight-emodb" in [model["name"] for model in listed]
+    described = json.loads(edgeser("models", "lightweight-emodb", "--json").out)
+    assert described["labels"] == ["angry", "happy", "neutral", "sad"]
+    text = edgeser("models", "lightweight-emodb").out
+    assert described["sha256"] in text
+    assert "CC0-1.0" in text
+    assert "golden vectors" in text
+    assert "no-such" in edgeser("models", "no-such").refusal
+
+
+def test_predict_prints_a_row_per_segment() -> None:
+    done = edgeser("predict", str(SPEECH_FILE))
+    assert done.code == 0
+    rows = [line for line in done.out.splitlines() if line.strip()[:1].isdigit()]
+    assert len(rows) == SPEECH_SEGMENTS
+    assert not any("…" in line for line in done.out.splitlines())
+
+
+def test_predict_says_when_there_is_no_speech(tmp_path: Path) -> None:
+    import soundfile
+
+    from tests.sounds import silence
+
+    soundfile.write(tmp_path / "silent.wav", silence(2), 16_000)
+    done = edgeser("predict", str(tmp_path / "silent.wav"))
+    assert done.code == 0
+    assert "no speech found" in done.out
+
+
+def test_settings_show_what_settings_check_accepts(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    shown = edgeser("settings", "show")
+    file.write_text(shown.out)
+    assert edgeser("settings", "check", str(file)).code == 0
+    assert json.loads(edgeser("settings", "show", "--json").out)["speech"]["vad_mode"] == 2
+
+
+def test_settings_check_knows_what_the_model_can_take(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text("[speech]\nmax_seconds = 20\n")
+    assert "speech.max_seconds" in edgeser("settings", "check", str(file)).refusal
+    file.write_text('[model]\nname = "nonsense"\n')
+    assert "nonsense" in edgeser("settings", "check", str(file)).refusal
+
+
+def test_doctor_says_what_to_do_about_a_taken_endpoint(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text('[events]\nbind = ["tcp://0.0.0.0:7788"]\n')
+    done = edgeser("doctor", "--settings", str(file), "--json")
+    assert done.code == 1
+    findings = {f["check"]: f for f in map(json.loads, done.out.splitlines())}
+    assert not findings["endpoints"]["ok"]
+    assert findings["endpoints"]["fix"]
+    assert findings["model"]["ok"]
+    assert findings["voice activity"]["ok"]
+    assert findings["telemetry"]["ok"]
