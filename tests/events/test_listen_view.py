@@ -6,7 +6,7 @@ import time
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console, ConsoleDimensions
 
@@ -52,7 +52,7 @@ def shown(*items: Received, now: float = 1.0, width: int = 80, height: int = 24)
     return "\n".join(screen(state, width, height, now))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(ITEMS), max_size=30), st.integers(60, 160), st.integers(20, 60))
 def test_it_fits_the_terminal_whatever_came(items: list[Received], width: int, height: int) -> None:
     lines = shown(*items, width=width, height=height).splitlines()
@@ -124,6 +124,7 @@ def test_another_daemon_counts_its_segments_anew() -> None:
     assert state.segment.number == 1
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 2), st.integers(0, 50))
 def test_a_bar_has_its_width_and_grows_with_its_share(share: float, width: int) -> None:
     assert len(bar(share, width)) == width

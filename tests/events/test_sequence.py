@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgeser.events.sequence import Gap, Sequence
 
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TOPICS = ("emotion.mic", "fault.mic", "speech.mic")
 
 
@@ -40,6 +41,7 @@ def one_epoch(draw: st.DrawFn, epoch: str = "a") -> list[tuple[str, str, int]]:
     return arrivals
 
 
+@patient
 @given(one_epoch())
 def test_every_event_from_the_first_received_is_accounted_for_once(
     arrivals: list[tuple[str, str, int]],
@@ -51,6 +53,7 @@ def test_every_event_from_the_first_received_is_accounted_for_once(
         assert [seq for name, _, seq in told if name == topic] == expected
 
 
+@patient
 @given(one_epoch("a"), one_epoch("b"))
 def test_who_was_there_before_a_new_epoch_is_told_of_all_of_it(
     before: list[tuple[str, str, int]], after: list[tuple[str, str, int]]
@@ -65,6 +68,7 @@ def test_who_was_there_before_a_new_epoch_is_told_of_all_of_it(
         assert [seq for name, _, seq in told if name == topic] == expected
 
 
+@patient
 @given(one_epoch(), st.integers(0, 20), st.integers(0, 60))
 def test_a_status_tells_of_losses_that_no_later_event_shows(
     arrivals: list[tuple[str, str, int]], split: int, reached: int

@@ -57,7 +57,8 @@ def view(state: ListenState, size: ConsoleDimensions, now: float) -> RenderableT
     parts: list[RenderableType] = [header, segment]
     if faults:
         parts.append(Panel(Group(*faults), title="faults", title_align="left", border_style="red"))
-    parts.append(_history(state, size.width, max(0, size.height - used - 3)))
+    if (rows := size.height - used - 3) > 0:
+        parts.append(_history(state, size.width, rows))
     return Group(*parts)
 
 
