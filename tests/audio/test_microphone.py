@@ -37,7 +37,7 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     """Sets how the device behaves in each run of the capture process."""
 
     def plan(*runs: dict[str, Any]) -> None:
-        monkeypatch.setenv("PYTHONPATH", str(FAKE))
+        monkeypatch.setenv("PYTHONPATH", str(FAKE), prepend=os.pathsep)
         monkeypatch.setenv("FAKE_RUNS", str(tmp_path / "runs"))
         monkeypatch.setenv("FAKE_DEVICE", json.dumps(runs))
 
@@ -48,6 +48,8 @@ def heard(microphone: Microphone, seconds: float) -> list[AudioBlock | AudioFaul
     """What comes until the stream is so long."""
     items: list[AudioBlock | AudioFault] = []
     end = 0
+    too_long = threading.Timer(30.0, microphone.close)
+    too_long.start()
     for item in microphone.blocks():
         items.append(item)
         if isinstance(item, AudioBlock):
@@ -56,6 +58,7 @@ def heard(microphone: Microphone, seconds: float) -> list[AudioBlock | AudioFaul
             end = item.end_sample
             if end >= seconds * 16_000:
                 microphone.close()
+    too_long.cancel()
     return items
 
 
