@@ -11,14 +11,20 @@ from hypothesis import strategies as st
 
 from edgeser.backlog import MAX_FINALS, Backlog
 from edgeser.events.schema import Quality
-from edgeser.stream import Window
+from edgeser.model.model import load_model
+from edgeser.settings import DecisionSettings, SpeechSettings
+from edgeser.stream import Stream, Window
 
 QUALITY = Quality(speech_ratio=1, level_dbfs=-20, clipped_ratio=0, snr_db=30)
 
 
+MODEL = load_model()
+STREAMS = {name: Stream(name, MODEL, SpeechSettings(), DecisionSettings()) for name in ("a", "b")}
+
+
 def window(kind: Literal["partial", "final"], segment: int, stream: str = "a") -> Window:
     features = np.zeros((1, 1), np.float32)
-    return Window(stream, segment, kind, 0, 160, False, features, QUALITY, 0, 0, 0, 0)
+    return Window(STREAMS[stream], segment, kind, 0, 160, False, features, QUALITY, 0, 0, 0, 0)
 
 
 def drain(backlog: Backlog) -> list[Window]:

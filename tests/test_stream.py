@@ -24,8 +24,7 @@ SPEECH = speech()[: 8 * SAMPLE_RATE]
 def new_stream(speech: SpeechSettings | None = None, clock: float = 0.0) -> Stream:
     return Stream(
         "test",
-        MODEL.info,
-        MODEL.ref,
+        MODEL,
         speech or SpeechSettings(),
         DecisionSettings(),
         clock=lambda: clock,

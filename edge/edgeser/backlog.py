@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from edgeser.stream import Window
+from edgeser.stream import Stream, Window
 
 MAX_FINALS = 64
 """Finals waiting above which ``put`` blocks: then the source loses samples, which is counted."""
@@ -20,7 +20,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self._finals: deque[Window] = deque()
-        self._partials: dict[str, Window] = {}  # by stream, in order of arrival
+        self._partials: dict[Stream, Window] = {}  # in order of arrival
         self._changed = threading.Condition()
         self._in_work = 0
         self._closed = False

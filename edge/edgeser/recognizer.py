@@ -50,7 +50,7 @@ class Recognizer:
         self, blocks: Iterator[AudioBlock | AudioFault], name: str
     ) -> Iterator[EmotionEvent]:
         settings = self._settings
-        stream = Stream(name, self.model.info, self.model.ref, settings.speech, settings.decision)
+        stream = Stream(name, self.model, settings.speech, settings.decision)
         broken: AudioFault | None = None
         for block in blocks:
             if isinstance(block, AudioBlock):

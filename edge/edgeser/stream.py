@@ -18,14 +18,13 @@ from edgeser.events.schema import (
     EmotionEvent,
     Latency,
     Lost,
-    ModelRef,
     Quality,
     SpeechEvent,
 )
 from edgeser.features import FrameStream
 from edgeser.features.front_end import Floats
-from edgeser.model.artefact import ArtefactInfo
 from edgeser.model.decision import Smoother, decided
+from edgeser.model.model import Model
 from edgeser.settings import DecisionSettings, SpeechSettings, segmenter_config
 from edgeser.speech.segmenter import (
     SegmentEnded,
@@ -53,7 +52,7 @@ class Window:
     been cut, and when its features were there.
     """
 
-    stream: str
+    stream: Stream
     segment: int
     kind: Literal["partial", "final"]
     start: int
@@ -99,18 +98,17 @@ class Stream:
     def __init__(
         self,
         name: str,
-        info: ArtefactInfo,
-        model: ModelRef,
+        model: Model,
         speech: SpeechSettings,
         decision: DecisionSettings,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``clock``: Unix seconds. Raises SettingsError if the settings do not suit the model."""
+        info = model.info
         self.name = name
+        self.model = model
         self.position = 0
         self._clock = clock
-        self._info = info
-        self._model = model
         self._vad = VoiceActivity(speech.vad_mode)
         self._segmenter = Segmenter(segmenter_config(speech, info.window))
         self._frames = FrameStream(info.front_end)
@@ -121,6 +119,11 @@ class Stream:
         self._losses = _Losses()
         self._captured_at = 0.0  # of the sample just before `position`
         self._arrived_at = 0.0
+
+    @property
+    def position_s(self) -> float:
+        """Stream seconds heard so far."""
+        return self.position / SAMPLE_RATE
 
     @property
     def in_speech(self) -> bool:
@@ -159,7 +162,7 @@ class Stream:
 
     def decide(self, window: Window, scores: Floats, started_at: float) -> EmotionEvent:
         """The event of a window: ``scores`` (labels,), ``started_at`` when its inference began."""
-        label = decided(scores, self._info.labels, self._abstain_below)
+        label = decided(scores, self.model.info.labels, self._abstain_below)
         now = self._clock()
 
         def milliseconds(begin: float, end: float) -> float:
@@ -175,7 +178,7 @@ class Stream:
             confidence=round(min(1.0, float(scores.max())), 6),
             scores={
                 label: round(float(score), 6)
-                for label, score in zip(self._info.labels, scores, strict=True)
+                for label, score in zip(self.model.info.labels, scores, strict=True)
             },
             smoothed=self._smoother.update(scores, window.end / SAMPLE_RATE),
             continued=window.continued,
@@ -189,7 +192,7 @@ class Stream:
                 publish=0.0,
                 total=milliseconds(window.captured_at, now),
             ),
-            model=self._model,
+            model=self.model.ref,
             lost=self._losses.take(),
         )
 
@@ -246,7 +249,7 @@ class Stream:
         level = level_dbfs(samples)
         clipped = np.count_nonzero((samples >= _CLIPPED) | (samples <= -_CLIPPED))
         return Window(
-            stream=self.name,
+            stream=self,
             segment=piece.segment,
             kind=kind,
             start=piece.start,

@@ -65,6 +65,9 @@ class Source(Protocol):
     live: bool
     """Paced by the world: the daemon must keep up. False: the source waits for the daemon."""
 
+    restarts: int
+    """How often the device was lost and opened again."""
+
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield blocks in order of position until the source ends or is closed.
 

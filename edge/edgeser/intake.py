@@ -1,0 +1,149 @@
+"""An intake: one source and its stream, and the account of both."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from edgeser.audio.source import AudioBlock, AudioFault, Source
+from edgeser.backlog import Backlog
+from edgeser.events.schema import Counters, Event, FaultEvent, State, StatusEvent
+from edgeser.stream import Stream, StreamOutput, Window
+
+log = logging.getLogger(__name__)
+
+DEAF_AFTER_S = 2.0
+"""No block for so long is ``no_audio``, whatever the source says of itself."""
+
+DEGRADED_FOR_S = 10.0
+"""How long a dropped window or a failed inference shows in the state."""
+
+
+class Intake:
+    """Hears a source, puts its windows into the backlog, and knows how the stream is.
+
+    ``listen`` runs in a thread of its own; the other methods belong to any.
+    """
+
+    def __init__(
+        self, source: Source, stream: Stream, backlog: Backlog, publish: Callable[[Event], None]
+    ) -> None:
+        self.source = source
+        self.stream = stream
+        self.ended = threading.Event()
+        self._backlog = backlog
+        self._publish = publish
+        self._started_at = time.monotonic()
+        self._heard_at: float | None = None
+        self._troubled_at: float | None = None
+        self._counts: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()  # since the last report, by reason
+
+    @property
+    def frame_age_s(self) -> float | None:
+        """Seconds since the last block; None before the first."""
+        return None if self._heard_at is None else time.monotonic() - self._heard_at
+
+    def listen(self) -> None:
+        """Hear the source to its end. Raises UserError when it cannot be opened."""
+        for item in self.source.blocks():
+            if isinstance(item, AudioFault):
+                self.fault(item.code, item.message, recovered=item.recovered)
+                continue
+            if self._heard_at is None:
+                log.info("ready: %s is heard", self.stream.name)
+            self._heard_at = time.monotonic()
+            self._hear(item)
+        self._route(self.stream.finish())
+        self._backlog.wait_until_idle()
+        self.ended.set()
+
+    def fault(self, code: str, message: str, *, recovered: bool) -> None:
+        """Publish and log what happened to this stream."""
+        self._counts["faults"] += 1
+        log.log(logging.INFO if recovered else logging.WARNING, "%s: %s", code, message)
+        self._publish(
+            FaultEvent(stream=self.stream.name, code=code, message=message, recovered=recovered)
+        )
+
+    def decided(self, kind: str) -> None:
+        """A window of this stream became an event."""
+        self._counts[kind] += 1
+
+    def failed(self, window: Window, error: Exception) -> None:
+        """The model gave no scores for a window of this stream."""
+        self._troubled_at = time.monotonic()
+        self.fault(
+            "inference_failed",
+            f"{window.kind} of segment {window.segment} is lost: {error}",
+            recovered=False,
+        )
+
+    def report(self, backend: str, *, stopping: bool) -> None:
+        """Publish what was dropped since the last report, one fault a reason, and the status."""
+        while self._dropped:
+            reason, windows = self._dropped.popitem()
+            self.fault(
+                "window_dropped", f"{windows} partial windows dropped: {reason}", recovered=True
+            )
+        counts, age_s = self._counts, self.frame_age_s
+        self._publish(
+            StatusEvent(
+                stream=self.stream.name,
+                state="stopping" if stopping else self._state(age_s),
+                frame_age_s=None if age_s is None else round(age_s, 3),
+                uptime_s=round(time.monotonic() - self._started_at, 3),
+                position_s=self.stream.position_s,
+                counters=Counters(
+                    samples=counts["samples"],
+                    lost_samples=counts["lost_samples"],
+                    overflows=counts["overflows"],
+                    restarts=self.source.restarts,
+                    segments=counts["segments"],
+                    partials=counts["partial"],
+                    finals=counts["final"],
+                    dropped_windows=counts["dropped_windows"],
+                    faults=counts["faults"],
+                ),
+                model=self.stream.model.ref,
+                backend=backend,
+                last_seq={},
+            )
+        )
+
+    def _hear(self, block: AudioBlock) -> None:
+        self._counts["samples"] += len(block.samples)
+        self._counts["lost_samples"] += max(0, block.first_sample - self.stream.position)
+        self._counts["overflows"] += block.overflowed
+        self._route(self.stream.push(block))
+
+    def _route(self, outputs: list[StreamOutput]) -> None:
+        for output in outputs:
+            if not isinstance(output, Window):
+                self._counts["segments"] += output.state == "start"
+                self._publish(output)
+                continue
+            if self._backlog.put(output):
+                first = "the final of its segment" if output.kind == "final" else "a newer one"
+                self._drop(f"{first} came first")
+            if not self.source.live:
+                self._backlog.wait_until_idle()
+
+    def _drop(self, reason: str) -> None:
+        self.stream.dropped(windows=1)
+        self._counts["dropped_windows"] += 1
+        self._dropped[reason] += 1
+        self._troubled_at = time.monotonic()
+
+    def _state(self, age_s: float | None) -> State:
+        now = time.monotonic()
+        if age_s is None:
+            return "starting" if now - self._started_at < DEAF_AFTER_S else "no_audio"
+        if self.ended.is_set() or age_s > DEAF_AFTER_S:
+            return "no_audio"
+        if self._troubled_at is not None and now - self._troubled_at < DEGRADED_FOR_S:
+            return "degraded"
+        return "speech" if self.stream.in_speech else "listening"
