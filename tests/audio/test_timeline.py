@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeser.audio.timeline import Timeline
+
+BLOCK = 320
+BLOCK_S = 0.02
+
+
+def run(
+    timeline: Timeline, start_s: float, late_s: list[float], clock: float = 1.0
+) -> list[tuple[int, float]]:
+    """Place consecutive blocks captured from ``start_s`` on; each is late by so much."""
+    return [
+        timeline.place(BLOCK, start_s + (i + 1) * BLOCK_S * clock + late, False)
+        for i, late in enumerate(late_s)
+    ]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 2_000),
+            st.floats(0, 1e6, allow_nan=False),
+            st.booleans(),
+            st.booleans(),
+        ),
+        min_size=1,
+    )
+)
+def test_positions_never_go_back_whatever_the_clock_says(
+    runs: list[tuple[int, float, bool, bool]],
+) -> None:
+    timeline = Timeline()
+    end = 0
+    for samples, captured_at, overflowed, interrupted in runs:
+        if interrupted:
+            timeline.interrupt()
+        first, _ = timeline.place(samples, captured_at, overflowed)
+        assert first >= end
+        end = first + samples
+        assert timeline.end == end
+
+
+def test_late_blocks_leave_no_gap_and_get_the_time_they_should_have_come() -> None:
+    burst = [0.0] * 50 + [max(0.0, 1.0 - i * BLOCK_S) for i in range(50)] + [0.0] * 400
+    jitter = [late + 0.004 * (i * 7 % 5) for i, late in enumerate(burst)]
+    placed = run(Timeline(), 1_000.0, jitter)
+    assert [first for first, _ in placed] == [i * BLOCK for i in range(len(placed))]
+    for i, (_, captured_at) in enumerate(placed):
+        assert captured_at == pytest.approx(1_000.0 + (i + 1) * BLOCK_S, abs=0.021)
+
+
+def test_a_slow_clock_of_the_device_leaves_no_gap() -> None:
+    placed = run(Timeline(), 0.0, [0.0] * 50_000, clock=1.0005)
+    assert placed[-1][0] == (len(placed) - 1) * BLOCK
+    assert placed[-1][1] == pytest.approx(len(placed) * BLOCK_S * 1.0005, abs=0.01)
+
+
+def test_after_a_restart_the_gap_is_what_the_clock_says() -> None:
+    timeline = Timeline()
+    run(timeline, 0.0, [0.0] * 100)
+    timeline.interrupt()
+    placed = run(timeline, 7.25, [0.0] * 100)
+    assert [first for first, _ in placed] == [116_000 + i * BLOCK for i in range(100)]
+    assert placed[0][1] == pytest.approx(7.27)
+
+
+def test_an_overflow_skips_what_was_dropped() -> None:
+    timeline = Timeline()
+    run(timeline, 0.0, [0.0] * 100)
+    assert timeline.place(BLOCK, 2.0 + BLOCK_S + 0.5, True)[0] == 40_000
+    assert timeline.place(BLOCK, 2.0 + 2 * BLOCK_S + 0.5, False)[0] == 40_320
+
+
+def test_a_loss_nobody_reports_is_found_within_seconds() -> None:
+    timeline = Timeline()
+    placed = run(timeline, 0.0, [0.0] * 200 + [0.5] * 300)
+    gaps = [b - a - BLOCK for (a, _), (b, _) in itertools.pairwise(placed)]
+    assert [gap for gap in gaps if gap] == [8_000]
+    assert gaps.index(8_000) < 200 + 5 / BLOCK_S
