@@ -60,15 +60,19 @@ class Quality(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Where the time went, from the capture of the window's last sample to the socket."""
+    """Where the time went, from the capture of the last sample that was needed to the socket."""
 
-    capture: Annotated[Milliseconds, Meta(description="capture of the last sample to its arrival")]
+    capture: Annotated[
+        Milliseconds, Meta(description="capture of the last sample needed to its arrival")
+    ]
     segment: Annotated[Milliseconds, Meta(description="VAD and segmentation")]
     features: Annotated[Milliseconds, Meta(description="log-mel frames not computed before")]
     queue: Annotated[Milliseconds, Meta(description="waiting for the inference worker")]
     inference: Annotated[Milliseconds, Meta(description="the network and the decision")]
     publish: Annotated[Milliseconds, Meta(description="waiting for the publisher")]
-    total: Annotated[Milliseconds, Meta(description="capture of the last sample to the socket")]
+    total: Annotated[
+        Milliseconds, Meta(description="capture of the last sample needed to the socket")
+    ]
 
 
 class ModelRef(msgspec.Struct, frozen=True):
