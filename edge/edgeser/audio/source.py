@@ -20,7 +20,7 @@ BLOCK_SAMPLES = 320
 Samples: TypeAlias = npt.NDArray[np.int16]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class AudioBlock:
     """A run of consecutive samples.
 

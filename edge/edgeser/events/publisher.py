@@ -70,17 +70,20 @@ class Publisher:
         endpoints: Sequence[str],
         *,
         on_subscribe: Callable[[], None] | None = None,
+        on_sent: Callable[[Event], None] | None = None,
         queue_size: int = QUEUE_SIZE,
         send_hwm: int = SEND_HWM,
     ) -> None:
         """Bind every endpoint and start the thread.
 
         ``on_subscribe`` is called in the publisher's thread when a subscriber came, so that it
-        can be sent a status at once; it must return quickly and may call ``publish``.
+        can be sent a status at once, ``on_sent`` there with every event as it was sent; both must
+        return quickly and may call ``publish``.
         Raises ``UserError`` for an endpoint that is malformed, taken or reaches other machines.
         """
         self.epoch = secrets.token_hex(8)
         self._on_subscribe = on_subscribe
+        self._on_sent = on_sent
         self._queue_size = queue_size
         self._queue: deque[_Waiting] = deque()
         self._lock = threading.Lock()
@@ -199,13 +202,19 @@ class Publisher:
         topic = topic_of(waiting.event)
         seq = self._last_seq.get(topic, 0) + 1
         try:
-            payload = encode(self._complete(waiting, seq))
+            event = self._complete(waiting, seq)
+            payload = encode(event)
         except Exception:  # it takes no number, so that it leaves no hole
             log.exception("an event of %s cannot be encoded and is lost", topic)
             return
         self._socket.send_multipart((topic.encode(), payload), zmq.NOBLOCK)
         with self._lock:
             self._last_seq[topic] = seq
+        if self._on_sent is not None:
+            try:
+                self._on_sent(event)
+            except Exception:
+                log.exception("on_sent has failed")
 
     def _complete(self, waiting: _Waiting, seq: int) -> Event:
         event = waiting.event

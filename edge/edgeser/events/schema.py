@@ -60,7 +60,7 @@ class Quality(msgspec.Struct, frozen=True):
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Where the time went, from the capture of the last sample that was needed to the socket."""
+    """Where the time went, from the capture of the last sample needed to the socket."""
 
     capture: Annotated[
         Milliseconds, Meta(description="capture of the last sample needed to its arrival")
