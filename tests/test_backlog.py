@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeser.backlog import MAX_FINALS, Backlog
+from edgeser.backlog import MAX_BATCH, MAX_FINALS, Backlog
 from edgeser.events.schema import Quality
 from edgeser.model.model import load_model
 from edgeser.settings import DecisionSettings, SpeechSettings
@@ -22,16 +22,18 @@ MODEL = load_model()
 STREAMS = {name: Stream(name, MODEL, SpeechSettings(), DecisionSettings()) for name in ("a", "b")}
 
 
-def window(kind: Literal["partial", "final"], segment: int, stream: str = "a") -> Window:
-    features = np.zeros((1, 1), np.float32)
+def window(
+    kind: Literal["partial", "final"], segment: int, stream: str = "a", frames: int = 1
+) -> Window:
+    features = np.zeros((frames, 1), np.float32)
     return Window(STREAMS[stream], segment, kind, 0, 160, False, features, QUALITY, 0, 0, 0, 0)
 
 
 def drain(backlog: Backlog) -> list[Window]:
     backlog.close()
     taken = []
-    while (item := backlog.get()) is not None:
-        taken.append(item)
+    while batch := backlog.get():
+        taken += batch
         backlog.done()
     return taken
 
@@ -84,10 +86,8 @@ def test_too_many_finals_hold_the_source_back_and_lose_nothing() -> None:
     producer.join(0.2)
     assert producer.is_alive()
     taken = []
-    for _ in range(total):
-        item = backlog.get()
-        assert item is not None
-        taken.append(item.segment)
+    while len(taken) < total:
+        taken += [item.segment for item in backlog.get()]
         backlog.done()
     producer.join(5)
     assert taken == list(range(total))
@@ -104,3 +104,21 @@ def test_waiting_until_idle_waits_for_the_work_in_hand() -> None:
     backlog.done()
     waiter.join(5)
     assert not waiter.is_alive()
+
+
+def test_windows_of_one_length_are_given_out_together_and_finals_lead() -> None:
+    backlog = Backlog()
+    step = MODEL.info.window.pad_frames
+    long = window("final", 1, frames=step + 1)
+    short, other = window("final", 2, frames=step), window("partial", 1, "b", frames=1)
+    for item in (other, long, short):
+        backlog.put(item)
+    assert backlog.get() == [long]
+    assert backlog.get() == [short, other]
+
+
+def test_a_batch_is_bounded() -> None:
+    backlog = Backlog()
+    for i in range(MAX_BATCH + 1):
+        backlog.put(window("final", i))
+    assert [len(backlog.get()), len(backlog.get())] == [MAX_BATCH, 1]

@@ -37,16 +37,27 @@ def test_lists_and_strangers_in_the_environment() -> None:
     assert settings.events.bind == ["ipc:///a", "tcp://127.0.0.1:1"]
 
 
+def test_a_flag_for_one_source_replaces_those_of_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, '[[source]]\nstream = "a"\n[[source]]\nstream = "b"')
+    assert [s.stream for s in load_settings(file, {}).sources] == ["a", "b"]
+    (only,) = load_settings(file, {}, {"audio.source": "talk.wav"}).sources
+    assert only.source == "talk.wav"
+    assert Settings().sources == [Settings().audio]
+
+
 def test_the_shipped_file_says_the_defaults() -> None:
     assert load_settings(SHIPPED, {}) == Settings()
 
 
 def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
     text = SHIPPED.read_text()
+    assert "# [[source]]" in text
     for section in Settings.__struct_fields__:
+        if section == "source":
+            continue
         part = text.partition(f"[{section}]")[2].partition("\n[")[0].splitlines()
         for key in getattr(Settings(), section).__struct_fields__:
-            (line,) = [i for i, s in enumerate(part) if s.lstrip("# ").startswith(f"{key} =")]
+            line = next(i for i, s in enumerate(part) if s.lstrip("# ").startswith(f"{key} ="))
             assert part[line - 1].startswith("# "), key
 
 
@@ -58,10 +69,12 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ("[speech]\nhop_seconds = nan", "speech.hop_seconds: expected float"),
         ("[speech]\nhop_seconds = inf", "speech.hop_seconds: expected float"),
         ("[speech]\nmin = 1", "speech.min: unknown key; there are vad_mode"),
-        ("[typo]\na = 1", "typo: unknown key; there are audio, speech"),
+        ("[typo]\na = 1", "typo: unknown key; there are audio, source, speech"),
         ("speech = 1", "speech: expected table, got 1"),
         ('[model]\nbackend = "magic"', 'model.backend: expected one of auto, onnxruntime, got "ma'),
         ("[events]\nbind = [1]", "events.bind[0]: expected str"),
+        ("[[source]]\nhum = 1", "source[0].hum: unknown key; there are source, device"),
+        ("[[source]]\ndevice = 1", "source[0].device: expected str | null, got 1"),
         ("a =", "not TOML"),
     ],
 )

@@ -197,3 +197,20 @@ def test_finishing_anywhere_keeps_the_last_words(extra: int) -> None:
     outputs = run(stream, [SPEECH[:end]]) + stream.finish()
     (final,) = finals(outputs)
     assert end - 320 < final.end <= end + 320
+
+
+def test_a_successor_carries_on_where_the_stream_stopped() -> None:
+    first = new_stream()
+    half = 4 * SAMPLE_RATE + 77  # between the utterances, off every grid
+    outputs = run(first, [SPEECH[:half]])
+    assert not first.in_speech
+    decided(first, finals(outputs)[0])
+    first.dropped(windows=1)
+    second = first.successor(MODEL, SpeechSettings(hop_seconds=1.0), DecisionSettings())
+    outputs += run(second, [SPEECH[half:]], position=half) + second.finish()
+    assert [(w.start, w.end) for w in finals(outputs)] == [
+        (w.start, w.end) for w in finals(EXPECTED)
+    ]
+    assert [o.segment for o in outputs if isinstance(o, SpeechEvent)] == [1, 1, 2, 2]
+    event = decided(second, finals(outputs)[1])
+    assert event.lost.windows == 1

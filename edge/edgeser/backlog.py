@@ -11,6 +11,10 @@ MAX_FINALS = 64
 """Finals waiting above which ``put`` blocks: then the source loses samples, which is counted."""
 
 
+MAX_BATCH = 16
+"""Windows run at once: more would make the first wait for the last."""
+
+
 class Backlog:
     """A bounded queue between the threads that cut windows and the worker that runs the model.
 
@@ -22,7 +26,7 @@ class Backlog:
         self._finals: deque[Window] = deque()
         self._partials: dict[Stream, Window] = {}  # in order of arrival
         self._changed = threading.Condition()
-        self._in_work = 0
+        self._in_work = False
         self._closed = False
 
     def put(self, window: Window) -> Window | None:
@@ -42,28 +46,34 @@ class Backlog:
             self._changed.notify_all()
             return displaced
 
-    def get(self) -> Window | None:
-        """The next window, as soon as there is one; None when closed and empty.
+    def get(self) -> list[Window]:
+        """The next windows, as soon as there is one, to be run as one batch; [] when all is over.
 
-        Call ``done`` when it has been dealt with.
+        The first is the oldest final, or else the oldest partial; others follow it that go through
+        the same model at the same padded length, finals first, at most ``MAX_BATCH`` in all. Call
+        ``done`` when they have been dealt with.
         """
         with self._changed:
             while not self._finals and not self._partials:
                 if self._closed:
-                    return None
+                    return []
                 self._changed.wait()
-            self._in_work += 1
-            if self._finals:
-                window = self._finals.popleft()
-            else:
-                window = self._partials.pop(next(iter(self._partials)))
+            waiting = [*self._finals, *self._partials.values()]
+            shape = _shape(waiting[0])
+            batch = [window for window in waiting if _shape(window) == shape][:MAX_BATCH]
+            for window in batch:
+                if window.kind == "final":
+                    self._finals.remove(window)
+                else:
+                    del self._partials[window.stream]
+            self._in_work = True
             self._changed.notify_all()
-            return window
+            return batch
 
     def done(self) -> None:
-        """The window of the last ``get`` has been dealt with."""
+        """The windows of the last ``get`` have been dealt with."""
         with self._changed:
-            self._in_work -= 1
+            self._in_work = False
             self._changed.notify_all()
 
     def wait_until_idle(self) -> None:
@@ -77,3 +87,9 @@ class Backlog:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+def _shape(window: Window) -> tuple[int, int]:
+    """Equal for windows that can share a batch."""
+    model = window.stream.model
+    return id(model), model.padded_length(len(window.features))

@@ -1,7 +1,8 @@
-"""The daemon: an intake, one inference worker, one publisher, and a status every second.
+"""The daemon: intakes, one inference worker, one publisher, and a status every second.
 
-Sound flows through three threads: ``audio`` (source to windows), ``inference`` (windows to
-events) and the publisher's own. The main thread says how things are and waits for the end.
+Sound flows through three kinds of threads: one for each source (source to windows), one for
+inference (windows to events) and the publisher's own. The main thread says how things are, reads
+settings anew when asked to, and waits for the end.
 """
 
 from __future__ import annotations
@@ -9,15 +10,16 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from edgeser.audio.source import Source
 from edgeser.backlog import Backlog
+from edgeser.errors import UserError
 from edgeser.events.publisher import Publisher
 from edgeser.intake import Intake
 from edgeser.model.model import Model
-from edgeser.settings import Settings
-from edgeser.stream import Stream
+from edgeser.settings import Settings, segmenter_config
+from edgeser.stream import Stream, Window
 
 log = logging.getLogger(__name__)
 
@@ -25,36 +27,43 @@ STATUS_INTERVAL_S = 1.0
 
 
 class Daemon:
-    """Runs one stream from its source to its events.
+    """Runs streams from their sources to their events.
 
-    ``run`` returns when the source has ended (``once``) or ``stop`` was called, after the open
-    segment's final event has been published.
+    ``run`` returns when every source has ended (``once``) or ``stop`` was called, after the final
+    events of the open segments have been published.
     """
 
     def __init__(
         self,
         settings: Settings,
-        source: Source,
+        sources: Mapping[str, Source],
         model: Model,
         *,
+        load: Callable[[], tuple[Settings, Model]] | None = None,
         once: bool = False,
         await_subscriber: bool = False,
     ) -> None:
         """Bind the endpoints. Raises UserError if that or a setting is impossible.
 
-        ``await_subscriber``: leave the source alone until somebody listens.
+        ``sources``: by the name of their stream. ``load``: settings and model as they are now, for
+        ``reload``. ``await_subscriber``: leave the sources alone until somebody listens.
         """
+        self._settings = settings
         self._model = model
+        self._load = load
         self._once = once
         self._await_subscriber = await_subscriber
-        name = settings.audio.stream or source.name
-        stream = Stream(name, model, settings.speech, settings.decision)
+        streams = [Stream(name, model, settings.speech, settings.decision) for name in sources]
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._reloading = threading.Event()
         self._failure: BaseException | None = None
         self._backlog = Backlog()
         self._publisher = Publisher(settings.events.bind, on_subscribe=self._wake.set)
-        self._intake = Intake(source, stream, self._backlog, self._publisher.publish)
+        self._intakes = {
+            stream.name: Intake(source, stream, self._backlog, self._publisher.publish)
+            for stream, source in zip(streams, sources.values(), strict=True)
+        }
         log.info(
             "%s on %s, events at %s",
             model.info.name,
@@ -64,61 +73,111 @@ class Daemon:
 
     def run(self) -> None:
         """Listen until the end. Raises what ended a thread: UserError, or a defect of ours."""
-        audio = threading.Thread(target=self._guarded, args=(self._listen,), name="audio")
+        listening = [
+            threading.Thread(target=self._guarded, args=(self._listen, intake), name=name)
+            for name, intake in self._intakes.items()
+        ]
         inference = threading.Thread(target=self._guarded, args=(self._infer,), name="inference")
-        inference.start()
-        audio.start()
+        for thread in (inference, *listening):
+            thread.start()
         try:
             while not self._is_over():
-                self._intake.report(self._model.backend.name, stopping=False)
+                if self._reloading.is_set():
+                    self._reloading.clear()
+                    self._reload()
+                self._report(stopping=False)
                 if self._wake.wait(STATUS_INTERVAL_S):
                     self._wake.clear()
         finally:
-            self._intake.source.close()
-            audio.join()
+            for intake in self._intakes.values():
+                intake.source.close()
+            for thread in listening:
+                thread.join()
             self._backlog.close()
             inference.join()
-            self._intake.report(self._model.backend.name, stopping=True)
+            self._report(stopping=True)
             self._publisher.close()
         if self._failure is not None:
             raise self._failure
 
     def stop(self) -> None:
-        """Finish the open segment and return from ``run``; from any thread or a signal handler."""
+        """Finish the open segments and return from ``run``; from any thread or signal handler."""
         self._stopping.set()
         self._wake.set()
 
+    def reload(self) -> None:
+        """Read settings and model anew, soon; from any thread or signal handler."""
+        self._reloading.set()
+        self._wake.set()
+
     def _is_over(self) -> bool:
-        ended = self._once and self._intake.ended.is_set()
+        ended = self._once and all(intake.ended.is_set() for intake in self._intakes.values())
         return ended or self._stopping.is_set() or self._failure is not None
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _report(self, *, stopping: bool) -> None:
+        for intake in self._intakes.values():
+            intake.report(stopping=stopping)
+
+    def _fault(self, code: str, message: str, *, recovered: bool) -> None:
+        """A fault of the whole daemon: every stream says it."""
+        for intake in self._intakes.values():
+            intake.fault(code, message, recovered=recovered)
+
+    def _reload(self) -> None:
+        """Put new settings and the model in force; keep the old ones when they are wrong."""
+        if self._load is None:
+            return
+        try:
+            settings, model = self._load()
+            segmenter_config(settings.speech, model.info.window)
+        except UserError as error:
+            self._fault("settings_rejected", f"the old settings stay: {error}", recovered=True)
+            return
+        if model.ref == self._model.ref:
+            model = self._model
+        for intake in self._intakes.values():
+            intake.renew(lambda old: old.successor(model, settings.speech, settings.decision))
+        if (settings.sources, settings.events) != (self._settings.sources, self._settings.events):
+            self._fault(
+                "restart_needed",
+                "audio, source and events take effect when the daemon starts again",
+                recovered=True,
+            )
+        self._settings, self._model = settings, model
+        log.info("settings read anew; %s %s", model.info.name, model.info.version)
+
+    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
         """No thread dies unnoticed: its exception ends the daemon."""
         try:
-            work()
+            work(*arguments)
         except BaseException as failure:
             self._failure = self._failure or failure
             self._backlog.close()
         finally:
             self._wake.set()
 
-    def _listen(self) -> None:
+    def _listen(self, intake: Intake) -> None:
         while self._await_subscriber and not self._publisher.subscriptions:
             if self._stopping.wait(0.02):
                 return
-        self._intake.listen()
+        intake.listen()
 
     def _infer(self) -> None:
-        while (window := self._backlog.get()) is not None:
+        while batch := self._backlog.get():
             started_at = time.time()
             try:
-                scores = window.stream.model.scores([window.features])[0]
+                scores = batch[0].stream.model.scores([window.features for window in batch])
             except Exception as error:  # the backend's exceptions share no base class
-                self._intake.failed(window, error)
+                for window in batch:
+                    self._intake_of(window).failed(window, error)
             else:
-                event = window.stream.decide(window, scores, started_at)
-                log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
-                self._intake.decided(event.kind)
-                self._publisher.publish(event, window.captured_at)
+                for window, row in zip(batch, scores, strict=True):
+                    event = window.stream.decide(window, row, started_at)
+                    log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
+                    self._intake_of(window).decided(event.kind)
+                    self._publisher.publish(event, window.captured_at)
             finally:
                 self._backlog.done()
+
+    def _intake_of(self, window: Window) -> Intake:
+        return self._intakes[window.stream.name]

@@ -21,6 +21,9 @@ DEAF_AFTER_S = 2.0
 DEGRADED_FOR_S = 10.0
 """How long a dropped window or a failed inference shows in the state."""
 
+RENEWED_WITHIN_S = 10.0
+"""How long new settings wait for the end of a segment."""
+
 
 class Intake:
     """Hears a source, puts its windows into the backlog, and knows how the stream is.
@@ -34,6 +37,7 @@ class Intake:
         self.source = source
         self.stream = stream
         self.ended = threading.Event()
+        self._renewal: tuple[float, Callable[[Stream], Stream]] | None = None
         self._backlog = backlog
         self._publish = publish
         self._started_at = time.monotonic()
@@ -61,6 +65,14 @@ class Intake:
         self._backlog.wait_until_idle()
         self.ended.set()
 
+    def renew(self, successor: Callable[[Stream], Stream]) -> None:
+        """Go on with ``successor(stream)`` as soon as no segment is open.
+
+        After ``RENEWED_WITHIN_S`` of unbroken speech the open segment is ended for it, its final
+        published.
+        """
+        self._renewal = (time.monotonic(), successor)
+
     def fault(self, code: str, message: str, *, recovered: bool) -> None:
         """Publish and log what happened to this stream."""
         self._counts["faults"] += 1
@@ -82,7 +94,7 @@ class Intake:
             recovered=False,
         )
 
-    def report(self, backend: str, *, stopping: bool) -> None:
+    def report(self, *, stopping: bool) -> None:
         """Publish what was dropped since the last report, one fault a reason, and the status."""
         while self._dropped:
             reason, windows = self._dropped.popitem()
@@ -109,8 +121,7 @@ class Intake:
                     faults=counts["faults"],
                 ),
                 model=self.stream.model.ref,
-                backend=backend,
-                last_seq={},
+                backend=self.stream.model.backend.name,
             )
         )
 
@@ -119,6 +130,16 @@ class Intake:
         self._counts["lost_samples"] += max(0, block.first_sample - self.stream.position)
         self._counts["overflows"] += block.overflowed
         self._route(self.stream.push(block))
+        if self._renewal is not None:
+            self._renew(*self._renewal)
+
+    def _renew(self, asked_at: float, successor: Callable[[Stream], Stream]) -> None:
+        if self.stream.in_speech:
+            if time.monotonic() - asked_at < RENEWED_WITHIN_S:
+                return
+            self._route(self.stream.finish())
+        self._renewal = None
+        self.stream = successor(self.stream)
 
     def _route(self, outputs: list[StreamOutput]) -> None:
         for output in outputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,13 +81,19 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All settings; every field has a default."""
+    """All settings; every field has a default. ``source``, where given, replaces ``audio``."""
 
     audio: AudioSettings = AudioSettings()
+    source: list[AudioSettings] = []
     speech: SpeechSettings = SpeechSettings()
     decision: DecisionSettings = DecisionSettings()
     model: ModelSettings = ModelSettings()
     events: EventSettings = msgspec.field(default_factory=EventSettings)
+
+    @property
+    def sources(self) -> list[AudioSettings]:
+        """What to listen to: one stream each."""
+        return self.source or [self.audio]
 
 
 def load_settings(
@@ -102,6 +109,8 @@ def load_settings(
     for path, text in _from_environment(environment).items():
         _put(tree, path, text)
     for path, value in (flags or {}).items():
+        if path.startswith("audio."):
+            tree.pop("source", None)  # a flag means one source, whatever the file lists
         _put(tree, path, value)
     return _convert(tree, str(file) if file else "settings")
 
@@ -183,9 +192,12 @@ def _readable(message: str, tree: dict[str, Any]) -> str:
     path = location.strip("`.")
     kind: Any = Settings
     value: Any = tree
-    for part in filter(None, path.partition("[")[0].split(".")):
-        kind = next(f.type for f in msgspec.structs.fields(kind) if f.name == part)
-        value = value.get(part) if isinstance(value, dict) else None
+    for part in re.findall(r"[^.\[\]]+", path):
+        if part.isdecimal():
+            kind, value = get_args(kind)[0], value[int(part)]
+        else:
+            kind = next(f.type for f in msgspec.structs.fields(kind) if f.name == part)
+            value = value.get(part) if isinstance(value, dict) else None
     if wish.startswith("Object contains unknown field"):
         unknown = wish.rpartition(" ")[2].strip("`")
         where = f"{path}.{unknown}" if path else unknown

@@ -41,7 +41,7 @@ BRIDGED_GAP_SAMPLES = SAMPLE_RATE // 10
 _CLIPPED = 32_767
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """A piece of speech that waits for the model.
 
@@ -195,6 +195,28 @@ class Stream:
             model=self.model.ref,
             lost=self._losses.take(),
         )
+
+    def successor(self, model: Model, speech: SpeechSettings, decision: DecisionSettings) -> Stream:
+        """A stream that carries on from here with another model or other settings.
+
+        To be asked for between segments. Positions, segment numbers, the noise floor and what was
+        lost go on, and so does the smoothed state if the labels are the same. Raises SettingsError
+        like the constructor.
+        """
+        heir = Stream(self.name, model, speech, decision, self._clock)
+        odd = self.position % FRAME_SAMPLES
+        heir.position = self.position - odd
+        heir._vad = VoiceActivity(speech.vad_mode, self._vad.floor_dbfs)
+        heir._vad.restart(heir.position)
+        config = segmenter_config(speech, model.info.window)
+        heir._segmenter = Segmenter(config, segments=self._segmenter.segments)
+        heir._segmenter.restart(heir.position)
+        heir._losses = self._losses
+        if model.info.labels == self.model.info.labels:
+            heir._smoother.state = self._smoother.state
+        heir._captured_at, heir._arrived_at = self._captured_at, self._arrived_at
+        heir._hear(self._frames.samples(heir.position, self.position))
+        return heir
 
     def dropped(self, windows: int) -> None:
         """Windows that were dropped before inference: the next event says so."""

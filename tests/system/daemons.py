@@ -80,7 +80,10 @@ class Daemon:
         return [e for e in self.events if isinstance(e, StatusEvent)]
 
     def wait(self, timeout_s: float = 60) -> int:
-        """Exit code of the process; every event it published is here by then."""
+        """Exit code of the process; every event it published is here by then.
+
+        Each stream says last that it stops.
+        """
         code = self.process.wait(timeout_s)
         with self.changed:
             assert self.changed.wait_for(self._has_stopped, 10), "no 'stopping' status came"
@@ -96,7 +99,8 @@ class Daemon:
         self.process.send_signal(number)
 
     def _has_stopped(self) -> bool:
-        return any(status.state == "stopping" for status in self.statuses)
+        stopped = {s.stream for s in self.statuses if s.state == "stopping"}
+        return stopped == {s.stream for s in self.statuses} != set()
 
     def _follow(self, subscriber: Subscriber, stop: threading.Event) -> None:
         while not stop.is_set():

@@ -3,11 +3,34 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgeser.audio.file import FileSource
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import Source, SourceError
 from edgeser.audio.stdin import RawSource
+
+if TYPE_CHECKING:
+    from edgeser.settings import AudioSettings
+
+
+def open_sources(wanted: Sequence[AudioSettings], *, fast: bool = False) -> dict[str, Source]:
+    """Open every source, by the name of its stream. Raises SourceError."""
+    opened: dict[str, Source] = {}
+    for audio in wanted:
+        source = open_source(
+            audio.source,
+            fast=fast,
+            device=audio.device,
+            channel=audio.channel,
+            stall_s=audio.stall_seconds,
+        )
+        name = audio.stream or source.name
+        if name in opened:
+            raise SourceError(f"stream '{name}': two sources are called so; name them by 'stream'")
+        opened[name] = source
+    return opened
 
 
 def open_source(

@@ -36,7 +36,8 @@ def run(
 ) -> None:
     """Listen to a source and publish emotion events until stopped.
 
-    Ctrl-C and SIGTERM finish the open segment first. See docs/events.md for the events.
+    Ctrl-C and SIGTERM finish the open segment first; SIGHUP reads settings and model anew. See
+    docs/events.md for the events.
 
     \b
     Examples: edgeser run
@@ -47,31 +48,33 @@ def run(
         level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s"
     )
 
-    from edgeser.audio.open import open_source
+    from edgeser.audio.open import open_sources
     from edgeser.daemon import Daemon
-    from edgeser.model.model import load_model
-    from edgeser.settings import load_settings
+    from edgeser.model.model import Model, load_model
+    from edgeser.settings import Settings, load_settings
 
-    settings = load_settings(
-        settings_file,
-        flags=given(
-            audio__source=source,
-            audio__device=device,
-            model__name=model,
-            model__backend=backend,
-            events__bind=list(bind) or None,
-        ),
+    flags = given(
+        audio__source=source,
+        audio__device=device,
+        model__name=model,
+        model__backend=backend,
+        events__bind=list(bind) or None,
     )
-    loaded = load_model(settings.model.name, settings.model.backend)
-    audio = settings.audio
-    opened = open_source(
-        audio.source,
-        fast=fast,
-        device=audio.device,
-        channel=audio.channel,
-        stall_s=audio.stall_seconds,
+
+    def load() -> tuple[Settings, Model]:
+        settings = load_settings(settings_file, flags=flags)
+        return settings, load_model(settings.model.name, settings.model.backend)
+
+    settings, loaded = load()
+    daemon = Daemon(
+        settings,
+        open_sources(settings.sources, fast=fast),
+        loaded,
+        load=load,
+        once=once,
+        await_subscriber=await_subscriber,
     )
-    daemon = Daemon(settings, opened, loaded, once=once, await_subscriber=await_subscriber)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())
+    signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
     daemon.run()

@@ -22,10 +22,11 @@ FAULT_CODES: dict[str, str] = {
     "audio_overflow": "the device or its driver dropped samples",
     "non_finite_samples": "the source gave samples that are no numbers; they count as silence",
     "file_truncated": "the file ended before its stated length",
+    "odd_byte": "the raw sound ended in the middle of a sample",
     "window_dropped": "a partial window was dropped to stay in time; the message says why",
     "inference_failed": "the model gave no scores for a window",
-    "backend_fallback": "the model does not run on the backend that was asked for",
     "settings_rejected": "new settings are wrong and the old ones stay in force",
+    "restart_needed": "some new settings take effect when the daemon starts again",
 }
 """What a fault's ``code`` means."""
 

@@ -31,11 +31,11 @@ class Smoother:
     """
 
     def __init__(self, labels: list[str], weight: float, margin: float) -> None:
+        self.state = Smoothed(UNKNOWN, 0.0)
         self._labels = labels
         self._weight = np.float32(weight)
         self._margin = margin
         self._mean = np.full(len(labels), 1 / len(labels), np.float32)
-        self._state = Smoothed(UNKNOWN, 0.0)
 
     def update(self, scores: Floats, end_s: float) -> Smoothed:
         """Take a window's scores, shape (labels,), that ends at ``end_s``; give the state."""
@@ -43,9 +43,9 @@ class Smoother:
         best = int(np.argmax(self._mean))
         held = (
             1 / len(self._labels)
-            if self._state.label == UNKNOWN
-            else float(self._mean[self._labels.index(self._state.label)])
+            if self.state.label == UNKNOWN
+            else float(self._mean[self._labels.index(self.state.label)])
         )
-        if self._labels[best] != self._state.label and self._mean[best] - held > self._margin:
-            self._state = Smoothed(self._labels[best], end_s)
-        return self._state
+        if self._labels[best] != self.state.label and self._mean[best] - held > self._margin:
+            self.state = Smoothed(self._labels[best], end_s)
+        return self.state

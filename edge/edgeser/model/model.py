@@ -42,14 +42,17 @@ class Model:
         The windows are padded to a common length out of a small set and run as one batch; a
         window's scores do not depend on its neighbours.
         """
-        step = self.info.window.pad_frames
-        longest = max(len(window) for window in windows)
-        length = -(-longest // step) * step
+        length = self.padded_length(max(len(window) for window in windows))
         batch = np.zeros((len(windows), length, self.info.front_end.mels), np.float32)
         for row, window in zip(batch, windows, strict=True):
             row[: len(window)] = window
         frames = np.array([len(window) for window in windows], np.int64)
         return calibrated(self.backend.run(batch, frames), self.info.temperature)
+
+    def padded_length(self, frames: int) -> int:
+        """Frames of the input that a window of so many frames is padded to."""
+        step = self.info.window.pad_frames
+        return -(-frames // step) * step
 
     def verify(self) -> float:
         """Run the golden vectors; the largest difference. Raises ArtefactError if it drifts.

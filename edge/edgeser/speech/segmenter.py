@@ -109,9 +109,10 @@ class _Mark:
 class Segmenter:
     """VAD frames in, segments and windows out. Frames must follow each other without a gap."""
 
-    def __init__(self, config: SegmenterConfig) -> None:
+    def __init__(self, config: SegmenterConfig, *, segments: int = 0) -> None:
+        """``segments``: how many came before; numbers go on from there."""
+        self.segments = segments
         self._config = config
-        self._segment = 0
         self._free_from = 0  # first frame that belongs to no segment yet
         self._recent: deque[_Mark] = deque(maxlen=config.start_within)  # while waiting for speech
         self._marks: list[_Mark] = []  # of the open segment, from its first frame on
@@ -161,8 +162,8 @@ class Segmenter:
         self._recent.clear()
         self._first_speech, self._last_speech = speech[0], speech[-1]
         self._is_rest = False
-        self._segment += 1
-        return [SegmentStarted(self._segment, self._start * FRAME_SAMPLES)]
+        self.segments += 1
+        return [SegmentStarted(self.segments, self._start * FRAME_SAMPLES)]
 
     def _continue(self, mark: _Mark) -> list[SegmenterOutput]:
         self._marks.append(mark)
@@ -188,7 +189,7 @@ class Segmenter:
         start = max(self._start, end - config.window)
         return [
             WindowDue(
-                self._segment,
+                self.segments,
                 start * FRAME_SAMPLES,
                 end * FRAME_SAMPLES,
                 self._speech_ratio(start, end),
@@ -222,12 +223,12 @@ class Segmenter:
         self._last_speech = speech[-1] if speech else None
         self._start = self._free_from = cut
         self._is_rest = True
-        self._segment += 1
-        return [ended, SegmentStarted(self._segment, cut * FRAME_SAMPLES)]
+        self.segments += 1
+        return [ended, SegmentStarted(self.segments, cut * FRAME_SAMPLES)]
 
     def _ended(self, end: int, *, continued: bool, heard: bool) -> SegmentEnded:
         return SegmentEnded(
-            self._segment,
+            self.segments,
             self._start * FRAME_SAMPLES,
             end * FRAME_SAMPLES,
             self._speech_ratio(self._start, end),

@@ -42,7 +42,7 @@ class VadFrame:
 class VoiceActivity:
     """Samples in, one VadFrame per 320 samples out, however the samples are cut into blocks."""
 
-    def __init__(self, mode: int) -> None:
+    def __init__(self, mode: int, floor_dbfs: float = LOWEST_FLOOR_DBFS) -> None:
         """``mode``: WebRTC's aggressiveness, 0 (most is speech) to 3. Raises UserError."""
         try:
             import webrtcvad
@@ -53,7 +53,7 @@ class VoiceActivity:
         self._vad = webrtcvad.Vad(mode)
         self.position = 0  # just behind the last frame given out
         self._carry = np.zeros(0, np.int16)
-        self._floor_dbfs = LOWEST_FLOOR_DBFS
+        self._floor_dbfs = floor_dbfs
 
     @property
     def floor_dbfs(self) -> float:
