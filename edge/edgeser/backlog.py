@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 from edgeser.stream import Stream, Window
 
 MAX_FINALS = 64
 """Finals waiting above which ``put`` blocks: then the source loses samples, which is counted."""
-
 
 MAX_BATCH = 16
 """Windows run at once: more would make the first wait for the last."""
@@ -26,8 +26,18 @@ class Backlog:
         self._finals: deque[Window] = deque()
         self._partials: dict[Stream, Window] = {}  # in order of arrival
         self._changed = threading.Condition()
-        self._in_work = False
+        self._working_since: float | None = None
         self._closed = False
+
+    def __len__(self) -> int:
+        """Windows that wait."""
+        return len(self._finals) + len(self._partials)
+
+    @property
+    def working_s(self) -> float:
+        """Seconds that the windows in hand have been in work; 0 when none are."""
+        since = self._working_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def put(self, window: Window) -> Window | None:
         """Add a window; the partial that it displaced, if any."""
@@ -54,7 +64,7 @@ class Backlog:
         ``done`` when they have been dealt with.
         """
         with self._changed:
-            while not self._finals and not self._partials:
+            while not len(self):
                 if self._closed:
                     return []
                 self._changed.wait()
@@ -66,20 +76,20 @@ class Backlog:
                     self._finals.remove(window)
                 else:
                     del self._partials[window.stream]
-            self._in_work = True
+            self._working_since = time.monotonic()
             self._changed.notify_all()
             return batch
 
     def done(self) -> None:
         """The windows of the last ``get`` have been dealt with."""
         with self._changed:
-            self._in_work = False
+            self._working_since = None
             self._changed.notify_all()
 
     def wait_until_idle(self) -> None:
         """Return when nothing waits and nothing is in work, or the backlog is closed."""
         with self._changed:
-            while (self._finals or self._partials or self._in_work) and not self._closed:
+            while (len(self) or self._working_since is not None) and not self._closed:
                 self._changed.wait()
 
     def close(self) -> None:

@@ -11,19 +11,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from edgeser.audio.source import Source
 from edgeser.backlog import Backlog
 from edgeser.errors import UserError
 from edgeser.events.publisher import Publisher
+from edgeser.events.schema import Event
 from edgeser.intake import Intake
 from edgeser.model.model import Model
 from edgeser.settings import Settings, segmenter_config
 from edgeser.stream import Stream, Window
 
+if TYPE_CHECKING:
+    from edgeser.metrics import Metrics, MetricsServer
+
 log = logging.getLogger(__name__)
 
 STATUS_INTERVAL_S = 1.0
+STUCK_AFTER_S = 10.0
+"""A window takes milliseconds: one in work for so long will not come back."""
 
 
 class Daemon:
@@ -59,11 +66,15 @@ class Daemon:
         self._reloading = threading.Event()
         self._failure: BaseException | None = None
         self._backlog = Backlog()
-        self._publisher = Publisher(settings.events.bind, on_subscribe=self._wake.set)
+        self._metrics: Metrics | None = None
+        self._publisher = Publisher(
+            settings.events.bind, on_subscribe=self._wake.set, on_sent=self._account
+        )
         self._intakes = {
             stream.name: Intake(source, stream, self._backlog, self._publisher.publish)
             for stream, source in zip(streams, sources.values(), strict=True)
         }
+        self._server = self._serve(settings.metrics.listen) if settings.metrics.listen else None
         log.info(
             "%s on %s, events at %s",
             model.info.name,
@@ -97,6 +108,8 @@ class Daemon:
             inference.join()
             self._report(stopping=True)
             self._publisher.close()
+            if self._server is not None:
+                self._server.close()
         if self._failure is not None:
             raise self._failure
 
@@ -109,6 +122,31 @@ class Daemon:
         """Read settings and model anew, soon; from any thread or signal handler."""
         self._reloading.set()
         self._wake.set()
+
+    def troubles(self) -> list[str]:
+        """Why the daemon is not well, a line each; empty when it is."""
+        found = [f"{name}: no audio" for name, intake in self._intakes.items() if intake.is_deaf]
+        if self._backlog.working_s > STUCK_AFTER_S:
+            found.append(f"inference: stuck for {self._backlog.working_s:.0f} s")
+        return found
+
+    def _serve(self, listen: str) -> MetricsServer:
+        from edgeser.metrics import Gauges, Metrics, MetricsServer
+
+        def gauges() -> Gauges:
+            return Gauges(len(self._backlog), self._publisher.subscriptions, self.troubles())
+
+        self._metrics = Metrics(self._intakes, gauges)
+        try:
+            return MetricsServer(listen, self._metrics)
+        except UserError:
+            self._publisher.close()
+            raise
+
+    def _account(self, event: Event) -> None:
+        """In the publisher's thread."""
+        if self._metrics is not None:
+            self._metrics.observe(event)
 
     def _is_over(self) -> bool:
         ended = self._once and all(intake.ended.is_set() for intake in self._intakes.values())
@@ -137,10 +175,15 @@ class Daemon:
             model = self._model
         for intake in self._intakes.values():
             intake.renew(lambda old: old.successor(model, settings.speech, settings.decision))
-        if (settings.sources, settings.events) != (self._settings.sources, self._settings.events):
+        later = [
+            section
+            for section in ("audio", "source", "events", "metrics")
+            if getattr(settings, section) != getattr(self._settings, section)
+        ]
+        if later:
             self._fault(
                 "restart_needed",
-                "audio, source and events take effect when the daemon starts again",
+                f"what is new in {', '.join(later)} takes effect when the daemon starts again",
                 recovered=True,
             )
         self._settings, self._model = settings, model

@@ -37,6 +37,8 @@ class Intake:
         self.source = source
         self.stream = stream
         self.ended = threading.Event()
+        self.drops: Counter[str] = Counter()
+        """Partials dropped so far, by reason."""
         self._renewal: tuple[float, Callable[[Stream], Stream]] | None = None
         self._backlog = backlog
         self._publish = publish
@@ -44,7 +46,31 @@ class Intake:
         self._heard_at: float | None = None
         self._troubled_at: float | None = None
         self._counts: Counter[str] = Counter()
-        self._dropped: Counter[str] = Counter()  # since the last report, by reason
+        self._told_drops: Counter[str] = Counter()
+
+    @property
+    def counters(self) -> Counters:
+        """Totals since the start."""
+        counts = self._counts
+        return Counters(
+            samples=counts["samples"],
+            lost_samples=counts["lost_samples"],
+            overflows=counts["overflows"],
+            restarts=self.source.restarts,
+            segments=counts["segments"],
+            partials=counts["partial"],
+            finals=counts["final"],
+            dropped_windows=counts["dropped_windows"],
+            faults=counts["faults"],
+        )
+
+    @property
+    def is_deaf(self) -> bool:
+        """No sound arrives, though it should by now."""
+        age_s = self.frame_age_s
+        if age_s is None:
+            return time.monotonic() - self._started_at > DEAF_AFTER_S
+        return age_s > DEAF_AFTER_S
 
     @property
     def frame_age_s(self) -> float | None:
@@ -96,30 +122,22 @@ class Intake:
 
     def report(self, *, stopping: bool) -> None:
         """Publish what was dropped since the last report, one fault a reason, and the status."""
-        while self._dropped:
-            reason, windows = self._dropped.popitem()
-            self.fault(
-                "window_dropped", f"{windows} partial windows dropped: {reason}", recovered=True
-            )
-        counts, age_s = self._counts, self.frame_age_s
+        for reason, windows in list(self.drops.items()):
+            new = windows - self._told_drops[reason]
+            if new:
+                self._told_drops[reason] = windows
+                self.fault(
+                    "window_dropped", f"{new} partial windows dropped: {reason}", recovered=True
+                )
+        age_s = self.frame_age_s
         self._publish(
             StatusEvent(
                 stream=self.stream.name,
-                state="stopping" if stopping else self._state(age_s),
+                state="stopping" if stopping else self._state(),
                 frame_age_s=None if age_s is None else round(age_s, 3),
                 uptime_s=round(time.monotonic() - self._started_at, 3),
                 position_s=self.stream.position_s,
-                counters=Counters(
-                    samples=counts["samples"],
-                    lost_samples=counts["lost_samples"],
-                    overflows=counts["overflows"],
-                    restarts=self.source.restarts,
-                    segments=counts["segments"],
-                    partials=counts["partial"],
-                    finals=counts["final"],
-                    dropped_windows=counts["dropped_windows"],
-                    faults=counts["faults"],
-                ),
+                counters=self.counters,
                 model=self.stream.model.ref,
                 backend=self.stream.model.backend.name,
             )
@@ -156,15 +174,15 @@ class Intake:
     def _drop(self, reason: str) -> None:
         self.stream.dropped(windows=1)
         self._counts["dropped_windows"] += 1
-        self._dropped[reason] += 1
+        self.drops[reason] += 1
         self._troubled_at = time.monotonic()
 
-    def _state(self, age_s: float | None) -> State:
-        now = time.monotonic()
-        if age_s is None:
-            return "starting" if now - self._started_at < DEAF_AFTER_S else "no_audio"
-        if self.ended.is_set() or age_s > DEAF_AFTER_S:
+    def _state(self) -> State:
+        if self.is_deaf or self.ended.is_set():
             return "no_audio"
-        if self._troubled_at is not None and now - self._troubled_at < DEGRADED_FOR_S:
+        if self._heard_at is None:
+            return "starting"
+        troubled = self._troubled_at
+        if troubled is not None and time.monotonic() - troubled < DEGRADED_FOR_S:
             return "degraded"
         return "speech" if self.stream.in_speech else "listening"

@@ -80,6 +80,12 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bind: list[str] = msgspec.field(default_factory=lambda: [default_endpoint()])
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Prometheus finds its metrics."""
+
+    listen: str | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings; every field has a default. ``source``, where given, replaces ``audio``."""
 
@@ -89,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decision: DecisionSettings = DecisionSettings()
     model: ModelSettings = ModelSettings()
     events: EventSettings = msgspec.field(default_factory=EventSettings)
+    metrics: MetricsSettings = MetricsSettings()
 
     @property
     def sources(self) -> list[AudioSettings]:

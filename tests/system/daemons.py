@@ -79,6 +79,11 @@ class Daemon:
     def statuses(self) -> list[StatusEvent]:
         return [e for e in self.events if isinstance(e, StatusEvent)]
 
+    @property
+    def state(self) -> str:
+        """The state in the last status; empty before the first."""
+        return self.statuses[-1].state if self.statuses else ""
+
     def wait(self, timeout_s: float = 60) -> int:
         """Exit code of the process; every event it published is here by then.
 
