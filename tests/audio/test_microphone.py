@@ -141,6 +141,22 @@ def test_a_device_that_never_gives_a_block_is_lost(fake: Plan) -> None:
     assert blocks_of(items)[0].first_sample == 0
 
 
+def test_a_device_that_is_not_there_at_first_is_waited_for_when_asked(fake: Plan) -> None:
+    fake({"names": []}, {"names": []}, {})
+    microphone = Microphone(wait=True, backoff_s=0.1)
+    items = heard(microphone, 0.1)
+    assert codes_of(items) == ["audio_lost", "audio_restored"]
+    lost = next(item for item in items if isinstance(item, AudioFault))
+    assert "no input device" in lost.message
+    assert blocks_of(items)[0].first_sample == 0
+
+
+def test_waiting_brings_no_portaudio(fake: Plan) -> None:
+    fake({"missing": True}, {})
+    with pytest.raises(SourceError, match="apt-get install libportaudio2"):
+        next(iter(Microphone(wait=True).blocks()))
+
+
 def test_overflows_are_seen_summed_up_and_leave_a_gap(fake: Plan) -> None:
     fake({"overflows_at": [10, 15, 20, 25]})
     microphone = Microphone(overflow_every_s=0.7)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from edgeser.audio.child import CaptureChild, CaptureError
+from edgeser.audio.devices import PORTAUDIO_MISSING
 from edgeser.audio.overflow import OverflowReport
 from edgeser.audio.resample import Resampler
 from edgeser.audio.source import SAMPLE_RATE, AudioBlock, AudioFault, SourceError
@@ -25,6 +26,7 @@ class Microphone:
     ``stall_s``: a device that is silent for so long is lost. ``open_s``: the same before its first
     block. ``backoff_s``: wait before a restart, doubled up to ``backoff_max_s`` until sound has
     flowed for ``steady_s``. ``overflow_every_s``: overflows within this time are one fault.
+    ``wait``: a device that is not there at first is waited for, like one that goes later.
     ``command``: starts the capture process, which writes the messages of ``wire.py``.
 
     Positions follow the monotonic clock across losses: after one, ``first_sample`` is ahead by the
@@ -54,6 +56,7 @@ class Microphone:
         backoff_max_s: float = 30.0,
         steady_s: float = 5.0,
         overflow_every_s: float = 10.0,
+        wait: bool = False,
         command: Sequence[str] | None = None,
     ) -> None:
         self.restarts = 0
@@ -72,6 +75,7 @@ class Microphone:
         self._child: CaptureChild | None = None
         self._timeline = Timeline()
         self._overflows = OverflowReport(overflow_every_s)
+        self._wait = wait
         self._dropped = False
 
     @property
@@ -88,8 +92,9 @@ class Microphone:
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield blocks and faults until closed.
 
-        Raises SourceError when the very first capture process says why it cannot record: no such
-        device (the message lists those there are), device busy, no PortAudio.
+        Raises SourceError when the very first capture process says why it cannot record: no
+        PortAudio or, unless devices are waited for, no such device (the message lists those there
+        are) or a busy one.
         """
         backoff_s = self._backoff_s
         lost = False
@@ -102,7 +107,8 @@ class Microphone:
                         yield self._restored(item.first_sample - end_before)
                     yield item
             except CaptureError as error:
-                if error.told and self.restarts == 0 and self._timeline.end == 0:
+                at_once = error.told and self.restarts == 0 and self._timeline.end == 0
+                if at_once and (not self._wait or str(error) == PORTAUDIO_MISSING):
                     raise SourceError(f"microphone: {error}") from None
                 if not lost:
                     lost = True

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from edgeser.settings import AudioSettings
 
 
-def open_sources(wanted: Sequence[AudioSettings], *, fast: bool = False) -> dict[str, Source]:
+def open_sources(
+    wanted: Sequence[AudioSettings], *, fast: bool = False, wait: bool = False
+) -> dict[str, Source]:
     """Open every source, by the name of its stream. Raises SourceError."""
     opened: dict[str, Source] = {}
     for audio in wanted:
         source = open_source(
             audio.source,
             fast=fast,
+            wait=wait,
             device=audio.device,
             channel=audio.channel,
             stall_s=audio.stall_seconds,
@@ -37,6 +40,7 @@ def open_source(
     spec: str,
     *,
     fast: bool = False,
+    wait: bool = False,
     device: str | None = None,
     channel: int | None = None,
     stall_s: float = 1.5,
@@ -44,14 +48,14 @@ def open_source(
     """Open ``mic``, ``-`` (raw 16 kHz mono s16le on standard input) or the path of a sound file.
 
     ``fast`` plays a file as fast as it can; ``device`` and ``channel`` choose a microphone's;
-    a microphone that is silent for ``stall_s`` is lost.
+    a microphone that is silent for ``stall_s`` is lost; ``wait`` for one that is not there.
     Raises SourceError for a file that cannot be played, and for options the source does not have.
     What is wrong with a microphone shows in ``blocks``.
     """
     if fast and spec == "mic":
         raise SourceError("--fast: a microphone has one speed; leave --fast out, or play a file")
     if spec == "mic":
-        return Microphone(device, channel=channel, stall_s=stall_s)
+        return Microphone(device, channel=channel, stall_s=stall_s, wait=wait)
     if spec == "-":
         if sys.stdin is None:
             raise SourceError("-: there is no standard input; pipe sound in, or give a file")

@@ -20,6 +20,7 @@ from edgeser.cli.options import given, model_option, settings_option
 @click.option("--bind", multiple=True, metavar="ENDPOINT", help="Publish here; may be repeated.")
 @click.option("--fast", is_flag=True, help="Read a file as fast as it can be recognised.")
 @click.option("--once", is_flag=True, help="End when the source ends.")
+@click.option("--wait", is_flag=True, help="Wait for a microphone that is not there.")
 @click.option("--await-subscriber", is_flag=True, help="Begin when the first subscriber is there.")
 @click.option("--verbose", is_flag=True, help="Log every emotion event.")
 def run(
@@ -31,6 +32,7 @@ def run(
     bind: tuple[str, ...],
     fast: bool,
     once: bool,
+    wait: bool,
     await_subscriber: bool,
     verbose: bool,
 ) -> None:
@@ -68,7 +70,7 @@ def run(
     settings, loaded = load()
     daemon = Daemon(
         settings,
-        open_sources(settings.sources, fast=fast),
+        open_sources(settings.sources, fast=fast, wait=wait),
         loaded,
         load=load,
         once=once,
