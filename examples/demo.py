@@ -1,6 +1,6 @@
 """The demo: a daemon and a listener, as two processes, on a sound file. Ends by itself.
 
-python examples/demo.py [FILE]    default: examples/speech.flac, a synthetic voice
+python examples/demo.py [FILE]    default: a synthetic voice
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-SPEECH = Path(__file__).with_name("speech.flac")
+from edgeser.bench import SPEECH_FILE
+
 STAGES = ("capture", "segment", "features", "queue", "inference", "publish", "total")
 COLOURS = {"angry": 31, "happy": 33, "neutral": 36, "sad": 34}
 
 
 def main() -> int:
-    sound = sys.argv[1] if len(sys.argv) > 1 else str(SPEECH)
+    sound = sys.argv[1] if len(sys.argv) > 1 else str(SPEECH_FILE)
     with tempfile.TemporaryDirectory(prefix="edgeser-demo-") as folder:
         endpoint = f"ipc://{folder}/events.sock"
         edgeser = [sys.executable, "-m", "edgeser"]

@@ -9,10 +9,8 @@ import numpy as np
 import soundfile
 
 from edgeser.audio.source import Samples
+from edgeser.bench import SPEECH_FILE
 from edgeser.model.golden import waveform
-
-SPEECH_FILE = Path(__file__).parent.parent / "examples" / "speech.flac"
-"""About 22 s: five utterances of a synthetic voice, with pauses."""
 
 SPEECH_SEGMENTS = 5
 

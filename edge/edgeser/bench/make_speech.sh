@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes examples/speech.flac: a synthetic voice (espeak-ng) that says five German sentences in
+# Makes speech.flac beside this script: a synthetic voice (espeak-ng) that says five German sentences in
 # different moods, with pauses between them. Needs: espeak-ng sox.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)

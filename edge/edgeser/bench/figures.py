@@ -1,0 +1,98 @@
+"""Figures of a benchmark: percentiles, conditions on them, and comparison with an older run."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from edgeser.errors import UserError
+
+PERCENTILES = {"p50": 50.0, "p95": 95.0, "p99": 99.0, "max": 100.0}
+_COMPARISONS = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+}
+_RESAMPLES = 1000
+
+
+class Distribution(msgspec.Struct, frozen=True):
+    """Values of one figure, in its unit, in the order in which they were seen."""
+
+    values: list[float]
+
+    def percentile(self, name: str) -> float:
+        """``p50``, ``p95``, ``p99`` or ``max``."""
+        return float(np.percentile(self.values, PERCENTILES[name]))
+
+    def spread(self, name: str) -> tuple[float, float]:
+        """95 % interval of a percentile, by the bootstrap."""
+        return _interval(_resampled(self.values, PERCENTILES[name]))
+
+
+def flat(
+    distributions: Mapping[str, Distribution], singles: Mapping[str, float]
+) -> dict[str, float]:
+    """Every figure by name: ``total_p99_ms``, and ``p99_ms`` for short, ``cpu_percent``, ..."""
+    figures: dict[str, float] = {}
+    for stage, distribution in distributions.items():
+        for name in PERCENTILES:
+            figures[f"{stage}_{name}_ms"] = distribution.percentile(name)
+    for name in PERCENTILES:
+        figures[f"{name}_ms"] = figures[f"total_{name}_ms"]
+    return figures | dict(singles)
+
+
+def violated(conditions: Sequence[str], figures: Mapping[str, float]) -> list[str]:
+    """Conditions such as ``p99_ms>20`` that hold, each with the value. Raises UserError."""
+    found = []
+    for condition in conditions:
+        match = re.fullmatch(r"\s*(\w+)\s*(>=|<=|>|<|==)\s*([-+.\deE]+)\s*", condition)
+        try:
+            if match is None:
+                raise ValueError
+            name, comparison, text = match.groups()
+            limit = float(text)
+        except ValueError:
+            raise UserError(f"--fail-if '{condition}': expected e.g. 'p99_ms>20'") from None
+        if name not in figures:
+            raise UserError(f"--fail-if '{condition}': there are {', '.join(sorted(figures))}")
+        if _COMPARISONS[comparison](figures[name], limit):
+            found.append(f"{condition.strip()}: {name} is {figures[name]:.3g}")
+    return found
+
+
+def ratios(
+    new: Mapping[str, Distribution], old: Mapping[str, Distribution], name: str
+) -> dict[str, tuple[float, float, float]]:
+    """New over old percentile for each stage in both, with its 95 % interval by the bootstrap."""
+    found = {}
+    for stage in new.keys() & old.keys():
+        before = old[stage].percentile(name)
+        if before <= 0:
+            continue
+        percentile = PERCENTILES[name]
+        numerators = _resampled(new[stage].values, percentile)
+        denominators = np.maximum(_resampled(old[stage].values, percentile), 1e-9)
+        found[stage] = (
+            new[stage].percentile(name) / before,
+            *_interval(numerators / denominators),
+        )
+    return found
+
+
+def _resampled(values: Sequence[float], percentile: float) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(np.asarray(values, float), (_RESAMPLES, len(values)))
+    return np.percentile(drawn, percentile, axis=1)
+
+
+def _interval(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, (2.5, 97.5))
+    return float(low), float(high)

@@ -1,0 +1,144 @@
+"""The machine that a benchmark ran on, and whether it had time for it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from edgeser import __version__
+
+LIBRARIES = ("numpy", "onnxruntime", "pyzmq", "msgspec", "soxr", "webrtcvad-wheels")
+BUSY_SHARE = 0.15
+"""Of all cores, used by others: above it figures say more about them than about us."""
+
+STEAL_SHARE = 0.02
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """What one must know to compare figures. Empty or null where it cannot be read."""
+
+    cpu: str
+    cores: int
+    architecture: str
+    kernel: str
+    governor: str
+    temperature_c: float | None
+    memory_mb: int
+    python: str
+    edgeser: str
+    libraries: dict[str, str]
+
+
+def this_machine() -> Machine:
+    """Look it up."""
+    temperature = _read("/sys/class/thermal/thermal_zone0/temp")
+    return Machine(
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0)),
+        architecture=platform.machine(),
+        kernel=platform.release(),
+        governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        temperature_c=int(temperature) / 1000 if temperature.isdecimal() else None,
+        memory_mb=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2**20,
+        python=platform.python_version(),
+        edgeser=__version__,
+        libraries={name: metadata.version(name) for name in LIBRARIES},
+    )
+
+
+class CpuTimes(msgspec.Struct, frozen=True):
+    """Seconds of all cores since boot."""
+
+    total: float
+    idle: float
+    steal: float
+
+
+def cpu_times() -> CpuTimes:
+    """Read them now."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields[:8]]
+    return CpuTimes(total=sum(ticks), idle=ticks[3] + ticks[4], steal=ticks[7])
+
+
+def busy_with_others(before: CpuTimes, after: CpuTimes, ours_s: float) -> str:
+    """A sentence on what else the machine did in between; empty when that was little.
+
+    ``ours_s``: processor time that the benchmark itself used.
+    """
+    total = max(1e-9, after.total - before.total)
+    steal = (after.steal - before.steal) / total
+    busy = total - (after.idle - before.idle) - (after.steal - before.steal)
+    others = max(0.0, busy - ours_s) / total
+    found = []
+    if steal > STEAL_SHARE:
+        found.append(f"the hypervisor took {steal:.0%}")
+    if others > BUSY_SHARE:
+        found.append(f"other programs used {others:.0%}")
+    return f"busy machine: {' and '.join(found)} of its cores" if found else ""
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """What a process and all below it have used: processor seconds, memory in MB."""
+
+    cpu_s: float
+    resident_mb: float
+    peak_mb: float
+    processes: int
+    threads: int
+
+
+def usage(pid: int) -> Usage:
+    """Read it now. Raises ProcessLookupError when the process is gone."""
+    family = _family(pid)
+    ticks = 0
+    resident = peak = 0.0
+    threads = 0
+    for process in family:
+        folder = Path(f"/proc/{process}")
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            status = dict(
+                line.split(":", 1) for line in (folder / "status").read_text().splitlines()
+            )
+        except OSError:
+            if process == pid:
+                raise ProcessLookupError(pid) from None
+            continue
+        ticks += int(fields[11]) + int(fields[12])
+        resident += int(status.get("VmRSS", "0 kB").split()[0]) / 1024
+        peak += int(status.get("VmHWM", "0 kB").split()[0]) / 1024
+        threads += int(status["Threads"])
+    return Usage(ticks / os.sysconf("SC_CLK_TCK"), resident, peak, len(family), threads)
+
+
+def _family(pid: int) -> list[int]:
+    """The process and all below it."""
+    family = [pid]
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        try:
+            children = (task / "children").read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            family += _family(int(child))
+    return family
+
+
+def _cpu_name() -> str:
+    for line in _read("/proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model"):
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""
