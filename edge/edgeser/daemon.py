@@ -19,6 +19,7 @@ from edgeser.errors import UserError
 from edgeser.events.publisher import Publisher
 from edgeser.events.schema import Event
 from edgeser.intake import Intake
+from edgeser.liveness import Liveness
 from edgeser.model.model import Model
 from edgeser.settings import Settings, segmenter_config
 from edgeser.stream import Stream, Window
@@ -74,6 +75,7 @@ class Daemon:
             stream.name: Intake(source, stream, self._backlog, self._publisher.publish)
             for stream, source in zip(streams, sources.values(), strict=True)
         }
+        self._liveness = Liveness(self._intakes, self._backlog)
         self._server = self._serve(settings.metrics.listen) if settings.metrics.listen else None
         log.info(
             "%s on %s, events at %s",
@@ -95,17 +97,23 @@ class Daemon:
             while not self._is_over():
                 if self._reloading.is_set():
                     self._reloading.clear()
-                    self._reload()
+                    with self._liveness.reloading():
+                        self._reload()
                 self._report(stopping=False)
+                self._liveness.tell()
                 if self._wake.wait(STATUS_INTERVAL_S):
                     self._wake.clear()
         finally:
+            self._liveness.stopping()
             for intake in self._intakes.values():
                 intake.source.close()
             for thread in listening:
                 thread.join()
             self._backlog.close()
             inference.join()
+            if self._failure is not None:
+                message = f"the daemon ends: {type(self._failure).__name__}: {self._failure}"
+                self._fault("daemon_failed", message, recovered=False)
             self._report(stopping=True)
             self._publisher.close()
             if self._server is not None:
@@ -217,7 +225,7 @@ class Daemon:
                 for window, row in zip(batch, scores, strict=True):
                     event = window.stream.decide(window, row, started_at)
                     log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
-                    self._intake_of(window).decided(event.kind)
+                    self._intake_of(window).decided(event)
                     self._publisher.publish(event, window.captured_at)
             finally:
                 self._backlog.done()

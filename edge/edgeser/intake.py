@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from edgeser.audio.source import AudioBlock, AudioFault, Source
 from edgeser.backlog import Backlog
-from edgeser.events.schema import Counters, Event, FaultEvent, State, StatusEvent
+from edgeser.events.schema import Counters, EmotionEvent, Event, FaultEvent, State, StatusEvent
 from edgeser.stream import Stream, StreamOutput, Window
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,10 @@ class Intake:
         self.ended = threading.Event()
         self.drops: Counter[str] = Counter()
         """Partials dropped so far, by reason."""
+        self.last: EmotionEvent | None = None
+        """The last emotion event."""
+        self.lost: str | None = None
+        """Why the source gives no sound, while it tries to."""
         self._renewal: tuple[float, Callable[[Stream], Stream]] | None = None
         self._backlog = backlog
         self._publish = publish
@@ -77,10 +81,23 @@ class Intake:
         """Seconds since the last block; None before the first."""
         return None if self._heard_at is None else time.monotonic() - self._heard_at
 
+    @property
+    def state(self) -> State:
+        """How the stream is, as the status event says it."""
+        if self.is_deaf or self.ended.is_set():
+            return "no_audio"
+        if self._heard_at is None:
+            return "starting"
+        troubled = self._troubled_at
+        if troubled is not None and time.monotonic() - troubled < DEGRADED_FOR_S:
+            return "degraded"
+        return "speech" if self.stream.in_speech else "listening"
+
     def listen(self) -> None:
         """Hear the source to its end. Raises UserError when it cannot be opened."""
         for item in self.source.blocks():
             if isinstance(item, AudioFault):
+                self.lost = None if item.recovered else item.message
                 self.fault(item.code, item.message, recovered=item.recovered)
                 continue
             if self._heard_at is None:
@@ -107,9 +124,10 @@ class Intake:
             FaultEvent(stream=self.stream.name, code=code, message=message, recovered=recovered)
         )
 
-    def decided(self, kind: str) -> None:
+    def decided(self, event: EmotionEvent) -> None:
         """A window of this stream became an event."""
-        self._counts[kind] += 1
+        self._counts[event.kind] += 1
+        self.last = event
 
     def failed(self, window: Window, error: Exception) -> None:
         """The model gave no scores for a window of this stream."""
@@ -133,7 +151,7 @@ class Intake:
         self._publish(
             StatusEvent(
                 stream=self.stream.name,
-                state="stopping" if stopping else self._state(),
+                state="stopping" if stopping else self.state,
                 frame_age_s=None if age_s is None else round(age_s, 3),
                 uptime_s=round(time.monotonic() - self._started_at, 3),
                 position_s=self.stream.position_s,
@@ -176,13 +194,3 @@ class Intake:
         self._counts["dropped_windows"] += 1
         self.drops[reason] += 1
         self._troubled_at = time.monotonic()
-
-    def _state(self) -> State:
-        if self.is_deaf or self.ended.is_set():
-            return "no_audio"
-        if self._heard_at is None:
-            return "starting"
-        troubled = self._troubled_at
-        if troubled is not None and time.monotonic() - troubled < DEGRADED_FOR_S:
-            return "degraded"
-        return "speech" if self.stream.in_speech else "listening"
