@@ -90,7 +90,8 @@ def ratios(
 def _resampled(values: Sequence[float], percentile: float) -> np.ndarray:
     rng = np.random.default_rng(0)
     drawn = rng.choice(np.asarray(values, float), (_RESAMPLES, len(values)))
-    return np.percentile(drawn, percentile, axis=1)
+    resampled: np.ndarray = np.percentile(drawn, percentile, axis=1)
+    return resampled
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Listen and publish emotion events.",
     "listen": "Show the events of a running daemon.",
     "predict": "Recognise the speech in sound files.",
+    "bench": "Measure the daemon on this machine.",
     "devices": "List the microphones.",
     "models": "List the models, or describe one.",
     "settings": "Check or show the settings.",

@@ -1,0 +1,180 @@
+"""How late events are: a real daemon, a paced source, and a subscriber in another process."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from edgeser.bench import process, sound
+from edgeser.bench.figures import Distribution, flat
+from edgeser.bench.machine import Machine, Usage, busy_with_others, cpu_times, this_machine, usage
+from edgeser.bench.receiver import Receiver, receiver
+from edgeser.errors import UserError
+from edgeser.events.schema import EmotionEvent, Latency, ModelRef, StatusEvent
+from edgeser.settings import Settings
+
+STAGES = (*(stage for stage in Latency.__struct_fields__ if stage != "total"), "receive", "total")
+"""``total``: from the capture of the last sample needed to the subscriber having decoded."""
+
+SINGLES = (
+    "cpu_percent",
+    "real_time_factor",
+    "rss_peak_mb",
+    "rss_growth_mb",
+    "dropped_windows",
+    "gaps",
+    "ready_s",
+)
+
+SETTLE_S = 3.0
+"""Memory is compared with what it was so long after the start."""
+
+
+class Algorithmic(msgspec.Struct, frozen=True):
+    """Delay by design, no matter how fast the machine: not in the latency."""
+
+    hop_s: float
+    closing_silence_s: float
+
+
+class LatencyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of ``edgeser bench latency``. Times in milliseconds unless named otherwise."""
+
+    format: Literal["edgeser-latency-1"] = "edgeser-latency-1"
+    command: str
+    date: str
+    machine: Machine
+    model: ModelRef
+    backend: str
+    transport: str
+    seconds: float
+    partials: int
+    finals: int
+    stages: dict[str, Distribution]
+    overhead: Distribution
+    algorithmic: Algorithmic
+    singles: dict[str, float]
+    warning: str
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """Every figure by name, as ``--fail-if`` knows them."""
+        return flat({**self.stages, "overhead": self.overhead}, self.singles)
+
+
+def measure(
+    speech: Path,
+    seconds: float,
+    *,
+    transport: str,
+    continuous: bool,
+    model: str | None,
+    command: str,
+) -> LatencyReport:
+    """Run it. ``continuous``: leave out the pauses of the speech. Raises UserError."""
+    samples = sound.samples_of(speech)
+    spoken = sound.without_pauses(samples, speech)
+    with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
+        played = Path(folder) / "speech.wav"
+        sound.write(sound.repeated(spoken if continuous else samples, seconds), played)
+        arguments = ["--source", str(played), "--once"]
+        if model is not None:
+            arguments += ["--model", model]
+        with process.daemon(arguments, transport=transport) as daemon:
+            ready_s = daemon.wait_until_ready()
+            with receiver(daemon.endpoint) as received:
+                before, begun = cpu_times(), time.monotonic()
+                run = _follow(received, daemon.pid)
+                wall_s = time.monotonic() - begun
+                after = cpu_times()
+            daemon.check()
+    if not run.emotions:
+        raise UserError(f"{speech}: no event came in {seconds:g} s; give speech, and more seconds")
+    settings, last = Settings(), run.statuses[-1]
+    first, settled, end = (
+        run.usages[0],
+        run.usages[min(int(SETTLE_S), len(run.usages) - 1)],
+        run.usages[-1],
+    )
+    ours_s = end.cpu_s - first.cpu_s
+    return LatencyReport(
+        command=command,
+        date=time.strftime("%Y-%m-%d %H:%M"),
+        machine=this_machine(),
+        model=last.model,
+        backend=last.backend,
+        transport=transport,
+        seconds=seconds,
+        partials=sum(event.kind == "partial" for _, event in run.emotions),
+        finals=sum(event.kind == "final" for _, event in run.emotions),
+        stages=_stages(run.emotions),
+        overhead=Distribution([_total(at, e) - e.latency_ms.inference for at, e in run.emotions]),
+        algorithmic=Algorithmic(
+            hop_s=settings.speech.hop_seconds,
+            closing_silence_s=settings.speech.end_seconds - settings.speech.hangover_seconds,
+        ),
+        singles={
+            "cpu_percent": 100 * ours_s / wall_s,
+            "real_time_factor": ours_s / wall_s,
+            "rss_peak_mb": end.peak_mb,
+            "rss_growth_mb": end.resident_mb - settled.resident_mb,
+            "dropped_windows": last.counters.dropped_windows,
+            "gaps": received.gaps,
+            "ready_s": ready_s,
+        },
+        warning=busy_with_others(before, after, ours_s + run.receiver_cpu_s),
+    )
+
+
+@dataclass
+class _Run:
+    """What was seen of a run."""
+
+    emotions: list[tuple[float, EmotionEvent]] = field(default_factory=list)
+    statuses: list[StatusEvent] = field(default_factory=list)
+    usages: list[Usage] = field(default_factory=list)
+    receiver_cpu_s: float = 0.0
+
+
+def _follow(received: Receiver, pid: int) -> _Run:
+    """Collect events until the daemon says that it stops; look at it with every status."""
+    run = _Run()
+    for received_at, event in received:
+        if isinstance(event, EmotionEvent):
+            run.emotions.append((received_at, event))
+        elif isinstance(event, StatusEvent):
+            run.statuses.append(event)
+            try:
+                run.usages.append(usage(pid))
+                run.receiver_cpu_s = usage(received.pid).cpu_s
+            except ProcessLookupError:  # it has just ended: the last look is the one that counts
+                break
+            if event.state == "stopping":
+                break
+    if not run.usages:
+        raise UserError("the daemon ended before it could be measured; give more --seconds")
+    return run
+
+
+def _stages(emotions: list[tuple[float, EmotionEvent]]) -> dict[str, Distribution]:
+    stages: dict[str, list[float]] = {stage: [] for stage in STAGES}
+    for received_at, event in emotions:
+        for stage in STAGES[:-2]:
+            stages[stage].append(getattr(event.latency_ms, stage))
+        stages["receive"].append(_receive(received_at, event))
+        stages["total"].append(_total(received_at, event))
+    return {stage: Distribution(values) for stage, values in stages.items()}
+
+
+def _receive(received_at: float, event: EmotionEvent) -> float:
+    """Milliseconds from sending to having been decoded; both clocks are this machine's."""
+    return max(0.0, received_at - event.time) * 1000
+
+
+def _total(received_at: float, event: EmotionEvent) -> float:
+    return event.latency_ms.total + _receive(received_at, event)

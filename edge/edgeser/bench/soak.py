@@ -1,0 +1,143 @@
+"""Months in hours: speech and silence through a real daemon as fast as it takes them."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edgeser.audio.source import SAMPLE_RATE, Samples
+from edgeser.bench import process, sound
+from edgeser.bench.machine import Machine, this_machine, usage
+from edgeser.bench.receiver import receiver
+from edgeser.errors import UserError
+from edgeser.events.schema import EmotionEvent, SpeechEvent, StatusEvent
+from edgeser.speech.vad import FRAME_SAMPLES
+
+SILENCE_S = 20.0
+"""Behind each turn of the speech, as a quiet room gives it."""
+
+WARM_UP_SHARE = 0.1
+"""Memory is compared with what it was after this share of the run."""
+
+
+class SoakReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of ``edgeser bench soak``.
+
+    ``lost_finals``: segments that ended as speech and had no final. ``gaps``: holes that the
+    subscriber saw. ``drift_samples``: how far the last turn's segments are from where the first
+    turn's were.
+    """
+
+    format: Literal["edgeser-soak-1"] = "edgeser-soak-1"
+    machine: Machine
+    audio_hours: float
+    wall_s: float
+    last_sample: int
+    segments: int
+    finals: int
+    lost_finals: int
+    dropped_windows: int
+    faults: int
+    gaps: int
+    drift_samples: int
+    rss_warm_mb: float
+    rss_end_mb: float
+    rss_growth_mb_per_day: float
+    rss_mb: list[float]
+
+
+def measure(
+    speech: Path, hours: float, tell: Callable[[float, float], None] = lambda hours, rss: None
+) -> SoakReport:
+    """Run it; ``tell`` hears the audio hours done and the memory in MB. Raises UserError."""
+    turn = _turn(sound.samples_of(speech))
+    turns = max(2, round(hours * 3600 * SAMPLE_RATE / len(turn)))
+    begun = time.monotonic()
+    starts: list[int] = []
+    ended: set[int] = set()
+    finals: Counter[int] = Counter()
+    rss: list[float] = []
+    status: StatusEvent | None = None
+    with process.daemon(["--source", "-", "--once", "--await-subscriber"]) as daemon:
+        feeder = threading.Thread(target=_feed, args=(daemon.process, turn, turns), daemon=True)
+        with receiver(daemon.endpoint) as received:
+            feeder.start()
+            for _, event in received:
+                if isinstance(event, SpeechEvent) and event.state == "end":
+                    ended.add(event.segment)
+                elif isinstance(event, EmotionEvent) and event.kind == "final":
+                    finals[event.segment] += 1
+                    starts.append(round(event.start * SAMPLE_RATE))
+                elif isinstance(event, StatusEvent):
+                    status = event
+                    if event.state == "stopping":
+                        break
+                    rss.append(usage(daemon.pid).resident_mb)
+                    tell(event.position_s / 3600, rss[-1])
+        feeder.join(10)
+        daemon.check()
+        gaps = received.gaps
+    if status is None or not finals:
+        raise UserError(f"{speech}: the daemon heard no speech in it; give another --speech")
+    warm = int(len(rss) * WARM_UP_SHARE)
+    audio_hours = status.position_s / 3600
+    days = audio_hours * (1 - WARM_UP_SHARE) / 24
+    return SoakReport(
+        machine=this_machine(),
+        audio_hours=audio_hours,
+        wall_s=time.monotonic() - begun,
+        last_sample=status.counters.samples,
+        segments=len(ended),
+        finals=sum(finals.values()),
+        lost_finals=len(ended - finals.keys()) + sum(n - 1 for n in finals.values()),
+        dropped_windows=status.counters.dropped_windows,
+        faults=status.counters.faults,
+        gaps=gaps,
+        drift_samples=_drift(starts, len(turn)),
+        rss_warm_mb=rss[warm],
+        rss_end_mb=rss[-1],
+        rss_growth_mb_per_day=(rss[-1] - rss[warm]) / days if days else 0.0,
+        rss_mb=rss,
+    )
+
+
+def _turn(samples: Samples) -> Samples:
+    """Speech, then a quiet room; a whole number of VAD frames, so that turns are alike."""
+    rng = np.random.default_rng(0)
+    noise = np.round(rng.standard_normal(round(SILENCE_S * SAMPLE_RATE)) * 3).astype(np.int16)
+    both = np.concatenate((samples, noise))
+    return both[: len(both) // FRAME_SAMPLES * FRAME_SAMPLES]
+
+
+def _feed(daemon: subprocess.Popen[bytes], turn: Samples, turns: int) -> None:
+    """Write the sound into the daemon's standard input; it takes what it has time for."""
+    assert daemon.stdin is not None
+    data = turn.astype("<i2").tobytes()
+    try:
+        for _ in range(turns):
+            daemon.stdin.write(data)
+        daemon.stdin.close()
+    except (BrokenPipeError, ValueError):
+        return  # the daemon has ended, which whoever reads its events finds out
+
+
+def _drift(starts: list[int], turn: int) -> int:
+    """Largest move of a segment within its turn, from the second turn to the last.
+
+    The first turn is left out: the noise floor is not learnt yet.
+    """
+    by_turn: dict[int, list[int]] = {}
+    for start in starts:
+        by_turn.setdefault(start // turn, []).append(start % turn)
+    second, last = by_turn.get(1, []), by_turn.get(max(by_turn), [])
+    if len(second) != len(last):
+        return turn
+    return max((abs(a - b) for a, b in zip(second, last, strict=True)), default=0)
