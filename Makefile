@@ -10,13 +10,16 @@ export ORT_DISABLE_TELEMETRY := 1
 # The interpreter's own package brings venv (Debian splits it off).
 PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	$(PYTHON) -c 'import sys; print("python3.%d-venv" % sys.version_info.minor)' 2>/dev/null || echo python3-venv)
-TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils
+TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
+	systemd systemd-container dbus python3-venv
 
-.PHONY: help demo test lint types unit clean
+.PHONY: help demo test lint types unit clean install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
 	@echo "make test      lint, types and tests"
+	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser"
+	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves the settings"
 	@echo "make footprint memory, start-up time and idle load of the daemon here"
 	@echo "make corpus-check DATA=FOLDER  the daemon on every file of Emo-DB"
 	@echo "make evaluate  DATA=FOLDER  leave-one-speaker-out on Emo-DB, hours on two cores"
@@ -52,3 +55,9 @@ $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+install-service:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' tools/service install
+
+uninstall-service:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' KEEP_SETTINGS='$(KEEP_SETTINGS)' tools/service uninstall
