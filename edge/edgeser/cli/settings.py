@@ -50,9 +50,11 @@ def show(file: Path | None, as_json: bool) -> None:
         click.echo(msgspec.json.encode(tree).decode())
         return
     for section, values in tree.items():
-        click.echo(f"[{section}]")
-        for key, value in values.items():
-            # A JSON string, number or list is TOML as it stands; TOML has no null.
-            text = msgspec.json.encode(value).decode()
-            click.echo(f"{key} = {text}" if value is not None else f"# {key} is not set")
-        click.echo()
+        listed = isinstance(values, list)
+        for table in values if listed else [values]:
+            click.echo(f"[[{section}]]" if listed else f"[{section}]")
+            for key, value in table.items():
+                # A JSON string, number or list is TOML as it stands; TOML has no null.
+                text = msgspec.json.encode(value).decode()
+                click.echo(f"# {key} is not set" if value is None else f"{key} = {text}")
+            click.echo()

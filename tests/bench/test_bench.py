@@ -1,0 +1,128 @@
+"""The benchmarks measure the real daemon, compare, judge, and refuse nonsense."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from edgeser.bench.figures import Distribution, ratios, violated
+from edgeser.bench.machine import CpuTimes, busy_with_others
+from edgeser.bench.show import histogram
+from edgeser.errors import UserError
+from tests.sounds import silence
+from tests.system.daemons import edgeser
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run's report."""
+    file = tmp_path_factory.mktemp("bench") / "report.json"
+    done = edgeser("bench", "latency", "--seconds", "6", "--json", str(file))
+    assert done.code == 0, done.err
+    assert "capture to decoded" in done.out
+    return file
+
+
+def test_latency_accounts_for_every_stage(saved: Path) -> None:
+    report = json.loads(saved.read_text())
+    stages = {name: stage["values"] for name, stage in report["stages"].items()}
+    assert report["partials"] >= 4
+    assert report["finals"] >= 1
+    for i, total in enumerate(stages["total"]):
+        summed = sum(values[i] for name, values in stages.items() if name != "total")
+        assert summed == pytest.approx(total, rel=0.2, abs=2)
+    singles = report["singles"]
+    assert singles["dropped_windows"] == 0
+    assert singles["gaps"] == 0
+    assert singles["ready_s"] > 0
+    assert singles["rss_peak_mb"] > 10
+    assert report["machine"]["cores"] >= 1
+    assert len(report["model"]["sha256"]) == 64
+
+
+def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
+    html = tmp_path / "page.html"
+    done = edgeser(
+        *("bench", "latency", "--seconds", "5", "--continuous", "--transport", "tcp"),
+        *("--compare", str(saved), "--html", str(html)),
+        *("--fail-if", "p99_ms>0", "--fail-if", "gaps>0"),
+    )
+    assert done.code == 1
+    assert "p99_ms>0: p99_ms is" in done.err
+    assert "gaps" not in done.err
+    assert "ratio to the run of" in done.out
+    text = html.read_text()
+    assert text.count("<svg") == 2
+    assert "http" not in text.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["latency", "--seconds", "0"], "--seconds: expected 3 to 86400, got 0"),
+        (["latency", "--compare", "none.json"], "--compare none.json"),
+        (["latency", "--compare", __file__], "no report of this version"),
+        (["latency", "--fail-if", "p99>20"], "--fail-if 'p99>20': there are"),
+        (["latency", "--fail-if", "fast"], "--fail-if 'fast': expected e.g."),
+        (["latency", "--speech", "none.wav"], "none.wav"),
+        (["latency", "--model", "nonsense"], "model 'nonsense'"),
+        (["soak", "--hours", "0"], "--hours: expected more than 0"),
+    ],
+)
+def test_nonsense_is_one_line(arguments: list[str], complaint: str) -> None:
+    assert complaint in edgeser("bench", *arguments).refusal
+
+
+def test_a_file_without_speech_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "silent.wav"
+    soundfile.write(file, silence(3), 16_000)
+    assert "there is no speech in it" in edgeser("bench", "latency", "--speech", str(file)).refusal
+
+
+def test_soak_loses_nothing_and_does_not_drift(tmp_path: Path) -> None:
+    file = tmp_path / "soak.json"
+    done = edgeser("bench", "soak", "--hours", "0.05", "--json", str(file))
+    assert done.code == 0, done.out + done.err
+    report = json.loads(file.read_text())
+    assert report["finals"] == report["segments"] >= 20
+    assert report["lost_finals"] == report["gaps"] == report["drift_samples"] == 0
+    assert report["last_sample"] == pytest.approx(0.05 * 3600 * 16_000, rel=0.3)
+
+
+def test_conditions() -> None:
+    figures = {"p99_ms": 12.0, "gaps": 0.0}
+    assert violated(["p99_ms>20", "gaps>0"], figures) == []
+    assert violated([" p99_ms >= 12 ", "gaps==0"], figures) == [
+        "p99_ms >= 12: p99_ms is 12",
+        "gaps==0: gaps is 0",
+    ]
+    with pytest.raises(UserError, match=r"expected e\.g\."):
+        violated(["p99_ms>twenty"], figures)
+
+
+def test_a_ratio_has_its_interval() -> None:
+    slow = {"total": Distribution([20.0 + i % 5 for i in range(200)])}
+    fast = {"total": Distribution([10.0 + i % 5 for i in range(200)])}
+    ratio, low, high = ratios(fast, slow, "p50")["total"]
+    assert low <= ratio <= high
+    assert ratio == pytest.approx(12 / 22)
+    assert ratios(fast, {}, "p50") == {}
+
+
+def test_a_histogram_shows_its_tail() -> None:
+    bars = histogram(Distribution([1.0] * 1000 + [60.0]))
+    assert len(bars) == 60
+    assert bars[-1] != " "
+
+
+def test_a_busy_machine_is_said() -> None:
+    before = CpuTimes(total=0, idle=0, steal=0)
+    idle = CpuTimes(total=100, idle=90, steal=0)
+    busy = CpuTimes(total=100, idle=10, steal=5)
+    assert busy_with_others(before, idle, ours_s=9) == ""
+    said = busy_with_others(before, busy, ours_s=10)
+    assert "hypervisor took 5%" in said
+    assert "other programs used 75%" in said
