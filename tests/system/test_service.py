@@ -1,0 +1,221 @@
+"""The service in a real systemd: installed, started, hurt and removed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edgeser.model.golden import waveform
+from tests.sounds import monologue, silence
+from tests.system.box import CHECKOUT, SHARED, Box
+from tests.system.listening import Listener, listening
+
+PROBE = Path(__file__).with_name("probe.py")
+SETTINGS = "/etc/edgeser/edgeser.toml"
+
+
+@pytest.fixture
+def talk(box: Box) -> Box:
+    """The box, its service set to hear five minutes of short remarks from a file."""
+    file = box.shared / "talk.flac"
+    if not file.exists():
+        remark = np.concatenate((waveform(1, 0.7), silence(0.8)))
+        soundfile.write(file, np.tile(remark, 200), 16_000)
+    hear(box, "talk.flac")
+    return box
+
+
+@pytest.fixture
+def listener(talk: Box) -> Iterator[Listener]:
+    """Follows the service's events."""
+    with listening(endpoint(talk)) as listener:
+        yield listener
+
+
+def hear(box: Box, file: str, more: str = "") -> None:
+    box.path(SETTINGS).write_text(f'[audio]\nsource = "{SHARED / file}"\n{more}')
+
+
+def endpoint(box: Box, folder: str = "edgeser") -> str:
+    return f"ipc://{box.path(f'/run/{folder}/events.sock')}"
+
+
+def break_it(box: Box, code: str) -> None:
+    """Have every Python of the service run this at its start; a short watchdog sees the rest."""
+    folder = box.shared / "defect"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(code)
+    box.drop_in("defect", f"[Service]\nWatchdogSec=3\nEnvironment=PYTHONPATH={SHARED / 'defect'}\n")
+
+
+def test_it_starts_and_says_how_it_is(talk: Box) -> None:
+    talk.run("systemctl", "start", "edgeser")
+    assert talk.state()["ActiveState"] == "active"
+    talk.wait_for(r"StatusText=(listening|speech), heard 0 s ago, last \w+ \d+%")
+    assert "ready: file is heard" in talk.journal()
+
+
+def test_the_sandbox_holds(talk: Box) -> None:
+    (talk.shared / PROBE.name).write_text(PROBE.read_text())
+    result = "/var/lib/edgeser/probe.json"
+    program = f"/opt/edgeser/bin/python {SHARED / PROBE.name} {result}"
+    talk.drop_in("probe", f"[Service]\nExecStartPre={program}\n")
+    talk.run("systemctl", "start", "edgeser")
+    assert json.loads(talk.path(result).read_text()) == []
+    talk.path(result).unlink()
+
+    status = talk.path(f"/proc/{talk.state()['MainPID']}/status").read_text()
+    facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+    for capabilities in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(facts[capabilities], 16) == 0
+    assert facts["NoNewPrivs"] == "1"
+    assert facts["Seccomp"] == "2"
+    assert set(facts["Uid"].split()) == {talk.run("id", "-u", "edgeser")}
+    assert "0" not in facts["Groups"].split()
+    socket = talk.path("/run/edgeser/events.sock")
+    assert socket.stat().st_mode & 0o777 == 0o660
+    assert socket.parent.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_stopped_process_is_restarted_by_the_watchdog(talk: Box, listener: Listener) -> None:
+    talk.drop_in("quick", "[Service]\nWatchdogSec=3\n")
+    talk.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: self.states)
+    talk.run("systemctl", "kill", "--kill-whom=main", "--signal=SIGSTOP", "edgeser")
+    talk.wait_for(r"(?s)(?=.*NRestarts=1)(?=.*ActiveState=active)")
+    assert "Watchdog timeout" in talk.journal()
+    listener.wait_for(lambda self: len(self.epochs) == 2)
+
+
+def test_a_killed_process_is_restarted(talk: Box, listener: Listener) -> None:
+    talk.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: self.finals)
+    talk.run("systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", "edgeser")
+    talk.wait_for(r"(?s)(?=.*NRestarts=1)(?=.*ActiveState=active)")
+    before = len(listener.finals)
+    listener.wait_for(lambda self: len(self.epochs) == 2 and len(self.finals) > before)
+
+
+def test_reload_keeps_the_process_and_takes_the_settings(talk: Box, listener: Listener) -> None:
+    talk.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: self.finals)
+    pid = talk.state()["MainPID"]
+    hear(talk, "talk.flac", "[decision]\nabstain_below = 0.99\n")
+    talk.run("systemctl", "reload", "edgeser")
+    before = len(listener.finals)
+    listener.wait_for(lambda self: len(self.finals) >= before + 2)
+    assert listener.finals[-1].label == "unknown"
+    talk.path(SETTINGS).write_text("[speech]\nmin_seconds = -3\n")
+    talk.run("systemctl", "reload", "edgeser")
+    listener.wait_for(lambda self: "settings_rejected" in self.faults)
+    talk.wait_for(r"ActiveState=active")
+    assert talk.state()["MainPID"] == pid
+    assert len(listener.epochs) == 1
+
+
+def test_stopping_publishes_the_last_final_and_is_quick(talk: Box, listener: Listener) -> None:
+    soundfile.write(talk.shared / "monologue.flac", monologue(60), 16_000)
+    hear(talk, "monologue.flac")
+    talk.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: len(self.events) > 6 and "speech" in self.states)
+    assert not listener.finals
+    began = time.monotonic()
+    talk.run("systemctl", "stop", "edgeser")
+    took_s = time.monotonic() - began
+    print(f"stopped in {took_s:.2f} s")
+    assert took_s < 6  # 2 s on a machine with nothing else to do
+    listener.wait_for(lambda self: "stopping" in self.states)
+    assert len(listener.finals) == 1
+    state = talk.state()
+    assert (state["ActiveState"], state["Result"]) == ("inactive", "success")
+    assert list(talk.path("/run/edgeser").iterdir()) == []
+
+
+def test_bad_settings_fail_once_and_say_why(talk: Box) -> None:
+    talk.path(SETTINGS).write_text("[speech]\nmin_seconds = -3\n")
+    talk.run("systemctl", "start", "edgeser", check=False)
+    talk.wait_for("ActiveState=failed")
+    time.sleep(3)  # longer than RestartSec
+    state = talk.state()
+    assert (state["ActiveState"], state["NRestarts"]) == ("failed", "0")
+    assert state["ExecMainStatus"] == "2"
+    assert "speech.min_seconds: expected float >= 0.0, got -3" in talk.journal()
+
+
+def test_what_never_starts_is_given_up(talk: Box) -> None:
+    talk.drop_in("false", "[Service]\nExecStart=\nExecStart=/bin/false\nRestartSec=50ms\n")
+    talk.run("systemctl", "start", "--no-block", "edgeser")
+    talk.wait_for("ActiveState=failed")
+    assert 5 <= int(talk.state()["NRestarts"]) <= 10
+
+
+def test_a_stuck_backend_is_said_and_ends_in_a_restart(talk: Box, listener: Listener) -> None:
+    break_it(
+        talk,
+        "import time\n"
+        "from edgeser.model.onnx_runtime import OnnxRuntime\n"
+        "run, begin = OnnxRuntime.run, time.monotonic()\n"
+        "def stuck(self, *given):\n"
+        "    time.sleep(600 if time.monotonic() - begin > 2 else 0)\n"
+        "    return run(self, *given)\n"
+        "OnnxRuntime.run = stuck\n",
+    )
+    talk.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: "restart_due" in self.faults)
+    talk.wait_for(r"NRestarts=[12]")
+    assert "Watchdog timeout" in talk.journal()
+    assert "has been in work for" in talk.journal()
+    listener.wait_for(lambda self: len(self.epochs) >= 2)
+
+
+def test_a_vad_that_raises_is_said_and_ends_in_a_restart(talk: Box, listener: Listener) -> None:
+    break_it(
+        talk,
+        "import time\n"
+        "from edgeser.speech.vad import VoiceActivity\n"
+        "frame, begin = VoiceActivity._frame, time.monotonic()\n"
+        "def raising(self, samples):\n"
+        "    if time.monotonic() - begin > 2: raise ValueError('no such frame')\n"
+        "    return frame(self, samples)\n"
+        "VoiceActivity._frame = raising\n",
+    )
+    talk.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: "daemon_failed" in self.faults)
+    talk.wait_for(r"NRestarts=[12]")
+    assert "ValueError: no such frame" in talk.journal()
+    listener.wait_for(lambda self: len(self.epochs) >= 2)
+
+
+def test_several_daemons_have_each_their_settings_and_folders(talk: Box) -> None:
+    for name in ("kitchen", "hall"):
+        file = SHARED / "talk.flac"
+        text = f'[audio]\nsource = "{file}"\nstream = "{name}"\n'
+        talk.path(f"/etc/edgeser/{name}.toml").write_text(text)
+    talk.run("systemctl", "start", "edgeser", "edgeser@kitchen", "edgeser@hall")
+    talk.run("systemctl", "stop", "edgeser")
+    for name in ("kitchen", "hall"):
+        assert talk.state(f"edgeser@{name}")["ActiveState"] == "active"
+        with listening(endpoint(talk, f"edgeser/{name}")) as listener:
+            listener.wait_for(lambda self: self.states)
+        assert {event.stream for event in listener.events} == {name}
+
+
+def test_removal_leaves_nothing(talk: Box) -> None:
+    talk.run("systemctl", "enable", "--now", "edgeser")
+    talk.run("systemctl", "start", "edgeser@kitchen", check=False)
+    shutil.copytree(CHECKOUT / "tools", talk.path("/srv/tools"))
+    talk.run("/srv/tools/service", "uninstall")
+    found = talk.run(
+        "find", "/etc", "/opt", "/run", "/usr/local", "/var", "-name", "*edgeser*", check=False
+    )
+    assert found == ""
+    assert "edgeser" not in talk.path("/etc/passwd").read_text()
+    assert "edgeser" not in talk.path("/etc/group").read_text()
+    assert "could not be found" in talk.run("systemctl", "status", "edgeser", check=False)
