@@ -62,6 +62,9 @@ class Liveness:
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Tell that settings are read anew, for the time of the block."""
+        if not self._is_ready:  # the start goes on
+            yield
+            return
         self._notifier.reloading()
         try:
             yield
