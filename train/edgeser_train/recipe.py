@@ -22,7 +22,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     An utterance over ``max_frames`` is scored on its middle.
     """
 
-    front_end: FrontEnd = FrontEnd()
+    front_end: FrontEnd = FrontEnd(normalise="speech")
     model: LightweightConfig = LightweightConfig(blocks=2, dropout=0.3)
     waveform: WaveformAugmentation = WaveformAugmentation()
     spectrogram: SpectrogramAugmentation = SpectrogramAugmentation()
@@ -30,7 +30,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crop_frames: tuple[int, ...] = (128, 160, 192)
     epochs: int = 50
     batch: int = 16
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
     warm_up: float = 0.1
     clip_norm: float = 5.0

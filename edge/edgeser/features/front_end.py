@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-Normalisation: TypeAlias = Literal["none", "peak", "level", "mean", "mean_var"]
+Normalisation: TypeAlias = Literal["none", "peak", "level", "speech", "mean", "mean_var"]
 
 
 class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -27,10 +27,13 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     * ``none``: as it is
     * ``peak``: minus the window's maximum
     * ``level``: minus the window's mean over time and mel
+    * ``speech``: minus the mean of each mel band over the frames louder than the average frame, so
+      that pauses matter less
     * ``mean``: minus the mean over time of each mel band
     * ``mean_var``: that, divided by the standard deviation over time of each band
 
-    All but ``none`` make the features independent of the microphone's gain.
+    All but ``none`` make the features independent of the microphone's gain, the last three also of
+    a fixed response of voice or microphone.
     """
 
     sample_rate: int = 16_000
@@ -103,6 +106,10 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
             clipped -= clipped.max()
         elif self.normalise == "level":
             clipped -= clipped.mean()
+        elif self.normalise == "speech":
+            levels = clipped.mean(axis=1)
+            loud = levels >= levels.mean() - np.float32(1e-3)
+            clipped -= clipped[loud].mean(axis=0)
         elif self.normalise != "none":
             clipped -= clipped.mean(axis=0)
         if self.normalise == "mean_var":
