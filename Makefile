@@ -42,7 +42,7 @@ unit: $(VENV)/.tests
 
 $(BIN)/python:
 	@tools/debian-packages $(PYTHON_VENV)
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
