@@ -98,6 +98,11 @@ class VirtualMicrophone:
         self._pactl(f"unload-module {self._module}").check_returncode()
         self._module = ""
 
+    def offer(self, socket: Path) -> None:
+        """Let others connect at ``socket`` too, until the server ends; they need its cookie."""
+        self._pactl(f"load-module module-native-protocol-unix socket={socket}").check_returncode()
+        socket.chmod(0o666)
+
     def freeze(self) -> None:
         """Stop the server in its tracks: connections stay open and give nothing."""
         self._signal(signal.SIGSTOP)

@@ -1,0 +1,105 @@
+"""The service in a real systemd with a microphone: PortAudio in the sandbox, and none at all."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edgeser.model.golden import waveform
+from tests.sounds import silence
+from tests.system.box import CHECKOUT, SHARED, Box
+from tests.system.listening import Listener, listening
+from tests.virtual_microphone import VirtualMicrophone
+
+DROP_IN = CHECKOUT / "systemd" / "drop-ins" / "pulseaudio.conf"
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Path:
+    """Two remarks, with silence in front for PulseAudio's ramp."""
+    file = tmp_path / "remarks.wav"
+    remark = np.concatenate((silence(0.8), waveform(1, 1.0)))
+    soundfile.write(file, np.concatenate((remark, remark, silence(1.0))), 16_000)
+    return file
+
+
+@pytest.fixture
+def listener(box: Box) -> Iterator[Listener]:
+    """Follows the service, which is set to hear its microphone."""
+    box.path("/etc/edgeser/edgeser.toml").write_text("[audio]\nstall_seconds = 1.0\n")
+    with listening(f"ipc://{box.path('/run/edgeser/events.sock')}") as listener:
+        yield listener
+
+
+def connect(box: Box, microphone: VirtualMicrophone) -> None:
+    """Do what the drop-in for PulseAudio says, for the server of the tests."""
+    home = Path(microphone.environment["HOME"])
+    (box.shared / "cookie").write_bytes((home / ".config/pulse/cookie").read_bytes())
+    socket = Path(tempfile.mkdtemp(dir=box.shared)) / "native"
+    socket.parent.chmod(0o755)
+    microphone.offer(socket)
+    inside = SHARED / socket.relative_to(box.shared)
+    text = DROP_IN.read_text()
+    text = text.replace("/run/user/1000/pulse/native", str(inside))
+    text = text.replace("/home/alice/.config/pulse/cookie", f"{SHARED}/cookie")
+    source = microphone.environment["PULSE_SOURCE"]
+    box.drop_in("pulseaudio", f"{text}\nEnvironment=PULSE_SOURCE={source}\n")
+
+
+def test_it_hears_in_its_sandbox_and_survives_its_capture_process(
+    virtual_microphone: VirtualMicrophone, box: Box, listener: Listener, recording: Path
+) -> None:
+    connect(box, virtual_microphone)
+    box.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: "listening" in self.states)
+    virtual_microphone.play(recording)
+    listener.wait_for(lambda self: len(self.finals) == 2)
+    box.run("pkill", "-KILL", "-u", "edgeser", "-f", "edgeser.audio.capture")
+    listener.wait_for(lambda self: "audio_restored" in self.faults)
+    assert listener.faults == ["audio_lost", "audio_restored"]
+    virtual_microphone.play(recording)
+    listener.wait_for(lambda self: len(self.finals) == 4)
+    assert box.state()["NRestarts"] == "0"
+    assert len(listener.epochs) == 1
+
+
+def test_a_missing_microphone_is_waited_for(
+    virtual_microphone: VirtualMicrophone, box: Box, listener: Listener
+) -> None:
+    box.drop_in("impatient", "[Service]\nTimeoutStartSec=6\n")
+    box.run("systemctl", "start", "--no-block", "edgeser")
+    listener.wait_for(lambda self: "no_audio" in self.states)
+    assert "audio_lost: default microphone: no input device" in box.journal()
+    box.wait_for(r"(?s)(?=.*ActiveState=activating)(?=.*StatusText=no audio, .*microphone)")
+    box.wait_for("NRestarts=1")
+    assert "start operation timed out" in box.journal()
+    box.drop_in("impatient", "")
+    connect(box, virtual_microphone)
+    box.wait_for("ActiveState=active")
+
+
+def test_a_service_that_stays_deaf_is_restarted(
+    virtual_microphone: VirtualMicrophone, box: Box, listener: Listener
+) -> None:
+    connect(box, virtual_microphone)
+    folder = box.shared / "impatient"
+    folder.mkdir(exist_ok=True)
+    (folder / "sitecustomize.py").write_text(
+        "import edgeser.liveness\nedgeser.liveness.DEAF_LIMIT_S = 4\n"
+    )
+    path = SHARED / folder.name
+    box.drop_in("impatient", f"[Service]\nWatchdogSec=3\nEnvironment=PYTHONPATH={path}\n")
+    box.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: "listening" in self.states)
+    virtual_microphone.unload()
+    listener.wait_for(lambda self: "restart_due" in self.faults)
+    assert listener.faults == ["audio_lost", "restart_due"]
+    box.wait_for("NRestarts=[1-9]")
+    virtual_microphone.load()
+    box.wait_for("ActiveState=active")
+    listener.wait_for(lambda self: len(self.epochs) >= 2 and self.states[-1] == "listening")
