@@ -9,9 +9,11 @@ import pytest
 import soundfile
 
 from edgeser.bench.figures import Distribution, ratios, violated
+from edgeser.bench.flops import flops
 from edgeser.bench.machine import CpuTimes, busy_with_others
 from edgeser.bench.show import histogram
 from edgeser.errors import UserError
+from edgeser.model.artefact import shipped_models
 from tests.sounds import silence
 from tests.system.daemons import edgeser
 
@@ -69,6 +71,9 @@ def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
         (["latency", "--fail-if", "fast"], "--fail-if 'fast': expected e.g."),
         (["latency", "--speech", "none.wav"], "none.wav"),
         (["latency", "--model", "nonsense"], "model 'nonsense'"),
+        (["model", "--threads", "none"], "--threads: expected numbers"),
+        (["model", "--batch", "1.5"], "--batch: expected whole numbers"),
+        (["model", "--model", "nonsense"], "model 'nonsense'"),
         (["soak", "--hours", "0"], "--hours: expected more than 0"),
     ],
 )
@@ -90,6 +95,31 @@ def test_soak_loses_nothing_and_does_not_drift(tmp_path: Path) -> None:
     assert report["finals"] == report["segments"] >= 20
     assert report["lost_finals"] == report["gaps"] == report["drift_samples"] == 0
     assert report["last_sample"] == pytest.approx(0.05 * 3600 * 16_000, rel=0.3)
+
+
+def test_model_measures_every_case(tmp_path: Path) -> None:
+    file = tmp_path / "model.json"
+    done = edgeser(
+        *("bench", "model", "--model", "lightweight-emodb", "--threads", "1,2"),
+        *("--batch", "1,4", "--window", "1,3", "--seconds", "0.1", "--json", str(file)),
+    )
+    assert done.code == 0, done.err
+    cases = json.loads(file.read_text())["cases"]
+    assert len(cases) == 8
+    for case in cases:
+        assert case["runs"] >= 5
+        assert 0 < case["p50_ms"] <= case["p99_ms"]
+        assert case["gflops"] > 0
+        assert case["peak_gflops"] > 0
+
+
+def test_operations_are_counted_from_the_graph() -> None:
+    path = shipped_models()["lightweight-emodb"]
+    one, four = flops(path, 1, 300), flops(path, 4, 300)
+    assert one is not None
+    assert four == pytest.approx(4 * one)
+    # Two residual blocks: 277 million multiply-adds, by the shapes of the paper.
+    assert one == pytest.approx(2 * 277e6, rel=0.05)
 
 
 def test_conditions() -> None:

@@ -75,8 +75,12 @@ class Model:
         return worst
 
 
-def load_model(name_or_file: str = DEFAULT_MODEL, backend: BackendName = "auto") -> Model:
+def load_model(
+    name_or_file: str = DEFAULT_MODEL, backend: BackendName = "auto", *, threads: int = 1
+) -> Model:
     """Load a shipped model by name, or any artefact by path, and verify it.
+
+    ``threads``: that the backend may use; one is enough for a microphone.
 
     Raises ArtefactError: not found, no ONNX, no metadata, or wrong scores for its golden vectors.
     """
@@ -88,7 +92,7 @@ def load_model(name_or_file: str = DEFAULT_MODEL, backend: BackendName = "auto")
         onnx = path.read_bytes()
     except OSError as error:
         raise ArtefactError(f"model {path}: cannot be read: {error.strerror}") from error
-    engine = open_backend(onnx, path)
+    engine = open_backend(onnx, path, threads)
     info = info_from_metadata(engine.metadata, path)
     for described, found in ((info.inputs, engine.inputs), (info.outputs, engine.outputs)):
         names = [tensor.name for tensor in described]

@@ -15,14 +15,14 @@ _PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxRuntime:
-    """A graph on one CPU thread that sleeps while it has nothing to do."""
+    """A graph on the CPU; one thread unless told otherwise, asleep while there is nothing to do."""
 
     name = "onnxruntime/CPU"
 
-    def __init__(self, onnx: bytes, path: Path) -> None:
+    def __init__(self, onnx: bytes, path: Path, threads: int = 1) -> None:
         """Load a graph; ``path`` only names it in errors. Raises ArtefactError."""
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_mem_pattern = False  # a plan per input length would only hold memory

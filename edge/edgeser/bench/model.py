@@ -1,0 +1,122 @@
+"""How fast models are here: each with several thread counts, batches and window lengths."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import Literal
+
+import msgspec
+import numpy as np
+
+from edgeser.bench.flops import flops
+from edgeser.bench.machine import Machine, busy_with_others, cpu_times, this_machine
+from edgeser.events.schema import ModelRef
+from edgeser.features.frames import features_of
+from edgeser.model.golden import waveform
+from edgeser.model.model import Model
+
+_PEAK_SIZE = 768
+_PEAK_SHARE = 0.1
+"""Of a case's time goes into the matrix product that it is compared with."""
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """One model at one shape. ``gflops`` is null where ``onnx`` is not installed to count them.
+
+    ``peak_gflops``: of this machine's float32 matrix product on one thread, in between.
+    """
+
+    model: ModelRef
+    backend: str
+    threads: int
+    batch: int
+    window_s: float
+    runs: int
+    p50_ms: float
+    p99_ms: float
+    ms_per_audio_s: float
+    gflops: float | None
+    peak_gflops: float
+
+
+class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of ``edgeser bench model``."""
+
+    format: Literal["edgeser-model-1"] = "edgeser-model-1"
+    machine: Machine
+    cases: list[Case]
+    warning: str
+
+
+def measure(
+    load: Callable[[int], Sequence[Model]],
+    *,
+    threads: Sequence[int],
+    batches: Sequence[int],
+    windows_s: Sequence[float],
+    seconds: float,
+    tell: Callable[[Case], None] = lambda case: None,
+) -> ModelReport:
+    """Run every case for ``seconds``. ``load``: the models for a number of threads."""
+    before, cpu = cpu_times(), time.process_time()
+    cases = []
+    for count in threads:
+        for model in load(count):
+            for batch, window_s in product(batches, windows_s):
+                if window_s > model.info.window.max_seconds:
+                    continue
+                case = _case(model, count, batch, window_s, seconds)
+                tell(case)
+                cases.append(case)
+    ours_s = time.process_time() - cpu
+    return ModelReport(
+        machine=this_machine(),
+        cases=cases,
+        warning=busy_with_others(before, cpu_times(), ours_s),
+    )
+
+
+def _case(model: Model, threads: int, batch: int, window_s: float, seconds: float) -> Case:
+    spec = model.info.front_end
+    sounds = [waveform(seed, window_s) for seed in range(batch)]
+    features = [features_of(sound, spec) for sound in sounds]
+    times: list[float] = []
+    peaks: list[float] = []
+    model.scores(features)
+    left = np.random.default_rng(0).standard_normal((_PEAK_SIZE, _PEAK_SIZE), np.float32)
+    for _ in _for(seconds):
+        begun = time.perf_counter()
+        model.scores(features)
+        times.append(time.perf_counter() - begun)
+        if sum(peaks) < _PEAK_SHARE * sum(times) or len(peaks) < 3:
+            begun = time.perf_counter()
+            left @ left
+            peaks.append(time.perf_counter() - begun)
+    median = float(np.median(times))
+    frames = model.padded_length(len(features[0]))
+    operations = flops(model.artefact.path, batch, frames)
+    return Case(
+        model=model.ref,
+        backend=model.backend.name,
+        threads=threads,
+        batch=batch,
+        window_s=window_s,
+        runs=len(times),
+        p50_ms=1000 * median,
+        p99_ms=1000 * float(np.percentile(times, 99)),
+        ms_per_audio_s=1000 * median / (batch * window_s),
+        gflops=None if operations is None else operations / median / 1e9,
+        # The best: what the machine can do when it is left alone.
+        peak_gflops=2 * _PEAK_SIZE**3 / min(peaks) / 1e9,
+    )
+
+
+def _for(seconds: float) -> Iterator[None]:
+    """At least five turns, and as many as begin within the time."""
+    end = time.perf_counter() + seconds
+    turn = 0
+    while turn < 5 or time.perf_counter() < end:
+        yield
+        turn += 1
