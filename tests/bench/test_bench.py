@@ -74,6 +74,8 @@ def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
         (["model", "--threads", "none"], "--threads: expected numbers"),
         (["model", "--batch", "1.5"], "--batch: expected whole numbers"),
         (["model", "--model", "nonsense"], "model 'nonsense'"),
+        (["throughput", "--seconds", "1"], "--seconds: expected 3 to 3600"),
+        (["throughput", "--limit", "0"], "--limit: expected more than 0"),
         (["soak", "--hours", "0"], "--hours: expected more than 0"),
     ],
 )
@@ -111,6 +113,18 @@ def test_model_measures_every_case(tmp_path: Path) -> None:
         assert 0 < case["p50_ms"] <= case["p99_ms"]
         assert case["gflops"] > 0
         assert case["peak_gflops"] > 0
+
+
+def test_throughput_stops_at_the_first_step_that_is_too_late(tmp_path: Path) -> None:
+    file = tmp_path / "throughput.json"
+    done = edgeser("bench", "throughput", "--seconds", "4", "--limit", "0.1", "--json", str(file))
+    assert done.code == 0, done.err
+    report = json.loads(file.read_text())
+    assert report["streams_per_core"] == 0
+    (step,) = report["steps"]
+    assert step["events"] >= 2
+    assert step["lost_finals"] == 0
+    assert set(step["stage_ms"]) >= {"features", "inference", "total"}
 
 
 def test_operations_are_counted_from_the_graph() -> None:
