@@ -50,7 +50,8 @@ class Intake:
         self._heard_at: float | None = None
         self._troubled_at: float | None = None
         self._counts: Counter[str] = Counter()
-        self._told_drops: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._told: Counter[tuple[str, str]] = Counter()
 
     @property
     def counters(self) -> Counters:
@@ -132,21 +133,16 @@ class Intake:
     def failed(self, window: Window, error: Exception) -> None:
         """The model gave no scores for a window of this stream."""
         self._troubled_at = time.monotonic()
-        self.fault(
-            "inference_failed",
-            f"{window.kind} of segment {window.segment} is lost: {error}",
-            recovered=False,
-        )
+        self._failures[f"{window.kind}: {error}"] += 1
 
     def report(self, *, stopping: bool) -> None:
-        """Publish what was dropped since the last report, one fault a reason, and the status."""
-        for reason, windows in list(self.drops.items()):
-            new = windows - self._told_drops[reason]
-            if new:
-                self._told_drops[reason] = windows
-                self.fault(
-                    "window_dropped", f"{new} partial windows dropped: {reason}", recovered=True
-                )
+        """Publish what went wrong since the last report, summed up, and the status."""
+        for reason, windows in self._new("dropped", self.drops):
+            message = f"{windows} partial windows dropped: {reason}"
+            self.fault("window_dropped", message, recovered=True)
+        for reason, windows in self._new("failed", self._failures):
+            message = f"{windows} windows without scores, {reason}"
+            self.fault("inference_failed", message, recovered=False)
         age_s = self.frame_age_s
         self._publish(
             StatusEvent(
@@ -160,6 +156,16 @@ class Intake:
                 backend=self.stream.model.backend.name,
             )
         )
+
+    def _new(self, what: str, totals: Counter[str]) -> list[tuple[str, int]]:
+        """What was added to the totals since the last time."""
+        added = []
+        for reason, total in list(totals.items()):
+            new = total - self._told[what, reason]
+            self._told[what, reason] = total
+            if new:
+                added.append((reason, new))
+        return added
 
     def _hear(self, block: AudioBlock) -> None:
         self._counts["samples"] += len(block.samples)
