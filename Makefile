@@ -13,16 +13,16 @@ PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv
 
-.PHONY: help demo test lint types unit clean install-service uninstall-service
+.PHONY: help demo test lint types unit footprint evaluate clean install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
 	@echo "make test      lint, types and tests"
 	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser"
 	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves the settings"
-	@echo "make footprint memory, start-up time and idle load of the daemon here"
-	@echo "make corpus-check DATA=FOLDER  the daemon on every file of Emo-DB"
-	@echo "make evaluate  DATA=FOLDER  leave-one-speaker-out on Emo-DB, hours on two cores"
+	@echo "make footprint start-up time, memory and load of the daemon in silence"
+	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
+	@echo "                               the daemon on every file (about an hour on two cores)"
 	@echo "make clean     remove what was set up"
 
 demo: $(VENV)/.runtime
@@ -52,6 +52,18 @@ $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@tools/debian-packages $(TEST_PACKAGES)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,dev]'
 	@touch $@ $(VENV)/.runtime
+
+footprint: $(VENV)/.runtime
+	$(BIN)/python benchmarks/footprint.py
+
+RUN := runs/loso
+REPORT := docs/reports/lightweight-emodb
+
+evaluate: $(VENV)/.tests
+	@test -n "$(DATA)" || { echo "name the folder of Emo-DB: make evaluate DATA=FOLDER" >&2; exit 2; }
+	$(BIN)/edgeser evaluate --model lightweight --corpus emodb=$(DATA) --protocol loso --jobs 2 \
+		-o $(RUN) --report $(REPORT)
+	$(BIN)/python benchmarks/daemon_on_corpus.py $(RUN) --corpus emodb=$(DATA) -o $(REPORT)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
