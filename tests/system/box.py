@@ -98,7 +98,7 @@ class Box:
                 [
                     "systemd-nspawn",
                     *("--quiet", "--keep-unit", "--register=no", "--boot", "--private-network"),
-                    *("--directory", str(self.root), "--machine", self._folder.name),
+                    *("--directory", str(self.root), "--machine", f"box-{os.getpid()}"),
                     f"--bind={self.shared}:{SHARED}",
                     *("--console=pipe", "systemd.unit=box.target"),
                 ],

@@ -207,6 +207,35 @@ def test_several_daemons_have_each_their_settings_and_folders(talk: Box) -> None
         assert {event.stream for event in listener.events} == {name}
 
 
+def test_the_doctor_finds_a_sound_service_and_what_ails_it(talk: Box) -> None:
+    def findings(*arguments: str) -> dict[str, tuple[bool, str]]:
+        lines = talk.run("edgeser", "doctor", "--service", *arguments, "--json", check=False)
+        found = [json.loads(line) for line in lines.splitlines()]
+        return {f["check"]: (f["ok"], f["found"] + f["fix"]) for f in found}
+
+    talk.run("systemctl", "enable", "--now", "edgeser")
+    well = findings()
+    assert all(ok for ok, _ in well.values()), well
+    assert "audio" in well["account"][1]
+    assert "exposure 1." in well["sandbox"][1]
+
+    talk.run("systemctl", "disable", "edgeser")
+    talk.path(SETTINGS).write_text("[speech]\nmin_seconds = -3\n")
+    talk.path("/var/lib/edgeser").chmod(0o755)
+    talk.drop_in("open", "[Service]\nSystemCallFilter=\nProtectSystem=no\nPrivateUsers=no\n")
+    ill = findings()
+    assert {check for check, (ok, _) in ill.items() if not ok} == {
+        "unit",
+        "settings",
+        "folders",
+        "sandbox",
+    }
+    assert "systemctl enable" in ill["unit"][1]
+    assert "speech.min_seconds" in ill["settings"][1]
+    assert "edgeser@nobody" in findings("edgeser@nobody")["activity"][1]
+    talk.path("/var/lib/edgeser").chmod(0o700)
+
+
 def test_removal_leaves_nothing(talk: Box) -> None:
     talk.run("systemctl", "enable", "--now", "edgeser")
     talk.run("systemctl", "start", "edgeser@kitchen", check=False)

@@ -11,20 +11,34 @@ from edgeser.cli.options import json_option, settings_option
 
 @click.command()
 @settings_option
+@click.option(
+    "--service",
+    is_flag=False,
+    flag_value="edgeser",
+    metavar="[UNIT]",
+    help="Check the installed service instead (edgeser, or edgeser@NAME).",
+)
 @json_option
-def doctor(settings_file: Path | None, as_json: bool) -> None:
+def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> None:
     """Check microphones, permissions, VAD, model, backend, telemetry and endpoints.
 
+    With --service: unit, activity, account, settings, folders and sandbox of the system service.
     Exit code 1 when something needs mending.
 
-    Example: edgeser doctor
+    \b
+    Examples: edgeser doctor
+              edgeser doctor --service
     """
     import msgspec
 
     from edgeser.doctor import examine
+    from edgeser.service import Service, examine_service
     from edgeser.settings import load_settings
 
-    findings = examine(load_settings(settings_file))
+    if service is None:
+        findings = examine(load_settings(settings_file))
+    else:
+        findings = examine_service(Service(service))
     well = True
     for finding in findings:
         well = well and finding.ok
