@@ -74,7 +74,9 @@ def test_no_filter_is_empty() -> None:
     assert (RAW.mel_filters.max(axis=0) > 0).all()
 
 
-@pytest.mark.parametrize("normalise", ["peak", "level", "speech", "mean", "mean_var"])
+@pytest.mark.parametrize(
+    "normalise", ["peak", "level", "half_speech", "speech", "mean", "mean_var"]
+)
 @pytest.mark.parametrize("gain_db", [-20, 5])
 def test_normalised_features_do_not_depend_on_gain(normalise: str, gain_db: float) -> None:
     spec = FrontEnd(normalise=normalise, range_db=50)

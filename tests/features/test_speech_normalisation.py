@@ -35,6 +35,14 @@ def test_a_fixed_response_cancels() -> None:
     )
 
 
+def test_half_of_it_lies_half_way() -> None:
+    sound = waveform(2, 2.0)
+    raw = features_of(sound, FrontEnd(normalise="none"))
+    fixed = raw - features_of(sound, SPEC)
+    half = raw - features_of(sound, FrontEnd(normalise="half_speech"))
+    np.testing.assert_allclose(half, (fixed + fixed.mean()) / 2, atol=1e-3)
+
+
 def test_equal_frames_become_zero() -> None:
     still = np.full((7, 128), -83.7, np.float32)
     assert np.abs(SPEC.normalised(still)).max() < 1e-3

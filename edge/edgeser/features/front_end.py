@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-Normalisation: TypeAlias = Literal["none", "peak", "level", "speech", "mean", "mean_var"]
+Normalisation: TypeAlias = Literal[
+    "none", "peak", "level", "half_speech", "speech", "mean", "mean_var"
+]
 
 
 class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -29,11 +31,13 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     * ``level``: minus the window's mean over time and mel
     * ``speech``: minus the mean of each mel band over the frames louder than the average frame, so
       that pauses matter less
+    * ``half_speech``: half way between that mean and its average over the bands, so that what is
+      fixed in voice or microphone is halved and not lost
     * ``mean``: minus the mean over time of each mel band
     * ``mean_var``: that, divided by the standard deviation over time of each band
 
-    All but ``none`` make the features independent of the microphone's gain, the last three also of
-    a fixed response of voice or microphone.
+    All but ``none`` make the features independent of the microphone's gain, ``speech`` and the last
+    two also of a fixed response of voice or microphone.
     """
 
     sample_rate: int = 16_000
@@ -107,14 +111,22 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         elif self.normalise == "level":
             clipped -= clipped.mean()
         elif self.normalise == "speech":
-            levels = clipped.mean(axis=1)
-            loud = levels >= levels.mean() - np.float32(1e-3)
-            clipped -= clipped[loud].mean(axis=0)
+            clipped -= _speech_mean(clipped)
+        elif self.normalise == "half_speech":
+            spectrum = _speech_mean(clipped)
+            clipped -= np.float32(0.5) * (spectrum + spectrum.mean())
         elif self.normalise != "none":
             clipped -= clipped.mean(axis=0)
         if self.normalise == "mean_var":
             clipped /= np.maximum(clipped.std(axis=0), np.float32(1e-3))
         return clipped
+
+
+def _speech_mean(frames: Floats) -> Floats:
+    """Mean over the frames that are at least as loud as the average frame, shape (mels,)."""
+    levels = frames.mean(axis=1)
+    mean: Floats = frames[levels >= levels.mean() - np.float32(1e-3)].mean(axis=0)
+    return mean
 
 
 # Slaney's Auditory Toolbox: linear below 1 kHz (3 mels per 200 Hz), logarithmic above
