@@ -76,30 +76,15 @@ class Box:
         (self.root / "etc/machine-id").write_text("")
         (self.root / "etc/systemd/system/box.target").write_text(_TARGET)
 
-    def install(self) -> None:
-        """Install edgeser as its README says; before ``boot``, with the network of this machine."""
-        _run(
-            "systemd-nspawn",
-            *("--quiet", "--keep-unit", "--register=no", "--pipe"),
-            *("--directory", str(self.root), f"--bind-ro={CHECKOUT}:/srv/checkout"),
-            *(f"--setenv={name}" for name in os.environ if _NETWORK.match(name)),
-            *("make", "-C", "/srv/checkout", "install-service"),
-        )
-
-    def install_again(self) -> None:
-        """The same from outside, while the box runs, where a test has removed it."""
-        if not (self.root / "etc/systemd/system/edgeser.service").exists():
-            _run("make", "-C", str(CHECKOUT), "install-service", f"DESTDIR={self.root}")
-
     def boot(self) -> None:
-        """Start systemd in the box and return when it takes orders."""
+        """Start systemd in the box and return when it takes orders. Raises CannotRunError."""
         with self.log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 [
                     "systemd-nspawn",
-                    *("--quiet", "--keep-unit", "--register=no", "--boot", "--private-network"),
+                    *("--quiet", "--keep-unit", "--register=no", "--boot"),
                     *("--directory", str(self.root), "--machine", f"box-{os.getpid()}"),
-                    f"--bind={self.shared}:{SHARED}",
+                    *(f"--bind={self.shared}:{SHARED}", f"--bind-ro={CHECKOUT}:/srv/checkout"),
                     *("--console=pipe", "systemd.unit=box.target"),
                 ],
                 stdin=subprocess.DEVNULL,
@@ -112,12 +97,18 @@ class Box:
         deadline = time.monotonic() + _ENOUGH_S
         while True:
             if self._nspawn.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the box does not boot: {self.log.read_text()[-2000:]}")
+                raise CannotRunError(f"it does not boot: {self.log.read_text()[-2000:]}")
             if found := children.read_text().split():
                 self._init = int(found[0])
                 if self.run("systemctl", "is-active", "box.target", check=False) == "active":
                     return
             time.sleep(0.1)
+
+    def install(self) -> None:
+        """Install edgeser as its README says, unless it is."""
+        if not self.path("/etc/systemd/system/edgeser.service").exists():
+            network = (f"{name}={os.environ[name]}" for name in os.environ if _NETWORK.match(name))
+            self.run("env", *network, "make", "-C", "/srv/checkout", "install-service")
 
     def run(self, *command: str, check: bool = True, timeout_s: float = 100) -> str:
         """What a command in the box prints."""
@@ -198,17 +189,17 @@ def _run(*command: str) -> None:
 
 @pytest.fixture(scope="session")
 def installed_box() -> Iterator[Box]:
-    """The one box of this test session."""
+    """The one box of this test session. It shares the network, from which ``pip`` installs."""
     if reason := why_unavailable():
         pytest.skip(reason)
     box = Box()
     try:
         try:
             box.prepare()
+            box.boot()
         except CannotRunError as error:
             pytest.skip(f"this machine allows no box: {error}")
         box.install()
-        box.boot()
         yield box
     finally:
         box.end()
@@ -217,6 +208,6 @@ def installed_box() -> Iterator[Box]:
 @pytest.fixture
 def box(installed_box: Box) -> Iterator[Box]:
     """A booted box with edgeser installed and not running."""
-    installed_box.install_again()
+    installed_box.install()
     yield installed_box
     installed_box.undo()

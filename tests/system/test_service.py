@@ -14,7 +14,7 @@ import soundfile
 
 from edgeser.model.golden import waveform
 from tests.sounds import monologue, silence
-from tests.system.box import CHECKOUT, SHARED, Box
+from tests.system.box import SHARED, Box
 from tests.system.listening import Listener, listening
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -66,7 +66,12 @@ def test_the_sandbox_holds(talk: Box) -> None:
     (talk.shared / PROBE.name).write_text(PROBE.read_text())
     result = "/var/lib/edgeser/probe.json"
     program = f"/opt/edgeser/bin/python {SHARED / PROBE.name} {result}"
-    talk.drop_in("probe", f"[Service]\nExecStartPre={program}\n")
+    device = talk.shared / "as-a-sound-device"
+    device.write_text("")
+    shutil.chown(device, group="audio")
+    device.chmod(0o060)
+    allowed = f"/usr/bin/test -r {SHARED / device.name}"
+    talk.drop_in("probe", f"[Service]\nExecStartPre={allowed}\nExecStartPre={program}\n")
     talk.run("systemctl", "start", "edgeser")
     assert json.loads(talk.path(result).read_text()) == []
     talk.path(result).unlink()
@@ -239,8 +244,10 @@ def test_the_doctor_finds_a_sound_service_and_what_ails_it(talk: Box) -> None:
 def test_removal_leaves_nothing(talk: Box) -> None:
     talk.run("systemctl", "enable", "--now", "edgeser")
     talk.run("systemctl", "start", "edgeser@kitchen", check=False)
-    shutil.copytree(CHECKOUT / "tools", talk.path("/srv/tools"))
-    talk.run("/srv/tools/service", "uninstall")
+    talk.run("env", "KEEP_SETTINGS=1", "/srv/checkout/tools/service", "uninstall")
+    assert not talk.path("/opt/edgeser").exists()
+    assert "talk.flac" in talk.path(SETTINGS).read_text()
+    talk.run("/srv/checkout/tools/service", "uninstall")
     found = talk.run(
         "find", "/etc", "/opt", "/run", "/usr/local", "/var", "-name", "*edgeser*", check=False
     )
