@@ -1,5 +1,17 @@
 """Fixtures for all tests."""
 
+from collections.abc import Iterator
+
+import pytest
+
 from tests.virtual_microphone import pulse_server, virtual_microphone
 
 __all__ = ["pulse_server", "virtual_microphone"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test leaves a journal in the home folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield

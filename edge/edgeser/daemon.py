@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 from edgeser.audio.source import Source
 from edgeser.backlog import Backlog
 from edgeser.errors import UserError
+from edgeser.events.journal import JournalPlace
 from edgeser.events.publisher import Publisher
 from edgeser.events.schema import Event
 from edgeser.intake import Intake
 from edgeser.liveness import Liveness
 from edgeser.model.model import Model
-from edgeser.settings import Settings, segmenter_config
+from edgeser.settings import JournalSettings, Settings, segmenter_config
 from edgeser.stream import Stream, Window
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ class Daemon:
         self._backlog = Backlog()
         self._metrics: Metrics | None = None
         self._publisher = Publisher(
-            settings.events.bind, on_subscribe=self._wake.set, on_sent=self._account
+            settings.events.bind,
+            on_subscribe=self._wake.set,
+            on_sent=self._account,
+            journal=_journal(settings.journal),
         )
         self._intakes = {
             stream.name: Intake(source, stream, self._backlog, self._publisher.publish)
@@ -161,6 +165,8 @@ class Daemon:
         return ended or self._stopping.is_set() or self._failure is not None
 
     def _report(self, *, stopping: bool) -> None:
+        for news in self._publisher.journal_news():
+            self._fault(news.code, news.message, recovered=news.recovered)
         for intake in self._intakes.values():
             intake.report(stopping=stopping)
 
@@ -185,7 +191,7 @@ class Daemon:
             intake.renew(lambda old: old.successor(model, settings.speech, settings.decision))
         later = [
             section
-            for section in ("audio", "source", "events", "metrics")
+            for section in ("audio", "source", "events", "journal", "metrics")
             if getattr(settings, section) != getattr(self._settings, section)
         ]
         if later:
@@ -232,3 +238,8 @@ class Daemon:
 
     def _intake_of(self, window: Window) -> Intake:
         return self._intakes[window.stream.name]
+
+
+def _journal(settings: JournalSettings) -> JournalPlace | None:
+    place = JournalPlace(settings.file, settings.max_days, settings.max_mb)
+    return place if settings.enabled else None

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from edgeser.errors import UserError
 from edgeser.model.artefact import DEFAULT_MODEL, WindowPolicy
-from edgeser.paths import default_endpoint
+from edgeser.paths import default_endpoint, default_journal
 from edgeser.speech.segmenter import SegmenterConfig, frames_in
 
 if sys.version_info >= (3, 11):
@@ -80,6 +80,20 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bind: list[str] = msgspec.field(default_factory=lambda: [default_endpoint()])
 
 
+class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of finals, speech events and faults."""
+
+    enabled: bool = True
+    path: str | None = None
+    max_days: Annotated[float, Meta(gt=0, le=3650)] = 30.0
+    max_mb: Annotated[float, Meta(ge=1, le=100_000)] = 100.0
+
+    @property
+    def file(self) -> Path:
+        """Where the journal is, or would be."""
+        return Path(self.path).expanduser() if self.path else default_journal()
+
+
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where Prometheus finds its metrics."""
 
@@ -95,6 +109,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decision: DecisionSettings = DecisionSettings()
     model: ModelSettings = ModelSettings()
     events: EventSettings = msgspec.field(default_factory=EventSettings)
+    journal: JournalSettings = JournalSettings()
     metrics: MetricsSettings = MetricsSettings()
 
     @property

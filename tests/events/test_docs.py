@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
+from edgeser.events.replay import ReplayEnd, ReplayRequest, read_request
 from edgeser.events.schema import FAULT_CODES, Event, decode, encode, json_schema
 
 from .helpers import emotion, fault, speech, status
@@ -78,6 +80,22 @@ def test_every_field_is_in_the_tables_with_its_type(name: str) -> None:
         name = next(title for title, struct in EVENTS.items() if struct == name)
     assert fields(name) == expected
     assert list(fields(name)) == list(expected), "in the order of the code"
+
+
+@pytest.mark.parametrize(("struct", "header"), [(ReplayRequest, 0), (ReplayEnd, 1)])
+def test_replay_is_in_the_tables(struct: type[msgspec.Struct], header: int) -> None:
+    lines = section("Replay").splitlines()
+    starts = [i for i, line in enumerate(lines) if line == "| field | type | meaning |"]
+    rows = [line.split("`")[1] for line in lines[starts[header] + 2 :] if line.startswith("| `")]
+    names = list(struct.__struct_fields__)
+    assert rows[: len(names)] == names
+
+
+def test_the_examples_of_replay_are_valid() -> None:
+    request, end = re.findall(r"```json\n(.*?)```", section("Replay"), re.S)
+    read_request(request.encode())
+    found = msgspec.json.decode(end, type=ReplayEnd)
+    assert msgspec.json.decode(msgspec.json.encode(found)) == json.loads(end)
 
 
 def test_every_fault_code_is_in_the_table() -> None:

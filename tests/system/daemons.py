@@ -138,7 +138,7 @@ def running(
                 [*EDGESER, "run", "--bind", endpoint, *waiting, *arguments],
                 stdin=stdin,
                 stderr=errors,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, "XDG_STATE_HOME": folder, **(env or {})},
             )
         daemon = Daemon(process, endpoint, log)
         stop = threading.Event()

@@ -18,6 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 COMMANDS = {
     "run": "Listen and publish emotion events.",
     "listen": "Show the events of a running daemon.",
+    "events": "Look into the journal: what was heard, and when.",
     "predict": "Recognise the speech in sound files.",
     "bench": "Measure the daemon on this machine.",
     "devices": "List the microphones.",

@@ -28,6 +28,7 @@ IDLE_FRAME_S = 0.5
     \b
     edgeser listen
     edgeser listen --topic emotion. --json | jq -r .smoothed.label
+    edgeser listen --since all --json
     """
 )
 @click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
@@ -39,6 +40,11 @@ IDLE_FRAME_S = 0.5
     help="Only topics that begin so, e.g. emotion. or speech.mic (repeatable).",
 )
 @click.option("--json", "as_json", is_flag=True, help="A JSON line per event, also on a terminal.")
+@click.option(
+    "--since",
+    metavar="EPOCH:SEQ",
+    help="First what the journal holds behind this event, in each topic; 'all': everything.",
+)
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
 @click.option(
     "--timeout",
@@ -51,6 +57,7 @@ def listen(
     connect: str | None,
     topics: tuple[str, ...],
     as_json: bool,
+    since: str | None,
     count: int | None,
     timeout_s: float | None,
 ) -> None:
@@ -65,10 +72,10 @@ def listen(
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if as_json or not sys.stdout.isatty():
-            with Subscriber(connect, prefixes, timeout_s) as subscriber:
+            with Subscriber(connect, prefixes, timeout_s, since=since) as subscriber:
                 received = _print_lines(subscriber, count)
         else:
-            with Subscriber(connect, prefixes, FRAME_S) as subscriber:
+            with Subscriber(connect, prefixes, FRAME_S, since=since) as subscriber:
                 received = _show(subscriber, count, timeout_s)
     except KeyboardInterrupt:
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 from contextlib import suppress
@@ -12,81 +11,63 @@ from pathlib import Path
 import zmq
 
 from edgeser.errors import UserError
-from edgeser.events.endpoint import Endpoint, IpcEndpoint, TcpEndpoint, parse_bind_endpoint
+from edgeser.events.endpoint import (
+    Endpoint,
+    IpcEndpoint,
+    TcpEndpoint,
+    parse_bind_endpoint,
+    parse_endpoint,
+    replay_endpoint,
+)
+from edgeser.events.lock import FileLock, holder
 
 _SOCKET_UMASK = 0o117
 """Leaves 0660: the owner and the group may connect, which needs the permission to write."""
 
+FREE_PORT_ATTEMPTS = 32
+"""Pairs of ports tried where any free one will do."""
+
 
 class Binding:
-    """One address held by one socket, until ``release``.
+    """One address held by two sockets, until ``release``: events, and beside it their replay.
 
     ``endpoint`` is the address as subscribers use it (a free TCP port is filled in).
     """
 
-    def __init__(self, socket: zmq.Socket[bytes], text: str) -> None:
-        """Bind ``socket``. Raises ``UserError`` where the address is malformed, taken, or refused.
+    def __init__(
+        self, socket: zmq.Socket[bytes], replay_socket: zmq.Socket[bytes], text: str
+    ) -> None:
+        """Bind the sockets. Raises ``UserError`` where the address is malformed, taken, or refused.
 
-        Changes the process's umask for the length of one call.
+        Changes the process's umask for the length of a call.
         """
         endpoint = parse_bind_endpoint(text)
-        self._lock: _Lock | None = None
-        self._path: Path | None = None
+        self._lock: FileLock | None = None
+        self._paths: list[Path] = []
         if isinstance(endpoint, IpcEndpoint):
-            self._path = endpoint.path
+            beside = replay_endpoint(endpoint)
+            assert isinstance(beside, IpcEndpoint)
+            self._paths = [endpoint.path, beside.path]
             self._lock = _lock_ipc(endpoint)
         try:
-            _bind(socket, endpoint)
+            self.endpoint = _bind_both(socket, replay_socket, endpoint)
         except BaseException:
             self.release()
             raise
-        self.endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def release(self) -> None:
-        """Remove the socket's file and its lock, after the socket was closed."""
-        if self._lock is None or self._path is None:
+        """Remove the sockets' files and their lock, after the sockets were closed."""
+        if self._lock is None:
             return
-        with suppress(OSError):
-            if stat.S_ISSOCK(self._path.lstat().st_mode):
-                self._path.unlink()
+        for path in self._paths:
+            with suppress(OSError):
+                if stat.S_ISSOCK(path.lstat().st_mode):
+                    path.unlink()
         self._lock.release()
         self._lock = None
 
 
-class _Lock:
-    """A lock file that names its holder; the kernel drops the lock with the process."""
-
-    def __init__(self, path: Path) -> None:
-        """Raises ``BlockingIOError`` where another process holds it, ``OSError`` otherwise."""
-        self.path = path
-        while True:
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._descriptor = os.open(path, flags, 0o660)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._is_current():
-                    break
-            except BaseException:
-                os.close(self._descriptor)
-                raise
-            os.close(self._descriptor)
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-
-    def _is_current(self) -> bool:
-        """Whether the file locked is still the one in the folder: its last holder removes it."""
-        try:
-            found = self.path.lstat()
-        except FileNotFoundError:
-            return False
-        return os.path.samestat(found, os.fstat(self._descriptor))
-
-    def release(self) -> None:
-        self.path.unlink(missing_ok=True)
-        os.close(self._descriptor)
-
-
-def _lock_ipc(endpoint: IpcEndpoint) -> _Lock:
+def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
     """Prepare the folder and take the lock beside the socket.
 
     Without the lock a second daemon would silently take the path over: libzmq removes whatever
@@ -105,10 +86,10 @@ def _lock_ipc(endpoint: IpcEndpoint) -> _Lock:
             raise UserError(
                 f"endpoint '{endpoint}': {path} exists and is no socket; use another path"
             )
-        return _Lock(lock_path)
+        return FileLock(lock_path)
     except BlockingIOError:
         raise UserError(
-            f"endpoint '{endpoint}': already in use by {_holder(lock_path)}; stop it or use --bind"
+            f"endpoint '{endpoint}': already in use by {holder(lock_path)}; stop it or use --bind"
         ) from None
     except OSError as error:
         raise UserError(
@@ -123,11 +104,23 @@ def _may_be_a_trap(folder: Path) -> bool:
     return foreign and bool(folder.resolve().parent.stat().st_mode & stat.S_IWOTH)
 
 
-def _holder(lock_path: Path) -> str:
-    try:
-        return f"pid {int(lock_path.read_bytes()[:20])}"
-    except (OSError, ValueError):
-        return "another process"
+def _bind_both(
+    socket: zmq.Socket[bytes], replay_socket: zmq.Socket[bytes], endpoint: Endpoint
+) -> str:
+    """Bind the sockets side by side; returns the first one's address."""
+    is_free_choice = isinstance(endpoint, TcpEndpoint) and endpoint.port == 0
+    for attempts_left in reversed(range(FREE_PORT_ATTEMPTS if is_free_choice else 1)):
+        _bind(socket, endpoint)
+        bound = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        try:
+            _bind(replay_socket, replay_endpoint(parse_endpoint(bound)))
+        except UserError:
+            if not attempts_left:
+                raise
+            socket.unbind(bound)  # the port above it is taken: look for another pair
+        else:
+            break
+    return bound
 
 
 def _bind(socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:

@@ -12,6 +12,8 @@ from edgeser.errors import UserError
 MAX_IPC_BYTES = 107
 """Longest path of a Unix socket on Linux (``sun_path`` less its closing zero)."""
 
+REPLAY_SUFFIX = ".replay"
+
 _EXAMPLES = "use ipc:///path/to/socket or tcp://127.0.0.1:5555"
 
 
@@ -87,6 +89,18 @@ def parse_connect_endpoint(text: str) -> Endpoint:
     return endpoint
 
 
+def replay_endpoint(endpoint: Endpoint) -> Endpoint:
+    """Where the past of what is published at ``endpoint`` can be asked for.
+
+    The socket beside it, or the next port. Raises ``UserError`` where there is none.
+    """
+    if isinstance(endpoint, IpcEndpoint):
+        return _parse_ipc(str(endpoint), f"{endpoint.path}{REPLAY_SUFFIX}")
+    if endpoint.port >= 65535:
+        raise UserError(f"endpoint '{endpoint}': the port above it is needed too; use a lower one")
+    return TcpEndpoint(endpoint.host, endpoint.port + 1)
+
+
 def _parse_ipc(text: str, address: str) -> IpcEndpoint:
     if address.startswith("@"):
         raise UserError(
@@ -98,7 +112,7 @@ def _parse_ipc(text: str, address: str) -> IpcEndpoint:
     if length > MAX_IPC_BYTES:
         raise UserError(
             f"endpoint {text!r}: its path has {length} bytes and a Unix socket's path at most "
-            f"{MAX_IPC_BYTES}; use a shorter folder"
+            f"{MAX_IPC_BYTES}, with '{REPLAY_SUFFIX}'; use a shorter folder"
         )
     return IpcEndpoint(Path(address))
 

@@ -15,7 +15,19 @@ import msgspec
 import zmq
 
 from edgeser.events.binding import Binding
-from edgeser.events.schema import EmotionEvent, Event, StatusEvent, encode, topic_of
+from edgeser.events.journal import Journal, JournalNews, JournalPlace
+from edgeser.events.journal_store import Entry
+from edgeser.events.replay import Live
+from edgeser.events.replay_server import ReplayServer, replay_socket
+from edgeser.events.schema import (
+    EmotionEvent,
+    Event,
+    JournalRange,
+    StatusEvent,
+    encode,
+    topic_of,
+)
+from edgeser.events.sockets import LINGER_MS, server_socket
 
 log = logging.getLogger(__name__)
 
@@ -36,13 +48,6 @@ hour, and about 30 MB. Until then none is ever dropped.
 SEND_HWM = 4096
 """Events held for each subscriber that falls behind (about 5 MB); the rest of its are dropped."""
 
-LINGER_MS = 500
-"""How long ``close`` waits for subscribers that are slow to take the last events."""
-
-HEARTBEAT_MS = 5_000
-HEARTBEAT_TIMEOUT_MS = 20_000
-"""A subscriber that is silent for so long, stopped or unplugged, is disconnected."""
-
 MAX_SUBSCRIPTION_BYTES = 256
 """Longest message taken from a subscriber; one that sends more is disconnected."""
 
@@ -61,8 +66,10 @@ class _Waiting(NamedTuple):
 class Publisher:
     """Publishes events on all of its endpoints, numbered per topic without holes.
 
-    ``publish`` may be called from any thread and never blocks. ``endpoints`` are the addresses as
-    subscribers use them and ``epoch`` is this publisher's random id.
+    Finals, speech events and faults are in the journal before they are sent, and beside each
+    endpoint is one at which they can be asked for again. ``publish`` may be called from any
+    thread and never blocks. ``endpoints`` are the addresses as subscribers use them and ``epoch``
+    is this publisher's random id.
     """
 
     def __init__(
@@ -71,6 +78,7 @@ class Publisher:
         *,
         on_subscribe: Callable[[], None] | None = None,
         on_sent: Callable[[Event], None] | None = None,
+        journal: JournalPlace | None = None,
         queue_size: int = QUEUE_SIZE,
         send_hwm: int = SEND_HWM,
     ) -> None:
@@ -90,19 +98,24 @@ class Publisher:
         self._closing = False
         self._dropped: Counter[str] = Counter()
         self._last_seq: dict[str, int] = {}
+        self._last_kept: dict[str, int] = {}
         self._subscriptions = 0
         self._greeting_due = False
         self._greeted_at = 0.0
         self._context = zmq.Context()
         self._socket = _open_socket(self._context, send_hwm)
+        replay = replay_socket(self._context)
         self._bindings: list[Binding] = []
         try:
             for endpoint in endpoints:
-                self._bindings.append(Binding(self._socket, endpoint))
+                self._bindings.append(Binding(self._socket, replay, endpoint))
         except BaseException:
+            replay.close(linger=0)
             self._release()
             raise
         self.endpoints = tuple(binding.endpoint for binding in self._bindings)
+        self._journal = Journal(journal, self.epoch) if journal else None
+        self._replay = ReplayServer(replay, self._journal, self._live)
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
@@ -112,7 +125,7 @@ class Publisher:
 
         ``captured_at`` is the capture of the window's last sample in Unix seconds. From it comes
         an emotion event's ``latency_ms.total``; without it the total is the sum of the stages.
-        A status event's ``last_seq`` is filled in too.
+        A status event's ``last_seq`` and ``journal`` are filled in too.
 
         While ``QUEUE_SIZE`` events wait, status events and partials are dropped and counted;
         others are not. Raises ``RuntimeError`` when the publisher is closed or its thread has
@@ -141,6 +154,15 @@ class Publisher:
         """The number of the last event sent, per topic."""
         with self._lock:
             return dict(self._last_seq)
+
+    def journal_news(self) -> list[JournalNews]:
+        """What has become of the journal since the last call, to be published as faults."""
+        return self._journal.news() if self._journal else []
+
+    @property
+    def malformed_requests(self) -> int:
+        """Messages to the replay endpoints so far that were no requests."""
+        return self._replay.malformed
 
     @property
     def subscriptions(self) -> int:
@@ -188,7 +210,14 @@ class Publisher:
         except Exception:
             log.exception("the publisher's thread has failed")
         finally:
+            self._replay.close()
+            if self._journal:
+                self._journal.close()
             self._release()
+
+    def _live(self) -> Live:
+        with self._lock:
+            return Live(self.epoch, dict(self._last_seq), dict(self._last_kept))
 
     def _send_waiting(self) -> None:
         while True:
@@ -207,9 +236,15 @@ class Publisher:
         except Exception:  # it takes no number, so that it leaves no hole
             log.exception("an event of %s cannot be encoded and is lost", topic)
             return
+        kept = is_kept(event)
+        if kept and self._journal:
+            after = self._last_kept.get(topic, 0)
+            self._journal.keep(Entry(topic, seq, after, event.time, payload))
         self._socket.send_multipart((topic.encode(), payload), zmq.NOBLOCK)
         with self._lock:
             self._last_seq[topic] = seq
+            if kept:
+                self._last_kept[topic] = seq
         if self._on_sent is not None:
             try:
                 self._on_sent(event)
@@ -234,8 +269,14 @@ class Publisher:
                 event, epoch=self.epoch, seq=seq, time=now, latency_ms=latency
             )
         if isinstance(event, StatusEvent):
+            held = self._journal.ranges() if self._journal else {}
             return msgspec.structs.replace(
-                event, epoch=self.epoch, seq=seq, time=now, last_seq=dict(self._last_seq)
+                event,
+                epoch=self.epoch,
+                seq=seq,
+                time=now,
+                last_seq=dict(self._last_seq),
+                journal={topic: JournalRange(*numbers) for topic, numbers in held.items()},
             )
         return msgspec.structs.replace(event, epoch=self.epoch, seq=seq, time=now)
 
@@ -269,6 +310,11 @@ class Publisher:
             binding.release()
 
 
+def is_kept(event: Event) -> bool:
+    """Whether the journal keeps it: finals, speech events and faults."""
+    return not _is_expendable(event)
+
+
 def _is_expendable(event: Event) -> bool:
     """Whether a later event of its kind makes up for it."""
     if isinstance(event, EmotionEvent):
@@ -277,13 +323,8 @@ def _is_expendable(event: Event) -> bool:
 
 
 def _open_socket(context: zmq.Context[zmq.Socket[bytes]], send_hwm: int) -> zmq.Socket[bytes]:
-    socket = context.socket(zmq.XPUB)
+    socket = server_socket(
+        context, zmq.XPUB, send_hwm=send_hwm, max_message_bytes=MAX_SUBSCRIPTION_BYTES
+    )
     socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscription is seen, not just new topics
-    socket.setsockopt(zmq.SNDHWM, send_hwm)
-    socket.setsockopt(zmq.LINGER, LINGER_MS)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_SUBSCRIPTION_BYTES)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 60)
     return socket

@@ -25,6 +25,8 @@ FAULT_CODES: dict[str, str] = {
     "odd_byte": "the raw sound ended in the middle of a sample",
     "window_dropped": "a partial window was dropped to stay in time; the message says why",
     "inference_failed": "the model gave no scores for a window",
+    "journal_off": "events are not kept any more; they are still published",
+    "journal_restored": "events are kept again",
     "settings_rejected": "new settings are wrong and the old ones stay in force",
     "restart_needed": "some new settings take effect when the daemon starts again",
     "restart_due": "a service is stuck and about to be restarted; recovered: it goes on after all",

@@ -20,12 +20,14 @@ class Gap(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
     topic: str
     epoch: str
     from_seq: Annotated[int, Meta(description="the first that is missing")]
-    to_seq: Annotated[int, Meta(description="the last that is missing")]
+    to_seq: Annotated[
+        int | None, Meta(description="the last that is missing; null: nobody knows, maybe none")
+    ]
 
     @property
     def missed(self) -> int:
-        """How many events are missing."""
-        return self.to_seq - self.from_seq + 1
+        """How many numbers are missing at least; some may be those of partials."""
+        return 0 if self.to_seq is None else self.to_seq - self.from_seq + 1
 
 
 class Sequence:
@@ -33,48 +35,87 @@ class Sequence:
 
     The first event of a topic sets the position, wherever it is: who joins late does not miss
     what was before. Who was there when the epoch changed, or asked to carry on from a position,
-    was to get everything: there a first event above the next expected one follows a gap.
+    was to get everything: there a first event above the next expected one follows a gap. So is
+    everybody from the first ``baseline`` on.
     """
 
-    def __init__(self, epoch: str = "", after: Mapping[str, int] | None = None) -> None:
-        """``after``: carry on behind these sequence numbers (per topic) of ``epoch``."""
+    def __init__(
+        self, epoch: str = "", after: Mapping[str, int] | None = None, floor: int | None = None
+    ) -> None:
+        """``after``: carry on behind these sequence numbers (per topic) of ``epoch``.
+
+        ``floor``: the number behind which to carry on in all other topics; by default they begin
+        with the first event received.
+        """
         self.epoch = epoch
         self._last = dict(after or {})
-        self._from_the_start = False
+        self._floor = floor
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """The last number accounted for of each topic of this epoch."""
+        return dict(self._last)
+
+    @property
+    def floor(self) -> int | None:
+        """That of all other topics; None where they begin with the first event received."""
+        return self._floor
+
+    def missing(self, topic: str, epoch: str, seq: int) -> Gap | None:
+        """What an event's number shows to be missing before it. Changes nothing."""
+        if epoch == self.epoch:
+            last = self._last.get(topic, self._floor)
+        else:
+            last = 0 if self.epoch else self._floor
+        return Gap(topic, epoch, last + 1, seq - 1) if last is not None and seq > last + 1 else None
 
     def accept(self, topic: str, epoch: str, seq: int) -> tuple[bool, Gap | None]:
         """Take an event's number: whether to deliver the event, and the gap just before it."""
-        self._enter(epoch)
-        last = self._position(topic)
-        if last is None:
-            self._last[topic] = seq
-            return True, None
-        if seq <= last:
+        gap = self.missing(topic, epoch, seq)
+        self.enter(epoch)
+        last = self._last.get(topic, self._floor)
+        if last is not None and seq <= last:
             return False, None
         self._last[topic] = seq
-        gap = Gap(topic, epoch, last + 1, seq - 1) if seq > last + 1 else None
         return True, gap
 
-    def published(self, epoch: str, last_seq: Mapping[str, int]) -> list[Gap]:
-        """Take the numbers a publisher had reached when it sent its latest event.
+    def unpublished(self, epoch: str, last_seq: Mapping[str, int]) -> list[Gap]:
+        """What the numbers a publisher had reached show to be missing. Changes nothing.
 
         They show the loss of events that no later one of their topic has followed yet. Topics of
-        which nothing was received are left alone.
+        which nothing was received are left alone where they begin with the first event.
         """
-        self._enter(epoch)
-        gaps = []
-        for topic, seq in last_seq.items():
-            last = self._position(topic)
-            if last is not None and seq > last:
-                self._last[topic] = seq
-                gaps.append(Gap(topic, epoch, last + 1, seq))
+        gaps = (self.missing(topic, epoch, seq + 1) for topic, seq in last_seq.items())
+        return [gap for gap in gaps if gap]
+
+    def published(self, epoch: str, last_seq: Mapping[str, int]) -> list[Gap]:
+        """Take the numbers a publisher had reached when it sent its latest event."""
+        gaps = self.unpublished(epoch, last_seq)
+        self.enter(epoch)
+        for gap in gaps:
+            self.skip(gap.topic, gap.from_seq + gap.missed - 1)
         return gaps
 
-    def _enter(self, epoch: str) -> None:
+    def baseline(self, last_seq: Mapping[str, int]) -> bool:
+        """All that was published when a late joiner came; what follows in any topic is for it.
+
+        Returns whether this was news.
+        """
+        if self._floor is not None:
+            return False
+        for topic, seq in last_seq.items():
+            self._last.setdefault(topic, seq)
+        self._floor = 0
+        return True
+
+    def skip(self, topic: str, through: int) -> None:
+        """Account for the numbers up to one: nothing of them will come any more."""
+        self._last[topic] = max(self._last.get(topic, self._floor or 0), through)
+
+    def enter(self, epoch: str) -> None:
+        """Go on in this epoch. Who was in another one is to get all of it."""
         if epoch != self.epoch:
-            self._from_the_start = self.epoch != ""
+            if self.epoch:
+                self._floor = 0
             self.epoch = epoch
             self._last.clear()
-
-    def _position(self, topic: str) -> int | None:
-        return self._last.get(topic, 0 if self._from_the_start else None)

@@ -12,9 +12,18 @@ import msgspec
 import zmq
 
 from edgeser.errors import UserError
-from edgeser.events.endpoint import Endpoint, IpcEndpoint, TcpEndpoint, parse_connect_endpoint
-from edgeser.events.schema import AnyEvent, StatusEvent, decode, topic_of
-from edgeser.events.sequence import Gap, Sequence
+from edgeser.events.catch_up import STATUS, CatchUp, Position, parse_position
+from edgeser.events.endpoint import (
+    Endpoint,
+    IpcEndpoint,
+    parse_connect_endpoint,
+    replay_endpoint,
+)
+from edgeser.events.replay_client import PATIENCE_S as REPLAY_PATIENCE_S
+from edgeser.events.replay_client import ReplayClient
+from edgeser.events.schema import AnyEvent, decode, topic_of
+from edgeser.events.sequence import Gap
+from edgeser.events.sockets import client_socket
 from edgeser.paths import default_endpoint
 
 if TYPE_CHECKING:
@@ -29,18 +38,15 @@ MAX_MESSAGE_BYTES = 1 << 20
 """Longer messages are skipped. libzmq's own limit is not set: a connection that breaks it is not
 made again, and the subscriber would be deaf for good."""
 
-HEARTBEAT_MS = 5_000
-HEARTBEAT_TIMEOUT_MS = 20_000
-RECONNECT_MS = 100
-MAX_RECONNECT_MS = 2_000
-
 
 class Subscriber:
     """Events of a daemon, to iterate over with ``for`` or ``async for``.
 
-    Yields events in order, each once, and a ``Gap`` where some of a topic were lost on the way.
-    Connects whenever the daemon is there, also after its restart, and does not end by itself.
-    Messages that are no events are skipped and counted in ``malformed``.
+    Yields events in order within each topic, each once. What was lost on the way, or while the
+    daemon was started again, is asked for again; a ``Gap`` stands where finals, speech events or
+    faults may be gone for good. Connects whenever the daemon is there, also after its restart,
+    and does not end by itself. Messages that are no events are skipped and counted in
+    ``malformed``.
 
     Not thread-safe; use one in each thread. Close it, or use it in a ``with`` statement.
     """
@@ -51,6 +57,7 @@ class Subscriber:
         topics: Items[str] = ("",),
         timeout_s: float | None = None,
         *,
+        since: str | Position | None = None,
         receive_hwm: int = RECEIVE_HWM,
     ) -> None:
         """Start to connect.
@@ -59,7 +66,11 @@ class Subscriber:
         ``topics``: beginnings of topics, e.g. ``emotion.`` or ``speech.mic``; by default all.
         ``timeout_s``: the iteration raises ``TimeoutError`` when no event comes for so long;
         iterating may then go on.
-        Raises ``UserError`` for a malformed endpoint or a socket that may not be used.
+        ``since``: begin with the past that the daemon's journal holds: behind a ``position`` of
+        an earlier subscriber, ``EPOCH:SEQ`` (that number in each topic), or ``all``. By default
+        with what comes from now on.
+        Raises ``UserError`` for a malformed endpoint or position, or a socket that may not be
+        used.
         """
         parsed = parse_connect_endpoint(default_endpoint() if endpoint is None else endpoint)
         _check_permission(parsed)
@@ -69,46 +80,62 @@ class Subscriber:
         self.malformed = 0
         self.payload = b""
         """The event yielded last, as JSON, just as it was received; empty for a ``Gap``."""
-        self._topics = tuple(topics)
         self._timeout_s = timeout_s
-        self._sequence = Sequence()
+        start = parse_position(since) if isinstance(since, str) else since
+        self._catch_up = CatchUp(topics, start)
+        self._yielded = start
         self._ready: deque[tuple[Received, bytes]] = deque()
+        self._held: tuple[AnyEvent, bytes] | None = None
+        self._client = ReplayClient(replay_endpoint(parsed))
         self._socket = _open_socket(parsed, receive_hwm)
-        self._async_socket: zmq.asyncio.Socket | None = None
-        for topic in self._topics:
+        self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
+        # A status tells of losses that no later event shows.
+        for topic in topics if STATUS.startswith(tuple(topics)) else (*topics, STATUS):
             self._socket.subscribe(topic)
         self._socket.connect(self.endpoint)
+
+    @property
+    def position(self) -> Position | None:
+        """How far the iteration has come: another subscriber with this ``since`` carries on.
+
+        None before anything came.
+        """
+        joined, yielded = self._catch_up.joined, self._yielded
+        if joined is None or (yielded and yielded.epoch != joined.epoch):
+            return yielded
+        return Position(joined.epoch, {**joined.after, **(yielded.after if yielded else {})})
 
     def __iter__(self) -> Subscriber:
         return self
 
     def __next__(self) -> Received:
         deadline = self._deadline()
-        while not self._ready:
-            if not self._socket.poll(_remaining_ms(deadline)):
+        while awaited := self._awaited(deadline):
+            socket, wait_until = awaited
+            if socket.poll(_remaining_ms(wait_until)):
+                self._receive(socket)
+            elif deadline is not None and time.monotonic() >= deadline:
                 raise self._timeout()
-            self._receive()
         return self._take()
 
     def __aiter__(self) -> Subscriber:
         return self
 
     async def __anext__(self) -> Received:
-        if self._async_socket is None:
-            import zmq.asyncio
-
-            self._async_socket = zmq.asyncio.Socket(shadow=self._socket)
         deadline = self._deadline()
-        while not self._ready:
-            if not await self._async_socket.poll(_remaining_ms(deadline)):
+        while awaited := self._awaited(deadline):
+            socket, wait_until = awaited
+            if await self._shadow(socket).poll(_remaining_ms(wait_until)):
+                self._receive(socket)
+            elif deadline is not None and time.monotonic() >= deadline:
                 raise self._timeout()
-            self._receive()
         return self._take()
 
     def close(self) -> None:
         """Disconnect. May be called twice."""
-        if self._async_socket is not None:
-            self._async_socket.close(linger=0)
+        self._rest()
+        for shadow in self._shadows.values():
+            shadow.close(linger=0)
         self._socket.close(linger=0)
 
     def __enter__(self) -> Subscriber:
@@ -123,12 +150,44 @@ class Subscriber:
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
+    def _shadow(self, socket: zmq.Socket[bytes]) -> zmq.asyncio.Socket:
+        if socket not in self._shadows:
+            import zmq.asyncio
+
+            self._shadows[socket] = zmq.asyncio.Socket(shadow=socket)
+        return self._shadows[socket]
+
     def _take(self) -> Received:
         item, self.payload = self._ready.popleft()
+        topic, seq = (
+            (item.topic, item.to_seq) if isinstance(item, Gap) else (topic_of(item), item.seq)
+        )
+        if seq is not None:
+            self._yielded = (self._yielded or Position("")).behind(topic, item.epoch, seq)
         return item
 
-    def _receive(self) -> None:
+    def _awaited(self, deadline: float | None) -> tuple[zmq.Socket[bytes], float | None] | None:
+        """The socket from which the next thing comes, and until when to wait for it.
+
+        None when something is ready. While the past is asked for, live events wait where libzmq
+        holds them, within its bounds.
+        """
+        while not self._ready and (request := self._catch_up.request):
+            self._client.ask(request)
+            hopeless = self._client.gave_up or not self._client.is_there
+            if self._catch_up.must_not_fail or not hopeless:
+                again = self._client.asked_at + REPLAY_PATIENCE_S
+                return self._client.socket, again if deadline is None else min(again, deadline)
+            self._rest()
+            self._catch_up.give_up()
+            self._release(ask_first=False)
+        return None if self._ready else (self._socket, deadline)
+
+    def _receive(self, socket: zmq.Socket[bytes]) -> None:
         """Read one message, if one is there, and queue what follows from it."""
+        if socket is not self._socket:
+            self._receive_answer()
+            return
         try:
             parts = self._socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
@@ -137,14 +196,40 @@ class Subscriber:
         if event is None:
             self.malformed += 1
             return
-        deliver, gap = self._sequence.accept(topic_of(event), event.epoch, event.seq)
-        gaps = [gap] if gap else []
-        if isinstance(event, StatusEvent):
-            subscribed = {t: n for t, n in event.last_seq.items() if t.startswith(self._topics)}
-            gaps += self._sequence.published(event.epoch, subscribed)
+        self._held = (event, parts[1])
+        self._release(ask_first=True)
+
+    def _receive_answer(self) -> None:
+        answer = self._client.answer()
+        if answer is None:
+            return
+        try:
+            delivered = self._catch_up.answered(answer.parts, answer.end)
+        except ValueError:
+            self.malformed += 1
+            return
+        for item, place in delivered:
+            is_event = place >= 0 and not isinstance(item, Gap)
+            self._ready.append((item, answer.payloads[place] if is_event else b""))
+        if self._catch_up.request is None:
+            self._rest()
+            self._release(ask_first=True)
+
+    def _rest(self) -> None:
+        """Nothing is asked for at present."""
+        for socket in [socket for socket in self._shadows if socket is not self._socket]:
+            self._shadows.pop(socket).close(linger=0)
+        self._client.rest()
+
+    def _release(self, *, ask_first: bool) -> None:
+        """Deliver the event that was held, unless something must be asked for before it."""
+        if self._held is None or (ask_first and self._catch_up.hold(self._held[0])):
+            return
+        (event, payload), self._held = self._held, None
+        deliver, gaps = self._catch_up.take(event)
         self._ready.extend((gap, b"") for gap in gaps)
         if deliver:
-            self._ready.append((event, parts[1]))
+            self._ready.append((event, payload))
 
     def _deadline(self) -> float | None:
         return None if self._timeout_s is None else time.monotonic() + self._timeout_s
@@ -180,16 +265,6 @@ def _check_permission(endpoint: Endpoint) -> None:
 
 
 def _open_socket(endpoint: Endpoint, receive_hwm: int) -> zmq.Socket[bytes]:
-    # The process's own context: one of ours, collected as garbage before its socket, would wait
-    # for that socket for ever.
-    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
+    socket = client_socket(zmq.SUB, endpoint)
     socket.setsockopt(zmq.RCVHWM, receive_hwm)
-    socket.setsockopt(zmq.LINGER, 0)
-    socket.setsockopt(zmq.IPV6, isinstance(endpoint, TcpEndpoint) and endpoint.is_ipv6)
-    socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
-    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
-    socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
-    socket.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 60)
     return socket

@@ -1,0 +1,196 @@
+"""What a subscriber asks for before it goes on. Pure: no socket, no clock.
+
+A live event is held while something before it is missing: the rest of a topic, or of a run of the
+daemon that has ended. Then ``request`` is what to ask, ``answered`` takes the answer, and so on
+until ``request`` is None and the event may be taken.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from collections.abc import Sequence as Items
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from edgeser.errors import UserError
+from edgeser.events.replay import ReplayEnd, ReplayRequest
+from edgeser.events.schema import AnyEvent, StatusEvent, topic_of
+from edgeser.events.sequence import Gap, Sequence
+
+STATUS = "status."
+
+
+class Position(msgspec.Struct, frozen=True):
+    """How far a subscriber has come: what it wants is behind this."""
+
+    epoch: Annotated[str, Meta(description="the run of the daemon; empty: before the oldest")]
+    after: Annotated[dict[str, int], Meta(description="the last number of each topic")] = {}
+    floor: Annotated[int, Meta(ge=0, description="that of all topics not in `after`")] = 0
+
+    def behind(self, topic: str, epoch: str, seq: int) -> Position:
+        """This position, one event further."""
+        if epoch != self.epoch:
+            return Position(epoch, {topic: seq})
+        return Position(epoch, {**self.after, topic: seq}, self.floor)
+
+
+def parse_position(text: str) -> Position:
+    """``all``, an epoch, or ``EPOCH:SEQ``: behind that number in every topic. Raises UserError."""
+    if text == "all":
+        return Position("")
+    epoch, separator, number = text.partition(":")
+    is_number = number.isascii() and number.isdecimal() and len(number) < 19
+    if not epoch or not epoch.isalnum() or (separator and not is_number):
+        raise UserError(f"position {text!r}: expected all, EPOCH or EPOCH:SEQ, e.g. f253efbe:17")
+    return Position(epoch, {}, int(number) if separator else 0)
+
+
+class CatchUp:
+    """The plan of one subscriber, and its ``sequence``."""
+
+    def __init__(self, prefixes: Items[str], since: Position | None) -> None:
+        self._prefixes = tuple(prefixes)
+        self._repairs: deque[Gap] = deque()
+        self._crossing_to: str | None = None  # the epoch of the event held
+        self._joining = since is not None  # until the live epoch has been reached
+        self._stopped_well = False
+        self._asked = 0
+        self.joined: Position | None = None
+        """What was published when a late joiner came, once that is known."""
+        if since is None:
+            self.sequence = Sequence()
+        else:
+            self.sequence = Sequence(since.epoch, since.after, since.floor)
+
+    @property
+    def must_not_fail(self) -> bool:
+        """Whether nothing may be delivered before the past has been."""
+        return self._joining
+
+    @property
+    def request(self) -> ReplayRequest | None:
+        """What to ask now; None: go on."""
+        sequence = self.sequence
+        if self._joining or self._crossing_to is not None:
+            return ReplayRequest(
+                id=self._asked,
+                epoch=sequence.epoch,
+                topics=sequence.positions,
+                prefixes=[] if sequence.floor is None else list(self._prefixes),
+                after=sequence.floor or 0,
+            )
+        if self._repairs:
+            gap = self._repairs[0]
+            assert gap.to_seq is not None
+            return ReplayRequest(
+                id=self._asked,
+                epoch=gap.epoch,
+                topics={gap.topic: sequence.positions.get(gap.topic, gap.from_seq - 1)},
+                until=gap.to_seq,
+            )
+        return None
+
+    def hold(self, event: AnyEvent) -> bool:
+        """Whether something must be asked before this live event may be taken."""
+        sequence = self.sequence
+        if sequence.epoch and event.epoch != sequence.epoch and not self._stopped_well:
+            self._crossing_to = event.epoch
+            return True
+        if isinstance(event, StatusEvent):
+            self._repairs.extend(sequence.unpublished(event.epoch, self._wanted(event.last_seq)))
+        elif missing := sequence.missing(topic_of(event), event.epoch, event.seq):
+            self._repairs.append(missing)
+        if self._repairs:
+            sequence.enter(event.epoch)
+        return bool(self._repairs)
+
+    def take(self, event: AnyEvent) -> tuple[bool, list[Gap]]:
+        """Take a live event: whether to deliver it, and the gaps before it."""
+        deliver, gap = self.sequence.accept(topic_of(event), event.epoch, event.seq)
+        gaps = [gap] if gap else []
+        if isinstance(event, StatusEvent):  # one that is missing is made up for by this one
+            wanted = self._wanted(event.last_seq)
+            gaps = self.sequence.published(event.epoch, wanted)
+            if self.sequence.baseline(wanted):
+                self.joined = Position(event.epoch, self.sequence.positions)
+        self._stopped_well = isinstance(event, StatusEvent) and event.state == "stopping"
+        return deliver and topic_of(event).startswith(self._prefixes), gaps
+
+    def answered(
+        self, parts: Iterable[AnyEvent | Gap], end: ReplayEnd
+    ) -> list[tuple[AnyEvent | Gap, int]]:
+        """Take an answer: what to deliver, each with its place among ``parts`` (-1: none).
+
+        Raises ``ValueError`` for one that would be asked for again and again.
+        """
+        request = self.request
+        assert request is not None
+        if not request.epoch:
+            self.sequence.enter(end.epoch)
+        before = self.sequence.positions
+        delivered = [(part, i) for i, part in enumerate(parts) if self._accepts(part)]
+        for topic, seq in end.through.items():
+            self.sequence.skip(topic, seq)
+        if end.more:
+            if self.sequence.positions == before:
+                raise ValueError("an answer that is to be continued brings nothing")
+            self._asked += 1
+            return delivered
+        self._asked += 1
+        if self._repairs:
+            delivered += [(gap, -1) for gap in self._repaired()]
+        else:
+            self._go_on(end)
+        return delivered
+
+    def give_up(self) -> None:
+        """Nobody answers: the event that is held shows its gaps itself."""
+        if self._crossing_to is not None:
+            self.sequence.enter(self._crossing_to)
+            self._crossing_to = None
+        self._repairs.clear()
+
+    def _wanted(self, last_seq: dict[str, int]) -> dict[str, int]:
+        topics = (t for t in last_seq if t.startswith(self._prefixes))
+        return {topic: last_seq[topic] for topic in topics if not topic.startswith(STATUS)}
+
+    def _accepts(self, part: AnyEvent | Gap) -> bool:
+        positions = self.sequence.positions
+        if isinstance(part, Gap):
+            if part.to_seq is not None:
+                self.sequence.skip(part.topic, part.to_seq)
+                return True
+            return not self._repairs
+        topic = topic_of(part)
+        last = positions.get(topic, self.sequence.floor or 0)
+        if part.epoch != self.sequence.epoch or part.seq <= last:
+            return False
+        self.sequence.skip(topic, part.seq)
+        return True
+
+    def _repaired(self) -> list[Gap]:
+        """The first repair is done; what it did not account for is missing."""
+        gap = self._repairs.popleft()
+        assert gap.to_seq is not None
+        last = self.sequence.positions.get(gap.topic, gap.from_seq - 1)
+        self.sequence.skip(gap.topic, gap.to_seq)
+        return [Gap(gap.topic, gap.epoch, last + 1, gap.to_seq)] if last < gap.to_seq else []
+
+    def _go_on(self, end: ReplayEnd) -> None:
+        """All of one run has been told: to the next, or back to the live events."""
+        if self._joining:
+            self._joining = end.epoch != end.live
+            if self._joining:
+                self.sequence.enter(end.next or end.live)
+            else:
+                self.sequence = Sequence(end.live, end.through, 0)
+            return
+        upcoming = end.next or self._crossing_to
+        assert upcoming is not None
+        self.sequence.enter(upcoming)
+        if upcoming in (self._crossing_to, end.live):
+            self.sequence.enter(self._crossing_to or upcoming)
+            self._crossing_to = None

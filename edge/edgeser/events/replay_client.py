@@ -1,0 +1,99 @@
+"""A subscriber's end of replay: one question at a time, asked again when no answer comes."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import NamedTuple, TypeAlias
+
+import msgspec
+import zmq
+
+from edgeser.events.endpoint import Endpoint, IpcEndpoint
+from edgeser.events.replay import ReplayEnd, ReplayRequest
+from edgeser.events.schema import AnyEvent
+from edgeser.events.sequence import Gap
+from edgeser.events.sockets import client_socket
+
+PATIENCE_S = 3.0
+"""An answer takes milliseconds; after so long the question is asked again."""
+
+ATTEMPTS = 4
+"""How often a question is asked while an event is held for its answer."""
+
+Part: TypeAlias = AnyEvent | Gap
+
+_decoder: msgspec.json.Decoder[AnyEvent | Gap | ReplayEnd] = msgspec.json.Decoder(
+    AnyEvent | Gap | ReplayEnd
+)
+_encode = msgspec.json.Encoder().encode
+
+
+class Answer(NamedTuple):
+    """What came; ``payloads`` are the parts as they were received."""
+
+    parts: list[Part]
+    payloads: list[bytes]
+    end: ReplayEnd
+
+
+class ReplayClient:
+    """Asks at one endpoint; connected from the first question to ``rest``."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._socket: zmq.Socket[bytes] | None = None
+        self._asked: ReplayRequest | None = None
+        self._attempts = 0
+        self.asked_at = 0.0
+
+    @property
+    def socket(self) -> zmq.Socket[bytes]:
+        """Becomes readable when an answer comes."""
+        if self._socket is None:
+            self._socket = client_socket(zmq.DEALER, self._endpoint)
+            self._socket.setsockopt(zmq.SNDHWM, 1)
+            self._socket.connect(str(self._endpoint))
+        return self._socket
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anybody could answer; of TCP that is not known."""
+        return not isinstance(self._endpoint, IpcEndpoint) or self._endpoint.path.exists()
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the question has been asked often enough."""
+        return self._attempts > ATTEMPTS
+
+    def ask(self, request: ReplayRequest) -> None:
+        """Ask, or ask again after ``PATIENCE_S``; to be called whenever the wait is over."""
+        now = time.monotonic()
+        if request == self._asked and now < self.asked_at + PATIENCE_S:
+            return
+        self._attempts = self._attempts + 1 if request == self._asked else 1
+        self._asked, self.asked_at = request, now
+        with suppress(zmq.Again):  # the last one has not been sent yet
+            self.socket.send(_encode(request), zmq.NOBLOCK)
+
+    def answer(self) -> Answer | None:
+        """The answer to the question asked last, if it is there; others are thrown away."""
+        try:
+            frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            parts = [_decoder.decode(frame) for frame in frames]
+        except (zmq.Again, msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        end = parts.pop() if parts else None
+        if not isinstance(end, ReplayEnd) or self._asked is None or end.id != self._asked.id:
+            return None
+        events = [part for part in parts if not isinstance(part, ReplayEnd)]
+        if len(events) != len(parts):
+            return None
+        return Answer(events, frames[:-1], end)
+
+    def rest(self) -> None:
+        """Disconnect until the next question."""
+        self._asked = None
+        if self._socket is not None:
+            self._socket.close(linger=0)
+            self._socket = None

@@ -1,0 +1,76 @@
+"""``edgeser events`` and ``edgeser listen --since`` on what a real daemon has left."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS
+from tests.system.daemons import Daemon, edgeser, running
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, Path]]:
+    """A daemon that has heard a file, and its journal."""
+    file = tmp_path_factory.mktemp("journal") / "journal.db"
+    variables = {"EDGESER_JOURNAL_PATH": str(file)}
+    with running("--source", str(SPEECH_FILE), "--fast", env=variables) as daemon:
+        daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
+        yield daemon, file
+
+
+def events(file: Path, *options: str) -> str:
+    done = edgeser("events", "--journal", str(file), *options)
+    assert done.code == 0, done.err
+    return done.out
+
+
+def test_as_json_they_are_what_was_published(heard: tuple[Daemon, Path]) -> None:
+    daemon, file = heard
+    lines = [json.loads(line) for line in events(file, "--json").splitlines()]
+    published = [e for e in daemon.events if e in [*daemon.finals, *daemon.speech]]
+    assert [(e["type"], e["seq"], e["time"]) for e in lines] == [
+        (e.__struct_config__.tag, e.seq, e.time) for e in published
+    ]
+
+
+def test_by_time_topic_and_label(heard: tuple[Daemon, Path]) -> None:
+    daemon, file = heard
+    assert len(events(file, "--topic", "emotion.", "--since", "1h").splitlines()) == SPEECH_SEGMENTS
+    assert events(file, "--before", "2020-01-01") == ""
+    assert events(file, "--since", "2100-01-01T10:00+01:00") == ""
+    assert len(events(file, "--count", "2").splitlines()) == 2
+    label = daemon.finals[0].label
+    expected = sum(final.label == label for final in daemon.finals)
+    assert len(events(file, "--label", label).splitlines()) == expected
+    assert events(file, "--label", "bored") == ""
+
+
+def test_as_csv(heard: tuple[Daemon, Path]) -> None:
+    daemon, file = heard
+    rows = list(csv.DictReader(io.StringIO(events(file, "--csv", "--topic", "emotion."))))
+    assert [row["what"] for row in rows] == [final.label for final in daemon.finals]
+    assert [float(row["end"]) for row in rows] == pytest.approx([f.end for f in daemon.finals])
+
+
+def test_listen_since_prints_the_past_first(heard: tuple[Daemon, Path]) -> None:
+    daemon, _ = heard
+    arguments = ("--connect", daemon.endpoint, "--topic", "emotion.", "--count", "2", "--json")
+    everything = edgeser("listen", *arguments, "--since", "all")
+    first, second = (json.loads(line)["seq"] for line in everything.out.splitlines())
+    epoch = daemon.finals[0].epoch
+    rest = edgeser("listen", *arguments, "--since", f"{epoch}:{first}")
+    assert json.loads(rest.out.splitlines()[0])["seq"] == second
+
+
+def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
+    assert "there is none" in edgeser("events", "--journal", str(tmp_path / "no.db")).refusal
+    (tmp_path / "text.db").write_text("no journal")
+    assert "text.db" in edgeser("events", "--journal", str(tmp_path / "text.db")).refusal
+    assert "'yesterday'" in edgeser("events", "--since", "yesterday").refusal
+    assert "position" in edgeser("listen", "--since", "x:y").refusal

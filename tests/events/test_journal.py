@@ -1,0 +1,363 @@
+"""The journal holds what was published, within its bounds, and never stands in the way."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from edgeser.events import journal as journal_module
+from edgeser.events.journal import Journal, JournalPlace
+from edgeser.events.journal_reader import JournalReader
+from edgeser.events.journal_store import Entry, JournalStore, lock_of
+from edgeser.events.publisher import Publisher
+from edgeser.events.schema import FaultEvent, StatusEvent, decode
+from edgeser.events.subscriber import Subscriber
+
+from .helpers import emotion, fault, python, speech, status, subscribe, take, until
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.db"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mounted, capture_output=True).returncode != 0:
+        pytest.skip("only root can mount a small disk")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def place(file: Path, **bounds: float) -> JournalPlace:
+    return JournalPlace(file, **{"retry_s": 0.1, **bounds})
+
+
+def held(file: Path) -> list[tuple[str, int]]:
+    with JournalReader(file) as reader:
+        events = [decode(payload) for payload in reader.payloads()]
+    return [(event.epoch, event.seq) for event in events]
+
+
+def entry(
+    seq: int, *, topic: str = "fault.mic", at: float | None = None, size: int = 1000
+) -> Entry:
+    return Entry(topic, seq, seq - 1, time.time() if at is None else at, b"x" * size)
+
+
+def codes(journal: Journal | Publisher, wanted: str) -> list[str]:
+    """The news up to a code; fails when it does not come."""
+    found: list[str] = []
+
+    def came() -> bool:
+        news = journal.news() if isinstance(journal, Journal) else journal.journal_news()
+        found.extend(item.code for item in news)
+        return wanted in found
+
+    until(came)
+    return found
+
+
+def test_finals_speech_and_faults_are_kept_as_they_were_published(
+    endpoint: str, file: Path
+) -> None:
+    published = Publisher([endpoint], journal=place(file))
+    with published as publisher, subscribe(publisher) as subscriber:
+        for event in (speech(), emotion(kind="partial"), status(), emotion(), fault()):
+            publisher.publish(event)
+        payloads = []
+        for _ in range(5):
+            take(subscriber, 1)
+            payloads.append(subscriber.payload)
+        with JournalReader(file) as reader:
+            assert list(reader.payloads()) == [payloads[i] for i in (0, 3, 4)]
+            assert list(reader.payloads(["emotion."])) == [payloads[3]]
+    assert stat.S_IMODE(file.stat().st_mode) & 0o007 == 0
+    assert [path.name for path in file.parent.iterdir()] == ["journal.db"]
+
+
+def test_an_event_is_in_the_journal_before_a_subscriber_sees_it(endpoint: str, file: Path) -> None:
+    with Publisher([endpoint], journal=place(file)) as publisher, subscribe(publisher) as listener:
+        for seq in range(1, 101):
+            publisher.publish(fault())
+            take(listener, 1)
+            assert (publisher.epoch, seq) in held(file)
+
+
+def test_a_status_says_what_can_be_replayed(endpoint: str, file: Path) -> None:
+    with Publisher([endpoint], journal=place(file)) as publisher, subscribe(publisher) as listener:
+        for event in (emotion(kind="partial"), emotion(), fault(), fault(), status()):
+            publisher.publish(event)
+        told = take(listener, 5)[-1]
+    assert isinstance(told, StatusEvent)
+    ranges = {topic: (r.first, r.last) for topic, r in told.journal.items()}
+    assert ranges == {"emotion.mic": (2, 2), "fault.mic": (1, 2)}
+
+
+def test_the_next_run_carries_the_journal_on(endpoint: str, file: Path) -> None:
+    epochs = []
+    for _ in range(3):
+        with Publisher([endpoint], journal=place(file)) as publisher:
+            publisher.publish(fault())
+            epochs.append(publisher.epoch)
+    assert held(file) == [(epoch, 1) for epoch in epochs]
+    with JournalReader(file) as reader:
+        assert reader.first_epoch() == epochs[0]
+        assert reader.next_epoch(epochs[0]) == epochs[1]
+        assert reader.next_epoch(epochs[2]) is None
+
+
+def test_it_stays_within_its_size_and_shrinks(file: Path) -> None:
+    store = JournalStore(file, "a")
+    for start in range(1, 4001, 100):
+        store.append([entry(seq) for seq in range(start, start + 100)])
+        while store.trim(1_000_000, 0):
+            pass
+    (first, last) = store.ranges()["fault.mic"]
+    assert last == 4000
+    assert 500 < last - first < 1000
+    store.close()
+    assert file.stat().st_size < 1_500_000
+
+
+def test_it_keeps_nothing_that_is_too_old(file: Path) -> None:
+    store = JournalStore(file, "a")
+    store.append([entry(seq, at=seq) for seq in range(1, 1001)])
+    while store.trim(10**9, oldest=900):
+        pass
+    assert store.ranges() == {"fault.mic": (900, 1000)}
+    store.append([entry(1, topic="speech.mic", at=1)])
+    store.trim(10**9, oldest=2000)
+    while store.trim(10**9, oldest=2000):
+        pass
+    assert store.ranges() == {}
+    store.close()
+    with JournalReader(file) as reader:
+        assert {topic.name: topic.last for topic in reader.topics("a")} == {
+            "fault.mic": 1000,
+            "speech.mic": 1,
+        }
+
+
+def test_a_second_daemon_gets_no_part_of_it_until_the_first_has_gone(file: Path) -> None:
+    first = Journal(place(file), "a")
+    first.keep(entry(1))
+    second = Journal(place(file), "b")
+    second.keep(entry(1))
+    until(lambda: not second.ranges())
+    (news,) = second.news()
+    assert f"pid {os.getpid()}" in news.message
+    assert "journal.path" in news.message
+    first.close()
+    assert codes(second, "journal_restored") == ["journal_restored"]
+    assert second.ranges() == {"fault.mic": (1, 1)}
+    second.close()
+    with JournalReader(file) as reader:
+        assert len(list(reader.payloads())) == 2
+
+
+def test_a_full_disk_costs_no_event_and_the_journal_comes_back(
+    small_disk: Path, endpoint: str
+) -> None:
+    file = small_disk / "journal.db"
+    with Publisher([endpoint], journal=place(file)) as publisher, subscribe(publisher) as listener:
+        publisher.publish(fault("before"))
+        take(listener, 1)
+        filler = small_disk / "filler"
+        with pytest.raises(OSError, match="space"):
+            filler.write_bytes(b"x" * 1_000_000)
+        number = 1
+        news: list[str] = []
+        while "journal_off" not in news:
+            number += 1
+            publisher.publish(fault("x" * 5000))
+            news += [item.code for item in publisher.journal_news()]
+            assert len(take(listener, 1)) == 1
+        filler.unlink()
+        assert "journal_restored" in codes(publisher, "journal_restored")
+        publisher.publish(fault("after"))
+        take(listener, 1)
+        assert [seq for _, seq in held(file)] == list(range(1, number + 2))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a disk read-only")
+def test_a_read_only_folder_costs_no_event_and_the_journal_comes_back(
+    small_disk: Path, endpoint: str
+) -> None:
+    file = small_disk / "journal.db"
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with Publisher([endpoint], journal=place(file)) as publisher, subscribe(publisher) as listener:
+        publisher.publish(fault())
+        publisher.publish(status())
+        told = take(listener, 2)[1]
+        assert isinstance(told, StatusEvent)
+        assert told.journal == {}
+        assert codes(publisher, "journal_off") == ["journal_off"]
+        subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+        assert codes(publisher, "journal_restored") == ["journal_restored"]
+        assert held(file) == [(publisher.epoch, 1)]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "torn", "in use"])
+def test_a_corrupt_file_is_set_aside_and_never_deleted(
+    endpoint: str, file: Path, damage: str
+) -> None:
+    store = JournalStore(file, "before")
+    store.append([entry(seq) for seq in range(1, 200)])
+    store.close()
+    if damage == "garbage":
+        file.write_bytes(b"no database at all" * 1000)
+    elif damage == "torn":
+        whole = file.read_bytes()
+        file.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with Publisher([endpoint], journal=place(file)) as publisher, subscribe(publisher) as listener:
+        if damage == "in use":
+            publisher.publish(fault())
+            take(listener, 1)
+            with file.open("r+b") as broken:
+                broken.seek(4096)
+                broken.write(b"\xff" * (file.stat().st_size - 4096))
+            with (  # who reads it finds out
+                Subscriber(endpoint, since="all", timeout_s=0.5) as reader,
+                suppress(TimeoutError),
+            ):
+                next(reader)
+        news: list[str] = []
+        published = 0
+        while "journal_restored" not in news:
+            publisher.publish(fault())
+            published += 1
+            assert len(take(listener, 1)) == 1
+            news += [item.code for item in publisher.journal_news()]
+            assert published < 500
+            time.sleep(0.02)
+        assert news == ["journal_off", "journal_restored"]
+        publisher.publish(fault())
+        take(listener, 1)
+        assert held(file)[-1][0] == publisher.epoch
+    (aside,) = [p for p in file.parent.iterdir() if ".corrupt-" in p.name and "-wal" not in p.name]
+    assert aside.stat().st_size > 0
+
+
+def test_a_removed_file_is_made_again(file: Path) -> None:
+    journal = Journal(place(file), "a")
+    journal.keep(entry(1))
+    shutil.rmtree(file.parent)
+    journal.keep(entry(2))
+    assert codes(journal, "journal_restored") == ["journal_off", "journal_restored"]
+    journal.close()
+    with JournalReader(file) as reader:
+        assert [row.seq for row in reader.entries(reader.topics("a")[0], 0, 10)] == [2]
+
+
+def test_a_database_of_somebody_else_is_left_alone(file: Path) -> None:
+    file.parent.mkdir()
+    database = sqlite3.connect(file)
+    database.execute("CREATE TABLE precious (x)")
+    database.close()
+    before = file.read_bytes()
+    journal = Journal(place(file), "a")
+    journal.keep(entry(1))
+    assert codes(journal, "journal_off") == ["journal_off"]
+    journal.close()
+    assert file.read_bytes() == before
+
+
+def test_a_disk_that_hangs_delays_no_event_for_long(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "PATIENCE_S", 0.1)
+    append = JournalStore.append
+    hangs = itertools.chain([True], itertools.repeat(False))
+
+    def slow(store: JournalStore, entries: list[Entry]) -> None:
+        if next(hangs):
+            time.sleep(2)
+        append(store, entries)
+
+    monkeypatch.setattr(JournalStore, "append", slow)
+    journal = Journal(place(file), "a")
+    begun = time.monotonic()
+    for seq in range(1, 50):
+        journal.keep(entry(seq))
+    assert time.monotonic() - begun < 1.9
+    assert codes(journal, "journal_restored") == ["journal_off", "journal_restored"]
+    assert journal.ranges() == {"fault.mic": (1, 49)}
+    journal.close()
+
+
+def test_what_waits_for_the_disk_is_bounded_and_its_loss_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "MAX_WAITING", 10)
+    file.parent.write_text("in the way of the folder")
+    journal = Journal(place(file), "a")
+    for seq in range(1, 31):
+        journal.keep(entry(seq))
+    codes(journal, "journal_off")
+    file.parent.unlink()
+    news: list[str] = []
+    until(lambda: bool(news.extend(n.message for n in journal.news()) or news))
+    assert "20 entries" in news[-1]
+    journal.close()
+    with JournalReader(file) as reader:
+        (topic,) = reader.topics("a")
+        rows = list(reader.entries(topic, 0, 100))
+    assert [row.seq for row in rows] == list(range(21, 31))
+    assert rows[0].after == 20, "the chain shows what is gone"
+
+
+WRITE = """
+import sys, time
+from pathlib import Path
+from edgeser.events.journal_store import Entry
+from edgeser.events.journal import Journal, JournalPlace
+journal = Journal(JournalPlace(Path(sys.argv[1]), max_mb=1), sys.argv[2])
+for seq in range(1, 100_000):
+    journal.keep(Entry("fault.mic", seq, seq - 1, time.time(), b"x" * 500))
+    print(seq, flush=True)
+"""
+
+
+@pytest.mark.parametrize("times", [8])
+def test_a_killed_writer_loses_nothing_that_it_had_confirmed(file: Path, times: int) -> None:
+    for run in range(times):
+        writer = python(WRITE, str(file), f"run{run}")
+        assert writer.stdout is not None
+        confirmed = [int(writer.stdout.readline()) for _ in range(20 + 150 * run)]
+        writer.kill()
+        rest, _ = writer.communicate()
+        confirmed += [int(line) for line in rest.splitlines() if line]
+        assert lock_of(file).exists()
+        with JournalReader(file) as reader:
+            (topic,) = reader.topics(f"run{run}")
+            rows = list(reader.entries(topic, 0, 10**9))
+        assert rows[-1].seq in (confirmed[-1], confirmed[-1] + 1)
+        assert [row.seq for row in rows] == list(range(rows[0].seq, rows[-1].seq + 1))
+        with sqlite3.connect(file) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        database.close()
+
+
+def test_without_a_journal_nothing_is_said_of_one(endpoint: str) -> None:
+    with Publisher([endpoint]) as publisher, subscribe(publisher) as listener:
+        publisher.publish(fault())
+        publisher.publish(status())
+        event, told = take(listener, 2)
+        assert isinstance(event, FaultEvent)
+        assert isinstance(told, StatusEvent)
+        assert told.journal == {}
+        assert publisher.journal_news() == []
