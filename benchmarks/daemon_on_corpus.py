@@ -10,6 +10,7 @@ likeliest class over its final events, weighted by their length. Writes daemon.j
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -107,6 +108,7 @@ def play(file: Path, artefact: Path) -> list[EmotionEvent]:
             [sys.executable, "-m", "edgeser", "run", "--fast", "--once", "--await-subscriber"]
             + ["--source", str(file), "--model", str(artefact), "--bind", endpoint],
             stderr=subprocess.DEVNULL,
+            env={**os.environ, "EDGESER_JOURNAL_ENABLED": "false"},
         )
         finals: list[EmotionEvent] = []
         with Subscriber(endpoint, timeout_s=60) as subscriber:

@@ -10,88 +10,75 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from edgeser import Subscriber
+from edgeser.bench import process, sound
+from edgeser.bench.machine import busy_with_others, cpu_times, usage
+from edgeser.errors import UserError
 from edgeser.events.schema import StatusEvent
+from edgeser.events.subscriber import Subscriber
 
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 SETTLE_S = 3.0
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
     parser.add_argument("--source", help="mic or a file (default: silence)")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    if options.seconds < 1:
-        parser.error(f"--seconds: expected at least 1, got {options.seconds:g}")
-    figures = measure(options.seconds, options.source)
+    if not 1 <= options.seconds <= 3600:
+        parser.error(f"--seconds: expected 1 to 3600, got {options.seconds:g}")
+    try:
+        figures = measure(options.seconds, options.source)
+    except UserError as error:
+        print(f"footprint: {error}", file=sys.stderr)
+        return 2
     if options.json:
         print(json.dumps(figures))
-        return
-    for name, value in figures.items():
-        print(f"{name:<28} {value}")
+    else:
+        for name, value in figures.items():
+            print(f"{name:<20} {value}")
+    return 0
 
 
 def measure(seconds: float, source: str | None) -> dict[str, object]:
-    with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
-        silence = Path(folder) / "silence.flac"
-        rng = np.random.default_rng(0)
-        samples = np.round(rng.standard_normal(int((seconds + 30) * 16_000)) * 3).astype(np.int16)
-        soundfile.write(silence, samples, 16_000)
-        endpoint = f"ipc://{folder}/events.sock"
-        begun = time.monotonic()
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "edgeser", "run", "--bind", endpoint]
-            + ["--source", source or str(silence)],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert daemon.stderr is not None
-            ready_s = None
-            for line in daemon.stderr:
-                if "ready:" in line:
-                    ready_s = time.monotonic() - begun
-                    break
-            if ready_s is None:
-                sys.exit("footprint: the daemon ended before it was ready; run it by hand")
+    with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
+        if source is None:
+            rng = np.random.default_rng(0)
+            noise = rng.standard_normal(int((seconds + 60) * 16_000)) * 3
+            source = f"{folder}/silence.wav"
+            sound.write(np.round(noise).astype(np.int16), Path(source))
+        with process.daemon(["--source", source]) as daemon:
+            ready_s = daemon.wait_until_ready()
             time.sleep(SETTLE_S)
-            cpu_s, clock = cpu_seconds(daemon.pid), time.monotonic()
-            state = listen(endpoint, seconds)
-            cpu_s, clock = cpu_seconds(daemon.pid) - cpu_s, time.monotonic() - clock
-            family = processes(daemon.pid)
+            before, begun, first = cpu_times(), time.monotonic(), usage(daemon.pid)
+            state = follow(daemon.endpoint, seconds)
+            wall_s, last = time.monotonic() - begun, usage(daemon.pid)
+            used_s = last.cpu_s - first.cpu_s
             return {
                 "state": state,
-                "ready after exec, s": round(ready_s, 2),
-                "of one core, %": round(100 * cpu_s / clock, 2),
-                "resident, MB": round(sum(map(resident_mb, family)), 1),
-                "processes": len(family),
-                "threads": sum(len(os.listdir(f"/proc/{pid}/task")) for pid in family),
-                "torch loaded": any("torch" in maps(pid) for pid in family),
-                "load average": round(os.getloadavg()[0], 2),
-                "measured for, s": round(clock, 1),
+                "ready after exec": f"{ready_s:.2f} s",
+                "of one core": f"{100 * used_s / wall_s:.2f} %",
+                "resident": f"{last.resident_mb:.1f} MB",
+                "processes": last.processes,
+                "threads": last.threads,
+                "PyTorch loaded": "torch" in Path(f"/proc/{daemon.pid}/maps").read_text(),
+                "measured for": f"{wall_s:.0f} s",
+                "machine": busy_with_others(before, cpu_times(), used_s) or "quiet",
             }
-        finally:
-            daemon.terminate()
-            daemon.wait()
 
 
-def listen(endpoint: str, seconds: float) -> str:
-    """Follow the status events for so long; the last state."""
+def follow(endpoint: str, seconds: float) -> str:
+    """The last state in the status events of so many seconds."""
     state = "unknown"
     end = time.monotonic() + seconds
-    with Subscriber(endpoint, topics=["status."], timeout_s=2.0) as subscriber:
+    with Subscriber(endpoint, topics=["status."], timeout_s=5.0) as subscriber:
         while time.monotonic() < end:
             event = next(subscriber)
             if isinstance(event, StatusEvent):
@@ -99,34 +86,5 @@ def listen(endpoint: str, seconds: float) -> str:
     return state
 
 
-def processes(pid: int) -> list[int]:
-    """The process and all below it."""
-    family = [pid]
-    for task in os.listdir(f"/proc/{pid}/task"):
-        children = Path(f"/proc/{pid}/task/{task}/children").read_text().split()
-        for child in children:
-            family += processes(int(child))
-    return family
-
-
-def cpu_seconds(pid: int) -> float:
-    total = 0
-    for process in processes(pid):
-        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS_PER_SECOND
-
-
-def resident_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def maps(pid: int) -> str:
-    return Path(f"/proc/{pid}/maps").read_text()
-
-
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,6 +6,7 @@ python examples/demo.py [FILE]    default: a synthetic voice
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -32,7 +33,8 @@ def main() -> int:
         )
         daemon = subprocess.Popen(
             [*edgeser, "run", "--once", "--await-subscriber"]
-            + ["--source", sound, "--bind", endpoint]
+            + ["--source", sound, "--bind", endpoint],
+            env={**os.environ, "EDGESER_JOURNAL_PATH": f"{folder}/journal.sqlite"},
         )
         try:
             latencies = [event["latency_ms"] for event in show(events_of(listener))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -26,6 +27,8 @@ class DaemonProcess:
                 [sys.executable, "-m", "edgeser", "run", "--bind", endpoint, *arguments],
                 stdin=subprocess.PIPE if "-" in arguments else subprocess.DEVNULL,
                 stderr=errors,
+                # The journal is part of what is measured, and nobody else's.
+                env={**os.environ, "EDGESER_JOURNAL_PATH": str(log.with_name("journal.sqlite"))},
             )
 
     @property
