@@ -19,6 +19,7 @@ from tests.system.listening import Listener, listening
 
 PROBE = Path(__file__).with_name("probe.py")
 SETTINGS = "/etc/edgeser/edgeser.toml"
+QUICK = "[Service]\nRestartSec=200ms\n"
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_the_sandbox_holds(talk: Box) -> None:
 
 
 def test_a_stopped_process_is_restarted_by_the_watchdog(talk: Box, listener: Listener) -> None:
-    talk.drop_in("quick", "[Service]\nWatchdogSec=3\n")
+    talk.drop_in("quick", f"{QUICK}WatchdogSec=3\n")
     talk.run("systemctl", "start", "edgeser")
     listener.wait_for(lambda self: self.states)
     talk.run("systemctl", "kill", "--kill-whom=main", "--signal=SIGSTOP", "edgeser")
@@ -145,9 +146,10 @@ def test_stopping_publishes_the_last_final_and_is_quick(talk: Box, listener: Lis
 
 def test_bad_settings_fail_once_and_say_why(talk: Box) -> None:
     talk.path(SETTINGS).write_text("[speech]\nmin_seconds = -3\n")
+    talk.drop_in("quick", QUICK)
     talk.run("systemctl", "start", "edgeser", check=False)
     talk.wait_for("ActiveState=failed")
-    time.sleep(3)  # longer than RestartSec
+    time.sleep(1)  # longer than RestartSec
     state = talk.state()
     assert (state["ActiveState"], state["NRestarts"]) == ("failed", "0")
     assert state["ExecMainStatus"] == "2"
@@ -239,19 +241,3 @@ def test_the_doctor_finds_a_sound_service_and_what_ails_it(talk: Box) -> None:
     assert "speech.min_seconds" in ill["settings"][1]
     assert "edgeser@nobody" in findings("edgeser@nobody")["activity"][1]
     talk.path("/var/lib/edgeser").chmod(0o700)
-
-
-def test_removal_leaves_nothing(talk: Box) -> None:
-    talk.run("systemctl", "enable", "--now", "edgeser")
-    talk.run("systemctl", "start", "edgeser@kitchen", check=False)
-    talk.run("env", "KEEP_SETTINGS=1", "/srv/checkout/tools/service", "uninstall")
-    assert not talk.path("/opt/edgeser").exists()
-    assert "talk.flac" in talk.path(SETTINGS).read_text()
-    talk.run("/srv/checkout/tools/service", "uninstall")
-    found = talk.run(
-        "find", "/etc", "/opt", "/run", "/usr/local", "/var", "-name", "*edgeser*", check=False
-    )
-    assert found == ""
-    assert "edgeser" not in talk.path("/etc/passwd").read_text()
-    assert "edgeser" not in talk.path("/etc/group").read_text()
-    assert "could not be found" in talk.run("systemctl", "status", "edgeser", check=False)
