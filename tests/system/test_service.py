@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +66,21 @@ def test_it_starts_and_says_how_it_is(talk: Box) -> None:
     assert "ready: file is heard" in talk.journal()
 
 
+def test_the_sandbox_lets_loopback_through(talk: Box) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    more = f'[events]\nbind = ["tcp://127.0.0.1:*"]\n[metrics]\nlisten = "{address}"\n'
+    hear(talk, "talk.flac", more)
+    talk.run("systemctl", "start", "edgeser")
+    found = re.search(r"events at (tcp://127\.0\.0\.1:\d+)", talk.journal())
+    assert found
+    with listening(found[1]) as listener:
+        listener.wait_for(lambda self: self.states)
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        assert b"edgeser" in answer.read()
+
+
 def test_the_sandbox_holds(talk: Box) -> None:
     (talk.shared / PROBE.name).write_text(PROBE.read_text())
     result = "/var/lib/edgeser/probe.json"
@@ -85,9 +103,9 @@ def test_the_sandbox_holds(talk: Box) -> None:
     assert facts["Seccomp"] == "2"
     assert set(facts["Uid"].split()) == {talk.run("id", "-u", "edgeser")}
     assert "0" not in facts["Groups"].split()
-    socket = talk.path("/run/edgeser/events.sock")
-    assert socket.stat().st_mode & 0o777 == 0o660
-    assert socket.parent.stat().st_mode & 0o777 == 0o750
+    events = talk.path("/run/edgeser/events.sock")
+    assert events.stat().st_mode & 0o777 == 0o660
+    assert events.parent.stat().st_mode & 0o777 == 0o750
 
 
 def test_a_stopped_process_is_restarted_by_the_watchdog(talk: Box, listener: Listener) -> None:
