@@ -338,6 +338,7 @@ def test_an_answer_is_plain_json_parts_that_end_with_an_end(start: Start) -> Non
         "type": "end",
         "id": 7,
         "epoch": publisher.epoch,
+        "known": True,
         "more": False,
         "through": {"fault.mic": 2, "emotion.mic": 1},
         "next": None,

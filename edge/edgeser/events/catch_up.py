@@ -188,7 +188,8 @@ class CatchUp:
             else:
                 self.sequence = Sequence(end.live, end.through, 0)
             return
-        upcoming = end.next or self._crossing_to
+        # Of the runs before one that nobody knows, nobody knows which have been told already.
+        upcoming = (end.known and end.next) or self._crossing_to
         assert upcoming is not None
         self.sequence.enter(upcoming)
         if upcoming in (self._crossing_to, end.live):

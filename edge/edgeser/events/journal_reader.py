@@ -74,11 +74,16 @@ class JournalReader:
         return row[0] if row else None
 
     def topics(self, epoch: str) -> list[Topic]:
-        """The topics of a run; none where nothing is known of it."""
+        """The topics of a run of which something was kept."""
         rows = self._database.execute(
-            "SELECT id, topic, last FROM topics WHERE epoch = ?", (epoch,)
+            "SELECT id, topic, last FROM topics WHERE epoch = ? AND topic != ''", (epoch,)
         )
         return [Topic(*row) for row in rows]
+
+    def knows(self, epoch: str) -> bool:
+        """Whether this run had this journal."""
+        row = self._database.execute("SELECT 1 FROM topics WHERE epoch = ? LIMIT 1", (epoch,))
+        return row.fetchone() is not None
 
     def entries(self, topic: Topic, after: int, until: int) -> Iterator[Kept]:
         """The entries of a topic with ``after`` < seq <= ``until``, in order."""

@@ -35,7 +35,7 @@ _TABLES = """
 CREATE TABLE topics (
     id INTEGER PRIMARY KEY,
     epoch TEXT NOT NULL,
-    topic TEXT NOT NULL,
+    topic TEXT NOT NULL,        -- empty: stands for the epoch itself
     last INTEGER NOT NULL,      -- number of the last entry, also when it was trimmed
     UNIQUE (epoch, topic)
 );
@@ -87,6 +87,7 @@ class JournalStore:
             self._database = sqlite3.connect(path, isolation_level=None, timeout=0.2)
             try:
                 self._prepare()
+                self._enter_epoch()
                 self._topic_ids = self._known_topics()
                 self._identity = path.stat()
             except BaseException:
@@ -172,6 +173,15 @@ class JournalStore:
                     self._database.execute(statement)
                 self._database.execute(f"PRAGMA user_version = {FORMAT}")
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    def _enter_epoch(self) -> None:
+        """Every run is known, and its place among the others, even if it publishes nothing."""
+        with self._transaction():
+            self._database.execute(
+                "INSERT OR IGNORE INTO topics (epoch, topic, last) VALUES (?, '', 0)",
+                (self._epoch,),
+            )
+            self._forget_epochs()
 
     def _known_topics(self) -> dict[str, int]:
         query = "SELECT topic, id FROM topics WHERE epoch = ?"

@@ -56,6 +56,9 @@ class ReplayEnd(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
 
     id: Annotated[int, Meta(description="of the request")]
     epoch: Annotated[str, Meta(description="the run that was answered for")]
+    known: Annotated[bool, Meta(description="whether the journal knows anything of that run")] = (
+        True
+    )
     more: Annotated[bool, Meta(description="the answer was cut; ask again from where it ended")]
     through: Annotated[
         dict[str, int],
@@ -133,7 +136,7 @@ def _topics(
     if epoch == live.epoch:
         for name, last in live.last_kept.items():
             known[name] = known.get(name, Topic(0, name, 0))._replace(last=last)
-    elif not known:
+    elif not (journal and journal.knows(epoch)):
         return None
     prefixes = tuple(request.prefixes)
     return [known[n] for n in known if n in request.topics or n.startswith(prefixes)]
@@ -159,7 +162,11 @@ def _entries(
 
 def _through(request: ReplayRequest, epoch: str, found: list[Topic], live: Live) -> dict[str, int]:
     through = {topic.name: topic.last for topic in found}
-    if epoch == live.epoch:
+    if epoch != live.epoch:
+        # What a run that has ended published behind its last entry was not to be kept.
+        if request.until < END_OF_NUMBERS:
+            through |= dict.fromkeys(request.topics, request.until)
+    else:
         prefixes = tuple(request.prefixes)
         for name, last in live.last_seq.items():
             if name in request.topics or name.startswith(prefixes):
@@ -188,5 +195,11 @@ def _end_of_unknown(
 ) -> ReplayEnd:
     first = (journal and journal.first_epoch()) or live.epoch
     return ReplayEnd(
-        id=request.id, epoch=epoch, more=False, through={}, next=first, live=live.epoch
+        id=request.id,
+        epoch=epoch,
+        known=False,
+        more=False,
+        through={},
+        next=first,
+        live=live.epoch,
     )

@@ -18,8 +18,15 @@ from edgeser.events.sockets import client_socket
 PATIENCE_S = 3.0
 """An answer takes milliseconds; after so long the question is asked again."""
 
-ATTEMPTS = 4
-"""How often a question is asked while an event is held for its answer."""
+ABSENT_S = 1.0
+"""A socket that has not been there for so long is not just being made anew."""
+
+ATTEMPTS = 20
+"""How often a question is asked while an event is held for its answer: a minute, in which a daemon
+that died is back."""
+
+ATTEMPTS_AT_FIRST = 4
+"""The same where nobody has ever answered."""
 
 Part: TypeAlias = AnyEvent | Gap
 
@@ -45,7 +52,8 @@ class ReplayClient:
         self._socket: zmq.Socket[bytes] | None = None
         self._asked: ReplayRequest | None = None
         self._attempts = 0
-        self.asked_at = 0.0
+        self._asked_at = 0.0
+        self._was_answered = False
 
     @property
     def socket(self) -> zmq.Socket[bytes]:
@@ -57,22 +65,25 @@ class ReplayClient:
         return self._socket
 
     @property
-    def is_there(self) -> bool:
-        """Whether anybody could answer; of TCP that is not known."""
-        return not isinstance(self._endpoint, IpcEndpoint) or self._endpoint.path.exists()
+    def wait_until(self) -> float:
+        """When to ask again (monotonic)."""
+        absent = self._is_absent() and time.monotonic() < self._asked_at + ABSENT_S
+        return self._asked_at + (ABSENT_S if absent else PATIENCE_S)
 
     @property
-    def gave_up(self) -> bool:
-        """Whether the question has been asked often enough."""
-        return self._attempts > ATTEMPTS
+    def is_hopeless(self) -> bool:
+        """Whether the question has been asked often enough, or nobody is there."""
+        if self._is_absent():
+            return time.monotonic() >= self._asked_at + ABSENT_S
+        return self._attempts > (ATTEMPTS if self._was_answered else ATTEMPTS_AT_FIRST)
 
     def ask(self, request: ReplayRequest) -> None:
         """Ask, or ask again after ``PATIENCE_S``; to be called whenever the wait is over."""
         now = time.monotonic()
-        if request == self._asked and now < self.asked_at + PATIENCE_S:
+        if request == self._asked and now < self._asked_at + PATIENCE_S:
             return
         self._attempts = self._attempts + 1 if request == self._asked else 1
-        self._asked, self.asked_at = request, now
+        self._asked, self._asked_at = request, now
         with suppress(zmq.Again):  # the last one has not been sent yet
             self.socket.send(_encode(request), zmq.NOBLOCK)
 
@@ -89,6 +100,7 @@ class ReplayClient:
         events = [part for part in parts if not isinstance(part, ReplayEnd)]
         if len(events) != len(parts):
             return None
+        self._was_answered = True
         return Answer(events, frames[:-1], end)
 
     def rest(self) -> None:
@@ -97,3 +109,7 @@ class ReplayClient:
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
+
+    def _is_absent(self) -> bool:
+        """Whether there is nothing to connect to; of TCP that is not known."""
+        return isinstance(self._endpoint, IpcEndpoint) and not self._endpoint.path.exists()

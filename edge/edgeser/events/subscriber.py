@@ -19,7 +19,6 @@ from edgeser.events.endpoint import (
     parse_connect_endpoint,
     replay_endpoint,
 )
-from edgeser.events.replay_client import PATIENCE_S as REPLAY_PATIENCE_S
 from edgeser.events.replay_client import ReplayClient
 from edgeser.events.schema import AnyEvent, decode, topic_of
 from edgeser.events.sequence import Gap
@@ -174,9 +173,8 @@ class Subscriber:
         """
         while not self._ready and (request := self._catch_up.request):
             self._client.ask(request)
-            hopeless = self._client.gave_up or not self._client.is_there
-            if self._catch_up.must_not_fail or not hopeless:
-                again = self._client.asked_at + REPLAY_PATIENCE_S
+            if self._catch_up.must_not_fail or not self._client.is_hopeless:
+                again = self._client.wait_until
                 return self._client.socket, again if deadline is None else min(again, deadline)
             self._rest()
             self._catch_up.give_up()

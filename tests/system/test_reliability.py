@@ -1,0 +1,34 @@
+"""Short runs of the proofs whose full figures are in docs/reliability.md."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def proof(name: str, *options: str) -> dict[str, float]:
+    """Run one; it says itself whether it holds."""
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / name), "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
+
+
+def test_nothing_is_lost_when_the_daemon_is_killed() -> None:
+    figures = proof("kill_daemon.py", "--times", "10")
+    assert figures["kills"] == 10
+    assert figures["told to the subscriber"] == figures["held by the journal"]
+
+
+def test_subscribers_that_come_and_go_leave_nothing() -> None:
+    figures = proof("churn.py", "--times", "500", "--allowed-mb", "15")
+    assert figures["idle: subscribers"] == figures["busy: subscribers"] == 500
