@@ -10,7 +10,7 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser_train.augment import SpectrogramAugmentation, WaveformAugmentation
-from edgeser_train.models.lightweight import LightweightConfig
+from edgeser_train.models.lightweight import MIN_FRAMES, LightweightConfig
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +37,21 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_smoothing: float = 0.1
     ema_decay: float = 0.98
     max_frames: int = 700
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch, self.variants) < 1:
+            raise ValueError("epochs, batch and variants must be at least 1")
+        if (
+            min((*self.crop_frames, self.max_frames), default=0) < MIN_FRAMES
+            or not self.crop_frames
+        ):
+            raise ValueError(f"crop_frames and max_frames must be at least {MIN_FRAMES}")
+        if not (self.learning_rate > 0 and 0 <= self.ema_decay < 1 and 0 <= self.warm_up <= 1):
+            raise ValueError("need learning_rate > 0, ema_decay in [0, 1), warm_up in [0, 1]")
+        if self.front_end.mels != self.model.mels:
+            raise ValueError(
+                f"front_end.mels is {self.front_end.mels}, model.mels is {self.model.mels}"
+            )
 
     @property
     def fingerprint(self) -> str:

@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 @click.option("--folds", metavar="A,B", help="Only these folds.")
 @recipe_option
 @seed_option
-@click.option("--jobs", default=1, show_default=True, help="Folds trained at the same time.")
+@click.option(
+    "--jobs",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Folds trained at the same time.",
+)
 @cache_option
 @click.option(
     "-o",
