@@ -115,7 +115,7 @@ class Daemon:
                 thread.join()
             self._backlog.close()
             inference.join()
-            if self._failure is not None:
+            if self._failure is not None and not isinstance(self._failure, UserError):
                 message = f"the daemon ends: {type(self._failure).__name__}: {self._failure}"
                 self._fault("daemon_failed", message, recovered=False)
             self._report(stopping=True)

@@ -40,9 +40,12 @@ class Finished:
 
     @property
     def refusal(self) -> str:
-        """The one line that a user error prints; asserts that it is one, with exit code 2."""
+        """The one line that a user error prints; asserts that it is one, with exit code 2.
+
+        A daemon may have said before what it is about to do.
+        """
         assert self.code == 2, (self.code, self.err)
-        lines = self.err.strip().splitlines()
+        lines = [line for line in self.err.splitlines() if not line.startswith("INFO ")]
         assert len(lines) == 1, self.err
         assert lines[0].startswith("edgeser: "), self.err
         return lines[0]

@@ -30,7 +30,7 @@ FAULT_CODES: dict[str, str] = {
     "settings_rejected": "new settings are wrong and the old ones stay in force",
     "restart_needed": "some new settings take effect when the daemon starts again",
     "restart_due": "a service is stuck and about to be restarted; recovered: it goes on after all",
-    "daemon_failed": "the daemon ends, because of a defect or a source that cannot be opened",
+    "daemon_failed": "the daemon ends because of a defect; a service manager starts it again",
 }
 """What a fault's ``code`` means."""
 
