@@ -21,6 +21,7 @@ FOLDERS = (
     "/",
     "/etc",
     "/etc/edgeser",
+    "/etc/edgeser/keys",
     "/usr",
     "/opt/edgeser",
     "/var/lib",

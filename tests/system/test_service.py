@@ -106,6 +106,8 @@ def test_the_sandbox_holds(talk: Box) -> None:
     events = talk.path("/run/edgeser/events.sock")
     assert events.stat().st_mode & 0o777 == 0o660
     assert events.parent.stat().st_mode & 0o777 == 0o750
+    keys = talk.path("/etc/edgeser/keys").stat()
+    assert (str(keys.st_uid), keys.st_mode & 0o777) == (facts["Uid"].split()[0], 0o700)
 
 
 def test_a_stopped_process_is_restarted_by_the_watchdog(talk: Box, listener: Listener) -> None:
