@@ -33,8 +33,7 @@ import zmq
 from edgeser import Gap, Subscriber
 from edgeser.bench import SPEECH_FILE
 from edgeser.events.journal_reader import JournalReader
-from edgeser.events.publisher import is_kept
-from edgeser.events.schema import decode, topic_of
+from edgeser.events.schema import decode, is_kept, topic_of
 
 LATEST_S = 4.0
 """A kill comes so long after the start at the latest: it is ready after one or two."""

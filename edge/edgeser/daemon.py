@@ -17,6 +17,7 @@ from edgeser.audio.source import Source
 from edgeser.backlog import Backlog
 from edgeser.errors import UserError
 from edgeser.events.journal import JournalPlace
+from edgeser.events.keys import KeyFolder
 from edgeser.events.publisher import Publisher
 from edgeser.events.schema import Event
 from edgeser.intake import Intake
@@ -74,6 +75,7 @@ class Daemon:
             on_subscribe=self._wake.set,
             on_sent=self._account,
             journal=_journal(settings.journal),
+            keys=KeyFolder(settings.events.key_folder) if settings.events.curve else None,
         )
         self._intakes = {
             stream.name: Intake(source, stream, self._backlog, self._publisher.publish)
@@ -182,6 +184,7 @@ class Daemon:
         try:
             settings, model = self._load()
             segmenter_config(settings.speech, model.info.window)
+            self._publisher.reload_keys()
         except UserError as error:
             self._fault("settings_rejected", f"the old settings stay: {error}", recovered=True)
             return

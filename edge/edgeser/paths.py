@@ -30,6 +30,15 @@ def default_journal() -> Path:
     return state_folder() / "journal.db"
 
 
+def config_folder() -> Path:
+    """Folder of settings and keys: the service's under systemd, else the user's."""
+    if folder := os.environ.get("CONFIGURATION_DIRECTORY"):
+        return Path(folder.split(":")[0])
+    if folder := os.environ.get("XDG_CONFIG_HOME"):
+        return Path(folder) / "edgeser"
+    return Path("~/.config/edgeser").expanduser()
+
+
 def default_endpoint() -> str:
     """The endpoint at which the daemon publishes and a listener looks first."""
     return f"ipc://{runtime_folder() / 'events.sock'}"

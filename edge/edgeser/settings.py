@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from edgeser.errors import UserError
 from edgeser.model.artefact import DEFAULT_MODEL, WindowPolicy
-from edgeser.paths import default_endpoint, default_journal
+from edgeser.paths import config_folder, default_endpoint, default_journal
 from edgeser.speech.segmenter import SegmenterConfig, frames_in
 
 if sys.version_info >= (3, 11):
@@ -78,6 +78,13 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where events are published."""
 
     bind: list[str] = msgspec.field(default_factory=lambda: [default_endpoint()])
+    curve: bool = False
+    keys: str | None = None
+
+    @property
+    def key_folder(self) -> Path:
+        """Where the keys are, or would be."""
+        return Path(self.keys).expanduser() if self.keys else config_folder() / "keys"
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

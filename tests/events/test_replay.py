@@ -152,6 +152,21 @@ def test_partials_that_were_missed_are_no_gap_but_finals_are(endpoint: str, star
     assert (first.seq, first.kind, second.seq) == (3, "final", 5)
 
 
+def test_missing_partials_between_finals_are_no_gap(start: Start) -> None:
+    publisher = start()
+    for kind in ("final", "partial", "partial", "final"):
+        publisher.publish(emotion(kind=kind))
+    until(lambda: publisher.last_seq().get("emotion.mic") == 4)
+    for wanted, told in ((2, []), (3, []), (4, [4])):
+        with asker(publisher) as socket:
+            topics = {"emotion.mic": 1}
+            request = {"id": 1, "epoch": publisher.epoch, "topics": topics, "until": wanted}
+            socket.send(msgspec.json.encode(request))
+            *parts, end = map(msgspec.json.decode, socket.recv_multipart())
+        assert [part["seq"] for part in parts] == told
+        assert end["through"] == {"emotion.mic": wanted}
+
+
 def test_what_was_trimmed_is_a_gap(endpoint: str, start: Start, file: Path) -> None:
     store = JournalStore(file, "old")
     event = encode(msgspec.structs.replace(fault(), epoch="old", seq=5))

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -29,6 +30,7 @@ IDLE_FRAME_S = 0.5
     edgeser listen
     edgeser listen --topic emotion. --json | jq -r .smoothed.label
     edgeser listen --since all --json
+    edgeser listen --connect tcp://10.0.0.7:7788 --key phone.secret --server-key 'rq:r...'
     """
 )
 @click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
@@ -45,6 +47,13 @@ IDLE_FRAME_S = 0.5
     metavar="EPOCH:SEQ",
     help="First what the journal holds behind this event, in each topic; 'all': everything.",
 )
+@click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
+)
+@click.option("--server-key", metavar="KEY", help="The daemon's public key.")
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
 @click.option(
     "--timeout",
@@ -58,6 +67,8 @@ def listen(
     topics: tuple[str, ...],
     as_json: bool,
     since: str | None,
+    key: Path | None,
+    server_key: str | None,
     count: int | None,
     timeout_s: float | None,
 ) -> None:
@@ -68,14 +79,18 @@ def listen(
     """
     from edgeser.events.subscriber import Subscriber
 
-    prefixes = topics or ("",)
+    def subscribe(wait_s: float | None) -> Subscriber:
+        return Subscriber(
+            connect, topics or ("",), wait_s, since=since, key=key, server_key=server_key
+        )
+
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if as_json or not sys.stdout.isatty():
-            with Subscriber(connect, prefixes, timeout_s, since=since) as subscriber:
+            with subscribe(timeout_s) as subscriber:
                 received = _print_lines(subscriber, count)
         else:
-            with Subscriber(connect, prefixes, FRAME_S, since=since) as subscriber:
+            with subscribe(FRAME_S) as subscriber:
                 received = _show(subscriber, count, timeout_s)
     except KeyboardInterrupt:
         return

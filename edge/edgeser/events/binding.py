@@ -11,6 +11,7 @@ from pathlib import Path
 import zmq
 
 from edgeser.errors import UserError
+from edgeser.events.curve import serve
 from edgeser.events.endpoint import (
     Endpoint,
     IpcEndpoint,
@@ -35,13 +36,20 @@ class Binding:
     """
 
     def __init__(
-        self, socket: zmq.Socket[bytes], replay_socket: zmq.Socket[bytes], text: str
+        self,
+        socket: zmq.Socket[bytes],
+        replay_socket: zmq.Socket[bytes],
+        text: str,
+        secret: bytes | None = None,
     ) -> None:
         """Bind the sockets. Raises ``UserError`` where the address is malformed, taken, or refused.
 
-        Changes the process's umask for the length of a call.
+        ``secret``: with this key TCP is encrypted; what is not must have been bound before.
+        Changes the process's umask for the length of
+        a call.
         """
-        endpoint = parse_bind_endpoint(text)
+        endpoint = parse_bind_endpoint(text, encrypted=secret is not None)
+        self._secret = secret if isinstance(endpoint, TcpEndpoint) else None
         self._lock: FileLock | None = None
         self._paths: list[Path] = []
         if isinstance(endpoint, IpcEndpoint):
@@ -50,10 +58,45 @@ class Binding:
             self._paths = [endpoint.path, beside.path]
             self._lock = _lock_ipc(endpoint)
         try:
-            self.endpoint = _bind_both(socket, replay_socket, endpoint)
+            self.endpoint = self._bind_both(socket, replay_socket, endpoint)
         except BaseException:
             self.release()
             raise
+
+    @property
+    def replay_endpoint(self) -> str:
+        """The address beside it, for replay."""
+        return str(replay_endpoint(parse_endpoint(self.endpoint)))
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether only those whose key is allowed can connect."""
+        return self._secret is not None
+
+    def bind_again(self, socket: zmq.Socket[bytes], address: str) -> None:
+        """Bind an address of ours that was unbound. Raises ``UserError``."""
+        _bind(socket, parse_endpoint(address))
+
+    def _bind_both(
+        self, socket: zmq.Socket[bytes], replay_socket: zmq.Socket[bytes], endpoint: Endpoint
+    ) -> str:
+        """Bind the sockets side by side; returns the first one's address."""
+        if self._secret is not None:
+            serve(socket, self._secret)
+            serve(replay_socket, self._secret)
+        is_free_choice = isinstance(endpoint, TcpEndpoint) and endpoint.port == 0
+        for attempts_left in reversed(range(FREE_PORT_ATTEMPTS if is_free_choice else 1)):
+            _bind(socket, endpoint)
+            bound = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            try:
+                _bind(replay_socket, replay_endpoint(parse_endpoint(bound)))
+            except UserError:
+                if not attempts_left:
+                    raise
+                socket.unbind(bound)  # the port above it is taken: look for another pair
+            else:
+                break
+        return bound
 
     def release(self) -> None:
         """Remove the sockets' files and their lock, after the sockets were closed."""
@@ -102,25 +145,6 @@ def _may_be_a_trap(folder: Path) -> bool:
     """Whether another user made this folder where everybody can make one, as in /tmp."""
     foreign = folder.stat().st_uid not in (0, os.geteuid())
     return foreign and bool(folder.resolve().parent.stat().st_mode & stat.S_IWOTH)
-
-
-def _bind_both(
-    socket: zmq.Socket[bytes], replay_socket: zmq.Socket[bytes], endpoint: Endpoint
-) -> str:
-    """Bind the sockets side by side; returns the first one's address."""
-    is_free_choice = isinstance(endpoint, TcpEndpoint) and endpoint.port == 0
-    for attempts_left in reversed(range(FREE_PORT_ATTEMPTS if is_free_choice else 1)):
-        _bind(socket, endpoint)
-        bound = socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        try:
-            _bind(replay_socket, replay_endpoint(parse_endpoint(bound)))
-        except UserError:
-            if not attempts_left:
-                raise
-            socket.unbind(bound)  # the port above it is taken: look for another pair
-        else:
-            break
-    return bound
 
 
 def _bind(socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:

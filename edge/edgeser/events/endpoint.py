@@ -66,17 +66,18 @@ def parse_endpoint(text: str) -> Endpoint:
     raise UserError(f"endpoint {text!r}: expected ipc:// or tcp://; {_EXAMPLES}")
 
 
-def parse_bind_endpoint(text: str) -> Endpoint:
+def parse_bind_endpoint(text: str, *, encrypted: bool = False) -> Endpoint:
     """An endpoint at which this machine may publish.
 
-    Raises ``UserError`` for a TCP address that other machines could reach: events would travel
-    unencrypted to whoever asks.
+    Raises ``UserError`` for a TCP address that other machines could reach, unless it is
+    ``encrypted``: events would travel in the clear to whoever asks.
     """
     endpoint = parse_endpoint(text)
-    if isinstance(endpoint, TcpEndpoint) and not endpoint.is_loopback:
+    if isinstance(endpoint, TcpEndpoint) and not endpoint.is_loopback and not encrypted:
         raise UserError(
             f"endpoint {text!r}: TCP beyond loopback needs CURVE keys and none are configured; "
-            f"use tcp://127.0.0.1:{endpoint.port or '*'} or an ipc:// socket"
+            f"use tcp://127.0.0.1:{endpoint.port or '*'} or an ipc:// socket, or see "
+            "docs/security.md"
         )
     return endpoint
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from edgeser.events.journal_store import APPLICATION_ID, FORMAT, ForeignFileError
+from edgeser.events.journal_store import APPLICATION_ID, CACHE_KB, FORMAT, ForeignFileError
 
 BUSY_S = 1.0
 
@@ -94,6 +94,14 @@ class JournalReader:
         )
         return map(Kept._make, rows)
 
+    def before_next(self, topic: Topic, seq: int) -> int | None:
+        """Which entry came before the first that is held behind ``seq``; None where none is."""
+        row = self._database.execute(
+            "SELECT after FROM events WHERE topic_id = ? AND seq > ? ORDER BY seq LIMIT 1",
+            (topic.id, seq),
+        ).fetchone()
+        return row[0] if row else None
+
     def payloads(
         self, prefixes: Sequence[str] = ("",), since: float = 0.0, before: float = float("inf")
     ) -> Iterator[bytes]:
@@ -121,6 +129,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _open(locator: str) -> sqlite3.Connection:
     database = sqlite3.connect(locator, uri=True, isolation_level=None, timeout=BUSY_S)
     try:
+        database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except BaseException:
         database.close()

@@ -23,6 +23,9 @@ APPLICATION_ID = 0x65647372
 FORMAT = 1
 
 PAGE_BYTES = 4096
+CACHE_KB = 256
+"""Memory for pages of the file: the system holds them anyway."""
+
 TRIM_AT_ONCE = 256
 """Entries deleted in one transaction: a few milliseconds."""
 
@@ -156,6 +159,7 @@ class JournalStore:
 
     def _prepare(self) -> None:
         self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         ours = self._pragma("application_id") == APPLICATION_ID
         if not ours and self._database.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise ForeignFileError(f"{self.path} is a database of another program")

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import msgspec
 import zmq
 
 from edgeser.events.binding import Binding
 from edgeser.events.journal import Journal, JournalNews, JournalPlace
 from edgeser.events.journal_store import Entry
-from edgeser.events.replay import Live
+from edgeser.events.keys import KeyFolder
+from edgeser.events.numbering import Numbering
+from edgeser.events.relisten import RELISTEN_MS, Relisten
 from edgeser.events.replay_server import ReplayServer, replay_socket
-from edgeser.events.schema import (
-    EmotionEvent,
-    Event,
-    JournalRange,
-    StatusEvent,
-    encode,
-    topic_of,
-)
+from edgeser.events.schema import Event, encode, is_kept, topic_of
 from edgeser.events.sockets import LINGER_MS, server_socket
+from edgeser.events.zap import Doorkeeper
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +42,9 @@ hour, and about 30 MB. Until then none is ever dropped.
 SEND_HWM = 4096
 """Events held for each subscriber that falls behind (about 5 MB); the rest of its are dropped."""
 
-MAX_SUBSCRIPTION_BYTES = 256
-"""Longest message taken from a subscriber; one that sends more is disconnected."""
+MAX_SUBSCRIPTION_BYTES = 1024
+"""Longest message taken from a subscriber; one that sends more is disconnected. The handshake of
+CURVE takes about 300."""
 
 MIN_GREETING_INTERVAL_S = 0.1
 """New subscribers within this time share one call of ``on_subscribe``."""
@@ -79,6 +74,7 @@ class Publisher:
         on_subscribe: Callable[[], None] | None = None,
         on_sent: Callable[[Event], None] | None = None,
         journal: JournalPlace | None = None,
+        keys: KeyFolder | None = None,
         queue_size: int = QUEUE_SIZE,
         send_hwm: int = SEND_HWM,
     ) -> None:
@@ -86,10 +82,16 @@ class Publisher:
 
         ``on_subscribe`` is called in the publisher's thread when a subscriber came, so that it
         can be sent a status at once, ``on_sent`` there with every event as it was sent; both must
-        return quickly and may call ``publish``.
-        Raises ``UserError`` for an endpoint that is malformed, taken or reaches other machines.
+        return quickly and may call ``publish``. With ``keys`` TCP is encrypted, and only for those
+        whose key is allowed; without, an endpoint that other machines can reach is refused.
+        Raises ``UserError`` for an endpoint that is malformed, taken or refused, and for keys
+        that are missing or wrong.
         """
-        self.epoch = secrets.token_hex(8)
+        self._keys = keys
+        secret = keys.secret() if keys else None
+        self._allowed = frozenset(keys.allowed().values()) if keys else frozenset[bytes]()
+        self._numbering = Numbering()
+        self.epoch = self._numbering.epoch
         self._on_subscribe = on_subscribe
         self._on_sent = on_sent
         self._queue_size = queue_size
@@ -97,25 +99,29 @@ class Publisher:
         self._lock = threading.Lock()
         self._closing = False
         self._dropped: Counter[str] = Counter()
-        self._last_seq: dict[str, int] = {}
-        self._last_kept: dict[str, int] = {}
         self._subscriptions = 0
         self._greeting_due = False
         self._greeted_at = 0.0
+        self._cut_due = False
         self._context = zmq.Context()
+        self._doorkeeper = Doorkeeper(self._context, self._allowed) if keys else None
         self._socket = _open_socket(self._context, send_hwm)
         replay = replay_socket(self._context)
         self._bindings: list[Binding] = []
         try:
-            for endpoint in endpoints:
-                self._bindings.append(Binding(self._socket, replay, endpoint))
+            for endpoint in sorted(endpoints, key=_is_tcp):  # what is encrypted comes last
+                self._bindings.append(Binding(self._socket, replay, endpoint, secret))
         except BaseException:
             replay.close(linger=0)
             self._release()
             raise
         self.endpoints = tuple(binding.endpoint for binding in self._bindings)
         self._journal = Journal(journal, self.epoch) if journal else None
-        self._replay = ReplayServer(replay, self._journal, self._live)
+        self._relisten = Relisten(self._socket, [(b, b.endpoint) for b in self._bindings])
+        beside = [(b, b.replay_endpoint) for b in self._bindings]
+        self._replay = ReplayServer(
+            replay, Relisten(replay, beside), self._journal, self._numbering.live
+        )
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._thread.start()
@@ -136,7 +142,7 @@ class Publisher:
             if self._closing:
                 raise RuntimeError("the publisher is closed")
             length = len(self._queue)
-            if length >= self._queue_size and _is_expendable(event):
+            if length >= self._queue_size and not is_kept(event):
                 self._dropped[topic_of(event)] += 1
                 return
             if length >= QUEUE_LIMIT or not self._thread.is_alive():
@@ -152,12 +158,30 @@ class Publisher:
 
     def last_seq(self) -> dict[str, int]:
         """The number of the last event sent, per topic."""
-        with self._lock:
-            return dict(self._last_seq)
+        return dict(self._numbering.live().last_seq)
 
     def journal_news(self) -> list[JournalNews]:
         """What has become of the journal since the last call, to be published as faults."""
         return self._journal.news() if self._journal else []
+
+    def reload_keys(self) -> None:
+        """Read anew who may connect; from any thread.
+
+        Where a key was revoked, every encrypted connection is cut, and who may connects again.
+        Raises ``UserError`` for keys that are wrong; the old ones then stay in force. The
+        publisher's own key is read at its start only.
+        """
+        if self._keys is None or self._doorkeeper is None:
+            return
+        allowed = frozenset(self._keys.allowed().values())
+        self._doorkeeper.allow(allowed)
+        revoked, self._allowed = self._allowed - allowed, allowed
+        if revoked:
+            self._replay.cut()
+            with self._lock:
+                if not self._closing:
+                    self._cut_due = True
+                    os.eventfd_write(self._wake, 1)
 
     @property
     def malformed_requests(self) -> int:
@@ -197,9 +221,14 @@ class Publisher:
             poller.register(self._wake, zmq.POLLIN)
             while True:
                 # Waking up now and then also lets libzmq free what departed subscribers held.
-                ready = dict(poller.poll(100 if self._greeting_due else 1000))
+                pause_ms = RELISTEN_MS if self._relisten.is_pending else 1000
+                ready = dict(poller.poll(min(pause_ms, 100) if self._greeting_due else pause_ms))
                 if self._wake in ready:
                     os.eventfd_read(self._wake)
+                if self._cut_due:
+                    self._cut_due = False
+                    self._relisten.cut()
+                self._relisten.carry_on()
                 if self._socket in ready:
                     self._read_subscriptions()
                 self._greet()
@@ -215,10 +244,6 @@ class Publisher:
                 self._journal.close()
             self._release()
 
-    def _live(self) -> Live:
-        with self._lock:
-            return Live(self.epoch, dict(self._last_seq), dict(self._last_kept))
-
     def _send_waiting(self) -> None:
         while True:
             with self._lock:
@@ -229,56 +254,30 @@ class Publisher:
 
     def _send(self, waiting: _Waiting) -> None:
         topic = topic_of(waiting.event)
-        seq = self._last_seq.get(topic, 0) + 1
+        seq = self._numbering.next(topic)
         try:
-            event = self._complete(waiting, seq)
+            event = self._numbering.complete(
+                waiting.event,
+                seq,
+                captured_at=waiting.captured_at,
+                handed_over=waiting.handed_over,
+                journal=self._journal.ranges if self._journal else None,
+            )
             payload = encode(event)
         except Exception:  # it takes no number, so that it leaves no hole
             log.exception("an event of %s cannot be encoded and is lost", topic)
             return
         kept = is_kept(event)
         if kept and self._journal:
-            after = self._last_kept.get(topic, 0)
+            after = self._numbering.before(topic)
             self._journal.keep(Entry(topic, seq, after, event.time, payload))
         self._socket.send_multipart((topic.encode(), payload), zmq.NOBLOCK)
-        with self._lock:
-            self._last_seq[topic] = seq
-            if kept:
-                self._last_kept[topic] = seq
+        self._numbering.sent(topic, seq, kept=kept)
         if self._on_sent is not None:
             try:
                 self._on_sent(event)
             except Exception:
                 log.exception("on_sent has failed")
-
-    def _complete(self, waiting: _Waiting, seq: int) -> Event:
-        event = waiting.event
-        now = time.time()
-        if isinstance(event, EmotionEvent):
-            latency = event.latency_ms
-            publish = (time.perf_counter() - waiting.handed_over) * 1000
-            if waiting.captured_at is None:
-                stages = (latency.capture, latency.segment, latency.features, latency.queue)
-                total = sum(stages) + latency.inference + publish
-            else:
-                total = max(0.0, now - waiting.captured_at) * 1000
-            latency = msgspec.structs.replace(
-                latency, publish=round(publish, 3), total=round(total, 3)
-            )
-            return msgspec.structs.replace(
-                event, epoch=self.epoch, seq=seq, time=now, latency_ms=latency
-            )
-        if isinstance(event, StatusEvent):
-            held = self._journal.ranges() if self._journal else {}
-            return msgspec.structs.replace(
-                event,
-                epoch=self.epoch,
-                seq=seq,
-                time=now,
-                last_seq=dict(self._last_seq),
-                journal={topic: JournalRange(*numbers) for topic, numbers in held.items()},
-            )
-        return msgspec.structs.replace(event, epoch=self.epoch, seq=seq, time=now)
 
     def _read_subscriptions(self) -> None:
         for _ in range(_SUBSCRIPTIONS_AT_ONCE):
@@ -305,21 +304,15 @@ class Publisher:
 
     def _release(self) -> None:
         self._socket.close(linger=LINGER_MS)
+        if self._doorkeeper:
+            self._doorkeeper.close()
         self._context.term()
         for binding in self._bindings:
             binding.release()
 
 
-def is_kept(event: Event) -> bool:
-    """Whether the journal keeps it: finals, speech events and faults."""
-    return not _is_expendable(event)
-
-
-def _is_expendable(event: Event) -> bool:
-    """Whether a later event of its kind makes up for it."""
-    if isinstance(event, EmotionEvent):
-        return event.kind == "partial"
-    return isinstance(event, StatusEvent)
+def _is_tcp(endpoint: str) -> bool:
+    return endpoint.startswith("tcp:")
 
 
 def _open_socket(context: zmq.Context[zmq.Socket[bytes]], send_hwm: int) -> zmq.Socket[bytes]:

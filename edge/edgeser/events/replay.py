@@ -114,7 +114,7 @@ def answer(request: ReplayRequest, journal: JournalReader | None, live: Live) ->
         size += len(entry.payload)
         reached[topic.name] = entry.seq
     for topic in found:
-        last = min(topic.last, request.until)
+        last = _last_wanted(journal, topic, request.until)
         if last > reached[topic.name]:
             parts.append(_encode(Gap(topic.name, epoch, reached[topic.name] + 1, last)))
     end = ReplayEnd(
@@ -126,6 +126,17 @@ def answer(request: ReplayRequest, journal: JournalReader | None, live: Live) ->
         live=live.epoch,
     )
     return [*parts, _encode(end)]
+
+
+def _last_wanted(journal: JournalReader | None, topic: Topic, until: int) -> int:
+    """The number of the last event up to ``until`` that was to be kept, whether it is held or not.
+
+    Where nothing is left that could tell, ``until``.
+    """
+    if topic.last <= until:
+        return topic.last
+    before = journal.before_next(topic, until) if journal else None
+    return until if before is None else min(before, until)
 
 
 def _topics(

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 import zmq
 
+from edgeser.events.curve import CurveClient
 from edgeser.events.endpoint import Endpoint, IpcEndpoint
 from edgeser.events.replay import ReplayEnd, ReplayRequest
 from edgeser.events.schema import AnyEvent
@@ -47,8 +48,9 @@ class Answer(NamedTuple):
 class ReplayClient:
     """Asks at one endpoint; connected from the first question to ``rest``."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, curve: CurveClient | None = None) -> None:
         self._endpoint = endpoint
+        self._curve = curve
         self._socket: zmq.Socket[bytes] | None = None
         self._asked: ReplayRequest | None = None
         self._attempts = 0
@@ -59,7 +61,7 @@ class ReplayClient:
     def socket(self) -> zmq.Socket[bytes]:
         """Becomes readable when an answer comes."""
         if self._socket is None:
-            self._socket = client_socket(zmq.DEALER, self._endpoint)
+            self._socket = client_socket(zmq.DEALER, self._endpoint, self._curve)
             self._socket.setsockopt(zmq.SNDHWM, 1)
             self._socket.connect(str(self._endpoint))
         return self._socket

@@ -16,6 +16,7 @@ import zmq
 from edgeser.events.journal import Journal
 from edgeser.events.journal_reader import JournalReader
 from edgeser.events.journal_store import ForeignFileError, is_corrupt
+from edgeser.events.relisten import RELISTEN_MS, Relisten
 from edgeser.events.replay import MAX_REQUEST_BYTES, Live, answer, read_request
 from edgeser.events.sockets import LINGER_MS, server_socket
 
@@ -39,10 +40,16 @@ class ReplayServer:
     """Serves a socket that its owner has bound; from then on the socket is its own."""
 
     def __init__(
-        self, socket: zmq.Socket[bytes], journal: Journal | None, live: Callable[[], Live]
+        self,
+        socket: zmq.Socket[bytes],
+        relisten: Relisten,
+        journal: Journal | None,
+        live: Callable[[], Live],
     ) -> None:
         """Start the thread. ``live`` is called in it."""
         self._socket = socket
+        self._relisten = relisten
+        self._cut_due = False
         self._journal = journal
         self._live = live
         self._malformed = 0
@@ -55,6 +62,11 @@ class ReplayServer:
     def malformed(self) -> int:
         """Messages so far that were no requests; they are not answered."""
         return self._malformed
+
+    def cut(self) -> None:
+        """Close every encrypted connection, soon; those who may can connect again."""
+        self._cut_due = True
+        os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
         """Stop answering and close the socket."""
@@ -70,7 +82,14 @@ class ReplayServer:
         poller.register(self._wake, zmq.POLLIN)
         while not self._closing:
             # Waking up now and then also lets libzmq free what departed clients held.
-            if self._socket not in dict(poller.poll(1000)):
+            ready = dict(poller.poll(RELISTEN_MS if self._relisten.is_pending else 1000))
+            if self._wake in ready:
+                os.eventfd_read(self._wake)
+            if self._cut_due:
+                self._cut_due = False
+                self._relisten.cut()
+            self._relisten.carry_on()
+            if self._socket not in ready:
                 continue
             try:
                 self._serve(self._receive())

@@ -185,6 +185,16 @@ def topic_of(event: Event) -> str:
     return f"{event.__struct_config__.tag}.{event.stream}"
 
 
+def is_kept(event: Event) -> bool:
+    """Whether the journal keeps it: finals, speech events and faults.
+
+    For the others, partials and statuses, a later one makes up.
+    """
+    if isinstance(event, EmotionEvent):
+        return event.kind == "final"
+    return not isinstance(event, StatusEvent)
+
+
 encode = msgspec.json.Encoder().encode
 """An event as UTF-8 JSON."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zmq
 
+from edgeser.events.curve import CurveClient, use
 from edgeser.events.endpoint import Endpoint, TcpEndpoint
 
 LINGER_MS = 500
@@ -12,6 +13,10 @@ LINGER_MS = 500
 HEARTBEAT_MS = 5_000
 HEARTBEAT_TIMEOUT_MS = 20_000
 """A peer that is silent for so long, stopped or unplugged, is disconnected."""
+
+HANDSHAKE_MS = 3_000
+"""A connection that has not said who it is by then is closed. So is, after as long, one that was
+refused: its other end then tries again."""
 
 RECONNECT_MS = 100
 MAX_RECONNECT_MS = 2_000
@@ -25,11 +30,14 @@ def server_socket(
     socket.setsockopt(zmq.SNDHWM, send_hwm)
     socket.setsockopt(zmq.LINGER, LINGER_MS)
     socket.setsockopt(zmq.MAXMSGSIZE, max_message_bytes)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
     _watch(socket)
     return socket
 
 
-def client_socket(kind: int, endpoint: Endpoint) -> zmq.Socket[bytes]:
+def client_socket(
+    kind: int, endpoint: Endpoint, curve: CurveClient | None = None
+) -> zmq.Socket[bytes]:
     """A socket to be connected, with its bounds still to be set. It connects again by itself."""
     # The process's own context: one of ours, collected as garbage before its socket, would wait
     # for that socket for ever.
@@ -39,6 +47,7 @@ def client_socket(kind: int, endpoint: Endpoint) -> zmq.Socket[bytes]:
     socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_MS)
     _watch(socket)
+    use(socket, curve)
     return socket
 
 

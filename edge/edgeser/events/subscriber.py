@@ -6,6 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Sequence as Items
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
@@ -13,12 +14,15 @@ import zmq
 
 from edgeser.errors import UserError
 from edgeser.events.catch_up import STATUS, CatchUp, Position, parse_position
+from edgeser.events.curve import CurveClient
 from edgeser.events.endpoint import (
     Endpoint,
     IpcEndpoint,
+    TcpEndpoint,
     parse_connect_endpoint,
     replay_endpoint,
 )
+from edgeser.events.keys import read_public, read_secret
 from edgeser.events.replay_client import ReplayClient
 from edgeser.events.schema import AnyEvent, decode, topic_of
 from edgeser.events.sequence import Gap
@@ -57,6 +61,8 @@ class Subscriber:
         timeout_s: float | None = None,
         *,
         since: str | Position | None = None,
+        key: str | Path | None = None,
+        server_key: str | None = None,
         receive_hwm: int = RECEIVE_HWM,
     ) -> None:
         """Start to connect.
@@ -68,8 +74,10 @@ class Subscriber:
         ``since``: begin with the past that the daemon's journal holds: behind a ``position`` of
         an earlier subscriber, ``EPOCH:SEQ`` (that number in each topic), or ``all``. By default
         with what comes from now on.
-        Raises ``UserError`` for a malformed endpoint or position, or a socket that may not be
-        used.
+        ``key``, ``server_key``: the file of our secret key and the daemon's public key, for TCP
+        that is encrypted.
+        Raises ``UserError`` for a malformed endpoint or position, keys that are wrong, or a
+        socket that may not be used.
         """
         parsed = parse_connect_endpoint(default_endpoint() if endpoint is None else endpoint)
         _check_permission(parsed)
@@ -85,8 +93,10 @@ class Subscriber:
         self._yielded = start
         self._ready: deque[tuple[Received, bytes]] = deque()
         self._held: tuple[AnyEvent, bytes] | None = None
-        self._client = ReplayClient(replay_endpoint(parsed))
-        self._socket = _open_socket(parsed, receive_hwm)
+        curve = _curve(parsed, key, server_key)
+        self._client = ReplayClient(replay_endpoint(parsed), curve)
+        self._socket = client_socket(zmq.SUB, parsed, curve)
+        self._socket.setsockopt(zmq.RCVHWM, receive_hwm)
         self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
         # A status tells of losses that no later event shows.
         for topic in topics if STATUS.startswith(tuple(topics)) else (*topics, STATUS):
@@ -262,7 +272,13 @@ def _check_permission(endpoint: Endpoint) -> None:
             )
 
 
-def _open_socket(endpoint: Endpoint, receive_hwm: int) -> zmq.Socket[bytes]:
-    socket = client_socket(zmq.SUB, endpoint)
-    socket.setsockopt(zmq.RCVHWM, receive_hwm)
-    return socket
+def _curve(
+    endpoint: Endpoint, key: str | Path | None, server_key: str | None
+) -> CurveClient | None:
+    if key is None and server_key is None:
+        return None
+    if key is None or server_key is None:
+        raise UserError("keys: the secret key's file and the server's public key belong together")
+    if not isinstance(endpoint, TcpEndpoint):
+        raise UserError(f"endpoint '{endpoint}': keys are for TCP; leave them out")
+    return CurveClient(read_secret(Path(key)), read_public(server_key))

@@ -1,0 +1,160 @@
+"""Keys for CURVE: who a daemon or a subscriber is, and who may listen.
+
+A folder holds ``NAME.secret``, a key pair's secret half, which nobody but its owner may read, and
+in ``allowed`` a file for each subscriber that may connect, with its public half. Keys are 40
+characters of Z85, as everywhere in ZeroMQ.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+import zmq
+
+from edgeser.errors import UserError
+
+SERVER = "server"
+"""The daemon's own key pair."""
+
+MAX_ALLOWED = 10_000
+MAX_FILE_BYTES = 1024
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_Z85 = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+
+
+class KeyFolder:
+    """The keys in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._allowed = folder / "allowed"
+
+    def new(self, name: str) -> str:
+        """Make a key pair; returns the public key. Raises UserError where there is one."""
+        public, secret = zmq.curve_keypair()
+        while public.startswith(b"-"):  # a command would take it for an option
+            public, secret = zmq.curve_keypair()
+        path = self._secret_path(name)
+        _make_folder(self.folder)
+        _create(path, secret, 0o600)
+        return public.decode()
+
+    def secret(self, name: str = SERVER) -> bytes:
+        """The secret key of that name. Raises UserError where it is missing, wrong or readable
+        for others."""
+        return read_secret(self._secret_path(name))
+
+    def own(self) -> dict[str, str]:
+        """The public key of each key pair, by name."""
+        names = sorted(path.stem for path in self.folder.glob("*.secret"))
+        return {name: zmq.curve_public(self.secret(name)).decode() for name in names}
+
+    def allow(self, name: str, public: str) -> None:
+        """Let the owner of this public key connect. Raises UserError."""
+        path = self._allowed_path(name)
+        key = _key(public.encode(), "public key")
+        _make_folder(self.folder)
+        _make_folder(self._allowed)
+        _create(path, key, 0o644)
+
+    def revoke(self, name: str) -> None:
+        """Let it connect no more. Raises UserError where it never could."""
+        try:
+            self._allowed_path(name).unlink()
+        except FileNotFoundError:
+            raise UserError(f"key '{name}': nobody of that name is allowed") from None
+        except OSError as error:
+            raise UserError(f"key '{name}': {error.strerror}") from error
+
+    def allowed(self) -> dict[str, bytes]:
+        """The public key of each subscriber that may connect, by name.
+
+        Raises UserError for a file that is no key, or that others could have put there: a list
+        that is only partly right is not used.
+        """
+        if not self._allowed.is_dir():
+            return {}
+        _check_unchangeable(self._allowed)
+        found: dict[str, bytes] = {}
+        for path in sorted(self._allowed.iterdir()):
+            if path.name.startswith("."):
+                continue
+            if len(found) >= MAX_ALLOWED:
+                raise UserError(f"keys {self._allowed}: more than {MAX_ALLOWED}")
+            _check_unchangeable(path)
+            found[path.name] = _key(_read(path), f"key {path}")
+        return found
+
+    def _secret_path(self, name: str) -> Path:
+        return self.folder / f"{_checked(name)}.secret"
+
+    def _allowed_path(self, name: str) -> Path:
+        return self._allowed / _checked(name)
+
+
+def read_secret(path: Path) -> bytes:
+    """A secret key. Raises UserError where it is missing, wrong or readable for others."""
+    key = _key(_read(path), f"key {path}")
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise UserError(f"key {path}: others may use it (mode {mode:04o}); chmod 600 {path}")
+    return key
+
+
+def read_public(text: str) -> bytes:
+    """A public key as a user gives it. Raises UserError."""
+    return _key(text.encode(), "server key")
+
+
+def _key(text: bytes, what: str) -> bytes:
+    key = text.strip()
+    if not _Z85.fullmatch(key.decode("ascii", "replace")):
+        raise UserError(f"{what}: expected 40 characters of Z85, as 'edgeser keys new' prints them")
+    return key
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise UserError(f"key {name!r}: expected a name of letters, digits, '.', '-' and '_'")
+    return name
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES)
+    except OSError as error:
+        raise UserError(f"key {path}: {error.strerror}") from error
+
+
+def _create(path: Path, key: bytes, mode: int) -> None:
+    """Make a file that belongs to the owner of its folder, whoever runs this."""
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        with os.fdopen(os.open(path, flags, mode), "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            owner = path.parent.stat()
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(key + b"\n")
+    except FileExistsError:
+        raise UserError(f"key {path}: there is one already; remove it first") from None
+    except OSError as error:
+        raise UserError(f"key {path}: {error.strerror}") from error
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"keys {folder}: {error.strerror}") from error
+
+
+def _check_unchangeable(path: Path) -> None:
+    found = path.stat()
+    if found.st_mode & 0o022 or found.st_uid not in (0, os.geteuid()):
+        raise UserError(f"keys {path}: others could let themselves in; chmod go-w {path}")

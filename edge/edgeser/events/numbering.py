@@ -1,0 +1,84 @@
+"""The numbers of one publisher's events, and what it fills in as it sends them."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from edgeser.events.replay import Live
+from edgeser.events.schema import EmotionEvent, Event, JournalRange, StatusEvent
+
+
+class Numbering:
+    """A random ``epoch``, and how far each topic is in it. One thread writes, any may read."""
+
+    def __init__(self) -> None:
+        self.epoch = secrets.token_hex(8)
+        self._lock = threading.Lock()
+        self._last_seq: dict[str, int] = {}
+        self._last_kept: dict[str, int] = {}
+
+    def live(self) -> Live:
+        """How far each topic is: an event counts once the journal has it and it was sent."""
+        with self._lock:
+            return Live(self.epoch, dict(self._last_seq), dict(self._last_kept))
+
+    def next(self, topic: str) -> int:
+        """The number of the next event of a topic."""
+        return self._last_seq.get(topic, 0) + 1
+
+    def before(self, topic: str) -> int:
+        """The number of the last event of a topic that was to be kept; 0 for none."""
+        return self._last_kept.get(topic, 0)
+
+    def sent(self, topic: str, seq: int, *, kept: bool) -> None:
+        """An event has gone out."""
+        with self._lock:
+            self._last_seq[topic] = seq
+            if kept:
+                self._last_kept[topic] = seq
+
+    def complete(
+        self,
+        event: Event,
+        seq: int,
+        *,
+        captured_at: float | None,
+        handed_over: float,
+        journal: Callable[[], Mapping[str, tuple[int, int]]] | None,
+    ) -> Event:
+        """The event as it is sent now.
+
+        ``handed_over``: when the publisher got it (perf_counter); ``journal`` says what it
+        holds.
+        """
+        now = time.time()
+        if isinstance(event, EmotionEvent):
+            latency = event.latency_ms
+            publish = (time.perf_counter() - handed_over) * 1000
+            if captured_at is None:
+                stages = (latency.capture, latency.segment, latency.features, latency.queue)
+                total = sum(stages) + latency.inference + publish
+            else:
+                total = max(0.0, now - captured_at) * 1000
+            latency = msgspec.structs.replace(
+                latency, publish=round(publish, 3), total=round(total, 3)
+            )
+            return msgspec.structs.replace(
+                event, epoch=self.epoch, seq=seq, time=now, latency_ms=latency
+            )
+        if isinstance(event, StatusEvent):
+            held = journal() if journal else {}
+            return msgspec.structs.replace(
+                event,
+                epoch=self.epoch,
+                seq=seq,
+                time=now,
+                last_seq=dict(self._last_seq),
+                journal={topic: JournalRange(*numbers) for topic, numbers in held.items()},
+            )
+        return msgspec.structs.replace(event, epoch=self.epoch, seq=seq, time=now)

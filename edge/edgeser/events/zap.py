@@ -1,0 +1,75 @@
+"""The doorkeeper: libzmq asks it about each CURVE connection to the daemon (RFC 27, ZAP)."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Iterable
+
+import zmq
+from zmq.utils import z85
+
+log = logging.getLogger(__name__)
+
+ADDRESS = "inproc://zeromq.zap.01"
+DOMAIN = "edgeser"
+
+
+class Doorkeeper:
+    """Lets in who proves to have a key that is on the list. One for each context, before a bind."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: Iterable[bytes]) -> None:
+        """``keys``: public keys in Z85."""
+        self.allow(keys)
+        self._refused = 0
+        self._closing = False
+        self._socket = context.socket(zmq.REP)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.bind(ADDRESS)
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="doorkeeper", daemon=True)
+        self._thread.start()
+
+    @property
+    def refused(self) -> int:
+        """Connections refused so far; who is refused tries again and again."""
+        return self._refused
+
+    def allow(self, keys: Iterable[bytes]) -> None:
+        """From now on let these in, and nobody else; who is in stays in. From any thread."""
+        self._keys = frozenset(z85.decode(key) for key in keys)
+
+    def close(self) -> None:
+        """Let nobody in any more."""
+        self._closing = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        os.close(self._wake)
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake, zmq.POLLIN)
+        try:
+            while not self._closing:
+                if self._socket in dict(poller.poll()):
+                    self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+        except Exception:  # without a doorkeeper libzmq lets nobody in
+            log.exception("the doorkeeper has failed")
+        finally:
+            self._socket.close(linger=0)
+
+    def _answer(self, frames: list[bytes]) -> list[bytes]:
+        version, request, domain, _address, _identity, mechanism, *credentials = frames
+        if (
+            version == b"1.0"
+            and domain == DOMAIN.encode()
+            and mechanism == b"CURVE"
+            and len(credentials) == 1
+            and credentials[0] in self._keys
+        ):
+            return [b"1.0", request, b"200", b"OK", b"", b""]
+        self._refused += 1
+        # 300, "try again": it may be allowed soon. After 400 libzmq's clients never would.
+        return [b"1.0", request, b"300", b"not allowed", b"", b""]

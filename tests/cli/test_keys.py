@@ -1,0 +1,100 @@
+"""``edgeser keys``, and a real daemon that is reloaded after them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+from pathlib import Path
+
+from edgeser import Subscriber
+from tests.events.helpers import until
+from tests.system.daemons import edgeser, running
+
+
+def said(*arguments: str) -> str:
+    done = edgeser("keys", *arguments)
+    assert done.code == 0, done.err
+    return done.out.strip()
+
+
+def free_ports() -> int:
+    """The first of two TCP ports that are free for now."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port: int = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
+
+
+def test_new_allow_list_and_revoke(tmp_path: Path) -> None:
+    ours, theirs = ("--keys", str(tmp_path / "ours")), ("--keys", str(tmp_path / "theirs"))
+    assert "No keys" in said("list", *ours)
+    server, phone = said("new", "server", *ours), said("new", "phone", *theirs)
+    said("allow", "phone", phone, *ours)
+    expected = {"own": {"server": server}, "allowed": {"phone": phone}}
+    assert json.loads(said("list", "--json", *ours)) == expected
+    listed = said("list", *ours)
+    assert server in listed
+    assert phone in listed
+    said("revoke", "phone", *ours)
+    assert json.loads(said("list", "--json", *ours))["allowed"] == {}
+    secret = (tmp_path / "theirs" / "phone.secret").read_text().strip()
+    assert secret not in listed
+
+
+def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
+    folder = ("--keys", str(tmp_path))
+    said("new", "server", *folder)
+    assert "one already" in edgeser("keys", "new", "server", *folder).refusal
+    assert "40 characters" in edgeser("keys", "allow", "phone", "nonsense", *folder).refusal
+    assert "nobody of that name" in edgeser("keys", "revoke", "phone", *folder).refusal
+    (tmp_path / "server.secret").chmod(0o644)
+    assert "chmod 600" in edgeser("keys", "list", *folder).refusal
+
+
+def test_a_daemon_without_keys_does_not_start(tmp_path: Path) -> None:
+    settings = tmp_path / "edgeser.toml"
+    settings.write_text(f'[events]\ncurve = true\nkeys = "{tmp_path}/none"\n')
+    assert "server.secret" in edgeser("run", "--settings", str(settings), "--source", "-").refusal
+
+
+def test_a_key_is_allowed_and_revoked_while_a_daemon_runs(tmp_path: Path) -> None:
+    ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
+    server, phone = said("new", "server", "--keys", ours), said("new", "phone", "--keys", theirs)
+    port = free_ports()
+    settings = tmp_path / "edgeser.toml"
+    settings.write_text(f'[events]\ncurve = true\nkeys = "{ours}"\n')
+    address = f"tcp://127.0.0.1:{port}"
+    arguments = ("--settings", str(settings), "--source", "-", "--bind", address)
+    with (
+        running(*arguments, await_subscriber=False) as daemon,
+        Subscriber(
+            address, key=f"{theirs}/phone.secret", server_key=server, timeout_s=0.2
+        ) as subscriber,
+    ):
+
+        def hears() -> bool:
+            try:
+                next(subscriber)
+            except TimeoutError:
+                return False
+            return True
+
+        daemon.wait_for("len(self.statuses) >= 3")
+        assert not hears()
+        said("allow", "phone", phone, "--keys", ours)
+        daemon.signal(signal.SIGHUP)
+        until(hears)
+        until(hears)
+        said("revoke", "phone", "--keys", ours)
+        daemon.signal(signal.SIGHUP)
+        until(lambda: not any(hears() for _ in range(10)))
+        (tmp_path / "ours" / "allowed" / "broken").write_text("no key")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for("any(f.code == 'settings_rejected' for f in self.faults)")
+        assert daemon.process.poll() is None
