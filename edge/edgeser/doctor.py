@@ -119,9 +119,11 @@ def _telemetry(name: str, _: Settings) -> Finding:
 
 
 def _endpoints(name: str, settings: Settings) -> Finding:
+    from edgeser.events.keys import KeyFolder
     from edgeser.events.publisher import Publisher
 
-    Publisher(settings.events.bind).close()
+    keys = KeyFolder(settings.events.key_folder) if settings.events.curve else None
+    Publisher(settings.events.bind, keys=keys).close()
     return Finding(name, True, f"free: {', '.join(settings.events.bind)}")
 
 

@@ -68,6 +68,23 @@ def test_listen_since_prints_the_past_first(heard: tuple[Daemon, Path]) -> None:
     assert json.loads(rest.out.splitlines()[0])["seq"] == second
 
 
+def test_a_daemon_that_may_not_keep_a_journal_says_so_and_publishes_everything() -> None:
+    nowhere = {"EDGESER_JOURNAL_PATH": "/proc/edgeser/journal.db"}
+    with running("--source", str(SPEECH_FILE), "--fast", env=nowhere) as daemon:
+        daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
+        assert not daemon.gaps
+        assert not daemon.statuses[-1].journal
+        assert "journal_off" in daemon.log.read_text()  # it may be older than our subscription
+
+
+def test_a_daemon_whose_journal_is_not_wanted_keeps_none(tmp_path: Path) -> None:
+    variables = {"EDGESER_JOURNAL_ENABLED": "false", "XDG_STATE_HOME": str(tmp_path)}
+    with running("--source", str(SPEECH_FILE), "--fast", env=variables) as daemon:
+        daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
+        assert not daemon.faults
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
     assert "there is none" in edgeser("events", "--journal", str(tmp_path / "no.db")).refusal
     (tmp_path / "text.db").write_text("no journal")
