@@ -32,3 +32,8 @@ def test_nothing_is_lost_when_the_daemon_is_killed() -> None:
 def test_subscribers_that_come_and_go_leave_nothing() -> None:
     figures = proof("churn.py", "--times", "500", "--allowed-mb", "15")
     assert figures["idle: subscribers"] == figures["busy: subscribers"] == 500
+
+
+def test_garbage_at_the_ports_disturbs_nobody() -> None:
+    figures = proof("fuzz_ports.py", "--times", "1500", "--allowed-mb", "15")
+    assert figures["good clients served"] == figures["good clients"]
