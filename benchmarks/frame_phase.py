@@ -1,0 +1,72 @@
+"""How much scores depend on where the sound lies on the grid of frames.
+
+python benchmarks/frame_phase.py RUN --corpus emodb=FOLDER [--delay 80]
+
+RUN is a folder of `edgeser evaluate --protocol loso`. Every utterance is scored twice by the model
+that never heard its speaker: as it is, and delayed by half a frame, which nobody can hear.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from edgeser_train import checkpoint
+from edgeser_train.corpora import load_corpus
+from edgeser_train.folds import FoldResult
+from edgeser_train.metrics import softmax
+from edgeser_train.scoring import utterance_logits
+
+from edgeser.errors import UserError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of `edgeser evaluate`")
+    parser.add_argument("--corpus", required=True, metavar="NAME=PATH")
+    parser.add_argument("--delay", type=int, default=80, help="samples (default: 80, 5 ms)")
+    options = parser.parse_args()
+    if options.delay < 1:
+        parser.error(f"--delay: expected at least 1, got {options.delay}")
+    try:
+        compare(options.run, options.corpus, options.delay)
+    except UserError as error:
+        print(f"frame_phase: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def compare(run: Path, corpus_name: str, delay: int) -> None:
+    corpus = load_corpus(corpus_name)
+    utterances = {utterance.name: utterance for utterance in corpus.utterances}
+    before, after, targets = [], [], []
+    for file in sorted(run.glob("*.json")):
+        result = msgspec.json.decode(file.read_bytes(), type=FoldResult)
+        model, origin = checkpoint.load(run / f"{result.fold}.pt")
+        sounds = [utterances[name].samples() for name in result.utterances]
+        delayed = [np.concatenate((np.zeros(delay, np.int16), sound)) for sound in sounds]
+        recipe = origin.recipe
+        before.append(utterance_logits(model, sounds, recipe.front_end, recipe.max_frames))
+        after.append(utterance_logits(model, delayed, recipe.front_end, recipe.max_frames))
+        targets += result.targets
+    if not targets:
+        raise UserError(f"{run}: holds no folds; run 'edgeser evaluate --protocol loso' first")
+    first, second = np.concatenate(before), np.concatenate(after)
+    changed = first.argmax(axis=1) != second.argmax(axis=1)
+    moved = np.abs(softmax(first) - softmax(second)).max(axis=1)
+    right = [100 * (logits.argmax(axis=1) == targets).mean() for logits in (first, second)]
+    print(f"{len(targets)} utterances delayed by {delay} samples")
+    print(
+        f"WA {right[0]:.1f} % before, {right[1]:.1f} % after; {100 * changed.mean():.1f} % changed"
+    )
+    print(
+        f"largest move of a score: median {np.median(moved):.3f}, "
+        f"p90 {np.percentile(moved, 90):.3f}, max {moved.max():.3f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
