@@ -299,3 +299,18 @@ def test_a_subscriber_is_told_what_is_wrong_with_its_keys(device: Device, endpoi
     secret.chmod(0o644)
     with pytest.raises(UserError, match="chmod 600"):
         Subscriber("tcp://127.0.0.1:9", key=secret, server_key=device.public)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make keys for somebody else")
+def test_what_root_makes_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    os.chown(folder, 12345, 12346)
+    keys = KeyFolder(folder)
+    keys.allow("phone", keys.new("server"))
+    for path in folder.rglob("*"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (12345, 12346), path
+    assert list(keys.allowed()) == ["phone"]
+    os.chown(folder / "allowed" / "phone", 54321, 54321)
+    with pytest.raises(UserError, match="let themselves in"):
+        keys.allowed()

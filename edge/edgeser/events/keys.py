@@ -76,18 +76,30 @@ class KeyFolder:
         Raises UserError for a file that is no key, or that others could have put there: a list
         that is only partly right is not used.
         """
-        if not self._allowed.is_dir():
+        try:
+            trusted = self._trusted()
+            _check_unchangeable(self._allowed, trusted)
+            paths = sorted(self._allowed.iterdir())
+        except FileNotFoundError:
             return {}
-        _check_unchangeable(self._allowed)
+        except OSError as error:
+            raise UserError(f"keys {self._allowed}: {error.strerror}") from error
         found: dict[str, bytes] = {}
-        for path in sorted(self._allowed.iterdir()):
+        for path in paths:
             if path.name.startswith("."):
                 continue
             if len(found) >= MAX_ALLOWED:
                 raise UserError(f"keys {self._allowed}: more than {MAX_ALLOWED}")
-            _check_unchangeable(path)
             found[path.name] = _key(_read(path), f"key {path}")
+            _check_unchangeable(path, trusted)
         return found
+
+    def _trusted(self) -> set[int]:
+        """Who may have written the list: root and we ourselves; for root, the folder's owner."""
+        trusted = {0, os.geteuid()}
+        if os.geteuid() == 0:
+            trusted.add(self.folder.stat().st_uid)
+        return trusted
 
     def _secret_path(self, name: str) -> Path:
         return self.folder / f"{_checked(name)}.secret"
@@ -148,13 +160,19 @@ def _create(path: Path, key: bytes, mode: int) -> None:
 
 
 def _make_folder(folder: Path) -> None:
+    """Make a folder that belongs to the owner of the one above, whoever runs this."""
+    if folder.is_dir():
+        return
     try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o755, parents=True)
+        owner = folder.parent.stat()
+        if os.geteuid() == 0:
+            os.chown(folder, owner.st_uid, owner.st_gid)
     except OSError as error:
         raise UserError(f"keys {folder}: {error.strerror}") from error
 
 
-def _check_unchangeable(path: Path) -> None:
+def _check_unchangeable(path: Path, trusted: set[int]) -> None:
     found = path.stat()
-    if found.st_mode & 0o022 or found.st_uid not in (0, os.geteuid()):
+    if found.st_mode & 0o022 or found.st_uid not in trusted:
         raise UserError(f"keys {path}: others could let themselves in; chmod go-w {path}")
