@@ -4,7 +4,7 @@ python benchmarks/churn.py [--times 20000] [--allowed-mb 2] [--json]
 
 Each subscriber connects, is sent a status, asks the replay endpoint a question, gets its answer,
 and goes. So many come to a daemon that hears nothing, and as many to one that reads speech as fast
-as it can. Resident memory is read before and after, past a warm-up of a tenth as many. Exit code
+as it can. Resident memory is read before and after, past a warm-up of a quarter as many. Exit code
 1 if it grew by more than allowed in either.
 """
 
@@ -50,7 +50,7 @@ def main() -> int:
                 env={**os.environ, "EDGESER_JOURNAL_PATH": f"{folder}/{state}.db"},
             ) as daemon:
                 try:
-                    come_and_go(endpoint, max(AT_ONCE, options.times // 10))
+                    come_and_go(endpoint, max(AT_ONCE, options.times // 4))
                     before = resident_mb(daemon.pid)
                     come_and_go(endpoint, options.times)
                     time.sleep(3)
