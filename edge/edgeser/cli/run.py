@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import faulthandler
-import logging
 import signal
 from pathlib import Path
 
@@ -47,15 +46,13 @@ def run(
               edgeser run --source call.wav --once --bind tcp://127.0.0.1:7788
               arecord -q -f S16_LE -r 16000 -t raw | edgeser run --source -
     """
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(message)s"
-    )
-
+    from edgeser import logs
     from edgeser.audio.open import open_sources
     from edgeser.daemon import Daemon
     from edgeser.model.model import Model, load_model
     from edgeser.settings import Settings, load_settings
 
+    logs.set_up(verbose=verbose)
     flags = given(
         audio__source=source,
         audio__device=device,
