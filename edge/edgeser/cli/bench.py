@@ -15,6 +15,17 @@ from edgeser.errors import UserError
 if TYPE_CHECKING:
     from edgeser.bench.latency import LatencyReport
 
+FilePath = click.Path(path_type=Path)
+speech_option = click.option(
+    "--speech",
+    type=FilePath,
+    metavar="FILE",
+    help="Speech to play, again and again.  [default: a synthetic voice]",
+)
+report_option = click.option(
+    "--json", "json_file", type=FilePath, metavar="FILE", help="Save the report."
+)
+
 
 @click.group()
 def bench() -> None:
@@ -26,25 +37,16 @@ def bench() -> None:
 
 @bench.command()
 @click.option("--seconds", default=30.0, show_default=True, help="How long to measure.")
-@click.option(
-    "--speech",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Speech to play, again and again.  [default: a synthetic voice]",
-)
+@speech_option
 @click.option("--continuous", is_flag=True, help="Leave out the pauses: speech all the time.")
 @click.option("--transport", type=click.Choice(["ipc", "tcp"]), default="ipc", show_default=True)
 @model_option
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Save the report."
-)
-@click.option(
-    "--html", "html_file", type=click.Path(path_type=Path), metavar="FILE", help="Save a page."
-)
+@report_option
+@click.option("--html", "html_file", type=FilePath, metavar="FILE", help="Save a page.")
 @click.option(
     "--compare",
     "old_file",
-    type=click.Path(path_type=Path),
+    type=FilePath,
     metavar="FILE",
     help="Compare with a saved report.",
 )
@@ -109,15 +111,8 @@ def latency(
 
 @bench.command()
 @click.option("--hours", default=1.0, show_default=True, help="Hours of sound, not of your time.")
-@click.option(
-    "--speech",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Speech to play, again and again.  [default: a synthetic voice]",
-)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Save the report."
-)
+@speech_option
+@report_option
 def soak(hours: float, speech: Path | None, json_file: Path | None) -> None:
     """Does anything grow, drift or get lost in the long run?
 
@@ -163,9 +158,7 @@ def soak(hours: float, speech: Path | None, json_file: Path | None) -> None:
 @click.option("--batch", "batches", default="1,8", show_default=True, metavar="N,...")
 @click.option("--window", "windows", default="1,3,7", show_default=True, metavar="SECONDS,...")
 @click.option("--seconds", default=2.0, show_default=True, help="Time for each case.")
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Save the report."
-)
+@report_option
 def model(
     names: tuple[str, ...],
     threads: str,
@@ -227,15 +220,8 @@ def model(
 @click.option("--limit", "limit_ms", default=250.0, show_default=True, help="Latest p99, ms.")
 @click.option("--hop", "hop_s", default=1.0, show_default=True, help="Seconds between partials.")
 @click.option("--window", "window_s", default=3.0, show_default=True, help="Their length, s.")
-@click.option(
-    "--speech",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Speech to play.  [default: a synthetic voice]",
-)
-@click.option(
-    "--json", "json_file", type=click.Path(path_type=Path), metavar="FILE", help="Save the report."
-)
+@speech_option
+@report_option
 def throughput(
     seconds: float,
     limit_ms: float,
