@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
+Ints: TypeAlias = npt.NDArray[np.int64]
 Normalisation: TypeAlias = Literal[
     "none", "peak", "level", "half_speech", "speech", "mean", "mean_var"
 ]
@@ -91,6 +92,21 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         filters: Floats = (triangles * area[:, None]).T.astype(np.float32)
         return filters
 
+    @cached_property
+    def _sparse_mel_filters(self) -> tuple[Ints, Floats, Ints]:
+        """Bins and weights of all filters one after the other, and where each filter begins.
+
+        A filter covers few of the bins, and a matrix product as small as this one would wake up a
+        pool of BLAS threads that only get into each other's way.
+        """
+        bins: list[Ints] = []
+        for column in self.mel_filters.T:
+            covered = np.flatnonzero(column)
+            bins.append(covered if len(covered) else np.zeros(1, np.int64))
+        starts = np.cumsum([0, *map(len, bins[:-1])])
+        weights = [self.mel_filters[rows, mel] for mel, rows in enumerate(bins)]
+        return np.concatenate(bins), np.concatenate(weights), starts
+
     def frame_count(self, samples: int) -> int:
         """Frames of a sound of ``samples`` samples."""
         return samples // self.hop
@@ -99,7 +115,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """Log-mel energies in dB of raw frames: (n, window) samples in [-1, 1] -> (n, mels)."""
         spectra = np.fft.rfft(frames * self.analysis_window, self.n_fft)
         power = spectra.real**2 + spectra.imag**2
-        energies = power.astype(np.float32) @ self.mel_filters
+        bins, weights, starts = self._sparse_mel_filters
+        energies = np.add.reduceat(power.astype(np.float32)[:, bins] * weights, starts, axis=1)
         decibels: Floats = 10 * np.log10(np.maximum(energies, np.float32(self.floor)))
         return decibels
 

@@ -1,0 +1,188 @@
+"""The daemon's way of scoring windows of speech beside what one would otherwise write.
+
+python benchmarks/rivals/windows.py [--seconds 60] [--speech FILE] [--json]
+
+Windows of 3 s every 0.5 s of unbroken speech, one after the other, all ways on the same window in
+turn. Processor time counts, of all threads. A way whose library is missing is skipped, and said.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from edgeser.audio.source import SAMPLE_RATE, Samples
+from edgeser.bench import SPEECH_FILE, sound
+from edgeser.errors import UserError
+from edgeser.features import FrameStream
+from edgeser.features.frames import features_of
+from edgeser.model.artefact import shipped_models
+from edgeser.model.model import load_model
+
+WINDOW, HOP = 3 * SAMPLE_RATE, SAMPLE_RATE // 2
+OURS = "edgeser: new frames only, ONNX Runtime on one thread"
+
+Way = Callable[[int], object]
+"""Scores the window [end - WINDOW, end) of the sound."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--speech", type=Path, default=SPEECH_FILE)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if not 5 <= options.seconds <= 3600:
+        parser.error(f"--seconds: expected 5 to 3600, got {options.seconds:g}")
+    try:
+        spoken = sound.without_pauses(sound.samples_of(options.speech), options.speech)
+    except UserError as error:
+        print(f"windows: {error}", file=sys.stderr)
+        return 2
+    samples = sound.repeated(spoken, options.seconds)
+    ways: dict[str, Way] = {}
+    for make in (ours, features_alone, whole_window, torch_features, eager, egemaps, compare):
+        try:
+            name, way = make(samples)
+        except ImportError as error:
+            print(f"skipped {make.__name__}: {error}", file=sys.stderr)
+        else:
+            ways[name] = way
+    times = measure(ways, len(samples))
+    base = np.median(times[OURS])
+    rows = {
+        name: {
+            "cpu_ms_per_window": float(np.median(values)),
+            "p90": float(np.percentile(values, 90)),
+            "cpu_ms_per_audio_s": float(np.median(values)) * SAMPLE_RATE / HOP,
+            "ratio": float(np.median(values) / base),
+        }
+        for name, values in times.items()
+    }
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return 0
+    print(f"{'processor time of a window, ms':<58} {'median':>8} {'p90':>8} {'ratio':>7}")
+    for name, row in rows.items():
+        figures = f"{row['cpu_ms_per_window']:>8.2f} {row['p90']:>8.2f} {row['ratio']:>7.2f}"
+        print(f"{name:<58} {figures}")
+    return 0
+
+
+def measure(ways: dict[str, Way], length: int) -> dict[str, list[float]]:
+    """Milliseconds of processor time of each way for each window; the first windows warm up."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number, end in enumerate(range(WINDOW, length, HOP)):
+        for name, way in ways.items():
+            begun = time.process_time()
+            way(end)
+            if number >= 3:
+                times[name].append((time.process_time() - begun) * 1000)
+    return times
+
+
+def ours(samples: Samples) -> tuple[str, Way]:
+    model = load_model()
+    stream = FrameStream(model.info.front_end)
+    stream.push(samples, 0)
+    return OURS, lambda end: model.scores([stream.window(end - WINDOW, end)])
+
+
+def features_alone(samples: Samples) -> tuple[str, Way]:
+    stream = FrameStream(load_model().info.front_end)
+    stream.push(samples, 0)
+    return "  of it the features", lambda end: stream.window(end - WINDOW, end)
+
+
+def whole_window(samples: Samples) -> tuple[str, Way]:
+    model = load_model()
+    session = onnxruntime.InferenceSession(
+        str(shipped_models()["lightweight-emodb"]), providers=["CPUExecutionProvider"]
+    )
+
+    def score(end: int) -> object:
+        features = features_of(samples[end - WINDOW : end], model.info.front_end)
+        inputs = {"features": features[None], "frames": np.array([len(features)])}
+        return session.run(None, inputs)
+
+    return "every frame anew, ONNX Runtime with default threads", score
+
+
+def torch_features(samples: Samples) -> tuple[str, Way]:
+    import torch
+
+    mel = _torchaudio_mel()
+    sound = torch.from_numpy(samples.astype(np.float32) / 32768)
+    torch.set_num_threads(1)
+    return "torchaudio features of every window, one thread", lambda end: mel(
+        sound[end - WINDOW : end]
+    )
+
+
+def eager(samples: Samples) -> tuple[str, Way]:
+    import torch
+
+    from edgeser_train.models.lightweight import Lightweight, LightweightConfig
+
+    mel = _torchaudio_mel()
+    sound = torch.from_numpy(samples.astype(np.float32) / 32768)
+    network = Lightweight(LightweightConfig(blocks=2)).eval()  # weights do not change the time
+
+    def score(end: int) -> object:
+        with torch.inference_mode():
+            features = mel(sound[end - WINDOW : end]).T[None]
+            return network(features, torch.tensor([features.shape[1]]))
+
+    return "PyTorch eager with torchaudio features", score
+
+
+def egemaps(samples: Samples) -> tuple[str, Way]:
+    return _opensmile("eGeMAPSv02", samples)
+
+
+def compare(samples: Samples) -> tuple[str, Way]:
+    return _opensmile("ComParE_2016", samples)
+
+
+def _opensmile(name: str, samples: Samples) -> tuple[str, Way]:
+    """Its licence is for research only: it is measured here, never shipped."""
+    import opensmile
+
+    smile = opensmile.Smile(
+        feature_set=opensmile.FeatureSet[name],
+        feature_level=opensmile.FeatureLevel.Functionals,
+    )
+    sound = samples.astype(np.float32) / 32768
+    return f"openSMILE {name} functionals, no classifier", lambda end: smile.process_signal(
+        sound[end - WINDOW : end], SAMPLE_RATE
+    )
+
+
+def _torchaudio_mel() -> Callable[..., object]:
+    import torch
+
+    from edgeser_train.torchaudio import transforms
+
+    mel = transforms().MelSpectrogram(
+        SAMPLE_RATE,
+        n_fft=1024,
+        win_length=640,
+        hop_length=160,
+        n_mels=128,
+        window_fn=torch.hamming_window,
+        norm="slaney",
+        mel_scale="slaney",
+    )
+    decibels = transforms().AmplitudeToDB("power", top_db=80)
+    return lambda sound: decibels(mel(sound))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
