@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgeser.audio.source import Samples
+from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.bench import process, sound
 from edgeser.bench.machine import Machine, busy_with_others, cpu_times, this_machine, usage
 from edgeser.bench.receiver import receiver
@@ -100,15 +100,17 @@ def _step(spoken: Samples, streams: int, seconds: float, hop_s: float, window_s:
         settings = [f"[speech]\nhop_seconds = {hop_s}\nwindow_seconds = {window_s}\n"]
         played = sound.repeated(spoken, seconds + SETTLE_S)
         for number in range(streams):
-            # Each begins elsewhere in the speech, so that windows fall due at all times.
+            # Each begins at another time and elsewhere in the speech: rooms do not speak in chorus.
+            before = np.zeros(round(number / streams * hop_s * SAMPLE_RATE), np.int16)
+            rolled = np.roll(played, number * len(played) // streams)
             file = Path(folder) / f"{number}.wav"
-            sound.write(np.roll(played, number * len(played) // streams), file)
+            sound.write(np.concatenate((before, rolled)), file)
             settings.append(f'[[source]]\nsource = "{file}"\nstream = "s{number}"\n')
         with process.daemon(["--once"], settings="\n".join(settings)) as daemon:
             os.sched_setaffinity(daemon.pid, {max(os.sched_getaffinity(0))})
             with receiver(daemon.endpoint) as received:
                 daemon.wait_until_ready()
-                before, begun, used_s = cpu_times(), time.monotonic(), usage(daemon.pid).cpu_s
+                idle, begun, used_s = cpu_times(), time.monotonic(), usage(daemon.pid).cpu_s
                 events: list[EmotionEvent] = []
                 ended: set[tuple[str, int]] = set()
                 finals: set[tuple[str, int]] = set()
@@ -150,5 +152,5 @@ def _step(spoken: Samples, streams: int, seconds: float, hop_s: float, window_s:
         cpu_percent=100 * (cpu_s - used_s) / wall_s,
         stage_ms={stage: float(np.mean(values)) for stage, values in stages.items()},
         # The receiver's share is small and not known here: it counts as others'.
-        warning=busy_with_others(before, after, cpu_s - used_s),
+        warning=busy_with_others(idle, after, cpu_s - used_s),
     )
