@@ -12,7 +12,7 @@ import click
 from edgeser import __version__
 from edgeser.errors import UserError
 
-# Before NumPy is imported: a window is too small to share, and a pool of threads only spins.
+# Before NumPy is imported: its pool of BLAS threads has no work here and would only hold memory.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 COMMANDS = {
