@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from edgeser.errors import UserError
-from edgeser_train.models.lightweight import MIN_FRAMES, Lightweight
+from edgeser_train.models.lightweight import Lightweight
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
 TOLERANCE = 1e-4
-SHAPES = ((1, MIN_FRAMES), (1, 100), (1, 301), (4, 150), (4, 333), (1, 700), (3, 57))
+SHAPES = ((1, Lightweight.min_frames), (1, 100), (1, 301), (4, 150), (4, 333), (1, 700), (3, 57))
 """Batch and padded length of each comparison; none is the one the export traced."""
 
 
@@ -30,7 +30,7 @@ def verify(graph: bytes, model: Lightweight, mels: int) -> float:
     rng = np.random.default_rng(0)
     worst = 0.0
     for batch, length in SHAPES:
-        frames = rng.integers(MIN_FRAMES, length + 1, batch)
+        frames = rng.integers(Lightweight.min_frames, length + 1, batch)
         frames[0] = length
         centre, spread = model.mean.numpy(), model.std.numpy()
         features = centre + spread * rng.standard_normal((batch, length, mels), np.float32)

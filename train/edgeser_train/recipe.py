@@ -10,7 +10,7 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser_train.augment import SpectrogramAugmentation, WaveformAugmentation
-from edgeser_train.models.lightweight import MIN_FRAMES, LightweightConfig
+from edgeser_train.models.lightweight import Lightweight, LightweightConfig
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -42,10 +42,12 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if min(self.epochs, self.batch, self.variants) < 1:
             raise ValueError("epochs, batch and variants must be at least 1")
         if (
-            min((*self.crop_frames, self.max_frames), default=0) < MIN_FRAMES
+            min((*self.crop_frames, self.max_frames), default=0) < Lightweight.min_frames
             or not self.crop_frames
         ):
-            raise ValueError(f"crop_frames and max_frames must be at least {MIN_FRAMES}")
+            raise ValueError(
+                f"crop_frames and max_frames must be at least {Lightweight.min_frames}"
+            )
         if not (self.learning_rate > 0 and 0 <= self.ema_decay < 1 and 0 <= self.warm_up <= 1):
             raise ValueError("need learning_rate > 0, ema_decay in [0, 1), warm_up in [0, 1]")
         if self.front_end.mels != self.model.mels:

@@ -11,7 +11,7 @@ import torch
 from edgeser.audio.source import Samples
 from edgeser.features.frames import features_of
 from edgeser.features.front_end import Floats, FrontEnd
-from edgeser_train.models.lightweight import MIN_FRAMES, Lightweight
+from edgeser_train.models.lightweight import Lightweight
 
 Logits = npt.NDArray[np.float32]
 
@@ -34,8 +34,8 @@ def utterance_features(sound: Samples, front_end: FrontEnd, max_frames: int) -> 
     if len(sound) > length:
         first = (len(sound) - length) // 2 // front_end.hop * front_end.hop
         sound = sound[first : first + length]
-    elif len(sound) < MIN_FRAMES * front_end.hop:
-        sound = np.pad(sound, (0, MIN_FRAMES * front_end.hop - len(sound)))
+    elif len(sound) < Lightweight.min_frames * front_end.hop:
+        sound = np.pad(sound, (0, Lightweight.min_frames * front_end.hop - len(sound)))
     return features_of(sound, front_end)
 
 

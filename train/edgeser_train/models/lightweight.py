@@ -6,8 +6,12 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from edgeser_train.models.speech_model import SpeechModel, within
 
-class LightweightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+
+class LightweightConfig(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="lightweight"
+):
     """The architecture as data; the defaults are the paper's (section 2), ``blocks`` its n.
 
     ``dropout`` (none in the paper) acts in training only, in front of the GRU and of the head.
@@ -34,25 +38,15 @@ class LightweightConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
             raise ValueError(f"lightweight: dropout {self.dropout} is outside [0, 1)")
 
 
-MIN_FRAMES = 3
+class Lightweight(SpeechModel):
+    """Log-mel features to logits."""
 
-
-class Lightweight(nn.Module):
-    """Log-mel features to logits; what lies behind an utterance's last frame never matters.
-
-    The statistics of the training features (``mean``, ``std``) are buffers: a checkpoint and an
-    exported graph carry them.
-    """
-
-    mean: Tensor
-    std: Tensor
+    min_frames = 3
 
     def __init__(self, config: LightweightConfig) -> None:
-        super().__init__()
+        super().__init__(config.mels)
         self.config = config
         c = config
-        self.register_buffer("mean", torch.zeros(c.mels))
-        self.register_buffer("std", torch.ones(c.mels))
         self.entry = nn.Conv2d(1, c.entry_channels, 3, stride=2)
         self.first = SeparableBlock(c.entry_channels, c.channels, c.channels)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
@@ -70,18 +64,13 @@ class Lightweight(nn.Module):
         self.apply(_initialise)
 
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
-        """(batch, frames, mels) float32 and (batch,) int64 -> logits (batch, labels).
-
-        Every utterance needs at least ``MIN_FRAMES`` frames.
-        """
+        """(batch, frames, mels) float32 and (batch,) int64 -> logits (batch, labels)."""
         x, steps = self.convolved(features, frames)
         return self.logits(x, steps)
 
     def convolved(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Input of the GRU (batch, steps, bands * channels) and the steps that count (batch,)."""
-        outside = ~within(frames, features.shape[1])
-        z = (features - self.mean) / self.std
-        x = z.masked_fill(outside[:, :, None], 0.0)[:, None]
+        x = self.standardised(features, frames)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.entry(x).relu_()
         halved = (frames - 1) // 2
@@ -166,11 +155,6 @@ class MeanPooling(nn.Module):
         """(batch, time, inputs), (batch, time) bool -> (batch, inputs)."""
         weights = valid.to(h.dtype)
         return (h * weights[:, :, None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
-
-
-def within(lengths: Tensor, size: int) -> Tensor:
-    """(batch,) lengths -> (batch, size) bool, true where a position is inside its length."""
-    return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]
 
 
 def _blocked(lengths: Tensor, x: Tensor) -> Tensor:

@@ -1,0 +1,49 @@
+"""What every model is to the rest of the house: features in, logits out."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+
+class SpeechModel(nn.Module):
+    """A network over a window of features.
+
+    The statistics of the training features (``mean``, ``std``, one value per feature) are buffers:
+    a checkpoint and an exported graph carry them. ``min_frames`` is the shortest window that the
+    network can hear.
+    """
+
+    min_frames: ClassVar[int] = 1
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int) -> None:
+        """``width``: features per frame."""
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+
+    def forward(self, features: Tensor, frames: Tensor) -> Tensor:
+        """(batch, frames, width) float32 and (batch,) int64 -> logits (batch, labels).
+
+        What lies behind an utterance's last frame never matters.
+        """
+        raise NotImplementedError
+
+    def standardised(self, features: Tensor, frames: Tensor) -> Tensor:
+        """Features of mean 0 and deviation 1 over the training part, zeros behind the last frame.
+
+        (batch, frames, width), (batch,) -> (batch, frames, width).
+        """
+        outside = ~within(frames, features.shape[1])
+        z: Tensor = ((features - self.mean) / self.std).masked_fill(outside[:, :, None], 0.0)
+        return z
+
+
+def within(lengths: Tensor, size: int) -> Tensor:
+    """(batch,) lengths -> (batch, size) bool, true where a position is inside its length."""
+    return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]
