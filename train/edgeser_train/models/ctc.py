@@ -1,0 +1,90 @@
+"""Connectionist temporal classification of one label per utterance: exact scores, best path."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from edgeser_train.models.speech_model import within
+
+_NEVER = -1e30
+
+
+def class_log_probs(log_probs: Tensor, steps: Tensor, size: int | None = None) -> Tensor:
+    """log P([k] | X) of every label, exactly: over all paths blank* k+ blank*.
+
+    ``log_probs`` (batch, time, labels + 1), blank last; ``steps`` (batch,), the steps that count;
+    -> (batch, labels) float32. ``size`` tells a tracer how long the time axis is at most.
+
+    A stretch of time is a matrix over the states "before", "in" and "after" the label; stretches
+    are joined pairwise, in log2(time) rounds of whole-tensor operators. Only log-probabilities are
+    added, never subtracted, so that float32 loses nothing over hundreds of steps.
+    """
+    log_probs = log_probs.float()
+    counts = within(steps, log_probs.shape[1])[:, :, None]
+    blank = log_probs[:, :, -1:].masked_fill(~counts, 0.0)
+    label = log_probs[:, :, :-1]
+    stay = label.masked_fill(~counts, 0.0)
+    enter = label.masked_fill(~counts, _NEVER)
+    leave = (log_probs[:, :, -1:] + torch.zeros_like(label)).masked_fill(~counts, _NEVER)
+    stretch = _Stretch(blank, enter, torch.full_like(label, _NEVER), stay, leave)
+    longest = log_probs.shape[1] if size is None else size
+    for _ in range((longest - 1).bit_length()):
+        stretch = stretch.halved()
+    return _either(stretch.enter, stretch.cross)[:, 0]
+
+
+def best_path(log_probs: Tensor, steps: Tensor) -> Tensor:
+    """Label (batch,) of the likeliest path: the one that takes most of its steps.
+
+    A path that is all blank, or shared evenly, is decided by the exact score. Arguments as in
+    ``class_log_probs``.
+    """
+    labels = log_probs.shape[2] - 1
+    path = log_probs.argmax(dim=2).masked_fill(~within(steps, log_probs.shape[1]), labels)
+    taken = torch.stack([(path == k).sum(dim=1) for k in range(labels)], dim=1)
+    leading = (taken == taken.amax(dim=1, keepdim=True)) & (taken.amax(dim=1, keepdim=True) > 0)
+    exact = class_log_probs(log_probs, steps)
+    preferred = exact.masked_fill(~leading, _NEVER)
+    return torch.where(leading.any(dim=1), preferred.argmax(dim=1), exact.argmax(dim=1))
+
+
+class _Stretch(NamedTuple):
+    """Log-weights of what a stretch of time does, each (batch, stretches, labels or 1)."""
+
+    blank: Tensor
+    """all blank: before the label throughout, or after it throughout"""
+    enter: Tensor
+    """blanks, then the label to the end"""
+    cross: Tensor
+    """blanks, the label, blanks"""
+    stay: Tensor
+    """the label throughout"""
+    leave: Tensor
+    """the label, then blanks to the end"""
+
+    def halved(self) -> _Stretch:
+        """Every two neighbours joined; a last odd one stays itself."""
+        a = _Stretch(*(x[:, 0::2] for x in self))
+        b = _Stretch(*(_every_second(x, x is self.blank or x is self.stay) for x in self))
+        return _Stretch(
+            a.blank + b.blank,
+            _either(a.blank + b.enter, a.enter + b.stay),
+            _either(_either(a.blank + b.cross, a.enter + b.leave), a.cross + b.blank),
+            a.stay + b.stay,
+            _either(a.stay + b.leave, a.leave + b.blank),
+        )
+
+
+def _every_second(x: Tensor, neutral: bool) -> Tensor:
+    """Odd places of (batch, n, m), with a stretch that changes nothing where the last is missing"""
+    extra = torch.full_like(x[:, :1], 0.0 if neutral else _NEVER)
+    return torch.cat((x, extra), dim=1)[:, 1::2]
+
+
+def _either(a: Tensor, b: Tensor) -> Tensor:
+    """log(e^a + e^b)"""
+    top = torch.maximum(a, b).detach()
+    return top + torch.log(torch.exp(a - top) + torch.exp(b - top))
