@@ -2,5 +2,6 @@
 
 from edgeser.features.frames import FrameStream
 from edgeser.features.front_end import FrontEnd
+from edgeser.features.pieces import WindowPolicy
 
-__all__ = ["FrameStream", "FrontEnd"]
+__all__ = ["FrameStream", "FrontEnd", "WindowPolicy"]

@@ -22,7 +22,7 @@ class FrameStream:
         self.front_end = front_end
         self._samples = np.zeros(0, np.int16)
         self._first_sample = 0
-        self._frames = np.zeros((0, front_end.mels), np.float32)
+        self._frames = np.zeros((0, front_end.bins), np.float32)
         self._first_frame = 0
 
     @property
@@ -45,7 +45,11 @@ class FrameStream:
         return self._samples[max(0, start - first) : max(0, end - first)]
 
     def window(self, start: int, end: int) -> Floats:
-        """Normalised features of the samples [start, end): (frames, mels), float32.
+        """Normalised features of the samples [start, end), as ``frames`` has them: (n, width)."""
+        return self.front_end.normalised(self.frames(start, end))
+
+    def frames(self, start: int, end: int) -> Floats:
+        """Raw frames of the samples [start, end): (n, bins), float32; not to be written to.
 
         ``start`` and ``end`` are multiples of the hop. What lies before the first sample held, or
         behind the last, counts as zeros. Raises ValueError for an empty window.
@@ -60,12 +64,11 @@ class FrameStream:
             self._first_frame = known_end = first
         if last > known_end:
             self._frames = np.concatenate((self._frames, self._compute(known_end, last)))
-        held = self._frames[first - self._first_frame : last - self._first_frame]
-        return self.front_end.normalised(held)
+        return self._frames[first - self._first_frame : last - self._first_frame]
 
     def forget(self, before: int) -> None:
         """Let go of all that windows starting at ``before`` or later do not need."""
-        needed = max(self._first_sample, before - self.front_end.lookback)
+        needed = max(self._first_sample, before - self.front_end.history)
         self._samples = self._samples[needed - self._first_sample :]
         self._first_sample = needed
         frame = before // self.front_end.hop
@@ -78,19 +81,29 @@ class FrameStream:
 
     def _compute(self, first: int, last: int) -> Floats:
         spec = self.front_end
-        begin = first * spec.hop - spec.lookback
+        begin = first * spec.hop - spec.history
         end = (last - 1) * spec.hop - spec.lookback + spec.window
         held = self.samples(begin, end)
         padded = np.zeros(end - begin, np.float32)
         offset = max(0, self._first_sample - begin)
         padded[offset : offset + len(held)] = held
         padded *= _FULL_SCALE
+        if spec.pre_emphasis:
+            padded = padded[1:] - np.float32(spec.pre_emphasis) * padded[:-1]
         rows = np.lib.stride_tricks.sliding_window_view(padded, spec.window)[:: spec.hop]
-        return spec.log_mel(rows)
+        return spec.frames(rows)
 
 
 def features_of(samples: Samples, front_end: FrontEnd) -> Floats:
-    """Normalised features of a whole utterance: int16 (n,) -> (n // hop, mels)."""
+    """Normalised features of a whole utterance in one piece: int16 (n,) -> (n // hop, width)."""
+    return front_end.normalised(raw_frames(samples, front_end))
+
+
+def raw_frames(samples: Samples, front_end: FrontEnd) -> Floats:
+    """Raw frames of a whole utterance: int16 (n,) -> (n // hop, bins).
+
+    Raises ValueError for a sound that is shorter than a hop.
+    """
     stream = FrameStream(front_end)
     stream.push(samples, 0)
-    return stream.window(0, len(samples) // front_end.hop * front_end.hop)
+    return stream.frames(0, len(samples) // front_end.hop * front_end.hop)

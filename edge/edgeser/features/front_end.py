@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float32]
-Ints: TypeAlias = npt.NDArray[np.int64]
-Normalisation: TypeAlias = Literal[
-    "none", "peak", "level", "half_speech", "speech", "mean", "mean_var"
-]
+from edgeser.features import scaling, voiced_waveform
+from edgeser.features.filters import Floats, MelScale, SparseFilters, mel_filters
+from edgeser.features.scaling import Normalisation, Scale
+
+__all__ = ["Floats", "FrontEnd", "Kind"]
+
+Kind: TypeAlias = Literal["mel", "linear", "waveform"]
 
 
 class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """Log-mel spectrogram in dB (Zhong et al. 2020, section 2.1; their code for the constants).
+    """From sound to what a network sees, in two steps: frames, each computed once, and windows.
 
-    Frame k analyses the samples [k * hop - lookback, k * hop - lookback + window), so n samples
-    have n // hop frames. The default look-back makes frame k end with the samples of hop k: no
-    frame waits for sound that a window does not hold, and the grid is that of a centred STFT moved
-    by one hop. Samples in front of the sound are zeros.
+    **Frames.** Frame k analyses the samples [k * hop - lookback, k * hop - lookback + window), so n
+    samples have n // hop frames. With lookback = window - hop frame k ends with the samples of
+    hop k: no frame waits for sound that a window does not hold, and the grid is that of a centred
+    STFT moved by one hop. Samples in front of the sound are zeros. ``kind``:
 
-    A window of frames is normalised by itself, never by its neighbours: first everything more than
-    ``range_db`` below its maximum is raised to that, then ``normalise``:
+    * ``mel``: power in dB of ``mels`` bands from ``f_min`` to ``f_max``, on ``mel_scale``, the
+      filters of ``unit_area`` or else of unit height
+    * ``linear``: power in dB of the DFT's bins from ``f_min`` to below ``f_max``
+    * ``waveform``: the hop's samples in [-1, 1]
+
+    The first two use a periodic Hamming window, zero-padded to ``n_fft``; ``unit_window`` divides
+    its power out (sum of squares one), so that windows of other lengths give the same level.
+    ``pre_emphasis`` c means x[t] - c x[t-1], unbroken through the whole stream. Power below
+    ``floor`` counts as ``floor``.
+
+    **Windows.** A window of frames in dB is treated by itself, never by its neighbours. First
+    everything more than ``range_db`` below its maximum is raised to that, then ``normalise``:
 
     * ``none``: as it is
     * ``peak``: minus the window's maximum
-    * ``level``: minus the window's mean over time and mel
-    * ``speech``: minus the mean of each mel band over the frames louder than the average frame, so
+    * ``level``: minus the window's mean over time and band
+    * ``speech``: minus the mean of each band over the frames louder than the average frame, so
       that pauses matter less
     * ``half_speech``: half way between that mean and its average over the bands, so that what is
       fixed in voice or microphone is halved and not lost
-    * ``mean``: minus the mean over time of each mel band
+    * ``mean``: minus the mean over time of each band
     * ``mean_var``: that, divided by the standard deviation over time of each band
 
-    All but ``none`` make the features independent of the microphone's gain, ``speech`` and the last
-    two also of a fixed response of voice or microphone.
+    then ``scale`` (dB, natural logarithm of power, or mu-law of the magnitude, which needs
+    ``peak``), then with ``deltas`` N > 0 the slopes over N frames on either side and the slopes of
+    these as further columns.
+
+    All of ``normalise`` but ``none`` make the features independent of the microphone's gain,
+    ``speech`` and the last two also of a fixed response of voice or microphone. A waveform's window
+    gets zero mean, unit variance and a column that marks speech, whatever these fields say; only
+    that mark depends on gain.
     """
 
     sample_rate: int = 16_000
@@ -52,9 +70,16 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     floor: float = 1e-10
     range_db: float = 80.0
     normalise: Normalisation = "level"
+    kind: Kind = "mel"
+    mel_scale: MelScale = "slaney"
+    unit_area: bool = True
+    unit_window: bool = False
+    pre_emphasis: float = 0.0
+    scale: Scale = "db"
+    deltas: int = 0
 
     def __post_init__(self) -> None:
-        if not 0 < self.hop <= self.window <= self.n_fft:
+        if not 0 < self.hop <= self.window or (self.spectral and self.window > self.n_fft):
             raise ValueError(
                 f"front end: need 0 < hop <= window <= n_fft, got hop {self.hop}, "
                 f"window {self.window}, n_fft {self.n_fft}"
@@ -64,98 +89,113 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
                 f"front end: need 0 <= lookback <= window, got lookback {self.lookback}"
             )
         if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
-            raise ValueError(f"front end: bad mel range {self.f_min} to {self.f_max} Hz")
+            raise ValueError(f"front end: bad range {self.f_min} to {self.f_max} Hz")
+        if min(self.floor, self.range_db, self.mels) <= 0 or self.bins < 1:
+            raise ValueError("front end: floor, range_db and the number of bands must be above 0")
+        if self.deltas < 0 or not 0 <= self.pre_emphasis < 1:
+            raise ValueError("front end: need deltas >= 0 and 0 <= pre_emphasis < 1")
+        if self.scale == "mu_law" and self.normalise != "peak":
+            raise ValueError("front end: the scale mu_law needs normalise 'peak'")
+        if not self.spectral and (self.hop, self.window, self.lookback, self.pre_emphasis) != (
+            voiced_waveform.HOP,
+            voiced_waveform.HOP,
+            0,
+            0,
+        ):
+            raise ValueError(
+                f"front end: a waveform needs hop and window {voiced_waveform.HOP}, lookback 0 and "
+                "no pre_emphasis"
+            )
+
+    @property
+    def spectral(self) -> bool:
+        """Frames are powers in dB, not samples."""
+        return self.kind != "waveform"
+
+    @property
+    def bins(self) -> int:
+        """Values of a raw frame."""
+        if self.kind == "mel":
+            return self.mels
+        first, last = self._linear_bins
+        return last - first if self.kind == "linear" else self.hop
+
+    @property
+    def width(self) -> int:
+        """Features per frame, as the network sees them."""
+        if self.spectral:
+            return 3 * self.bins if self.deltas else self.bins
+        return self.bins + 1
 
     @property
     def lookahead(self) -> int:
         """Samples behind hop k that frame k still needs."""
         return max(0, self.window - self.lookback - self.hop)
 
+    @property
+    def history(self) -> int:
+        """Samples in front of hop k that frame k needs."""
+        return self.lookback + (self.pre_emphasis > 0)
+
+    @property
+    def silence(self) -> float:
+        """Every value of a raw frame of digital silence."""
+        return 10 * math.log10(self.floor) if self.spectral else 0.0
+
     @cached_property
     def analysis_window(self) -> Floats:
         """Periodic Hamming window, shape (window,)."""
         phase = 2 * np.pi * np.arange(self.window) / self.window
-        window: Floats = (0.54 - 0.46 * np.cos(phase)).astype(np.float32)
-        return window
+        window = 0.54 - 0.46 * np.cos(phase)
+        if self.unit_window:
+            window /= np.sqrt(np.sum(window**2))
+        rounded: Floats = window.astype(np.float32)
+        return rounded
 
     @cached_property
     def mel_filters(self) -> Floats:
-        """Slaney's mel filter bank with unit area per filter, shape (n_fft // 2 + 1, mels)."""
+        """The mel filter bank, shape (n_fft // 2 + 1, mels)."""
         bins_hz = np.linspace(0, self.sample_rate / 2, self.n_fft // 2 + 1)
-        edges_mel = np.linspace(_hz_to_mel(self.f_min), _hz_to_mel(self.f_max), self.mels + 2)
-        edges_hz = _mel_to_hz(edges_mel)
-        slopes = edges_hz[:, None] - bins_hz[None, :]
-        widths = np.diff(edges_hz)[:, None]
-        rising, falling = -slopes[:-2] / widths[:-1], slopes[2:] / widths[1:]
-        triangles = np.maximum(0, np.minimum(rising, falling))
-        area = 2 / (edges_hz[2:] - edges_hz[:-2])
-        filters: Floats = (triangles * area[:, None]).T.astype(np.float32)
-        return filters
+        return mel_filters(
+            bins_hz, self.mels, self.f_min, self.f_max, self.mel_scale, unit_area=self.unit_area
+        )
 
     @cached_property
-    def _sparse_mel_filters(self) -> tuple[Ints, Floats, Ints]:
-        """Bins and weights of all filters one after the other, and where each filter begins.
+    def _sparse_mel_filters(self) -> SparseFilters:
+        return SparseFilters(self.mel_filters)
 
-        A filter covers few of the bins, and a matrix product as small as this one would wake up a
-        pool of BLAS threads that only get into each other's way.
-        """
-        bins: list[Ints] = []
-        for column in self.mel_filters.T:
-            covered = np.flatnonzero(column)
-            bins.append(covered if len(covered) else np.zeros(1, np.int64))
-        starts = np.cumsum([0, *map(len, bins[:-1])])
-        weights = [self.mel_filters[rows, mel] for mel, rows in enumerate(bins)]
-        return np.concatenate(bins), np.concatenate(weights), starts
+    @property
+    def linear_bins(self) -> slice:
+        """The DFT's bins that ``linear`` keeps."""
+        return slice(*self._linear_bins)
+
+    @property
+    def _linear_bins(self) -> tuple[int, int]:
+        width_hz = self.sample_rate / self.n_fft
+        return math.ceil(self.f_min / width_hz), math.ceil(self.f_max / width_hz)
 
     def frame_count(self, samples: int) -> int:
         """Frames of a sound of ``samples`` samples."""
         return samples // self.hop
 
-    def log_mel(self, frames: Floats) -> Floats:
-        """Log-mel energies in dB of raw frames: (n, window) samples in [-1, 1] -> (n, mels)."""
-        spectra = np.fft.rfft(frames * self.analysis_window, self.n_fft)
-        power = spectra.real**2 + spectra.imag**2
-        bins, weights, starts = self._sparse_mel_filters
-        energies = np.add.reduceat(power.astype(np.float32)[:, bins] * weights, starts, axis=1)
+    def frames(self, pieces: Floats) -> Floats:
+        """Raw frames: (n, window) samples in [-1, 1], pre-emphasised -> (n, bins)."""
+        if not self.spectral:
+            return pieces.copy()
+        spectra = np.fft.rfft(pieces * self.analysis_window, self.n_fft)
+        power = (spectra.real**2 + spectra.imag**2).astype(np.float32)
+        if self.kind == "mel":
+            energies = self._sparse_mel_filters(power)
+        else:
+            energies = power[:, self.linear_bins]
         decibels: Floats = 10 * np.log10(np.maximum(energies, np.float32(self.floor)))
         return decibels
 
     def normalised(self, frames: Floats) -> Floats:
-        """One window of log-mel frames (n, mels) in dB, normalised by itself; a new array."""
-        clipped: Floats = np.maximum(frames, frames.max() - np.float32(self.range_db))
-        if self.normalise == "peak":
-            clipped -= clipped.max()
-        elif self.normalise == "level":
-            clipped -= clipped.mean()
-        elif self.normalise == "speech":
-            clipped -= _speech_mean(clipped)
-        elif self.normalise == "half_speech":
-            spectrum = _speech_mean(clipped)
-            clipped -= np.float32(0.5) * (spectrum + spectrum.mean())
-        elif self.normalise != "none":
-            clipped -= clipped.mean(axis=0)
-        if self.normalise == "mean_var":
-            clipped /= np.maximum(clipped.std(axis=0), np.float32(1e-3))
-        return clipped
-
-
-def _speech_mean(frames: Floats) -> Floats:
-    """Mean over the frames that are at least as loud as the average frame, shape (mels,)."""
-    levels = frames.mean(axis=1)
-    mean: Floats = frames[levels >= levels.mean() - np.float32(1e-3)].mean(axis=0)
-    return mean
-
-
-# Slaney's Auditory Toolbox: linear below 1 kHz (3 mels per 200 Hz), logarithmic above
-# (27 mels per factor 6.4).
-_LINEAR_MELS = 15.0
-_LOG_STEP = float(np.log(6.4)) / 27
-
-
-def _hz_to_mel(hz: float) -> float:
-    return 3 * hz / 200 if hz < 1000 else _LINEAR_MELS + float(np.log(hz / 1000)) / _LOG_STEP
-
-
-def _mel_to_hz(mel: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    above = 1000 * np.exp(_LOG_STEP * (mel - _LINEAR_MELS))
-    return np.where(mel < _LINEAR_MELS, 200 * mel / 3, above)
+        """One window of raw frames (n, bins) as features (n, width); a new array."""
+        if not self.spectral:
+            return voiced_waveform.voiced_waveform(frames)
+        features: Floats = np.maximum(frames, frames.max() - np.float32(self.range_db))
+        scaling.normalise(features, self.normalise)
+        features = scaling.rescaled(features, self.scale)
+        return scaling.with_deltas(features, self.deltas) if self.deltas else features

@@ -1,7 +1,8 @@
 """The artefact: one ONNX file that explains and checks itself.
 
-The graph takes ``features`` (batch, frames, mels) float32, padded behind the sound with anything,
+The graph takes ``features`` (batch, frames, width) float32, padded behind the sound with anything,
 and ``frames`` (batch,) int64, the number that counts, and gives ``logits`` (batch, labels) float32.
+A row of a batch is a piece of a window (``WindowPolicy``); a window's logits are its pieces' mean.
 Its metadata property ``edgeser`` holds an ``ArtefactInfo`` as JSON.
 """
 
@@ -17,7 +18,23 @@ from msgspec import Meta
 
 from edgeser.errors import UserError
 from edgeser.events.schema import ModelRef
-from edgeser.features import FrontEnd
+from edgeser.features import FrontEnd, WindowPolicy
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "METADATA_KEY",
+    "Artefact",
+    "ArtefactError",
+    "ArtefactInfo",
+    "Estimate",
+    "Golden",
+    "Tensor",
+    "TrainingRecord",
+    "WindowPolicy",
+    "info_from_metadata",
+    "model_path",
+    "shipped_models",
+]
 
 METADATA_KEY = "edgeser"
 DEFAULT_MODEL = "lightweight-emodb"
@@ -27,20 +44,6 @@ Positive = Annotated[float, Meta(gt=0)]
 
 class ArtefactError(UserError):
     """The file is no artefact that can be trusted."""
-
-
-class WindowPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How speech is cut for the model.
-
-    ``seconds``: length of a partial window once that much was said; ``min_seconds``: the shortest
-    partial; ``max_seconds``: the longest final; ``pad_frames``: lengths are padded up to a multiple
-    of this many frames, so that the backend sees a small fixed set of shapes.
-    """
-
-    seconds: Positive = 3.0
-    min_seconds: Positive = 1.0
-    max_seconds: Positive = 7.0
-    pad_frames: Annotated[int, Meta(ge=1)] = 50
 
 
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

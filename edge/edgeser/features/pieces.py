@@ -1,0 +1,83 @@
+"""A window of frames in the pieces that a network takes; its logits are the mean of theirs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from edgeser.features.front_end import Floats, FrontEnd
+
+Positive = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+class WindowPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How speech is cut for the model.
+
+    ``seconds``: length of a partial window once that much was said; ``min_seconds``: the shortest
+    partial; ``max_seconds``: the longest final; ``pad_frames``: lengths are padded up to a multiple
+    of this many frames, so that the backend sees a small fixed set of shapes.
+
+    ``cut``: what of a window the network sees, and how often:
+
+    * ``whole``: all of it, once
+    * ``centre``: its middle ``frames`` frames, once; with ``fill`` a shorter window lies in the
+      middle of ``frames`` frames of silence
+    * ``segments``: pieces of ``frames`` every ``hop_frames`` from its beginning, and one that ends
+      with it when a rest is left; a window that is no longer than a piece is one piece
+    """
+
+    seconds: Positive = 3.0
+    min_seconds: Positive = 1.0
+    max_seconds: Positive = 7.0
+    pad_frames: Annotated[int, Meta(ge=1)] = 50
+    cut: Literal["whole", "centre", "segments"] = "whole"
+    frames: Count = 0
+    hop_frames: Count = 0
+    fill: bool = False
+
+    def __post_init__(self) -> None:
+        if self.cut != "whole" and self.frames < 1:
+            raise ValueError(f"window: the cut '{self.cut}' needs frames >= 1")
+        if self.cut == "segments" and not 1 <= self.hop_frames <= self.frames:
+            raise ValueError(
+                f"window: need 1 <= hop_frames <= frames, got {self.hop_frames} and {self.frames}"
+            )
+        if self.fill and self.cut != "centre":
+            raise ValueError("window: fill goes with the cut 'centre' only")
+
+
+def spans(frames: int, policy: WindowPolicy) -> list[slice]:
+    """The frames of every piece of a window of ``frames`` frames, before it is filled up."""
+    if policy.cut == "whole" or frames <= policy.frames:
+        return [slice(0, frames)]
+    if policy.cut == "centre":
+        first = (frames - policy.frames) // 2
+        return [slice(first, first + policy.frames)]
+    starts = list(range(0, frames - policy.frames + 1, policy.hop_frames))
+    if starts[-1] + policy.frames < frames:
+        starts.append(frames - policy.frames)
+    return [slice(start, start + policy.frames) for start in starts]
+
+
+def pieces_of(frames: Floats, front_end: FrontEnd, policy: WindowPolicy) -> list[Floats]:
+    """The features of every piece of one window: raw frames (n, bins) -> [(frames, width), ...].
+
+    Each piece is normalised by itself.
+    """
+    pieces = (frames[span] for span in spans(len(frames), policy))
+    if policy.fill:
+        pieces = (_filled(piece, policy.frames, front_end.silence) for piece in pieces)
+    return [front_end.normalised(piece) for piece in pieces]
+
+
+def _filled(frames: Floats, length: int, silence: float) -> Floats:
+    missing = length - len(frames)
+    if missing <= 0:
+        return frames
+    filled: Floats = np.full((length, frames.shape[1]), silence, np.float32)
+    filled[missing // 2 : missing // 2 + len(frames)] = frames
+    return filled

@@ -1,0 +1,77 @@
+"""What a window of frames in dB goes through before the network sees it."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from edgeser.features.filters import Floats
+
+Normalisation: TypeAlias = Literal[
+    "none", "peak", "level", "half_speech", "speech", "mean", "mean_var"
+]
+Scale: TypeAlias = Literal["db", "ln", "mu_law"]
+
+_MU = 255.0
+_NEPERS_PER_DB = np.float32(np.log(10) / 10)  # of power
+
+
+def normalise(frames: Floats, way: Normalisation) -> None:
+    """Normalise one window (n, bins) in dB in place; the ways are those of ``FrontEnd``."""
+    if way == "peak":
+        frames -= frames.max()
+    elif way == "level":
+        frames -= frames.mean()
+    elif way == "speech":
+        frames -= _speech_mean(frames)
+    elif way == "half_speech":
+        spectrum = _speech_mean(frames)
+        frames -= np.float32(0.5) * (spectrum + spectrum.mean())
+    elif way != "none":
+        frames -= frames.mean(axis=0)
+    if way == "mean_var":
+        frames /= np.maximum(frames.std(axis=0), np.float32(1e-3))
+
+
+def rescaled(frames: Floats, scale: Scale) -> Floats:
+    """Decibels of power on another scale: as they are, natural logarithm of power, or mu-law.
+
+    Mu-law takes a magnitude of 0 to 1 (0 dB) to 0 to 1: ln(1 + 255 x) / ln 256 (Li et al. 2018,
+    section 3.1).
+    """
+    if scale == "ln":
+        return frames * _NEPERS_PER_DB
+    if scale == "mu_law":
+        magnitudes = np.power(np.float32(10), frames / np.float32(20))
+        companded: Floats = np.log1p(np.float32(_MU) * magnitudes) / np.float32(np.log1p(_MU))
+        return companded
+    return frames
+
+
+def with_deltas(frames: Floats, reach: int) -> Floats:
+    """Frames, their slope and the slope of that, side by side: (n, bins) -> (n, 3 * bins)."""
+    slopes = deltas(frames, reach)
+    return np.concatenate((frames, slopes, deltas(slopes, reach)), axis=1)
+
+
+def deltas(frames: Floats, reach: int) -> Floats:
+    """Regression slope over ``reach`` frames on either side, the outer frames repeated.
+
+    sum_k k (x[t+k] - x[t-k]) / (2 sum_k k^2), k = 1 .. reach; same shape as ``frames``.
+    """
+    n = len(frames)
+    wide = np.pad(frames, ((reach, reach), (0, 0)), mode="edge")
+    slopes = np.zeros_like(frames)
+    for k in range(1, reach + 1):
+        ahead, behind = wide[reach + k : reach + k + n], wide[reach - k : reach - k + n]
+        slopes += np.float32(k) * (ahead - behind)
+    slopes /= np.float32(2 * sum(k * k for k in range(1, reach + 1)))
+    return slopes
+
+
+def _speech_mean(frames: Floats) -> Floats:
+    """Mean over the frames that are at least as loud as the average frame, shape (bins,)."""
+    levels = frames.mean(axis=1)
+    mean: Floats = frames[levels >= levels.mean() - np.float32(1e-3)].mean(axis=0)
+    return mean
