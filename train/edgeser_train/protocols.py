@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeser.errors import UserError
+from edgeser_train import splits
 from edgeser_train.corpora import Corpus
+from edgeser_train.splits import Fold, Indices
 
-Indices = tuple[int, ...]
+__all__ = ["PROTOCOLS", "Fold", "Indices", "LeakError", "Protocol", "check", "folds_of", "notes_of"]
 
 
 class LeakError(Exception):
@@ -16,84 +18,102 @@ class LeakError(Exception):
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Positions in ``corpus.utterances`` of each part."""
+class Protocol:
+    """``description``: one line for a report. ``speaker_independent``: no speaker is in two parts
+    of a fold. ``folds``: of a corpus, with the seed of what is drawn by chance.
+    """
 
-    name: str
-    train: Indices
-    validation: Indices
-    test: Indices
+    description: str
+    speaker_independent: bool
+    folds: Callable[[Corpus, int], list[Fold]]
 
 
-def folds_of(protocol: str, corpus: Corpus) -> list[Fold]:
-    """All folds of a named protocol, checked for leaks. Raises UserError for a bad name."""
+PROTOCOLS: dict[str, Protocol] = {
+    "full": Protocol("every utterance trains, nothing is held out", True, splits.full),
+    "loso": Protocol("leave one speaker out: one tests, all others train", True, splits.loso),
+    "loso_val": Protocol(
+        "one speaker tests, the partner in its session (without sessions the next speaker) "
+        "validates, all others train",
+        True,
+        splits.loso_val,
+    ),
+    "random_kfold": Protocol(
+        "5 folds of utterances drawn by chance; speakers are in both parts",
+        False,
+        splits.random_kfold,
+    ),
+    "speaker_kfold": Protocol(
+        "6 folds of speakers: every sixth of them, sorted, tests", True, splits.speaker_kfold
+    ),
+    "zhong10": Protocol(
+        "10 parts of like composition; the last always tests, each other validates once; "
+        "speakers are in all parts",
+        False,
+        splits.zhong10,
+    ),
+    "fixed": Protocol("the parts that the corpus itself fixes", True, splits.fixed),
+    "cross": Protocol("the first corpus trains, each other one tests", True, splits.cross),
+}
+
+
+def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
+    """All folds of a named protocol, checked for leaks. ``seed`` is of the split alone.
+
+    Raises UserError for a bad name, a corpus that the protocol does not fit, an empty part.
+    """
     if protocol not in PROTOCOLS:
         raise UserError(f"protocol '{protocol}': unknown; there is {', '.join(PROTOCOLS)}")
-    folds = PROTOCOLS[protocol](corpus)
+    chosen = PROTOCOLS[protocol]
+    folds = chosen.folds(corpus, seed)
     for fold in folds:
-        check(fold, corpus)
+        check(fold, corpus, speaker_independent=chosen.speaker_independent)
+        if protocol != "full" and not fold.test:
+            raise UserError(f"protocol '{protocol}': nothing to test in fold {fold.name}")
     return folds
 
 
-def check(fold: Fold, corpus: Corpus) -> None:
-    """Demand that no utterance and no speaker is in two parts, and that every class can be learnt.
+def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True) -> None:
+    """Demand that no utterance, no group and, where asked, no speaker is in two parts, and that
+    every class can be learnt.
 
     Raises LeakError for the first, UserError for the second.
     """
-    parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
-    owner: dict[str, str] = {}
-    for part, indices in parts.items():
-        names = {corpus.utterances[i].name for i in indices}
-        if len(names) != len(indices):
+    owner: dict[tuple[str, str], str] = {}
+    for part, indices in _parts(fold).items():
+        chosen = [corpus.utterances[i] for i in indices]
+        if len({u.name for u in chosen}) != len(indices):
             raise LeakError(f"fold {fold.name}: an utterance is twice in {part}")
-        for speaker in {corpus.utterances[i].speaker for i in indices}:
-            if speaker in owner:
+        kinds = {
+            "utterance": {u.name for u in chosen},
+            "group": {u.group for u in chosen} - {""},
+            "speaker": {u.speaker for u in chosen} if speaker_independent else set(),
+        }
+        for thing in sorted((kind, name) for kind, names in kinds.items() for name in names):
+            if thing in owner:
                 raise LeakError(
-                    f"fold {fold.name}: speaker {speaker} is in {owner[speaker]} and in {part}"
+                    f"fold {fold.name}: {' '.join(thing)} is in {owner[thing]} and in {part}"
                 )
-            owner[speaker] = part
-    learnt = {corpus.utterances[i].label for i in fold.train}
-    lacking = [label for label in corpus.labels if label not in learnt]
+            owner[thing] = part
+    lacking = _lacking(fold.train, corpus)
     if lacking:
         raise UserError(f"fold {fold.name}: no training example of {', '.join(lacking)}")
 
 
-def _full(corpus: Corpus) -> list[Fold]:
-    """Everything trains; nothing is held out."""
-    return [Fold("full", tuple(range(len(corpus.utterances))), (), ())]
+def notes_of(fold: Fold, corpus: Corpus) -> list[str]:
+    """What a reader of the fold's figures should know, e.g. "no calm in test"."""
+    parts = _parts(fold)
+    return [
+        f"no {label} in {part}"
+        for part in ("validation", "test")
+        if parts[part]
+        for label in _lacking(parts[part], corpus)
+    ]
 
 
-def _loso(corpus: Corpus) -> list[Fold]:
-    """Leave one speaker out: one tests, all others train, nothing validates."""
-    return [_fold(corpus, test, None) for test in corpus.speakers]
+def _parts(fold: Fold) -> dict[str, Indices]:
+    return {"train": fold.train, "validation": fold.validation, "test": fold.test}
 
 
-def _loso_val(corpus: Corpus) -> list[Fold]:
-    """One speaker tests, the next one in cyclic order validates, all others train."""
-    speakers = corpus.speakers
-    following = speakers[1:] + speakers[:1]
-    return [_fold(corpus, test, held) for test, held in zip(speakers, following, strict=True)]
-
-
-def _fold(corpus: Corpus, test: str, validation: str | None) -> Fold:
-    spoken_by: dict[str, list[int]] = {speaker: [] for speaker in corpus.speakers}
-    for i, utterance in enumerate(corpus.utterances):
-        spoken_by[utterance.speaker].append(i)
-    others = [s for s in corpus.speakers if s not in (test, validation)]
-    return Fold(
-        test,
-        _sorted(i for s in others for i in spoken_by[s]),
-        _sorted(spoken_by[validation]) if validation else (),
-        _sorted(spoken_by[test]),
-    )
-
-
-def _sorted(indices: Iterable[int]) -> Indices:
-    return tuple(sorted(indices))
-
-
-PROTOCOLS: dict[str, Callable[[Corpus], list[Fold]]] = {
-    "full": _full,
-    "loso": _loso,
-    "loso_val": _loso_val,
-}
+def _lacking(indices: Indices, corpus: Corpus) -> list[str]:
+    there = {corpus.utterances[i].label for i in indices}
+    return [label for label in corpus.labels if label not in there]

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora import emodb
-from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora import emodb, ravdess
+from edgeser_train.corpora.corpus import LABELS, Corpus, Utterance, level_of
+from edgeser_train.corpora.merge import merged
 
-__all__ = ["LOADERS", "Corpus", "Utterance", "load_corpus"]
+__all__ = [
+    "LABELS",
+    "LOADERS",
+    "Corpus",
+    "Utterance",
+    "level_of",
+    "load_corpora",
+    "load_corpus",
+    "merged",
+]
 
-LOADERS: dict[str, Callable[[Path], Corpus]] = {"emodb": emodb.load}
+LOADERS: dict[str, Callable[[Path], Corpus]] = {
+    "emodb": emodb.load,
+    "emodb7": emodb.load_7,
+    "emodb7-2s": emodb.load_7_2s,
+    "ravdess": ravdess.load,
+    "ravdess4": ravdess.load_4,
+}
+
+
+def load_corpora(named_paths: Sequence[str]) -> Corpus:
+    """The corpus that one ``NAME=PATH`` means, or several of them merged. Raises UserError."""
+    return merged([load_corpus(named_path) for named_path in named_paths])
 
 
 def load_corpus(named_path: str) -> Corpus:

@@ -12,16 +12,64 @@ import soxr
 
 from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.errors import UserError
+from edgeser_train.corpora.trim import TRIMMING, speech_of
+
+LABELS = (
+    "angry",
+    "bored",
+    "calm",
+    "disgusted",
+    "fearful",
+    "happy",
+    "neutral",
+    "sad",
+    "surprised",
+)
+"""Names of the classes that corpora share. FAU-Aibo has names of its own, a manifest any."""
+
+LICENCES = (
+    "CC0-1.0",
+    "CC-BY-4.0",
+    "ODbL-1.0",
+    "CC-BY-SA-4.0",
+    "CC-BY-NC-4.0",
+    "CC-BY-NC-SA-4.0",
+)
+"""From the freest to the strictest; every other licence is stricter than these."""
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One labelled recording."""
+    """One labelled recording, and what its corpus tells of it.
+
+    ``name``: unique in its corpus. ``corpus``: the name of the corpus it came from.
+    ``gender``: "female", "male" or "" where not known. ``style``: "improvised", "scripted" or "".
+    ``session``: of a corpus recorded in pairs, else "". ``part``: "train", "validation" or "test"
+    where the corpus fixes that, else "". ``agreement``: the share of the annotators' votes that
+    the label got, 0 to 1. ``valence``, ``arousal``: on the corpus's own scale.
+    ``group``: utterances of one group stay in one part of a fold; "" is a group of its own.
+    ``trim``: only the speech of the file counts, see ``trim.speech_of``.
+    """
 
     name: str
     path: Path
     speaker: str
     label: str
+    corpus: str = ""
+    gender: str = ""
+    style: str = ""
+    session: str = ""
+    part: str = ""
+    agreement: float | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    group: str = ""
+    trim: bool = False
+
+    @property
+    def level(self) -> int:
+        """Its difficulty, 0 to 2."""
+        return level_of(self.agreement)
 
     def samples(self) -> Samples:
         """The sound, int16 mono 16 kHz (n,). Raises UserError when it cannot be read."""
@@ -35,17 +83,30 @@ class Utterance:
         if rate != SAMPLE_RATE:
             mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="VHQ")
         samples: Samples = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
-        return samples
+        return speech_of(samples) if self.trim else samples
+
+
+def level_of(agreement: float | None) -> int:
+    """How hard an utterance is to label: 0 all votes agree or none are known, 1 at least 65 % do,
+    2 fewer (Zhong et al. 2020, their levels A, B and C).
+    """
+    if agreement is None or agreement >= 1:
+        return 0
+    return 1 if agreement >= 0.65 else 2
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A corpus in memory, without its sound; the order of ``utterances`` is part of it."""
+    """A corpus in memory, without its sound; the order of ``utterances`` is part of it.
+
+    ``recordings``: what it is a selection of, e.g. "ravdess"; corpora that share it share speakers.
+    """
 
     name: str
     licence: str
     labels: tuple[str, ...]
     utterances: tuple[Utterance, ...]
+    recordings: str = ""
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -58,10 +119,16 @@ class Corpus:
 
     @property
     def fingerprint(self) -> str:
-        """Changes with any utterance's name, label or file."""
+        """Changes with any utterance's name, label or file, and with how files are trimmed.
+
+        Raises UserError when a file is gone.
+        """
         digest = hashlib.sha256()
         for u in self.utterances:
-            status = u.path.stat()
-            line = f"{u.name} {u.label} {status.st_size} {status.st_mtime_ns}\n"
-            digest.update(line.encode())
+            try:
+                status = u.path.stat()
+            except OSError as error:
+                raise UserError(f"corpus file {u.path}: cannot be read: {error}") from error
+            line = f"{u.name} {u.label} {status.st_size} {status.st_mtime_ns}"
+            digest.update(f"{line}{f' {TRIMMING}' if u.trim else ''}\n".encode())
         return digest.hexdigest()[:16]

@@ -2,22 +2,31 @@
 
 A file's name is ``SSTTTEv``: speaker, text, emotion, version. Only the classic 535 recordings
 count: the second edition's additional ones are passed over, so that figures stay comparable.
+
+A copy is about in which every recording is cut or filled to exactly 2 s. Its figures are not
+comparable with those of the originals, and in a mixture the length would tell the classes apart:
+it has a name of its own, and neither is taken for the other.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
 from importlib import resources
 from pathlib import Path
 
+import soundfile
+
 from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.folder import demand_all, sound_files
 
 LICENCE = "CC0-1.0"
-LABEL_OF_LETTER = {"W": "angry", "F": "happy", "N": "neutral", "T": "sad"}
-COUNTS = {"angry": 127, "happy": 71, "neutral": 79, "sad": 62}
 SPEAKERS = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
+FEMALE = ("08", "09", "13", "14", "16")
+COUNTS = {"angry": 127, "happy": 71, "neutral": 79, "sad": 62}
+COUNTS_7 = COUNTS | {"bored": 81, "disgusted": 46, "fearful": 69}
+LABEL_OF_LETTER = {"W": "angry", "F": "happy", "N": "neutral", "T": "sad"}
+LABEL_OF_LETTER_7 = LABEL_OF_LETTER | {"L": "bored", "E": "disgusted", "A": "fearful"}
 
 _STEM = re.compile(r"(\d\d)([ab]\d\d)([WLEAFTN])([a-z])")
 
@@ -28,25 +37,39 @@ def load(folder: Path) -> Corpus:
     ``folder`` holds the wav or flac files, or a folder ``wav`` that does, of these four classes or
     of all seven. Raises UserError that names what is missing.
     """
-    if not folder.is_dir():
-        raise UserError(f"corpus emodb: {folder} is no folder; give the one with the wav files")
-    found = {
-        path.stem: path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in (".wav", ".flac") and _STEM.fullmatch(path.stem)
+    return _load("emodb", folder, LABEL_OF_LETTER, cut=False)
+
+
+def load_7(folder: Path) -> Corpus:
+    """All seven classes: the classic 535 utterances. Raises UserError."""
+    return _load("emodb7", folder, LABEL_OF_LETTER_7, cut=False)
+
+
+def load_7_2s(folder: Path) -> Corpus:
+    """All seven classes from the copy in which every file is 2 s long. Raises UserError."""
+    return _load("emodb7-2s", folder, LABEL_OF_LETTER_7, cut=True)
+
+
+def _load(name: str, folder: Path, label_of_letter: dict[str, str], *, cut: bool) -> Corpus:
+    found = sound_files(name, folder, _STEM)
+    wanted = {
+        stem: label_of_letter[stem[5]] for stem in classic_stems() if stem[5] in label_of_letter
     }
-    wanted = [stem for stem in classic_stems() if stem[5] in LABEL_OF_LETTER]
-    missing = [stem for stem in wanted if stem not in found]
-    if missing:
-        raise UserError(
-            f"corpus emodb: {folder} lacks {len(missing)} of the {len(wanted)} recordings "
-            f"({_missing_by_class(missing)}), first {', '.join(missing[:5])}; "
-            "take the complete corpus"
-        )
+    demand_all(name, folder, wanted, found)
+    _check_length(name, folder, [found[stem] for stem in wanted], cut=cut)
     utterances = tuple(
-        Utterance(stem, found[stem], stem[:2], LABEL_OF_LETTER[stem[5]]) for stem in wanted
+        Utterance(
+            stem,
+            found[stem],
+            speaker=stem[:2],
+            label=label,
+            corpus=name,
+            gender="female" if stem[:2] in FEMALE else "male",
+        )
+        for stem, label in wanted.items()
     )
-    return Corpus("emodb", LICENCE, tuple(sorted(COUNTS)), utterances)
+    labels = tuple(sorted(label_of_letter.values()))
+    return Corpus(name, LICENCE, labels, utterances, recordings="emodb")
 
 
 def classic_stems() -> list[str]:
@@ -55,6 +78,24 @@ def classic_stems() -> list[str]:
     return listed.read_text(encoding="ascii").split()
 
 
-def _missing_by_class(stems: list[str]) -> str:
-    counts = Counter(LABEL_OF_LETTER[stem[5]] for stem in stems)
-    return ", ".join(f"{label} {counts[label]}" for label in sorted(counts))
+def _check_length(name: str, folder: Path, paths: list[Path], *, cut: bool) -> None:
+    two_seconds = [_is_2s(path) for path in paths]
+    if not cut and all(two_seconds):
+        raise UserError(
+            f"corpus {name}: every recording in {folder} is exactly 2 s long, so these are not the "
+            "originals; the name of the cut copy, of all seven classes, is emodb7-2s"
+        )
+    if cut and not all(two_seconds):
+        other = paths[two_seconds.index(False)]
+        raise UserError(
+            f"corpus {name}: {other} is not exactly 2 s long; the name of the full-length "
+            "recordings is emodb7, of four classes emodb"
+        )
+
+
+def _is_2s(path: Path) -> bool:
+    try:
+        info = soundfile.info(path)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise UserError(f"corpus file {path}: cannot be read: {error}") from error
+    return bool(info.frames == 2 * info.samplerate)

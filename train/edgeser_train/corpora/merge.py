@@ -1,0 +1,62 @@
+"""Several corpora as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from edgeser.errors import UserError
+from edgeser_train.corpora.corpus import LICENCES, Corpus, Utterance
+
+
+def merged(corpora: Sequence[Corpus]) -> Corpus:
+    """One corpus of all utterances in the order given; a single one stays as it is.
+
+    Its name is theirs with ``+`` between, its licence the strictest of theirs. Names, speakers,
+    sessions and groups get the recordings' name in front, e.g. "ravdess:07". Raises UserError
+    unless all have the same labels, and for two selections of the same recordings.
+    """
+    if not corpora:
+        raise UserError("no corpus given; give at least one with --corpus NAME=PATH")
+    first = corpora[0]
+    if len(corpora) == 1:
+        return first
+    owner: dict[str, str] = {}
+    for corpus in corpora:
+        if set(corpus.labels) != set(first.labels):
+            raise UserError(
+                f"corpora {first.name} and {corpus.name} have different labels: "
+                f"{', '.join(first.labels)} and {', '.join(corpus.labels)}; "
+                "take selections with the same labels, e.g. emodb with ravdess4"
+            )
+        source = corpus.recordings or corpus.name
+        if source in owner:
+            raise UserError(
+                f"corpora {owner[source]} and {corpus.name} are of the same recordings; take one"
+            )
+        owner[source] = corpus.name
+    return Corpus(
+        "+".join(corpus.name for corpus in corpora),
+        strictest([corpus.licence for corpus in corpora]),
+        first.labels,
+        tuple(_prefixed(u, corpus) for corpus in corpora for u in corpus.utterances),
+    )
+
+
+def strictest(licences: Sequence[str]) -> str:
+    """The strictest licence; those that the table does not rank are all kept: "A AND B"."""
+    unranked = dict.fromkeys(licence for licence in licences if licence not in LICENCES)
+    return " AND ".join(unranked) or max(licences, key=LICENCES.index)
+
+
+def _prefixed(utterance: Utterance, corpus: Corpus) -> Utterance:
+    source = corpus.recordings or corpus.name
+    u = utterance
+    return replace(
+        u,
+        name=f"{source}:{u.name}",
+        speaker=f"{source}:{u.speaker}",
+        session=u.session and f"{source}:{u.session}",
+        group=u.group and f"{source}:{u.group}",
+        corpus=corpus.name,
+    )
