@@ -23,9 +23,13 @@ STREAMS = {name: Stream(name, MODEL, SpeechSettings(), DecisionSettings()) for n
 
 
 def window(
-    kind: Literal["partial", "final"], segment: int, stream: str = "a", frames: int = 1
+    kind: Literal["partial", "final"],
+    segment: int,
+    stream: str = "a",
+    frames: int = 1,
+    pieces: int = 1,
 ) -> Window:
-    features = np.zeros((frames, 1), np.float32)
+    features = [np.zeros((frames, 1), np.float32)] * pieces
     return Window(STREAMS[stream], segment, kind, 0, 160, False, features, QUALITY, 0, 0, 0, 0)
 
 

@@ -64,7 +64,7 @@ def test_any_split_into_blocks_gives_the_same_windows(where: list[int]) -> None:
     outputs = run(stream, blocks_of(SPEECH, where)) + stream.finish()
     assert described(outputs) == described(EXPECTED)
     for window, expected in zip(finals(outputs), finals(EXPECTED), strict=True):
-        assert np.abs(window.features - expected.features).max() < 1e-3
+        assert np.abs(window.pieces[0] - expected.pieces[0]).max() < 1e-3
 
 
 def test_it_hears_the_two_utterances() -> None:
@@ -96,7 +96,7 @@ def test_every_window_has_the_shape_of_its_samples() -> None:
     for window in EXPECTED:
         if isinstance(window, Window):
             frames = spec.frame_count(window.end - window.start)
-            assert window.features.shape == (frames, spec.mels)
+            assert [piece.shape for piece in window.pieces] == [(frames, spec.width)]
 
 
 def test_a_long_gap_ends_the_segment_and_keeps_the_clock() -> None:
@@ -136,7 +136,7 @@ def test_samples_that_come_twice_count_once() -> None:
 
 
 def decided(stream: Stream, window: Window) -> EmotionEvent:
-    return stream.decide(window, MODEL.scores([window.features])[0], window.ready_at)
+    return stream.decide(window, MODEL.scores([window.pieces])[0], window.ready_at)
 
 
 def test_an_event_says_all_it_should() -> None:

@@ -92,7 +92,7 @@ def ours(samples: Samples) -> tuple[str, Way]:
     model = load_model()
     stream = FrameStream(model.info.front_end)
     stream.push(samples, 0)
-    return OURS, lambda end: model.scores([stream.window(end - WINDOW, end)])
+    return OURS, lambda end: model.scores([[stream.window(end - WINDOW, end)]])
 
 
 def features_alone(samples: Samples) -> tuple[str, Way]:

@@ -12,7 +12,7 @@ MAX_FINALS = 64
 """Finals waiting above which ``put`` blocks: then the source loses samples, which is counted."""
 
 MAX_BATCH = 16
-"""Windows run at once: more would make the first wait for the last."""
+"""Pieces run at once: more would make the first wait for the last."""
 
 
 class Backlog:
@@ -60,8 +60,8 @@ class Backlog:
         """The next windows, as soon as there is one, to be run as one batch; [] when all is over.
 
         The first is the oldest final, or else the oldest partial; others follow it that go through
-        the same model at the same padded length, finals first, at most ``MAX_BATCH`` in all. Call
-        ``done`` when they have been dealt with.
+        the same model at the same padded length, finals first, as long as all of them have at most
+        ``MAX_BATCH`` pieces. Call ``done`` when they have been dealt with.
         """
         with self._changed:
             while not len(self):
@@ -70,7 +70,14 @@ class Backlog:
                 self._changed.wait()
             waiting = [*self._finals, *self._partials.values()]
             shape = _shape(waiting[0])
-            batch = [window for window in waiting if _shape(window) == shape][:MAX_BATCH]
+            batch: list[Window] = []
+            pieces = 0
+            for window in waiting:
+                if _shape(window) == shape:
+                    pieces += len(window.pieces)
+                    if batch and pieces > MAX_BATCH:
+                        break
+                    batch.append(window)
             for window in batch:
                 if window.kind == "final":
                     self._finals.remove(window)
@@ -102,4 +109,4 @@ class Backlog:
 def _shape(window: Window) -> tuple[int, int]:
     """Equal for windows that can share a batch."""
     model = window.stream.model
-    return id(model), model.padded_length(len(window.features))
+    return id(model), model.padded_length(len(window.pieces[0]))

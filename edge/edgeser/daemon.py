@@ -226,7 +226,7 @@ class Daemon:
         while batch := self._backlog.get():
             started_at = time.time()
             try:
-                scores = batch[0].stream.model.scores([window.features for window in batch])
+                scores = batch[0].stream.model.scores([window.pieces for window in batch])
             except Exception as error:  # the backend's exceptions share no base class
                 for window in batch:
                     self._intake_of(window).failed(window, error)

@@ -64,7 +64,7 @@ class Recognizer:
     def _finals(self, stream: Stream, outputs: list[StreamOutput]) -> Iterator[EmotionEvent]:
         for window in outputs:
             if isinstance(window, Window):
-                scores = self.model.scores([window.features])[0]
+                scores = self.model.scores([window.pieces])[0]
                 event = stream.decide(window, scores, window.ready_at)
                 if event.kind == "final":
                     yield event

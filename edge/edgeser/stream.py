@@ -23,6 +23,7 @@ from edgeser.events.schema import (
 )
 from edgeser.features import FrameStream
 from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Pieces, pieces_of
 from edgeser.model.decision import Smoother, decided
 from edgeser.model.model import Model
 from edgeser.settings import DecisionSettings, SpeechSettings, segmenter_config
@@ -43,9 +44,10 @@ _CLIPPED = 32_767
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A piece of speech that waits for the model.
+    """A stretch of speech that waits for the model.
 
-    ``start``, ``end``: samples [start, end) of the stream; ``features``: (frames, mels).
+    ``start``, ``end``: samples [start, end) of the stream; ``pieces``: its features, as the model
+    takes them.
     ``captured_at``: Unix seconds of the capture of the last sample that was needed to cut it: its
     own last, or the end of the silence that closed its segment. ``arrived_at``, ``cut_at`` and
     ``ready_at``: the stream's clock when the block with that sample arrived, when the window had
@@ -58,7 +60,7 @@ class Window:
     start: int
     end: int
     continued: bool
-    features: Floats
+    pieces: Pieces
     quality: Quality
     captured_at: float
     arrived_at: float
@@ -260,26 +262,28 @@ class Stream:
 
     def _window(
         self,
-        piece: WindowDue | SegmentEnded,
+        cut: WindowDue | SegmentEnded,
         kind: Literal["partial", "final"],
         *,
         continued: bool,
     ) -> Window:
         cut_at = self._clock()
-        features = self._frames.window(piece.start, piece.end)
-        samples = self._frames.samples(piece.start, piece.end)
+        info = self.model.info
+        frames = self._frames.frames(cut.start, cut.end)
+        pieces = pieces_of(frames, info.front_end, info.window)
+        samples = self._frames.samples(cut.start, cut.end)
         level = level_dbfs(samples)
         clipped = np.count_nonzero((samples >= _CLIPPED) | (samples <= -_CLIPPED))
         return Window(
             stream=self,
-            segment=piece.segment,
+            segment=cut.segment,
             kind=kind,
-            start=piece.start,
-            end=piece.end,
+            start=cut.start,
+            end=cut.end,
             continued=continued,
-            features=features,
+            pieces=pieces,
             quality=Quality(
-                speech_ratio=round(piece.speech_ratio, 4),
+                speech_ratio=round(cut.speech_ratio, 4),
                 level_dbfs=round(level, 2),
                 clipped_ratio=round(float(clipped) / max(1, len(samples)), 6),
                 snr_db=round(level - self._vad.floor_dbfs, 2),

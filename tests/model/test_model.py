@@ -11,7 +11,6 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeser.features.frames import features_of
 from edgeser.model.artefact import (
     DEFAULT_MODEL,
     METADATA_KEY,
@@ -53,7 +52,7 @@ def test_the_default_model_is_what_it_says(model: Model) -> None:
 
 def test_scores_do_not_depend_on_the_batch(model: Model) -> None:
     sounds = [waveform(seed, seconds) for seed, seconds in ((1, 1.0), (2, 2.3), (3, 6.9))]
-    windows = [features_of(sound, model.info.front_end) for sound in sounds]
+    windows = [model.pieces(sound) for sound in sounds]
     together = model.scores(windows)
     alone = np.concatenate([model.scores([window]) for window in windows])
     assert together.shape == (3, 4)

@@ -13,7 +13,6 @@ import numpy as np
 from edgeser.bench.flops import flops
 from edgeser.bench.machine import Machine, busy_with_others, cpu_times, this_machine
 from edgeser.events.schema import ModelRef
-from edgeser.features.frames import features_of
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model
 
@@ -79,24 +78,22 @@ def measure(
 
 
 def _case(model: Model, threads: int, batch: int, window_s: float, seconds: float) -> Case:
-    spec = model.info.front_end
-    sounds = [waveform(seed, window_s) for seed in range(batch)]
-    features = [features_of(sound, spec) for sound in sounds]
+    windows = [model.pieces(waveform(seed, window_s)) for seed in range(batch)]
     times: list[float] = []
     peaks: list[float] = []
-    model.scores(features)
+    model.scores(windows)
     left = np.random.default_rng(0).standard_normal((_PEAK_SIZE, _PEAK_SIZE), np.float32)
     for _ in _for(seconds):
         begun = time.perf_counter()
-        model.scores(features)
+        model.scores(windows)
         times.append(time.perf_counter() - begun)
         if sum(peaks) < _PEAK_SHARE * sum(times) or len(peaks) < 3:
             begun = time.perf_counter()
             left @ left
             peaks.append(time.perf_counter() - begun)
     median = float(np.median(times))
-    frames = model.padded_length(len(features[0]))
-    operations = flops(model.artefact.path, batch, frames)
+    frames = model.padded_length(len(windows[0][0]))
+    operations = flops(model.artefact.path, sum(map(len, windows)), frames)
     return Case(
         model=model.ref,
         backend=model.backend.name,

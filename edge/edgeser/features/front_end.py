@@ -181,7 +181,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     def frames(self, pieces: Floats) -> Floats:
         """Raw frames: (n, window) samples in [-1, 1], pre-emphasised -> (n, bins)."""
         if not self.spectral:
-            return pieces.copy()
+            return np.array(pieces, np.float32)
         spectra = np.fft.rfft(pieces * self.analysis_window, self.n_fft)
         power = (spectra.real**2 + spectra.imag**2).astype(np.float32)
         if self.kind == "mel":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 import numpy as np
 from msgspec import Meta
 
 from edgeser.features.front_end import Floats, FrontEnd
+
+Pieces: TypeAlias = list[Floats]
+"""The features of one window's pieces, each (frames, width), all of one length."""
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -63,7 +66,7 @@ def spans(frames: int, policy: WindowPolicy) -> list[slice]:
     return [slice(start, start + policy.frames) for start in starts]
 
 
-def pieces_of(frames: Floats, front_end: FrontEnd, policy: WindowPolicy) -> list[Floats]:
+def pieces_of(frames: Floats, front_end: FrontEnd, policy: WindowPolicy) -> Pieces:
     """The features of every piece of one window: raw frames (n, bins) -> [(frames, width), ...].
 
     Each piece is normalised by itself.

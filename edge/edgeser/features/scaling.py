@@ -41,7 +41,8 @@ def rescaled(frames: Floats, scale: Scale) -> Floats:
     section 3.1).
     """
     if scale == "ln":
-        return frames * _NEPERS_PER_DB
+        nepers: Floats = frames * _NEPERS_PER_DB
+        return nepers
     if scale == "mu_law":
         magnitudes = np.power(np.float32(10), frames / np.float32(20))
         companded: Floats = np.log1p(np.float32(_MU) * magnitudes) / np.float32(np.log1p(_MU))

@@ -22,5 +22,5 @@ class Backend(Protocol):
     """The graph's own metadata."""
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """``features`` (batch, time, mels), ``frames`` (batch,) -> logits (batch, labels)."""
+        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels)."""
         ...

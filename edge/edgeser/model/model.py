@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgeser.features.frames import features_of
+from edgeser.audio.source import Samples
+from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Pieces, pieces_of
 from edgeser.model.artefact import (
     DEFAULT_MODEL,
     Artefact,
@@ -28,7 +30,7 @@ GOLDEN_TOLERANCE = 1e-3
 
 
 class Model:
-    """Features in, calibrated scores out."""
+    """Windows of features in, calibrated scores out."""
 
     def __init__(self, artefact: Artefact, backend: Backend) -> None:
         self.artefact = artefact
@@ -36,21 +38,33 @@ class Model:
         self.info = artefact.info
         self.ref = artefact.ref
 
-    def scores(self, windows: Sequence[Floats]) -> Floats:
-        """Scores of windows of features, each (frames, mels): (windows, labels), rows sum to 1.
+    def pieces(self, samples: Samples) -> Pieces:
+        """A sound as one window: int16 (n,), at least a hop -> the features of its pieces."""
+        front_end = self.info.front_end
+        return pieces_of(raw_frames(samples, front_end), front_end, self.info.window)
 
-        The windows are padded to a common length out of a small set and run as one batch; a
-        window's scores do not depend on its neighbours.
+    def scores(self, windows: Sequence[Pieces]) -> Floats:
+        """Scores of windows, each given by its pieces: (windows, labels), rows sum to 1.
+
+        A window's logits are the mean of those of its pieces. All pieces are padded to a common
+        length out of a small set and run as one batch; a window's scores do not depend on its
+        neighbours.
         """
-        length = self.padded_length(max(len(window) for window in windows))
-        batch = np.zeros((len(windows), length, self.info.front_end.mels), np.float32)
-        for row, window in zip(batch, windows, strict=True):
-            row[: len(window)] = window
-        frames = np.array([len(window) for window in windows], np.int64)
-        return calibrated(self.backend.run(batch, frames), self.info.temperature)
+        pieces = [piece for window in windows for piece in window]
+        frames = np.array([len(piece) for piece in pieces], np.int64)
+        length = self.padded_length(int(frames.max()))
+        batch = np.zeros((len(pieces), length, self.info.front_end.width), np.float32)
+        for row, piece in zip(batch, pieces, strict=True):
+            row[: len(piece)] = piece
+        logits = self.backend.run(batch, frames)
+        if len(pieces) > len(windows):
+            counts = np.array([len(window) for window in windows])
+            sums = np.add.reduceat(logits, np.cumsum(counts) - counts, axis=0)
+            logits = (sums / counts[:, None]).astype(np.float32)
+        return calibrated(logits, self.info.temperature)
 
     def padded_length(self, frames: int) -> int:
-        """Frames of the input that a window of so many frames is padded to."""
+        """Frames of the input that a piece of so many frames is padded to."""
         step = self.info.window.pad_frames
         return -(-frames // step) * step
 
@@ -61,8 +75,7 @@ class Model:
         """
         worst = 0.0
         for golden in self.info.golden:
-            sound = waveform(golden.seed, golden.seconds)
-            scores = self.scores([features_of(sound, self.info.front_end)])[0]
+            scores = self.scores([self.pieces(waveform(golden.seed, golden.seconds))])[0]
             for label, score, expected in zip(self.info.labels, scores, golden.scores, strict=True):
                 difference = abs(float(score) - expected)
                 if not difference <= GOLDEN_TOLERANCE:

@@ -42,7 +42,7 @@ class OnnxRuntime:
         self.outputs = [o.name for o in self._session.get_outputs()]
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """``features`` (batch, time, mels), ``frames`` (batch,) -> logits (batch, labels)."""
+        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels)."""
         (logits,) = self._session.run(["logits"], {"features": features, "frames": frames})
         result: Floats = logits
         return result
