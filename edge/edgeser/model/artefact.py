@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -23,11 +23,13 @@ from edgeser.features import FrontEnd, WindowPolicy
 __all__ = [
     "DEFAULT_MODEL",
     "METADATA_KEY",
+    "WAVEFORM_KEY",
     "Artefact",
     "ArtefactError",
     "ArtefactInfo",
     "Estimate",
     "Golden",
+    "Precision",
     "Tensor",
     "TrainingRecord",
     "WindowPolicy",
@@ -37,9 +39,13 @@ __all__ = [
 ]
 
 METADATA_KEY = "edgeser"
+WAVEFORM_KEY = "edgeser-waveform"
+"""Metadata property of the variant that takes a waveform; the daemon does not run it."""
+
 DEFAULT_MODEL = "lightweight-emodb"
 
 Positive = Annotated[float, Meta(gt=0)]
+Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 
 
 class ArtefactError(UserError):
@@ -85,7 +91,10 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ArtefactInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All that the runtime needs to know about a model."""
+    """All that the runtime needs to know about a model.
+
+    ``precision`` is that of the graph's weights and inner tensors; inputs and outputs never change.
+    """
 
     format: Literal[1] = 1
     name: str
@@ -98,6 +107,7 @@ class ArtefactInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     temperature: Positive
     abstain_below: Annotated[float, Meta(ge=0, lt=1)]
     training: TrainingRecord
+    precision: Precision = "fp32"
     golden: Annotated[list[Golden], Meta(min_length=1)]
 
 
@@ -118,6 +128,11 @@ class Artefact:
 
 def info_from_metadata(metadata: dict[str, str], path: Path) -> ArtefactInfo:
     """The artefact's description from the graph's metadata. Raises ArtefactError."""
+    if WAVEFORM_KEY in metadata:
+        raise ArtefactError(
+            f"model {path}: it takes a waveform; the daemon computes features itself: export the "
+            "checkpoint without --waveform"
+        )
     if METADATA_KEY not in metadata:
         raise ArtefactError(
             f"model {path}: no '{METADATA_KEY}' metadata in it; make it with 'edgeser export'"
