@@ -12,7 +12,16 @@ import soundfile
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpus
-from edgeser_train.corpora.emodb import COUNTS, SPEAKERS, classic_stems, load
+from edgeser_train.corpora.emodb import (
+    COUNTS,
+    COUNTS_7,
+    SPEAKERS,
+    classic_stems,
+    load,
+    load_7,
+    load_7_2s,
+)
+from tests.sounds import corpus as corpus_folder
 from tests.train.synthetic import make_emodb
 
 BY_LETTER = {"W": 127, "L": 81, "E": 46, "A": 69, "F": 71, "T": 62, "N": 79}
@@ -31,6 +40,57 @@ def test_four_classes_of_ten_speakers(emodb: Path) -> None:
     assert corpus.speakers == SPEAKERS
     assert corpus.labels == ("angry", "happy", "neutral", "sad")
     assert [corpus.labels[t] for t in corpus.targets] == [u.label for u in corpus.utterances]
+
+
+@pytest.fixture(scope="module")
+def seven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_emodb(tmp_path_factory.mktemp("seven"), classic_stems())
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The copy of exactly 2 s: one file under all names."""
+    folder = tmp_path_factory.mktemp("cut")
+    soundfile.write(folder / "2s.flac", np.zeros(44_100, np.int16), 22_050)
+    for stem in classic_stems():
+        (folder / f"{stem}.flac").symlink_to("2s.flac")
+    return folder
+
+
+def test_seven_classes_of_ten_speakers(seven: Path, cut: Path) -> None:
+    for corpus in (load_7(seven), load_7_2s(cut)):
+        assert Counter(u.label for u in corpus.utterances) == COUNTS_7
+        assert corpus.speakers == SPEAKERS
+        assert corpus.labels == tuple(sorted(COUNTS_7))
+    assert Counter(u.gender for u in corpus.utterances) == {"female": 302, "male": 233}
+
+
+def test_cut_and_full_length_recordings_are_told_apart(seven: Path, cut: Path) -> None:
+    with pytest.raises(UserError, match=r"every recording in .* exactly 2 s .* emodb7-2s"):
+        load_7(cut)
+    with pytest.raises(UserError, match="exactly 2 s"):
+        load(cut)
+    with pytest.raises(UserError, match=r"03a01Fa\.wav is not exactly 2 s .* emodb7,"):
+        load_7_2s(seven)
+
+
+def test_a_mixture_of_cut_and_full_length_is_not_the_cut_copy(
+    seven: Path, cut: Path, tmp_path: Path
+) -> None:
+    for stem in classic_stems():
+        source = seven / f"{stem}.wav" if stem == "12b02Ea" else cut / f"{stem}.flac"
+        (tmp_path / source.name).symlink_to(source.resolve())
+    with pytest.raises(UserError, match=r"12b02Ea\.wav is not exactly 2 s"):
+        load_7_2s(tmp_path)
+
+
+def test_an_unreadable_header_is_named(emodb: Path, tmp_path: Path) -> None:
+    for path in emodb.iterdir():
+        if path.stem != "03a01Nc":
+            (tmp_path / path.name).symlink_to(path)
+    (tmp_path / "03a01Nc.wav").write_text("version https://git-lfs.github.com/spec/v1")
+    with pytest.raises(UserError, match=r"03a01Nc\.wav: cannot be read"):
+        load(tmp_path)
 
 
 def test_other_classes_and_second_edition_are_passed_over(tmp_path: Path) -> None:
@@ -91,3 +151,13 @@ def test_the_real_corpus_is_complete(real_emodb: Path) -> None:
     corpus = load(real_emodb)
     assert len(corpus.utterances) == 339
     assert all(len(u.samples()) > 8000 for u in corpus.utterances[::37])
+
+
+def test_the_real_cut_copy_is_complete() -> None:
+    folder = corpus_folder("emodb7_2s")
+    if folder is None:
+        pytest.skip("no emodb7_2s: set EDGESER_DATA to the folder of the corpora")
+    corpus = load_7_2s(folder)
+    assert Counter(u.label for u in corpus.utterances) == COUNTS_7
+    with pytest.raises(UserError, match="emodb7-2s"):
+        load_7(folder)

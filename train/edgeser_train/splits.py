@@ -133,7 +133,7 @@ def cross(corpus: Corpus, seed: int) -> list[Fold]:
     """
     spoken_in: dict[str, list[int]] = defaultdict(list)
     for i, u in enumerate(corpus.utterances):
-        spoken_in[u.corpus].append(i)
+        spoken_in[u.corpus or corpus.name].append(i)
     if len(spoken_in) < 2:
         raise UserError(
             f"protocol 'cross': {corpus.name} is one corpus alone; give two or more with --corpus"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import emodb, ravdess
-from edgeser_train.corpora.corpus import LABELS, Corpus, Utterance, level_of
+from edgeser_train.corpora.corpus import LABELS, Corpus, Utterance
 from edgeser_train.corpora.merge import merged
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "LOADERS",
     "Corpus",
     "Utterance",
-    "level_of",
     "load_corpora",
     "load_corpus",
     "merged",

@@ -66,11 +66,6 @@ class Utterance:
     group: str = ""
     trim: bool = False
 
-    @property
-    def level(self) -> int:
-        """Its difficulty, 0 to 2."""
-        return level_of(self.agreement)
-
     def samples(self) -> Samples:
         """The sound, int16 mono 16 kHz (n,). Raises UserError when it cannot be read."""
         try:
@@ -84,15 +79,6 @@ class Utterance:
             mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="VHQ")
         samples: Samples = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
         return speech_of(samples) if self.trim else samples
-
-
-def level_of(agreement: float | None) -> int:
-    """How hard an utterance is to label: 0 all votes agree or none are known, 1 at least 65 % do,
-    2 fewer (Zhong et al. 2020, their levels A, B and C).
-    """
-    if agreement is None or agreement >= 1:
-        return 0
-    return 1 if agreement >= 0.65 else 2
 
 
 @dataclass(frozen=True)
@@ -111,6 +97,11 @@ class Corpus:
     @property
     def speakers(self) -> tuple[str, ...]:
         return tuple(sorted({u.speaker for u in self.utterances}))
+
+    @property
+    def corpora(self) -> tuple[str, ...]:
+        """Names of the corpora that it was merged from, or its own."""
+        return tuple(dict.fromkeys(u.corpus or self.name for u in self.utterances))
 
     @property
     def targets(self) -> tuple[int, ...]:

@@ -37,4 +37,5 @@ def speech_of(samples: Samples) -> Samples:
         return samples
     first = max(0, speech[0] - AROUND_FRAMES) * FRAME_SAMPLES
     last = (speech[-1] + 1 + AROUND_FRAMES) * FRAME_SAMPLES
-    return samples[first:last].copy()
+    kept: Samples = samples[first:last].copy()
+    return kept
