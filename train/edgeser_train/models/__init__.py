@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from edgeser_train.models.attention_pooling import AttentionPooling, AttentionPoolingConfig
 from edgeser_train.models.eca_cnn import EcaCnn, EcaCnnConfig
 from edgeser_train.models.lightweight import Lightweight, LightweightConfig
 from edgeser_train.models.speech_model import SpeechModel
 
-__all__ = ["ModelConfig", "SpeechModel", "build"]
+__all__ = ["ModelConfig", "SpeechModel", "build", "class_of"]
 
-ModelConfig: TypeAlias = LightweightConfig | EcaCnnConfig
+ModelConfig: TypeAlias = LightweightConfig | EcaCnnConfig | AttentionPoolingConfig
 """The architecture as data: one tagged struct per model, its tag the model's name."""
 
 _CLASSES: dict[type[ModelConfig], type[SpeechModel]] = {
     LightweightConfig: Lightweight,
     EcaCnnConfig: EcaCnn,
+    AttentionPoolingConfig: AttentionPooling,
 }
 
 
 def build(config: ModelConfig) -> SpeechModel:
     """The network of a configuration, freshly initialised."""
-    return _CLASSES[type(config)](config)  # type: ignore[arg-type]
+    return class_of(config)(config)  # type: ignore[arg-type]
+
+
+def class_of(config: ModelConfig) -> type[SpeechModel]:
+    """What a configuration configures."""
+    return _CLASSES[type(config)]
