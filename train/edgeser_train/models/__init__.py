@@ -7,17 +7,21 @@ from typing import TypeAlias
 from edgeser_train.models.attention_pooling import AttentionPooling, AttentionPoolingConfig
 from edgeser_train.models.eca_cnn import EcaCnn, EcaCnnConfig
 from edgeser_train.models.lightweight import Lightweight, LightweightConfig
+from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtc, PcnseSadrnCtcConfig
 from edgeser_train.models.speech_model import SpeechModel
 
 __all__ = ["ModelConfig", "SpeechModel", "build", "class_of"]
 
-ModelConfig: TypeAlias = LightweightConfig | EcaCnnConfig | AttentionPoolingConfig
+ModelConfig: TypeAlias = (
+    LightweightConfig | EcaCnnConfig | AttentionPoolingConfig | PcnseSadrnCtcConfig
+)
 """The architecture as data: one tagged struct per model, its tag the model's name."""
 
 _CLASSES: dict[type[ModelConfig], type[SpeechModel]] = {
     LightweightConfig: Lightweight,
     EcaCnnConfig: EcaCnn,
     AttentionPoolingConfig: AttentionPooling,
+    PcnseSadrnCtcConfig: PcnseSadrnCtc,
 }
 
 
