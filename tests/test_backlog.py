@@ -126,3 +126,15 @@ def test_a_batch_is_bounded() -> None:
     for i in range(MAX_BATCH + 1):
         backlog.put(window("final", i))
     assert [len(backlog.get()), len(backlog.get())] == [MAX_BATCH, 1]
+
+
+def test_a_batch_is_bounded_by_its_pieces() -> None:
+    backlog = Backlog()
+    for pieces in (6, 6, 6, MAX_BATCH + 1, 1):
+        backlog.put(window("final", 1, pieces=pieces))
+    batches = []
+    backlog.close()
+    while batch := backlog.get():
+        batches.append([len(window.pieces) for window in batch])
+        backlog.done()
+    assert batches == [[6, 6], [6], [MAX_BATCH + 1], [1]]
