@@ -83,14 +83,9 @@ class AttentionPooling(SpeechModel):
         super().__init__(config.bins)
         self.config = config
         c = config
-        self.first = nn.ModuleList(
-            ConvLayer(1, CHANNELS[0] // 2, kernel, bias=c.conv_bias)
-            for kernel in (ALONG_FREQUENCY, ALONG_TIME)
-        )
-        self.layers = nn.ModuleList(
-            ConvLayer(channels_in, channels_out, (3, 3), bias=c.conv_bias)
-            for channels_in, channels_out in pairwise(CHANNELS)
-        )
+        self.layers = nn.ModuleList([FirstLayer(CHANNELS[0], bias=c.conv_bias)])
+        for channels_in, channels_out in pairwise(CHANNELS):
+            self.layers.append(ConvLayer(channels_in, channels_out, bias=c.conv_bias))
         self.drop = nn.Dropout2d(c.dropout)
         self.head = HEADS[c.head](c)
         self.apply(_initialise)
@@ -104,32 +99,42 @@ class AttentionPooling(SpeechModel):
         """The map of the last layer: (batch, 80, frames / 4, bins / 4)."""
         x = self.standardised(features, frames)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
-        x = self._pooled(1, torch.cat([branch(x) for branch in self.first], dim=1))
-        for i, layer in enumerate(self.layers, start=2):
-            x = self._pooled(i, layer(x))
+        for i, layer in enumerate(self.layers, start=1):
+            x = layer(x)
+            if i in self.config.pools:
+                x = F.max_pool2d(x, 2)
         return x
 
-    def _pooled(self, layer: int, x: Tensor) -> Tensor:
-        return F.max_pool2d(x, 2) if layer in self.config.pools else x
+
+class FirstLayer(nn.Module):
+    """Filters along frequency and along time, beside each other; normalisation, ReLU."""
+
+    def __init__(self, channels: int, *, bias: bool) -> None:
+        super().__init__()
+        self.along_frequency = nn.Conv2d(
+            1, channels // 2, ALONG_FREQUENCY, padding=(0, 4), bias=bias
+        )
+        self.along_time = nn.Conv2d(1, channels // 2, ALONG_TIME, padding=(3, 0), bias=bias)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(batch, 1, frames, bins) -> (batch, channels, frames, bins)."""
+        x = F.pad(x, (0, 1, 0, 1))  # an even filter that keeps the size needs a zero more behind
+        x = torch.cat((self.along_frequency(x), self.along_time(x)), dim=1)
+        y: Tensor = self.norm(x).relu_()
+        return y
 
 
 class ConvLayer(nn.Module):
-    """Convolution that keeps the size, batch normalisation, ReLU."""
+    """3x3 convolution, batch normalisation, ReLU."""
 
-    def __init__(
-        self, channels_in: int, channels_out: int, kernel: tuple[int, int], *, bias: bool
-    ) -> None:
+    def __init__(self, channels_in: int, channels_out: int, *, bias: bool) -> None:
         super().__init__()
-        before = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
-        self.extra = tuple(1 - size % 2 for size in kernel)  # an even kernel needs a zero behind
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel, padding=before, bias=bias)
+        self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
         self.norm = nn.BatchNorm2d(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels in, frames, bins) -> (batch, channels out, frames, bins)."""
-        frames, bins = self.extra
-        if frames or bins:
-            x = F.pad(x, (0, bins, 0, frames))
         y: Tensor = self.norm(self.conv(x)).relu_()
         return y
 
@@ -196,9 +201,9 @@ HEADS: dict[str, Callable[[AttentionPoolingConfig], nn.Module]] = {
 
 def _initialise(module: nn.Module) -> None:
     """He-normal convolutions (the paper names none); linear layers keep PyTorch's own."""
-    if isinstance(module, ConvLayer):
-        nn.init.kaiming_normal_(module.conv.weight, nonlinearity="relu")
-        if module.conv.bias is not None:
-            nn.init.zeros_(module.conv.bias)
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, AttentionHead) and module.softmax:
         nn.init.zeros_(module.bottom_up.weight)  # attention starts as the mean
