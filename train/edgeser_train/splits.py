@@ -86,8 +86,8 @@ def random_kfold(corpus: Corpus, seed: int) -> list[Fold]:
 
 def zhong10(corpus: Corpus, seed: int) -> list[Fold]:
     """Zhong et al. 2020: each stratum (session, style, gender and label, as far as the corpus has
-    them) is dealt out to 10 parts in turn, beginning with one drawn by chance. Part 9 always tests,
-    parts 0 to 8 validate in turn: 9 folds.
+    them) is shuffled and dealt out to 10 parts in turn, beginning with one drawn by chance. Part 9
+    always tests, parts 0 to 8 validate in turn: 9 folds.
     """
     strata: dict[tuple[str, ...], list[list[int]]] = defaultdict(list)
     for group in _groups(corpus):
@@ -96,9 +96,10 @@ def zhong10(corpus: Corpus, seed: int) -> list[Fold]:
     rng = np.random.default_rng(seed)
     parts: list[list[int]] = [[] for _ in range(ZHONG_PARTS)]
     for stratum in sorted(strata):
+        groups = strata[stratum]
         start = int(rng.integers(ZHONG_PARTS))
-        for place, group in enumerate(strata[stratum], start):
-            parts[place % ZHONG_PARTS].extend(group)
+        for place, group in enumerate(rng.permutation(len(groups)), start):
+            parts[place % ZHONG_PARTS].extend(groups[group])
     *others, test = parts
     return [
         Fold(f"part-{k}", _joined(others[:k] + others[k + 1 :]), _joined([held]), _joined([test]))

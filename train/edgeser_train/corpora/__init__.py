@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora import emodb, ravdess
+from edgeser_train.corpora import crema_d, emodb, fau_aibo, iemocap, kemdy19, manifest, ravdess
 from edgeser_train.corpora.corpus import LABELS, Corpus, Utterance
 from edgeser_train.corpora.merge import merged
 
@@ -26,6 +27,15 @@ LOADERS: dict[str, Callable[[Path], Corpus]] = {
     "emodb7-2s": emodb.load_7_2s,
     "ravdess": ravdess.load,
     "ravdess4": ravdess.load_4,
+    **{
+        name: partial(iemocap.load, name, selection=selection)
+        for name, selection in iemocap.SELECTIONS.items()
+    },
+    "fau-aibo": fau_aibo.load,
+    "kemdy19": kemdy19.load,
+    "crema-d": crema_d.load,
+    "crema-d4": crema_d.load_4,
+    "manifest": manifest.load,
 }
 
 

@@ -1,0 +1,103 @@
+"""Corpora listed in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import load_corpus
+
+HEAD = "path,speaker,label,agreement,valence,part,licence,group\n"
+ROWS = "a.wav,ann,sad,0.75,2.5,train,CC0-1.0,\nsub/b.wav,bob,angry,,,test,CC-BY-4.0,\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "sub").mkdir()
+    for name in ("a.wav", "sub/b.wav", "c.wav"):
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def test_csv(folder: Path) -> None:
+    (folder / "mine.csv").write_text("\ufeff" + HEAD + ROWS, encoding="utf-8")
+    corpus = load_corpus(f"manifest={folder / 'mine.csv'}")
+    assert (corpus.name, corpus.labels) == ("mine", ("angry", "sad"))
+    assert corpus.licence == "CC-BY-4.0"
+    one, other = corpus.utterances
+    assert (one.name, one.path, one.speaker) == ("a.wav", folder / "a.wav", "ann")
+    assert (one.agreement, one.valence, one.arousal, one.part) == (0.75, 2.5, None, "train")
+    assert (other.path, other.agreement, other.corpus) == (folder / "sub" / "b.wav", None, "mine")
+
+
+def test_json_lines(folder: Path) -> None:
+    rows = [
+        {"path": "a.wav", "speaker": "ann", "label": "sad", "arousal": 1, "group": "g"},
+        {"path": str(folder / "c.wav"), "speaker": "ann", "label": "angry", "session": "s"},
+    ]
+    file = folder / "mine.jsonl"
+    file.write_text("\n\n".join(json.dumps(row) for row in rows))
+    corpus = load_corpus(f"manifest={file}")
+    assert corpus.licence == "unspecified"
+    one, other = corpus.utterances
+    assert (one.arousal, one.group, other.session) == (1.0, "g", "s")
+    assert other.path == folder / "c.wav"
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("c.wav,,sad", "line 4: Object missing required field `speaker`"),
+        ("d.wav,ann,sad", r"line 4: .*d\.wav is not there"),
+        ("./a.wav,ann,sad", r"line 4: \./a\.wav is on line 2 already"),
+        ("c.wav,ann,sad,1.5", r"line 4: .*<= 1.* `\$\.agreement`"),
+        ("c.wav,ann,sad,nan", "line 4: .*agreement"),
+        ("c.wav,ann,sad,,inf", "line 4: a number is not finite"),
+        ("c.wav,ann,sad,,high", r"line 4: .*float.* `\$\.valence`"),
+        ("c.wav,ann,sad,,,dev", r"line 4: Invalid enum value 'dev' - at `\$\.part`"),
+        ("c.wav,a/b,sad", r"line 4: .*regex.* `\$\.speaker`"),
+        ("c.wav,ann,sad,,,,,,more", "line 4: more cells than headings"),
+        ('c.wav,"ann"x,sad', "line 4: .* expected after"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line(folder: Path, row: str, said: str) -> None:
+    file = folder / "mine.csv"
+    file.write_text(f"{HEAD}{ROWS}{row}\n")
+    with pytest.raises(UserError, match=f"manifest .*{said}"):
+        load_corpus(f"manifest={file}")
+
+
+def test_a_group_of_two_speakers_is_named(folder: Path) -> None:
+    file = folder / "mine.csv"
+    file.write_text("path,speaker,label,group\na.wav,ann,sad,g\nc.wav,bob,angry,g\n")
+    with pytest.raises(UserError, match="line 3: group g has speakers ann and bob"):
+        load_corpus(f"manifest={file}")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "0 utterances with 0 different labels"),
+        (b"path,speaker,label\na.wav,ann,sad\n", "1 utterances with 1 different labels"),
+        (b"path,speaker,label,mood\na.wav,ann,sad,x\n", "line 2: .*unknown field `mood`"),
+        (b"path,speaker,label\n\xff\n", "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_manifest_is_named(folder: Path, content: bytes, said: str) -> None:
+    file = folder / "mine.csv"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=said):
+        load_corpus(f"manifest={file}")
+
+
+def test_bad_json_is_named_with_its_line(folder: Path) -> None:
+    file = folder / "mine.jsonl"
+    file.write_text('{"path": "a.wav", "speaker": "ann", "label": "sad"}\n{"path": 3}\n')
+    with pytest.raises(UserError, match=r"line 2: Expected `str`, got `int` - at `\$\.path`"):
+        load_corpus(f"manifest={file}")
+    file.write_text("not JSON\n")
+    with pytest.raises(UserError, match="line 1: JSON is malformed"):
+        load_corpus(f"manifest={file}")

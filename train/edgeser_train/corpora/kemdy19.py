@@ -1,0 +1,122 @@
+"""KEMDy19: Korean actors in pairs, improvised and scripted (Noh et al. 2021), in four classes.
+
+The layout assumed is that of the release v1.3, which nobody here could see: recordings
+``wav/Session01/Sess01_impro01/Sess01_impro01_F001.wav``, labels in
+``annotation/Session01_F_res.csv`` (and ``_M_``) with two rows of headings. In the first stand
+"Segment ID" and, over the majority's emotion, valence and arousal, "Total Evaluation"; every later
+"Emotion" of the second heads the vote of one annotator. What a speaker said counts as its own file
+labels it.
+
+Annotators can tie ("neutral;happy"). Hyeon et al. do not say what they made of that: of the two
+ways, a tie is left out or counts as the first named, the one that gives their counts is taken.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from edgeser.errors import UserError
+from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.folder import demand_all, demand_counts, sound_files
+
+LICENCE = "LicenseRef-KEMDy19"
+LABELS = ("angry", "happy", "neutral", "sad")
+COUNTS = {"angry": 1530, "happy": 1313, "neutral": 4328, "sad": 773}
+
+_NAME = re.compile(r"Sess(\d\d)_(impro|script)\d\d_([FM])\d\d\d")
+_FILE = re.compile(r"Session(\d\d)_([FM])_res")
+_STYLES = {"impro": "improvised", "script": "scripted"}
+_GENDERS = {"F": "female", "M": "male"}
+
+
+_Row = tuple[str, str, float, float, tuple[str, ...]]
+"""Name, emotion, valence, arousal, votes."""
+
+
+def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
+    """The four classes, in the order of the names. Speakers are e.g. "01F".
+
+    Raises UserError for another layout, a label without its recording, and other counts than
+    ``expected``.
+    """
+    name = "kemdy19"
+    found = sound_files(name, folder, _NAME)
+    files = sorted(p for p in folder.rglob("*.csv") if _FILE.fullmatch(p.stem))
+    if not files:
+        raise UserError(
+            f"corpus {name}: {folder} has no annotation/Session01_F_res.csv; give the folder that "
+            "holds annotation and wav"
+        )
+    rows = {row[0]: row for file in files for row in _rows(file)}
+    label_of = _labels([row for row in rows.values() if ";" not in row[1]])
+    with_ties = _labels(rows.values())
+    if Counter(with_ties.values()) == Counter(expected):
+        label_of = with_ties
+    demand_counts(name, folder, label_of.values(), expected)
+    demand_all(name, folder, label_of, found)
+    utterances = tuple(
+        _utterance(name, found[stem], label, rows[stem]) for stem, label in label_of.items()
+    )
+    return Corpus(name, LICENCE, LABELS, utterances, recordings=name)
+
+
+def _labels(rows: Iterable[_Row]) -> dict[str, str]:
+    """The first named emotion by name, of those that are of the four, sorted."""
+    first = {row[0]: row[1].split(";")[0].strip() for row in rows}
+    return {stem: first[stem] for stem in sorted(first) if first[stem] in LABELS}
+
+
+def _utterance(corpus: str, path: Path, label: str, row: _Row) -> Utterance:
+    stem, _, valence, arousal, votes = row
+    match = _NAME.fullmatch(stem)
+    assert match is not None
+    session, style, gender = match.groups()
+    return Utterance(
+        stem,
+        path,
+        speaker=f"{session}{gender}",
+        label=label,
+        corpus=corpus,
+        gender=_GENDERS[gender],
+        style=_STYLES[style],
+        session=session,
+        agreement=votes.count(label) / len(votes) if votes else None,
+        valence=valence,
+        arousal=arousal,
+    )
+
+
+def _rows(file: Path) -> Iterator[_Row]:
+    """Of the utterances by the speaker whose file it is."""
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as opened:
+            rows = list(csv.reader(opened))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"corpus file {file}: cannot be read: {error}") from error
+    try:
+        top, below, *body = rows
+        name, total = top.index("Segment ID"), top.index("Total Evaluation")
+        headings = [cell.strip().lower() for cell in below]
+        if headings[total : total + 3] != ["emotion", "valence", "arousal"]:
+            raise ValueError
+    except ValueError as error:
+        raise UserError(
+            f"{file}: no 'Segment ID' and 'Total Evaluation' with Emotion, Valence, Arousal in the "
+            "first two rows"
+        ) from error
+    voters = [i for i in range(total + 3, len(headings)) if headings[i] == "emotion"]
+    own = _FILE.fullmatch(file.stem)
+    for number, row in enumerate(body, 3):
+        match = _NAME.fullmatch(row[name].strip()) if len(row) > total + 2 else None
+        if not match or not own or (match[1], match[3]) != (own[1], own[2]):
+            continue
+        try:
+            valence, arousal = float(row[total + 1]), float(row[total + 2])
+        except ValueError as error:
+            raise UserError(f"{file} line {number}: valence or arousal is no number") from error
+        votes = tuple(row[i].strip() for i in voters if i < len(row) and row[i].strip())
+        yield match[0], row[total].strip(), valence, arousal, votes

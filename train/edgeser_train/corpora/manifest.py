@@ -1,0 +1,131 @@
+"""Anybody's recordings, listed in a file.
+
+``FILE.csv`` has a heading row, ``FILE.jsonl`` an object on each line. Each utterance has a ``path``
+(relative to the file's folder), a ``speaker`` and a ``label``; the other fields of ``Row`` may be
+there. The corpus is named after the file.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgeser.errors import UserError
+from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.merge import strictest
+
+_Name = Annotated[str, Meta(pattern=r"^[^\s/,:+]+$")]
+"""Is part of folds' and files' names."""
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One utterance as listed; see ``Utterance`` for what the fields mean."""
+
+    path: Annotated[str, Meta(min_length=1)]
+    speaker: _Name
+    label: _Name
+    session: str = ""
+    gender: Literal["female", "male", ""] = ""
+    style: Literal["improvised", "scripted", ""] = ""
+    part: Literal["train", "validation", "test", ""] = ""
+    agreement: Annotated[float, Meta(ge=0, le=1)] | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    group: str = ""
+    licence: str = "unspecified"
+
+
+def load(path: Path) -> Corpus:
+    """The utterances in the order of the file, the labels sorted. The licence is the strictest
+    that a row names, "unspecified" where one names none.
+
+    Raises UserError that names the line of what is wrong, listed twice or not there.
+    """
+    if not path.is_file():
+        raise UserError(f"corpus manifest: {path} is no file; give a .csv or a .jsonl file")
+    utterances: list[Utterance] = []
+    licences: list[str] = []
+    line_of: dict[Path, int] = {}
+    speaker_of: dict[str, str] = {}
+    for number, row in _rows(path):
+        where = f"manifest {path} line {number}"
+        file = path.parent / row.path
+        if not file.is_file():
+            raise UserError(f"{where}: {file} is not there")
+        if file.resolve() in line_of:
+            raise UserError(f"{where}: {row.path} is on line {line_of[file.resolve()]} already")
+        line_of[file.resolve()] = number
+        if row.group and speaker_of.setdefault(row.group, row.speaker) != row.speaker:
+            raise UserError(
+                f"{where}: group {row.group} has speakers {speaker_of[row.group]} and "
+                f"{row.speaker}; a group is of one speaker"
+            )
+        utterances.append(_utterance(path.stem, file, row))
+        licences.append(row.licence)
+    labels = tuple(sorted({u.label for u in utterances}))
+    if len(labels) < 2:
+        raise UserError(
+            f"manifest {path}: {len(utterances)} utterances with {len(labels)} different labels; "
+            "two labels are the least"
+        )
+    return Corpus(path.stem, strictest(licences), labels, tuple(utterances))
+
+
+def _utterance(corpus: str, file: Path, row: Row) -> Utterance:
+    return Utterance(
+        row.path,
+        file,
+        speaker=row.speaker,
+        label=row.label,
+        corpus=corpus,
+        gender=row.gender,
+        style=row.style,
+        session=row.session,
+        part=row.part,
+        agreement=row.agreement,
+        valence=row.valence,
+        arousal=row.arousal,
+        group=row.group,
+    )
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Line number and content."""
+    try:
+        for number, raw in _csv(path) if path.suffix.lower() == ".csv" else _lines(path):
+            try:
+                if isinstance(raw, str):
+                    row = msgspec.json.decode(raw, type=Row)
+                else:
+                    row = msgspec.convert(raw, Row, strict=False)
+            except msgspec.MsgspecError as error:
+                raise UserError(f"manifest {path} line {number}: {error}") from error
+            numbers = (row.agreement, row.valence, row.arousal)
+            if not all(value is None or math.isfinite(value) for value in numbers):
+                raise UserError(f"manifest {path} line {number}: a number is not finite")
+            yield number, row
+    except UnicodeDecodeError as error:
+        raise UserError(f"manifest {path}: not UTF-8: {error}") from error
+
+
+def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file, restkey="", strict=True)
+        try:
+            for cells in reader:
+                if "" in cells:
+                    raise csv.Error("more cells than headings, or a heading is empty")
+                yield reader.line_num, {key: value for key, value in cells.items() if value}
+        except csv.Error as error:
+            raise UserError(f"manifest {path} line {reader.reader.line_num}: {error}") from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    with path.open(encoding="utf-8-sig") as file:
+        yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
