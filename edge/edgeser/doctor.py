@@ -89,13 +89,15 @@ def _model(name: str, settings: Settings) -> Finding:
     before = _threads()
     model = load_model(settings.model.name, settings.model.backend)
     extra = _threads() - before
-    if extra > 0:
+    on_cpu = model.backend.name.startswith("onnxruntime")
+    if on_cpu and extra > 0:
         return Finding(
             name, False, f"the backend started {extra} threads of its own", "reinstall onnxruntime"
         )
     found = (
-        f"{model.info.name} {model.info.version} on {model.backend.name}, 1 thread; "
-        f"golden vectors within {model.verify():.0e}"
+        f"{model.info.name} {model.info.version} on {model.backend.name}"
+        f"{', 1 thread' if on_cpu else ''}; golden vectors within {model.verify():.0e}"
+        f"{f'; not TensorRT: {model.reason}' if model.reason else ''}"
     )
     return Finding(name, True, found)
 

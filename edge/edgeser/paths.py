@@ -39,6 +39,20 @@ def config_folder() -> Path:
     return Path("~/.config/edgeser").expanduser()
 
 
+def engine_folders() -> list[Path]:
+    """Folders of TensorRT engines: the user's own, and the one that the whole machine shares.
+
+    Root, unless it has a cache of its own, has only the latter: the service finds there what root
+    has built.
+    """
+    shared = Path("/var/cache/edgeser/engines")
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return [Path(folder) / "edgeser" / "engines", shared]
+    return (
+        [shared] if os.geteuid() == 0 else [Path("~/.cache/edgeser/engines").expanduser(), shared]
+    )
+
+
 def default_endpoint() -> str:
     """The endpoint at which the daemon publishes and a listener looks first."""
     return f"ipc://{runtime_folder() / 'events.sock'}"

@@ -7,13 +7,14 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import msgspec
 from msgspec import Meta
 
 from edgeser.errors import UserError
 from edgeser.model.artefact import DEFAULT_MODEL, WindowPolicy
+from edgeser.model.backend import BackendName
 from edgeser.paths import config_folder, default_endpoint, default_journal
 from edgeser.speech.segmenter import SegmenterConfig, frames_in
 
@@ -71,7 +72,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which model runs, and on what."""
 
     name: str = DEFAULT_MODEL
-    backend: Literal["auto", "onnxruntime"] = "auto"
+    backend: BackendName = "auto"
 
 
 class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

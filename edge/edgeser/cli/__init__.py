@@ -28,7 +28,9 @@ COMMANDS = {
     "doctor": "Check this installation and say how to mend it.",
     "train": "Train a model on a corpus (extra: train).",
     "evaluate": "Evaluate a model under a named protocol (extra: train).",
+    "report": "Put evaluations side by side, and say how sure a difference is.",
     "export": "Make a verified artefact of a checkpoint (extra: export).",
+    "engine": "Build TensorRT engines for an NVIDIA GPU, and keep them (extra: tensorrt).",
 }
 
 

@@ -29,6 +29,13 @@ def model_option(command: Command) -> Command:
     )(command)
 
 
+def backend_option(command: Command) -> Command:
+    """``--backend NAME``."""
+    return click.option(
+        "--backend", metavar="auto|onnxruntime|tensorrt", help="What runs the model."
+    )(command)
+
+
 def json_option(command: Command) -> Command:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)

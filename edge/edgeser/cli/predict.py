@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import given, json_option, model_option, settings_option
+from edgeser.cli.options import (
+    backend_option,
+    given,
+    json_option,
+    model_option,
+    settings_option,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,9 +25,14 @@ if TYPE_CHECKING:
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @settings_option
 @model_option
+@backend_option
 @json_option
 def predict(
-    files: tuple[str, ...], settings_file: Path | None, model: str | None, as_json: bool
+    files: tuple[str, ...],
+    settings_file: Path | None,
+    model: str | None,
+    backend: str | None,
+    as_json: bool,
 ) -> None:
     """Recognise the speech in sound files, cut into segments as `edgeser run` cuts it.
 
@@ -39,7 +50,7 @@ def predict(
     from edgeser.recognizer import Recognizer
     from edgeser.settings import load_settings
 
-    settings = load_settings(settings_file, flags=given(model__name=model))
+    settings = load_settings(settings_file, flags=given(model__name=model, model__backend=backend))
     recognizer = Recognizer(settings=settings)
     failed = False
     for file in files:

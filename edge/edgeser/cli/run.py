@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.options import given, model_option, settings_option
+from edgeser.cli.options import backend_option, given, model_option, settings_option
 
 
 @click.command()
@@ -16,7 +16,7 @@ from edgeser.cli.options import given, model_option, settings_option
 @click.option("--source", metavar="mic|FILE|-", help="Microphone, sound file, or raw 16 kHz s16le.")
 @click.option("--device", metavar="NAME", help="Microphone, by its name or a part of it.")
 @model_option
-@click.option("--backend", metavar="auto|onnxruntime", help="What runs the model.")
+@backend_option
 @click.option("--bind", multiple=True, metavar="ENDPOINT", help="Publish here; may be repeated.")
 @click.option("--fast", is_flag=True, help="Read a file as fast as it can be recognised.")
 @click.option("--once", is_flag=True, help="End when the source ends.")
@@ -63,7 +63,8 @@ def run(
 
     def load() -> tuple[Settings, Model]:
         settings = load_settings(settings_file, flags=flags)
-        return settings, load_model(settings.model.name, settings.model.backend)
+        model = load_model(settings.model.name, settings.model.backend, fall_back=True)
+        return settings, model
 
     settings, loaded = load()
     daemon = Daemon(

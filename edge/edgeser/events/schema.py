@@ -25,6 +25,7 @@ FAULT_CODES: dict[str, str] = {
     "odd_byte": "the raw sound ended in the middle of a sample",
     "window_dropped": "a partial window was dropped to stay in time; the message says why",
     "inference_failed": "the model gave no scores for a window",
+    "backend_fell_back": "what was to run the model cannot; ONNX Runtime does, and scores go on",
     "journal_off": "events are not kept any more; they are still published",
     "journal_restored": "events are kept again",
     "settings_rejected": "new settings are wrong and the old ones stay in force",
@@ -169,6 +170,9 @@ class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
     counters: Counters
     model: ModelRef
     backend: Annotated[str, Meta(description="what runs the model, e.g. onnxruntime/CPU")]
+    backend_reason: Annotated[
+        str, Meta(description="why none of the others runs it; empty where none was tried")
+    ] = ""
     last_seq: Annotated[
         dict[str, int], Meta(description="last number sent per topic; filled in by the publisher")
     ] = {}

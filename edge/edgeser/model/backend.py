@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from edgeser.features.front_end import Floats
 
-BackendName: TypeAlias = Literal["auto", "onnxruntime"]
+BackendName: TypeAlias = Literal["auto", "onnxruntime", "tensorrt"]
 
 
 class Backend(Protocol):
@@ -18,6 +18,11 @@ class Backend(Protocol):
     name: str
     """What really runs it, e.g. ``onnxruntime/CPU``."""
 
+    tolerance: float
+    """Largest difference of a score to its golden value that is no fault."""
+
+    inputs: list[str]
+    outputs: list[str]
     metadata: dict[str, str]
     """The graph's own metadata."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from edgeser.audio.source import Samples
+from edgeser.errors import UserError
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, pieces_of
@@ -23,18 +26,19 @@ from edgeser.model.decision import calibrated
 from edgeser.model.golden import waveform
 from edgeser.model.onnx_runtime import OnnxRuntime
 
-_BACKENDS = {"auto": OnnxRuntime, "onnxruntime": OnnxRuntime}
-
-GOLDEN_TOLERANCE = 1e-3
-"""Largest difference of a score to its golden value; measured between machines: below 1e-5."""
-
 
 class Model:
-    """Windows of features in, calibrated scores out."""
+    """Windows of features in, calibrated scores out.
+
+    ``reason``: why no other backend runs it; empty where none was tried. ``fell_back``: another was
+    asked for by name.
+    """
 
     def __init__(self, artefact: Artefact, backend: Backend) -> None:
         self.artefact = artefact
         self.backend = backend
+        self.reason = ""
+        self.fell_back = False
         self.info = artefact.info
         self.ref = artefact.ref
 
@@ -78,7 +82,7 @@ class Model:
             scores = self.scores([self.pieces(waveform(golden.seed, golden.seconds))])[0]
             for label, score, expected in zip(self.info.labels, scores, golden.scores, strict=True):
                 difference = abs(float(score) - expected)
-                if not difference <= GOLDEN_TOLERANCE:
+                if not difference <= self.backend.tolerance:
                     raise ArtefactError(
                         f"model {self.artefact.path}: drifts from its golden vectors: '{label}' "
                         f"of test sound {golden.seed} is {score:.4f}, expected {expected:.4f}; "
@@ -89,23 +93,49 @@ class Model:
 
 
 def load_model(
-    name_or_file: str = DEFAULT_MODEL, backend: BackendName = "auto", *, threads: int = 1
+    name_or_file: str = DEFAULT_MODEL,
+    backend: BackendName = "auto",
+    *,
+    threads: int = 1,
+    fall_back: bool = False,
 ) -> Model:
     """Load a shipped model by name, or any artefact by path, and verify it.
 
-    ``threads``: that the backend may use; one is enough for a microphone.
+    ``backend``: ``auto`` takes a TensorRT engine that was built for it and this GPU, where there is
+    one and its golden vectors hold, and ONNX Runtime otherwise. ``threads``: that ONNX Runtime may
+    use; one is enough for a microphone. ``fall_back``: go on with ONNX Runtime when ``tensorrt``
+    cannot run; the model then says so.
 
-    Raises ArtefactError: not found, no ONNX, no metadata, or wrong scores for its golden vectors.
+    Raises UserError: not found, no ONNX, no metadata, wrong scores for its golden vectors, or a
+    backend that was asked for and cannot run.
     """
-    open_backend = _BACKENDS.get(backend)
-    if open_backend is None:
-        raise ArtefactError(f"backend '{backend}': choose one of {', '.join(_BACKENDS)}")
+    if backend not in get_args(BackendName):
+        raise ArtefactError(
+            f"backend '{backend}': choose one of {', '.join(get_args(BackendName))}"
+        )
     path = model_path(name_or_file)
     try:
         onnx = path.read_bytes()
     except OSError as error:
         raise ArtefactError(f"model {path}: cannot be read: {error.strerror}") from error
-    engine = open_backend(onnx, path, threads)
+    sha256 = hashlib.sha256(onnx).hexdigest()
+    reason = ""
+    if backend != "onnxruntime":
+        from edgeser.tensorrt.open import open_engine
+
+        try:
+            return _verified(open_engine(onnx, path, sha256), path, len(onnx), sha256)
+        except UserError as error:
+            if backend == "tensorrt" and not fall_back:
+                raise
+            reason = str(error)
+    model = _verified(OnnxRuntime(onnx, path, threads), path, len(onnx), sha256)
+    model.reason, model.fell_back = reason, backend == "tensorrt"
+    return model
+
+
+def _verified(engine: Backend, path: Path, size: int, sha256: str) -> Model:
+    """The model that a backend runs, its golden vectors checked. Raises UserError."""
     info = info_from_metadata(engine.metadata, path)
     for described, found in ((info.inputs, engine.inputs), (info.outputs, engine.outputs)):
         names = [tensor.name for tensor in described]
@@ -113,7 +143,6 @@ def load_model(
             raise ArtefactError(
                 f"model {path}: its metadata names {names}, its graph has {found}; export it again"
             )
-    artefact = Artefact(path, len(onnx), hashlib.sha256(onnx).hexdigest(), info)
-    model = Model(artefact, engine)
+    model = Model(Artefact(path, size, sha256, info), engine)
     model.verify()
     return model

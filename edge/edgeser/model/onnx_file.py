@@ -1,0 +1,121 @@
+"""What an ONNX file says of itself, read without loading its graph or any library for it.
+
+A TensorRT engine holds neither the artefact's metadata nor the precision it was made for, and a
+device that runs one need not have the package ``onnx``: this reads the few fields that count,
+straight from the file's protocol buffer (field numbers: onnx.proto).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeser.model.artefact import ArtefactError, Precision
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FLOAT16 = 10
+_QUANTISED = (b"QuantizeLinear", b"DequantizeLinear")
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """The file's metadata, the names of its inputs and outputs, and the precision it computes in.
+
+    ``int8``: there are quantised tensors in it; ``fp16``: weights or constants of that type;
+    otherwise ``fp32``.
+    """
+
+    metadata: dict[str, str]
+    inputs: list[str]
+    outputs: list[str]
+    precision: Precision
+
+
+def read_onnx(onnx: bytes, path: Path) -> OnnxFile:
+    """Read the file's content; ``path`` only names it. Raises ArtefactError if it is no ONNX."""
+    metadata: dict[str, str] = {}
+    graphs = []
+    try:
+        for field, value in _fields(memoryview(onnx)):
+            if field == 7:
+                graphs.append(_message(value))
+            elif field == 14:
+                key, text = _strings(value, 1), _strings(value, 2)
+                metadata[key[0]] = text[0] if text else ""
+        (graph,) = graphs
+        inputs = [name for f, v in _fields(graph) if f == 11 for name in _strings(v, 1)]
+        outputs = [name for f, v in _fields(graph) if f == 12 for name in _strings(v, 1)]
+        precision = _precision(graph)
+    except (ValueError, IndexError) as error:
+        raise ArtefactError(
+            f"model {path}: no ONNX file; make one with 'edgeser export'"
+        ) from error
+    return OnnxFile(metadata, inputs, outputs, precision)
+
+
+def _precision(graph: memoryview) -> Precision:
+    half = False
+    for field, value in _fields(graph):
+        if field == 5:
+            half = half or _type(_message(value)) == _FLOAT16
+        elif field == 1:
+            for part, content in _fields(_message(value)):
+                if part == 4 and bytes(_message(content)) in _QUANTISED:
+                    return "int8"
+                if part == 5:  # an attribute; a constant's value is a tensor in it
+                    tensors = [v for f, v in _fields(_message(content)) if f == 5]
+                    half = half or any(_type(_message(v)) == _FLOAT16 for v in tensors)
+    return "fp16" if half else "fp32"
+
+
+def _type(tensor: memoryview) -> int:
+    for field, value in _fields(tensor):
+        if field == 2 and isinstance(value, int):
+            return value
+    return 0
+
+
+def _strings(value: int | memoryview, field: int) -> list[str]:
+    return [str(_message(v), "utf-8") for f, v in _fields(_message(value)) if f == field]
+
+
+def _message(value: int | memoryview) -> memoryview:
+    if isinstance(value, int):
+        raise ValueError("a number where a message was expected")
+    return value
+
+
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Number and value of each field. Raises ValueError or IndexError where the bytes make none."""
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        kind = tag & 7
+        if kind == _VARINT:
+            value, at = _varint(message, at)
+            yield tag >> 3, value
+            continue
+        if kind == _BYTES:
+            size, at = _varint(message, at)
+        elif kind in (_FIXED32, _FIXED64):
+            size = 4 if kind == _FIXED32 else 8
+        else:
+            raise ValueError(f"wire type {kind}")
+        if at + size > len(message):
+            raise ValueError("cut off")
+        yield tag >> 3, message[at : at + size]
+        at += size
+
+
+def _varint(message: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+        if shift > 63:
+            raise ValueError("a number that never ends")

@@ -1,0 +1,9 @@
+"""What an engine fails with."""
+
+from __future__ import annotations
+
+from edgeser.errors import UserError
+
+
+class EngineError(UserError):
+    """There is no engine that can run here, or it cannot be built; the message says why."""

@@ -1,0 +1,43 @@
+"""The lengths and batches that an engine is built for: those that the runtime asks for."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgeser.features import FrontEnd
+from edgeser.model.artefact import ArtefactInfo, WindowPolicy
+
+
+class Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Frames per window, from ``shortest`` to ``longest``, and windows per run, up to ``batch``.
+
+    ``steady``: the frames of a partial window, which come most often.
+    """
+
+    shortest: int
+    steady: int
+    longest: int
+    batch: int
+
+
+def shapes_of(info: ArtefactInfo, batch: int) -> Shapes:
+    """What a model is fed by ``Model.scores``, with ``batch`` windows at once at most."""
+    window, front_end = info.window, info.front_end
+    if window.fill:
+        always = _padded(window.frames, window)
+        return Shapes(always, always, always, batch)
+    steady, longest = (
+        _padded(_frames(window, front_end, seconds), window)
+        for seconds in (window.seconds, window.max_seconds)
+    )
+    return Shapes(window.pad_frames, steady, longest, batch)
+
+
+def _frames(window: WindowPolicy, front_end: FrontEnd, seconds: float) -> int:
+    """Frames of the longest piece of a window of so many seconds."""
+    whole = front_end.frame_count(round(seconds * front_end.sample_rate))
+    return whole if window.cut == "whole" else min(whole, window.frames)
+
+
+def _padded(frames: int, window: WindowPolicy) -> int:
+    return -(-frames // window.pad_frames) * window.pad_frames
