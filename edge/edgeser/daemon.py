@@ -1,8 +1,8 @@
 """The daemon: intakes, one inference worker, one publisher, and a status every second.
 
-Sound flows through three kinds of threads: one for each source (source to windows), one for
-inference (windows to events) and the publisher's own. The main thread says how things are, reads
-settings anew when asked to, and waits for the end.
+Sound flows through three kinds of threads: one for each source, or for all files that play in real
+time (source to windows), one for inference (windows to events) and the publisher's own. The main
+thread says how things are, reads settings anew when asked to, and waits for the end.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgeser.audio.source import Source
@@ -23,6 +24,7 @@ from edgeser.events.schema import Event
 from edgeser.intake import Intake
 from edgeser.liveness import Liveness
 from edgeser.model.model import Model
+from edgeser.player import listeners
 from edgeser.settings import JournalSettings, Settings, segmenter_config
 from edgeser.stream import Stream, Window
 
@@ -93,10 +95,10 @@ class Daemon:
     def run(self) -> None:
         """Listen until the end. Raises what ended a thread: UserError, or a defect of ours."""
         listening = [
-            threading.Thread(target=self._guarded, args=(self._listen, intake), name=name)
-            for name, intake in self._intakes.items()
+            self._thread(name, partial(self._listen, work))
+            for name, work in listeners(self._intakes).items()
         ]
-        inference = threading.Thread(target=self._guarded, args=(self._infer,), name="inference")
+        inference = self._thread("inference", self._infer)
         for thread in (inference, *listening):
             thread.start()
         try:
@@ -206,21 +208,24 @@ class Daemon:
         self._settings, self._model = settings, model
         log.info("settings read anew; %s %s", model.info.name, model.info.version)
 
-    def _guarded(self, work: Callable[..., None], *arguments: object) -> None:
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        return threading.Thread(target=self._guarded, args=(work,), name=name)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
         """No thread dies unnoticed: its exception ends the daemon."""
         try:
-            work(*arguments)
+            work()
         except BaseException as failure:
             self._failure = self._failure or failure
             self._backlog.close()
         finally:
             self._wake.set()
 
-    def _listen(self, intake: Intake) -> None:
+    def _listen(self, work: Callable[[], None]) -> None:
         while self._await_subscriber and not self._publisher.subscriptions:
             if self._stopping.wait(0.02):
                 return
-        intake.listen()
+        work()
 
     def _infer(self) -> None:
         while batch := self._backlog.get():

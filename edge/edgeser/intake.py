@@ -28,7 +28,7 @@ RENEWED_WITHIN_S = 10.0
 class Intake:
     """Hears a source, puts its windows into the backlog, and knows how the stream is.
 
-    ``listen`` runs in a thread of its own; the other methods belong to any.
+    ``listen``, or ``hear`` and ``end``, belong to one thread; the other methods to any.
     """
 
     def __init__(
@@ -97,16 +97,28 @@ class Intake:
     def listen(self) -> None:
         """Hear the source to its end. Raises UserError when it cannot be opened."""
         for item in self.source.blocks():
-            if isinstance(item, AudioFault):
-                self.lost = None if item.recovered else item.message
-                self.fault(item.code, item.message, recovered=item.recovered)
-                continue
-            if self._heard_at is None:
-                log.info("ready: %s is heard", self.stream.name)
-            self._heard_at = time.monotonic()
-            self._hear(item)
+            self.hear(item)
+        self.end()
+
+    def hear(self, item: AudioBlock | AudioFault) -> None:
+        """Take what the source gave next."""
+        if isinstance(item, AudioFault):
+            self.lost = None if item.recovered else item.message
+            self.fault(item.code, item.message, recovered=item.recovered)
+            return
+        if self._heard_at is None:
+            log.info("ready: %s is heard", self.stream.name)
+        self._heard_at = time.monotonic()
+        self._counts["samples"] += len(item.samples)
+        self._counts["lost_samples"] += max(0, item.first_sample - self.stream.position)
+        self._counts["overflows"] += item.overflowed
+        self._route(self.stream.push(item))
+        if self._renewal is not None:
+            self._renew(*self._renewal)
+
+    def end(self) -> None:
+        """The source has ended: so does the open segment."""
         self._route(self.stream.finish())
-        self._backlog.wait_until_idle()
         self.ended.set()
 
     def renew(self, successor: Callable[[Stream], Stream]) -> None:
@@ -166,14 +178,6 @@ class Intake:
             if new:
                 added.append((reason, new))
         return added
-
-    def _hear(self, block: AudioBlock) -> None:
-        self._counts["samples"] += len(block.samples)
-        self._counts["lost_samples"] += max(0, block.first_sample - self.stream.position)
-        self._counts["overflows"] += block.overflowed
-        self._route(self.stream.push(block))
-        if self._renewal is not None:
-            self._renew(*self._renewal)
 
     def _renew(self, asked_at: float, successor: Callable[[Stream], Stream]) -> None:
         if self.stream.in_speech:

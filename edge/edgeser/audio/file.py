@@ -53,39 +53,41 @@ class FileSource:
 
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield the file from its beginning: its blocks, and its faults where they show."""
+        for due, item in self.timed(time.monotonic()):
+            if self.live and (left := due - time.monotonic()) > 0 and self._closed.wait(left):
+                return
+            yield item
+
+    def timed(self, started: float) -> Iterator[tuple[float, AudioBlock | AudioFault]]:
+        """The items of ``blocks``, each with the time when it is due; nothing waits here.
+
+        Both times are the monotonic clock's; ``started`` is when the file begins.
+        """
         with _opened(self.path) as (sound, fd):
             cut_off = is_cut_off(sound, fd)
             resampler = Resampler(sound.samplerate, sound.channels)
-            started = time.monotonic()
-            position = 0
+            due, position = started, 0
             warned = False
             for samples in _converted(sound, resampler):
-                end = position + len(samples)
-                if not self._wait_until(started + end / SAMPLE_RATE):
+                if self._closed.is_set():
                     return
+                end = position + len(samples)
+                due = started + end / SAMPLE_RATE
                 if resampler.first_non_finite is not None and not warned:
                     warned = True
-                    yield self._non_finite(resampler.first_non_finite / sound.samplerate)
-                yield AudioBlock(samples, position, self._captured_at(started, end))
+                    yield due, self._non_finite(resampler.first_non_finite / sound.samplerate)
+                yield due, AudioBlock(samples, position, self._captured_at(due))
                 position = end
             missing_s = (sound.frames - resampler.frames_in) / sound.samplerate
             if cut_off or missing_s > _LENGTH_TOLERANCE_S:
-                yield self._truncated(position / SAMPLE_RATE)
+                yield due, self._truncated(position / SAMPLE_RATE)
 
     def close(self) -> None:
         """End ``blocks`` before the next block."""
         self._closed.set()
 
-    def _wait_until(self, due: float) -> bool:
-        """Wait in real time, not at all when fast. False: the source was closed."""
-        if self.live and (left := due - time.monotonic()) > 0:
-            self._closed.wait(left)
-        return not self._closed.is_set()
-
-    def _captured_at(self, started: float, end: int) -> float:
-        if not self.live:
-            return time.time()
-        return time.time() - time.monotonic() + started + end / SAMPLE_RATE
+    def _captured_at(self, due: float) -> float:
+        return time.time() - time.monotonic() + due if self.live else time.time()
 
     def _non_finite(self, at_s: float) -> AudioFault:
         return AudioFault(
