@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeser.features import FrameStream, FrontEnd
-from edgeser.features.frames import features_of
+from edgeser.features.frames import features_of, raw_frames
 from edgeser.model.golden import waveform
 from tests.cuts import blocks_of, cuts
 
@@ -68,6 +68,15 @@ def test_a_gap_starts_anew() -> None:
     stream.window(0, 8000)
     stream.push(SOUND, 32_000)
     assert np.abs(stream.window(32_000, 64_000) - WHOLE).max() < 1e-4
+
+
+def test_long_sounds_give_the_same_frames_as_short_ones() -> None:
+    long = np.concatenate([SOUND, SOUND])
+    together = raw_frames(long, RAW)
+    stream = FrameStream(RAW)
+    stream.push(long, 0)
+    apart = [stream.frames(k * HOP, (k + 40) * HOP) for k in range(0, 400, 40)]
+    np.testing.assert_array_equal(together, np.concatenate(apart))
 
 
 def test_no_filter_is_empty() -> None:

@@ -15,6 +15,9 @@ from edgeser.features.scaling import Normalisation, Scale
 
 __all__ = ["Floats", "FrontEnd", "Kind"]
 
+_BLOCK = 128
+"""Frames analysed at once: the arrays of many more outgrow the cache and take twice as long."""
+
 Kind: TypeAlias = Literal["mel", "linear", "waveform"]
 
 
@@ -182,6 +185,12 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """Raw frames: (n, window) samples in [-1, 1], pre-emphasised -> (n, bins)."""
         if not self.spectral:
             return np.array(pieces, np.float32)
+        if len(pieces) <= _BLOCK:
+            return self._decibels(pieces)
+        blocks = range(0, len(pieces), _BLOCK)
+        return np.concatenate([self._decibels(pieces[first : first + _BLOCK]) for first in blocks])
+
+    def _decibels(self, pieces: Floats) -> Floats:
         spectra = np.fft.rfft(pieces * self.analysis_window, self.n_fft)
         power = (spectra.real**2 + spectra.imag**2).astype(np.float32)
         if self.kind == "mel":
