@@ -1,0 +1,83 @@
+"""The sound of a corpus on disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus, Utterance
+from edgeser_train.sounds import load_sounds
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Corpus:
+    """Twelve utterances of different length, some resampled, some trimmed."""
+    rng = np.random.default_rng(0)
+    utterances = []
+    for i in range(12):
+        path = tmp_path / f"{i}.flac"
+        sound = rng.uniform(-0.5, 0.5, 1000 * (i + 1))
+        soundfile.write(path, sound, 16_000 if i % 2 else 22_050)
+        utterances.append(Utterance(f"{i}", path, "01", "sad", trim=i % 3 == 0))
+    return Corpus("small", "CC0-1.0", ("sad",), tuple(utterances))
+
+
+def test_what_is_kept_is_what_is_read(corpus: Corpus, tmp_path: Path) -> None:
+    sounds = load_sounds(corpus, tmp_path / "cache")
+    assert len(sounds) == 12
+    for i, utterance in enumerate(corpus.utterances):
+        assert sounds.of(i).dtype == np.int16
+        assert np.array_equal(sounds.of(i), utterance.samples())
+    sounds.of(3)[:] = 0
+    assert np.array_equal(sounds.of(3), corpus.utterances[3].samples())
+
+
+def test_files_are_decoded_once(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = load_sounds(corpus, tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(Utterance, "samples", None)
+        again = load_sounds(corpus, tmp_path / "cache")
+    assert np.array_equal(first.samples, again.samples)
+    assert [p.name[:7] for p in (tmp_path / "cache").iterdir()] == ["sounds-"]
+
+
+def test_a_changed_file_is_read_again(corpus: Corpus, tmp_path: Path) -> None:
+    load_sounds(corpus, tmp_path / "cache")
+    soundfile.write(corpus.utterances[1].path, np.zeros(3000), 16_000)
+    assert not load_sounds(corpus, tmp_path / "cache").of(1).any()
+
+
+def test_a_file_that_cannot_be_read_is_named_and_leaves_nothing(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    corpus.utterances[7].path.write_text("no sound")
+    with pytest.raises(UserError, match=r"7\.flac: cannot be read"):
+        load_sounds(corpus, tmp_path / "cache")
+    assert not list((tmp_path / "cache").iterdir())
+    corpus.utterances[7].path.unlink()
+    with pytest.raises(UserError, match=r"7\.flac: cannot be read"):
+        load_sounds(corpus, tmp_path / "cache")
+
+
+def test_a_damaged_or_impossible_cache_is_named(corpus: Corpus, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    load_sounds(corpus, cache)
+    (folder,) = cache.iterdir()
+    os.truncate(folder / "samples.int16", 100)
+    with pytest.raises(UserError, match=f"cache {folder}: damaged; delete it"):
+        load_sounds(corpus, cache)
+    (folder / "samples.int16").unlink()
+    with pytest.raises(UserError, match=f"cache {folder}: cannot be written or read"):
+        load_sounds(corpus, cache)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UserError, match=f"cache {file}.*cannot be written"):
+        load_sounds(replace(corpus, name="other"), file)

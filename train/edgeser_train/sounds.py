@@ -1,0 +1,85 @@
+"""The sound of a corpus: read once by all cores, kept on disk, mapped into memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from edgeser.audio.source import Samples
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus
+
+
+@dataclass(frozen=True, eq=False)
+class Sounds:
+    """The samples of all utterances, one behind the other.
+
+    ``samples``: int16 (all samples,), mapped from disk. ``bounds``: (utterances + 1,).
+    """
+
+    samples: Samples
+    bounds: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.bounds) - 1
+
+    def of(self, utterance: int) -> Samples:
+        """What ``Utterance.samples`` gives, int16 (n,); the caller's own copy."""
+        first, last = self.bounds[utterance], self.bounds[utterance + 1]
+        return np.array(self.samples[first:last])
+
+
+def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
+    """From the cache, or read, with a progress bar on a terminal, and put there.
+
+    Raises UserError that names a file that cannot be read, or the cache that cannot be written.
+    """
+    folder = cache / f"sounds-{corpus.fingerprint}"
+    try:
+        if not folder.is_dir():
+            _read(corpus, folder)
+        bounds = np.load(folder / "bounds.npy")
+        samples = np.memmap(folder / "samples.int16", np.int16, "r")
+    except (OSError, ValueError) as error:
+        raise UserError(f"cache {folder}: cannot be written or read: {error}") from error
+    if len(bounds) != len(corpus.utterances) + 1 or bounds[-1] != len(samples):
+        raise UserError(f"cache {folder}: damaged; delete it")
+    return Sounds(samples, bounds)
+
+
+def _read(corpus: Corpus, folder: Path) -> None:
+    """Write ``folder`` whole or not at all; one that another process made meanwhile stays."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    console = Console(stderr=True)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        bounds = [0]
+        with (aside / "samples.int16").open("wb") as file:
+            for samples in track(
+                pool.map(lambda utterance: utterance.samples(), corpus.utterances),
+                description=f"sound of {corpus.name}",
+                total=len(corpus.utterances),
+                console=console,
+                disable=not console.is_terminal,
+            ):
+                samples.tofile(file)
+                bounds.append(bounds[-1] + len(samples))
+        np.save(aside / "bounds.npy", np.array(bounds, np.int64))
+        try:
+            os.rename(aside, folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+        shutil.rmtree(aside, ignore_errors=True)
