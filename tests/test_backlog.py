@@ -123,9 +123,19 @@ def test_windows_of_one_length_are_given_out_together_and_finals_lead() -> None:
 
 def test_a_batch_is_bounded() -> None:
     backlog = Backlog()
-    for i in range(MAX_BATCH + 1):
+    most = min(MAX_BATCH, MODEL.backend.batch_frames // MODEL.info.window.pad_frames)
+    for i in range(most + 1):
         backlog.put(window("final", i))
-    assert [len(backlog.get()), len(backlog.get())] == [MAX_BATCH, 1]
+    assert [len(backlog.get()), len(backlog.get())] == [most, 1]
+
+
+def test_a_batch_is_bounded_by_what_its_backend_runs_well() -> None:
+    backlog = Backlog()
+    half = MODEL.backend.batch_frames // 2
+    step = MODEL.info.window.pad_frames
+    for frames in (half, half - 1, half, half + step, half + step):
+        backlog.put(window("final", 1, frames=frames))
+    assert [len(backlog.get()) for _ in range(4)] == [2, 1, 1, 1]
 
 
 def test_a_batch_is_bounded_by_its_pieces() -> None:

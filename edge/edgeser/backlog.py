@@ -61,7 +61,8 @@ class Backlog:
 
         The first is the oldest final, or else the oldest partial; others follow it that go through
         the same model at the same padded length, finals first, as long as all of them have at most
-        ``MAX_BATCH`` pieces. Call ``done`` when they have been dealt with.
+        ``MAX_BATCH`` pieces and the backend's ``batch_frames``. Call ``done`` when they have been
+        dealt with.
         """
         with self._changed:
             while not len(self):
@@ -70,12 +71,14 @@ class Backlog:
                 self._changed.wait()
             waiting = [*self._finals, *self._partials.values()]
             shape = _shape(waiting[0])
+            _, length = shape
+            most = min(MAX_BATCH, waiting[0].stream.model.backend.batch_frames // length)
             batch: list[Window] = []
             pieces = 0
             for window in waiting:
                 if _shape(window) == shape:
                     pieces += len(window.pieces)
-                    if batch and pieces > MAX_BATCH:
+                    if batch and pieces > most:
                         break
                     batch.append(window)
             for window in batch:

@@ -21,6 +21,9 @@ class Backend(Protocol):
     tolerance: float
     """Largest difference of a score to its golden value that is no fault."""
 
+    batch_frames: int
+    """Padded frames, all of a batch together, from which on larger batches are not faster."""
+
     inputs: list[str]
     outputs: list[str]
     metadata: dict[str, str]

@@ -42,6 +42,7 @@ class TensorRt:
         self.metadata = onnx.metadata
         self.inputs, self.outputs = onnx.inputs, onnx.outputs
         self.tolerance = TOLERANCE[engine.precision]
+        self.batch_frames = engine.shapes.batch * engine.shapes.longest
         self._shapes = engine.shapes
         self._width, self._labels = info.front_end.width, len(info.labels)
         self._logger = Logger()
