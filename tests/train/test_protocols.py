@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeser.errors import UserError
@@ -93,6 +94,24 @@ def test_a_protocol_may_share_speakers_but_no_utterance() -> None:
         check(Fold("f", (0, 2), (), (0,)), corpus, speaker_independent=False)
 
 
+@settings(deadline=None)
+@given(parts=st.lists(st.integers(0, 3), min_size=16, max_size=16), strict=st.booleans())
+def test_every_leak_is_found(parts: list[int], strict: bool) -> None:
+    corpus = changed(corpus_of(4), group={0: "g", 1: "g", 14: "h", 15: "h"})
+    train, held, test, _ = (tuple(i for i in range(16) if parts[i] == part) for part in range(4))
+    fold = Fold("f", train, held, test)
+    kinds = {"group": lambda u: u.group or u.name}
+    if strict:
+        kinds["speaker"] = lambda u: u.speaker
+    leaks = any(
+        {name(corpus.utterances[i]) for i in one} & {name(corpus.utterances[i]) for i in other}
+        for name in kinds.values()
+        for one, other in ((train, held), (train, test), (held, test))
+    )
+    with pytest.raises(LeakError) if leaks else suppress(UserError):
+        check(fold, corpus, speaker_independent=strict)
+
+
 def test_a_class_that_is_not_tested_is_noted() -> None:
     fold = Fold("f", (0, 2), (), (5,))
     check(fold, corpus_of(2))
@@ -124,6 +143,7 @@ def test_speaker_kfold_tests_every_sixth_speaker() -> None:
         folds_of("speaker_kfold", corpus_of(5))
 
 
+@settings(deadline=None)
 @given(
     speakers=st.integers(5, 8),
     seed=st.integers(0, 9),
@@ -149,6 +169,7 @@ def test_another_seed_is_another_division() -> None:
     assert folds_of("zhong10", corpus, 1) != folds_of("zhong10", corpus, 2)
 
 
+@settings(deadline=None)
 @given(speakers=st.integers(8, 12), seed=st.integers(0, 9))
 def test_zhong10_tests_one_part_and_validates_the_others(speakers: int, seed: int) -> None:
     corpus = corpus_of(speakers)
@@ -200,6 +221,7 @@ def test_cross_trains_on_the_first_corpus_and_tests_each_other() -> None:
         folds_of("cross", corpus_of(2))
 
 
+@settings(deadline=None)
 @given(protocol=st.sampled_from(sorted(PROTOCOLS)), speakers=st.integers(6, 12))
 def test_no_protocol_shares_more_than_it_says(protocol: str, speakers: int) -> None:
     corpus = merged([corpus_of(speakers, name="a"), corpus_of(3, name="b")])
