@@ -6,7 +6,8 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -15,14 +16,26 @@ import numpy as np
 
 from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.bench import process, sound
-from edgeser.bench.machine import Machine, busy_with_others, cpu_times, this_machine, usage
+from edgeser.bench.machine import (
+    CpuTimes,
+    Machine,
+    busy_with_others,
+    cpu_times,
+    this_machine,
+    usage,
+)
 from edgeser.bench.receiver import receiver
 from edgeser.errors import UserError
-from edgeser.events.schema import EmotionEvent, Latency, SpeechEvent, StatusEvent
+from edgeser.events.schema import AnyEvent, EmotionEvent, Latency, SpeechEvent, StatusEvent
+from edgeser.model.artefact import DEFAULT_MODEL
+from edgeser.model.model import load_model
 
 MOST_STREAMS = 1024
 SETTLE_S = 2.0
-"""Events of the first seconds do not count: sources start one after the other."""
+"""Events do not count so long after the last stream has begun, nor before the end of all.
+
+All streams end at once, with a final each: that is no load that rooms make.
+"""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,14 +80,28 @@ def measure(
     limit_ms: float,
     hop_s: float,
     window_s: float,
+    model: str | None = None,
     tell: Callable[[Step], None] = lambda step: None,
 ) -> ThroughputReport:
-    """Double the streams until the daemon, on one core, falls behind; then search in between."""
+    """Double the streams until the daemon, on one core, falls behind; then search in between.
+
+    The daemon has a core to itself where there are two: the subscriber runs on the others.
+    """
     spoken = sound.without_pauses(sound.samples_of(speech), speech)
+    longest_s = load_model(model or DEFAULT_MODEL).info.window.max_seconds
+    settings = f"[speech]\nhop_seconds = {hop_s}\nwindow_seconds = {window_s}\n"
+    arguments = ["--once"] + (["--model", model] if model else [])
     steps: dict[int, Step] = {}
 
     def holds(streams: int) -> bool:
-        steps[streams] = _step(spoken, streams, seconds, hop_s, window_s)
+        with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
+            sources = _sources(Path(folder), spoken, streams, longest_s, seconds + 2 * SETTLE_S)
+            with _one_core() as core:
+                run = _Run(streams, longest_s + SETTLE_S, longest_s + SETTLE_S + seconds)
+                run.follow(arguments, settings + sources, core)
+        if not run.is_complete:
+            raise UserError(f"--seconds: no event came within {seconds:g} s; give more")
+        steps[streams] = run.step(seconds)
         tell(steps[streams])
         return steps[streams].holds(limit_ms)
 
@@ -95,62 +122,103 @@ def measure(
     )
 
 
-def _step(spoken: Samples, streams: int, seconds: float, hop_s: float, window_s: float) -> Step:
-    with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
-        settings = [f"[speech]\nhop_seconds = {hop_s}\nwindow_seconds = {window_s}\n"]
-        played = sound.repeated(spoken, seconds + SETTLE_S)
-        for number in range(streams):
-            # Each begins at another time and elsewhere in the speech: rooms do not speak in chorus.
-            before = np.zeros(round(number / streams * hop_s * SAMPLE_RATE), np.int16)
-            rolled = np.roll(played, number * len(played) // streams)
-            file = Path(folder) / f"{number}.wav"
-            sound.write(np.concatenate((before, rolled)), file)
-            settings.append(f'[[source]]\nsource = "{file}"\nstream = "s{number}"\n')
-        with process.daemon(["--once"], settings="\n".join(settings)) as daemon:
-            os.sched_setaffinity(daemon.pid, {max(os.sched_getaffinity(0))})
+def _sources(folder: Path, spoken: Samples, streams: int, spread_s: float, seconds: float) -> str:
+    """A file for each stream, and their settings.
+
+    Each begins at another time within ``spread_s``, the length of the longest segment, and
+    elsewhere in the speech: rooms do not speak in chorus. All speak for ``seconds`` at least, and
+    end together.
+    """
+    settings = []
+    for number in range(streams):
+        before_s = number / streams * spread_s
+        length = round((spread_s - before_s + seconds) * SAMPLE_RATE)
+        rolled = np.roll(spoken, number * len(spoken) // streams)
+        silence = np.zeros(round(before_s * SAMPLE_RATE), np.int16)
+        file = folder / f"{number}.wav"
+        sound.write(np.concatenate((silence, np.resize(rolled, length))), file)
+        settings.append(f'[[source]]\nsource = "{file}"\nstream = "s{number}"\n')
+    return "\n".join(settings)
+
+
+@contextmanager
+def _one_core() -> Iterator[int]:
+    """A core for the daemon; this process and those that it starts keep to the others."""
+    cores = os.sched_getaffinity(0)
+    core = max(cores)
+    os.sched_setaffinity(0, cores - {core} or cores)
+    try:
+        yield core
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+class _Run:
+    """A daemon with so many streams, and what was seen of it from one stream second to another."""
+
+    def __init__(self, streams: int, begin_s: float, end_s: float) -> None:
+        self.streams = streams
+        self.events: list[EmotionEvent] = []
+        self._begin_s, self._end_s = begin_s, end_s
+        self._ended: set[tuple[str, int]] = set()
+        self._finals: set[tuple[str, int]] = set()
+        self._dropped: dict[str, int] = {}
+        self._stopped: set[str] = set()
+        self._looks: list[tuple[float, float, float, CpuTimes]] = []
+
+    @property
+    def is_complete(self) -> bool:
+        """There is something to judge."""
+        return bool(self.events) and len(self._looks) > 1
+
+    def follow(self, arguments: list[str], settings: str, core: int) -> None:
+        """Run it to its end."""
+        with process.daemon(arguments, settings=settings) as daemon:
+            os.sched_setaffinity(daemon.pid, {core})
             with receiver(daemon.endpoint) as received:
-                daemon.wait_until_ready()
-                idle, begun, used_s = cpu_times(), time.monotonic(), usage(daemon.pid).cpu_s
-                events: list[EmotionEvent] = []
-                ended: set[tuple[str, int]] = set()
-                finals: set[tuple[str, int]] = set()
-                dropped: dict[str, int] = {}
-                stopped: set[str] = set()
-                cpu_s, wall_s = used_s, 1e-9
                 for _, event in received:
-                    if isinstance(event, EmotionEvent):
-                        if event.end > SETTLE_S:
-                            events.append(event)
-                        if event.kind == "final":
-                            finals.add((event.stream, event.segment))
-                    elif isinstance(event, SpeechEvent) and event.state == "end":
-                        ended.add((event.stream, event.segment))
-                    elif isinstance(event, StatusEvent):
-                        dropped[event.stream] = event.counters.dropped_windows
-                        if event.state == "stopping":
-                            stopped.add(event.stream)
-                            if len(stopped) == streams:
-                                break
-                        elif event.stream == "s0":
-                            cpu_s, wall_s = usage(daemon.pid).cpu_s, time.monotonic() - begun
-                after = cpu_times()
+                    self._take(event, daemon.pid)
+                    if len(self._stopped) == self.streams:
+                        break
             daemon.check()
-    if not events:
-        raise UserError(f"--seconds: no event came within {seconds:g} s; give more")
-    stages: defaultdict[str, list[float]] = defaultdict(list)
-    for event in events:
-        for stage in Latency.__struct_fields__:
-            stages[stage].append(getattr(event.latency_ms, stage))
-    return Step(
-        streams=streams,
-        seconds=seconds,
-        events=len(events),
-        lateness_p50_ms=float(np.percentile(stages["total"], 50)),
-        lateness_p99_ms=float(np.percentile(stages["total"], 99)),
-        dropped_partials=sum(dropped.values()),
-        lost_finals=len(ended - finals),
-        cpu_percent=100 * (cpu_s - used_s) / wall_s,
-        stage_ms={stage: float(np.mean(values)) for stage, values in stages.items()},
-        # The receiver's share is small and not known here: it counts as others'.
-        warning=busy_with_others(idle, after, cpu_s - used_s),
-    )
+
+    def _take(self, event: AnyEvent, pid: int) -> None:
+        if isinstance(event, EmotionEvent):
+            if self._begin_s < event.end <= self._end_s:
+                self.events.append(event)
+            if event.kind == "final":
+                self._finals.add((event.stream, event.segment))
+        elif isinstance(event, SpeechEvent) and event.state == "end":
+            self._ended.add((event.stream, event.segment))
+        elif isinstance(event, StatusEvent):
+            if event.state == "stopping":
+                self._stopped.add(event.stream)
+            if event.position_s > self._end_s:
+                return
+            self._dropped[event.stream] = event.counters.dropped_windows
+            if event.stream == "s0" and event.position_s > self._begin_s:
+                all_s = usage(os.getpid()).cpu_s
+                self._looks.append((time.monotonic(), usage(pid).cpu_s, all_s, cpu_times()))
+
+    def step(self, seconds: float) -> Step:
+        """What came of it."""
+        stages: defaultdict[str, list[float]] = defaultdict(list)
+        for event in self.events:
+            for stage in Latency.__struct_fields__:
+                stages[stage].append(getattr(event.latency_ms, stage))
+        (begun, used_s, all_s, before), (ended, used_end_s, all_end_s, after) = (
+            self._looks[0],
+            self._looks[-1],
+        )
+        return Step(
+            streams=self.streams,
+            seconds=seconds,
+            events=len(self.events),
+            lateness_p50_ms=float(np.percentile(stages["total"], 50)),
+            lateness_p99_ms=float(np.percentile(stages["total"], 99)),
+            dropped_partials=sum(self._dropped.values()),
+            lost_finals=len(self._ended - self._finals),
+            cpu_percent=100 * (used_end_s - used_s) / max(1e-9, ended - begun),
+            stage_ms={stage: float(np.mean(values)) for stage, values in stages.items()},
+            warning=busy_with_others(before, after, all_end_s - all_s),
+        )

@@ -220,6 +220,7 @@ def model(
 @click.option("--limit", "limit_ms", default=250.0, show_default=True, help="Latest p99, ms.")
 @click.option("--hop", "hop_s", default=1.0, show_default=True, help="Seconds between partials.")
 @click.option("--window", "window_s", default=3.0, show_default=True, help="Their length, s.")
+@model_option
 @speech_option
 @report_option
 def throughput(
@@ -227,6 +228,7 @@ def throughput(
     limit_ms: float,
     hop_s: float,
     window_s: float,
+    model: str | None,
     speech: Path | None,
     json_file: Path | None,
 ) -> None:
@@ -266,6 +268,7 @@ def throughput(
         limit_ms=limit_ms,
         hop_s=hop_s,
         window_s=window_s,
+        model=model,
         tell=tell,
     )
     click.echo(
