@@ -62,10 +62,18 @@ def test_the_report_tells_all(tiny_run: Path) -> None:
     assert [row["speakers"] for row in report["folds"]] == [["03"], ["08"]]
     assert sum(map(sum, report["confusion"])) == sum(row["utterances"] for row in report["folds"])
     assert report["wa"]["low"] <= report["wa"]["value"] <= report["wa"]["high"]
-    assert [row["gain_db"] for row in report["gains"]] == [0, -20, -10, 10]
-    assert report["gains"][0]["changed"] == 0
+    heard = [row["condition"] for row in report["conditions"]]
+    assert heard == ["clean", "gain -20 dB", "gain -10 dB", "gain +10 dB"]
+    assert report["conditions"][0]["changed"] == 0
+    assert len(report["folds_left_out"]) == 8
     text = (folder / "report.md").read_text()
-    for part in ("| WA (accuracy) |", "## Gain", "## Folds", "## Confidence", "loso"):
+    for part in (
+        "| WA (accuracy) |",
+        "## Listening conditions",
+        "## Folds",
+        "## Confidence",
+        "loso",
+    ):
         assert part in text
     for name in ("confusion.png", "curves.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")

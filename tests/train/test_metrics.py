@@ -38,13 +38,29 @@ def test_figures_are_those_of_torchmetrics(answers: tuple[np.ndarray, np.ndarray
     assert metrics.ece(scores, targets) == pytest.approx(float(expected), abs=1e-6)
 
 
-def test_the_interval_holds_the_figure(answers: tuple[np.ndarray, np.ndarray]) -> None:
-    logits, targets = answers
-    estimate = metrics.estimate(metrics.wa, targets, logits.argmax(axis=1), 4)
-    assert estimate.low < estimate.value < estimate.high
-    width = estimate.high - estimate.low
-    normal = 2 * 1.96 * np.sqrt(estimate.value * (1 - estimate.value) / len(targets))
-    assert width == pytest.approx(normal, rel=0.15)
+def test_figures_by_hand() -> None:
+    counts = np.array([[8, 2, 0], [1, 3, 0], [3, 0, 3]])
+    assert metrics.wa(counts) == pytest.approx(14 / 20)
+    assert metrics.ua(counts) == pytest.approx((8 / 10 + 3 / 4 + 3 / 6) / 3)
+    assert metrics.f1(counts) == pytest.approx((16 / 22 + 6 / 9 + 6 / 9) / 3)
+    both = np.stack([counts, np.diag([1, 0, 4])])
+    assert metrics.was(both).tolist() == pytest.approx([0.7, 1.0])
+    assert metrics.uas(both).tolist() == pytest.approx([metrics.ua(counts), 1.0])
+    assert metrics.f1s(both).tolist() == pytest.approx([metrics.f1(counts), 1.0])
+
+
+def test_ece_by_hand() -> None:
+    scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]])
+    targets = np.array([0, 1, 1, 1])
+    assert metrics.ece(scores, targets) == pytest.approx(0.5 * 0.4 + 0.5 * 0.4)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "p"),
+    [(0, 0, 1.0), (5, 5, 1.0), (0, 5, 2 / 32), (5, 0, 2 / 32), (1, 7, 2 * 9 / 256)],
+)
+def test_mcnemar_by_hand(first: int, second: int, p: float) -> None:
+    assert metrics.mcnemar(first, second) == pytest.approx(p)
 
 
 def test_a_class_without_examples_does_not_count() -> None:

@@ -1,18 +1,14 @@
-"""Figures of merit: accuracy, recall, F1, their intervals, and calibration error."""
+"""Figures of merit: accuracy, recall, F1, calibration error, and a test of a difference."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 
 import numpy as np
 import numpy.typing as npt
 
-from edgeser.model.artefact import Estimate
-
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
-
-RESAMPLES = 2000
 
 
 def confusion(targets: Ints, predictions: Ints, labels: int) -> Ints:
@@ -20,38 +16,40 @@ def confusion(targets: Ints, predictions: Ints, labels: int) -> Ints:
     return np.bincount(targets * labels + predictions, minlength=labels**2).reshape(labels, labels)
 
 
-def wa(counts: Ints) -> float:
+def wa(counts: npt.NDArray[np.number]) -> float:
     """Weighted accuracy: the share of right predictions."""
-    return float(np.trace(counts) / counts.sum())
+    return float(was(counts))
 
 
-def ua(counts: Ints) -> float:
+def ua(counts: npt.NDArray[np.number]) -> float:
     """Unweighted accuracy: the mean recall of the classes that have examples."""
-    return float(recalls(counts)[counts.sum(axis=1) > 0].mean())
+    return float(uas(counts))
 
 
-def f1(counts: Ints) -> float:
+def f1(counts: npt.NDArray[np.number]) -> float:
     """Macro F1 over the classes that have examples or predictions."""
-    truth, predicted = counts.sum(axis=1), counts.sum(axis=0)
-    present = truth + predicted > 0
-    return float((2 * np.diag(counts)[present] / (truth + predicted)[present]).mean())
+    return float(f1s(counts))
 
 
-def recalls(counts: Ints) -> Doubles:
-    """Recall of each class; 0 where a class has no example."""
-    truth = counts.sum(axis=1)
-    return np.asarray(np.diag(counts) / np.maximum(truth, 1), np.float64)
+def was(counts: npt.NDArray[np.number]) -> Doubles:
+    """``wa`` of many confusion matrices (..., labels, labels) at once, (...)."""
+    return _ratio(np.trace(counts, axis1=-2, axis2=-1), counts.sum(axis=(-2, -1)))
 
 
-def estimate(
-    figure: Callable[[Ints], float], targets: Ints, predictions: Ints, labels: int
-) -> Estimate:
-    """A figure over all utterances, with the 95 % percentile interval of a bootstrap over them."""
-    rng = np.random.default_rng(0)
-    draws = rng.integers(0, len(targets), (RESAMPLES, len(targets)))
-    values = [figure(confusion(targets[d], predictions[d], labels)) for d in draws]
-    low, high = np.quantile(values, (0.025, 0.975))
-    return Estimate(figure(confusion(targets, predictions, labels)), float(low), float(high))
+def uas(counts: npt.NDArray[np.number]) -> Doubles:
+    """``ua`` of many confusion matrices (..., labels, labels) at once, (...)."""
+    return _ratio(recalls(counts).sum(axis=-1), (counts.sum(axis=-1) > 0).sum(axis=-1))
+
+
+def f1s(counts: npt.NDArray[np.number]) -> Doubles:
+    """``f1`` of many confusion matrices (..., labels, labels) at once, (...)."""
+    both = counts.sum(axis=-1) + counts.sum(axis=-2)
+    return _ratio(_ratio(2 * _diagonal(counts), both).sum(axis=-1), (both > 0).sum(axis=-1))
+
+
+def recalls(counts: npt.NDArray[np.number]) -> Doubles:
+    """Recall of each class (..., labels); 0 where a class has no example."""
+    return _ratio(_diagonal(counts), counts.sum(axis=-1))
 
 
 def softmax(logits: npt.NDArray[np.floating]) -> Doubles:
@@ -71,3 +69,23 @@ def ece(scores: Doubles, targets: Ints, bins: int = 15) -> float:
         for b in np.unique(place)
     ]
     return float(sum(gaps))
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Exact two-sided p of the chance that two equally good classifiers differ that much.
+
+    ``only_first`` utterances are right by the first alone, ``only_second`` by the second alone
+    (binomial test with probability 1/2).
+    """
+    n, few = only_first + only_second, min(only_first, only_second)
+    tail = sum(math.comb(n, k) for k in range(few + 1))
+    return min(1.0, float(2 * tail / 2**n))
+
+
+def _diagonal(counts: npt.NDArray[np.number]) -> npt.NDArray[np.number]:
+    return np.diagonal(counts, axis1=-2, axis2=-1)
+
+
+def _ratio(above: npt.NDArray[np.number], below: npt.NDArray[np.number]) -> Doubles:
+    """Their quotient, 0 where ``below`` is 0."""
+    return np.asarray(above / np.maximum(below, 1), np.float64)

@@ -2,156 +2,225 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from importlib import metadata
+from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
-from edgeser.model.artefact import Estimate
-from edgeser_train import checkpoint, metrics
+from edgeser_train import bootstrap, checkpoint, metrics
 from edgeser_train.calibration import abstention, cross_fitted, temperature
-from edgeser_train.folds import GAINS_DB, FoldResult, Plan
-from edgeser_train.models.lightweight import Lightweight
+from edgeser_train.evaluation import (
+    FORMAT,
+    Answer,
+    ConditionRow,
+    CorpusRow,
+    Curve,
+    Evaluation,
+    FoldRow,
+    SeedRow,
+)
+from edgeser_train.folds import FoldResult, Plan
+from edgeser_train.metrics import Doubles, Ints
+from edgeser_train.models import build
+from edgeser_train.protocols import PROTOCOLS, folds_of
+from edgeser_train.provenance import machine, versions
 from edgeser_train.recipe import Recipe
 
-
-class FoldRow(msgspec.Struct, frozen=True):
-    """Figures of one fold, as fractions of one."""
-
-    fold: str
-    speakers: list[str]
-    utterances: int
-    wa: float
-    ua: float
-    f1: float
-    seconds: float
+FIGURES = {"wa": metrics.was, "ua": metrics.uas, "f1": metrics.f1s}
 
 
-class GainRow(msgspec.Struct, frozen=True):
-    """What becomes of the figures when the test sound is scaled; ``changed`` is a share."""
+class Report(Evaluation, frozen=True, kw_only=True):
+    """An evaluation with the recipe that was evaluated."""
 
-    gain_db: float
-    wa: float
-    ua: float
-    changed: float
+    recipe: Recipe
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``report.md`` tells, for programs.
+@dataclass(frozen=True)
+class _Answers:
+    """Answers of all folds, n of them from each seed.
 
-    The figures of ``wa``, ``ua`` and ``f1`` pool the utterances of all folds. ``ece_after`` is that
-    of scores whose temperature comes from the other folds; ``temperature`` is fitted on all of
-    them, for the model that ships. ``answered`` is the share of utterances at or above
-    ``abstain_below``, ``answered_wa`` the accuracy on them.
+    ``fold``, ``target``: (n,); ``logits``: (n, seeds, labels) of every condition.
     """
 
-    model: str
-    corpus: str
-    licence: str
-    protocol: str
-    part: str
-    seed: int
-    recipe: Recipe
-    command: str
-    date: str
-    commit: str
-    versions: dict[str, str]
-    parameters: int
-    labels: list[str]
-    folds: list[FoldRow]
-    wa: Estimate
-    ua: Estimate
-    f1: Estimate
-    recalls: list[float]
-    confusion: list[list[int]]
-    fold_mean_wa: float
-    fold_mean_ua: float
-    temperature: float
-    ece_before: float
-    ece_after: float
-    abstain_below: float
-    answered: float
-    answered_wa: float
-    gains: list[GainRow]
-    losses: dict[str, list[float]]
+    utterance: list[str]
+    speaker: list[str]
+    corpus: list[str]
+    fold: list[str]
+    target: Ints
+    logits: dict[str, Doubles]
+
+    def said(self, condition: str) -> Ints:
+        """Label indices (n, seeds)."""
+        return np.asarray(self.logits[condition].argmax(axis=2), np.int64)
 
 
 def report_of(plan: Plan, results: Sequence[FoldResult], command: str) -> Report:
-    """The report of all folds of a plan."""
+    """The report of all folds of a plan, of every seed."""
     labels = list(plan.corpus.labels)
-    count = len(labels)
-    targets = np.array([t for r in results for t in r.targets], np.int64)
-    groups = np.array([i for i, r in enumerate(results) for _ in r.targets], np.int64)
-    logits = [
-        np.concatenate([np.array(r.logits[g]) for r in results]) for g in range(len(GAINS_DB))
-    ]
-    answers = [rows.argmax(axis=1) for rows in logits]
-    plain = answers[0]
-    counts = metrics.confusion(targets, plain, count)
-    scores = cross_fitted(logits[0], targets, groups)
+    a = _pooled(results, plan.seeds)
+    clean = next(iter(a.logits))
+    said = a.said(clean)
+    counts = bootstrap.tables(a.utterance, a.target, said, len(labels))
+    matrices = counts.sum(axis=1)
+    pooled = matrices.sum(axis=0).astype(np.int64)
+    figures = {name: bootstrap.interval(figure, counts) for name, figure in FIGURES.items()}
+    speakers = bootstrap.tables(a.speaker, a.target, said, len(labels))
+    rows = _fold_rows(a, said, results, labels)
+
+    groups, calibrated_on = _calibration_groups(a)
+    seeds = len(plan.seeds)
+    every = a.logits[clean].reshape(-1, len(labels))
+    targets = a.target.repeat(seeds)
+    scores = cross_fitted(every, targets, groups.repeat(seeds))
     threshold = abstention(scores, targets)
     answered = scores.max(axis=1) >= threshold
-    rows = [_row(r, count) for r in results]
+    right = (said == a.target[:, None]).ravel()
     return Report(
-        model=checkpoint.MODEL,
+        format=FORMAT,
+        model=str(plan.recipe.model.__struct_config__.tag),
         corpus=plan.corpus.name,
+        corpora=sorted(set(a.corpus)),
         licence=plan.corpus.licence,
         protocol=plan.protocol,
+        description=PROTOCOLS[plan.protocol].description,
+        speaker_independent=PROTOCOLS[plan.protocol].speaker_independent,
         part=plan.part,
-        seed=plan.seed,
+        chosen_on="validation UA" if plan.recipe.patience else "last epoch",
+        seeds=list(plan.seeds),
+        data_seed=plan.data_seed,
+        taught_by=[path.name for path in plan.teacher.paths] if plan.teacher else [],
         recipe=plan.recipe,
         command=command,
         date=checkpoint.today(),
         commit=checkpoint.commit(),
+        machine=machine(),
         versions=versions(),
-        parameters=sum(p.numel() for p in Lightweight(plan.recipe.model).parameters()),
+        parameters=sum(p.numel() for p in build(plan.recipe.model).parameters()),
         labels=labels,
-        folds=rows,
-        wa=metrics.estimate(metrics.wa, targets, plain, count),
-        ua=metrics.estimate(metrics.ua, targets, plain, count),
-        f1=metrics.estimate(metrics.f1, targets, plain, count),
-        recalls=metrics.recalls(counts).tolist(),
-        confusion=counts.tolist(),
+        utterances=counts.shape[1],
+        speakers=speakers.shape[1],
+        **figures,
+        by_speaker={name: bootstrap.interval(figure, speakers) for name, figure in FIGURES.items()}
+        if speakers.shape[1] > 1
+        else None,
         fold_mean_wa=float(np.mean([row.wa for row in rows])),
         fold_mean_ua=float(np.mean([row.ua for row in rows])),
-        temperature=temperature(logits[0], targets),
-        ece_before=metrics.ece(metrics.softmax(logits[0]), targets),
+        recalls=metrics.recalls(matrices).mean(axis=0).tolist(),
+        confusion=pooled.tolist(),
+        folds=rows,
+        folds_left_out=[
+            fold.name
+            for fold in folds_of(plan.protocol, plan.corpus, plan.data_seed)
+            if fold.name not in a.fold
+        ],
+        by_seed=[
+            SeedRow(seed, metrics.wa(matrix), metrics.ua(matrix), metrics.f1(matrix))
+            for seed, matrix in zip(plan.seeds, matrices, strict=True)
+        ],
+        by_corpus=_corpus_rows(a, said, len(labels)),
+        conditions=_condition_rows(a, said, len(labels)),
+        temperature=temperature(every, targets),
+        calibrated_on=calibrated_on,
+        ece_before=metrics.ece(metrics.softmax(every), targets),
         ece_after=metrics.ece(scores, targets),
         abstain_below=threshold,
         answered=float(answered.mean()),
-        answered_wa=float((plain == targets)[answered].mean()) if answered.any() else 0.0,
-        gains=[
-            GainRow(
-                gain,
-                metrics.wa(moved := metrics.confusion(targets, answer, count)),
-                metrics.ua(moved),
-                float((answer != plain).mean()),
-            )
-            for gain, answer in zip(GAINS_DB, answers, strict=True)
+        answered_wa=float(right[answered].mean()) if answered.any() else 0.0,
+        curves=[
+            Curve(r.fold, r.seed, r.losses, r.validation, r.chosen_epoch)
+            for r in sorted(results, key=lambda r: plan.seeds.index(r.seed))
         ],
-        losses={r.fold: r.losses for r in results},
+        answers=_rows(a, said, scores.max(axis=1).reshape(-1, seeds)),
     )
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the libraries that a figure may depend on."""
-    libraries = ("edgeser", "torch", "lightning", "numpy", "soxr")
-    return {"python": platform.python_version()} | {
-        library: metadata.version(library) for library in libraries
-    }
-
-
-def _row(result: FoldResult, labels: int) -> FoldRow:
-    answers = np.array(result.logits[0]).argmax(axis=1)
-    counts = metrics.confusion(np.array(result.targets), answers, labels)
-    return FoldRow(
-        result.fold,
-        sorted(set(result.speakers)),
-        len(result.targets),
-        metrics.wa(counts),
-        metrics.ua(counts),
-        metrics.f1(counts),
-        result.seconds,
+def _pooled(results: Sequence[FoldResult], seeds: Sequence[int]) -> _Answers:
+    """Raises ValueError when the seeds did not score the same utterances: a defect."""
+    of = {(r.fold, r.seed): r for r in results}
+    firsts = [r for r in results if r.seed == seeds[0]]
+    same = all(
+        (fold.fold, seed) in of and of[fold.fold, seed].utterances == fold.utterances
+        for fold in firsts
+        for seed in seeds
     )
+    if not same or len(firsts) * len(seeds) != len(results):
+        raise ValueError("the seeds have not scored the same utterances in the same folds")
+    return _Answers(
+        utterance=[name for r in firsts for name in r.utterances],
+        speaker=[speaker for r in firsts for speaker in r.speakers],
+        corpus=[corpus for r in firsts for corpus in r.corpora],
+        fold=[r.fold for r in firsts for _ in r.targets],
+        target=np.array([t for r in firsts for t in r.targets], np.int64),
+        logits={
+            condition: np.concatenate(
+                [np.stack([of[r.fold, s].logits[i] for s in seeds], axis=1) for r in firsts]
+            ).astype(np.float64)
+            for i, condition in enumerate(firsts[0].conditions)
+        },
+    )
+
+
+def _rows(a: _Answers, said: Ints, confidence: Doubles) -> list[Answer]:
+    return [
+        Answer(utterance, speaker, fold, target, labels, scores)
+        for utterance, speaker, fold, target, labels, scores in zip(
+            a.utterance,
+            a.speaker,
+            a.fold,
+            a.target.tolist(),
+            said.tolist(),
+            confidence.round(3).tolist(),
+            strict=True,
+        )
+    ]
+
+
+def _calibration_groups(a: _Answers) -> tuple[Ints, str]:
+    """Groups (n,) that each get a temperature fitted on the others, and what those others are."""
+    apart = len(set(a.utterance)) == len(a.utterance)
+    for name, groups in (("folds", a.fold if apart else []), ("speakers", a.speaker)):
+        if len(set(groups)) > 1:
+            return np.unique(groups, return_inverse=True)[1], f"the other {name}"
+    return np.zeros(len(a.target), np.int64), "the same answers"
+
+
+def _fold_rows(
+    a: _Answers, said: Ints, results: Sequence[FoldResult], labels: list[str]
+) -> list[FoldRow]:
+    rows = []
+    for fold in dict.fromkeys(a.fold):
+        held = np.array(a.fold) == fold
+        matrices = _matrices(a.target[held], said[held], len(labels))
+        seconds = sum(r.seconds for r in results if r.fold == fold)
+        speakers = sorted({s for s, inside in zip(a.speaker, held, strict=True) if inside})
+        lacking = [label for i, label in enumerate(labels) if i not in a.target[held]]
+        wa, ua, f1 = (float(figure(matrices).mean()) for figure in FIGURES.values())
+        rows.append(FoldRow(fold, speakers, int(held.sum()), wa, ua, f1, seconds, lacking))
+    return rows
+
+
+def _corpus_rows(a: _Answers, said: Ints, labels: int) -> list[CorpusRow]:
+    rows = []
+    for corpus in sorted(set(a.corpus)):
+        held = np.flatnonzero(np.array(a.corpus) == corpus)
+        names = [a.utterance[i] for i in held]
+        counts = bootstrap.tables(names, a.target[held], said[held], labels)
+        figures = [bootstrap.interval(figure, counts) for figure in FIGURES.values()]
+        speakers = len({a.speaker[i] for i in held})
+        rows.append(CorpusRow(corpus, speakers, counts.shape[1], *figures))
+    return rows
+
+
+def _condition_rows(a: _Answers, clean: Ints, labels: int) -> list[ConditionRow]:
+    rows = []
+    for condition in a.logits:
+        said = a.said(condition)
+        matrices = _matrices(a.target, said, labels)
+        wa, ua = metrics.was(matrices).mean(), metrics.uas(matrices).mean()
+        rows.append(ConditionRow(condition, float(wa), float(ua), float((said != clean).mean())))
+    return rows
+
+
+def _matrices(targets: Ints, said: Ints, labels: int) -> Ints:
+    """A confusion matrix for each seed (seeds, labels, labels)."""
+    return np.stack([metrics.confusion(targets, answers, labels) for answers in said.T])
