@@ -1,0 +1,161 @@
+"""``edgeser report``: evaluations side by side, and what cannot be."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+
+from edgeser.cli import main
+from edgeser_train.comparison import compare
+from edgeser_train.report import Report, report_of
+from edgeser_train.report_files import write
+from tests.train.answers import plan, results
+
+
+def edgeser(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+def made(stream: int = 0, skill: float = 2.0, **options: object) -> Report:
+    p = plan(**options)  # type: ignore[arg-type]
+    return report_of(p, results(p, stream=stream, skill=skill), "edgeser evaluate ...")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Folders ``weak``, ``strong`` and, of three seeds, ``seeds``."""
+    write(made(skill=1.0), tmp_path / "weak" / "report")
+    write(made(stream=1, skill=4.0), tmp_path / "strong" / "report")
+    write(made(stream=2, seeds=(1, 2, 3)), tmp_path / "seeds" / "report")
+    return tmp_path
+
+
+def test_runs_side_by_side(runs: Path) -> None:
+    done = edgeser("report", runs / "weak", runs / "strong", runs / "seeds", "-o", runs / "t.md")
+    assert done.exit_code == 0, done.output
+    for word in ("weak", "strong", "seeds", "gain -20 dB", "McNemar p", "lightweight"):
+        assert word in done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    text = (runs / "t.md").read_text()
+    assert text.startswith("# Evaluations side by side")
+    assert "## Compared to weak" in text
+    assert "| strong | 48 | WA | +" in text
+
+
+def test_as_json(runs: Path) -> None:
+    done = edgeser("report", runs / "weak" / "report" / "report.json", runs / "strong", "--json")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.output)
+    assert [run["run"] for run in document["runs"]] == ["weak", "strong"]
+    (c,) = document["comparisons"]
+    assert (c["first"], c["second"], c["utterances"], c["notes"]) == ("weak", "strong", 48, [])
+    gained = document["runs"][1]["ua"]["value"] - document["runs"][0]["ua"]["value"]
+    assert c["ua"]["over_utterances"]["value"] == pytest.approx(gained)
+    assert c["ua"]["over_utterances"]["low"] > 0
+    assert c["mcnemar"]["p"] < 0.05
+
+
+def test_one_run_is_shown_alone(runs: Path) -> None:
+    done = edgeser("report", runs / "weak")
+    assert done.exit_code == 0
+    assert "Compared" not in done.output
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: None, "no such file or folder"),
+        (lambda path: path.mkdir(), "holds no report.json"),
+        (lambda path: path.write_text("[]"), "not a report of 'edgeser evaluate'"),
+    ],
+)
+def test_what_is_no_report_is_one_line(runs: Path, make: object, said: str) -> None:
+    make(runs / "other")  # type: ignore[operator]
+    done = edgeser("report", runs / "weak", runs / "other", "-o", runs / "t.md")
+    assert done.exit_code == 2
+    assert said in done.output
+    assert str(runs / "other") in done.output
+    assert len(done.output.splitlines()) == 1
+    assert not (runs / "t.md").exists()
+
+
+def test_a_report_of_another_format_is_one_line(runs: Path) -> None:
+    path = runs / "strong" / "report" / "report.json"
+    tree = json.loads(path.read_text())
+    path.write_text(json.dumps({**tree, "format": 99}))
+    done = edgeser("report", runs / "weak", runs / "strong")
+    assert done.exit_code == 2
+    assert "of format 99" in done.output
+    assert len(done.output.splitlines()) == 1
+
+
+def test_only_utterances_of_both_are_compared() -> None:
+    few, many = made(speakers=3), made(speakers=5, stream=3)
+    c = compare(("few", "many"), few, many)
+    assert c.utterances == 36
+    assert c.notes == ["only the 36 utterances in both count, of 36 and 60"]
+    assert c.wa is not None
+    inside = {a.utterance: a for a in few.answers}
+    shared = [a for a in many.answers if a.utterance in inside]
+    expected = sum(
+        (a.said[0] == a.target) - (inside[a.utterance].said[0] == a.target) for a in shared
+    )
+    assert c.wa.over_utterances.value == pytest.approx(expected / 36)
+
+
+def test_protocols_that_differ_are_told() -> None:
+    c = compare(("a", "b"), made(), made(stream=1, protocol="random_kfold"))
+    assert "protocol: loso, random_kfold" in c.notes
+    assert "only one of them is speaker-independent: not a comparison of models" in c.notes
+    assert c.wa is not None
+
+
+def test_what_is_not_comparable() -> None:
+    a, b = made(), made(stream=1)
+    others = [msgspec.structs.replace(x, utterance=f"x{x.utterance}") for x in b.answers]
+    elsewhere = msgspec.structs.replace(b, answers=others)
+    seven = msgspec.structs.replace(b, labels=["a", "b", "c", "d"])
+    swapped = [msgspec.structs.replace(x, target=(x.target + 1) % 4) for x in b.answers]
+    relabelled = msgspec.structs.replace(b, answers=swapped)
+    for other in (elsewhere, seven, relabelled):
+        c = compare(("a", "b"), a, other)
+        assert (c.wa, c.ua, c.mcnemar) == (None, None, None)
+        assert "not comparable" in c.notes[0]
+
+
+def test_labels_in_another_order_are_the_same_labels() -> None:
+    a, b = made(), made(stream=1)
+    turn = {0: 3, 1: 2, 2: 1, 3: 0}
+    turned = msgspec.structs.replace(
+        b,
+        labels=b.labels[::-1],
+        answers=[
+            msgspec.structs.replace(x, target=turn[x.target], said=[turn[i] for i in x.said])
+            for x in b.answers
+        ],
+    )
+    assert compare(("a", "b"), a, turned) == compare(("a", "b"), a, b)
+
+
+def test_several_seeds_have_no_mcnemar() -> None:
+    c = compare(("a", "b"), made(), made(stream=2, seeds=(1, 2)))
+    assert c.mcnemar is None
+    assert c.wa is not None
+
+
+def test_a_merged_corpus_is_compared_to_its_part() -> None:
+    part, merged = made(), made(stream=1)
+    merged = msgspec.structs.replace(
+        merged,
+        corpus="emodb+ravdess4",
+        corpora=["emodb", "ravdess4"],
+        answers=[
+            msgspec.structs.replace(x, utterance=f"emodb:{x.utterance}") for x in merged.answers
+        ],
+    )
+    c = compare(("part", "merged"), part, merged)
+    assert (c.utterances, c.notes) == (48, ["corpus: emodb, emodb+ravdess4"])
