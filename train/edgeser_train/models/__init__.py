@@ -9,11 +9,12 @@ from edgeser_train.models.eca_cnn import EcaCnn, EcaCnnConfig
 from edgeser_train.models.lightweight import Lightweight, LightweightConfig
 from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtc, PcnseSadrnCtcConfig
 from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.models.wavlm_sap import WavlmSap, WavlmSapConfig
 
 __all__ = ["ModelConfig", "SpeechModel", "build", "class_of"]
 
 ModelConfig: TypeAlias = (
-    LightweightConfig | EcaCnnConfig | AttentionPoolingConfig | PcnseSadrnCtcConfig
+    LightweightConfig | EcaCnnConfig | AttentionPoolingConfig | PcnseSadrnCtcConfig | WavlmSapConfig
 )
 """The architecture as data: one tagged struct per model, its tag the model's name."""
 
@@ -22,6 +23,7 @@ _CLASSES: dict[type[ModelConfig], type[SpeechModel]] = {
     EcaCnnConfig: EcaCnn,
     AttentionPoolingConfig: AttentionPooling,
     PcnseSadrnCtcConfig: PcnseSadrnCtc,
+    WavlmSapConfig: WavlmSap,
 }
 
 

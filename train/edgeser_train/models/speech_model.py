@@ -34,6 +34,9 @@ class SpeechModel(nn.Module):
         """
         raise NotImplementedError
 
+    def load_pretrained(self) -> None:
+        """Take over the weights that the configuration names, before training; most name none."""
+
     def standardised(self, features: Tensor, frames: Tensor) -> Tensor:
         """Features of mean 0 and deviation 1 over the training part, zeros behind the last frame.
 

@@ -1,0 +1,166 @@
+"""Global and segmental average pooling over WavLM (Hyeon, Oh, Choi)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from edgeser.errors import UserError
+from edgeser_train.models.speech_model import SpeechModel, within
+from edgeser_train.models.wavlm import WavlmEncoder
+
+HOP = 320
+"""Samples of a frame: WavLM's step and a size that WebRTC's VAD takes, 20 ms."""
+
+
+class WavlmSapConfig(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="wavlm-sap"
+):
+    """The architecture as data; the defaults are the paper's over WavLM-Large.
+
+    ``pretrained`` names the encoder's first weights, a folder or a name on the Hugging Face hub;
+    null starts from random ones. They are fetched for training only (``load_pretrained``). WavLM
+    Base is hidden 768, layers 12, encoder_heads 12, feed_forward 3072, norm "group". ``frozen`` is
+    what training leaves alone. ``pooling`` "both" is the paper's SR model, "gap" its baseline.
+    ``dropout`` acts within the encoder, in training.
+    """
+
+    labels: int = 4
+    pretrained: str | None = "microsoft/wavlm-large"
+    hidden: int = 1024
+    layers: int = 24
+    encoder_heads: int = 16
+    feed_forward: int = 4096
+    conv_channels: int = 512
+    norm: Literal["layer", "group"] = "layer"
+    frozen: Literal["none", "convolutions", "encoder"] = "convolutions"
+    dropout: float = 0.1
+    pooling: Literal["gap", "sap", "both"] = "both"
+    heads: int = 16
+    head: int = 32
+    multi_task: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.hidden, self.layers, self.feed_forward, self.conv_channels, self.head) < 1:
+            raise ValueError("wavlm-sap: sizes must be at least 1")
+        if self.labels < 2 or self.hidden % 16:
+            raise ValueError("wavlm-sap: need labels >= 2 and hidden a multiple of 16")
+        if self.hidden % self.heads or self.hidden % self.encoder_heads:
+            raise ValueError(f"wavlm-sap: heads must divide hidden {self.hidden}")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"wavlm-sap: dropout {self.dropout} is outside [0, 1)")
+
+    @property
+    def width(self) -> int:
+        """Features per frame: its samples and whether they are speech."""
+        return HOP + 1
+
+
+class WavlmSap(SpeechModel):
+    """Normalised samples with speech flags to logits, valence and arousal.
+
+    The front end has normalised the samples: ``mean`` and ``std`` are not used.
+    """
+
+    min_frames = 2
+
+    def __init__(self, config: WavlmSapConfig) -> None:
+        """Random weights. Raises UserError without the transformers library."""
+        super().__init__(config.width)
+        self.config = config
+        c = config
+        self.encoder = WavlmEncoder(c)
+        self.attention = SelfAttention(c.hidden, c.heads) if c.pooling != "gap" else None
+        self.project = nn.Linear(c.hidden * (2 if c.pooling == "both" else 1), c.head)
+        self.classify = nn.Linear(c.head, c.labels)
+        self.valence = nn.Linear(c.head, 1) if c.multi_task else None
+        self.arousal = nn.Linear(c.head, 1) if c.multi_task else None
+        for part in self._frozen():
+            part.requires_grad_(False)
+
+    def load_pretrained(self) -> None:
+        """Take over the encoder that the configuration names.
+
+        Raises UserError where it cannot be had, or is another architecture.
+        """
+        if self.config.pretrained is not None:
+            self.encoder.load(self.config.pretrained)
+
+    def expect(self, valence: float, arousal: float) -> None:
+        """Start the estimates from the training part's means."""
+        for layer, mean in ((self.valence, valence), (self.arousal, arousal)):
+            if layer is not None:
+                nn.init.constant_(layer.bias, mean)
+
+    def forward(self, features: Tensor, frames: Tensor) -> Tensor:
+        """(batch, frames, 321) float32 and (batch,) int64 -> logits (batch, labels)."""
+        logits: Tensor = self.classify(self.represented(features, frames))
+        return logits
+
+    def estimates(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (batch, labels), valence and arousal (batch,), on the scale of the labels.
+
+        Raises UserError for a model without ``multi_task``.
+        """
+        if self.valence is None or self.arousal is None:
+            raise UserError("wavlm-sap: only a model with multi_task estimates valence and arousal")
+        h = self.represented(features, frames)
+        return self.classify(h), self.valence(h)[:, 0], self.arousal(h)[:, 0]
+
+    def represented(self, features: Tensor, frames: Tensor) -> Tensor:
+        """The utterance in ``head`` numbers: (batch, head)."""
+        outside = ~within(frames, features.shape[1])
+        samples = features[:, :, :HOP].masked_fill(outside[:, :, None], 0.0)
+        h, steps = self.encoder(samples.flatten(1), frames)
+        counts = within(steps, h.shape[1])
+        pooled = [mean_over(h, counts)] if self.config.pooling != "sap" else []
+        if self.attention is not None:
+            speech = counts & (features[:, : h.shape[1], HOP] > 0.5)
+            # A window without speech is pooled whole.
+            speech = speech | (counts & ~speech.any(dim=1, keepdim=True))
+            pooled.append(mean_over(self.attention(h, speech), speech))
+        represented: Tensor = self.project(torch.cat(pooled, dim=1))
+        return represented
+
+    def train(self, mode: bool = True) -> WavlmSap:
+        """Frozen parts stay as they are at inference."""
+        super().train(mode)
+        for part in self._frozen():
+            part.eval()
+        return self
+
+    def _frozen(self) -> list[nn.Module]:
+        if self.config.frozen == "none":
+            return []
+        whole = self.config.frozen == "encoder"
+        return [self.encoder if whole else self.encoder.backbone.feature_extractor]
+
+
+class SelfAttention(nn.Module):
+    """Scaled dot-product attention of several heads among the steps that count, and no more."""
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.inputs = nn.Linear(size, 3 * size)
+        self.output = nn.Linear(size, size)
+
+    def forward(self, x: Tensor, counts: Tensor) -> Tensor:
+        """(batch, time, size), (batch, time) bool -> the shape of x; junk where nothing counts."""
+        batch, time, size = x.shape
+        split = self.inputs(x).reshape(batch, time, 3, self.heads, size // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        scores = (query @ key.transpose(2, 3)).float() * (size // self.heads) ** -0.5
+        scores = scores.masked_fill(~counts[:, None, None, :], -1e30)
+        attended = torch.softmax(scores, dim=3).to(value.dtype) @ value
+        mixed: Tensor = self.output(attended.transpose(1, 2).reshape(batch, time, size))
+        return mixed
+
+
+def mean_over(x: Tensor, counts: Tensor) -> Tensor:
+    """(batch, time, size), (batch, time) bool -> mean over the steps that count (batch, size)."""
+    total = x.masked_fill(~counts[:, :, None], 0.0).sum(dim=1)
+    return total / counts.sum(dim=1, keepdim=True).to(x.dtype)
