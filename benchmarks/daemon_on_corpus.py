@@ -23,7 +23,7 @@ import numpy as np
 from edgeser import Subscriber
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, StatusEvent
-from edgeser_export.onnx_export import export
+from edgeser_export.onnx_export import Release, export
 from edgeser_export.record import record_of
 from edgeser_train import checkpoint
 from edgeser_train.corpora import load_corpus
@@ -72,11 +72,7 @@ def examine(run: Path, corpus_name: str, jobs: int) -> list[Outcome]:
                 model,
                 origin,
                 artefact,
-                name=f"fold-{result.fold}",
-                version="0",
-                temperature=1.0,
-                abstain_below=0.0,
-                training=record_of(origin, None),
+                Release(f"fold-{result.fold}", "0", 1.0, 0.0, record_of(origin, None)),
             )
             # bind: each call within this turn of the loop
             played = pool.map(

@@ -2,113 +2,159 @@
 
 from __future__ import annotations
 
-import tempfile
-import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import onnx
-import torch
 
-from edgeser.features.frames import features_of
+from edgeser.features.front_end import Floats
 from edgeser.model.artefact import (
     METADATA_KEY,
+    WAVEFORM_KEY,
     ArtefactInfo,
-    Golden,
+    Precision,
     Tensor,
     TrainingRecord,
-    WindowPolicy,
 )
-from edgeser.model.golden import waveform
-from edgeser_export.verify import verify
+from edgeser_export.golden import Network, golden_vectors, test_pieces
+from edgeser_export.graph import onnx_graph, waveform_graph
+from edgeser_export.quantise import half
+from edgeser_export.sensitivity import int8
+from edgeser_export.verify import (
+    Difference,
+    longest_frames,
+    session_of,
+    torch_logits,
+    verify,
+)
+from edgeser_export.waveform import WaveformModel
+from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
 from edgeser_train.checkpoint import Origin
 from edgeser_train.files import write_whole
-from edgeser_train.models.lightweight import Lightweight
+from edgeser_train.models.speech_model import SpeechModel
 
-OPSET = 17
-GOLDEN = ((1, 1.0), (2, 2.5), (3, 4.0), (4, 7.0))
-"""Seed and seconds of each golden vector."""
+
+@dataclass(frozen=True)
+class Release:
+    """What an artefact says of itself that is not in its checkpoint."""
+
+    name: str
+    version: str
+    temperature: float
+    abstain_below: float
+    training: TrainingRecord
 
 
 def export(
-    model: Lightweight,
+    model: SpeechModel,
     origin: Origin,
     path: Path,
+    release: Release,
     *,
-    name: str,
-    version: str,
-    temperature: float,
-    abstain_below: float,
-    training: TrainingRecord,
-) -> float:
+    precision: Precision = "fp32",
+    calibration: Sequence[Floats] = (),
+) -> Difference:
     """Write the artefact; return the largest difference of a logit from PyTorch's that was seen.
 
-    Raises UserError when the graph differs by more than 1e-4 anywhere, or cannot be written.
-    Nothing is written then.
+    ``calibration``: pieces of features of training windows, which int8 needs. Raises UserError when
+    the graph differs by more than its precision may, or cannot be written; nothing is written then.
     """
-    mels = origin.recipe.front_end.mels
-    graph = onnx_graph(model, mels)
-    difference = verify(graph.SerializeToString(), model, mels)
+    recipe = origin.recipe
+    graph = variant(onnx_graph(model), precision, calibration, recipe.window.pad_frames)
+    content = graph.SerializeToString()
+    found = verify(
+        content,
+        model,
+        longest=longest_frames(recipe.front_end, recipe.window),
+        precision=precision,
+        pieces=[*test_pieces(recipe.front_end, recipe.window), *calibration],
+    )
     info = ArtefactInfo(
-        name=name,
-        version=version,
+        name=release.name,
+        version=release.version,
         labels=origin.labels,
-        front_end=origin.recipe.front_end,
-        window=WindowPolicy(),
+        front_end=recipe.front_end,
+        window=recipe.window,
         inputs=[
-            Tensor("features", ["batch", "frames", mels], "float32"),
+            Tensor("features", ["batch", "frames", recipe.front_end.width], "float32"),
             Tensor("frames", ["batch"], "int64"),
         ],
         outputs=[Tensor("logits", ["batch", len(origin.labels)], "float32")],
-        temperature=temperature,
-        abstain_below=abstain_below,
-        training=training,
-        golden=golden_vectors(model, origin, temperature),
+        temperature=release.temperature,
+        abstain_below=release.abstain_below,
+        training=release.training,
+        precision=precision,
+        golden=golden_vectors(
+            reference(model, content, precision),
+            recipe.front_end,
+            recipe.window,
+            release.temperature,
+        ),
     )
-    entry = graph.metadata_props.add()
-    entry.key, entry.value = METADATA_KEY, msgspec.json.encode(info).decode()
-    onnx.checker.check_model(graph, full_check=True)
-    write_whole(path, graph.SerializeToString())
-    return difference
+    _write(path, graph, METADATA_KEY, info)
+    return found
 
 
-def onnx_graph(model: Lightweight, mels: int) -> Any:
-    """The model as an ``onnx.ModelProto`` with dynamic batch and time.
+def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Release) -> Difference:
+    """Write the variant that takes a waveform; as ``export``, always in float32."""
+    recipe = origin.recipe
+    network = WaveformModel(model, recipe.front_end, recipe.window, release.temperature)
+    graph = waveform_graph(network)
+    found = verify_waveform(graph.SerializeToString(), network, recipe.front_end, recipe.window)
+    info = WaveformInfo(
+        name=release.name,
+        version=release.version,
+        labels=origin.labels,
+        sample_rate=recipe.front_end.sample_rate,
+        hop=recipe.front_end.hop,
+        front_end=recipe.front_end,
+        window=recipe.window,
+        inputs=[
+            Tensor("waveform", ["batch", "samples"], "float32"),
+            Tensor("frames", ["batch"], "int64"),
+        ],
+        outputs=[
+            Tensor("probabilities", ["batch", len(origin.labels)], "float32"),
+            Tensor("logits", ["batch", len(origin.labels)], "float32"),
+        ],
+        temperature=release.temperature,
+        abstain_below=release.abstain_below,
+        training=release.training,
+        golden=waveform_golden(model, recipe.front_end, recipe.window, release.temperature),
+    )
+    _write(path, graph, WAVEFORM_KEY, info)
+    return found
 
-    The older exporter on purpose: torch 2.13's dynamo exporter freezes the length of a GRU.
-    """
-    features = torch.zeros(2, 120, mels)
-    frames = torch.tensor([120, 90])
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        warnings.simplefilter("ignore")
-        path = Path(folder) / "graph.onnx"
-        torch.onnx.export(
-            model.eval(),
-            (features, frames),
-            path,
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=["features", "frames"],
-            output_names=["logits"],
-            dynamic_axes={
-                "features": {0: "batch", 1: "frames"},
-                "frames": {0: "batch"},
-                "logits": {0: "batch"},
-            },
-        )
-        graph = onnx.load(path)
-    graph.producer_name, graph.producer_version = "edgeser", ""
+
+def variant(
+    graph: Any, precision: Precision, calibration: Sequence[Floats], pad_frames: int
+) -> Any:
+    """The graph in a precision."""
+    if precision == "fp16":
+        return half(graph)
+    if precision == "int8":
+        return int8(graph, calibration, pad_frames)
     return graph
 
 
-def golden_vectors(model: Lightweight, origin: Origin, temperature: float) -> list[Golden]:
-    """Calibrated scores of the test sounds, computed with PyTorch."""
-    vectors = []
-    for seed, seconds in GOLDEN:
-        features = features_of(waveform(seed, seconds), origin.recipe.front_end)
-        with torch.inference_mode():
-            logits = model(torch.from_numpy(features)[None], torch.tensor([len(features)]))[0]
-        scores = torch.softmax(logits.double() / temperature, dim=0)
-        vectors.append(Golden(seed, seconds, [round(float(s), 6) for s in scores]))
-    return vectors
+def reference(model: SpeechModel, content: bytes, precision: Precision) -> Network:
+    """What golden vectors are computed with.
+
+    PyTorch, or where the graph is meant to differ from it, the graph itself.
+    """
+    if precision == "fp32":
+        return lambda features, frames: torch_logits(model, features, frames)
+    session = session_of(content)
+    return lambda features, frames: session.run(
+        ["logits"], {"features": features, "frames": frames}
+    )[0]
+
+
+def _write(path: Path, graph: Any, key: str, info: msgspec.Struct) -> None:
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = key, msgspec.json.encode(info).decode()
+    onnx.checker.check_model(graph, full_check=True)
+    write_whole(path, graph.SerializeToString())

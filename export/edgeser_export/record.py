@@ -29,9 +29,9 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
         )
     if report.recipe != origin.recipe:
         raise UserError("--report: it is of another recipe than the checkpoint; evaluate this one")
-    if [report.corpus] != origin.corpora or report.labels != origin.labels:
+    if sorted(report.corpora) != sorted(origin.corpora) or report.labels != origin.labels:
         raise UserError(
-            f"--report: it is of {report.corpus} ({', '.join(report.labels)}), the checkpoint of "
+            f"--report: it is of {', '.join(report.corpora)} ({', '.join(report.labels)}), the checkpoint of "
             f"{', '.join(origin.corpora)} ({', '.join(origin.labels)})"
         )
     return TrainingRecord(

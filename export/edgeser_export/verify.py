@@ -2,49 +2,152 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import numpy as np
 import torch
 
 from edgeser.errors import UserError
-from edgeser_train.models.lightweight import Lightweight
+from edgeser.features import FrontEnd, WindowPolicy
+from edgeser.features.front_end import Floats
+from edgeser.model.artefact import Precision
+from edgeser_export.batch import Ints, batch_of
+from edgeser_train.models.speech_model import SpeechModel
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 
-TOLERANCE = 1e-4
-SHAPES = ((1, Lightweight.min_frames), (1, 100), (1, 301), (4, 150), (4, 333), (1, 700), (3, 57))
-"""Batch and padded length of each comparison; none is the one the export traced."""
+TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.5}
+"""Largest difference of a logit; of fp16 relative to logits above one."""
+
+RELATIVE: dict[Precision, bool] = {"fp32": False, "fp16": True, "int8": False}
+_DRAWS = 5
+_LARGEST_BATCH = 6
 
 
-def verify(graph: bytes, model: Lightweight, mels: int) -> float:
-    """The largest difference of a logit, over several batches and lengths with padding.
+@dataclass(frozen=True)
+class Difference:
+    """The largest difference of a logit from PyTorch's, and the input that showed it."""
 
-    The padding differs between the two, so a graph that looks at it is refused too. Raises
-    UserError above ``TOLERANCE``.
-    """
+    value: float = 0.0
+    where: str = "nowhere"
+
+    def __str__(self) -> str:
+        return f"{self.value:.1e} ({self.where})"
+
+
+def session_of(graph: bytes) -> Any:
+    """The graph in ONNX Runtime, as the daemon runs it: one thread, CPU."""
     options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(0)
-    worst = 0.0
-    for batch, length in SHAPES:
-        frames = rng.integers(Lightweight.min_frames, length + 1, batch)
-        frames[0] = length
-        centre, spread = model.mean.numpy(), model.std.numpy()
-        features = centre + spread * rng.standard_normal((batch, length, mels), np.float32)
-        other = features.copy()
-        for row, count in enumerate(frames):
-            other[row, count:] = 7.0
-        with torch.inference_mode():
-            expected = model(torch.from_numpy(features), torch.from_numpy(frames)).numpy()
-        (logits,) = session.run(None, {"features": other, "frames": frames})
-        difference = float(np.abs(np.asarray(logits) - expected).max())
-        if not difference <= TOLERANCE:
-            raise UserError(
-                f"export: the ONNX graph differs from PyTorch by {difference:.1e} "
-                f"(batch {batch}, {length} frames; at most {TOLERANCE:.0e} is accepted)"
-            )
-        worst = max(worst, difference)
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def verify(
+    graph: bytes,
+    model: SpeechModel,
+    *,
+    longest: int = 700,
+    precision: Precision = "fp32",
+    pieces: Sequence[Floats] = (),
+    seed: int = 0,
+) -> Difference:
+    """The largest difference of a logit, over fixed and random batches and lengths with padding.
+
+    ``longest``: frames of the longest window that the runtime may send; ``pieces``: real features
+    (frames, width), compared as well. Noise is no fair test of int8, whose ranges are those of
+    sound; it is judged by ``pieces`` alone. The padding differs between the two, so a graph that
+    looks at it is refused too. Raises UserError above the precision's tolerance.
+    """
+    session = session_of(graph)
+    rng = np.random.default_rng(seed)
+    batches = _real(rng, pieces)
+    if precision != "int8":
+        batches = chain(_noise(rng, model, longest), batches)
+    worst = Difference()
+    for features, frames in batches:
+        expected = torch_logits(model, features, frames)
+        for row, count in zip(features, frames, strict=True):
+            row[count:] = 7.0
+        (logits,) = session.run(["logits"], {"features": features, "frames": frames})
+        where = f"batch {len(frames)}, {features.shape[1]} frames"
+        found = difference(np.asarray(logits), expected, where, RELATIVE[precision])
+        accept(found, TOLERANCES[precision])
+        worst = max(worst, found, key=lambda d: d.value)
     return worst
+
+
+def longest_frames(front_end: FrontEnd, window: WindowPolicy) -> int:
+    """Frames of the longest piece that the runtime sends, its padding included."""
+    frames = window.frames
+    if window.cut == "whole":
+        frames = math.ceil(window.max_seconds * front_end.sample_rate / front_end.hop)
+    return -(-frames // window.pad_frames) * window.pad_frames
+
+
+def torch_logits(model: SpeechModel, features: Floats, frames: Ints) -> Floats:
+    """(batch, frames, width) and (batch,) -> (batch, labels), by PyTorch."""
+    with torch.inference_mode():
+        logits: Floats = model(torch.from_numpy(features), torch.from_numpy(frames)).numpy()
+    return logits
+
+
+def difference(logits: Floats, expected: Floats, where: str, relative: bool = False) -> Difference:
+    """The largest difference of two (batch, labels) arrays; NaN is infinitely far.
+
+    ``relative``: to a logit's size, where that is above one.
+    """
+    if logits.shape != expected.shape:
+        return Difference(float("inf"), f"{where}: shape {logits.shape}, not {expected.shape}")
+    apart = np.abs(logits - expected)
+    if relative:
+        apart = apart / np.maximum(1, np.abs(expected))
+    apart = np.nan_to_num(apart, nan=np.inf)
+    row, label = np.unravel_index(int(apart.argmax()), apart.shape)
+    return Difference(float(apart.max()), f"{where}, row {row}, logit {label}")
+
+
+def accept(found: Difference, tolerance: float) -> None:
+    """Raises UserError for a difference above ``tolerance``."""
+    if not found.value <= tolerance:
+        raise UserError(
+            f"export: the ONNX graph differs from PyTorch by {found.value:.1e} "
+            f"({found.where}; at most {tolerance:.0e} is accepted)"
+        )
+
+
+def _noise(
+    rng: np.random.Generator, model: SpeechModel, longest: int
+) -> Iterator[tuple[Floats, Ints]]:
+    """Batches of noise distributed as the features that the model was trained on."""
+    centre, spread = model.mean.numpy(), model.std.numpy()
+    for batch, length in _shapes(rng, model.min_frames, longest):
+        frames = rng.integers(model.min_frames, length + 1, batch)
+        frames[0] = length
+        noise = rng.standard_normal((batch, length, len(centre)), np.float32)
+        yield centre + spread * noise, frames
+
+
+def _shapes(rng: np.random.Generator, shortest: int, longest: int) -> Iterator[tuple[int, int]]:
+    """Batch and padded length of each comparison."""
+    longest = max(shortest, longest)
+    middle = (shortest + longest) // 2
+    yield from ((1, shortest), (1, middle), (4, middle + 1), (1, longest), (4, longest))
+    for _ in range(_DRAWS):
+        yield int(rng.integers(1, _LARGEST_BATCH + 1)), int(rng.integers(shortest, longest + 1))
+
+
+def _real(rng: np.random.Generator, pieces: Sequence[Floats]) -> Iterator[tuple[Floats, Ints]]:
+    """The pieces in batches of random size."""
+    first = 0
+    while first < len(pieces):
+        batch = int(rng.integers(1, _LARGEST_BATCH + 1))
+        yield batch_of(pieces[first : first + batch])
+        first += batch

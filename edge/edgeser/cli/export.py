@@ -2,59 +2,162 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from edgeser.cli.extras import need_extra
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    from edgeser_train.checkpoint import Origin
+    from edgeser_train.models import SpeechModel
+
+_path = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("checkpoint", type=click.Path(path_type=Path), metavar="CKPT")
+@click.argument("checkpoint", type=_path, metavar="CKPT")
+@click.option("-o", "--output", type=_path, help="The .onnx file to write.")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="The .onnx file."
+    "--check",
+    "artefact",
+    type=_path,
+    metavar="FILE",
+    help="Write nothing; compare this .onnx file with the checkpoint.",
 )
 @click.option(
     "--report",
     "report_file",
-    type=click.Path(path_type=Path),
+    type=_path,
     help="report.json of `edgeser evaluate` with the same recipe: temperature, threshold, figures.",
 )
 @click.option("--name", help="Name of the model.  [default: that of the file]")
 @click.option("--release", default="1.0.0", show_default=True, help="Version of the model.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Of weights and inner tensors; inputs and outputs stay as they are.",
+)
+@click.option(
+    "--calibrate",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="With int8: a corpus that the checkpoint was trained on. Only utterances that trained it "
+    "are looked at.",
+)
+@click.option(
+    "--waveform",
+    is_flag=True,
+    help="Put the front end into the graph: samples in, probabilities and logits out. For other "
+    "runtimes; the daemon runs artefacts without it.",
+)
+@click.option(
+    "--sounds",
+    multiple=True,
+    type=_path,
+    metavar="PATH",
+    help="With --check: sound files, or a folder, to compare on as well.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="With --check: of batch sizes, lengths and choice of sounds.  [default: random]",
+)
 def export(
-    checkpoint: Path, output: Path, report_file: Path | None, name: str | None, release: str
+    checkpoint: Path,
+    output: Path | None,
+    artefact: Path | None,
+    report_file: Path | None,
+    name: str | None,
+    release: str,
+    precision: Literal["fp32", "fp16", "int8"],
+    calibrate: tuple[str, ...],
+    waveform: bool,
+    sounds: tuple[Path, ...],
+    seed: int | None,
 ) -> None:
     """Export a checkpoint to ONNX with all that the daemon needs to know in its metadata.
 
     The graph is compared with PyTorch at several lengths and batch sizes first; one that differs by
-    more than 1e-4 is refused. Without --report the scores are not calibrated, the model never
-    abstains, and it says that it was not evaluated.
+    more than 1e-4 in a logit (fp16: 1 % of a logit; int8: 0.5 on speech) is refused. Without
+    --report the scores are not calibrated, the model never abstains, and it says that it was not
+    evaluated.
+
+    --check asks the same of a file that is there already, at random lengths and batch sizes, and
+    says where the largest difference was.
 
     \b
-    Example: edgeser export runs/emodb/model.pt --report runs/loso/report/report.json
-             -o my-model.onnx
+    Examples: edgeser export runs/emodb/model.pt --report runs/loso/report/report.json
+              -o my-model.onnx
+              edgeser export runs/emodb/model.pt --precision int8 --calibrate emodb=/data/emodb
+              -o my-model-int8.onnx
+              edgeser export runs/emodb/model.pt --check my-model.onnx --sounds /data/emodb
     """
     need_extra("export")
     need_extra("train")
-    from edgeser_export.onnx_export import export as export_model
-    from edgeser_export.record import calibration_of, record_of
+    _consistent(output, artefact, precision, calibrate, waveform, sounds, seed)
     from edgeser_train import checkpoint as checkpoints
-    from edgeser_train.report_files import read
 
     model, origin = checkpoints.load(checkpoint)
+    if artefact is not None:
+        _check(artefact, model, origin, sounds, seed)
+        return
+    assert output is not None
+    from edgeser_export.calibration import training_pieces
+    from edgeser_export.onnx_export import Release, export_waveform
+    from edgeser_export.onnx_export import export as export_model
+    from edgeser_export.record import calibration_of, record_of
+    from edgeser_train.report_files import read
+
     report = None if report_file is None else read(report_file)
-    training = record_of(origin, report)
-    temperature, abstain_below = calibration_of(report)
-    difference = export_model(
-        model,
-        origin,
-        output,
-        name=name or output.stem,
-        version=release,
-        temperature=temperature,
-        abstain_below=abstain_below,
-        training=training,
-    )
+    said = Release(name or output.stem, release, *calibration_of(report), record_of(origin, report))
+    if waveform:
+        difference = export_waveform(model, origin, output, said)
+    else:
+        pieces = []
+        if calibrate:
+            pieces = training_pieces(calibrate, origin.trained_on, origin.recipe, model.min_frames)
+        difference = export_model(
+            model, origin, output, said, precision=precision, calibration=pieces
+        )
     size_mb = output.stat().st_size / 1e6
-    click.echo(f"{output}: {size_mb:.1f} MB, differs from PyTorch by at most {difference:.1e}")
+    click.echo(f"{output}: {size_mb:.1f} MB, differs from PyTorch by at most {difference}")
+
+
+def _check(
+    artefact: Path,
+    model: SpeechModel,
+    origin: Origin,
+    sounds: tuple[Path, ...],
+    seed: int | None,
+) -> None:
+    from edgeser_export.check import check
+
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    difference = check(artefact, model, origin, sounds, seed)
+    click.echo(f"{artefact}: differs from the checkpoint by at most {difference}; --seed {seed}")
+
+
+def _consistent(
+    output: Path | None,
+    artefact: Path | None,
+    precision: str,
+    calibrate: tuple[str, ...],
+    waveform: bool,
+    sounds: tuple[Path, ...],
+    seed: int | None,
+) -> None:
+    """Raises UserError for options that do not go together."""
+    if (output is None) == (artefact is None):
+        raise UserError("give either -o, the file to write, or --check, the file to compare")
+    if artefact is None and (sounds or seed is not None):
+        raise UserError("--sounds and --seed go with --check")
+    if waveform and precision != "fp32":
+        raise UserError("--waveform: a front end needs fp32; there is no other precision of it")
+    if (precision == "int8") != bool(calibrate):
+        raise UserError("--precision int8 and --calibrate go together")

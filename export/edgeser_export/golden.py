@@ -1,0 +1,59 @@
+"""The scores that an artefact must give, computed where it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgeser.audio.source import Samples
+from edgeser.features import FrontEnd, WindowPolicy
+from edgeser.features.frames import raw_frames
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import pieces_of
+from edgeser.model.artefact import Golden
+from edgeser.model.golden import waveform
+from edgeser_export.batch import Ints, batch_of
+
+GOLDEN = ((1, 1.0), (2, 2.5), (3, 4.0), (4, 7.0))
+"""Seed and seconds of each golden vector."""
+
+Network = Callable[[Floats, Ints], Floats]
+"""(batch, frames, width) and (batch,) -> logits (batch, labels)."""
+
+
+def golden_vectors(
+    network: Network, front_end: FrontEnd, window: WindowPolicy, temperature: float
+) -> list[Golden]:
+    """Calibrated scores of the test sounds, each one window."""
+    vectors = []
+    for seed, seconds in GOLDEN:
+        logits = sound_logits(network, waveform(seed, seconds), front_end, window)
+        vectors.append(scored(seed, seconds, logits, temperature))
+    return vectors
+
+
+def test_pieces(front_end: FrontEnd, window: WindowPolicy) -> list[Floats]:
+    """Features (frames, width) of the pieces of all test sounds."""
+    return [
+        piece
+        for seed, seconds in GOLDEN
+        for piece in pieces_of(raw_frames(waveform(seed, seconds), front_end), front_end, window)
+    ]
+
+
+def sound_logits(
+    network: Network, sound: Samples, front_end: FrontEnd, window: WindowPolicy
+) -> Floats:
+    """Logits (labels,) of a sound as one window: the mean of those of its pieces."""
+    pieces = pieces_of(raw_frames(sound, front_end), front_end, window)
+    features, frames = batch_of(pieces, window.pad_frames)
+    mean: Floats = network(features, frames).mean(axis=0)
+    return mean
+
+
+def scored(seed: int, seconds: float, logits: Floats, temperature: float) -> Golden:
+    """A golden vector of logits (labels,)."""
+    z = logits.astype(np.float64) / temperature
+    powers = np.exp(z - z.max())
+    return Golden(seed, seconds, [round(float(s), 6) for s in powers / powers.sum()])

@@ -1,0 +1,89 @@
+"""A PyTorch module as an ONNX graph with dynamic batch and time."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from edgeser_export.projected_gru import prepared, without_identities
+from edgeser_export.waveform import WaveformModel
+from edgeser_train.models.speech_model import SpeechModel
+
+OPSET = 17
+_TRACED_FRAMES = 120
+
+
+def onnx_graph(model: SpeechModel) -> Any:
+    """The model as an ``onnx.ModelProto``: features and frames in, logits out."""
+    length = max(_TRACED_FRAMES, model.min_frames)
+    features = torch.zeros(2, length, len(model.mean))
+    frames = torch.tensor([length, max(model.min_frames, length - 30)])
+    return traced(
+        prepared(model),
+        {"features": features, "frames": frames},
+        {
+            "features": {0: "batch", 1: "frames"},
+            "frames": {0: "batch"},
+            "logits": {0: "batch"},
+        },
+        ["logits"],
+    )
+
+
+def waveform_graph(network: WaveformModel) -> Any:
+    """The network from the waveform on: waveform and frames in, probabilities and logits out."""
+    hop = network.frames.hop
+    length = max(_TRACED_FRAMES, network.model.min_frames)
+    twin = copy.copy(network)
+    twin._modules = dict(network._modules, model=prepared(network.model))
+    return traced(
+        twin,
+        {
+            "waveform": torch.zeros(2, length * hop),
+            "frames": torch.tensor([length, max(network.model.min_frames, length - 30)]),
+        },
+        {
+            "waveform": {0: "batch", 1: "samples"},
+            "frames": {0: "batch"},
+            "probabilities": {0: "batch"},
+            "logits": {0: "batch"},
+        },
+        ["probabilities", "logits"],
+    )
+
+
+def traced(
+    module: nn.Module,
+    inputs: Mapping[str, Tensor],
+    dynamic: Mapping[str, Mapping[int, str]],
+    outputs: list[str],
+) -> Any:
+    """A module's graph, traced with ``inputs``; ``dynamic`` names the axes that may change.
+
+    The older exporter on purpose: torch 2.13's dynamo exporter freezes the length of a GRU.
+    """
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            module.eval(),
+            tuple(inputs.values()),
+            path,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_axes={name: dict(axes) for name, axes in dynamic.items()},
+        )
+        graph = onnx.load(path)
+    without_identities(graph)
+    graph.producer_name, graph.producer_version = "edgeser", ""
+    return graph

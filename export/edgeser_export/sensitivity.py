@@ -1,0 +1,74 @@
+"""Which layers must not be quantised: measured on the calibration pieces, never on test ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgeser.errors import UserError
+from edgeser.features.front_end import Floats
+from edgeser_export.batch import batch_of
+from edgeser_export.quantise import Quantiser
+from edgeser_export.verify import session_of
+
+SHARE = 0.2
+"""A layer whose quantisation makes at least this share of the error is left alone."""
+
+
+class Sensitivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What quantising does to the logits of the calibration pieces.
+
+    ``error``: root mean square difference from the unquantised graph with every layer quantised;
+    ``without``: the same with one layer left alone; ``left_alone``: the layers whose absence from
+    the integers takes ``SHARE`` of the error away; ``remaining``: the error then.
+    """
+
+    pieces: int
+    error: float
+    without: dict[str, float]
+    left_alone: list[str]
+    remaining: float
+
+
+def int8(graph: Any, pieces: Sequence[Floats], pad_frames: int) -> Any:
+    """The graph in integers but for its sensitive layers. Raises UserError without pieces."""
+    quantised, _ = measured(graph, pieces, pad_frames)
+    return quantised
+
+
+def measured(
+    graph: Any, pieces: Sequence[Floats], pad_frames: int, *, symmetric: bool = False
+) -> tuple[Any, Sensitivity]:
+    """The quantised graph, and what was measured to make it.
+
+    ``pieces``: features (frames, width) of windows of the training part; ``pad_frames``: as in the
+    window policy; ``symmetric``: as TensorRT demands it, see ``Quantiser.calibrated``.
+    """
+    if not len(pieces):
+        raise UserError("export: int8 needs windows of the training part to calibrate on")
+    quantiser = Quantiser.calibrated(graph, pieces, pad_frames=pad_frames, symmetric=symmetric)
+    expected = logits_of(graph, pieces, pad_frames)
+
+    def error(left_alone: Sequence[str]) -> float:
+        found = logits_of(quantiser.quantised(left_alone), pieces, pad_frames)
+        return float(np.sqrt(np.mean((found - expected) ** 2)))
+
+    whole = error([])
+    without = {layer: error([layer]) for layer in quantiser.layers}
+    left_alone = [layer for layer, left in without.items() if left < (1 - SHARE) * whole]
+    result = Sensitivity(len(pieces), whole, without, left_alone, error(left_alone))
+    return quantiser.quantised(left_alone), result
+
+
+def logits_of(graph: Any, pieces: Sequence[Floats], pad_frames: int) -> Floats:
+    """Logits (pieces, labels) of pieces one by one."""
+    session = session_of(graph.SerializeToString())
+    rows = []
+    for piece in pieces:
+        features, frames = batch_of([piece], pad_frames)
+        (logits,) = session.run(["logits"], {"features": features, "frames": frames})
+        rows.append(logits[0])
+    return np.stack(rows)
