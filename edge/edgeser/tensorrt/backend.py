@@ -94,7 +94,7 @@ class TensorRt:
 
     def _check(self) -> None:
         """Raises EngineError if the engine's tensors are not those that the buffers are for."""
-        engine = self._engine
+        engine: trt.ICudaEngine = self._engine
         names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
         found = {name: engine.get_tensor_dtype(name) for name in names}
         if found != _TYPES:
