@@ -31,7 +31,7 @@ def made(**options: object) -> Report:
 
 
 def test_figures_pool_the_folds() -> None:
-    p = plan()
+    p = plan(speakers=6)
     folds = results(p)
     r = report_of(p, folds, "edgeser evaluate ...")
     targets = np.concatenate([f.targets for f in folds])
@@ -42,7 +42,7 @@ def test_figures_pool_the_folds() -> None:
     assert r.ua.value == pytest.approx(metrics.ua(counts))
     assert r.f1.value == pytest.approx(metrics.f1(counts))
     assert [f.fold for f in r.folds] == [f.fold for f in folds]
-    assert (r.utterances, r.speakers, r.model) == (48, 4, "lightweight")
+    assert (r.utterances, r.speakers, r.model) == (72, 6, "lightweight")
     assert r.by_speaker is not None
     heard = np.concatenate([np.argmax(f.logits[1], axis=1) for f in folds])
     assert [c.condition for c in r.conditions] == ["clean", "gain -20 dB"]
@@ -84,7 +84,7 @@ def test_one_fold_is_calibrated_by_speaker() -> None:
     lonely = report_of(p, folds[:1], "")
     assert lonely.calibrated_on == "the same answers"
     assert lonely.by_speaker is None
-    assert "one speaker" in markdown(lonely, has_choice=False)
+    assert "too few speakers" in markdown(lonely, has_choice=False)
 
 
 def test_seeds_are_averaged_and_their_spread_told() -> None:

@@ -141,6 +141,18 @@ def test_labels_in_another_order_are_the_same_labels() -> None:
     assert compare(("a", "b"), a, turned) == compare(("a", "b"), a, b)
 
 
+def test_speakers_are_drawn_where_there_are_enough() -> None:
+    few, enough = (
+        compare(("a", "b"), made(speakers=n), made(speakers=n, stream=1, skill=3.0)).ua
+        for n in (4, 5)
+    )
+    assert few is not None
+    assert few.over_speakers is None
+    assert enough is not None
+    assert enough.over_speakers is not None
+    assert enough.over_speakers.value == pytest.approx(enough.over_utterances.value)
+
+
 def test_several_seeds_have_no_mcnemar() -> None:
     c = compare(("a", "b"), made(), made(stream=2, seeds=(1, 2)))
     assert c.mcnemar is None

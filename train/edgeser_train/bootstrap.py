@@ -21,6 +21,8 @@ Figure: TypeAlias = Callable[[npt.NDArray[np.number]], Doubles]
 """A figure of confusion matrices, (..., labels, labels) to (...)."""
 
 RESAMPLES = 2000
+FEWEST_SPEAKERS = 5
+"""With fewer there are too few different draws for an interval to mean anything."""
 _AT_ONCE = 250
 
 

@@ -14,7 +14,10 @@ from edgeser_train.evaluation import Answer, Evaluation
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Second minus first, as a fraction of one; intervals by drawing utterances or speakers."""
+    """Second minus first, as a fraction of one, with 95 % intervals.
+
+    They draw utterances, or whole speakers (None with fewer than five).
+    """
 
     over_utterances: Estimate
     over_speakers: Estimate | None
@@ -74,11 +77,11 @@ def compare(names: tuple[str, str], first: Evaluation, second: Evaluation) -> Co
 
 
 def _difference(figure: Figure, one: Counts, other: Counts, speakers: list[str]) -> Difference:
-    several = len(set(speakers)) > 1
+    enough = len(set(speakers)) >= bootstrap.FEWEST_SPEAKERS
     return Difference(
         bootstrap.difference(figure, one, other),
         bootstrap.difference(figure, _grouped(one, speakers), _grouped(other, speakers))
-        if several
+        if enough
         else None,
     )
 

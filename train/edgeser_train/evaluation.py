@@ -91,8 +91,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``wa``, ``ua`` and ``f1`` pool the answers of all folds and average over the seeds; their
     intervals resample utterances, those of ``by_speaker`` whole speakers (None with fewer than
-    two). ``confusion`` sums over the seeds. ``ece_after`` is of scores whose temperature comes from
-    what ``calibrated_on`` names; ``temperature`` is fitted on all answers, for the model that
+    five). ``confusion`` sums over the seeds. ``ece_after`` is of scores whose temperature comes
+    from what ``calibrated_on`` names; ``temperature`` is fitted on all answers, for the model that
     ships. ``answered`` is the share of answers at or above ``abstain_below``, ``answered_wa`` the
     accuracy on them. ``folds_left_out``: of the protocol, but not evaluated.
     """

@@ -101,7 +101,7 @@ def report_of(plan: Plan, results: Sequence[FoldResult], command: str) -> Report
         speakers=speakers.shape[1],
         **figures,
         by_speaker={name: bootstrap.interval(figure, speakers) for name, figure in FIGURES.items()}
-        if speakers.shape[1] > 1
+        if speakers.shape[1] >= bootstrap.FEWEST_SPEAKERS
         else None,
         fold_mean_wa=float(np.mean([row.wa for row in rows])),
         fold_mean_ua=float(np.mean([row.ua for row in rows])),

@@ -100,7 +100,7 @@ def _pooled(r: Evaluation) -> list[str]:
             _NAMES[name],
             percent(figure.value),
             between(figure),
-            between(by_speaker[name]) if name in by_speaker else "one speaker",
+            between(by_speaker[name]) if name in by_speaker else "too few speakers",
         ]
         for name, figure in {"wa": r.wa, "ua": r.ua, "f1": r.f1}.items()
     ]

@@ -126,7 +126,8 @@ def _figures(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
 
 
 def _conditions(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
-    heard = dict.fromkeys(c.condition for e in evaluations for c in e.conditions)
+    most_first = sorted(evaluations, key=lambda e: -len(e.conditions))
+    heard = dict.fromkeys(c.condition for e in most_first for c in e.conditions)
     found = [
         {c.condition: f"{percent(c.ua)} ({percent(c.changed)})" for c in e.conditions}
         for e in evaluations
