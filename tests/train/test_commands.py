@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from edgeser.cli import main
 from edgeser_train import folds as folds_module
-from edgeser_train.folds import FoldResult, Plan, run_fold
-from edgeser_train.protocols import Fold
+from edgeser_train.training import Trained, train
 from tests.train.synthetic import make_emodb, tiny_settings
 
 
@@ -31,13 +31,13 @@ def test_an_evaluation_killed_between_folds_goes_on(
 ) -> None:
     trained: list[str] = []
 
-    def killed_at_the_second(plan: Plan, fold: Fold, run: Path, cache: Path) -> FoldResult:
+    def killed_at_the_second(*what: Any, **how: Any) -> Trained:
         if len(trained) == 1:
             raise KeyboardInterrupt
-        trained.append(fold.name)
-        return run_fold(plan, fold, run, cache)
+        trained.append(what[1].name)
+        return train(*what, **how)
 
-    monkeypatch.setattr(folds_module, "run_fold", killed_at_the_second)
+    monkeypatch.setattr(folds_module, "train", killed_at_the_second)
     two = ("--folds", "08,16")
     assert edgeser("evaluate", *common, *two).exit_code != 0
     assert trained == ["08"]
@@ -50,7 +50,7 @@ def test_an_evaluation_killed_between_folds_goes_on(
     assert trained == ["16"]
     assert (tmp_path / "run" / "08.json").read_bytes() == kept
 
-    other = edgeser("evaluate", *common, *two, "--seed", 2)
+    other = edgeser("evaluate", *common, *two, "--data-seed", 2)
     assert other.exit_code == 2
     assert "holds folds of another recipe" in other.output
 
@@ -89,8 +89,50 @@ def test_two_processes_score_the_validation_part(
     assert [row["speakers"] for row in report["folds"]] == [["08"], ["03"]]
 
 
-def test_train_writes_a_checkpoint_and_nothing_else(tiny_run: Path) -> None:
-    assert sorted(path.name for path in tiny_run.iterdir()) == ["loso", "model.pt"]
+def test_train_writes_a_checkpoint_and_its_curves(tiny_run: Path) -> None:
+    assert sorted(path.name for path in tiny_run.iterdir()) == ["logs", "loso", "model.pt"]
+    rows = (tiny_run / "logs" / "metrics.csv").read_text().splitlines()
+    assert "training_loss" in rows[0]
+    assert len(rows) == 3
+    assert list((tiny_run / "logs").glob("events.out.tfevents.*"))
+
+
+def test_seeds_of_weights_train_every_fold_once_each(
+    common: tuple[object, ...], tmp_path: Path
+) -> None:
+    done = edgeser("evaluate", *common, "--folds", "08", "--seeds", "1,2")
+    assert done.exit_code == 0, done.output
+    run = tmp_path / "run"
+    one, two = (json.loads((run / f"08-seed{n}.json").read_text()) for n in (1, 2))
+    assert one["utterances"] == two["utterances"]
+    assert one["logits"] != two["logits"]
+    assert not list((run / "unfinished").iterdir())
+    report = json.loads((run / "report" / "report.json").read_text())
+    assert [row["seed"] for row in report["seeds"]] == [1, 2]
+
+
+def test_a_teacher_is_learnt_from(
+    common: tuple[object, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    words = ("--folds", "08", "--teacher", tiny_run / "loso")
+    done = edgeser("evaluate", *common, *words, "--set", "distillation.weight=0.9")
+    assert done.exit_code == 0, done.output
+    taught = json.loads((tmp_path / "run" / "08.json").read_text())
+    alone = json.loads((tiny_run / "loso" / "08.json").read_text())
+    assert taught["losses"] != alone["losses"]
+
+
+def test_a_teacher_that_has_seen_the_test_is_refused(
+    common: tuple[object, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    for teacher, said in [
+        (tiny_run / "model.pt", "has seen 35 utterances that fold 08 holds out"),
+        (tiny_run / "loso" / "03.pt", "has seen 35 utterances that fold 08 holds out"),
+        (tmp_path / "none.pt", "no such checkpoint or run folder"),
+    ]:
+        done = edgeser("evaluate", *common, "--folds", "08", "--teacher", teacher)
+        assert done.exit_code == 2, done.output
+        assert said in done.output
 
 
 @pytest.mark.parametrize(
@@ -101,6 +143,8 @@ def test_train_writes_a_checkpoint_and_nothing_else(tiny_run: Path) -> None:
         (("--protocol", "loso", "--fold", "99"), "fold '99'"),
         (("--set", "batch=none"), "bad recipe"),
         (("--set", "model.labels=7"), "the corpus has 4"),
+        (("--recipe", "tuned"), "lightweight has edgeser, paper"),
+        (("--set", "patience=3"), "needs a validation part"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(
@@ -117,6 +161,7 @@ def test_what_cannot_be_evaluated_is_one_line(common: tuple[object, ...], tmp_pa
         (("--protocol", "full"), "no test part to score"),
         (("--part", "validation"), "no validation part to score"),
         (("--folds", "03,77"), "fold '77'"),
+        (("--seeds", "1,x"), "--seeds 1,x"),
     ]:
         done = edgeser("evaluate", *common, *words)
         assert done.exit_code == 2, done.output

@@ -16,53 +16,79 @@ import msgspec
 import torch
 
 from edgeser.errors import UserError
-from edgeser_train import checkpoint
+from edgeser_train import checkpoint, conditions
+from edgeser_train.batches import Material
 from edgeser_train.corpora import Corpus
 from edgeser_train.files import write_whole
 from edgeser_train.frames import corpus_frames
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
-from edgeser_train.scoring import scaled, utterance_logits
-from edgeser_train.training import train
+from edgeser_train.scoring import utterance_logits
+from edgeser_train.sounds import load_sounds
+from edgeser_train.teacher import Teacher
+from edgeser_train.training import forget, train
 
 Part: TypeAlias = Literal["test", "validation"]
-
-GAINS_DB = (0.0, -20.0, -10.0, 10.0)
 
 
 class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one fold's model says of the utterances that it is scored on.
 
-    ``logits[g]`` is a row per utterance, its sound scaled by ``GAINS_DB[g]``; ``losses`` is the
-    mean training loss of each epoch.
+    ``logits[c]`` is a row per utterance, heard in ``conditions[c]``; the first is "clean".
+    ``losses`` is the mean training loss of each epoch, ``validation`` the UA on the validation
+    part, where it chose the epoch; ``chosen_epoch`` counts from 1.
     """
 
     fold: str
     part: Part
     key: str
+    seed: int
     utterances: list[str]
+    corpora: list[str]
     speakers: list[str]
     targets: list[int]
+    conditions: list[str]
     logits: list[list[list[float]]]
     losses: list[float]
+    validation: list[float]
+    chosen_epoch: int
     seconds: float
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that decides a fold's result."""
+    """All that decides the results of an evaluation."""
 
     corpus: Corpus
     recipe: Recipe
     protocol: str
-    part: Part
-    seed: int
+    part: Part = "test"
+    seeds: tuple[int, ...] = (1,)
+    data_seed: int = 1
+    conditions: tuple[str, ...] = conditions.DEFAULT_CONDITIONS
+    teacher: Teacher | None = None
 
     @property
     def key(self) -> str:
-        names = "".join(f"{u.name}:{u.label};" for u in self.corpus.utterances)
-        parts = (self.recipe.fingerprint, self.protocol, self.part, str(self.seed), names)
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        """The same for plans whose folds can stand in one run folder."""
+        digest = hashlib.sha256(self.recipe.fingerprint.encode())
+        for word in (self.protocol, self.part, self.data_seed, *self.conditions):
+            digest.update(f"{word}\n".encode())
+        for u in self.corpus.utterances:
+            told = (u.corpus, u.name, u.label, u.speaker, u.session, u.part, u.group)
+            digest.update(f"{told} {u.agreement} {u.valence} {u.arousal}\n".encode())
+        if self.teacher:
+            digest.update(self.teacher.fingerprint.encode())
+        return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One training of an evaluation; ``stem`` of its files."""
+
+    fold: Fold
+    seed: int
+    stem: str
 
 
 def run_folds(
@@ -74,105 +100,121 @@ def run_folds(
     jobs: int = 1,
     on_result: Callable[[FoldResult, bool], None] = lambda result, resumed: None,
 ) -> list[FoldResult]:
-    """Results of all folds, in their order; those already in ``run`` are not trained again.
+    """Results of all folds of the first seed in their order, then of the next.
 
+    Those already in ``run`` are not trained again; one that was killed goes on where it was.
     ``on_result`` is told of each, and whether it was there before. Raises UserError when ``run``
     holds folds of another plan.
     """
-    results: dict[str, FoldResult] = {}
-    todo: list[Fold] = []
     for fold in folds:
         if not _scored(fold, plan.part):
             raise UserError(
                 f"protocol '{plan.protocol}': it has no {plan.part} part to score; take 'loso'"
             )
-        if (kept := _kept(plan, fold, run)) is not None:
-            results[fold.name] = kept
+    wanted = [
+        _Job(fold, seed, fold.name if len(plan.seeds) == 1 else f"{fold.name}-seed{seed}")
+        for seed in plan.seeds
+        for fold in folds
+    ]
+    results: dict[str, FoldResult] = {}
+    for job in wanted:
+        if (kept := _kept(plan, job, run)) is not None:
+            results[job.stem] = kept
             on_result(kept, True)
-        else:
-            todo.append(fold)
+    todo = [job for job in wanted if job.stem not in results]
     if todo:
         corpus_frames(plan.corpus, plan.recipe, cache)
-    for result in _trained(plan, todo, run, cache, jobs):
-        results[result.fold] = result
+    for job, result in _trained(plan, todo, run, cache, jobs):
+        results[job.stem] = result
         on_result(result, False)
-    return [results[fold.name] for fold in folds]
+    return [results[job.stem] for job in wanted]
 
 
 def _trained(
-    plan: Plan, todo: list[Fold], run: Path, cache: Path, jobs: int
-) -> Iterator[FoldResult]:
+    plan: Plan, todo: list[_Job], run: Path, cache: Path, jobs: int
+) -> Iterator[tuple[_Job, FoldResult]]:
     if jobs <= 1 or len(todo) <= 1:
-        for fold in todo:
-            yield run_fold(plan, fold, run, cache)
+        for job in todo:
+            yield job, _run(plan, job, run, cache)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     pool = ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,)
     )
     with pool:
-        waiting = [pool.submit(run_fold, plan, fold, run, cache) for fold in todo]
+        waiting = {pool.submit(_run, plan, job, run, cache): job for job in todo}
         try:
             for done in as_completed(waiting):
-                yield done.result()
+                yield waiting[done], done.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def run_fold(plan: Plan, fold: Fold, run: Path, cache: Path) -> FoldResult:
+def _run(plan: Plan, job: _Job, run: Path, cache: Path) -> FoldResult:
     """Train one fold's model, score it, and keep both in ``run``."""
     begun = time.monotonic()
-    corpus, recipe = plan.corpus, plan.recipe
-    frames = corpus_frames(corpus, recipe, cache)
-    trained = train(corpus, frames, fold.train, recipe, seed=plan.seed)
+    corpus, recipe, fold = plan.corpus, plan.recipe, job.fold
+    sounds = load_sounds(corpus, cache)
+    taught = plan.teacher.logits(corpus, fold, sounds) if plan.teacher else None
+    material = Material(corpus, corpus_frames(corpus, recipe, cache), recipe, taught)
+    work = run / "unfinished" / f"{job.stem}-seed{job.seed}-{plan.key}"
+    trained = train(
+        material,
+        fold,
+        work,
+        seed=job.seed,
+        data_seed=plan.data_seed,
+        logs=run / "logs" / job.stem,
+    )
     indices = _scored(fold, plan.part)
     utterances = [corpus.utterances[i] for i in indices]
-    sounds = [u.samples() for u in utterances]
     logits = [
         utterance_logits(
             trained.model,
-            [scaled(sound, gain) for sound in sounds],
+            (conditions.under(name, sounds.of(i), i) for i in indices),
             recipe.front_end,
-            recipe.max_frames,
+            recipe.window,
         ).tolist()
-        for gain in GAINS_DB
+        for name in plan.conditions
     ]
     result = FoldResult(
         fold=fold.name,
         part=plan.part,
         key=plan.key,
+        seed=job.seed,
         utterances=[u.name for u in utterances],
+        corpora=[u.corpus for u in utterances],
         speakers=[u.speaker for u in utterances],
         targets=[corpus.targets[i] for i in indices],
+        conditions=list(plan.conditions),
         logits=logits,
         losses=trained.losses,
+        validation=trained.validation,
+        chosen_epoch=trained.chosen_epoch,
         seconds=round(time.monotonic() - begun, 1),
     )
-    origin = checkpoint.origin_of(corpus, recipe, f"{plan.protocol} fold {fold.name}", plan.seed)
-    checkpoint.save(run / f"{fold.name}.pt", trained.model, origin)
-    write_whole(_result_path(run, fold), msgspec.json.encode(result))
+    origin = checkpoint.origin_of(corpus, recipe, plan.protocol, fold, job.seed)
+    checkpoint.save(run / f"{job.stem}.pt", trained.model, origin)
+    write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))
+    forget(work)
     return result
 
 
-def _kept(plan: Plan, fold: Fold, run: Path) -> FoldResult | None:
-    path = _result_path(run, fold)
+def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
+    path = run / f"{job.stem}.json"
     if not path.is_file():
         return None
     try:
         result = msgspec.json.decode(path.read_bytes(), type=FoldResult)
     except msgspec.MsgspecError as error:
         raise UserError(f"{path}: no result of a fold ({error}); remove it") from error
-    if result.key != plan.key:
+    if result.key != plan.key or result.seed != job.seed:
         raise UserError(
             f"{run}: holds folds of another recipe, corpus, protocol or seed; "
             "choose another folder with -o, or remove it"
         )
     return result
-
-
-def _result_path(run: Path, fold: Fold) -> Path:
-    return run / f"{fold.name}.json"
 
 
 def _scored(fold: Fold, part: Part) -> tuple[int, ...]:

@@ -1,54 +1,59 @@
-"""Log-mel frames of a corpus and of varied copies of it, computed once and kept on disk."""
+"""Frames of a corpus and of varied copies of it, computed once and kept on disk."""
 
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
 
 from edgeser.audio.source import Samples
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
-from edgeser.features.frames import features_of
+from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser_train.augment import vary
 from edgeser_train.corpora import Corpus
 from edgeser_train.recipe import Recipe
+from edgeser_train.sounds import load_sounds
 
 _SEED = 20_05
+
+Stored: TypeAlias = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class CorpusFrames:
-    """Un-normalised frames in dB of every copy of every utterance; copy 0 is as recorded.
+    """Un-normalised frames of every copy of every utterance; copy 0 is as recorded.
 
-    ``decibels``: (all frames, mels) float16, mapped from disk. ``bounds``: (utterances, copies, 2).
+    ``rows``: (all frames, bins), float16, of sound itself float32, mapped from disk.
+    ``bounds``: (utterances, copies, 2).
     """
 
-    decibels: npt.NDArray[np.float16]
+    rows: Stored
     bounds: npt.NDArray[np.int64]
 
     def of(self, utterance: int, copy: int) -> Floats:
-        """(frames, mels) float32."""
+        """(frames, bins) float32."""
         first, last = self.bounds[utterance, copy]
-        return self.decibels[first:last].astype(np.float32)
+        return self.rows[first:last].astype(np.float32)
 
     @property
     def copies(self) -> int:
         return int(self.bounds.shape[1])
-
-
-def raw_frames(samples: Samples, front_end: FrontEnd) -> Floats:
-    """Frames in dB before a window is normalised: int16 (n,) -> (n // hop, mels)."""
-    unlimited = msgspec.structs.replace(front_end, normalise="none", range_db=1e3)
-    return features_of(samples, unlimited)
 
 
 def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
@@ -59,13 +64,23 @@ def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
             _compute(corpus, recipe, folder)
         except OSError as error:
             raise UserError(f"cache {cache}: cannot be written: {error}") from error
-    decibels = np.load(folder / "decibels.npy", mmap_mode="r")
-    return CorpusFrames(decibels, np.load(folder / "bounds.npy"))
+    rows = np.load(folder / "rows.npy", mmap_mode="r")
+    return CorpusFrames(rows, np.load(folder / "bounds.npy"))
+
+
+def analyses(recipe: Recipe) -> list[FrontEnd]:
+    """The recipe's own front end, then those of the other analysis windows."""
+    own = recipe.front_end
+    others = (w for w in recipe.stft_windows if w != own.window)
+    return [own, *(msgspec.structs.replace(own, window=w, lookback=w - own.hop) for w in others)]
 
 
 def _key(corpus: Corpus, recipe: Recipe) -> str:
-    front_end = msgspec.structs.replace(recipe.front_end, normalise="none", range_db=1e3)
-    parts = (front_end, recipe.waveform, recipe.variants, corpus.fingerprint, _SEED)
+    raw = [
+        msgspec.structs.replace(front_end, normalise="none", range_db=80.0, scale="db", deltas=0)
+        for front_end in analyses(recipe)
+    ]
+    parts = (raw, recipe.waveform, recipe.variants, corpus.fingerprint, _SEED)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
@@ -73,21 +88,54 @@ def _compute(corpus: Corpus, recipe: Recipe, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        pieces: list[npt.NDArray[np.float16]] = []
-        bounds = np.zeros((len(corpus.utterances), max(1, recipe.variants), 2), np.int64)
+        copies = recipe.variants * len(analyses(recipe))
+        bounds = np.zeros((len(corpus.utterances), copies, 2), np.int64)
         position = 0
-        for i, utterance in enumerate(corpus.utterances):
-            samples = utterance.samples()
-            for copy in range(bounds.shape[1]):
-                rng = np.random.default_rng((_SEED, i, copy))
-                sound = vary(samples, recipe.waveform, rng) if copy else samples
-                frames = raw_frames(sound, recipe.front_end).astype(np.float16)
-                bounds[i, copy] = position, position + len(frames)
-                position += len(frames)
-                pieces.append(frames)
-        np.save(aside / "decibels.npy", np.concatenate(pieces))
+        with (aside / "rows").open("wb") as file:
+            for i, copied in enumerate(_copies_of_all(corpus, recipe, folder.parent)):
+                for copy, frames in enumerate(copied):
+                    bounds[i, copy] = position, position + len(frames)
+                    position += len(frames)
+                    frames.tofile(file)
+        kind, bins = _stored(recipe.front_end), recipe.front_end.bins
+        raw = np.memmap(aside / "rows", kind, "r", shape=(position, bins))
+        np.save(aside / "rows.npy", raw)
+        (aside / "rows").unlink()
         np.save(aside / "bounds.npy", bounds)
         if not folder.is_dir():
             os.rename(aside, folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+def _copies_of_all(corpus: Corpus, recipe: Recipe, cache: Path) -> Iterator[list[Stored]]:
+    work = partial(_copies, recipe)
+    sounds = load_sounds(corpus, cache)
+    jobs = [(i, sounds.of(i)) for i in range(len(sounds))]
+    console = Console(stderr=True)
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        yield from track(
+            pool.map(work, jobs, chunksize=8),
+            description=f"frames of {corpus.name}",
+            total=len(jobs),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+
+def _copies(recipe: Recipe, job: tuple[int, Samples]) -> list[Stored]:
+    i, samples = job
+    copies: list[Stored] = []
+    for copy in range(recipe.variants):
+        sound = samples
+        if copy and recipe.waveform is not None:
+            sound = vary(samples, recipe.waveform, np.random.default_rng((_SEED, i, copy)))
+        copies += [
+            raw_frames(sound, front_end).astype(_stored(front_end))
+            for front_end in analyses(recipe)
+        ]
+    return copies
+
+
+def _stored(front_end: FrontEnd) -> type[np.float16] | type[np.float32]:
+    return np.float16 if front_end.spectral else np.float32

@@ -4,56 +4,92 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
+from edgeser.model.artefact import WindowPolicy
 from edgeser_train.augment import SpectrogramAugmentation, WaveformAugmentation
-from edgeser_train.models.lightweight import Lightweight, LightweightConfig
+from edgeser_train.losses import Distillation, LossSpec
+from edgeser_train.models import ModelConfig, class_of
 
 
-class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the lightweight model is trained.
+class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How weights move.
 
-    ``variants`` copies of each utterance are kept (the first one as recorded); a batch holds
-    pieces of one length out of ``crop_frames``. The learning rate rises over ``warm_up`` (share of
-    all steps) and falls along a cosine; the weights used are the exponential moving average.
-    An utterance over ``max_frames`` is scored on its middle.
+    The learning rate rises linearly over ``warm_up`` (share of all steps), then stays
+    (``constant``), falls along a cosine to 0 (``cosine``), or is multiplied by ``decay`` at the
+    start of each of the epochs ``milestones``, counted from 1 (``steps``). ``momentum`` is
+    Nesterov's, of ``sgd`` only.
     """
 
-    front_end: FrontEnd = FrontEnd(normalise="speech")
-    model: LightweightConfig = LightweightConfig(blocks=2, dropout=0.3)
-    waveform: WaveformAugmentation = WaveformAugmentation()
-    spectrogram: SpectrogramAugmentation = SpectrogramAugmentation()
+    method: Literal["adamw", "adam", "sgd", "adadelta"] = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    momentum: float = 0.9
+    schedule: Literal["constant", "cosine", "steps"] = "cosine"
+    warm_up: float = 0.1
+    milestones: tuple[int, ...] = ()
+    decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (self.learning_rate > 0 and 0 <= self.warm_up <= 1 and self.weight_decay >= 0):
+            raise ValueError("need learning_rate > 0, warm_up in [0, 1], weight_decay >= 0")
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a model is trained.
+
+    ``variants`` copies of each utterance are kept (the first one as recorded), each of them once
+    more for every analysis window of ``stft_windows`` (samples; paper 000's augmentation). A batch
+    holds random pieces of one length out of ``crop_frames``; without any, a random one of the
+    pieces that ``window`` cuts. ``waveform`` and ``spectrogram`` are none where nothing is varied.
+
+    The weights used are those of the last epoch, or with ``patience`` those of the epoch with the
+    best UA on the validation part, and training ends when that many epochs brought none better.
+    With ``ema_decay`` they are the exponential moving average. ``accumulate`` batches make a step.
+    """
+
+    model: ModelConfig
+    front_end: FrontEnd
+    window: WindowPolicy
+    loss: LossSpec
+    waveform: WaveformAugmentation | None = WaveformAugmentation()
+    spectrogram: SpectrogramAugmentation | None = SpectrogramAugmentation()
+    optimiser: Optimiser = Optimiser()
+    distillation: Distillation | None = None
+    standardise: bool = True
     variants: int = 16
+    stft_windows: tuple[int, ...] = ()
     crop_frames: tuple[int, ...] = (128, 160, 192)
     epochs: int = 50
     batch: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.02
-    warm_up: float = 0.1
+    accumulate: int = 1
     clip_norm: float = 5.0
-    label_smoothing: float = 0.1
     ema_decay: float = 0.98
-    max_frames: int = 700
+    patience: int = 0
+    precision: Literal["bf16", "fp32"] = "bf16"
 
     def __post_init__(self) -> None:
-        if min(self.epochs, self.batch, self.variants) < 1:
-            raise ValueError("epochs, batch and variants must be at least 1")
-        if (
-            min((*self.crop_frames, self.max_frames), default=0) < Lightweight.min_frames
-            or not self.crop_frames
-        ):
+        if min(self.epochs, self.batch, self.variants, self.accumulate) < 1:
+            raise ValueError("epochs, batch, variants and accumulate must be at least 1")
+        shortest = class_of(self.model).min_frames
+        if min(self.crop_frames, default=shortest) < shortest:
+            raise ValueError(f"crop_frames must be at least {shortest}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError("ema_decay must be in [0, 1)")
+        if self.front_end.width != self.model.width:
             raise ValueError(
-                f"crop_frames and max_frames must be at least {Lightweight.min_frames}"
+                f"front_end gives {self.front_end.width} features a frame, the model takes "
+                f"{self.model.width}"
             )
-        if not (self.learning_rate > 0 and 0 <= self.ema_decay < 1 and 0 <= self.warm_up <= 1):
-            raise ValueError("need learning_rate > 0, ema_decay in [0, 1), warm_up in [0, 1]")
-        if self.front_end.mels != self.model.mels:
-            raise ValueError(
-                f"front_end.mels is {self.front_end.mels}, model.mels is {self.model.mels}"
-            )
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.model.__struct_config__.tag)
 
     @property
     def fingerprint(self) -> str:

@@ -9,37 +9,40 @@ import numpy.typing as npt
 import torch
 
 from edgeser.audio.source import Samples
-from edgeser.features.frames import features_of
-from edgeser.features.front_end import Floats, FrontEnd
-from edgeser_train.models.lightweight import Lightweight
+from edgeser.features import FrontEnd
+from edgeser.features.frames import raw_frames
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import pieces_of
+from edgeser.model.artefact import WindowPolicy
+from edgeser_train.batches import padded
+from edgeser_train.models import SpeechModel
 
 Logits = npt.NDArray[np.float32]
 
 
 def utterance_logits(
-    model: Lightweight, sounds: Iterable[Samples], front_end: FrontEnd, max_frames: int
+    model: SpeechModel, sounds: Iterable[Samples], front_end: FrontEnd, window: WindowPolicy
 ) -> Logits:
-    """Logits (utterances, labels) of sounds int16 (n,), one by one as the device sees them."""
+    """Logits (utterances, labels) of sounds int16 (n,), one by one as the device sees them.
+
+    An utterance's logits are the mean of those of its pieces.
+    """
+    model.eval()
+    rows = []
     with torch.inference_mode():
-        rows = [
-            model(torch.from_numpy(x)[None], torch.tensor([len(x)]))[0].numpy()
-            for x in (utterance_features(sound, front_end, max_frames) for sound in sounds)
-        ]
+        for sound in sounds:
+            pieces = utterance_pieces(sound, front_end, window, model.min_frames)
+            features, frames = padded(pieces, window.pad_frames)
+            logits = model(torch.from_numpy(features), torch.from_numpy(frames))
+            rows.append(logits.mean(dim=0).numpy())
     return np.stack(rows)
 
 
-def utterance_features(sound: Samples, front_end: FrontEnd, max_frames: int) -> Floats:
-    """Features (frames, mels) of an utterance, or of its middle ``max_frames``."""
-    length = max_frames * front_end.hop
-    if len(sound) > length:
-        first = (len(sound) - length) // 2 // front_end.hop * front_end.hop
-        sound = sound[first : first + length]
-    elif len(sound) < Lightweight.min_frames * front_end.hop:
-        sound = np.pad(sound, (0, Lightweight.min_frames * front_end.hop - len(sound)))
-    return features_of(sound, front_end)
-
-
-def scaled(sound: Samples, gain_db: float) -> Samples:
-    """As a microphone with another gain gives it: int16 again, rounded and clipped."""
-    louder = np.round(sound.astype(np.float64) * 10 ** (gain_db / 20))
-    return np.clip(louder, -32768, 32767).astype(np.int16)
+def utterance_pieces(
+    sound: Samples, front_end: FrontEnd, window: WindowPolicy, min_frames: int
+) -> list[Floats]:
+    """Features (frames, width) of an utterance's pieces; one too short ends in silence."""
+    shortest = min_frames * front_end.hop
+    if len(sound) < shortest:
+        sound = np.pad(sound, (0, shortest - len(sound)))
+    return pieces_of(raw_frames(sound, front_end), front_end, window)

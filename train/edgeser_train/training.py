@@ -2,154 +2,259 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import os
+import shutil
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor
-from torch.nn import functional as F
 
 from edgeser.errors import UserError
-from edgeser_train.batches import Batch, PieceModule, Pieces
-from edgeser_train.corpora import Corpus
-from edgeser_train.frames import CorpusFrames
-from edgeser_train.models.lightweight import Lightweight
+from edgeser_train import metrics
+from edgeser_train.batch import Batch
+from edgeser_train.batches import Material, PieceModule, Pieces
+from edgeser_train.losses import class_weights, loss_of
+from edgeser_train.models import SpeechModel, build
+from edgeser_train.models.wavlm_sap import WavlmSap
+from edgeser_train.optimiser import optimiser_of
+from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
+
+_UA = "validation_ua"
+_BEST, _LATEST = "best", "latest"
+_KEPT_STATES = 20
+"""How often a training keeps its state for a resumption."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained model and the mean training loss of each epoch."""
+    """A trained model and its curves.
 
-    model: Lightweight
+    ``losses``: mean training loss of each epoch; ``validation``: UA on the validation part after
+    each, empty without one; ``chosen_epoch``: whose weights the model has, counted from 1.
+    """
+
+    model: SpeechModel
     losses: list[float]
+    validation: list[float]
+    chosen_epoch: int
 
 
-class Classifier(L.LightningModule):
-    """Class-weighted cross-entropy, AdamW, warm-up and cosine."""
+def train(
+    material: Material,
+    fold: Fold,
+    work: Path,
+    *,
+    seed: int,
+    data_seed: int,
+    logs: Path | None = None,
+    progress: bool = False,
+) -> Trained:
+    """Train a model on the training part of a fold; with ``patience`` its validation part ends it.
 
-    def __init__(self, model: Lightweight, weights: Tensor, recipe: Recipe, steps: int) -> None:
+    ``work`` is a folder of this training's own: killed at any time, the same call goes on behind
+    the last epoch that it kept there, to the same end. ``logs``: a folder for curves as CSV and
+    for TensorBoard. ``seed`` is of weights and dropout, ``data_seed`` of the order of examples and
+    their augmentation. ``torchrun`` says how many processes train together; without it, one does.
+
+    Raises UserError for a loss that is no number, a recipe that needs a validation part where
+    there is none, a full disk, and when memory runs out.
+    """
+    recipe, corpus = material.recipe, material.corpus
+    labels = len(corpus.labels)
+    if recipe.model.labels != labels:
+        raise UserError(f"recipe: model.labels is {recipe.model.labels}, the corpus has {labels}")
+    if recipe.patience and not fold.validation:
+        raise UserError(
+            f"recipe: patience={recipe.patience} needs a validation part, which fold {fold.name} "
+            "has not; take a protocol like loso_val, or --set patience=0"
+        )
+    L.seed_everything(seed, verbose=False)
+    model = build(recipe.model)
+    if isinstance(model, WavlmSap):
+        _begin(model, material, fold)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.standardise:
+        _set_statistics(model, material, fold.train)
+    pieces = Pieces(material, fold.train, data_seed)
+    targets = np.array([corpus.targets[i] for i in fold.train])
+    weights = class_weights(targets, labels, recipe.loss.weighting)
+    classifier = _Classifier(model, recipe, weights, len(pieces), seed)
+    module = PieceModule(pieces, fold.validation if recipe.patience else ())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        trainer = _trainer(recipe, work, logs, progress)
+        try:
+            trainer.fit(classifier, module, ckpt_path=_resumable(work), weights_only=False)
+        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+            raise UserError(
+                f"training: {' '.join(str(error).split()) or 'out of memory'}; free some space, or "
+                f"lower batch ({recipe.batch}); what was trained is kept in {work}"
+            ) from error
+    return _chosen(classifier, work if recipe.patience else None)
+
+
+class _Classifier(L.LightningModule):
+    """A model, its loss, and the curves of both."""
+
+    def __init__(
+        self, model: SpeechModel, recipe: Recipe, weights: Tensor, batches: int, seed: int
+    ) -> None:
         super().__init__()
         self.model = model
-        self.weights = weights
         self.recipe = recipe
-        self.steps = steps
-        self.epoch_losses: list[float] = []
+        self.weights = weights
+        self.steps = recipe.epochs * math.ceil(batches / recipe.accumulate)
+        self.seed = seed
+        self.losses: list[float] = []
+        self.validation: list[float] = []
         self._batch_losses: list[float] = []
+        self._answers: list[tuple[int, int]] = []
+
+    def on_train_epoch_start(self) -> None:
+        # What dropout does in an epoch depends on nothing before it: a resumption does the same.
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
-        features, frames, soft = batch
-        logits = self.model(features, frames).float()
-        loss = weighted_cross_entropy(
-            logits, soft, self.weights.to(logits.device), self.recipe.label_smoothing
-        )
+        weights = self.weights.to(self.device)
+        loss = loss_of(self.recipe.loss, self.model, batch, weights, self.recipe.distillation)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise UserError(
                 f"training: the loss became {value} in epoch {self.current_epoch + 1}; "
-                f"lower the learning rate ({self.recipe.learning_rate})"
+                f"lower optimiser.learning_rate ({self.recipe.optimiser.learning_rate})"
             )
         self._batch_losses.append(value)
         return loss
 
     def on_train_epoch_end(self) -> None:
-        self.epoch_losses.append(float(np.mean(self._batch_losses)))
+        mean = torch.tensor(np.mean(self._batch_losses), device=self.device)
+        self.losses.append(float(self.trainer.strategy.reduce(mean, reduce_op="mean")))
         self._batch_losses.clear()
+        self.log("training_loss", self.losses[-1])
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, int], _: int) -> None:
+        features, frames, target = batch
+        answer = self.model(features, frames).float().mean(dim=0).argmax()
+        self._answers.append((int(target), int(answer)))
+
+    def on_validation_epoch_end(self) -> None:
+        pairs = np.array(self._answers)
+        self._answers.clear()
+        labels = self.recipe.model.labels
+        ua = metrics.ua(metrics.confusion(pairs[:, 0], pairs[:, 1], labels))
+        self.validation.append(ua)
+        self.log(_UA, ua)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["curves"] = (self.losses, self.validation)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        losses, validation = checkpoint["curves"]
+        self.losses, self.validation = list(losses), list(validation)
 
     def configure_optimizers(self) -> Any:
-        recipe = self.recipe
-        matrices = [p for p in self.model.parameters() if p.ndim > 1]
-        vectors = [p for p in self.model.parameters() if p.ndim <= 1]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": recipe.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=recipe.learning_rate,
+        return optimiser_of(self.model, self.recipe.optimiser, self.steps, self.recipe.epochs)
+
+
+def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L.Trainer:
+    every = max(1, recipe.epochs // _KEPT_STATES)
+    callbacks: list[Callback] = [
+        ModelCheckpoint(
+            work,
+            _LATEST,
+            every_n_epochs=every,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
         )
-        rising = max(1, round(recipe.warm_up * self.steps))
-
-        def factor(step: int) -> float:
-            if step < rising:
-                return (step + 1) / rising
-            return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, self.steps - rising)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def weighted_cross_entropy(
-    logits: Tensor, soft: Tensor, weights: Tensor, smoothing: float = 0.0
-) -> Tensor:
-    """Mean over the batch of w . target . -log p, divided by the batch's mean weight.
-
-    ``logits`` and ``soft`` (batch, labels), ``weights`` (labels,).
-    """
-    smoothed = soft * (1 - smoothing) + smoothing / soft.shape[1]
-    weight = soft @ weights
-    losses = -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1)
-    return (weight * losses).sum() / weight.sum()
-
-
-def class_weights(targets: np.ndarray, labels: int) -> Tensor:
-    """Inverse frequencies with mean 1 over the examples: N / (K * n_c), shape (labels,)."""
-    counts = np.bincount(targets, minlength=labels)
-    return torch.tensor(len(targets) / (labels * counts), dtype=torch.float32)
-
-
-def train(
-    corpus: Corpus,
-    frames: CorpusFrames,
-    part: tuple[int, ...],
-    recipe: Recipe,
-    *,
-    seed: int,
-    progress: bool = False,
-) -> Trained:
-    """Train a model on the utterances ``part`` of the corpus.
-
-    Raises UserError for a loss that is no number.
-    """
-    L.seed_everything(seed, verbose=False)
-    targets = corpus.targets
-    labels = len(corpus.labels)
-    if recipe.model.labels != labels:
-        raise UserError(f"recipe: model.labels is {recipe.model.labels}, the corpus has {labels}")
-    model = Lightweight(recipe.model)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _set_statistics(model, frames, part, recipe)
-    pieces = Pieces(frames, part, targets, labels, recipe, seed)
-    weights = class_weights(np.array([targets[i] for i in part]), labels)
-    classifier = Classifier(model, weights, recipe, recipe.epochs * len(pieces))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        trainer = L.Trainer(
-            accelerator="auto",
-            devices=1,
-            precision="bf16-mixed",
-            max_epochs=recipe.epochs,
-            gradient_clip_val=recipe.clip_norm,
-            callbacks=[EMAWeightAveraging(decay=recipe.ema_decay)],
-            logger=False,
-            enable_checkpointing=False,
-            enable_model_summary=False,
-            enable_progress_bar=progress,
+    ]
+    if recipe.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=recipe.ema_decay))
+    if recipe.patience:
+        callbacks.append(EarlyStopping(_UA, patience=recipe.patience, mode="max"))
+        callbacks.append(
+            ModelCheckpoint(work, _BEST, monitor=_UA, mode="max", enable_version_counter=False)
         )
-        trainer.fit(classifier, PieceModule(pieces))
-    return Trained(model.cpu().eval(), classifier.epoch_losses)
+    loggers: list[Logger] = []
+    if logs is not None:
+        loggers = [CSVLogger(logs, "", ""), TensorBoardLogger(logs, "", "")]
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return L.Trainer(
+        accelerator="auto",
+        devices=local,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+        max_epochs=recipe.epochs,
+        accumulate_grad_batches=recipe.accumulate,
+        gradient_clip_val=recipe.clip_norm or None,
+        callbacks=callbacks,
+        logger=loggers,
+        limit_val_batches=None if recipe.patience else 0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+    )
 
 
-def _set_statistics(
-    model: Lightweight, frames: CorpusFrames, part: tuple[int, ...], recipe: Recipe
-) -> None:
-    """Mean and deviation per mel band of the training part as recorded, after normalisation."""
-    features = np.concatenate([recipe.front_end.normalised(frames.of(i, 0)) for i in part])
+def _resumable(work: Path) -> Path | None:
+    """The state that a killed training left. Raises UserError when the disk cannot be written."""
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{work}: cannot be written: {error}") from error
+    path = work / f"{_LATEST}.ckpt"
+    return path if path.is_file() else None
+
+
+def _chosen(classifier: _Classifier, work: Path | None) -> Trained:
+    epoch = len(classifier.losses)
+    if work is not None:
+        best = torch.load(work / f"{_BEST}.ckpt", map_location="cpu", weights_only=False)
+        classifier.load_state_dict(best["state_dict"])
+        epoch = len(best["curves"][1])
+    model = classifier.model.cpu().eval()
+    return Trained(model, classifier.losses, classifier.validation, epoch)
+
+
+def forget(work: Path) -> None:
+    """Remove what a finished training needs no more, and its folder's folder if that is empty."""
+    shutil.rmtree(work, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        work.parent.rmdir()
+
+
+def _begin(model: WavlmSap, material: Material, fold: Fold) -> None:
+    """Pre-trained weights, and estimates that start from the training part's means."""
+    model.load_pretrained()
+    known = [material.corpus.utterances[i] for i in fold.train]
+    valences = [u.valence for u in known if u.valence is not None]
+    arousals = [u.arousal for u in known if u.arousal is not None]
+    if valences and arousals:
+        model.expect(float(np.mean(valences)), float(np.mean(arousals)))
+
+
+def _set_statistics(model: SpeechModel, material: Material, part: tuple[int, ...]) -> None:
+    """Mean and deviation of each feature over the training part as recorded."""
+    front_end = material.recipe.front_end
+    features = np.concatenate([front_end.normalised(material.frames.of(i, 0)) for i in part])
     model.mean.copy_(torch.from_numpy(features.mean(axis=0)))
     model.std.copy_(torch.from_numpy(np.maximum(features.std(axis=0), 1e-3)))

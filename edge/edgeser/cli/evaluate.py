@@ -12,12 +12,15 @@ import click
 from edgeser.cli.extras import (
     cache_option,
     corpus_option,
+    data_seed_option,
     fold_named,
+    named_recipe_option,
     need_extra,
     recipe_option,
-    seed_option,
+    teacher_option,
     trainable_option,
 )
+from edgeser.errors import UserError
 
 if TYPE_CHECKING:
     from edgeser_train.folds import FoldResult
@@ -26,7 +29,12 @@ if TYPE_CHECKING:
 @click.command()
 @trainable_option
 @corpus_option
-@click.option("--protocol", default="loso", show_default=True, help="loso or loso_val.")
+@click.option(
+    "--protocol",
+    default="loso",
+    show_default=True,
+    help="loso, loso_val, speaker_kfold, cross, fixed; random_kfold and zhong10 mix speakers.",
+)
 @click.option(
     "--part",
     type=click.Choice(["test", "validation"]),
@@ -35,8 +43,22 @@ if TYPE_CHECKING:
     help="What is scored; choose recipes on the validation part of loso_val.",
 )
 @click.option("--folds", metavar="A,B", help="Only these folds.")
+@named_recipe_option
 @recipe_option
-@seed_option
+@teacher_option
+@click.option(
+    "--seeds",
+    default="1",
+    show_default=True,
+    metavar="N,N",
+    help="Of weights; each trains every fold once.",
+)
+@data_seed_option
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Score in noise, a room, a telephone and a codec, too, not with other gains alone.",
+)
 @click.option(
     "--jobs",
     default=1,
@@ -60,12 +82,16 @@ if TYPE_CHECKING:
 )
 def evaluate(
     model: str,
-    corpus: str,
+    corpora: tuple[str, ...],
     protocol: str,
     part: str,
     folds: str | None,
+    recipe_name: str,
     settings: tuple[str, ...],
-    seed: int,
+    teachers: tuple[Path, ...],
+    seeds: str,
+    data_seed: int,
+    robustness: bool,
     jobs: int,
     cache: Path,
     output: Path,
@@ -73,28 +99,43 @@ def evaluate(
 ) -> None:
     """Train and score every fold of a protocol, then write the report.
 
-    Stop it at any time: the same command goes on behind the last whole fold.
+    Stop it at any time, or kill it: the same command goes on behind the last epochs that it kept.
 
     \b
-    Example: edgeser evaluate --model lightweight --corpus emodb=/data/emodb
-             --protocol loso --jobs 2 -o runs/loso
+    Examples: edgeser evaluate --model lightweight --corpus emodb=/data/emodb
+                --protocol loso --jobs 2 -o runs/loso
+              edgeser evaluate --corpus emodb=/data/emodb --corpus ravdess4=/data/ravdess
+                --protocol cross -o runs/emodb-to-ravdess
     """
     need_extra("train")
-    from edgeser_train.corpora import load_corpus
+    from edgeser_train.conditions import DEFAULT_CONDITIONS, ROBUSTNESS
+    from edgeser_train.corpora import load_corpora
     from edgeser_train.folds import Plan, run_folds
     from edgeser_train.protocols import folds_of
-    from edgeser_train.recipe import Recipe, changed
+    from edgeser_train.recipe import changed
+    from edgeser_train.recipes import recipe_of
     from edgeser_train.report import report_of
     from edgeser_train.report_files import write
+    from edgeser_train.teacher import teacher_of
 
-    recipe = changed(Recipe(), settings)
-    data = load_corpus(corpus)
-    chosen = folds_of(protocol, data)
+    data = load_corpora(corpora)
+    teacher = teacher_of(teachers)
+    named = recipe_of(model, recipe_name, labels=len(data.labels), taught=bool(teachers))
+    chosen = folds_of(protocol, data, data_seed)
     if folds is not None:
         chosen = [fold_named(name, chosen, protocol) for name in folds.split(",")]
-    plan = Plan(data, recipe, protocol, "validation" if part == "validation" else "test", seed)
+    plan = Plan(
+        data,
+        changed(named, settings),
+        protocol,
+        "validation" if part == "validation" else "test",
+        _numbers(seeds),
+        data_seed,
+        ROBUSTNESS if robustness else DEFAULT_CONDITIONS,
+        teacher,
+    )
     results = run_folds(plan, chosen, output, cache, jobs=jobs, on_result=_tell)
-    report = report_of(plan, results, _command_line(corpus))
+    report = report_of(plan, results, _command_line(corpora))
     folder = report_folder or output / "report"
     write(report, folder)
     click.echo(
@@ -102,6 +143,16 @@ def evaluate(
         f"{100 * report.wa.high:.1f}), UA {100 * report.ua.value:.1f} % "
         f"({100 * report.ua.low:.1f} to {100 * report.ua.high:.1f}); {folder / 'report.md'}"
     )
+
+
+def _numbers(seeds: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(word) for word in seeds.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise UserError(f"--seeds {seeds}: write different numbers >= 0, e.g. 1,2,3")
+    return numbers
 
 
 def _tell(result: FoldResult, resumed: bool) -> None:
@@ -116,8 +167,10 @@ def _tell(result: FoldResult, resumed: bool) -> None:
     )
 
 
-def _command_line(corpus: str) -> str:
-    """As typed, without the folder of the corpus, which is nobody else's."""
-    name, _, path = corpus.partition("=")
-    words = [word.replace(f"{name}={path}", f"{name}=PATH") for word in sys.argv[1:]]
+def _command_line(corpora: tuple[str, ...]) -> str:
+    """As typed, without the folders of the corpora, which are nobody else's."""
+    words = sys.argv[1:]
+    for corpus in corpora:
+        name, _, path = corpus.partition("=")
+        words = [word.replace(f"{name}={path}", f"{name}=PATH") for word in words]
     return shlex.join(["edgeser", *words])

@@ -19,15 +19,44 @@ _NEEDED = {
     "export": ("torch", "onnx"),
 }
 
+MODELS = ("lightweight", "eca-cnn", "attention-pooling", "pcnse-sadrn-ctc", "wavlm-sap")
+
 trainable_option = click.option(
     "--model",
-    type=click.Choice(["lightweight"]),
+    type=click.Choice(MODELS),
     default="lightweight",
     show_default=True,
     help="The architecture.",
 )
+named_recipe_option = click.option(
+    "--recipe",
+    "recipe_name",
+    default="edgeser",
+    show_default=True,
+    help="edgeser: how we train it; paper: how its paper did.",
+)
 corpus_option = click.option(
-    "--corpus", required=True, metavar="NAME=PATH", help="The corpus, e.g. emodb=/data/emodb."
+    "--corpus",
+    "corpora",
+    required=True,
+    multiple=True,
+    metavar="NAME=PATH",
+    help="The corpus, e.g. emodb=/data/emodb; several are merged.",
+)
+teacher_option = click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="CKPT|RUN",
+    help="Learn from this model, too; a folder holds one per fold. Several are averaged.",
+)
+data_seed_option = click.option(
+    "--data-seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Of chance in splits, in the order of examples and in augmentation.",
 )
 recipe_option = click.option(
     "--set",

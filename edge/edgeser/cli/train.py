@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -9,10 +10,13 @@ import click
 from edgeser.cli.extras import (
     cache_option,
     corpus_option,
+    data_seed_option,
     fold_named,
+    named_recipe_option,
     need_extra,
     recipe_option,
     seed_option,
+    teacher_option,
     trainable_option,
 )
 
@@ -21,49 +25,82 @@ from edgeser.cli.extras import (
 @trainable_option
 @corpus_option
 @click.option(
-    "--protocol", default="full", show_default=True, help="full, loso or loso_val: what trains."
+    "--protocol",
+    default="full",
+    show_default=True,
+    help="What trains; any that `edgeser evaluate` knows.",
 )
 @click.option("--fold", metavar="NAME", help="The fold of a protocol that has several.")
+@named_recipe_option
 @recipe_option
+@teacher_option
 @seed_option
+@data_seed_option
 @cache_option
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of model.pt."
 )
 def train(
     model: str,
-    corpus: str,
+    corpora: tuple[str, ...],
     protocol: str,
     fold: str | None,
+    recipe_name: str,
     settings: tuple[str, ...],
+    teachers: tuple[Path, ...],
     seed: int,
+    data_seed: int,
     cache: Path,
     output: Path,
 ) -> None:
     """Train a model and write OUTPUT/model.pt.
 
-    It trains on the CPU, or on a GPU where there is one, for the number of epochs of its recipe.
+    It trains on the CPU, or on a GPU where there is one; `torchrun --nproc-per-node N -m edgeser
+    train ...` trains on several, or on several hosts. Curves go to OUTPUT/logs, as CSV and for
+    TensorBoard. Stop it at any time: the same command goes on behind the last epochs it kept.
     Nothing is scored: that is what `edgeser evaluate` is for.
 
     \b
     Examples: edgeser train --model lightweight --corpus emodb=/data/emodb -o runs/emodb
-              edgeser train --corpus emodb=/data/emodb --set epochs=80 -o runs/longer
+              edgeser train --model eca-cnn --corpus emodb=/data/emodb --set epochs=80 -o runs/eca
     """
     need_extra("train")
     from edgeser_train import checkpoint
-    from edgeser_train.corpora import load_corpus
+    from edgeser_train.batches import Material
+    from edgeser_train.corpora import load_corpora
+    from edgeser_train.folds import Plan
     from edgeser_train.frames import corpus_frames
     from edgeser_train.protocols import folds_of
-    from edgeser_train.recipe import Recipe, changed
+    from edgeser_train.recipe import changed
+    from edgeser_train.recipes import recipe_of
+    from edgeser_train.sounds import load_sounds
+    from edgeser_train.teacher import teacher_of
+    from edgeser_train.training import forget
     from edgeser_train.training import train as train_model
 
-    recipe = changed(Recipe(), settings)
-    data = load_corpus(corpus)
-    chosen = fold_named(fold, folds_of(protocol, data), protocol)
-    click.echo(f"{len(chosen.train)} utterances, {recipe.epochs} epochs", err=True)
-    frames = corpus_frames(data, recipe, cache)
-    trained = train_model(data, frames, chosen.train, recipe, seed=seed, progress=True)
-    name = protocol if fold is None else f"{protocol} fold {chosen.name}"
-    origin = checkpoint.origin_of(data, recipe, name, seed)
-    checkpoint.save(output / "model.pt", trained.model, origin)
-    click.echo(f"{output / 'model.pt'}: training loss {trained.losses[-1]:.3f}")
+    data = load_corpora(corpora)
+    teacher = teacher_of(teachers)
+    named = recipe_of(model, recipe_name, labels=len(data.labels), taught=bool(teachers))
+    recipe = changed(named, settings)
+    chosen = fold_named(fold, folds_of(protocol, data, data_seed), protocol)
+    first = os.environ.get("RANK", "0") == "0"
+    if first:
+        click.echo(f"{len(chosen.train)} utterances, {recipe.epochs} epochs", err=True)
+    answers = teacher.logits(data, chosen, load_sounds(data, cache)) if teacher else None
+    material = Material(data, corpus_frames(data, recipe, cache), recipe, answers)
+    origin = checkpoint.origin_of(data, recipe, protocol, chosen, seed)
+    plan = Plan(data, recipe, protocol, seeds=(seed,), data_seed=data_seed, teacher=teacher)
+    work = output / "unfinished" / f"{chosen.name}-seed{seed}-{plan.key}"
+    trained = train_model(
+        material,
+        chosen,
+        work,
+        seed=seed,
+        data_seed=data_seed,
+        logs=output / "logs",
+        progress=first,
+    )
+    if first:
+        checkpoint.save(output / "model.pt", trained.model, origin)
+        forget(work)
+        click.echo(f"{output / 'model.pt'}: training loss {trained.losses[-1]:.3f}")

@@ -37,6 +37,11 @@ class LightweightConfig(
         if not 0 <= self.dropout < 1:
             raise ValueError(f"lightweight: dropout {self.dropout} is outside [0, 1)")
 
+    @property
+    def width(self) -> int:
+        """Features per frame."""
+        return self.mels
+
 
 class Lightweight(SpeechModel):
     """Log-mel features to logits."""

@@ -1,0 +1,83 @@
+"""A teacher: trained models whose answers another model learns from (Hinton et al. 2015)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edgeser.errors import UserError
+from edgeser.features.front_end import Floats
+from edgeser_train import checkpoint
+from edgeser_train.corpora import Corpus
+from edgeser_train.protocols import Fold
+from edgeser_train.scoring import utterance_logits
+from edgeser_train.sounds import Sounds
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """One or more checkpoints, or run folders with one checkpoint per fold.
+
+    They may have other front ends and architectures than the pupil; the labels must be the same.
+    """
+
+    paths: tuple[Path, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for path in self.paths:
+            files = sorted(path.glob("*.pt")) if path.is_dir() else [path]
+            for file in files:
+                digest.update(file.name.encode())
+                digest.update(file.read_bytes())
+        return digest.hexdigest()[:16]
+
+    def logits(self, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
+        """Log of the mean probability that the teachers give (utterances, labels).
+
+        Rows of utterances that do not train the fold are zero. Raises UserError for a checkpoint
+        that is missing, of other labels, or has seen what the fold holds out.
+        """
+        mean: Floats = np.zeros((len(corpus.utterances), len(corpus.labels)), np.float32)
+        for path in self.paths:
+            mean[list(fold.train)] += _probabilities(_file(path, fold), corpus, fold, sounds)
+        mean /= len(self.paths)
+        known = list(fold.train)
+        mean[known] = np.log(np.maximum(mean[known], 1e-9))
+        return mean
+
+
+def teacher_of(paths: Sequence[Path]) -> Teacher | None:
+    """The teacher that command-line paths mean, or None without any. Raises UserError."""
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"--teacher {path}: no such checkpoint or run folder")
+    return Teacher(tuple(paths)) if paths else None
+
+
+def _file(path: Path, fold: Fold) -> Path:
+    return path / f"{fold.name}.pt" if path.is_dir() else path
+
+
+def _probabilities(path: Path, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
+    model, origin = checkpoint.load(path)
+    if origin.labels != list(corpus.labels):
+        raise UserError(
+            f"--teacher {path}: knows {', '.join(origin.labels)}, "
+            f"the corpus has {', '.join(corpus.labels)}"
+        )
+    held_out = {corpus.utterances[i].name for i in (*fold.test, *fold.validation)}
+    if seen := held_out.intersection(origin.trained_on):
+        raise UserError(
+            f"--teacher {path}: has seen {len(seen)} utterances that fold {fold.name} holds out, "
+            f"e.g. {min(seen)}; take the teacher's checkpoint of the same fold"
+        )
+    heard = (sounds.of(i) for i in fold.train)
+    logits = utterance_logits(model, heard, origin.recipe.front_end, origin.recipe.window)
+    return np.asarray(torch.softmax(torch.from_numpy(logits), dim=1).numpy(), np.float32)
