@@ -86,9 +86,10 @@ class Daemon:
         self._liveness = Liveness(self._intakes, self._backlog)
         self._server = self._serve(settings.metrics.listen) if settings.metrics.listen else None
         log.info(
-            "%s on %s, events at %s",
+            "%s on %s%s, events at %s",
             model.info.name,
             model.backend.name,
+            f" (not TensorRT: {model.reason})" if model.reason else "",
             " ".join(self._publisher.endpoints),
         )
 
@@ -102,6 +103,7 @@ class Daemon:
         for thread in (inference, *listening):
             thread.start()
         try:
+            self._say_when_fallen_back(self._model)
             while not self._is_over():
                 if self._reloading.is_set():
                     self._reloading.clear()
@@ -190,7 +192,9 @@ class Daemon:
         except UserError as error:
             self._fault("settings_rejected", f"the old settings stay: {error}", recovered=True)
             return
-        if model.ref == self._model.ref:
+        self._say_when_fallen_back(model)
+        if (model.ref, model.backend.name) == (self._model.ref, self._model.backend.name):
+            self._model.reason = model.reason
             model = self._model
         for intake in self._intakes.values():
             intake.renew(lambda old: old.successor(model, settings.speech, settings.decision))
@@ -206,7 +210,17 @@ class Daemon:
                 recovered=True,
             )
         self._settings, self._model = settings, model
-        log.info("settings read anew; %s %s", model.info.name, model.info.version)
+        log.info(
+            "settings read anew; %s %s on %s",
+            model.info.name,
+            model.info.version,
+            model.backend.name,
+        )
+
+    def _say_when_fallen_back(self, model: Model) -> None:
+        if model.fell_back:
+            message = f"{model.backend.name} runs the model, not tensorrt: {model.reason}"
+            self._fault("backend_fell_back", message, recovered=True)
 
     def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         return threading.Thread(target=self._guarded, args=(work,), name=name)

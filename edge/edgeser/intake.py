@@ -166,6 +166,7 @@ class Intake:
                 counters=self.counters,
                 model=self.stream.model.ref,
                 backend=self.stream.model.backend.name,
+                backend_reason=self.stream.model.reason,
             )
         )
 
