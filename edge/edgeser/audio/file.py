@@ -24,6 +24,9 @@ from edgeser.audio.truncation import is_cut_off
 _READS_PER_SECOND = 50
 """Read in small bites: the bite in which a damaged file breaks off is lost."""
 
+_PLAIN_READS_PER_SECOND = 5
+"""Nothing is lost of samples that stand in the file as they are."""
+
 _LENGTH_TOLERANCE_S = 0.1
 """An MP3 without a length in its header only estimates how long it is."""
 
@@ -118,10 +121,13 @@ def _converted(sound: soundfile.SoundFile, resampler: Resampler) -> Iterator[Sam
 
 def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:
     # Integers of up to 16 bits survive float32 exactly; wider ones are rounded once, at the end.
-    bite = -(-sound.samplerate // _READS_PER_SECOND)
+    dtype, rate = "float32", _READS_PER_SECOND
+    if sound.subtype == "PCM_16" and sound.format != "FLAC":
+        dtype, rate = "int16", _PLAIN_READS_PER_SECOND
+    bite = -(-sound.samplerate // rate)
     while True:
         try:
-            frames = sound.read(bite, dtype="float32", always_2d=True)
+            frames = sound.read(bite, dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError:
             return  # compressed data broke off: seen by the caller, who counts the frames
         if len(frames) == 0:
