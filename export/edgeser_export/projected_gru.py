@@ -46,10 +46,15 @@ class ProjectedBiGRU(nn.Module):
         """(batch, time, inputs), (batch,) -> (batch, time, 2 * hidden); junk behind ``steps``."""
         batch, time = x.shape[0], x.shape[1]
         x = self.project(x)
-        turned = (steps[:, None] - 1 - torch.arange(time, device=x.device)).clamp(min=0)
+        turned = not_negative(steps[:, None] - 1 - torch.arange(time, device=x.device))
         rows = turned + time * torch.arange(batch, device=x.device)[:, None]
         both, _ = self.gru(torch.cat((x, _rows(x, rows))))
         return torch.cat((both[:batch], _rows(both[batch:], rows)), dim=2)
+
+
+def not_negative(places: Tensor) -> Tensor:
+    """Integers, 0 for those below; a clamp is a Clip, which TensorRT documents for floats only."""
+    return places.where(places > 0, 0)
 
 
 def prepared(model: SpeechModel) -> SpeechModel:

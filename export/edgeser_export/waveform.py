@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
+from edgeser_export.projected_gru import not_negative
 from edgeser_train.models.speech_model import SpeechModel, within
 
 _DB_PER_NEPER = 10 / math.log(10)
@@ -56,10 +57,10 @@ class WaveformModel(nn.Module):
 
     def _filled(self, x: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         place = torch.arange(self.canvas, device=x.device)[None, :]
-        missing = (self.canvas - frames).clamp(min=0)
+        missing = not_negative(self.canvas - frames)
         source = place - torch.div(missing, 2, rounding_mode="floor")[:, None]
         outside = (source < 0) | (source >= frames[:, None])
-        x = _picked(x, source.clamp(min=0), frames)
+        x = _picked(x, not_negative(source), frames)
         return x.masked_fill(outside[:, :, None], self.silence), frames * 0 + self.canvas
 
 
@@ -163,7 +164,7 @@ def _deltas(x: Tensor, frames: Tensor, reach: int) -> Tensor:
     slopes = torch.zeros_like(x)
     for k in range(1, reach + 1):
         ahead = _picked(x, place + k, frames)
-        behind = _picked(x, (place - k).clamp(min=0), frames)
+        behind = _picked(x, not_negative(place - k), frames)
         slopes = slopes + k * (ahead - behind)
     return slopes / (2 * sum(k * k for k in range(1, reach + 1)))
 

@@ -1,0 +1,63 @@
+"""Every graph that leaves training is one that TensorRT documents to take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper
+
+from edgeser.model.artefact import shipped_models
+from edgeser_export.graph import onnx_graph
+from edgeser_export.tensorrt_operators import OPERATORS, not_documented
+from edgeser_train.models import ModelConfig, build
+
+CONFIGS = {kind.__struct_config__.tag: kind for kind in get_args(ModelConfig)}
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "wavlm-sap"])
+def test_every_model_that_a_daemon_runs_is_documented(name: str) -> None:
+    torch.manual_seed(1)
+    assert not_documented(onnx_graph(build(CONFIGS[name]()))) == []
+
+
+@pytest.mark.parametrize("path", shipped_models().values(), ids=lambda path: path.stem)
+def test_every_shipped_graph_is_documented(path: Path) -> None:
+    assert not_documented(onnx.load(path)) == []
+
+
+def graph_of(
+    operator: str, kinds: list[int], *, opset: int = 17, **attributes: int
+) -> onnx.ModelProto:
+    """One node on inputs of these types."""
+    inputs = [helper.make_tensor_value_info(f"i{n}", kind, [2, 3]) for n, kind in enumerate(kinds)]
+    node = helper.make_node(operator, [i.name for i in inputs], ["out"], "it", **attributes)
+    output = helper.make_empty_tensor_value_info("out")
+    graph = helper.make_graph([node], "one", inputs, [output])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
+
+
+@pytest.mark.parametrize(
+    ("graph", "complaint"),
+    [
+        (graph_of("NonZero", [TensorProto.FLOAT]), "NonZero 'it': not in TensorRT's list"),
+        (graph_of("Clip", [TensorProto.INT64]), "Clip 'it': INT64 is not in the list"),
+        (graph_of("Relu", [TensorProto.DOUBLE]), "Relu 'it': DOUBLE is not in the list"),
+        (graph_of("Cast", [TensorProto.FLOAT], to=TensorProto.DOUBLE), "DOUBLE is not in the list"),
+        (graph_of("Pow", [TensorProto.FLOAT, TensorProto.INT64]), "Pow 'it': mixes FLOAT, INT64"),
+        (graph_of("Relu", [TensorProto.FLOAT], opset=22), "opset 22: TensorRT 10.3 takes 9 to 20"),
+    ],
+    ids=["operator", "type", "double", "cast", "mixed", "opset"],
+)
+def test_what_is_not_documented_is_named(graph: onnx.ModelProto, complaint: str) -> None:
+    (found,) = not_documented(graph)
+    assert complaint in found
+
+
+def test_the_list_is_of_operators_that_onnx_has() -> None:
+    known = {schema.name for schema in onnx.defs.get_all_schemas()}
+    assert set(OPERATORS) <= known
+    assert len(OPERATORS) > 120
