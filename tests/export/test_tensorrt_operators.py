@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
+import msgspec
 import onnx
 import pytest
-import torch
 from onnx import TensorProto, helper
 
 from edgeser.model.artefact import shipped_models
-from edgeser_export.graph import onnx_graph
+from edgeser_export.graph import onnx_graph, waveform_graph
 from edgeser_export.tensorrt_operators import OPERATORS, not_documented
-from edgeser_train.models import ModelConfig, build
+from edgeser_export.waveform import WaveformModel
+from edgeser_train.models import build
+from edgeser_train.recipes import RECIPES
 
-CONFIGS = {kind.__struct_config__.tag: kind for kind in get_args(ModelConfig)}
+ON_DEVICES = [name for name in RECIPES if name != "wavlm-sap"]
+SMALL_WAVLM = {"hidden": 64, "layers": 2, "encoder_heads": 4, "feed_forward": 96}
 
 
-@pytest.mark.parametrize("name", [name for name in CONFIGS if name != "wavlm-sap"])
+@pytest.mark.parametrize("name", ON_DEVICES)
 def test_every_model_that_a_daemon_runs_is_documented(name: str) -> None:
-    torch.manual_seed(1)
-    assert not_documented(onnx_graph(build(CONFIGS[name]()))) == []
+    (recipe, *_) = RECIPES[name].values()
+    model = build(recipe.model)
+    assert not_documented(onnx_graph(model)) == []
+    from_sound = WaveformModel(model, recipe.front_end, recipe.window, 1.0)
+    assert not_documented(waveform_graph(from_sound)) == []
+
+
+def test_the_teacher_is_documented() -> None:
+    pytest.importorskip("transformers")
+    (recipe, *_) = RECIPES["wavlm-sap"].values()
+    small = msgspec.structs.replace(recipe.model, conv_channels=48, pretrained=None, **SMALL_WAVLM)
+    assert not_documented(onnx_graph(build(small))) == []
 
 
 @pytest.mark.parametrize("path", shipped_models().values(), ids=lambda path: path.stem)
