@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from edgeser import liveness
-from edgeser.liveness import DEAF_LIMIT_S, SILENT_LIMIT_S, Liveness
+from edgeser.liveness import DEAF_LIMIT_S, SILENT_LIMIT_S, STUCK_AFTER_S, Liveness
 
 WATCHDOG_S = 30.0
 
@@ -40,6 +40,7 @@ class FakeIntake:
     last: Any = None
     state: str = "listening"
     ended: threading.Event = field(default_factory=threading.Event)
+    is_deaf: bool = False
     faults: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
@@ -70,6 +71,18 @@ class World:
             self.now += 1
             self.liveness.tell()
         return self.notifier.told.count("alive") - before
+
+
+def test_troubles_are_told_before_the_signs_of_life_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf, well = FakeIntake(is_deaf=True), FakeIntake()
+    world = World(monkeypatch, deaf, well)
+    assert world.liveness.troubles() == ["s0: no audio"]
+    deaf.is_deaf = False
+    world.backlog.working_s = STUCK_AFTER_S
+    assert world.liveness.troubles() == []
+    world.backlog.working_s = STUCK_AFTER_S + 2
+    assert world.liveness.troubles() == ["inference: stuck for 12 s"]
+    assert world.signs(30) > 0
 
 
 def test_it_is_ready_when_it_has_heard(monkeypatch: pytest.MonkeyPatch) -> None:

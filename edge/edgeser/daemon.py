@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STATUS_INTERVAL_S = 1.0
-STUCK_AFTER_S = 10.0
-"""A window takes milliseconds: one in work for so long will not come back."""
 
 
 class Daemon:
@@ -141,18 +139,12 @@ class Daemon:
         self._reloading.set()
         self._wake.set()
 
-    def troubles(self) -> list[str]:
-        """Why the daemon is not well, a line each; empty when it is."""
-        found = [f"{name}: no audio" for name, intake in self._intakes.items() if intake.is_deaf]
-        if self._backlog.working_s > STUCK_AFTER_S:
-            found.append(f"inference: stuck for {self._backlog.working_s:.0f} s")
-        return found
-
     def _serve(self, listen: str) -> MetricsServer:
         from edgeser.metrics import Gauges, Metrics, MetricsServer
 
         def gauges() -> Gauges:
-            return Gauges(len(self._backlog), self._publisher.subscriptions, self.troubles())
+            troubles = self._liveness.troubles()
+            return Gauges(len(self._backlog), self._publisher.subscriptions, troubles)
 
         self._metrics = Metrics(self._intakes, gauges)
         try:

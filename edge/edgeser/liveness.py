@@ -1,4 +1,8 @@
-"""What the service manager is told: ready when heard, alive while sound and inference flow."""
+"""Whether the daemon is well, and what the service manager is told of it.
+
+It is told ready when heard, alive while sound and inference flow. Who asks is told of troubles
+long before the signs of life end: most pass.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from contextlib import contextmanager
 from edgeser.backlog import Backlog
 from edgeser.intake import Intake
 from edgeser.notify import Notifier
+
+STUCK_AFTER_S = 10.0
+"""A window takes milliseconds: one in work for so long is a trouble."""
 
 DEAF_LIMIT_S = 300.0
 """So long a lost microphone is opened again and again; then a new daemon shall try."""
@@ -24,9 +31,9 @@ TELL_INTERVAL_S = 1.0
 
 
 class Liveness:
-    """Speaks to the service manager for the daemon, from its main thread.
+    """Knows whether the daemon is well, and speaks to the service manager from the main thread.
 
-    Without a manager it only knows whether the daemon should go on.
+    ``troubles`` may be asked from any thread.
     """
 
     def __init__(
@@ -38,6 +45,13 @@ class Liveness:
         self._is_ready = False
         self._alive_at = float("-inf")
         self._hopeless: str | None = None
+
+    def troubles(self) -> list[str]:
+        """Why the daemon is not well, a line each; empty when it is."""
+        found = [f"{name}: no audio" for name, intake in self._intakes.items() if intake.is_deaf]
+        if self._backlog.working_s > STUCK_AFTER_S:
+            found.append(f"inference: stuck for {self._backlog.working_s:.0f} s")
+        return found
 
     def tell(self) -> None:
         """Report readiness, state and, while nothing is stuck, a sign of life.
