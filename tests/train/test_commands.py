@@ -91,10 +91,11 @@ def test_two_processes_score_the_validation_part(
 
 def test_train_writes_a_checkpoint_and_its_curves(tiny_run: Path) -> None:
     assert sorted(path.name for path in tiny_run.iterdir()) == ["logs", "loso", "model.pt"]
-    rows = (tiny_run / "logs" / "metrics.csv").read_text().splitlines()
+    curves = tiny_run / "logs" / "version_0"
+    rows = (curves / "metrics.csv").read_text().splitlines()
     assert "training_loss" in rows[0]
     assert len(rows) == 3
-    assert list((tiny_run / "logs").glob("events.out.tfevents.*"))
+    assert list(curves.glob("events.out.tfevents.*"))
 
 
 def test_seeds_of_weights_train_every_fold_once_each(
@@ -106,9 +107,9 @@ def test_seeds_of_weights_train_every_fold_once_each(
     one, two = (json.loads((run / f"08-seed{n}.json").read_text()) for n in (1, 2))
     assert one["utterances"] == two["utterances"]
     assert one["logits"] != two["logits"]
-    assert not list((run / "unfinished").iterdir())
+    assert not (run / "unfinished").exists()
     report = json.loads((run / "report" / "report.json").read_text())
-    assert [row["seed"] for row in report["seeds"]] == [1, 2]
+    assert report["seeds"] == [1, 2]
 
 
 def test_a_teacher_is_learnt_from(
@@ -126,8 +127,8 @@ def test_a_teacher_that_has_seen_the_test_is_refused(
     common: tuple[object, ...], tiny_run: Path, tmp_path: Path
 ) -> None:
     for teacher, said in [
-        (tiny_run / "model.pt", "has seen 35 utterances that fold 08 holds out"),
-        (tiny_run / "loso" / "03.pt", "has seen 35 utterances that fold 08 holds out"),
+        (tiny_run / "model.pt", "has seen 42 utterances that fold 08 holds out"),
+        (tiny_run / "loso" / "03.pt", "has seen 42 utterances that fold 08 holds out"),
         (tmp_path / "none.pt", "no such checkpoint or run folder"),
     ]:
         done = edgeser("evaluate", *common, "--folds", "08", "--teacher", teacher)

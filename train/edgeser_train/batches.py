@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import lightning as L
@@ -124,11 +124,14 @@ class Whole(Dataset[tuple[Tensor, Tensor, int]]):
 
 
 class PieceModule(L.LightningDataModule):
-    """The parts of a corpus as Lightning wants them."""
+    """The parts of a corpus as Lightning wants them; ``epoch`` tells the one to begin."""
 
-    def __init__(self, pieces: Pieces, validation: tuple[int, ...]) -> None:
+    def __init__(
+        self, pieces: Pieces, validation: tuple[int, ...], epoch: Callable[[], int]
+    ) -> None:
         super().__init__()
         self.pieces = pieces
+        self.epoch = epoch
         self.whole = Whole(pieces.material, validation)
 
     def train_dataloader(self) -> DataLoader[Batch]:
@@ -139,7 +142,7 @@ class PieceModule(L.LightningDataModule):
 
 
 class _Epoch(IterableDataset[Batch]):
-    """The epoch that the trainer has come to, after a resumption too."""
+    """The epoch to begin. (Lightning's own count is one behind when a resumption asks.)"""
 
     def __init__(self, module: PieceModule) -> None:
         self.module = module
@@ -148,9 +151,7 @@ class _Epoch(IterableDataset[Batch]):
         return len(self.module.pieces)
 
     def __iter__(self) -> Iterator[Batch]:
-        trainer = self.module.trainer
-        assert trainer is not None
-        self.module.pieces.epoch = trainer.current_epoch
+        self.module.pieces.epoch = self.module.epoch()
         return iter(self.module.pieces)
 
 

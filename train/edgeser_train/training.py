@@ -95,7 +95,8 @@ def train(
     targets = np.array([corpus.targets[i] for i in fold.train])
     weights = class_weights(targets, labels, recipe.loss.weighting)
     classifier = _Classifier(model, recipe, weights, len(pieces), seed)
-    module = PieceModule(pieces, fold.validation if recipe.patience else ())
+    validation = fold.validation if recipe.patience else ()
+    module = PieceModule(pieces, validation, lambda: len(classifier.losses))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -127,11 +128,11 @@ class _Classifier(L.LightningModule):
         self._batch_losses: list[float] = []
         self._answers: list[tuple[int, int]] = []
 
-    def on_train_epoch_start(self) -> None:
-        # What dropout does in an epoch depends on nothing before it: a resumption does the same.
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
-
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        if index == 0:
+            # What dropout does in an epoch depends on nothing before it: a resumption does the
+            # same. (Lightning calls no on_train_epoch_start for the first epoch of one.)
+            torch.manual_seed(self.seed * 1_000_003 + len(self.losses))
         weights = self.weights.to(self.device)
         loss = loss_of(self.recipe.loss, self.model, batch, weights, self.recipe.distillation)
         value = float(loss.detach())
@@ -193,7 +194,8 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
         )
     loggers: list[Logger] = []
     if logs is not None:
-        loggers = [CSVLogger(logs, "", ""), TensorBoardLogger(logs, "", "")]
+        table = CSVLogger(logs, "")  # in a folder "version_N" of its own after a resumption
+        loggers = [table, TensorBoardLogger(logs, "", table.version)]
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return L.Trainer(
