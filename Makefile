@@ -13,7 +13,7 @@ PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv
 
-.PHONY: help demo test lint types unit footprint evaluate clean install-service uninstall-service
+.PHONY: help demo test lint types unit footprint evaluate gpu-check clean install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -23,6 +23,7 @@ help:
 	@echo "make footprint start-up time, memory and load of the daemon in silence"
 	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
 	@echo "                               the daemon on every file (about an hour on two cores)"
+	@echo "make gpu-check engines of an NVIDIA GPU: built, verified, compared, timed (docs/tensorrt.md)"
 	@echo "make clean     remove what was set up"
 
 demo: $(VENV)/.runtime
@@ -64,6 +65,9 @@ evaluate: $(VENV)/.tests
 	$(BIN)/edgeser evaluate --model lightweight --corpus emodb=$(DATA) --protocol loso --jobs 2 \
 		-o $(RUN) --report $(REPORT)
 	$(BIN)/python benchmarks/daemon_on_corpus.py $(RUN) --corpus emodb=$(DATA) -o $(REPORT)
+
+gpu-check: $(VENV)/.runtime
+	$(BIN)/python benchmarks/gpu_check.py -o docs/reports/gpu
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

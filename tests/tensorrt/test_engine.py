@@ -256,3 +256,25 @@ def test_clear_removes_what_it_is_told_to(run: Run, cache: Path) -> None:
     assert run("engine", "list").stdout.startswith("no engines")
     done = run("engine", "verify")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
+    cache: Path, driver: Path, tmp_path: Path
+) -> None:
+    script = Path(__file__).parents[2] / "benchmarks" / "gpu_check.py"
+    nothing = python(script)
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+    words = (script, DEFAULT_MODEL, "--batches", "1,2", "--runs", "4", "-o", tmp_path)
+    # Too little for the golden vectors' scores, too much for the logits.
+    here = {"XDG_CACHE_HOME": str(cache), "FAKE_DRIFT": "1.002"}
+    done = python(*words, path=(FAKE,), libraries=(driver,), **here)
+    assert done.returncode == 1, done.stderr
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert report["gpu"] == "Orin (8.7)"
+    timed = [(row["batch"], row["clock"]) for row in report["rows"] if "clock" in row]
+    assert timed == [(b, c) for b in (1, 2) for c in ("CUDA events", "whole call")]
+    assert any("onnxruntime-gpu" in line for line in report["not run"])
+    (failure,) = report["failed"]
+    assert "logits differ by 2.0e-03 of the largest, more than 1e-03" in failure
+    page = (tmp_path / "gpu.md").read_text()
+    assert "| lightweight-emodb | TensorRT 10.3.0 fp32 | 1 | 300 |" in page

@@ -12,7 +12,7 @@ from edgeser.features.front_end import Floats
 from edgeser.model.artefact import ArtefactInfo
 from edgeser.model.onnx_file import OnnxFile
 from edgeser.tensorrt.cache import Engine
-from edgeser.tensorrt.cuda import Buffer, Graph, Stream
+from edgeser.tensorrt.cuda import Buffer, Graph, Stopwatch, Stream
 from edgeser.tensorrt.errors import EngineError
 from edgeser.tensorrt.logger import Logger
 
@@ -84,13 +84,24 @@ class TensorRt:
             )
         self._features.host(features.shape)[:] = features
         self._frames.host((batch,))[:] = frames
+        self._start(batch, length)
+        self._stream.wait()
+        logits: Floats = self._logits.host((batch, self._labels)).copy()
+        return logits
+
+    def times_ms(self, batch: int, length: int, runs: int) -> list[float]:
+        """Milliseconds on the GPU for a batch: copies and network, nothing of the host's."""
+        self._features.host((batch, length, self._width))[:] = 0
+        self._frames.host((batch,))[:] = length
+        watch = Stopwatch(self._stream)
+        return [watch.time_ms(lambda: self._start(batch, length)) for _ in range(runs)]
+
+    def _start(self, batch: int, length: int) -> None:
+        """Put the work for what lies in the buffers into the stream."""
         if self._graph is not None and (batch, length) == (1, self._shapes.steady):
             self._graph.launch(self._stream)
         else:
             self._enqueue(self._contexts[_ONE if batch == 1 else _MANY], batch, length)
-        self._stream.wait()
-        logits: Floats = self._logits.host((batch, self._labels)).copy()
-        return logits
 
     def _check(self) -> None:
         """Raises EngineError if the engine's tensors are not those that the buffers are for."""

@@ -77,6 +77,24 @@ class Graph:
         check(cudart.cudaGraphLaunch(self._graph, stream.handle))
 
 
+class Stopwatch:
+    """Time on the GPU between two points of a stream."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._begin, self._end = (check(cudart.cudaEventCreate()) for _ in range(2))
+        for event in (self._begin, self._end):
+            weakref.finalize(self, cudart.cudaEventDestroy, event)
+
+    def time_ms(self, work: Callable[[], None]) -> float:
+        """Milliseconds of what ``work`` puts into the stream; returns when it is done."""
+        check(cudart.cudaEventRecord(self._begin, self._stream.handle))
+        work()
+        check(cudart.cudaEventRecord(self._end, self._stream.handle))
+        check(cudart.cudaEventSynchronize(self._end))
+        return float(check(cudart.cudaEventElapsedTime(self._begin, self._end)))
+
+
 class Buffer:
     """A tensor of up to ``shape``: pinned memory on the host and as much on the device, once."""
 

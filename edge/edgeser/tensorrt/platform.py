@@ -38,12 +38,12 @@ def this_platform() -> Platform:
     Costs next to nothing where there is no NVIDIA driver, and imports TensorRT only when the driver
     works: without one, some of its calls end the process.
     """
-    gpu, capability = _gpu()
+    gpu, capability = this_gpu()
     return Platform(gpu, capability, _tensorrt())
 
 
-def _gpu() -> tuple[str, str]:
-    """Name and compute capability of the first GPU, asked of the driver itself."""
+def this_gpu() -> tuple[str, str]:
+    """Name and compute capability of the first GPU, asked of the driver. Raises EngineError."""
     try:
         driver = ctypes.CDLL(_LIBRARY)
     except OSError as error:

@@ -9,6 +9,7 @@ import ctypes
 import enum
 import os
 import sys
+import time
 
 
 class cudaError_t(enum.IntEnum):
@@ -122,6 +123,28 @@ def cudaGraphLaunch(graphExec, stream):
     for call in graphExec:
         enqueue(stream, call)
     return (_OK,)
+
+
+def cudaEventCreate():
+    return _OK, {}
+
+
+def cudaEventDestroy(event):
+    return (_OK,)
+
+
+def cudaEventRecord(event, stream):
+    event["stream"] = stream
+    enqueue(stream, lambda: event.update(at=time.perf_counter()))
+    return (_OK,)
+
+
+def cudaEventSynchronize(event):
+    return cudaStreamSynchronize(event["stream"])
+
+
+def cudaEventElapsedTime(start, end):
+    return _OK, 1000 * (end["at"] - start["at"])
 
 
 def cudaGetErrorString(error):

@@ -1,0 +1,262 @@
+"""Does an NVIDIA GPU compute what ONNX Runtime does, and how fast?
+
+python benchmarks/gpu_check.py [NAME|FILE]... [--batches 1,8,64] [-o docs/reports/gpu]
+
+With TensorRT, the engine of every artefact (default: those that ship) is built, verified by its
+golden vectors, compared with ONNX Runtime on the CPU, and timed with CUDA events. ONNX Runtime's
+CUDA provider and compiled PyTorch run beside it where they are installed; PyTorch's weights are
+random, which changes no time. What was not run is named. Exit code 1 when something differs, 2
+without a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+import edgeser
+from edgeser.errors import UserError
+from edgeser.model.artefact import shipped_models
+from edgeser.model.golden import waveform
+from edgeser.model.model import Model, load_model
+from edgeser.tensorrt.make import make_engine
+from edgeser.tensorrt.platform import this_gpu, this_platform
+from edgeser.tensorrt.shapes import shapes_of
+
+LIMITS = {"fp32": 1e-3, "fp16": 1e-2}
+"""Largest difference of a logit to ONNX Runtime's, of the largest logit, by precision."""
+
+
+class Check:
+    """What is asked, and what was found, row by row."""
+
+    def __init__(self, batches: list[int], runs: int) -> None:
+        self.batches = batches
+        self.runs = runs
+        self.rows: list[dict[str, Any]] = []
+        self.not_run: list[str] = []
+        self.failed: list[str] = []
+
+    def add(self, model: str, runs_on: str, clock: str, batch: int, frames: int, ms: Any) -> None:
+        """A case's times, after a warm-up."""
+        p50, p99 = (float(np.percentile(ms, p)) for p in (50, 99))
+        row = {"model": model, "runs on": runs_on, "batch": batch, "frames": frames}
+        self.rows.append({**row, "p50 ms": p50, "p99 ms": p99, "clock": clock})
+        print(f"{model} on {runs_on}, batch {batch}: p50 {p50:.3f} ms, p99 {p99:.3f} ms ({clock})")
+
+    def differs(self, model: str, runs_on: str, difference: float, limit: float | None) -> None:
+        """How far a case is from ONNX Runtime on the CPU."""
+        wrong = limit is not None and not difference <= limit
+        what = f"{model} on {runs_on}: logits differ by {difference:.1e} of the largest"
+        self.rows.append({"model": model, "runs on": runs_on, "difference": difference})
+        print(f"{what}{f', more than {limit:.0e}' if wrong else ''}")
+        if wrong:
+            self.failed.append(f"{what}, more than {limit:.0e}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", metavar="NAME|FILE", default=list(shipped_models()))
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="write gpu.md and .json"
+    )
+    parser.add_argument("--batches", default="1,8,64", metavar="N,...")
+    parser.add_argument("--runs", type=int, default=200, metavar="N", help="of each case")
+    options = parser.parse_args()
+    check = Check([int(size) for size in options.batches.split(",")], options.runs)
+    try:
+        gpu, capability = this_gpu()
+        for name in options.models:
+            engines(name, check)
+            onnx_runtime_cuda(name, check)
+    except UserError as error:
+        print(f"gpu_check: {error}", file=sys.stderr)
+        return 2
+    pytorch(check)
+    for line in check.not_run:
+        print(f"not run: {line}")
+    if options.output is not None:
+        write(options.output, f"{gpu} ({capability})", check)
+    for line in check.failed:
+        print(f"gpu_check: {line}", file=sys.stderr)
+    return 1 if check.failed else 0
+
+
+def engines(name: str, check: Check) -> None:
+    """Build, verify, compare and time an artefact's engine."""
+    try:
+        platform = this_platform()
+        make_engine(name, None, max(check.batches), lambda *_: None)
+        model = load_model(name, "tensorrt")
+    except UserError as error:
+        # Where there is TensorRT, an engine that is not built or drifts is what this looks for.
+        (check.failed if "platform" in locals() else check.not_run).append(f"{name}: {error}")
+        return
+    on = f"TensorRT {platform.tensorrt} {model.info.precision}"
+    compare(name, on, model, model.backend.run, LIMITS.get(model.info.precision), check)
+    from edgeser.tensorrt.backend import TensorRt
+
+    steady = shapes_of(model.info, 1).steady
+    for batch in check.batches:
+        assert isinstance(model.backend, TensorRt)
+        model.backend.times_ms(batch, steady, check.runs // 10)
+        times = model.backend.times_ms(batch, steady, check.runs)
+        check.add(name, on, "CUDA events", batch, steady, times)
+        wall = wall_ms(check.runs, model.backend.run, *inputs(model, batch, steady))
+        check.add(name, on, "whole call", batch, steady, wall)
+
+
+def onnx_runtime_cuda(name: str, check: Check) -> None:
+    """ONNX Runtime's CUDA provider, where it is in the installed package and really loads."""
+    provider = "CUDAExecutionProvider"
+    if provider not in onnxruntime.get_available_providers():
+        check.not_run.append(f"{name} on ONNX Runtime's {provider}: install onnxruntime-gpu")
+        return
+    model = load_model(name, "onnxruntime")
+    session = onnxruntime.InferenceSession(str(model.artefact.path), providers=[provider])
+    if session.get_providers()[0] != provider:
+        check.not_run.append(f"{name} on ONNX Runtime's {provider}: it does not load here")
+        return
+
+    def run(features: Any, frames: Any) -> Any:
+        return session.run(None, {"features": features, "frames": frames})[0]
+
+    on = f"ONNX Runtime {onnxruntime.__version__} CUDA"
+    compare(name, on, model, run, None, check)
+    steady = shapes_of(model.info, 1).steady
+    for batch in check.batches:
+        check.add(
+            name,
+            on,
+            "whole call",
+            batch,
+            steady,
+            wall_ms(check.runs, run, *inputs(model, batch, steady)),
+        )
+
+
+def pytorch(check: Check) -> None:
+    """Every architecture compiled by PyTorch, its launches in a CUDA graph."""
+    try:
+        import torch
+
+        from edgeser_train.models import build
+        from edgeser_train.recipes import RECIPES
+    except ImportError as error:
+        check.not_run.append(f"PyTorch: {error.name} is not installed")
+        return
+    if not torch.cuda.is_available():
+        check.not_run.append(f"PyTorch {torch.__version__}: it has no CUDA here")
+        return
+    for name in [name for name in RECIPES if name != "wavlm-sap"]:
+        recipe = next(iter(RECIPES[name].values()))
+        window = recipe.window
+        longest = round(window.seconds * recipe.front_end.sample_rate / recipe.front_end.hop)
+        length = longest if window.cut == "whole" else min(longest, window.frames)
+        model = build(recipe.model).eval().cuda()
+        compiled = torch.compile(model, mode="reduce-overhead")
+        for batch in check.batches:
+            features = torch.randn(batch, length, len(model.mean), device="cuda")
+            frames = torch.full((batch,), length, device="cuda")
+            try:
+                times = cuda_ms(torch, check.runs, compiled, features, frames)
+            except Exception as error:  # the compiler's exceptions share no base class
+                reason = " ".join(str(error).split())[:120]
+                check.not_run.append(f"{name} on PyTorch, batch {batch}: {reason}")
+                continue
+            on = f"PyTorch {torch.__version__} compiled fp32"
+            check.add(name, on, "CUDA events", batch, length, times)
+
+
+def cuda_ms(torch: Any, runs: int, model: Any, features: Any, frames: Any) -> list[float]:
+    """Milliseconds of each run on the GPU; inputs lie there already."""
+    times = []
+    with torch.inference_mode():
+        for turn in range(runs + runs // 10):
+            begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            begin.record()
+            model(features, frames)
+            end.record()
+            end.synchronize()
+            if turn >= runs // 10:
+                times.append(begin.elapsed_time(end))
+    return times
+
+
+def compare(
+    name: str, on: str, model: Model, run: Callable[..., Any], limit: float | None, check: Check
+) -> None:
+    """The largest difference to ONNX Runtime on the CPU, at every batch and random lengths."""
+    reference = load_model(name, "onnxruntime").backend
+    shapes = shapes_of(model.info, 1)
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for batch in (*check.batches, *rng.integers(1, max(check.batches) + 1, 5)):
+        step = model.info.window.pad_frames
+        length = step * int(rng.integers(shapes.shortest // step, shapes.longest // step + 1))
+        features, frames = inputs(model, int(batch), length)
+        frames[:] = rng.integers(length // 2 + 1, length + 1, batch)
+        expected = reference.run(features, frames)
+        difference = np.abs(run(features, frames) - expected).max() / np.abs(expected).max()
+        worst = max(worst, float(difference))
+    check.differs(name, on, worst, limit)
+
+
+def inputs(model: Model, batch: int, length: int) -> tuple[Any, Any]:
+    """Features of as many test sounds, (batch, length, width), and their frames (batch,)."""
+    spec, window = model.info.front_end, model.info.window
+    seconds = min(window.max_seconds, length * spec.hop / spec.sample_rate)
+    features = np.zeros((batch, length, spec.width), np.float32)
+    for row in range(batch):
+        piece = model.pieces(waveform(row % 16, seconds))[0][:length]
+        features[row, : len(piece)] = piece
+    return features, np.full(batch, length, np.int64)
+
+
+def wall_ms(runs: int, run: Callable[..., Any], features: Any, frames: Any) -> list[float]:
+    """Milliseconds of each call as its caller sees it, behind a warm-up."""
+    times = []
+    for turn in range(runs + runs // 10):
+        begun = time.perf_counter()
+        run(features, frames)
+        if turn >= runs // 10:
+            times.append(1000 * (time.perf_counter() - begun))
+    return times
+
+
+def write(folder: Path, gpu: str, check: Check) -> None:
+    """The report, for people and for programs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    facts = {"gpu": gpu, "edgeser": edgeser.__version__, "date": time.strftime("%Y-%m-%d")}
+    tree = {**facts, "rows": check.rows, "not run": check.not_run, "failed": check.failed}
+    (folder / "gpu.json").write_text(json.dumps(tree, indent=1) + "\n")
+    lines = [
+        f"# {gpu}, {facts['date']}",
+        "",
+        "| model | runs on | batch | frames | p50 ms | p99 ms |",
+    ]
+    lines[-1] += " clock | difference |"
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for row in check.rows:
+        keys = ("model", "runs on", "batch", "frames", "p50 ms", "p99 ms", "clock", "difference")
+        cells = [f"{v:.3g}" if isinstance(v := row.get(k, ""), float) else str(v) for k in keys]
+        lines.append(f"| {' | '.join(cells)} |")
+    for title, items in (("Not run", check.not_run), ("Failed", check.failed)):
+        lines += [
+            "",
+            f"{title}: {'nothing' if not items else ''}".strip(),
+            *(f"* {i}" for i in items),
+        ]
+    (folder / "gpu.md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
