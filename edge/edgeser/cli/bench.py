@@ -14,6 +14,7 @@ from edgeser.errors import UserError
 
 if TYPE_CHECKING:
     from edgeser.bench.latency import LatencyReport
+    from edgeser.model.backend import BackendName
 
 FilePath = click.Path(path_type=Path)
 speech_option = click.option(
@@ -154,6 +155,13 @@ def soak(hours: float, speech: Path | None, json_file: Path | None) -> None:
 
 @bench.command()
 @click.option("--model", "names", multiple=True, metavar="NAME|FILE", help="Only these models.")
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "onnxruntime", "tensorrt"]),
+    default="auto",
+    show_default=True,
+    help="What runs them.",
+)
 @click.option("--threads", default="1", show_default=True, metavar="N,...")
 @click.option("--batch", "batches", default="1,8", show_default=True, metavar="N,...")
 @click.option("--window", "windows", default="1,3,7", show_default=True, metavar="SECONDS,...")
@@ -161,6 +169,7 @@ def soak(hours: float, speech: Path | None, json_file: Path | None) -> None:
 @report_option
 def model(
     names: tuple[str, ...],
+    backend: BackendName,
     threads: str,
     batches: str,
     windows: str,
@@ -187,7 +196,7 @@ def model(
     from edgeser.model.model import Model, load_model
 
     def load(count: int) -> list[Model]:
-        return [load_model(name, threads=count) for name in names or shipped_models()]
+        return [load_model(name, backend, threads=count) for name in names or shipped_models()]
 
     def tell(case: Case) -> None:
         speed = "-" if case.gflops is None else f"{case.gflops:.0f}"
