@@ -14,7 +14,7 @@ from edgeser.audio.source import AudioBlock, Samples
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import WAVEFORM_KEY, ArtefactInfo, Golden, info_from_metadata
-from edgeser_export.golden import golden_vectors, test_pieces
+from edgeser_export.golden import golden_pieces, golden_vectors
 from edgeser_export.onnx_export import reference
 from edgeser_export.verify import Difference, longest_frames, verify
 from edgeser_export.waveform import WaveformModel
@@ -44,7 +44,7 @@ def check(
     info = info_from_metadata(metadata, path)
     _same_contract(path, info, origin)
     recipe = origin.recipe
-    pieces = [*test_pieces(recipe.front_end, recipe.window), *_pieces(heard, model, origin)]
+    pieces = [*golden_pieces(recipe.front_end, recipe.window), *_pieces(heard, model, origin)]
     found = verify(
         content,
         model,

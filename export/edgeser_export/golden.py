@@ -33,7 +33,7 @@ def golden_vectors(
     return vectors
 
 
-def test_pieces(front_end: FrontEnd, window: WindowPolicy) -> list[Floats]:
+def golden_pieces(front_end: FrontEnd, window: WindowPolicy) -> list[Floats]:
     """Features (frames, width) of the pieces of all test sounds."""
     return [
         piece

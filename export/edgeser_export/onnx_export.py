@@ -19,7 +19,7 @@ from edgeser.model.artefact import (
     Tensor,
     TrainingRecord,
 )
-from edgeser_export.golden import Network, golden_vectors, test_pieces
+from edgeser_export.golden import Network, golden_pieces, golden_vectors
 from edgeser_export.graph import onnx_graph, waveform_graph
 from edgeser_export.quantise import half
 from edgeser_export.sensitivity import int8
@@ -70,7 +70,7 @@ def export(
         model,
         longest=longest_frames(recipe.front_end, recipe.window),
         precision=precision,
-        pieces=[*test_pieces(recipe.front_end, recipe.window), *calibration],
+        pieces=[*golden_pieces(recipe.front_end, recipe.window), *calibration],
     )
     info = ArtefactInfo(
         name=release.name,

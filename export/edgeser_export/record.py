@@ -31,8 +31,8 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
         raise UserError("--report: it is of another recipe than the checkpoint; evaluate this one")
     if sorted(report.corpora) != sorted(origin.corpora) or report.labels != origin.labels:
         raise UserError(
-            f"--report: it is of {', '.join(report.corpora)} ({', '.join(report.labels)}), the checkpoint of "
-            f"{', '.join(origin.corpora)} ({', '.join(origin.labels)})"
+            f"--report: it is of {', '.join(report.corpora)} ({', '.join(report.labels)}), "
+            f"the checkpoint of {', '.join(origin.corpora)} ({', '.join(origin.labels)})"
         )
     return TrainingRecord(
         corpora=origin.corpora,

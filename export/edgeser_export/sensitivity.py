@@ -14,16 +14,17 @@ from edgeser_export.batch import batch_of
 from edgeser_export.quantise import Quantiser
 from edgeser_export.verify import session_of
 
-SHARE = 0.2
-"""A layer whose quantisation makes at least this share of the error is left alone."""
+ENOUGH = 0.05
+"""Root mean square error of a logit that is no reason to leave a layer alone."""
 
 
 class Sensitivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What quantising does to the logits of the calibration pieces.
 
     ``error``: root mean square difference from the unquantised graph with every layer quantised;
-    ``without``: the same with one layer left alone; ``left_alone``: the layers whose absence from
-    the integers takes ``SHARE`` of the error away; ``remaining``: the error then.
+    ``without``: the same with one layer left alone, measured where ``error`` is above ``ENOUGH``;
+    ``left_alone``: the layers that are in the end, the most harmful first; ``remaining``: the error
+    then.
     """
 
     pieces: int
@@ -56,10 +57,15 @@ def measured(
         found = logits_of(quantiser.quantised(left_alone), pieces, pad_frames)
         return float(np.sqrt(np.mean((found - expected) ** 2)))
 
-    whole = error([])
-    without = {layer: error([layer]) for layer in quantiser.layers}
-    left_alone = [layer for layer, left in without.items() if left < (1 - SHARE) * whole]
-    result = Sensitivity(len(pieces), whole, without, left_alone, error(left_alone))
+    left_alone: list[str] = []
+    whole = remaining = error(left_alone)
+    without = {layer: error([layer]) for layer in quantiser.layers} if whole > ENOUGH else {}
+    for layer in sorted(without, key=without.__getitem__):
+        if remaining <= ENOUGH:
+            break
+        left_alone.append(layer)
+        remaining = error(left_alone)
+    result = Sensitivity(len(pieces), whole, without, left_alone, remaining)
     return quantiser.quantised(left_alone), result
 
 

@@ -19,6 +19,7 @@ from edgeser.model.golden import waveform
 from edgeser_export.batch import Ints
 from edgeser_export.golden import GOLDEN, scored, sound_logits
 from edgeser_export.verify import (
+    RELATIVE_ABOVE,
     TOLERANCES,
     Difference,
     accept,
@@ -100,7 +101,7 @@ def verify_waveform(
             row[count * front_end.hop :] = 0.7
         scores, found = _run(session, waveforms, frames)
         where = f"batch {len(batch)}, {waveforms.shape[1]} samples"
-        apart = difference(found, logits.numpy(), where)
+        apart = difference(found, logits.numpy(), where, RELATIVE_ABOVE["fp32"])
         accept(apart, TOLERANCES["fp32"])
         worst = max(worst, apart, key=lambda d: d.value)
         _compare_scores(scores, batch, network, front_end, window)

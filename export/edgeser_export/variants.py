@@ -1,0 +1,266 @@
+"""Variants of one model side by side: what is lost, what is gained, and which may ship."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgeser.errors import UserError
+from edgeser.features.front_end import Floats
+from edgeser.model.artefact import Estimate, Precision
+from edgeser_export.batch import batch_of
+from edgeser_export.calibration import pieces_of_part
+from edgeser_export.graph import onnx_graph
+from edgeser_export.quantise import half
+from edgeser_export.sensitivity import Sensitivity, measured
+from edgeser_export.verify import session_of
+from edgeser_train import bootstrap, checkpoint, metrics
+from edgeser_train.calibration import cross_fitted
+from edgeser_train.corpora import Corpus
+from edgeser_train.folds import FoldResult
+from edgeser_train.metrics import Doubles, Ints
+from edgeser_train.provenance import machine, versions
+from edgeser_train.scoring import utterance_pieces
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+MOST_LOST = 0.01
+"""Of UA: a variant that loses more does not ship."""
+
+ROUNDS = 200
+_WARM_UP = 10
+
+
+class Ratio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Of a variant's time to fp32's in the same round: median and quartiles over all rounds."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One window of ``frames`` frames, one thread."""
+
+    frames: int
+    median_ms: float
+    ratio: Ratio
+
+
+class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One precision, on the test utterances of all folds. Differences are to fp32, paired.
+
+    ``ece``: after a temperature fitted on the other folds, of this variant's own logits;
+    ``changed``: share of utterances that get another label; ``score_drift``: mean absolute
+    difference of a score; ``calibration_error``: root mean square difference of a logit on the
+    calibration pieces, mean over the folds (int8 only).
+    """
+
+    precision: Precision
+    bytes: int
+    timings: list[Timing]
+    wa: Estimate
+    ua: Estimate
+    wa_change: Estimate
+    ua_change: Estimate
+    ece: float
+    changed: float
+    score_drift: float
+    calibration_error: float | None
+    left_alone: dict[str, int]
+    ships: bool
+    why: str
+
+
+class VariantsReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All variants of the folds of one evaluation."""
+
+    model: str
+    protocol: str
+    corpora: list[str]
+    utterances: int
+    folds: int
+    rounds: int
+    command: str
+    machine: str
+    versions: dict[str, str]
+    date: str
+    commit: str
+    variants: list[Variant]
+
+
+@dataclass
+class _Heard:
+    """What the variants say of the test utterances of all folds so far."""
+
+    names: list[str] = field(default_factory=list)
+    targets: list[int] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    logits: dict[Precision, list[Floats]] = field(
+        default_factory=lambda: {precision: [] for precision in PRECISIONS}
+    )
+    sensitivities: list[Sensitivity] = field(default_factory=list)
+
+
+def compare(run: Path, corpus: Corpus, command: str, rounds: int = ROUNDS) -> VariantsReport:
+    """Quantise every fold of a run of ``edgeser evaluate``, and score its test utterances anew.
+
+    Ranges and sensitive layers come from the fold's training utterances alone. Raises UserError
+    when ``run`` holds no folds of this corpus.
+    """
+    results = sorted(run.glob("*.json"))
+    folds = [path for path in results if path.with_suffix(".pt").is_file()]
+    if not folds:
+        raise UserError(f"{run}: no folds in it; 'edgeser evaluate -o {run}' makes them")
+    heard = _Heard()
+    graphs: dict[Precision, Any] = {}
+    longest: list[Floats] = []
+    for number, path in enumerate(folds):
+        made, pieces = _fold(path, corpus, heard, number)
+        if not graphs:
+            graphs, longest = made, pieces
+    _, origin = checkpoint.load(folds[0].with_suffix(".pt"))
+    pad = origin.recipe.window.pad_frames
+    times = timings(graphs, windows_of(longest, pad), rounds)
+    return VariantsReport(
+        model=origin.recipe.name,
+        protocol=origin.protocol.partition(" fold ")[0],
+        corpora=origin.corpora,
+        utterances=len(heard.names),
+        folds=len(folds),
+        rounds=rounds,
+        command=command,
+        machine=machine(),
+        versions=versions(),
+        date=checkpoint.today(),
+        commit=checkpoint.commit(),
+        variants=[
+            _variant(p, heard, len(graphs[p].SerializeToString()), times[p], len(corpus.labels))
+            for p in PRECISIONS
+        ],
+    )
+
+
+def _fold(
+    path: Path, corpus: Corpus, heard: _Heard, number: int
+) -> tuple[dict[Precision, Any], list[Floats]]:
+    """Score one fold's test utterances; its graphs, and the pieces of those utterances."""
+    try:
+        result = msgspec.json.decode(path.read_bytes(), type=FoldResult)
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{path}: no result of a fold: {error}") from error
+    model, origin = checkpoint.load(path.with_suffix(".pt"))
+    recipe, place = origin.recipe, {u.name: i for i, u in enumerate(corpus.utterances)}
+    seen = [place[name] for name in origin.trained_on if name in place]
+    if (
+        not seen
+        or not set(result.utterances) <= set(place)
+        or corpus.labels != tuple(origin.labels)
+    ):
+        raise UserError(f"{path}: its utterances or labels are not those of {corpus.name}")
+    calibration = pieces_of_part(corpus, seen, recipe, model.min_frames)
+    plain = onnx_graph(model)
+    integers, sensitivity = measured(plain, calibration, recipe.window.pad_frames)
+    graphs: dict[Precision, Any] = {"fp32": plain, "fp16": half(plain), "int8": integers}
+    sessions = {p: session_of(graph.SerializeToString()) for p, graph in graphs.items()}
+    heard.sensitivities.append(sensitivity)
+    everything = []
+    for name, target in zip(result.utterances, result.targets, strict=True):
+        sound = corpus.utterances[place[name]].samples()
+        pieces = utterance_pieces(sound, recipe.front_end, recipe.window, model.min_frames)
+        features, frames = batch_of(pieces, recipe.window.pad_frames)
+        for precision, session in sessions.items():
+            (logits,) = session.run(["logits"], {"features": features, "frames": frames})
+            heard.logits[precision].append(logits.mean(axis=0))
+        heard.names.append(name)
+        heard.targets.append(target)
+        heard.groups.append(number)
+        everything += pieces
+    return graphs, everything
+
+
+def windows_of(pieces: Sequence[Floats], pad_frames: int) -> list[Floats]:
+    """The piece of median length and the longest, where these differ once they are padded."""
+    ordered = sorted(pieces, key=len)
+    chosen = {
+        batch_of([p], pad_frames)[0].shape[1]: p for p in (ordered[len(ordered) // 2], ordered[-1])
+    }
+    return [batch_of([piece], pad_frames)[0][0] for piece in chosen.values()]
+
+
+def timings(
+    graphs: dict[Precision, Any], windows: Iterable[Floats], rounds: int
+) -> dict[Precision, list[Timing]]:
+    """One-thread times of every variant in turn, in the same rounds."""
+    sessions = {p: session_of(graph.SerializeToString()) for p, graph in graphs.items()}
+    rows: dict[Precision, list[Timing]] = {p: [] for p in graphs}
+    for window in windows:
+        inputs = {"features": window[None], "frames": np.array([len(window)])}
+        taken: dict[Precision, list[float]] = {p: [] for p in graphs}
+        for done in range(rounds + _WARM_UP):
+            for precision, session in sessions.items():
+                begun = time.perf_counter()
+                session.run(["logits"], inputs)
+                if done >= _WARM_UP:
+                    taken[precision].append(time.perf_counter() - begun)
+        plain = np.array(taken["fp32"])
+        for precision, seconds in taken.items():
+            low, median, high = np.quantile(np.array(seconds) / plain, (0.25, 0.5, 0.75))
+            ratio = Ratio(float(median), float(low), float(high))
+            rows[precision].append(Timing(len(window), float(np.median(seconds)) * 1e3, ratio))
+    return rows
+
+
+def _variant(
+    precision: Precision, heard: _Heard, size: int, times: list[Timing], labels: int
+) -> Variant:
+    targets, groups = np.array(heard.targets), np.array(heard.groups)
+    plain, mine = (np.stack(heard.logits[p]).astype(np.float64) for p in ("fp32", precision))
+    first, second = (_tables(heard.names, targets, z, labels) for z in (plain, mine))
+    ua_change = bootstrap.difference(metrics.uas, first, second)
+    ships, why = verdict(precision, ua_change.value, times)
+    is_int8 = precision == "int8"
+    errors = [s.remaining for s in heard.sensitivities]
+    layers = [name for s in heard.sensitivities for name in s.left_alone]
+    return Variant(
+        precision=precision,
+        bytes=size,
+        timings=times,
+        wa=bootstrap.interval(metrics.was, second),
+        ua=bootstrap.interval(metrics.uas, second),
+        wa_change=bootstrap.difference(metrics.was, first, second),
+        ua_change=ua_change,
+        ece=metrics.ece(cross_fitted(mine, targets, groups), targets),
+        changed=float((mine.argmax(axis=1) != plain.argmax(axis=1)).mean()),
+        score_drift=float(np.abs(metrics.softmax(mine) - metrics.softmax(plain)).mean()),
+        calibration_error=float(np.mean(errors)) if is_int8 else None,
+        left_alone={name: layers.count(name) for name in sorted(set(layers))} if is_int8 else {},
+        ships=ships,
+        why=why,
+    )
+
+
+def verdict(precision: Precision, ua_change: float, times: Sequence[Timing]) -> tuple[bool, str]:
+    """Does a variant ship, and why."""
+    if precision == "fp32":
+        return True, "it is what the others are measured against"
+    if ua_change < -MOST_LOST:
+        return False, f"it loses {-100 * ua_change:.1f} points of UA; at most 1 is accepted"
+    slowest = max(t.ratio.median for t in times)
+    if precision == "int8" and slowest >= 1:
+        return False, f"it is not faster: {slowest:.2f} of fp32's time"
+    if precision == "fp16":
+        return True, "half the size at the same scores; for a GPU, a CPU computes in fp32"
+    return (
+        True,
+        f"UA changes by {100 * ua_change:+.1f} points and it takes {slowest:.2f} of the time",
+    )
+
+
+def _tables(names: list[str], targets: Ints, logits: Doubles, labels: int) -> Doubles:
+    return bootstrap.tables(names, targets, logits.argmax(axis=1)[:, None], labels)

@@ -1,0 +1,130 @@
+"""The variant that takes a waveform hears what the front end hears."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from torch import Tensor
+
+from edgeser.errors import UserError
+from edgeser.features import FrontEnd, WindowPolicy
+from edgeser.features.frames import features_of, raw_frames
+from edgeser.features.pieces import pieces_of
+from edgeser.model.artefact import WAVEFORM_KEY, ArtefactError
+from edgeser.model.golden import waveform
+from edgeser.model.model import load_model
+from edgeser_export.onnx_export import export_waveform
+from edgeser_export.verify import torch_logits
+from edgeser_export.waveform import Frames, WaveformModel
+from edgeser_export.waveform_info import WaveformInfo
+from edgeser_train.front_ends import FRONT_ENDS
+from edgeser_train.models import SpeechModel
+from tests.export.models import RELEASE, SPECTRAL, small
+
+SPECTRA = {name: spec for name, spec in FRONT_ENDS.items() if spec.spectral}
+WAYS = ("none", "peak", "level", "speech", "half_speech", "mean", "mean_var")
+
+
+class Deaf(SpeechModel):
+    """Stands where a network would."""
+
+    def forward(self, features: Tensor, frames: Tensor) -> Tensor:
+        return features[:, 0]
+
+
+def heard(spec: FrontEnd, window: WindowPolicy | None = None) -> WaveformModel:
+    return WaveformModel(Deaf(spec.width), spec, window or WindowPolicy(), 1.0)
+
+
+def batch() -> tuple[list[np.ndarray], Tensor, Tensor]:
+    """Two sounds, and the same as one padded batch with noise behind the shorter one."""
+    sounds = [waveform(5, 1.6), waveform(6, 1.03)]
+    rows = np.full((2, len(sounds[0])), 0.4, np.float32)
+    for row, sound in zip(rows, sounds, strict=True):
+        row[: len(sound)] = sound / np.float32(32768)
+    return sounds, torch.from_numpy(rows), torch.tensor([len(s) // 160 for s in sounds])
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_frames_are_within_a_thousandth_of_a_decibel(name: str) -> None:
+    spec = SPECTRA[name]
+    sounds, rows, frames = batch()
+    found = Frames(spec)(rows).numpy()
+    for row, sound, count in zip(found, sounds, frames, strict=True):
+        expected = raw_frames(sound, spec)
+        audible = expected > expected.max() - 80
+        assert len(expected) == count
+        assert np.abs(row[:count] - expected)[audible].max() < (
+            5e-3 if spec.kind == "linear" else 1e-3
+        )
+
+
+@pytest.mark.parametrize(
+    "spec", [*SPECTRA.values(), *(FrontEnd(mels=40, normalise=way) for way in WAYS)]
+)
+def test_features_are_those_of_the_front_end(spec: FrontEnd) -> None:
+    sounds, rows, frames = batch()
+    found, counts = heard(spec).features(rows, frames)
+    assert counts.tolist() == frames.tolist()
+    for row, sound, count in zip(found.numpy(), sounds, frames, strict=True):
+        np.testing.assert_allclose(row[:count], features_of(sound, spec), atol=1e-3)
+
+
+def test_a_shorter_piece_is_filled_up_inside_the_graph() -> None:
+    spec = SPECTRA["eca-cnn-v8"]
+    policy = WindowPolicy(cut="centre", frames=181, fill=True)
+    sounds, rows, frames = batch()
+    found, counts = heard(spec, policy).features(rows, frames)
+    assert counts.tolist() == [181, 181]
+    for row, sound in zip(found.numpy(), sounds, strict=True):
+        (expected,) = pieces_of(raw_frames(sound, spec), spec, policy)
+        np.testing.assert_allclose(row, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+def test_any_onnx_runtime_goes_from_waveform_to_probabilities(name: str, tmp_path: Path) -> None:
+    model, origin = small(name)
+    path = tmp_path / "waveform.onnx"
+    assert export_waveform(model, origin, path, RELEASE).value < 1e-4
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    info = msgspec.json.decode(
+        session.get_modelmeta().custom_metadata_map[WAVEFORM_KEY], type=WaveformInfo
+    )
+    assert [i.name for i in session.get_inputs()] == [t.name for t in info.inputs]
+    golden = info.golden[0]
+    sound = waveform(golden.seed, golden.seconds)
+    step = info.hop * info.window.pad_frames
+    rows = np.full((1, -(-len(sound) // step) * step), 0.2, np.float32)
+    rows[0, : len(sound)] = sound / np.float32(32768)
+    count = np.array([len(sound) // info.hop])
+    scores, logits = session.run(None, {"waveform": rows, "frames": count})
+    np.testing.assert_allclose(scores[0], golden.scores, atol=1e-3)
+    spec = origin.recipe.front_end
+    features = np.zeros((1, rows.shape[1] // info.hop, spec.width), np.float32)
+    features[0, : count[0]] = features_of(sound, spec)
+    np.testing.assert_allclose(logits, torch_logits(model, features, count), atol=1e-2, rtol=1e-4)
+    with pytest.raises(ArtefactError, match="it takes a waveform"):
+        load_model(str(path))
+
+
+def test_what_no_graph_can_hear_is_refused(tmp_path: Path) -> None:
+    model, origin = small("wavlm-sap")
+    with pytest.raises(UserError, match="hears the waveform itself"):
+        export_waveform(model, origin, tmp_path / "no.onnx", RELEASE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_convolutions_are_two_dimensional_and_as_long_as_the_window(tmp_path: Path) -> None:
+    model, origin = small("lightweight")
+    export_waveform(model, origin, tmp_path / "w.onnx", RELEASE)
+    graph = onnx.load(tmp_path / "w.onnx").graph
+    shapes = {t.name: list(t.dims) for t in graph.initializer}
+    convolutions = [shapes[n.input[1]] for n in graph.node if n.op_type == "Conv"]
+    assert {len(shape) for shape in convolutions} == {4}
+    assert any(shape[1:] == [1, 1, 640] for shape in convolutions)
