@@ -24,6 +24,7 @@ from edgeser_train.augment import (
 from edgeser_train.batches import Material, Pieces, Whole
 from edgeser_train.corpora.emodb import load
 from edgeser_train.frames import corpus_frames
+from edgeser_train.losses import Focal
 from edgeser_train.models.lightweight import Lightweight
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe, changed
@@ -214,6 +215,13 @@ def test_every_recipe_s_batches_fit_its_model(model: str, emodb: Path, tmp_path:
 def test_a_bad_setting_is_one_line(setting: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         changed(recipe_of("lightweight"), [setting])
+
+
+def test_another_loss_comes_with_its_own_fields() -> None:
+    recipe = changed(recipe_of("lightweight"), ["loss.name=focal", "loss.gamma=2"])
+    assert recipe.loss == Focal(gamma=2)
+    with pytest.raises(UserError, match="bad recipe"):
+        changed(recipe_of("lightweight"), ["loss.name=hinge"])
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path, emodb: Path) -> None:

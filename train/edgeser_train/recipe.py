@@ -100,7 +100,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``field=value`` settings applied; a dot reaches into a part.
 
-    Values are JSON, or plain text. Raises UserError that names a bad setting.
+    Values are JSON, or plain text. A new ``name`` brings the defaults of what it names. Raises UserError that names a bad setting.
     """
     tree = msgspec.to_builtins(recipe)
     for setting in settings:
@@ -111,6 +111,8 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             node = node.get(parent, {}) if isinstance(node, dict) else {}
         if not equals or not isinstance(node, dict) or field not in node:
             raise UserError(f"--set {setting}: the recipe has no '{path}'; see 'edgeser train -h'")
+        if field == "name":
+            node.clear()  # another loss has other fields
         try:
             node[field] = msgspec.json.decode(text)
         except msgspec.DecodeError:
