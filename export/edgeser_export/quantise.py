@@ -125,6 +125,7 @@ class Quantiser:
             extra_options={
                 "ActivationSymmetric": self.symmetric,
                 "WeightSymmetric": True,
+                "QuantizeBias": not self.symmetric,  # TensorRT takes biases as floats only
                 "ForceQuantizeNoInputCheck": False,
             },
         )

@@ -48,6 +48,7 @@ _BY_TYPES: dict[tuple[str, ...], str] = {
 OPERATORS = {name: types for types, names in _BY_TYPES.items() for name in names.split()}
 """Each operator that the parser takes, with the types of what it computes on."""
 
+_QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 _DATA = {"Where": 1}
 """Which input is computed on, where it is not the first; what has none is known by its output."""
 
@@ -75,6 +76,7 @@ def not_documented(graph: onnx.ModelProto) -> list[str]:
 
 def _complaints(graph: Any) -> Iterator[str]:
     types = _types(graph)
+    zeros = {t.name for t in graph.initializer if not onnx.numpy_helper.to_array(t).any()}
     for node in graph.node:
         where = f"{node.op_type} '{node.name}'"
         if node.domain not in ("", "ai.onnx") or node.op_type not in OPERATORS:
@@ -88,6 +90,8 @@ def _complaints(graph: Any) -> Iterator[str]:
         for name in computed:
             if types.get(name) not in OPERATORS[node.op_type]:
                 yield f"{where}: {types.get(name, 'a type that cannot be told')} is not in the list"
+        if node.op_type in _QUANTISED and not zeros.issuperset(names[2:]):
+            yield f"{where}: its zero point must be 0"
         if node.op_type not in _MIXED:
             together = {types.get(name) for name in names[index:]}
             if len(together) > 1:

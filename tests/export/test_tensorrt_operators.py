@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from edgeser.model.artefact import shipped_models
 from edgeser_export.graph import onnx_graph, waveform_graph
+from edgeser_export.quantise import Quantiser, half
 from edgeser_export.tensorrt_operators import OPERATORS, not_documented
 from edgeser_export.waveform import WaveformModel
 from edgeser_train.models import build
@@ -34,6 +36,24 @@ def test_the_teacher_is_documented() -> None:
     (recipe, *_) = RECIPES["wavlm-sap"].values()
     small = msgspec.structs.replace(recipe.model, conv_channels=48, pretrained=None, **SMALL_WAVLM)
     assert not_documented(onnx_graph(build(small))) == []
+
+
+@pytest.mark.parametrize("name", ON_DEVICES)
+def test_half_precision_is_documented(name: str) -> None:
+    (recipe, *_) = RECIPES[name].values()
+    assert not_documented(half(onnx_graph(build(recipe.model)))) == []
+
+
+def test_symmetric_integers_are_documented_and_others_are_not() -> None:
+    (recipe, *_) = RECIPES["attention-pooling"].values()
+    model = build(recipe.model)
+    pieces = [np.random.default_rng(0).standard_normal((100, len(model.mean)), np.float32)]
+    for symmetric in (True, False):
+        quantiser = Quantiser.calibrated(onnx_graph(model), pieces, symmetric=symmetric)
+        found = not_documented(quantiser.quantised())
+        assert (found == []) == symmetric
+        kinds = ("UINT8 is not", "INT32 is not", "zero point must be 0")
+        assert all(any(kind in line for kind in kinds) for line in found)
 
 
 @pytest.mark.parametrize("path", shipped_models().values(), ids=lambda path: path.stem)
