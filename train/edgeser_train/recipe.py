@@ -100,19 +100,23 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``field=value`` settings applied; a dot reaches into a part.
 
-    Values are JSON, or plain text. A new ``name`` brings the defaults of what it names. Raises UserError that names a bad setting.
+    Values are JSON, or plain text. A new ``name`` brings the defaults of what it names, and further
+    settings may change its fields. Raises UserError that names a bad setting.
     """
     tree = msgspec.to_builtins(recipe)
+    renamed: list[list[str]] = []
     for setting in settings:
         path, equals, text = setting.partition("=")
         *parents, field = path.split(".")
         node = tree
         for parent in parents:
             node = node.get(parent, {}) if isinstance(node, dict) else {}
-        if not equals or not isinstance(node, dict) or field not in node:
+        known = isinstance(node, dict) and (field in node or parents in renamed)
+        if not equals or not isinstance(node, dict) or not known:
             raise UserError(f"--set {setting}: the recipe has no '{path}'; see 'edgeser train -h'")
         if field == "name":
             node.clear()  # another loss has other fields
+            renamed.append(parents)
         try:
             node[field] = msgspec.json.decode(text)
         except msgspec.DecodeError:
