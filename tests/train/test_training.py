@@ -48,7 +48,13 @@ def part(*indices: int) -> Fold:
 @pytest.mark.parametrize("seed", range(8))
 def test_a_varied_recording_is_a_recording(seed: int) -> None:
     spec = WaveformAugmentation(
-        speed_chance=1, tilt_chance=1, room_chance=1, noise_chance=1, speed=(0.8, 1.25)
+        speed_chance=1,
+        tilt_chance=1,
+        room_chance=1,
+        noise_chance=1,
+        band_chance=1,
+        codec_chance=1,
+        speed=(0.8, 1.25),
     )
     sound = waveform(seed, 1.0)
     varied = vary(sound, spec, np.random.default_rng(seed))

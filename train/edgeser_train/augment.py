@@ -13,6 +13,7 @@ import soxr
 
 from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.features.front_end import Floats
+from edgeser_train import codec
 
 Doubles = npt.NDArray[np.float64]
 Range = tuple[float, float]
@@ -21,7 +22,12 @@ _RIPPLES = 6
 
 
 class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a recording is varied. ``*_chance`` is the probability of a step, in [0, 1]."""
+    """How a recording is varied. ``*_chance`` is the probability of a step, in [0, 1].
+
+    In this order: another ``speed``, a random response of at most ``tilt_db``, a room, noise, a
+    line that lets through what lies between ``low_hz`` and ``high_hz``, a codec (G.711 at 8 kHz, or
+    Vorbis at low quality), and a level.
+    """
 
     speed: Range = (0.85, 1.18)
     speed_chance: float = 0.85
@@ -31,6 +37,10 @@ class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     room_chance: float = 0.25
     snr_db: Range = (10.0, 35.0)
     noise_chance: float = 0.5
+    low_hz: Range = (50.0, 400.0)
+    high_hz: Range = (2800.0, 7500.0)
+    band_chance: float = 0.2
+    codec_chance: float = 0.2
     peak_dbfs: Range = (-30.0, -1.0)
 
 
@@ -67,6 +77,10 @@ def vary(samples: Samples, spec: WaveformAugmentation, rng: np.random.Generator)
         x = _in_room(x, rng.uniform(*spec.room_s), rng)
     if rng.random() < spec.noise_chance:
         x = x + _noise(len(x), rng) * _rms(x) * 10 ** (-rng.uniform(*spec.snr_db) / 20)
+    if rng.random() < spec.band_chance:
+        x = _band_limited(x, rng.uniform(*spec.low_hz), rng.uniform(*spec.high_hz))
+    if rng.random() < spec.codec_chance:
+        x = codec.g711(x) if rng.random() < 0.5 else codec.vorbis(x, rng.uniform(0.5, 1.0))
     peak = 10 ** (rng.uniform(*spec.peak_dbfs) / 20)
     x = x / max(float(np.abs(x).max()), 1e-9) * peak
     return np.round(x * 32767).astype(np.int16)
@@ -148,6 +162,15 @@ def _in_room(x: Doubles, reverberation_s: float, rng: np.random.Generator) -> Do
     tail[0] = 1.0
     size = len(x) + len(tail)
     return np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(tail, size), size)[: len(x)]
+
+
+def _band_limited(x: Doubles, low_hz: float, high_hz: float) -> Doubles:
+    """Without what lies outside; the slopes are half an octave wide."""
+    spectrum = np.fft.rfft(x)
+    octaves = np.log2(np.maximum(np.linspace(0, SAMPLE_RATE / 2, len(spectrum)), 1.0))
+    rising = np.clip((octaves - np.log2(low_hz)) * 2 + 1, 0, 1)
+    falling = np.clip((np.log2(high_hz) - octaves) * 2 + 1, 0, 1)
+    return np.fft.irfft(spectrum * np.sin(np.pi / 2 * np.minimum(rising, falling)) ** 2, len(x))
 
 
 def _noise(n: int, rng: np.random.Generator) -> Doubles:
