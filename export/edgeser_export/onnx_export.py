@@ -56,14 +56,17 @@ def export(
     *,
     precision: Precision = "fp32",
     calibration: Sequence[Floats] = (),
+    symmetric: bool = False,
 ) -> Difference:
     """Write the artefact; return the largest difference of a logit from PyTorch's that was seen.
 
-    ``calibration``: pieces of features of training windows, which int8 needs. Raises UserError when
+    ``calibration``: pieces of features of training windows, which int8 needs;
+    ``symmetric``: its integers lie around zero, as TensorRT demands it. Raises UserError when
     the graph differs by more than its precision may, or cannot be written; nothing is written then.
     """
     recipe = origin.recipe
-    graph = variant(onnx_graph(model), precision, calibration, recipe.window.pad_frames)
+    pad_frames = recipe.window.pad_frames
+    graph = variant(onnx_graph(model), precision, calibration, pad_frames, symmetric=symmetric)
     content = graph.SerializeToString()
     found = verify(
         content,
@@ -130,13 +133,18 @@ def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Rel
 
 
 def variant(
-    graph: Any, precision: Precision, calibration: Sequence[Floats], pad_frames: int
+    graph: Any,
+    precision: Precision,
+    calibration: Sequence[Floats],
+    pad_frames: int,
+    *,
+    symmetric: bool = False,
 ) -> Any:
     """The graph in a precision."""
     if precision == "fp16":
         return half(graph)
     if precision == "int8":
-        return int8(graph, calibration, pad_frames)
+        return int8(graph, calibration, pad_frames, symmetric=symmetric)
     return graph
 
 

@@ -34,9 +34,9 @@ class Sensitivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remaining: float
 
 
-def int8(graph: Any, pieces: Sequence[Floats], pad_frames: int) -> Any:
+def int8(graph: Any, pieces: Sequence[Floats], pad_frames: int, *, symmetric: bool = False) -> Any:
     """The graph in integers but for its sensitive layers. Raises UserError without pieces."""
-    quantised, _ = measured(graph, pieces, pad_frames)
+    quantised, _ = measured(graph, pieces, pad_frames, symmetric=symmetric)
     return quantised
 
 

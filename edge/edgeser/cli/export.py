@@ -51,6 +51,12 @@ _path = click.Path(path_type=Path)
     "are looked at.",
 )
 @click.option(
+    "--symmetric",
+    is_flag=True,
+    help="With int8: integers around zero, and biases as they are, as TensorRT demands it. "
+    "Without it, as x86 and ARM are faster with it.",
+)
+@click.option(
     "--waveform",
     is_flag=True,
     help="Put the front end into the graph: samples in, probabilities and logits out. For other "
@@ -77,6 +83,7 @@ def export(
     release: str,
     precision: Literal["fp32", "fp16", "int8"],
     calibrate: tuple[str, ...],
+    symmetric: bool,
     waveform: bool,
     sounds: tuple[Path, ...],
     seed: int | None,
@@ -101,6 +108,8 @@ def export(
     need_extra("export")
     need_extra("train")
     _consistent(output, artefact, precision, calibrate, waveform, sounds, seed)
+    if symmetric and precision != "int8":
+        raise UserError(f"--symmetric goes with --precision int8, not with {precision}")
     from edgeser_train import checkpoint as checkpoints
 
     model, origin = checkpoints.load(checkpoint)
@@ -123,7 +132,13 @@ def export(
         if calibrate:
             pieces = training_pieces(calibrate, origin.trained_on, origin.recipe, model.min_frames)
         difference = export_model(
-            model, origin, output, said, precision=precision, calibration=pieces
+            model,
+            origin,
+            output,
+            said,
+            precision=precision,
+            calibration=pieces,
+            symmetric=symmetric,
         )
     size_mb = output.stat().st_size / 1e6
     click.echo(f"{output}: {size_mb:.1f} MB, differs from PyTorch by at most {difference}")
@@ -157,6 +172,10 @@ def _consistent(
         raise UserError("give either -o, the file to write, or --check, the file to compare")
     if artefact is None and (sounds or seed is not None):
         raise UserError("--sounds and --seed go with --check")
+    if artefact is not None and (waveform or calibrate or precision != "fp32"):
+        raise UserError(
+            "--waveform, --precision and --calibrate go with -o; --check sees for itself"
+        )
     if waveform and precision != "fp32":
         raise UserError("--waveform: a front end needs fp32; there is no other precision of it")
     if (precision == "int8") != bool(calibrate):
