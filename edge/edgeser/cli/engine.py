@@ -24,6 +24,8 @@ def engine() -> None:
 
     An engine is found by the artefact's checksum, the GPU, the version of TensorRT and the
     precision; `edgeser run` takes it when its golden vectors hold.
+
+    Example: edgeser engine build lightweight-emodb
     """
 
 
