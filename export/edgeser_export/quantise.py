@@ -35,15 +35,16 @@ BETWEEN = ("MaxPool", "Relu", "Reshape", "Transpose")
 """Operators that pass integers on, so that nothing is converted back between two layers."""
 
 _LARGEST_HALF = 3e4
-_EXACT = ("CumSum", "Exp", "Log", "LogSoftmax", "ReduceLogSumExp", "ReduceMax", "Softmax")
+_EXACT = ("CumSum", "LogSoftmax", "ReduceLogSumExp", "Softmax")
 """Operators that keep float32 in half precision: their sums over time would lose what counts."""
 
 
 def half(graph: Any) -> Any:
     """The graph with weights and inner tensors in float16.
 
-    The standardisation of the features and every sum of probabilities stay in float32. The "far
-    below any activation" of a mask becomes the lowest value that float16 can still add to.
+    The standardisation of the features, every sum of probabilities and all that is made of
+    log-probabilities (CTC) stay in float32. The "far below any activation" of a mask becomes the
+    lowest value that float16 can still add to.
     """
     with _quiet():
         converted = convert_float_to_float16(
@@ -51,8 +52,9 @@ def half(graph: Any) -> Any:
             max_finite_val=_LARGEST_HALF,
             keep_io_types=True,
             op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_EXACT],
-            node_block_list=_standardisation(graph),
+            node_block_list=[*_standardisation(graph), *_after_log_softmax(graph)],
         )
+    _without_round_trips(converted)
     return _finished(converted)
 
 
@@ -160,6 +162,40 @@ def _standardisation(graph: Any) -> list[str]:
     reached, names = {"features"}, []
     for node in graph.graph.node:
         if node.op_type in ("Sub", "Div", "Where") and reached & set(node.input):
+            reached.update(node.output)
+            names.append(node.name)
+    return names
+
+
+def _without_round_trips(graph: Any) -> None:
+    """Between two nodes in float32 nothing is rounded to float16; each cast is made once."""
+    rounded: dict[str, str] = {}
+    exact: dict[str, str] = {}
+    kept: dict[str, Any] = {}
+    for node in graph.graph.node:
+        if node.op_type == "Cast" and node.output[0].endswith("_cast_to_fp32"):
+            exact[node.output[0]] = node.input[0]
+        elif node.op_type == "Cast" and node.input[0].endswith("_cast_to_fp16"):
+            rounded[node.output[0]] = node.input[0]
+    for node in graph.graph.node:
+        for i, name in enumerate(node.input):
+            if name in exact and exact[name] in rounded:
+                node.input[i] = rounded[exact[name]]
+        kept.setdefault(node.output[0], node)
+    used = {name for node in kept.values() for name in node.input}
+    used |= {output.name for output in graph.graph.output}
+    del graph.graph.node[:]
+    graph.graph.node.extend(
+        node for node in kept.values() if node.op_type != "Cast" or node.output[0] in used
+    )
+
+
+def _after_log_softmax(graph: Any) -> list[str]:
+    """Names of all nodes that use log-probabilities, or what is made of them."""
+    reached: set[str] = set()
+    names = []
+    for node in graph.graph.node:
+        if node.op_type == "LogSoftmax" or reached & set(node.input):
             reached.update(node.output)
             names.append(node.name)
     return names
