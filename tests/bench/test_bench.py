@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -12,6 +13,7 @@ from edgeser.bench.figures import Distribution, ratios, violated
 from edgeser.bench.flops import flops
 from edgeser.bench.machine import CpuTimes, busy_with_others
 from edgeser.bench.show import histogram
+from edgeser.bench.throughput import _sources
 from edgeser.errors import UserError
 from edgeser.model.artefact import shipped_models
 from tests.sounds import silence
@@ -125,6 +127,16 @@ def test_throughput_stops_at_the_first_step_that_is_too_late(tmp_path: Path) -> 
     assert step["events"] >= 2
     assert step["lost_finals"] == 0
     assert set(step["stage_ms"]) >= {"features", "inference", "total"}
+
+
+def test_streams_begin_one_after_the_other_and_end_together(tmp_path: Path) -> None:
+    spoken = np.full(16_000, 1000, np.int16)
+    settings = _sources(tmp_path, spoken, streams=4, spread_s=8.0, seconds=5.0)
+    assert settings.count("[[source]]") == 4
+    sounds = [soundfile.read(tmp_path / f"{i}.wav", dtype="int16")[0] for i in range(4)]
+    assert [len(sound) for sound in sounds] == [13 * 16_000] * 4
+    assert [int(np.argmax(sound != 0)) for sound in sounds] == [0, 32_000, 64_000, 96_000]
+    assert all(sound[-1] for sound in sounds)
 
 
 def test_operations_are_counted_from_the_graph() -> None:
