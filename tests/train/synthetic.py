@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -40,3 +41,21 @@ def make_emodb(folder: Path, stems: list[str] | None = None, suffix: str = ".wav
         sound = 0.3 * np.sign(np.sin(2 * np.pi * hz * t)) + 0.01 * rng.standard_normal(len(t))
         soundfile.write(folder / f"{stem}{suffix}", sound.astype(np.float32), 16_000, "PCM_16")
     return folder
+
+
+def make_manifest(folder: Path) -> Path:
+    """Write 16 recordings of 0.5 s by four speakers, and the list of what is known of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(1)
+    t = np.arange(8000) / 16_000
+    rows = ["path,speaker,label,agreement,valence,arousal"]
+    for i, (speaker, (label, hz)) in enumerate(
+        itertools.product(
+            "abcd", zip(("angry", "happy", "neutral", "sad"), PITCH_HZ.values(), strict=True)
+        )
+    ):
+        sound = 0.3 * np.sign(np.sin(2 * np.pi * hz * t)) + 0.01 * rng.standard_normal(len(t))
+        soundfile.write(folder / f"{i}.wav", sound.astype(np.float32), 16_000, "PCM_16")
+        rows.append(f"{i}.wav,{speaker},{label},{(0.5, 0.75, 1.0)[i % 3]},{i % 5},{i % 4}")
+    (folder / "mine.csv").write_text("\n".join(rows) + "\n")
+    return folder / "mine.csv"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgeser.cli import main
+from edgeser.errors import UserError
+from edgeser_train import checkpoint
 from edgeser_train import folds as folds_module
+from edgeser_train.corpora import load_corpus
+from edgeser_train.protocols import Fold
 from edgeser_train.training import Trained, train
 from tests.train.synthetic import make_emodb, tiny_settings
 
@@ -39,7 +44,9 @@ def test_an_evaluation_killed_between_folds_goes_on(
 
     monkeypatch.setattr(folds_module, "train", killed_at_the_second)
     two = ("--folds", "08,16")
-    assert edgeser("evaluate", *common, *two).exit_code != 0
+    done = edgeser("evaluate", *common, *two)
+    assert done.exit_code == 130
+    assert "stopped; the same command goes on" in done.output
     assert trained == ["08"]
     assert not (tmp_path / "run" / "report").exists()
     kept = (tmp_path / "run" / "08.json").read_bytes()
@@ -134,6 +141,51 @@ def test_a_teacher_that_has_seen_the_test_is_refused(
         done = edgeser("evaluate", *common, "--folds", "08", "--teacher", teacher)
         assert done.exit_code == 2, done.output
         assert said in done.output
+
+
+def test_a_training_starts_from_another_one(
+    common: tuple[object, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    begun = ("--folds", "08", "--initialise", tiny_run / "loso", "--set", "epochs=1")
+    done = edgeser("evaluate", *common, *begun)
+    assert done.exit_code == 0, done.output
+    begun_loss = json.loads((tmp_path / "run" / "08.json").read_text())["losses"][0]
+    alone = json.loads((tiny_run / "loso" / "08.json").read_text())
+    assert begun_loss < alone["losses"][0]
+
+    held_out = ("--protocol", "loso", "--fold", "08", "--set", "epochs=1")
+    start = ("--initialise", tmp_path / "run" / "08.pt")
+    done = edgeser("train", *common, "-o", tmp_path / "second", *held_out, *start)
+    assert done.exit_code == 0, done.output
+    _, first = checkpoint.load(tmp_path / "run" / "08.pt")
+    _, second = checkpoint.load(tmp_path / "second" / "model.pt")
+    assert (second.trained_on, second.licence) == (first.trained_on, first.licence)
+
+
+def test_a_start_that_does_not_fit_is_refused(
+    common: tuple[object, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    for start, words, said in [
+        (tiny_run / "loso" / "03.pt", (), "has seen 42 utterances that fold 08 holds out"),
+        (tmp_path / "none.pt", (), "no such checkpoint or run folder"),
+        (tiny_run / "loso", ("--set", "model.channels=16"), "not of one architecture"),
+    ]:
+        done = edgeser("evaluate", *common, "--folds", "08", "--initialise", start, *words)
+        assert done.exit_code == 2, done.output
+        assert said in done.output
+    assert not (tmp_path / "run" / "unfinished").exists()
+
+
+def test_a_leak_between_a_merged_corpus_and_one_of_its_own_is_seen(
+    emodb: Path, tiny_run: Path
+) -> None:
+    one = load_corpus(f"emodb={emodb}")
+    prefixed = tuple(replace(u, name=f"emodb:{u.name}") for u in one.utterances)
+    other = replace(one.utterances[0], name="other:a", corpus="other")
+    both = replace(one, utterances=(*prefixed, other))
+    fold = Fold("08", (), (), (40,))
+    with pytest.raises(UserError, match="start: has seen 1 utterances that fold 08 holds out"):
+        checkpoint.load_unspoilt(tiny_run / "model.pt", both, fold, "start")
 
 
 @pytest.mark.parametrize(

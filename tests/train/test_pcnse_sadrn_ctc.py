@@ -12,9 +12,9 @@ from edgeser.errors import UserError
 from edgeser_train.batch import Batch
 from edgeser_train.losses import CTC, CrossEntropy, LossSpec, loss_of
 from edgeser_train.models import build
-from edgeser_train.models.initialise import initialise_from
+from edgeser_train.models.initialise import initialise, initialise_from
 from edgeser_train.models.pcnse_sadrn_ctc import ConvSE, PcnseSadrnCtc, PcnseSadrnCtcConfig
-from tests.train.onnx_parity import difference, session
+from tests.train.graphs import assert_agrees, session
 from tests.train.test_ctc import of_torch
 
 NARROW: dict[str, Any] = {"channels": 8, "reduction": 2, "pad_frames": 60}
@@ -167,7 +167,7 @@ def test_graph_equals_the_model(settings: dict[str, Any]) -> None:
     torch.manual_seed(1)
     for lengths in ([60], [13], [60, 44, 9, 60], [20, 3]):
         features = torch.randn(len(lengths), max(lengths), 120)
-        assert difference(running, model, features, lengths) <= 1e-4
+        assert_agrees(running, model, features, lengths)
 
 
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
@@ -206,6 +206,10 @@ def test_second_stage_starts_from_the_first_one_s_trunk() -> None:
         initialise_from(second, narrow(channels=16))
     with pytest.raises(UserError, match="no part"):
         initialise_from(second, first, "encoder")
+    assert initialise(second, first) == len(first.trunk.state_dict())
+    twin = PcnseSadrnCtc(PcnseSadrnCtcConfig(**NARROW))
+    assert initialise(twin, second) == len(second.state_dict())
+    assert torch.equal(twin.head.weight, head)
 
 
 @pytest.mark.parametrize(

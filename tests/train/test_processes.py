@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 
+from edgeser.cli import main
 from tests.train.synthetic import tiny_settings
 
 WEIGHTS = Path("model.pt")
@@ -18,7 +20,14 @@ WEIGHTS = Path("model.pt")
 
 def command(emodb: Path, cache: Path, output: Path, *words: str) -> list[str]:
     fixed = ["train", "--corpus", f"emodb={emodb}", "--cache", str(cache), "-o", str(output)]
-    return ["-m", "edgeser", *fixed, *tiny_settings(), *words]
+    return ["edgeser", *fixed, *tiny_settings(), *words]
+
+
+def here(command: list[str]) -> str:
+    """What a command says in this process, which has torch in memory already."""
+    done = CliRunner().invoke(main, command[1:])
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -35,11 +44,11 @@ def test_a_training_killed_at_any_point_goes_on_to_the_same_end(
     emodb: Path, cache: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     words = ("--set", "epochs=8", "--set", "model.dropout=0.3")
-    whole = [sys.executable, *command(emodb, cache, tmp_path / "whole", *words)]
-    done = subprocess.run(whole, capture_output=True, text=True, env=environment, check=True)
-
-    killed = [sys.executable, *command(emodb, cache, tmp_path / "killed", *words)]
-    begun = subprocess.Popen(killed, stderr=subprocess.DEVNULL, env=environment)
+    done = here(command(emodb, cache, tmp_path / "whole", *words))
+    killed = command(emodb, cache, tmp_path / "killed", *words)
+    begun = subprocess.Popen(
+        [sys.executable, "-m", *killed], stderr=subprocess.DEVNULL, env=environment
+    )
     while not list((tmp_path / "killed").glob("unfinished/*/latest.ckpt")):
         assert begun.poll() is None
         time.sleep(0.02)
@@ -47,8 +56,7 @@ def test_a_training_killed_at_any_point_goes_on_to_the_same_end(
     begun.wait()
     assert not (tmp_path / "killed" / WEIGHTS).exists()
 
-    resumed = subprocess.run(killed, capture_output=True, text=True, env=environment, check=True)
-    assert resumed.stdout.split(":")[-1] == done.stdout.split(":")[-1]
+    assert here(killed).split(":")[-1] == done.split(":")[-1]
     for name, expected in weights(tmp_path / "whole").items():
         torch.testing.assert_close(weights(tmp_path / "killed")[name], expected, msg=name)
     rows = (tmp_path / "killed/logs/version_1/metrics.csv").read_text().splitlines()
@@ -60,13 +68,12 @@ def test_two_processes_train_one_model(
     emodb: Path, cache: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:
     torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    words = [sys.executable, "-m", *torchrun, *command(emodb, cache, tmp_path)]
+    words = [sys.executable, "-m", *torchrun, "-m", *command(emodb, cache, tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("training loss") == 1
     assert all(torch.isfinite(w).all() for w in weights(tmp_path).values())
-    alone = [sys.executable, *command(emodb, cache, tmp_path / "alone")]
-    subprocess.run(alone, capture_output=True, env=environment, check=True)
+    here(command(emodb, cache, tmp_path / "alone"))
     # Each took half of every batch, so one step saw what one process sees in one step.
     ours, theirs = (weights(folder)["head.0.weight"] for folder in (tmp_path, tmp_path / "alone"))
     torch.testing.assert_close(ours, theirs, atol=0.02, rtol=0)

@@ -16,7 +16,7 @@ from edgeser_train.batch import Batch
 from edgeser_train.losses import CrossEntropy, MultiTask, loss_of
 from edgeser_train.models import build
 from edgeser_train.models.wavlm_sap import SelfAttention, WavlmSap, WavlmSapConfig, mean_over
-from tests.train.onnx_parity import difference, session
+from tests.train.graphs import assert_agrees, session
 
 pytest.importorskip("transformers", reason="transformers is not installed (extra 'wavlm')")
 
@@ -204,7 +204,7 @@ def test_graph_equals_the_model(norm: str, pooling: str) -> None:
     running = session(model)
     for lengths in ([2], [30], [61, 3, 44, 61], [200, 150]):
         features, frames = pieces(lengths)
-        assert difference(running, model, features, frames.tolist()) <= 1e-4
+        assert_agrees(running, model, features, frames.tolist())
 
 
 def test_pretrained_weights_come_from_a_folder(tmp_path: Path) -> None:

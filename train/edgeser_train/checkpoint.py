@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import torch
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
+from edgeser_train.corpora.merge import strictest
 from edgeser_train.files import write_whole
 from edgeser_train.models import SpeechModel, build
 from edgeser_train.protocols import Fold
@@ -40,7 +43,7 @@ def save(path: Path, model: SpeechModel, origin: Origin) -> None:
     content = {"origin": msgspec.json.encode(origin).decode(), "weights": model.state_dict()}
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    write_whole(path, buffer.getvalue())
+    write_whole(path, buffer.getbuffer())
 
 
 def load(path: Path) -> tuple[SpeechModel, Origin]:
@@ -58,15 +61,69 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
     return model.eval(), origin
 
 
-def origin_of(corpus: Corpus, recipe: Recipe, protocol: str, fold: Fold, seed: int) -> Origin:
-    """Of a model trained now, with this code, on a fold's training and validation part."""
+def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[SpeechModel, Origin]:
+    """A checkpoint, of a run folder the fold's, that has not seen what the fold holds out.
+
+    ``what`` names it in the UserError that is raised otherwise.
+    """
+    model, origin = load(path / f"{fold.name}.pt" if path.is_dir() else path)
+    held_out = {corpus.utterances[i].name for i in (*fold.test, *fold.validation)}
+    seen = held_out & set(origin.trained_on)
+    if not seen and list(corpus.corpora) != origin.corpora:
+        # In a merged corpus the recordings' name stands before an utterance's own.
+        known = {_own(name) for name in origin.trained_on}
+        seen = {name for name in held_out if _own(name) in known}
+    if seen:
+        raise UserError(
+            f"{what}: has seen {len(seen)} utterances that fold {fold.name} holds out, "
+            f"e.g. {min(seen)}; take a checkpoint of the same fold"
+        )
+    return model, origin
+
+
+def _own(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+def fingerprint_of(paths: Iterable[Path]) -> str:
+    """The same for the same checkpoints and run folders. Raises UserError for one not readable."""
+    digest = hashlib.sha256()
+    for path in paths:
+        files = sorted(path.glob("*.pt")) if path.is_dir() else [path]
+        for file in files:
+            try:
+                digest.update(file.name.encode() + file.read_bytes())
+            except OSError as error:
+                raise UserError(f"checkpoint {file}: cannot be read: {error}") from error
+    return digest.hexdigest()[:16]
+
+
+def origin_of(
+    corpus: Corpus,
+    recipe: Recipe,
+    protocol: str,
+    fold: Fold,
+    seed: int,
+    start: Origin | None = None,
+) -> Origin:
+    """Of a model trained now, with this code, on a fold's training and validation part.
+
+    ``start``: of the model whose weights it began with; what that one saw, this one has seen.
+    """
+    trained_on = [corpus.utterances[i].name for i in (*fold.train, *fold.validation)]
+    corpora = list(corpus.corpora)
+    licence = corpus.licence
+    if start is not None:
+        trained_on = list(dict.fromkeys([*trained_on, *start.trained_on]))
+        corpora = list(dict.fromkeys([*corpora, *start.corpora]))
+        licence = strictest([licence, start.licence])
     return Origin(
         labels=list(corpus.labels),
         recipe=recipe,
-        corpora=list(corpus.corpora),
-        licence=corpus.licence,
+        corpora=corpora,
+        licence=licence,
         protocol=protocol if len(fold.test) == 0 else f"{protocol} fold {fold.name}",
-        trained_on=[corpus.utterances[i].name for i in (*fold.train, *fold.validation)],
+        trained_on=trained_on,
         seed=seed,
         date=today(),
         commit=commit(),

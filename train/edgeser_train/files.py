@@ -1,15 +1,18 @@
-"""Files that are whole or not there at all."""
+"""Files that are whole or not there at all, in folders that one process writes."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgeser.errors import UserError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write under another name in the same folder, then rename.
 
     Raises UserError when that fails; nothing is left behind then.
@@ -27,3 +30,37 @@ def write_whole(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error}") from error
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """The folder, made where it is missing, for this process alone; left empty, it goes again.
+
+    What a killed ``write_whole`` left behind is removed. Raises UserError where another process
+    is in it, or when it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written: {error}") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{folder}: another edgeser is at work in it; wait for its end, "
+                "or choose another folder with -o"
+            ) from error
+        except OSError:  # Not every network file system knows locks.
+            pass
+        try:
+            for suffix in ("pt", "json"):
+                for aside in folder.glob(f".*.{suffix}.*"):
+                    aside.unlink(missing_ok=True)
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+    finally:
+        os.close(handle)

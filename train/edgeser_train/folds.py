@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
-import torch
 
 from edgeser.errors import UserError
 from edgeser_train import checkpoint, conditions
 from edgeser_train.batches import Material
 from edgeser_train.corpora import Corpus
-from edgeser_train.files import write_whole
+from edgeser_train.files import alone_in, write_whole
 from edgeser_train.frames import corpus_frames
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
 from edgeser_train.scoring import utterance_logits
 from edgeser_train.sounds import load_sounds
+from edgeser_train.start import Start
+from edgeser_train.states import forget
 from edgeser_train.teacher import Teacher
-from edgeser_train.training import forget, train
+from edgeser_train.training import check_fit, train
+from edgeser_train.workers import Workers
 
 Part: TypeAlias = Literal["test", "validation"]
 
@@ -67,6 +68,7 @@ class Plan:
     data_seed: int = 1
     conditions: tuple[str, ...] = conditions.DEFAULT_CONDITIONS
     teacher: Teacher | None = None
+    start: Start | None = None
 
     @property
     def key(self) -> str:
@@ -79,6 +81,8 @@ class Plan:
             digest.update(f"{told} {u.agreement} {u.valence} {u.arousal}\n".encode())
         if self.teacher:
             digest.update(self.teacher.fingerprint.encode())
+        if self.start:
+            digest.update(f"start {self.start.fingerprint}".encode())
         return digest.hexdigest()[:16]
 
 
@@ -104,29 +108,31 @@ def run_folds(
 
     Those already in ``run`` are not trained again; one that was killed goes on where it was.
     ``on_result`` is told of each, and whether it was there before. Raises UserError when ``run``
-    holds folds of another plan.
+    holds folds of another plan or another process is at work in it, and as ``train`` does.
     """
     for fold in folds:
         if not _scored(fold, plan.part):
             raise UserError(
                 f"protocol '{plan.protocol}': it has no {plan.part} part to score; take 'loso'"
             )
+        check_fit(plan.recipe, plan.corpus, fold)
     wanted = [
         _Job(fold, seed, fold.name if len(plan.seeds) == 1 else f"{fold.name}-seed{seed}")
         for seed in plan.seeds
         for fold in folds
     ]
     results: dict[str, FoldResult] = {}
-    for job in wanted:
-        if (kept := _kept(plan, job, run)) is not None:
-            results[job.stem] = kept
-            on_result(kept, True)
-    todo = [job for job in wanted if job.stem not in results]
-    if todo:
-        corpus_frames(plan.corpus, plan.recipe, cache)
-    for job, result in _trained(plan, todo, run, cache, jobs):
-        results[job.stem] = result
-        on_result(result, False)
+    with alone_in(run):
+        for job in wanted:
+            if (kept := _kept(plan, job, run)) is not None:
+                results[job.stem] = kept
+                on_result(kept, True)
+        todo = [job for job in wanted if job.stem not in results]
+        if todo:
+            corpus_frames(plan.corpus, plan.recipe, cache)
+        for job, result in _trained(plan, todo, run, cache, jobs):
+            results[job.stem] = result
+            on_result(result, False)
     return [results[job.stem] for job in wanted]
 
 
@@ -138,17 +144,10 @@ def _trained(
             yield job, _run(plan, job, run, cache)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), torch.set_num_threads, (threads,)
-    )
-    with pool:
+    with Workers(jobs, threads) as pool:
         waiting = {pool.submit(_run, plan, job, run, cache): job for job in todo}
-        try:
-            for done in as_completed(waiting):
-                yield waiting[done], done.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
 
 
 def _run(plan: Plan, job: _Job, run: Path, cache: Path) -> FoldResult:
@@ -158,6 +157,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path) -> FoldResult:
     sounds = load_sounds(corpus, cache)
     taught = plan.teacher.logits(corpus, fold, sounds) if plan.teacher else None
     material = Material(corpus, corpus_frames(corpus, recipe, cache), recipe, taught)
+    started = plan.start.of(corpus, fold) if plan.start else None
     work = run / "unfinished" / f"{job.stem}-seed{job.seed}-{plan.key}"
     trained = train(
         material,
@@ -166,6 +166,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path) -> FoldResult:
         seed=job.seed,
         data_seed=plan.data_seed,
         logs=run / "logs" / job.stem,
+        start=started[0] if started else None,
     )
     indices = _scored(fold, plan.part)
     utterances = [corpus.utterances[i] for i in indices]
@@ -194,7 +195,9 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path) -> FoldResult:
         chosen_epoch=trained.chosen_epoch,
         seconds=round(time.monotonic() - begun, 1),
     )
-    origin = checkpoint.origin_of(corpus, recipe, plan.protocol, fold, job.seed)
+    origin = checkpoint.origin_of(
+        corpus, recipe, plan.protocol, fold, job.seed, started[1] if started else None
+    )
     checkpoint.save(run / f"{job.stem}.pt", trained.model, origin)
     write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))
     forget(work)

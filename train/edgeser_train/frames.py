@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,8 +27,11 @@ from edgeser_train.augment import vary
 from edgeser_train.corpora import Corpus
 from edgeser_train.recipe import Recipe
 from edgeser_train.sounds import load_sounds
+from edgeser_train.workers import Workers
 
 _SEED = 20_05
+_FEW = 64
+"""Copies that are made sooner than processes start that would make them."""
 
 Stored: TypeAlias = npt.NDArray[np.floating]
 
@@ -57,15 +58,25 @@ class CorpusFrames:
 
 
 def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
-    """From the cache, or computed and put there. Raises UserError when the disk is full."""
+    """From the cache, or computed and put there.
+
+    Raises UserError when the disk is full, a worker was killed, or what the cache holds is damaged.
+    """
     folder = cache / _key(corpus, recipe)
     if not folder.is_dir():
         try:
             _compute(corpus, recipe, folder)
         except OSError as error:
             raise UserError(f"cache {cache}: cannot be written: {error}") from error
-    rows = np.load(folder / "rows.npy", mmap_mode="r")
-    return CorpusFrames(rows, np.load(folder / "bounds.npy"))
+    try:
+        rows = np.load(folder / "rows.npy", mmap_mode="r")
+        bounds = np.load(folder / "bounds.npy")
+        whole = len(bounds) == len(corpus.utterances) and bounds[-1, -1, -1] == len(rows)
+    except (OSError, ValueError, EOFError, IndexError) as error:
+        raise UserError(f"cache {folder}: damaged ({error}); delete it") from error
+    if not whole:
+        raise UserError(f"cache {folder}: damaged; delete it")
+    return CorpusFrames(rows, bounds)
 
 
 def analyses(recipe: Recipe) -> list[FrontEnd]:
@@ -113,7 +124,10 @@ def _copies_of_all(corpus: Corpus, recipe: Recipe, cache: Path) -> Iterator[list
     sounds = load_sounds(corpus, cache)
     jobs = [(i, sounds.of(i)) for i in range(len(sounds))]
     console = Console(stderr=True)
-    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+    if len(jobs) * recipe.variants * len(analyses(recipe)) <= _FEW:
+        yield from map(work, jobs)
+        return
+    with Workers(os.cpu_count()) as pool:
         yield from track(
             pool.map(work, jobs, chunksize=8),
             description=f"frames of {corpus.name}",

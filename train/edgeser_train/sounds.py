@@ -47,10 +47,13 @@ def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
     try:
         if not folder.is_dir():
             _read(corpus, folder)
+    except OSError as error:
+        raise UserError(f"cache {folder}: cannot be written: {error}") from error
+    try:
         bounds = np.load(folder / "bounds.npy")
         samples = np.memmap(folder / "samples.int16", np.int16, "r")
-    except (OSError, ValueError) as error:
-        raise UserError(f"cache {folder}: cannot be written or read: {error}") from error
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"cache {folder}: damaged ({error}); delete it") from error
     if len(bounds) != len(corpus.utterances) + 1 or bounds[-1] != len(samples):
         raise UserError(f"cache {folder}: damaged; delete it")
     return Sounds(samples, bounds)

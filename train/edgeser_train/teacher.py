@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +29,7 @@ class Teacher:
 
     @property
     def fingerprint(self) -> str:
-        digest = hashlib.sha256()
-        for path in self.paths:
-            files = sorted(path.glob("*.pt")) if path.is_dir() else [path]
-            for file in files:
-                digest.update(file.name.encode())
-                digest.update(file.read_bytes())
-        return digest.hexdigest()[:16]
+        return checkpoint.fingerprint_of(self.paths)
 
     def logits(self, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
         """Log of the mean probability that the teachers give (utterances, labels).
@@ -46,7 +39,7 @@ class Teacher:
         """
         mean: Floats = np.zeros((len(corpus.utterances), len(corpus.labels)), np.float32)
         for path in self.paths:
-            mean[list(fold.train)] += _probabilities(_file(path, fold), corpus, fold, sounds)
+            mean[list(fold.train)] += _probabilities(path, corpus, fold, sounds)
         mean /= len(self.paths)
         known = list(fold.train)
         mean[known] = np.log(np.maximum(mean[known], 1e-9))
@@ -61,22 +54,12 @@ def teacher_of(paths: Sequence[Path]) -> Teacher | None:
     return Teacher(tuple(paths)) if paths else None
 
 
-def _file(path: Path, fold: Fold) -> Path:
-    return path / f"{fold.name}.pt" if path.is_dir() else path
-
-
 def _probabilities(path: Path, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
-    model, origin = checkpoint.load(path)
+    model, origin = checkpoint.load_unspoilt(path, corpus, fold, f"--teacher {path}")
     if origin.labels != list(corpus.labels):
         raise UserError(
             f"--teacher {path}: knows {', '.join(origin.labels)}, "
             f"the corpus has {', '.join(corpus.labels)}"
-        )
-    held_out = {corpus.utterances[i].name for i in (*fold.test, *fold.validation)}
-    if seen := held_out.intersection(origin.trained_on):
-        raise UserError(
-            f"--teacher {path}: has seen {len(seen)} utterances that fold {fold.name} holds out, "
-            f"e.g. {min(seen)}; take the teacher's checkpoint of the same fold"
         )
     heard = (sounds.of(i) for i in fold.train)
     logits = utterance_logits(model, heard, origin.recipe.front_end, origin.recipe.window)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import os
-import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,15 +26,17 @@ from edgeser.errors import UserError
 from edgeser_train import metrics
 from edgeser_train.batch import Batch
 from edgeser_train.batches import Material, PieceModule, Pieces
+from edgeser_train.corpora import Corpus
+from edgeser_train.failures import shortage
 from edgeser_train.losses import class_weights, loss_of
 from edgeser_train.models import SpeechModel, build
-from edgeser_train.models.wavlm_sap import WavlmSap
+from edgeser_train.models.initialise import initialise
 from edgeser_train.optimiser import optimiser_of
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
+from edgeser_train.states import BEST, LATEST, WholeStates, resumable, tidy
 
 _UA = "validation_ua"
-_BEST, _LATEST = "best", "latest"
 _KEPT_STATES = 20
 """How often a training keeps its state for a resumption."""
 
@@ -64,6 +64,7 @@ def train(
     data_seed: int,
     logs: Path | None = None,
     progress: bool = False,
+    start: SpeechModel | None = None,
 ) -> Trained:
     """Train a model on the training part of a fold; with ``patience`` its validation part ends it.
 
@@ -71,23 +72,20 @@ def train(
     the last epoch that it kept there, to the same end. ``logs``: a folder for curves as CSV and
     for TensorBoard. ``seed`` is of weights and dropout, ``data_seed`` of the order of examples and
     their augmentation. ``torchrun`` says how many processes train together; without it, one does.
+    ``start``: a model whose weights, or those of its trunk, are the first ones.
 
     Raises UserError for a loss that is no number, a recipe that needs a validation part where
     there is none, a full disk, and when memory runs out.
     """
     recipe, corpus = material.recipe, material.corpus
+    check_fit(recipe, corpus, fold)
     labels = len(corpus.labels)
-    if recipe.model.labels != labels:
-        raise UserError(f"recipe: model.labels is {recipe.model.labels}, the corpus has {labels}")
-    if recipe.patience and not fold.validation:
-        raise UserError(
-            f"recipe: patience={recipe.patience} needs a validation part, which fold {fold.name} "
-            "has not; take a protocol like loso_val, or --set patience=0"
-        )
     L.seed_everything(seed, verbose=False)
     model = build(recipe.model)
-    if isinstance(model, WavlmSap):
-        _begin(model, material, fold)
+    if start is None:
+        model.prepare([corpus.utterances[i] for i in fold.train])
+    else:
+        initialise(model, start)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.standardise:
         _set_statistics(model, material, fold.train)
@@ -102,13 +100,33 @@ def train(
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = _trainer(recipe, work, logs, progress)
         try:
-            trainer.fit(classifier, module, ckpt_path=_resumable(work), weights_only=False)
-        except (OSError, MemoryError, torch.OutOfMemoryError) as error:
+            latest = resumable(work, best=bool(recipe.patience))
+            trainer.fit(classifier, module, ckpt_path=latest, weights_only=False)
+        except SystemExit as stop:  # What Lightning makes of Ctrl-C.
+            raise KeyboardInterrupt from stop
+        except (OSError, MemoryError, RuntimeError) as error:
+            lacking = shortage(error)
+            if lacking is None:
+                raise
             raise UserError(
-                f"training: {' '.join(str(error).split()) or 'out of memory'}; free some space, or "
-                f"lower batch ({recipe.batch}); what was trained is kept in {work}"
+                f"training: {lacking}; free some space, or lower batch ({recipe.batch}); "
+                f"what was trained is kept in {work}"
             ) from error
+        finally:
+            tidy(work)
     return _chosen(classifier, work if recipe.patience else None)
+
+
+def check_fit(recipe: Recipe, corpus: Corpus, fold: Fold) -> None:
+    """Raises UserError for a recipe that does not fit the corpus or the fold."""
+    labels = len(corpus.labels)
+    if recipe.model.labels != labels:
+        raise UserError(f"recipe: model.labels is {recipe.model.labels}, the corpus has {labels}")
+    if recipe.patience and not fold.validation:
+        raise UserError(
+            f"recipe: patience={recipe.patience} needs a validation part, which fold {fold.name} "
+            "has not; take a protocol like loso_val, or --set patience=0"
+        )
 
 
 class _Classifier(L.LightningModule):
@@ -179,7 +197,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
     callbacks: list[Callback] = [
         ModelCheckpoint(
             work,
-            _LATEST,
+            LATEST,
             every_n_epochs=every,
             save_on_train_epoch_end=True,
             enable_version_counter=False,
@@ -190,7 +208,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
     if recipe.patience:
         callbacks.append(EarlyStopping(_UA, patience=recipe.patience, mode="max"))
         callbacks.append(
-            ModelCheckpoint(work, _BEST, monitor=_UA, mode="max", enable_version_counter=False)
+            ModelCheckpoint(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
         )
     loggers: list[Logger] = []
     if logs is not None:
@@ -208,6 +226,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.clip_norm or None,
         callbacks=callbacks,
+        plugins=[WholeStates()],
         logger=loggers,
         limit_val_batches=None if recipe.patience else 0,
         num_sanity_val_steps=0,
@@ -217,41 +236,14 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
     )
 
 
-def _resumable(work: Path) -> Path | None:
-    """The state that a killed training left. Raises UserError when the disk cannot be written."""
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{work}: cannot be written: {error}") from error
-    path = work / f"{_LATEST}.ckpt"
-    return path if path.is_file() else None
-
-
 def _chosen(classifier: _Classifier, work: Path | None) -> Trained:
     epoch = len(classifier.losses)
     if work is not None:
-        best = torch.load(work / f"{_BEST}.ckpt", map_location="cpu", weights_only=False)
+        best = torch.load(work / f"{BEST}.ckpt", map_location="cpu", weights_only=False)
         classifier.load_state_dict(best["state_dict"])
         epoch = len(best["curves"][1])
     model = classifier.model.cpu().eval()
     return Trained(model, classifier.losses, classifier.validation, epoch)
-
-
-def forget(work: Path) -> None:
-    """Remove what a finished training needs no more, and its folder's folder if that is empty."""
-    shutil.rmtree(work, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        work.parent.rmdir()
-
-
-def _begin(model: WavlmSap, material: Material, fold: Fold) -> None:
-    """Pre-trained weights, and estimates that start from the training part's means."""
-    model.load_pretrained()
-    known = [material.corpus.utterances[i] for i in fold.train]
-    valences = [u.valence for u in known if u.valence is not None]
-    arousals = [u.arousal for u in known if u.arousal is not None]
-    if valences and arousals:
-        model.expect(float(np.mean(valences)), float(np.mean(arousals)))
 
 
 def _set_statistics(model: SpeechModel, material: Material, part: tuple[int, ...]) -> None:

@@ -14,6 +14,7 @@ from edgeser.cli.extras import (
     corpus_option,
     data_seed_option,
     fold_named,
+    initialise_option,
     named_recipe_option,
     need_extra,
     recipe_option,
@@ -21,6 +22,7 @@ from edgeser.cli.extras import (
     trainable_option,
 )
 from edgeser.errors import UserError
+from edgeser_train.failures import failures_told
 
 if TYPE_CHECKING:
     from edgeser_train.folds import FoldResult
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 @named_recipe_option
 @recipe_option
 @teacher_option
+@initialise_option
 @click.option(
     "--seeds",
     default="1",
@@ -80,6 +83,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder of the report.  [default: OUTPUT/report]",
 )
+@failures_told()
 def evaluate(
     model: str,
     corpora: tuple[str, ...],
@@ -89,6 +93,7 @@ def evaluate(
     recipe_name: str,
     settings: tuple[str, ...],
     teachers: tuple[Path, ...],
+    initialise: Path | None,
     seeds: str,
     data_seed: int,
     robustness: bool,
@@ -116,14 +121,16 @@ def evaluate(
     from edgeser_train.recipes import recipe_of
     from edgeser_train.report import report_of
     from edgeser_train.report_files import write
+    from edgeser_train.start import start_of
     from edgeser_train.teacher import teacher_of
 
     data = load_corpora(corpora)
     teacher = teacher_of(teachers)
+    start = start_of(initialise)
     named = recipe_of(model, recipe_name, labels=len(data.labels), taught=bool(teachers))
     chosen = folds_of(protocol, data, data_seed)
     if folds is not None:
-        chosen = [fold_named(name, chosen, protocol) for name in folds.split(",")]
+        chosen = [fold_named(n, chosen, protocol) for n in dict.fromkeys(folds.split(","))]
     plan = Plan(
         data,
         changed(named, settings),
@@ -133,6 +140,7 @@ def evaluate(
         data_seed,
         ROBUSTNESS if robustness else DEFAULT_CONDITIONS,
         teacher,
+        start,
     )
     results = run_folds(plan, chosen, output, cache, jobs=jobs, on_result=_tell)
     report = report_of(plan, results, _command_line(corpora))

@@ -51,6 +51,13 @@ teacher_option = click.option(
     metavar="CKPT|RUN",
     help="Learn from this model, too; a folder holds one per fold. Several are averaged.",
 )
+initialise_option = click.option(
+    "--initialise",
+    type=click.Path(path_type=Path),
+    metavar="CKPT|RUN",
+    help="Start from this model's weights: all where the architecture is the same, else the trunk "
+    "(pcnse-sadrn-ctc); a folder holds one per fold.",
+)
 data_seed_option = click.option(
     "--data-seed",
     default=1,

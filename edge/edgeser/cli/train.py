@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from edgeser.cli.extras import (
     corpus_option,
     data_seed_option,
     fold_named,
+    initialise_option,
     named_recipe_option,
     need_extra,
     recipe_option,
@@ -19,6 +21,7 @@ from edgeser.cli.extras import (
     teacher_option,
     trainable_option,
 )
+from edgeser_train.failures import failures_told
 
 
 @click.command()
@@ -34,12 +37,14 @@ from edgeser.cli.extras import (
 @named_recipe_option
 @recipe_option
 @teacher_option
+@initialise_option
 @seed_option
 @data_seed_option
 @cache_option
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of model.pt."
 )
+@failures_told()
 def train(
     model: str,
     corpora: tuple[str, ...],
@@ -48,6 +53,7 @@ def train(
     recipe_name: str,
     settings: tuple[str, ...],
     teachers: tuple[Path, ...],
+    initialise: Path | None,
     seed: int,
     data_seed: int,
     cache: Path,
@@ -68,39 +74,49 @@ def train(
     from edgeser_train import checkpoint
     from edgeser_train.batches import Material
     from edgeser_train.corpora import load_corpora
+    from edgeser_train.files import alone_in
     from edgeser_train.folds import Plan
     from edgeser_train.frames import corpus_frames
     from edgeser_train.protocols import folds_of
     from edgeser_train.recipe import changed
     from edgeser_train.recipes import recipe_of
     from edgeser_train.sounds import load_sounds
+    from edgeser_train.start import start_of
+    from edgeser_train.states import forget
     from edgeser_train.teacher import teacher_of
-    from edgeser_train.training import forget
+    from edgeser_train.training import check_fit
     from edgeser_train.training import train as train_model
 
     data = load_corpora(corpora)
     teacher = teacher_of(teachers)
+    start = start_of(initialise)
     named = recipe_of(model, recipe_name, labels=len(data.labels), taught=bool(teachers))
     recipe = changed(named, settings)
     chosen = fold_named(fold, folds_of(protocol, data, data_seed), protocol)
-    first = os.environ.get("RANK", "0") == "0"
-    if first:
-        click.echo(f"{len(chosen.train)} utterances, {recipe.epochs} epochs", err=True)
-    answers = teacher.logits(data, chosen, load_sounds(data, cache)) if teacher else None
-    material = Material(data, corpus_frames(data, recipe, cache), recipe, answers)
-    origin = checkpoint.origin_of(data, recipe, protocol, chosen, seed)
-    plan = Plan(data, recipe, protocol, seeds=(seed,), data_seed=data_seed, teacher=teacher)
-    work = output / "unfinished" / f"{chosen.name}-seed{seed}-{plan.key}"
-    trained = train_model(
-        material,
-        chosen,
-        work,
-        seed=seed,
-        data_seed=data_seed,
-        logs=output / "logs",
-        progress=first,
+    check_fit(recipe, data, chosen)
+    plan = Plan(
+        data, recipe, protocol, seeds=(seed,), data_seed=data_seed, teacher=teacher, start=start
     )
-    if first:
-        checkpoint.save(output / "model.pt", trained.model, origin)
-        forget(work)
-        click.echo(f"{output / 'model.pt'}: training loss {trained.losses[-1]:.3f}")
+    work = output / "unfinished" / f"{chosen.name}-seed{seed}-{plan.key}"
+    started, begun_with = start.of(data, chosen) if start else (None, None)
+    origin = checkpoint.origin_of(data, recipe, protocol, chosen, seed, begun_with)
+    first = os.environ.get("RANK", "0") == "0"
+    with alone_in(output) if first else nullcontext():
+        if first:
+            click.echo(f"{len(chosen.train)} utterances, {recipe.epochs} epochs", err=True)
+        answers = teacher.logits(data, chosen, load_sounds(data, cache)) if teacher else None
+        material = Material(data, corpus_frames(data, recipe, cache), recipe, answers)
+        trained = train_model(
+            material,
+            chosen,
+            work,
+            seed=seed,
+            data_seed=data_seed,
+            logs=output / "logs",
+            progress=first,
+            start=started,
+        )
+        if first:
+            checkpoint.save(output / "model.pt", trained.model, origin)
+            forget(work)
+            click.echo(f"{output / 'model.pt'}: training loss {trained.losses[-1]:.3f}")

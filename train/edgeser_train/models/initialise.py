@@ -1,20 +1,39 @@
-"""Training in stages: a model starts from a part of another one."""
+"""Training in stages: a model starts from another one, or from a part of it."""
 
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from edgeser.errors import UserError
 from edgeser_train.models.speech_model import SpeechModel
 
+TRUNK = "trunk"
 
-def initialise_from(model: SpeechModel, other: SpeechModel, part: str = "trunk") -> int:
+
+def initialise(model: SpeechModel, other: SpeechModel) -> int:
+    """Copy all weights from a model of the same architecture, of another one those of the trunk.
+
+    -> how many tensors. Raises UserError where the two have neither in common.
+    """
+    ours, theirs = (
+        {name: tensor.shape for name, tensor in m.state_dict().items()} for m in (model, other)
+    )
+    if type(model) is type(other) and ours == theirs:
+        return _copied(model, other)
+    return initialise_from(model, other)
+
+
+def initialise_from(model: SpeechModel, other: SpeechModel, part: str = TRUNK) -> int:
     """Copy the weights of the submodule ``part`` from ``other``; -> how many tensors.
 
     Raises UserError where one of them lacks the part, or its shapes differ.
     """
     if not hasattr(model, part) or not hasattr(other, part):
-        raise UserError(f"initialise: no part {part!r} that both models have")
+        raise UserError(
+            f"initialise: {type(other).__name__} and {type(model).__name__} as configured are not "
+            f"of one architecture, and have no part {part!r} in common"
+        )
     source = getattr(other, part).state_dict()
     target = getattr(model, part).state_dict()
     for name in sorted(set(source) | set(target)):
@@ -23,6 +42,11 @@ def initialise_from(model: SpeechModel, other: SpeechModel, part: str = "trunk")
                 f"initialise: {part}.{name} differs between the models; give both the same "
                 f"channels and bands"
             )
+    return _copied(getattr(model, part), getattr(other, part))
+
+
+def _copied(model: nn.Module, other: nn.Module) -> int:
+    source, target = other.state_dict(), model.state_dict()
     with torch.no_grad():
         for name, tensor in target.items():
             tensor.copy_(source[name])

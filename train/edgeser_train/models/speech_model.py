@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from edgeser_train.corpora import Utterance
 
 
 class SpeechModel(nn.Module):
@@ -34,8 +38,8 @@ class SpeechModel(nn.Module):
         """
         raise NotImplementedError
 
-    def load_pretrained(self) -> None:
-        """Take over the weights that the configuration names, before training; most name none."""
+    def prepare(self, utterances: Sequence[Utterance]) -> None:
+        """What a model does before it is trained on these; most do nothing."""
 
     def standardised(self, features: Tensor, frames: Tensor) -> Tensor:
         """Features of mean 0 and deviation 1 over the training part, zeros behind the last frame.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import torch
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from edgeser.errors import UserError
 from edgeser_train.models.speech_model import SpeechModel, within
 from edgeser_train.models.wavlm import WavlmEncoder
+
+if TYPE_CHECKING:
+    from edgeser_train.corpora import Utterance
 
 HOP = 320
 """Samples of a frame: WavLM's step and a size that WebRTC's VAD takes, 20 ms."""
@@ -80,6 +84,17 @@ class WavlmSap(SpeechModel):
         self.arousal = nn.Linear(c.head, 1) if c.multi_task else None
         for part in self._frozen():
             part.requires_grad_(False)
+
+    def prepare(self, utterances: Sequence[Utterance]) -> None:
+        """Pretrained weights, and estimates that start from the means of the training part.
+
+        Raises UserError.
+        """
+        self.load_pretrained()
+        valences = [u.valence for u in utterances if u.valence is not None]
+        arousals = [u.arousal for u in utterances if u.arousal is not None]
+        if valences and arousals:
+            self.expect(sum(valences) / len(valences), sum(arousals) / len(arousals))
 
     def load_pretrained(self) -> None:
         """Take over the encoder that the configuration names.

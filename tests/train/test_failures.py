@@ -1,0 +1,216 @@
+"""What can go wrong in a training, each told in one line, with nothing half-written."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from edgeser.cli import main
+from edgeser.errors import UserError
+from edgeser_train import folds
+from edgeser_train.failures import failures_told, shortage
+from edgeser_train.workers import Workers
+from tests.train.synthetic import make_manifest, tiny_settings
+
+Evaluate = Callable[..., Result]
+Mount = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_manifest(tmp_path_factory.mktemp("manifest"))
+
+
+@pytest.fixture
+def evaluate(manifest: Path, tmp_path: Path) -> Evaluate:
+    """Train and score one fold in ``run``, with a ``cache`` beside it."""
+
+    def run(
+        *words: object, cache: Path = tmp_path / "cache", run: Path = tmp_path / "run"
+    ) -> Result:
+        where = ("--corpus", f"manifest={manifest}", "--cache", cache, "-o", run, "--folds", "a")
+        command = ("evaluate", *where, *tiny_settings(), "--set", "batch=4", *words)
+        return CliRunner().invoke(main, [str(word) for word in command])
+
+    return run
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """A small file system of its own."""
+    mounted: list[Path] = []
+
+    def small(name: str, options: str) -> Path:
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(words, capture_output=True, text=True)
+        except OSError as error:
+            pytest.skip(f"no small file system: {error}")
+        if done.returncode:
+            pytest.skip(f"no small file system (needs root): {done.stderr.strip()}")
+        mounted.append(folder)
+        return folder
+
+    yield small
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def assert_told(done: Result, *parts: str) -> None:
+    assert done.exit_code == 2, done.output
+    last = done.output.splitlines()[-1]
+    assert last.startswith("edgeser: ")
+    for part in parts:
+        assert part in last
+
+
+def test_a_full_cache_keeps_nothing(evaluate: Evaluate, mount: Mount, tmp_path: Path) -> None:
+    cache = mount("full", "size=100k")
+    assert_told(evaluate(cache=cache), str(cache), "cannot be written")
+    assert not list(cache.iterdir())
+    cache = mount("fuller", "size=400k")
+    assert_told(evaluate(cache=cache), str(cache), "cannot be written")
+    assert [path.name[:7] for path in cache.iterdir()] == ["sounds-"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_full_run_folder_keeps_nothing(evaluate: Evaluate, mount: Mount) -> None:
+    run = mount("full", "size=40k")
+    assert_told(evaluate(run=run), "latest.ckpt: cannot be written", "No space left")
+    assert [path.name for path in run.iterdir()] == ["logs"]
+
+
+def test_full_logs_are_named(evaluate: Evaluate, mount: Mount, tmp_path: Path) -> None:
+    logs = mount("run/logs", "size=8k")
+    (logs / "other").write_bytes(bytes(4096))
+    assert_told(evaluate(), "training: ", "No space left")
+
+
+def test_a_folder_that_cannot_be_written_is_named(evaluate: Evaluate, mount: Mount) -> None:
+    run = mount("fixed", "size=40k,ro")
+    assert_told(evaluate(run=run), str(run), "cannot be written", "Read-only")
+    file = run.parent / "file"
+    file.write_text("in the way")
+    assert_told(evaluate(run=file), str(file), "cannot be written")
+    assert_told(evaluate(run=file / "run"), str(file), "cannot be written")
+
+
+def test_a_damaged_cache_is_named(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate().exit_code == 0
+    cache = tmp_path / "cache"
+    for path in cache.glob("*/*"):
+        whole = path.read_bytes()
+        for content in (whole[: len(whole) // 2], b"", None):
+            path.unlink()
+            if content is not None:
+                path.write_bytes(content)
+            done = evaluate(run=tmp_path / "other")
+            assert_told(done, str(path.parent), "damaged", "delete it")
+            path.write_bytes(whole)
+    assert not (tmp_path / "other").exists()
+
+
+def test_what_a_killed_training_left_damaged_is_not_used(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(folds, "forget", lambda work: None)
+        assert evaluate().exit_code == 0
+    result = (run / "a.json").read_bytes()
+    (run / "a.json").unlink()
+    (run / ".a.pt.x1").write_bytes(b"half")
+    (state,) = run.glob("unfinished/*/latest.ckpt")
+    state.write_bytes(state.read_bytes()[:-3000])
+    done = evaluate()
+    assert done.exit_code == 0, done.output
+    assert f"{state}: damaged or gone; this training begins anew" in done.output
+    assert sorted(path.name for path in run.iterdir()) == ["a.json", "a.pt", "logs", "report"]
+    assert (run / "a.json").read_bytes().split(b"seconds")[0] == result.split(b"seconds")[0]
+
+    (run / "a.json").write_bytes(result[:100])
+    assert_told(evaluate(), "a.json: no result of a fold", "remove it")
+
+
+def test_a_run_folder_is_for_one_at_a_time(evaluate: Evaluate, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    other = os.open(run, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    assert_told(evaluate(), f"{run}: another edgeser is at work in it")
+    os.close(other)
+    assert not list(run.iterdir())
+
+
+def test_what_ends_at_once_leaves_no_folder(evaluate: Evaluate, tmp_path: Path) -> None:
+    wild = ["optimiser.learning_rate=1e30", "optimiser.warm_up=0", "clip_norm=1e30", "epochs=9"]
+    words = [word for setting in wild for word in ("--set", setting)]
+    assert_told(evaluate(*words), "training: the loss became")
+    assert not (tmp_path / "run" / "unfinished").exists()
+    assert_told(evaluate("--folds", ""), "fold ''")
+    assert_told(evaluate("--set", "model.labels=5", run=tmp_path / "b"), "the corpus has 4")
+    assert not (tmp_path / "b").exists()
+    assert "0 is not in the range" in evaluate("--jobs", "0").output
+
+
+def test_want_of_memory_is_known_by_every_library_s_name_for_it() -> None:
+    for greedy in (lambda: torch.empty(2**60), lambda: np.empty(2**50), lambda: bytes(2**62)):
+        with pytest.raises(UserError, match="out of memory"), failures_told():
+            greedy()
+    assert shortage(RuntimeError("a defect")) is None
+    with pytest.raises(RuntimeError, match="defect"), failures_told():
+        raise RuntimeError("a defect")
+
+
+def test_a_worker_that_is_killed_is_one_line() -> None:
+    with pytest.raises(UserError, match="a worker process died"), Workers(1) as pool:
+        pool.submit(os.abort).result()
+
+
+def assert_gone(pid: int) -> None:
+    status = Path(f"/proc/{pid}/stat")
+    until = time.monotonic() + 60
+    while status.exists() and ") Z " not in status.read_text():
+        assert time.monotonic() < until, "it lives on"
+        time.sleep(0.02)
+
+
+def test_workers_end_with_an_error_here() -> None:
+    pids: list[int] = []
+
+    def interrupted() -> None:
+        with Workers(1) as pool:
+            pids.append(pool.submit(os.getpid).result())
+            pool.submit(time.sleep, 600)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert_gone(pids[0])
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    code = """
+import os, signal, time
+from edgeser_train.workers import Workers
+if __name__ == "__main__":
+    pool = Workers(1)
+    print(pool.submit(os.getpid).result(), flush=True)
+    pool.submit(time.sleep, 600)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert done.returncode == -9
+    assert_gone(int(done.stdout))

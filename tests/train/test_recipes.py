@@ -1,0 +1,157 @@
+"""Every recipe from recordings to scores, a few steps each, and WavLM from the command line."""
+
+from __future__ import annotations
+
+import json
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from edgeser.cli import main
+from edgeser_train import checkpoint
+from edgeser_train.batches import Material, Pieces
+from edgeser_train.corpora import load_corpus
+from edgeser_train.folds import Plan, run_folds
+from edgeser_train.frames import corpus_frames
+from edgeser_train.losses import DifficultyFocal
+from edgeser_train.protocols import folds_of
+from edgeser_train.recipe import Recipe, changed
+from edgeser_train.recipes import RECIPES, recipe_of
+from tests.train.synthetic import make_manifest
+
+SHORT = ("window.frames=40", "window.pad_frames=40")
+SEGMENTS = (*SHORT, "window.hop_frames=20")
+NARROW = {
+    "lightweight": (
+        "model.blocks=1",
+        "model.channels=8",
+        "model.entry_channels=4",
+        "model.hidden=8",
+        "model.head=8",
+        *SHORT,
+    ),
+    "eca-cnn": ("model.n=1", *SHORT),
+    "attention-pooling": SEGMENTS,
+    "pcnse-sadrn-ctc": (
+        "model.channels=8",
+        "model.dilations=[1,2]",
+        "model.pad_frames=40",
+        *SEGMENTS,
+    ),
+    "wavlm-sap": (
+        "model.pretrained=null",
+        "model.hidden=32",
+        "model.layers=1",
+        "model.encoder_heads=2",
+        "model.feed_forward=32",
+        "model.conv_channels=8",
+        "model.heads=2",
+        "model.head=8",
+    ),
+}
+FEW = ("variants=1", "epochs=2", "batch=4")
+
+needs_wavlm = pytest.mark.skipif(
+    find_spec("transformers") is None, reason="transformers is not installed (extra 'wavlm')"
+)
+NAMED = [
+    pytest.param(model, name, marks=[needs_wavlm] if model == "wavlm-sap" else [])
+    for model in RECIPES
+    for name in RECIPES[model]
+]
+
+
+def narrowed(model: str, name: str) -> Recipe:
+    recipe = changed(recipe_of(model, name), (*FEW, *NARROW[model]))
+    return msgspec.structs.replace(
+        recipe,
+        crop_frames=(40,) if recipe.crop_frames else (),
+        stft_windows=recipe.stft_windows[:2],
+        accumulate=min(recipe.accumulate, 2),
+    )
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_manifest(tmp_path_factory.mktemp("manifest"))
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def evaluated(recipe: Recipe, manifest: Path, cache: Path, run: Path) -> None:
+    """Train and score one fold, and hold its checkpoint against what was scored."""
+    corpus = load_corpus(f"manifest={manifest}")
+    plan = Plan(corpus, recipe, "loso_val", conditions=("clean",))
+    fold = folds_of("loso_val", corpus)[0]
+    (result,) = run_folds(plan, [fold], run, cache)
+    assert np.isfinite(result.losses).all()
+    assert len(result.losses) == 2
+    assert len(result.validation) == (2 if recipe.patience else 0)
+    assert np.isfinite(result.logits).all()
+    assert np.shape(result.logits) == (1, 4, 4)
+    model, origin = checkpoint.load(run / "a.pt")
+    assert origin.recipe == recipe
+    assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
+
+
+@pytest.mark.parametrize(("model", "name"), NAMED)
+def test_every_recipe_trains_and_scores(
+    model: str, name: str, manifest: Path, kept: Path, tmp_path: Path
+) -> None:
+    recipe = narrowed(model, name)
+    corpus = load_corpus(f"manifest={manifest}")
+    material = Material(corpus, corpus_frames(corpus, recipe, kept), recipe)
+    batch = next(iter(Pieces(material, (1, 6), seed=1)))
+    assert batch.features.shape[2] == recipe.front_end.width == recipe.model.width
+    assert recipe.crop_frames == () or batch.features.shape[1] in recipe.crop_frames
+    assert torch.isfinite(batch.features).all()
+    evaluated(recipe, manifest, kept, tmp_path)
+
+
+def test_votes_make_examples_difficult(manifest: Path, kept: Path, tmp_path: Path) -> None:
+    recipe = msgspec.structs.replace(narrowed("lightweight", "paper"), loss=DifficultyFocal())
+    corpus = load_corpus(f"manifest={manifest}")
+    material = Material(corpus, corpus_frames(corpus, recipe, kept), recipe)
+    assert {int(n) for batch in Pieces(material, (0, 1, 2, 3), 1) for n in batch.level} == {0, 1, 2}
+    evaluated(recipe, manifest, kept, tmp_path)
+
+
+def edgeser(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@needs_wavlm
+def test_wavlm_sap_from_the_command_line(manifest: Path, kept: Path, tmp_path: Path) -> None:
+    small = [word for s in (*FEW, *NARROW["wavlm-sap"], "epochs=1") for word in ("--set", s)]
+    common = ("--model", "wavlm-sap", "--corpus", f"manifest={manifest}", "--cache", kept)
+    done = edgeser("evaluate", *common, *small, "--folds", "a", "-o", tmp_path / "loso")
+    assert done.exit_code == 0, done.output
+    report = json.loads((tmp_path / "loso" / "report" / "report.json").read_text())
+    assert sum(map(sum, report["confusion"])) == 4
+    done = edgeser("train", *common, *small, "-o", tmp_path / "all")
+    assert done.exit_code == 0, done.output
+    model, _ = checkpoint.load(tmp_path / "all" / "model.pt")
+    features, frames = torch.randn(1, 30, 321), torch.tensor([30])
+    assert model(features, frames).shape == (1, 4)
+
+
+@needs_wavlm
+def test_without_weights_wavlm_sap_says_how_to_get_them(
+    manifest: Path, kept: Path, tmp_path: Path
+) -> None:
+    settings = [*FEW, *NARROW["wavlm-sap"], f"model.pretrained={tmp_path / 'absent'}"]
+    small = [word for setting in settings for word in ("--set", setting)]
+    common = ("--model", "wavlm-sap", "--corpus", f"manifest={manifest}", "--cache", kept)
+    done = edgeser("train", *common, *small, "-o", tmp_path / "run")
+    assert done.exit_code == 2
+    assert "huggingface-cli download" in done.output
+    assert "set model.pretrained to the folder" in done.output
+    assert not (tmp_path / "run").exists()

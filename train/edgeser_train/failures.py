@@ -1,0 +1,43 @@
+"""What a machine runs out of, told in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from edgeser.errors import UserError
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "start new thread")
+"""What torch and Python say in a RuntimeError when there is no memory."""
+
+
+def shortage(error: BaseException) -> str | None:
+    """What the machine lacked, in one line; None for an error that is not the machine's."""
+    words = " ".join(str(error).split())[:300]
+    if isinstance(error, MemoryError):
+        return f"out of memory{f' ({words})' if words else ''}"
+    if isinstance(error, RuntimeError) and any(sign in words for sign in _NO_MEMORY):
+        return f"out of memory ({words})"
+    if isinstance(error, OSError):
+        named = error.filename is not None and error.strerror is not None
+        return f"{error.filename}: {error.strerror}" if named else words
+    return None
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Of a command that trains: raises UserError for what the machine lacks; Ctrl-C is a line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except KeyboardInterrupt:
+        click.echo("edgeser: stopped; the same command goes on where it was", err=True)
+        raise SystemExit(130) from None
+    except Exception as error:
+        lacking = shortage(error)
+        if lacking is None:
+            raise
+        raise UserError(f"{lacking}; the same command goes on where it was") from error

@@ -1,0 +1,73 @@
+"""The states that an unfinished training keeps, to go on from when it was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from edgeser.errors import UserError
+from edgeser_train.files import write_whole
+
+BEST, LATEST = "best", "latest"
+
+
+class WholeStates(TorchCheckpointIO):
+    """Lightning's states, each written aside in its own folder and renamed."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_whole(Path(path), buffer.getbuffer())
+
+
+def resumable(work: Path, *, best: bool) -> Path | None:
+    """The state to go on from, or None where there is none; ``best``: another one must be there.
+
+    A damaged one is told of on standard error and not used. Raises UserError when the folder
+    cannot be made.
+    """
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{work}: cannot be written: {error}") from error
+    latest = work / f"{LATEST}.ckpt"
+    if not latest.exists():
+        return None
+    for path in (latest, work / f"{BEST}.ckpt") if best else (latest,):
+        if not _whole(path):
+            told = f"edgeser: {path}: damaged or gone; this training begins anew"
+            print(told, file=sys.stderr, flush=True)
+            return None
+    return latest
+
+
+def _whole(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as parts:
+            return parts.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def tidy(work: Path) -> None:
+    """Remove the folder of a training that kept nothing, and its folder's folder."""
+    with contextlib.suppress(OSError):
+        work.rmdir()
+        work.parent.rmdir()
+
+
+def forget(work: Path) -> None:
+    """Remove what a finished training needs no more, and its folder's folder if that is empty."""
+    shutil.rmtree(work, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        work.parent.rmdir()
