@@ -13,7 +13,7 @@ PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv
 
-.PHONY: help demo test lint types unit footprint evaluate gpu-check clean install-service uninstall-service
+.PHONY: help demo test lint types unit footprint evaluate results gpu-check clean install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -24,6 +24,7 @@ help:
 	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
 	@echo "                               the daemon on every file (about an hour on two cores)"
 	@echo "make gpu-check engines of an NVIDIA GPU: built, verified, compared, timed (docs/tensorrt.md)"
+	@echo "make results EMODB=FOLDER RAVDESS=FOLDER    every evaluation in docs/models.md (hours)"
 	@echo "make clean     remove what was set up"
 
 demo: $(VENV)/.runtime
@@ -57,14 +58,19 @@ $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 footprint: $(VENV)/.runtime
 	$(BIN)/python benchmarks/footprint.py
 
-RUN := runs/loso
+RUN := runs/lightweight-loso
 REPORT := docs/reports/lightweight-emodb
 
 evaluate: $(VENV)/.tests
 	@test -n "$(DATA)" || { echo "name the folder of Emo-DB: make evaluate DATA=FOLDER" >&2; exit 2; }
-	$(BIN)/edgeser evaluate --model lightweight --corpus emodb=$(DATA) --protocol loso --jobs 2 \
-		-o $(RUN) --report $(REPORT)
+	$(BIN)/edgeser evaluate --model lightweight --corpus emodb=$(DATA) --protocol loso --robustness \
+		--jobs 2 -o $(RUN) --report $(REPORT)
 	$(BIN)/python benchmarks/daemon_on_corpus.py $(RUN) --corpus emodb=$(DATA) -o $(REPORT)
+
+results: $(VENV)/.tests
+	@test -n "$(EMODB)" -a -n "$(RAVDESS)" || \
+		{ echo "name the folders: make results EMODB=FOLDER RAVDESS=FOLDER [EMODB_2S=FOLDER]" >&2; exit 2; }
+	tools/results "$(EMODB)" "$(RAVDESS)" $(EMODB_2S)
 
 gpu-check: $(VENV)/.runtime
 	$(BIN)/python benchmarks/gpu_check.py -o docs/reports/gpu
