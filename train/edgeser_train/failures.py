@@ -9,7 +9,8 @@ import click
 
 from edgeser.errors import UserError
 
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "start new thread")
+_OUT = "out of memory"
+_NO_MEMORY = (_OUT, "can't allocate memory", "not enough memory", "start new thread")
 """What torch and Python say in a RuntimeError when there is no memory."""
 
 
@@ -17,9 +18,9 @@ def shortage(error: BaseException) -> str | None:
     """What the machine lacked, in one line; None for an error that is not the machine's."""
     words = " ".join(str(error).split())[:300]
     if isinstance(error, MemoryError):
-        return f"out of memory{f' ({words})' if words else ''}"
+        return f"{_OUT}{f' ({words})' if words else ''}"
     if isinstance(error, RuntimeError) and any(sign in words for sign in _NO_MEMORY):
-        return f"out of memory ({words})"
+        return f"{_OUT} ({words})"
     if isinstance(error, OSError):
         named = error.filename is not None and error.strerror is not None
         return f"{error.filename}: {error.strerror}" if named else words
@@ -40,4 +41,5 @@ def failures_told() -> Iterator[None]:
         lacking = shortage(error)
         if lacking is None:
             raise
-        raise UserError(f"{lacking}; the same command goes on where it was") from error
+        mend = "lower --jobs or the batch" if lacking.startswith(_OUT) else "mend that"
+        raise UserError(f"{lacking}; {mend}, and the same command goes on") from error

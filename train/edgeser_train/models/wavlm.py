@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,8 @@ class WavlmEncoder(nn.Module):
         Raises UserError where they cannot be had, or belong to another architecture.
         """
         library = _transformers()
+        # Of retries without a network it would tell one by one.
+        logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
         try:
             source = library.WavLMModel.from_pretrained(pretrained)
         except (OSError, ValueError, ImportError) as error:
