@@ -71,7 +71,10 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ("[speech]\nmin = 1", "speech.min: unknown key; there are vad_mode"),
         ("[typo]\na = 1", "typo: unknown key; there are audio, source, speech"),
         ("speech = 1", "speech: expected table, got 1"),
-        ('[model]\nbackend = "magic"', 'model.backend: expected one of auto, onnxruntime, tensorrt, got'),
+        (
+            '[model]\nbackend = "magic"',
+            "model.backend: expected one of auto, onnxruntime, tensorrt, got",
+        ),
         ("[events]\nbind = [1]", "events.bind[0]: expected str"),
         ("[[source]]\nhum = 1", "source[0].hum: unknown key; there are source, device"),
         ("[[source]]\ndevice = 1", "source[0].device: expected str | null, got 1"),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -14,8 +15,10 @@ from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser_train import checkpoint
 from edgeser_train import folds as folds_module
-from edgeser_train.corpora import load_corpus
-from edgeser_train.protocols import Fold
+from edgeser_train.corpora import load_corpora, load_corpus
+from edgeser_train.folds import Plan
+from edgeser_train.protocols import Fold, folds_of
+from edgeser_train.teacher import Teacher
 from edgeser_train.training import Trained, train
 from tests.train.synthetic import make_emodb, tiny_settings
 
@@ -128,6 +131,20 @@ def test_a_teacher_is_learnt_from(
     taught = json.loads((tmp_path / "run" / "08.json").read_text())
     alone = json.loads((tiny_run / "loso" / "08.json").read_text())
     assert taught["losses"] != alone["losses"]
+
+
+def test_a_pupil_is_bound_by_its_teacher_s_licence(
+    emodb: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    model, origin = checkpoint.load(tiny_run / "loso" / "08.pt")
+    bound = msgspec.structs.replace(origin, licence="CC-BY-NC-SA-4.0", corpora=["ravdess4"])
+    checkpoint.save(tmp_path / "teacher.pt", model, bound)
+    corpus = load_corpora([f"emodb={emodb}"])
+    fold = next(fold for fold in folds_of("loso", corpus) if fold.name == "08")
+    plan = Plan(corpus, origin.recipe, "loso", teacher=Teacher((tmp_path / "teacher.pt",)))
+    pupil = checkpoint.origin_of(corpus, origin.recipe, "loso", fold, 1, plan.forebears(fold))
+    assert pupil.licence == "CC-BY-NC-SA-4.0"
+    assert pupil.corpora == ["emodb", "ravdess4"]
 
 
 def test_a_teacher_that_has_seen_the_test_is_refused(

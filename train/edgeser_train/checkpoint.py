@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[Sp
 
     ``what`` names it in the UserError that is raised otherwise.
     """
-    model, origin = load(path / f"{fold.name}.pt" if path.is_dir() else path)
+    model, origin = load(file_of(path, fold))
     held_out = {corpus.utterances[i].name for i in (*fold.test, *fold.validation)}
     seen = held_out & set(origin.trained_on)
     if not seen and list(corpus.corpora) != origin.corpora:
@@ -79,6 +79,11 @@ def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[Sp
             f"e.g. {min(seen)}; take a checkpoint of the same fold"
         )
     return model, origin
+
+
+def file_of(path: Path, fold: Fold) -> Path:
+    """A checkpoint itself, or of a run folder the fold's."""
+    return path / f"{fold.name}.pt" if path.is_dir() else path
 
 
 def _own(name: str) -> str:
@@ -104,19 +109,20 @@ def origin_of(
     protocol: str,
     fold: Fold,
     seed: int,
-    start: Origin | None = None,
+    forebears: Sequence[Origin] = (),
 ) -> Origin:
     """Of a model trained now, with this code, on a fold's training and validation part.
 
-    ``start``: of the model whose weights it began with; what that one saw, this one has seen.
+    ``forebears``: of the model whose weights it began with and of its teachers; what they saw, it
+    has seen, and their licences bind it.
     """
     trained_on = [corpus.utterances[i].name for i in (*fold.train, *fold.validation)]
     corpora = list(corpus.corpora)
     licence = corpus.licence
-    if start is not None:
-        trained_on = list(dict.fromkeys([*trained_on, *start.trained_on]))
-        corpora = list(dict.fromkeys([*corpora, *start.corpora]))
-        licence = strictest([licence, start.licence])
+    for forebear in forebears:
+        trained_on = list(dict.fromkeys([*trained_on, *forebear.trained_on]))
+        corpora = list(dict.fromkeys([*corpora, *forebear.corpora]))
+        licence = strictest([licence, forebear.licence])
     return Origin(
         labels=list(corpus.labels),
         recipe=recipe,

@@ -16,6 +16,7 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser_train import checkpoint, conditions
 from edgeser_train.batches import Material
+from edgeser_train.checkpoint import Origin
 from edgeser_train.corpora import Corpus
 from edgeser_train.files import alone_in, write_whole
 from edgeser_train.frames import corpus_frames
@@ -84,6 +85,13 @@ class Plan:
         if self.start:
             digest.update(f"start {self.start.fingerprint}".encode())
         return digest.hexdigest()[:16]
+
+    def forebears(self, fold: Fold) -> list[Origin]:
+        """Of the models that the fold's model learns from or begins with. Raises UserError."""
+        origins = self.teacher.origins(fold) if self.teacher else []
+        if self.start:
+            origins.append(self.start.of(self.corpus, fold)[1])
+        return origins
 
 
 @dataclass(frozen=True)
@@ -195,9 +203,8 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path) -> FoldResult:
         chosen_epoch=trained.chosen_epoch,
         seconds=round(time.monotonic() - begun, 1),
     )
-    origin = checkpoint.origin_of(
-        corpus, recipe, plan.protocol, fold, job.seed, started[1] if started else None
-    )
+    forebears = plan.forebears(fold)
+    origin = checkpoint.origin_of(corpus, recipe, plan.protocol, fold, job.seed, forebears)
     checkpoint.save(run / f"{job.stem}.pt", trained.model, origin)
     write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))
     forget(work)

@@ -31,6 +31,10 @@ class Teacher:
     def fingerprint(self) -> str:
         return checkpoint.fingerprint_of(self.paths)
 
+    def origins(self, fold: Fold) -> list[checkpoint.Origin]:
+        """What the teachers of a fold say of themselves. Raises UserError."""
+        return [checkpoint.load(checkpoint.file_of(path, fold))[1] for path in self.paths]
+
     def logits(self, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
         """Log of the mean probability that the teachers give (utterances, labels).
 

@@ -98,8 +98,8 @@ def train(
         data, recipe, protocol, seeds=(seed,), data_seed=data_seed, teacher=teacher, start=start
     )
     work = output / "unfinished" / f"{chosen.name}-seed{seed}-{plan.key}"
-    started, begun_with = start.of(data, chosen) if start else (None, None)
-    origin = checkpoint.origin_of(data, recipe, protocol, chosen, seed, begun_with)
+    started = start.of(data, chosen)[0] if start else None
+    origin = checkpoint.origin_of(data, recipe, protocol, chosen, seed, plan.forebears(chosen))
     first = os.environ.get("RANK", "0") == "0"
     with alone_in(output) if first else nullcontext():
         if first:
