@@ -6,3 +6,21 @@ class UserError(Exception):
 
     The command line prints it on standard error and exits with 2.
     """
+
+
+OUT_OF_MEMORY = "out of memory"
+_NO_MEMORY = (OUT_OF_MEMORY, "can't allocate memory", "not enough memory", "start new thread")
+"""What torch and Python say in a RuntimeError when there is no memory."""
+
+
+def shortage(error: BaseException) -> str | None:
+    """What the machine lacked, in one line; None for an error that is not the machine's."""
+    words = " ".join(str(error).split())[:300]
+    if isinstance(error, MemoryError):
+        return f"{OUT_OF_MEMORY}{f' ({words})' if words else ''}"
+    if isinstance(error, RuntimeError) and any(sign in words for sign in _NO_MEMORY):
+        return f"{OUT_OF_MEMORY} ({words})"
+    if isinstance(error, OSError):
+        named = error.filename is not None and error.strerror is not None
+        return f"{error.filename}: {error.strerror}" if named else words
+    return None

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from edgeser.model.golden import waveform
-from edgeser_train import codec
-from edgeser_train.augment import WaveformAugmentation, vary
+from edgeser_train.sound import codec
+from edgeser_train.sound.augment import WaveformAugmentation, vary
 
 SOUND = waveform(1, 2.0).astype(np.float64) / 32768
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from edgeser.errors import UserError
-from edgeser_train import conditions
-from edgeser_train.conditions import CONDITIONS, DEFAULT_CONDITIONS, ROBUSTNESS, under
-from edgeser_train.room import impulse_response
+from edgeser_train.sound import conditions
+from edgeser_train.sound.conditions import CONDITIONS, DEFAULT_CONDITIONS, ROBUSTNESS, under
+from edgeser_train.sound.room import impulse_response
 
 
 def speech(seconds: float = 3.0, amplitude: float = 6000) -> np.ndarray:

@@ -12,7 +12,7 @@ import soundfile
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance
-from edgeser_train.sounds import load_sounds
+from edgeser_train.sound.sounds import load_sounds
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_damaged_or_impossible_cache_is_named(corpus: Corpus, tmp_path: Path) 
     with pytest.raises(UserError, match=f"cache {folder}: damaged; delete it"):
         load_sounds(corpus, cache)
     (folder / "samples.int16").unlink()
-    with pytest.raises(UserError, match=f"cache {folder}: cannot be written or read"):
+    with pytest.raises(UserError, match=f"cache {folder}: damaged .*; delete it"):
         load_sounds(corpus, cache)
     file = tmp_path / "file"
     file.touch()

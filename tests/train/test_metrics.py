@@ -12,8 +12,8 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
-from edgeser_train import metrics
-from edgeser_train.calibration import abstention, cross_fitted, temperature
+from edgeser_train.reports import metrics
+from edgeser_train.reports.calibration import abstention, cross_fitted, temperature
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from edgeser.errors import UserError
-from edgeser_train import metrics
-from edgeser_train.calibration import cross_fitted
-from edgeser_train.evaluation import FORMAT, Evaluation
-from edgeser_train.evaluation_files import found
-from edgeser_train.evaluation_files import read as read_as
 from edgeser_train.recipes import recipe_of
-from edgeser_train.report import Report, report_of
-from edgeser_train.report_files import read, write
-from edgeser_train.report_text import markdown
+from edgeser_train.reports import metrics
+from edgeser_train.reports.calibration import cross_fitted
+from edgeser_train.reports.evaluation import FORMAT, Evaluation
+from edgeser_train.reports.evaluation_files import found
+from edgeser_train.reports.evaluation_files import read as read_as
+from edgeser_train.reports.report import Report, report_of
+from edgeser_train.reports.report_files import read, write
+from edgeser_train.reports.report_text import markdown
 from edgeser_train.teacher import Teacher
 from tests.train.answers import LABELS, plan, results
 

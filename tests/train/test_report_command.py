@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgeser.cli import main
-from edgeser_train.comparison import compare
-from edgeser_train.report import Report, report_of
-from edgeser_train.report_files import write
+from edgeser_train.reports.comparison import compare
+from edgeser_train.reports.report import Report, report_of
+from edgeser_train.reports.report_files import write
 from tests.train.answers import plan, results
 
 

@@ -14,13 +14,6 @@ from edgeser.features.frames import features_of, raw_frames
 from edgeser.features.pieces import WindowPolicy
 from edgeser.model.golden import waveform
 from edgeser_train import checkpoint
-from edgeser_train.augment import (
-    SpectrogramAugmentation,
-    WaveformAugmentation,
-    mask,
-    vary,
-    warp,
-)
 from edgeser_train.batches import Material, Pieces, Whole
 from edgeser_train.corpora.emodb import load
 from edgeser_train.frames import corpus_frames
@@ -30,6 +23,13 @@ from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe, changed
 from edgeser_train.recipes import recipe_of
 from edgeser_train.scoring import utterance_pieces
+from edgeser_train.sound.augment import (
+    SpectrogramAugmentation,
+    WaveformAugmentation,
+    mask,
+    vary,
+    warp,
+)
 from edgeser_train.training import train
 from tests.train.synthetic import TINY
 

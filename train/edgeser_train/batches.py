@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import pieces_of
-from edgeser_train.augment import mask, warp
 from edgeser_train.batch import Batch
 from edgeser_train.corpora import Corpus
 from edgeser_train.frames import CorpusFrames
 from edgeser_train.losses import difficulty
 from edgeser_train.recipe import Recipe
+from edgeser_train.sound.augment import mask, warp
 
 Indices = npt.NDArray[np.int64]
 

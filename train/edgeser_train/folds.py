@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from edgeser.errors import UserError
-from edgeser_train import checkpoint, conditions
+from edgeser_train import checkpoint
 from edgeser_train.batches import Material
 from edgeser_train.checkpoint import Origin
 from edgeser_train.corpora import Corpus
@@ -23,7 +23,8 @@ from edgeser_train.frames import corpus_frames
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
 from edgeser_train.scoring import utterance_logits
-from edgeser_train.sounds import load_sounds
+from edgeser_train.sound import conditions
+from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.start import Start
 from edgeser_train.states import forget
 from edgeser_train.teacher import Teacher

@@ -23,10 +23,10 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
-from edgeser_train.augment import vary
 from edgeser_train.corpora import Corpus
 from edgeser_train.recipe import Recipe
-from edgeser_train.sounds import load_sounds
+from edgeser_train.sound.augment import vary
+from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.workers import Workers
 
 _SEED = 20_05

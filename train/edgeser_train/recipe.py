@@ -11,9 +11,9 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.model.artefact import WindowPolicy
-from edgeser_train.augment import SpectrogramAugmentation, WaveformAugmentation
 from edgeser_train.losses import Distillation, LossSpec
 from edgeser_train.models import ModelConfig, class_of
+from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation
 
 
 class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -14,7 +14,6 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.features.pieces import WindowPolicy
 from edgeser_train import front_ends
-from edgeser_train.augment import SpectrogramAugmentation
 from edgeser_train.losses import CTC, CrossEntropy, Distillation, Focal, MultiTask
 from edgeser_train.models.attention_pooling import AttentionPoolingConfig
 from edgeser_train.models.eca_cnn import EcaCnnConfig
@@ -22,6 +21,7 @@ from edgeser_train.models.lightweight import LightweightConfig
 from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtcConfig
 from edgeser_train.models.wavlm_sap import WavlmSapConfig
 from edgeser_train.recipe import Optimiser, Recipe
+from edgeser_train.sound.augment import SpectrogramAugmentation
 
 _SMOOTHED = CrossEntropy(weighting="inverse", label_smoothing=0.1)
 

@@ -15,7 +15,7 @@ from edgeser_train import checkpoint
 from edgeser_train.corpora import Corpus
 from edgeser_train.protocols import Fold
 from edgeser_train.scoring import utterance_logits
-from edgeser_train.sounds import Sounds
+from edgeser_train.sound.sounds import Sounds
 
 
 @dataclass(frozen=True)

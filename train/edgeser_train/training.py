@@ -22,18 +22,17 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor
 
-from edgeser.errors import UserError
-from edgeser_train import metrics
+from edgeser.errors import UserError, shortage
 from edgeser_train.batch import Batch
 from edgeser_train.batches import Material, PieceModule, Pieces
 from edgeser_train.corpora import Corpus
-from edgeser_train.failures import shortage
 from edgeser_train.losses import class_weights, loss_of
 from edgeser_train.models import SpeechModel, build
 from edgeser_train.models.initialise import initialise
 from edgeser_train.optimiser import optimiser_of
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
+from edgeser_train.reports import metrics
 from edgeser_train.states import BEST, LATEST, WholeStates, resumable, tidy
 
 _UA = "validation_ua"

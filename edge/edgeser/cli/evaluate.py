@@ -13,6 +13,7 @@ from edgeser.cli.extras import (
     cache_option,
     corpus_option,
     data_seed_option,
+    failures_told,
     fold_named,
     initialise_option,
     named_recipe_option,
@@ -22,7 +23,6 @@ from edgeser.cli.extras import (
     trainable_option,
 )
 from edgeser.errors import UserError
-from edgeser_train.failures import failures_told
 
 if TYPE_CHECKING:
     from edgeser_train.folds import FoldResult
@@ -113,14 +113,14 @@ def evaluate(
                 --protocol cross -o runs/emodb-to-ravdess
     """
     need_extra("train")
-    from edgeser_train.conditions import DEFAULT_CONDITIONS, ROBUSTNESS
     from edgeser_train.corpora import load_corpora
     from edgeser_train.folds import Plan, run_folds
     from edgeser_train.protocols import folds_of
     from edgeser_train.recipe import changed
     from edgeser_train.recipes import recipe_of
-    from edgeser_train.report import report_of
-    from edgeser_train.report_files import write
+    from edgeser_train.reports.report import report_of
+    from edgeser_train.reports.report_files import write
+    from edgeser_train.sound.conditions import DEFAULT_CONDITIONS, ROBUSTNESS
     from edgeser_train.start import start_of
     from edgeser_train.teacher import teacher_of
 

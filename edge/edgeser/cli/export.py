@@ -121,7 +121,7 @@ def export(
     from edgeser_export.onnx_export import Release, export_waveform
     from edgeser_export.onnx_export import export as export_model
     from edgeser_export.record import calibration_of, record_of
-    from edgeser_train.report_files import read
+    from edgeser_train.reports.report_files import read
 
     report = None if report_file is None else read(report_file)
     said = Release(name or output.stem, release, *calibration_of(report), record_of(origin, report))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.errors import UserError
+from edgeser.errors import OUT_OF_MEMORY, UserError, shortage
 
 if TYPE_CHECKING:
     from edgeser_train.protocols import Fold
@@ -104,3 +105,21 @@ def fold_named(name: str | None, folds: Sequence[Fold], protocol: str) -> Fold:
     if name is None:
         raise UserError(f"protocol '{protocol}': choose one of its folds with --fold: {names}")
     raise UserError(f"fold '{name}': protocol '{protocol}' has {names}")
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Of a command that trains: raises UserError for what the machine lacks; Ctrl-C is a line."""
+    try:
+        yield
+    except UserError:
+        raise
+    except KeyboardInterrupt:
+        click.echo("edgeser: stopped; the same command goes on where it was", err=True)
+        raise SystemExit(130) from None
+    except Exception as error:
+        lacking = shortage(error)
+        if lacking is None:
+            raise
+        mend = "lower --jobs or the batch" if lacking.startswith(OUT_OF_MEMORY) else "mend that"
+        raise UserError(f"{lacking}; {mend}, and the same command goes on") from error

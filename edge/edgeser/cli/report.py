@@ -10,7 +10,7 @@ import click
 from edgeser.cli.options import json_option
 
 if TYPE_CHECKING:
-    from edgeser_train.side_by_side import Sheet
+    from edgeser_train.reports.side_by_side import Sheet
 
 
 @click.command(
@@ -39,11 +39,11 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
     """
     import msgspec
 
-    from edgeser_train.comparison import compare
-    from edgeser_train.evaluation import Evaluation
-    from edgeser_train.evaluation_files import found, read
     from edgeser_train.files import write_whole
-    from edgeser_train.side_by_side import as_document, markdown, names_of, sheets
+    from edgeser_train.reports.comparison import compare
+    from edgeser_train.reports.evaluation import Evaluation
+    from edgeser_train.reports.evaluation_files import found, read
+    from edgeser_train.reports.side_by_side import as_document, markdown, names_of, sheets
 
     evaluations = [read(found(run), Evaluation) for run in runs]
     names = names_of(runs)

@@ -12,6 +12,7 @@ from edgeser.cli.extras import (
     cache_option,
     corpus_option,
     data_seed_option,
+    failures_told,
     fold_named,
     initialise_option,
     named_recipe_option,
@@ -21,7 +22,6 @@ from edgeser.cli.extras import (
     teacher_option,
     trainable_option,
 )
-from edgeser_train.failures import failures_told
 
 
 @click.command()
@@ -80,7 +80,7 @@ def train(
     from edgeser_train.protocols import folds_of
     from edgeser_train.recipe import changed
     from edgeser_train.recipes import recipe_of
-    from edgeser_train.sounds import load_sounds
+    from edgeser_train.sound.sounds import load_sounds
     from edgeser_train.start import start_of
     from edgeser_train.states import forget
     from edgeser_train.teacher import teacher_of

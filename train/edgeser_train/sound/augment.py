@@ -13,7 +13,7 @@ import soxr
 
 from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.features.front_end import Floats
-from edgeser_train import codec
+from edgeser_train.sound import codec
 
 Doubles = npt.NDArray[np.float64]
 Range = tuple[float, float]

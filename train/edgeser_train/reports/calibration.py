@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeser_train.metrics import Doubles, Ints, softmax
+from edgeser_train.reports.metrics import Doubles, Ints, softmax
 
 _MOST = 4.0
 _FEWEST = 8

@@ -18,7 +18,7 @@ import soundfile
 
 from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.errors import UserError
-from edgeser_train.room import impulse_response
+from edgeser_train.sound.room import impulse_response
 
 Doubles = npt.NDArray[np.float64]
 Condition: TypeAlias = Callable[[Samples, np.random.Generator], Samples]

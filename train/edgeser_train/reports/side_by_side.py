@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from edgeser.model.artefact import Estimate
-from edgeser_train.comparison import Comparison, Difference
-from edgeser_train.evaluation import Evaluation
-from edgeser_train.markdown import percent, table
+from edgeser_train.reports.comparison import Comparison, Difference
+from edgeser_train.reports.evaluation import Evaluation
+from edgeser_train.reports.markdown import percent, table
 
 
 @dataclass(frozen=True)

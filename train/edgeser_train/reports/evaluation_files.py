@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from edgeser.errors import UserError
-from edgeser_train.evaluation import FORMAT, Evaluation
+from edgeser_train.reports.evaluation import FORMAT, Evaluation
 
 AnyEvaluation = TypeVar("AnyEvaluation", bound=Evaluation)
 

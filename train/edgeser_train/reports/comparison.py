@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from edgeser.model.artefact import Estimate
-from edgeser_train import bootstrap, metrics
-from edgeser_train.bootstrap import Counts, Figure
-from edgeser_train.evaluation import Answer, Evaluation
+from edgeser_train.reports import bootstrap, metrics
+from edgeser_train.reports.bootstrap import Counts, Figure
+from edgeser_train.reports.evaluation import Answer, Evaluation
 
 
 class Difference(msgspec.Struct, frozen=True):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from edgeser_train.evaluation import Evaluation, FoldRow
-from edgeser_train.markdown import between, percent, table
-from edgeser_train.report import Report
+from edgeser_train.reports.evaluation import Evaluation, FoldRow
+from edgeser_train.reports.markdown import between, percent, table
+from edgeser_train.reports.report import Report
 
 CHOICE = "choice.md"
 """A note by hand, beside the report: how the recipe was chosen."""
@@ -198,7 +198,8 @@ def _conditions(r: Evaluation) -> list[str]:
         "## Listening conditions",
         "",
         "The sound that is scored, changed before it is heard; what each condition does: "
-        "`train/edgeser_train/conditions.py`. Changed: utterances that get another label than "
+        "`train/edgeser_train/sound/conditions.py`. "
+        "Changed: utterances that get another label than "
         f"{r.conditions[0].condition}.",
         "",
         *table(["condition", "WA %", "UA %", "labels changed %"], rows),

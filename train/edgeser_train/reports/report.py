@@ -7,9 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeser_train import bootstrap, checkpoint, metrics
-from edgeser_train.calibration import abstention, cross_fitted, temperature
-from edgeser_train.evaluation import (
+from edgeser_train import checkpoint
+from edgeser_train.folds import FoldResult, Plan
+from edgeser_train.models import build
+from edgeser_train.protocols import PROTOCOLS, folds_of
+from edgeser_train.recipe import Recipe
+from edgeser_train.reports import bootstrap, metrics
+from edgeser_train.reports.calibration import abstention, cross_fitted, temperature
+from edgeser_train.reports.evaluation import (
     FORMAT,
     Answer,
     ConditionRow,
@@ -19,12 +24,8 @@ from edgeser_train.evaluation import (
     FoldRow,
     SeedRow,
 )
-from edgeser_train.folds import FoldResult, Plan
-from edgeser_train.metrics import Doubles, Ints
-from edgeser_train.models import build
-from edgeser_train.protocols import PROTOCOLS, folds_of
-from edgeser_train.provenance import machine, versions
-from edgeser_train.recipe import Recipe
+from edgeser_train.reports.metrics import Doubles, Ints
+from edgeser_train.reports.provenance import machine, versions
 
 FIGURES = {"wa": metrics.was, "ua": metrics.uas, "f1": metrics.f1s}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgeser_train import evaluation_files
 from edgeser_train.files import write_whole
-from edgeser_train.report import Report
-from edgeser_train.report_plots import confusion_png, curves_png
-from edgeser_train.report_text import CHOICE, markdown
+from edgeser_train.reports import evaluation_files
+from edgeser_train.reports.report import Report
+from edgeser_train.reports.report_plots import confusion_png, curves_png
+from edgeser_train.reports.report_text import CHOICE, markdown
 
 
 def write(report: Report, folder: Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from edgeser_train.evaluation import Curve, Evaluation
+from edgeser_train.reports.evaluation import Curve, Evaluation
 
 _NAMED_LINES = 12
 

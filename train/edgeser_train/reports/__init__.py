@@ -1,0 +1,1 @@
+"""What is reported of an evaluation: figures, intervals, calibration, plots, comparisons."""
