@@ -29,7 +29,7 @@ from edgeser_train import checkpoint
 from edgeser_train.corpora import load_corpus
 from edgeser_train.files import write_whole
 from edgeser_train.folds import FoldResult
-from edgeser_train.metrics import confusion
+from edgeser_train.reports.metrics import confusion
 
 
 class Outcome(msgspec.Struct):

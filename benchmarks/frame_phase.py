@@ -19,7 +19,7 @@ from edgeser.errors import UserError
 from edgeser_train import checkpoint
 from edgeser_train.corpora import load_corpus
 from edgeser_train.folds import FoldResult
-from edgeser_train.metrics import softmax
+from edgeser_train.reports.metrics import softmax
 from edgeser_train.scoring import utterance_logits
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeser.errors import UserError
 from edgeser.model.artefact import Estimate, TrainingRecord
 from edgeser_train.checkpoint import Origin
-from edgeser_train.report import Report
+from edgeser_train.reports.report import Report
 
 _UNKNOWN = Estimate(0.0, 0.0, 1.0)
 

@@ -20,12 +20,13 @@ from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import half
 from edgeser_export.sensitivity import Sensitivity, measured
 from edgeser_export.verify import session_of
-from edgeser_train import bootstrap, checkpoint, metrics
-from edgeser_train.calibration import cross_fitted
+from edgeser_train import checkpoint
 from edgeser_train.corpora import Corpus
 from edgeser_train.folds import FoldResult
-from edgeser_train.metrics import Doubles, Ints
-from edgeser_train.provenance import machine, versions
+from edgeser_train.reports import bootstrap, metrics
+from edgeser_train.reports.calibration import cross_fitted
+from edgeser_train.reports.metrics import Doubles, Ints
+from edgeser_train.reports.provenance import machine, versions
 from edgeser_train.scoring import utterance_pieces
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")

@@ -21,6 +21,9 @@ from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
 
 
+_CODE = ("edge/edgeser", "train", "export")
+
+
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a checkpoint says about itself.
 
@@ -142,16 +145,16 @@ def today() -> str:
 
 
 def commit() -> str:
-    """The commit of the working tree, with a '+' when it has changes; 'unknown' outside git."""
-    here = Path(__file__).parent
+    """The commit of the code, with a '+' when the code has changes; 'unknown' outside git."""
     try:
-        run = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=here,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        name = _git("rev-parse", "--short=12", "HEAD")
+        changes = _git("status", "--porcelain", "--", *(f":/{folder}" for folder in _CODE))
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return name + ("+" if changes else "")
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    run = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True)
     return run.stdout.strip()
