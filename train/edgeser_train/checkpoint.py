@@ -20,8 +20,7 @@ from edgeser_train.models import SpeechModel, build
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
 
-
-_CODE = ("edge/edgeser", "train", "export")
+_CODE = (":/edge/edgeser", ":/train", ":/export", ":!/edge/edgeser/models")
 
 
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -148,7 +147,7 @@ def commit() -> str:
     """The commit of the code, with a '+' when the code has changes; 'unknown' outside git."""
     try:
         name = _git("rev-parse", "--short=12", "HEAD")
-        changes = _git("status", "--porcelain", "--", *(f":/{folder}" for folder in _CODE))
+        changes = _git("status", "--porcelain", "--", *_CODE)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return name + ("+" if changes else "")
