@@ -31,7 +31,7 @@ def markdown(report: VariantsReport) -> str:
         *(_time(v, t) for v in report.variants for t in v.timings),
         "",
         *(
-            f"* **{v.precision}** {'ships' if v.ships else 'does not ship'}: {v.why}."
+            f"* **{v.precision}** {'may ship' if v.ships else 'does not ship'}: {v.why}."
             for v in report.variants
             if v is not fp32
         ),

@@ -26,6 +26,11 @@ from edgeser.model.decision import calibrated
 from edgeser.model.golden import waveform
 from edgeser.model.onnx_runtime import OnnxRuntime
 
+TOLERANCE = {"fp32": 1e-3, "fp16": 1e-3, "int8": 1e-2}
+"""Largest difference of a score to its golden value on any processor, by precision. Measured
+between machines for fp32: below 1e-5. Integers round differently on processors without the same
+instructions; how much was not measured."""
+
 
 class Model:
     """Windows of features in, calibrated scores out.
@@ -78,11 +83,12 @@ class Model:
         Also warms the backend up.
         """
         worst = 0.0
+        limit = max(self.backend.tolerance, TOLERANCE[self.info.precision])
         for golden in self.info.golden:
             scores = self.scores([self.pieces(waveform(golden.seed, golden.seconds))])[0]
             for label, score, expected in zip(self.info.labels, scores, golden.scores, strict=True):
                 difference = abs(float(score) - expected)
-                if not difference <= self.backend.tolerance:
+                if not difference <= limit:
                     raise ArtefactError(
                         f"model {self.artefact.path}: drifts from its golden vectors: '{label}' "
                         f"of test sound {golden.seed} is {score:.4f}, expected {expected:.4f}; "
