@@ -69,8 +69,8 @@ evaluate: $(VENV)/.tests
 
 results: $(VENV)/.tests
 	@test -n "$(EMODB)" -a -n "$(RAVDESS)" || \
-		{ echo "name the folders: make results EMODB=FOLDER RAVDESS=FOLDER [EMODB_2S=FOLDER]" >&2; exit 2; }
-	tools/results "$(EMODB)" "$(RAVDESS)" $(EMODB_2S)
+		{ echo "name the folders: make results EMODB=FOLDER RAVDESS=FOLDER" >&2; exit 2; }
+	tools/results "$(EMODB)" "$(RAVDESS)"
 
 gpu-check: $(VENV)/.runtime
 	$(BIN)/python benchmarks/gpu_check.py -o docs/reports/gpu
