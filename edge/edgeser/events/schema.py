@@ -72,7 +72,9 @@ class Latency(msgspec.Struct, frozen=True):
         Milliseconds, Meta(description="capture of the last sample needed to its arrival")
     ]
     segment: Annotated[Milliseconds, Meta(description="VAD and segmentation")]
-    features: Annotated[Milliseconds, Meta(description="log-mel frames not computed before")]
+    features: Annotated[
+        Milliseconds, Meta(description="frames not computed before, and the window's normalisation")
+    ]
     queue: Annotated[Milliseconds, Meta(description="waiting for the inference worker")]
     inference: Annotated[Milliseconds, Meta(description="the network and the decision")]
     publish: Annotated[Milliseconds, Meta(description="waiting for the publisher")]
