@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgeser_train.models.layers import ConvLayer
 from edgeser_train.models.speech_model import SpeechModel
 
 CHANNELS = (16, 32, 48, 64, 80)
@@ -122,20 +123,6 @@ class FirstLayer(nn.Module):
         x = F.pad(x, (0, 1, 0, 1))  # an even filter that keeps the size needs a zero more behind
         x = torch.cat((self.along_frequency(x), self.along_time(x)), dim=1)
         y: Tensor = self.norm(x).relu_()
-        return y
-
-
-class ConvLayer(nn.Module):
-    """3x3 convolution, batch normalisation, ReLU."""
-
-    def __init__(self, channels_in: int, channels_out: int, *, bias: bool) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
-        self.norm = nn.BatchNorm2d(channels_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels in, frames, bins) -> (batch, channels out, frames, bins)."""
-        y: Tensor = self.norm(self.conv(x)).relu_()
         return y
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgeser_train.models.layers import ConvLayer
 from edgeser_train.models.speech_model import SpeechModel, within
 
 LAYERS = 6
@@ -108,20 +109,6 @@ class EcaCnn(SpeechModel):
             return 1.0
         scale: Tensor = self.attentions[str(layer)](_mean(x, inside))
         return scale
-
-
-class ConvLayer(nn.Module):
-    """3x3 convolution, batch normalisation, ReLU."""
-
-    def __init__(self, channels_in: int, channels_out: int, *, bias: bool) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias)
-        self.norm = nn.BatchNorm2d(channels_out)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, channels in, time, bands) -> (batch, channels out, time, bands)."""
-        y: Tensor = self.norm(self.conv(x)).relu_()
-        return y
 
 
 class ChannelAttention(nn.Module):
