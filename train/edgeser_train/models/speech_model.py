@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from edgeser_train.corpora import Utterance
 
 
-class SpeechModel(nn.Module):
+class SpeechModel(nn.Module, ABC):
     """A network over a window of features.
 
     The statistics of the training features (``mean``, ``std``, one value per feature) are buffers:
@@ -31,12 +32,12 @@ class SpeechModel(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
 
+    @abstractmethod
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, width) float32 and (batch,) int64 -> logits (batch, labels).
 
         What lies behind an utterance's last frame never matters.
         """
-        raise NotImplementedError
 
     def prepare(self, utterances: Sequence[Utterance]) -> None:
         """What a model does before it is trained on these; most do nothing."""
