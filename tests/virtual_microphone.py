@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,14 +84,7 @@ class VirtualMicrophone:
         done.check_returncode()
         self._module = done.stdout.strip()
         # Someone must listen: a sleeping sink takes up to two seconds to give its first block.
-        self._keeper = self._spawn(
-            "parec",
-            "--latency-msec=10",
-            "--device=mic.monitor",
-            "--rate=16000",
-            "--channels=1",
-            "--format=s16le",
-        )
+        self._keeper = self._listen()
 
     def unload(self) -> None:
         """Unplug the microphone; the server stays."""
@@ -136,10 +130,34 @@ class VirtualMicrophone:
         # Less than 0.2 s of buffer runs dry on a busy machine, which would put silence in between.
         return self._spawn("paplay", "--latency-msec=200", "--device=mic", str(path))
 
+    @contextmanager
+    def recording(self, path: Path) -> Iterator[None]:
+        """Write what the microphone gives meanwhile to ``path``: mono int16 at 16 kHz, no header.
+
+        It is what everyone who listens hears, with the gaps of a player that ran dry.
+        """
+        recorder = self._listen(path)
+        try:
+            yield
+        finally:
+            recorder.terminate()
+            recorder.wait()
+
     def stop(self) -> None:
         """Kill the server and remove its folder."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _listen(self, *to: Path) -> subprocess.Popen[bytes]:
+        return self._spawn(
+            "parec",
+            "--latency-msec=10",
+            "--device=mic.monitor",
+            "--rate=16000",
+            "--channels=1",
+            "--format=s16le",
+            *map(str, to),
+        )
 
     def _signal(self, number: int) -> None:
         assert self._server is not None

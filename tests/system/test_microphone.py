@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from edgeser import Recognizer
+from edgeser.audio.source import Samples
 from edgeser.events.schema import EmotionEvent
 from edgeser.speech.vad import FRAME_SAMPLES
 from tests.sounds import SPEECH_SEGMENTS, silence, speech
@@ -29,47 +30,50 @@ def recording(tmp_path: Path) -> Path:
     return file
 
 
-def recognised_at(phase: int) -> list[EmotionEvent]:
-    """The finals of the recording when it begins ``phase`` samples behind a frame of the grid."""
-    return list(RECOGNIZER.samples(np.concatenate((silence(0.5 + phase / 16_000), speech()))))
+def recognised_at(phase: int, heard: Samples) -> list[EmotionEvent]:
+    """The finals of ``heard`` when it begins ``phase`` samples behind a frame of the grid."""
+    return list(RECOGNIZER.samples(np.concatenate((silence(0.5 + phase / 16_000), heard))))
 
 
-def distance(heard: list[EmotionEvent], expected: list[EmotionEvent]) -> float:
+def distance(events: list[EmotionEvent], others: list[EmotionEvent]) -> float:
     """Largest difference of a score; infinite where there are more segments or fewer."""
-    if len(heard) != len(expected):
+    if len(events) != len(others):
         return float("inf")
     return max(
         abs(event.scores[label] - other.scores[label])
-        for event, other in zip(heard, expected, strict=True)
+        for event, other in zip(events, others, strict=True)
         for label in event.scores
     )
 
 
-def test_the_microphone_gives_what_the_file_gives(
-    virtual_microphone: VirtualMicrophone, recording: Path
+def test_what_the_microphone_gives_is_what_is_scored(
+    virtual_microphone: VirtualMicrophone, recording: Path, tmp_path: Path
 ) -> None:
     with running("--source", "mic", env=virtual_microphone.environment) as daemon:
         daemon.wait_for("any(s.state == 'listening' for s in self.statuses)")
-        virtual_microphone.play(recording)
-        daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
+        with virtual_microphone.recording(tmp_path / "heard.raw"):
+            virtual_microphone.play(recording)
+            daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
         daemon.signal(signal.SIGTERM)
         assert daemon.wait(10) == 0
 
-    # The recording began at some sample of the microphone's stream, between two frames. Scores
-    # depend on where: look for that place, first coarsely, then to the sample.
-    def apart(phase: int) -> float:
-        return distance(daemon.finals, recognised_at(phase % FRAME_SAMPLES))
-
-    coarse = min(range(0, FRAME_SAMPLES, 16), key=apart)
-    for step in (6, 2, 1):
-        coarse = min((coarse + step * i for i in range(-3, 4)), key=apart)
-    expected = recognised_at(coarse % FRAME_SAMPLES)
+    # The second listener began at another sample of the stream, somewhere between two frames of
+    # the daemon's, and scores depend on where: there is one place at which all are the same. Near
+    # it they are alike, more often than not, so that is where to look first.
+    heard = np.fromfile(tmp_path / "heard.raw", np.int16)
+    step = 16
+    near = [distance(daemon.finals, recognised_at(p, heard)) for p in range(0, FRAME_SAMPLES, step)]
+    for phase in sorted(range(FRAME_SAMPLES), key=lambda p: near[round(p / step) % len(near)]):
+        expected = recognised_at(phase, heard)
+        if distance(daemon.finals, expected) < 1e-3:
+            break
+    else:
+        pytest.fail(f"nowhere alike: {[event.scores for event in daemon.finals]}, {near}")
     began_at = median(e.start - o.start for e, o in zip(daemon.finals, expected, strict=True))
     for event, other in zip(daemon.finals, expected, strict=True):
         assert event.start - began_at == pytest.approx(other.start, abs=0.03)
         assert event.end - began_at == pytest.approx(other.end, abs=0.03)
         assert event.label == other.label
-        assert event.scores == pytest.approx(other.scores, abs=0.02)
         assert event.latency_ms.capture >= 0
     assert daemon.statuses[-1].counters.lost_samples == 0
 
