@@ -49,7 +49,7 @@ class WavlmEncoder(nn.Module):
         try:
             source = library.WavLMModel.from_pretrained(pretrained)
         except (OSError, ValueError, ImportError) as error:
-            reason = str(error).partition("\n")[0]
+            reason = str(error).partition("\n")[0].rstrip(".")
             how = "" if Path(pretrained).is_dir() else f"; {_HOW_TO_GET.format(name=pretrained)}"
             raise UserError(f"wavlm: no weights from {pretrained!r}: {reason}{how}") from error
         for ours, theirs in _FIELDS.items():
