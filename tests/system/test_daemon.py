@@ -8,6 +8,7 @@ import subprocess
 import time
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -62,6 +63,7 @@ def test_events_are_complete_and_numbered_without_holes() -> None:
     assert [s.state for s in daemon.speech] == ["start", "end"] * SPEECH_SEGMENTS
     partials = [e for e in daemon.emotions if e.kind == "partial"]
     assert len(partials) >= 2 * SPEECH_SEGMENTS
+    explained = []
     for event in daemon.emotions:
         stages = event.latency_ms
         summed = (
@@ -73,8 +75,11 @@ def test_events_are_complete_and_numbered_without_holes() -> None:
             + stages.publish
         )
         assert stages.inference > 0
-        assert summed == pytest.approx(stages.total, rel=0.2, abs=2)
+        assert summed <= stages.total + 1  # two clocks, and rounding
+        explained.append(summed / stages.total)
         assert event.lost.windows == 0
+    # The total is measured on its own: on a busy machine a thread may rest between two stages.
+    assert median(explained) > 0.8
     final = daemon.statuses[-1]
     assert final.state == "stopping"
     assert final.counters.finals == SPEECH_SEGMENTS
