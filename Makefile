@@ -24,7 +24,8 @@ help:
 	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
 	@echo "                               the daemon on every file (about an hour on two cores)"
 	@echo "make gpu-check engines of an NVIDIA GPU: built, verified, compared, timed (docs/tensorrt.md)"
-	@echo "make results EMODB=FOLDER RAVDESS=FOLDER    every evaluation in docs/models.md (hours)"
+	@echo "make results EMODB=FOLDER RAVDESS=FOLDER [EMODB_2S=FOLDER]    every evaluation in"
+	@echo "                               docs/models.md (hours)"
 	@echo "make clean     remove what was set up"
 
 demo: $(VENV)/.runtime
@@ -70,7 +71,7 @@ evaluate: $(VENV)/.tests
 results: $(VENV)/.tests
 	@test -n "$(EMODB)" -a -n "$(RAVDESS)" || \
 		{ echo "name the folders: make results EMODB=FOLDER RAVDESS=FOLDER" >&2; exit 2; }
-	tools/results "$(EMODB)" "$(RAVDESS)"
+	tools/results "$(EMODB)" "$(RAVDESS)" $(if $(EMODB_2S),"$(EMODB_2S)")
 
 gpu-check: $(VENV)/.runtime
 	$(BIN)/python benchmarks/gpu_check.py -o docs/reports/gpu

@@ -12,6 +12,9 @@ from edgeser.cli.options import json_option
 if TYPE_CHECKING:
     from edgeser_train.reports.side_by_side import Sheet
 
+_NAME_WIDTH = 15
+"""Columns a run's name has at least, however narrow the terminal."""
+
 
 @click.command(
     epilog="""Examples:
@@ -68,10 +71,16 @@ def _show(sheet: Sheet) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, title=sheet.title, title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=sheet.title,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for i, column in enumerate(sheet.header):
         if i < sheet.words:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", min_width=0 if i else _NAME_WIDTH)
         else:
             table.add_column(column, justify="right", no_wrap=True)
     for row in sheet.rows:

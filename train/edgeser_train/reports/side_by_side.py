@@ -14,6 +14,8 @@ from edgeser_train.reports.comparison import Comparison, Difference
 from edgeser_train.reports.evaluation import Evaluation
 from edgeser_train.reports.markdown import percent, table
 
+_COMMIT_DIGITS = 8
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -36,7 +38,7 @@ def sheets(
     names: Sequence[str], evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]
 ) -> list[Sheet]:
     """What was run, its figures, the listening conditions, and how each differs from the first."""
-    made = [f(names, evaluations) for f in (_what, _how, _figures)]
+    made = [f(names, evaluations) for f in (_what, _how, _figures, _confidence)]
     conditions = _conditions(names, evaluations)
     if len(conditions.rows) > 1:
         made.append(conditions)
@@ -93,7 +95,7 @@ def _how(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
             name,
             "new" if e.speaker_independent else "also trained on",
             e.chosen_on,
-            e.commit,
+            _short(e.commit),
             " ".join(map(str, e.seeds)),
             f"{e.parameters:,}",
         ]
@@ -101,6 +103,11 @@ def _how(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
     ]
     header = ["run", "speakers are", "checkpoint by", "commit", "seeds", "parameters"]
     return Sheet("How", header, rows, 4)
+
+
+def _short(commit: str) -> str:
+    """Its first digits, and the mark of a changed tree."""
+    return commit[:_COMMIT_DIGITS] + ("+" if commit.endswith("+") else "")
 
 
 def _figures(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
@@ -112,17 +119,22 @@ def _figures(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
             percent(e.ua.value),
             _span(e.ua),
             _span(e.by_speaker["ua"]) if e.by_speaker else "-",
-            percent(e.f1.value),
-            f"{percent(e.ece_before)} > {percent(e.ece_after)}",
         ]
         for name, e in zip(names, evaluations, strict=True)
     ]
-    header = ["run", "WA %", "utter.", "UA %", "utter.", "speakers", "F1 %", "ECE % > cal."]
-    notes = [
-        "95 % intervals draw utterances (utter.) or whole speakers. ECE: expected calibration "
-        "error before and after a temperature."
-    ]
+    header = ["run", "WA %", "utter.", "UA %", "utter.", "speakers"]
+    notes = ["95 % intervals draw utterances (utter.) or whole speakers."]
     return Sheet("Figures", header, rows, 1, notes)
+
+
+def _confidence(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
+    rows = [
+        [name, percent(e.f1.value), percent(e.ece_before), percent(e.ece_after)]
+        for name, e in zip(names, evaluations, strict=True)
+    ]
+    header = ["run", "macro F1 %", "ECE % as trained", "calibrated"]
+    notes = ["ECE: expected calibration error, as trained and with a temperature."]
+    return Sheet("F1 and confidence", header, rows, 1, notes)
 
 
 def _conditions(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
@@ -140,16 +152,18 @@ def _compared(comparisons: Sequence[Comparison]) -> Sheet:
     rows = []
     notes = [
         "Points: this run minus the first. 95 % intervals: paired bootstrap over utterances, and "
-        "over whole speakers. McNemar: exact p; in brackets the utterances that only this run and "
+        "over whole speakers. McNemar: exact p; below it the utterances that only this run and "
         "that only the first has right."
     ]
     for c in comparisons:
-        test = "-"
+        p, counts = "-", ""
         if c.mcnemar:
-            m = c.mcnemar
-            test = f"{_p(m.p)} ({m.only_second_right} : {m.only_first_right})"
-        rows.append([c.second, str(c.utterances), "WA", *_points(c.wa), test])
-        rows.append(["", "", "UA", *_points(c.ua), ""])
+            p, counts = (
+                _p(c.mcnemar.p),
+                f"{c.mcnemar.only_second_right} : {c.mcnemar.only_first_right}",
+            )
+        rows.append([c.second, str(c.utterances), "WA", *_points(c.wa), p])
+        rows.append(["", "", "UA", *_points(c.ua), counts])
         if c.notes:
             notes.append(f"{c.second}: {'; '.join(c.notes)}.")
     header = ["run", "on", "", "points", "utter.", "speakers", "McNemar p"]
