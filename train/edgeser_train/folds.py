@@ -145,6 +145,31 @@ def run_folds(
     return [results[job.stem] for job in wanted]
 
 
+def kept_folds(run: Path, *, several_seeds: bool = False) -> list[tuple[FoldResult, Path]]:
+    """Every fold that an evaluation has kept in ``run``, with its checkpoint, by seed and name.
+
+    Raises UserError when there is none, when one is damaged, when they are of several plans, and,
+    unless ``several_seeds``, of several seeds.
+    """
+    pairs = [(path, path.with_suffix(".pt")) for path in sorted(run.glob("*.json"))]
+    found = [(_read(path), weights) for path, weights in pairs if weights.is_file()]
+    if not found:
+        raise UserError(f"run {run}: holds no folds; 'edgeser evaluate -o {run}' makes them")
+    if len({result.key for result, _ in found}) > 1:
+        raise UserError(
+            f"run {run}: its folds are of several recipes, corpora or protocols; give them a "
+            "folder each with -o"
+        )
+    seeds = sorted({result.seed for result, _ in found})
+    if len(seeds) > 1 and not several_seeds:
+        raise UserError(
+            f"run {run}: its folds are of several seeds ({', '.join(map(str, seeds))}); "
+            "give a run of one seed"
+        )
+    once = {(result.seed, result.fold): (result, weights) for result, weights in found}
+    return [once[place] for place in sorted(once)]
+
+
 def _trained(
     plan: Plan, todo: list[_Job], run: Path, cache: Path, jobs: int
 ) -> Iterator[tuple[_Job, FoldResult]]:
@@ -216,16 +241,20 @@ def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
     path = run / f"{job.stem}.json"
     if not path.is_file():
         return None
-    try:
-        result = msgspec.json.decode(path.read_bytes(), type=FoldResult)
-    except msgspec.MsgspecError as error:
-        raise UserError(f"{path}: no result of a fold ({error}); remove it") from error
+    result = _read(path)
     if result.key != plan.key or result.seed != job.seed:
         raise UserError(
             f"{run}: holds folds of another recipe, corpus, protocol or seed; "
             "choose another folder with -o, or remove it"
         )
     return result
+
+
+def _read(path: Path) -> FoldResult:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=FoldResult)
+    except (msgspec.MsgspecError, OSError) as error:
+        raise UserError(f"{path}: no result of a fold ({error}); remove it") from error
 
 
 def _scored(fold: Fold, part: Part) -> tuple[int, ...]:
