@@ -2,9 +2,10 @@
 
 python benchmarks/rivals/opensmile_svm.py --corpus FOLDER
 
-Leave one speaker of Emo-DB's four classes out, the files and folds of `edgeser evaluate`. C is
-chosen inside each fold, on speakers left out of its training part. Needs `pip install opensmile
-scikit-learn` (openSMILE's licence is for research only: it is measured here, never shipped).
+Leave one speaker of Emo-DB's four classes out, the files and folds of `edgeser evaluate --corpus
+emodb=FOLDER --protocol loso`. C is chosen inside each fold, on speakers left out of its training
+part. Needs `pip install opensmile scikit-learn` (openSMILE's licence is for research only: it is
+measured here, never shipped).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-LABELS = {"W": "angry", "F": "happy", "N": "neutral", "T": "sad"}
+from edgeser.errors import UserError
+from edgeser_train.corpora import load_corpus
+
 COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
 
 
@@ -34,15 +37,16 @@ def main() -> int:
     except ImportError as error:
         print(f"skipped: {error}; pip install opensmile scikit-learn", file=sys.stderr)
         return 0
-    files = sorted(f for f in folder.rglob("*") if f.suffix in (".wav", ".flac"))
-    files = [f for f in files if f.stem[5:6] in LABELS]
-    if not files:
-        print(f"opensmile_svm: {folder}: no recordings of Emo-DB in it", file=sys.stderr)
+    try:
+        corpus = load_corpus(f"emodb={folder}")
+    except UserError as error:
+        print(f"opensmile_svm: {error}", file=sys.stderr)
         return 2
+    files = [u.path for u in corpus.utterances]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         features = np.stack(list(pool.map(functionals, files, chunksize=8)))
-    labels = np.array([LABELS[f.stem[5]] for f in files])
-    speakers = np.array([f.stem[:2] for f in files])
+    labels = np.array([u.label for u in corpus.utterances])
+    speakers = np.array([u.speaker for u in corpus.utterances])
     said = np.empty_like(labels)
     for train, test in LeaveOneGroupOut().split(features, labels, speakers):
         search = GridSearchCV(
@@ -58,7 +62,7 @@ def main() -> int:
         print(
             f"speaker {speakers[test][0]}: {100 * right:.1f} %, C {search.best_params_['svc__C']}"
         )
-    print(confusion_matrix(labels, said, labels=list(LABELS.values())))
+    print(confusion_matrix(labels, said, labels=list(corpus.labels)))
     wa, ua = (said == labels).mean(), balanced_accuracy_score(labels, said)
     print(f"{len(files)} files, WA {100 * wa:.1f} %, UA {100 * ua:.1f} %")
     return 0
