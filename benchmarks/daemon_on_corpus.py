@@ -2,9 +2,10 @@
 
 python benchmarks/daemon_on_corpus.py RUN --corpus emodb=FOLDER [-o FOLDER] [--jobs 2]
 
-RUN is a folder of `edgeser evaluate --protocol loso`. Each file is played by `edgeser run --fast
---once` with the model of the fold that never heard its speaker, and the label is that of the
-likeliest class over its final events, weighted by their length. Writes daemon.json and daemon.md.
+RUN is a folder of `edgeser evaluate --protocol loso`, of one seed. Each file is played by `edgeser
+run --fast --once` with the model of the fold that never heard its speaker, and the label is that of
+the likeliest class over its final events, weighted by their length. Writes daemon.json and
+daemon.md.
 """
 
 from __future__ import annotations
@@ -25,10 +26,9 @@ from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, StatusEvent
 from edgeser_export.onnx_export import Release, export
 from edgeser_export.record import record_of
-from edgeser_train import checkpoint
+from edgeser_export.scored_folds import scored_folds
 from edgeser_train.corpora import load_corpus
 from edgeser_train.files import write_whole
-from edgeser_train.folds import FoldResult
 from edgeser_train.reports.metrics import confusion
 
 
@@ -61,22 +61,17 @@ def main() -> int:
 
 def examine(run: Path, corpus_name: str, jobs: int) -> list[Outcome]:
     corpus = load_corpus(corpus_name)
-    files = {utterance.name: utterance.path for utterance in corpus.utterances}
     outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder, ThreadPoolExecutor(jobs) as pool:
-        for result_file in sorted(run.glob("*.json")):
-            result = msgspec.json.decode(result_file.read_bytes(), type=FoldResult)
+        for fold in scored_folds(run, corpus):
+            result = fold.result
             artefact = Path(folder) / f"{result.fold}.onnx"
-            model, origin = checkpoint.load(run / f"{result.fold}.pt")
-            export(
-                model,
-                origin,
-                artefact,
-                Release(f"fold-{result.fold}", "0", 1.0, 0.0, record_of(origin, None)),
-            )
+            record = record_of(fold.origin, None)
+            release = Release(f"fold-{result.fold}", "0", 1.0, 0.0, record)
+            export(fold.model, fold.origin, artefact, release)
             # bind: each call within this turn of the loop
             played = pool.map(
-                lambda name, artefact=artefact: play(files[name], artefact), result.utterances
+                lambda utterance, artefact=artefact: play(utterance.path, artefact), fold.utterances
             )
             for i, finals in enumerate(played):
                 logits = result.logits[0][i]
@@ -91,8 +86,6 @@ def examine(run: Path, corpus_name: str, jobs: int) -> list[Outcome]:
                     )
                 )
             print(f"fold {result.fold}: {len(result.utterances)} files", file=sys.stderr)
-    if not outcomes:
-        raise UserError(f"{run}: holds no folds; run 'edgeser evaluate --protocol loso' first")
     return outcomes
 
 

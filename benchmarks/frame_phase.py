@@ -2,8 +2,9 @@
 
 python benchmarks/frame_phase.py RUN --corpus emodb=FOLDER [--delay 80]
 
-RUN is a folder of `edgeser evaluate --protocol loso`. Every utterance is scored twice by the model
-that never heard its speaker: as it is, and delayed by half a frame, which nobody can hear.
+RUN is a folder of `edgeser evaluate --protocol loso`, of one seed. Every utterance is scored twice
+by the model that never heard its speaker: as it is, and delayed by half a frame, which nobody can
+hear.
 """
 
 from __future__ import annotations
@@ -12,13 +13,11 @@ import argparse
 import sys
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from edgeser.errors import UserError
-from edgeser_train import checkpoint
+from edgeser_export.scored_folds import scored_folds
 from edgeser_train.corpora import load_corpus
-from edgeser_train.folds import FoldResult
 from edgeser_train.reports.metrics import softmax
 from edgeser_train.scoring import utterance_logits
 
@@ -40,20 +39,14 @@ def main() -> int:
 
 
 def compare(run: Path, corpus_name: str, delay: int) -> None:
-    corpus = load_corpus(corpus_name)
-    utterances = {utterance.name: utterance for utterance in corpus.utterances}
     before, after, targets = [], [], []
-    for file in sorted(run.glob("*.json")):
-        result = msgspec.json.decode(file.read_bytes(), type=FoldResult)
-        model, origin = checkpoint.load(run / f"{result.fold}.pt")
-        sounds = [utterances[name].samples() for name in result.utterances]
+    for fold in scored_folds(run, load_corpus(corpus_name)):
+        sounds = [utterance.samples() for utterance in fold.utterances]
         delayed = [np.concatenate((np.zeros(delay, np.int16), sound)) for sound in sounds]
-        recipe = origin.recipe
-        before.append(utterance_logits(model, sounds, recipe.front_end, recipe.max_frames))
-        after.append(utterance_logits(model, delayed, recipe.front_end, recipe.max_frames))
-        targets += result.targets
-    if not targets:
-        raise UserError(f"{run}: holds no folds; run 'edgeser evaluate --protocol loso' first")
+        recipe = fold.origin.recipe
+        before.append(utterance_logits(fold.model, sounds, recipe.front_end, recipe.window))
+        after.append(utterance_logits(fold.model, delayed, recipe.front_end, recipe.window))
+        targets += fold.result.targets
     first, second = np.concatenate(before), np.concatenate(after)
     changed = first.argmax(axis=1) != second.argmax(axis=1)
     moved = np.abs(softmax(first) - softmax(second)).max(axis=1)

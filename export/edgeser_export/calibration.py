@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
-from edgeser_train.corpora import Corpus, load_corpora
+from edgeser_train.checkpoint import Origin
+from edgeser_train.corpora import Corpus, Utterance, load_corpus
 from edgeser_train.recipe import Recipe
 from edgeser_train.scoring import utterance_pieces
 
 UTTERANCES = 64
 
 
-def training_pieces(
-    named_paths: Sequence[str], trained_on: Collection[str], recipe: Recipe, min_frames: int
-) -> list[Floats]:
+def training_pieces(named_paths: Sequence[str], origin: Origin, min_frames: int) -> list[Floats]:
     """Pieces of up to 64 utterances of corpora NAME=PATH, each one the checkpoint was trained on.
 
-    Raises UserError when there is none.
+    Raises UserError for a corpus that it was not trained on.
     """
-    corpus = load_corpora(named_paths)
-    seen = set(trained_on)
-    part = [i for i, u in enumerate(corpus.utterances) if u.name in seen]
-    if not part:
-        raise UserError(
-            f"--calibrate {' '.join(named_paths)}: the checkpoint was trained on none of it"
-        )
-    return pieces_of_part(corpus, part, recipe, min_frames)
+    heard: list[Utterance] = []
+    for named_path in named_paths:
+        corpus = load_corpus(named_path)
+        part = _trained_on(origin, corpus)
+        if not part:
+            raise UserError(
+                f"--calibrate {named_path}: the checkpoint was trained on "
+                f"{', '.join(origin.corpora)}, and on no utterance of this corpus {corpus.name}"
+            )
+        heard += part
+    return pieces_of_some(heard, origin.recipe, min_frames)
 
 
-def pieces_of_part(
-    corpus: Corpus, part: Sequence[int], recipe: Recipe, min_frames: int
+def pieces_of_some(
+    utterances: Sequence[Utterance], recipe: Recipe, min_frames: int
 ) -> list[Floats]:
-    """Pieces of up to 64 utterances out of ``part``, spread evenly over labels and speakers."""
-    order = sorted(part, key=lambda i: (corpus.utterances[i].label, corpus.utterances[i].speaker))
+    """Pieces of up to 64 of these utterances, spread evenly over labels and speakers."""
+    order = sorted(utterances, key=lambda u: (u.label, u.corpus, u.speaker))
     chosen = np.linspace(0, len(order) - 1, min(UTTERANCES, len(order))).round().astype(int)
     return [
         piece
         for place in chosen
         for piece in utterance_pieces(
-            corpus.utterances[order[place]].samples(), recipe.front_end, recipe.window, min_frames
+            order[place].samples(), recipe.front_end, recipe.window, min_frames
         )
     ]
+
+
+def _trained_on(origin: Origin, corpus: Corpus) -> list[Utterance]:
+    """What of a corpus the checkpoint was trained on, by name; other corpora have equal names."""
+    if corpus.name not in origin.corpora:
+        return []
+    known = set(origin.trained_on)
+    merged = f"{corpus.recordings or corpus.name}:"  # in front of a name in a merged corpus
+    return [u for u in corpus.utterances if not known.isdisjoint((u.name, merged + u.name))]

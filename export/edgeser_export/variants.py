@@ -11,18 +11,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import Estimate, Precision
 from edgeser_export.batch import batch_of
-from edgeser_export.calibration import pieces_of_part
+from edgeser_export.calibration import pieces_of_some
 from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import half
+from edgeser_export.scored_folds import ScoredFold, scored_folds
 from edgeser_export.sensitivity import Sensitivity, measured
 from edgeser_export.verify import session_of
 from edgeser_train import checkpoint
 from edgeser_train.corpora import Corpus
-from edgeser_train.folds import FoldResult
+from edgeser_train.folds import Part
 from edgeser_train.reports import bootstrap, metrics
 from edgeser_train.reports.calibration import cross_fitted
 from edgeser_train.reports.metrics import Doubles, Ints
@@ -54,7 +54,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One precision, on the test utterances of all folds. Differences are to fp32, paired.
+    """One precision, on the scored utterances of all folds. Differences are to fp32, paired.
 
     ``ece``: after a temperature fitted on the other folds, of this variant's own logits;
     ``changed``: share of utterances that get another label; ``score_drift``: mean absolute
@@ -79,10 +79,11 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class VariantsReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All variants of the folds of one evaluation."""
+    """All variants of the folds of one evaluation, on the part of each that it scored."""
 
     model: str
     protocol: str
+    part: Part = "test"
     corpora: list[str]
     utterances: int
     folds: int
@@ -97,7 +98,7 @@ class VariantsReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 @dataclass
 class _Heard:
-    """What the variants say of the test utterances of all folds so far."""
+    """What the variants say of the scored utterances of all folds so far."""
 
     names: list[str] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
@@ -109,31 +110,27 @@ class _Heard:
 
 
 def compare(run: Path, corpus: Corpus, command: str, rounds: int = ROUNDS) -> VariantsReport:
-    """Quantise every fold of a run of ``edgeser evaluate``, and score its test utterances anew.
+    """Quantise every fold of a run of ``edgeser evaluate``, and score its utterances anew.
 
-    Ranges and sensitive layers come from the fold's training utterances alone. Raises UserError
-    when ``run`` holds no folds of this corpus.
+    Ranges and sensitive layers come from what trained the fold and is not scored. Raises UserError
+    unless ``run`` holds folds of one plan, one seed and this corpus.
     """
-    results = sorted(run.glob("*.json"))
-    folds = [path for path in results if path.with_suffix(".pt").is_file()]
-    if not folds:
-        raise UserError(f"{run}: no folds in it; 'edgeser evaluate -o {run}' makes them")
     heard = _Heard()
     graphs: dict[Precision, Any] = {}
     longest: list[Floats] = []
-    for number, path in enumerate(folds):
-        made, pieces = _fold(path, corpus, heard, number)
+    for number, fold in enumerate(scored_folds(run, corpus)):
+        made, pieces = _fold(fold, corpus, heard, number)
         if not graphs:
-            graphs, longest = made, pieces
-    _, origin = checkpoint.load(folds[0].with_suffix(".pt"))
-    pad = origin.recipe.window.pad_frames
-    times = timings(graphs, windows_of(longest, pad), rounds)
+            graphs, longest, first = made, pieces, fold
+    origin = first.origin
+    times = timings(graphs, windows_of(longest, origin.recipe.window.pad_frames), rounds)
     return VariantsReport(
         model=origin.recipe.name,
         protocol=origin.protocol.partition(" fold ")[0],
+        part=first.result.part,
         corpora=origin.corpora,
         utterances=len(heard.names),
-        folds=len(folds),
+        folds=len(heard.sensitivities),
         rounds=rounds,
         command=command,
         machine=machine(),
@@ -148,37 +145,28 @@ def compare(run: Path, corpus: Corpus, command: str, rounds: int = ROUNDS) -> Va
 
 
 def _fold(
-    path: Path, corpus: Corpus, heard: _Heard, number: int
+    fold: ScoredFold, corpus: Corpus, heard: _Heard, number: int
 ) -> tuple[dict[Precision, Any], list[Floats]]:
-    """Score one fold's test utterances; its graphs, and the pieces of those utterances."""
-    try:
-        result = msgspec.json.decode(path.read_bytes(), type=FoldResult)
-    except msgspec.MsgspecError as error:
-        raise UserError(f"{path}: no result of a fold: {error}") from error
-    model, origin = checkpoint.load(path.with_suffix(".pt"))
-    recipe, place = origin.recipe, {u.name: i for i, u in enumerate(corpus.utterances)}
-    seen = [place[name] for name in origin.trained_on if name in place]
-    if (
-        not seen
-        or not set(result.utterances) <= set(place)
-        or corpus.labels != tuple(origin.labels)
-    ):
-        raise UserError(f"{path}: its utterances or labels are not those of {corpus.name}")
-    calibration = pieces_of_part(corpus, seen, recipe, model.min_frames)
+    """Score one fold's utterances; its graphs, and the pieces of those utterances."""
+    model, recipe = fold.model, fold.origin.recipe
+    trained_on = set(fold.origin.trained_on) - set(fold.result.utterances)
+    calibration = pieces_of_some(
+        [u for u in corpus.utterances if u.name in trained_on], recipe, model.min_frames
+    )
     plain = onnx_graph(model)
     integers, sensitivity = measured(plain, calibration, recipe.window.pad_frames)
     graphs: dict[Precision, Any] = {"fp32": plain, "fp16": half(plain), "int8": integers}
     sessions = {p: session_of(graph.SerializeToString()) for p, graph in graphs.items()}
     heard.sensitivities.append(sensitivity)
     everything = []
-    for name, target in zip(result.utterances, result.targets, strict=True):
-        sound = corpus.utterances[place[name]].samples()
+    for utterance, target in zip(fold.utterances, fold.result.targets, strict=True):
+        sound = utterance.samples()
         pieces = utterance_pieces(sound, recipe.front_end, recipe.window, model.min_frames)
         features, frames = batch_of(pieces, recipe.window.pad_frames)
         for precision, session in sessions.items():
             (logits,) = session.run(["logits"], {"features": features, "frames": frames})
             heard.logits[precision].append(logits.mean(axis=0))
-        heard.names.append(name)
+        heard.names.append(utterance.name)
         heard.targets.append(target)
         heard.groups.append(number)
         everything += pieces

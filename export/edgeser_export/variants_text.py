@@ -13,7 +13,7 @@ def markdown(report: VariantsReport) -> str:
     lines = [
         f"# {report.model}: half precision and integers",
         "",
-        f"{report.utterances} test utterances of {', '.join(report.corpora)} under "
+        f"{report.utterances} {report.part} utterances of {', '.join(report.corpora)} under "
         f"`{report.protocol}`, {report.folds} folds; every fold's checkpoint in every precision, "
         "scored by ONNX Runtime on the same utterances. INT8 ranges and sensitive layers come from "
         "each fold's training utterances. Changes are to fp32, paired, with the 95 % interval over "

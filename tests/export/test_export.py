@@ -32,6 +32,7 @@ from edgeser_export.onnx_export import export
 from edgeser_export.verify import verify
 from edgeser_train import checkpoint
 from tests.export.models import RELEASE, small
+from tests.train.synthetic import make_manifest
 
 
 def edgeser(*words: object) -> Result:
@@ -100,8 +101,35 @@ def test_integers_are_calibrated_on_what_trained_the_model(
     assert "--seed 3" in checked.output
     _, origin = checkpoint.load(model)
     assert not [name for name in origin.trained_on if name.startswith("03")]
-    with pytest.raises(UserError, match="trained on none of it"):
-        training_pieces([f"emodb={emodb}"], ["another"], origin.recipe, 3)
+    stranger = msgspec.structs.replace(origin, trained_on=["another"])
+    with pytest.raises(UserError, match="on no utterance of this corpus emodb"):
+        training_pieces([f"emodb={emodb}"], stranger, 3)
+
+
+def test_integers_are_calibrated_on_one_of_two_merged_corpora(tiny_run: Path, emodb: Path) -> None:
+    _, origin = checkpoint.load(tiny_run / "loso" / "03.pt")
+    both = msgspec.structs.replace(
+        origin,
+        corpora=["emodb", "mine"],
+        trained_on=[f"emodb:{name}" for name in origin.trained_on],
+    )
+    alone, merged = (training_pieces([f"emodb={emodb}"], o, 3) for o in (origin, both))
+    assert len(alone) == len(merged) == 64
+    assert all(np.array_equal(a, b) for a, b in zip(alone, merged, strict=True))
+
+
+def test_integers_are_not_calibrated_on_a_corpus_with_equal_names(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    _, origin = checkpoint.load(tiny_run / "model.pt")
+    manifest = make_manifest(tmp_path)
+    mine, other = (
+        msgspec.structs.replace(origin, corpora=[name], trained_on=["0.wav", "1.wav"])
+        for name in ("mine", "other")
+    )
+    assert len(training_pieces([f"manifest={manifest}"], mine, 3)) == 2
+    with pytest.raises(UserError, match=r"trained on other, and on no utterance of .* mine"):
+        training_pieces([f"manifest={manifest}"], other, 3)
 
 
 def test_metadata_is_the_contract(artefact: Path) -> None:

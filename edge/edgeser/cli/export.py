@@ -130,7 +130,7 @@ def export(
     else:
         pieces = []
         if calibrate:
-            pieces = training_pieces(calibrate, origin.trained_on, origin.recipe, model.min_frames)
+            pieces = training_pieces(calibrate, origin, model.min_frames)
         difference = export_model(
             model,
             origin,
