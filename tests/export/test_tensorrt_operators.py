@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgeser.model.artefact import info_from_metadata, shipped_models
+from edgeser.model.onnx_file import read_onnx
 from edgeser_export.graph import onnx_graph, waveform_graph
 from edgeser_export.quantise import Quantiser, half
 from edgeser_export.tensorrt_operators import OPERATORS, not_documented
@@ -50,18 +51,21 @@ def test_symmetric_integers_are_documented_and_others_are_not() -> None:
     pieces = [np.random.default_rng(0).standard_normal((100, len(model.mean)), np.float32)]
     for symmetric in (True, False):
         quantiser = Quantiser.calibrated(onnx_graph(model), pieces, symmetric=symmetric)
-        found = not_documented(quantiser.quantised())
+        graph = quantiser.quantised()
+        found = not_documented(graph)
         assert (found == []) == symmetric
+        assert read_onnx(graph.SerializeToString(), Path("m.onnx")).unsigned != symmetric
         kinds = ("UINT8 is not", "INT32 is not", "zero point must be 0")
         assert all(any(kind in line for kind in kinds) for line in found)
 
 
 @pytest.mark.parametrize("path", shipped_models().values(), ids=lambda path: path.stem)
 def test_every_shipped_graph_is_documented(path: Path) -> None:
-    """But for the integers, which are a processor's: TensorRT's are exported ``--symmetric``."""
+    """But for a processor's integers, of which no engine is built; see ``UnfitError``."""
     graph = onnx.load(path)
     info = info_from_metadata({p.key: p.value for p in graph.metadata_props}, path)
     assert (not_documented(graph) == []) == (info.precision != "int8")
+    assert (not_documented(graph) == []) == (not read_onnx(path.read_bytes(), path).unsigned)
 
 
 def graph_of(

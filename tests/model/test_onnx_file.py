@@ -48,6 +48,17 @@ def test_the_precision_is_that_of_the_tensors_in_it() -> None:
     assert read_onnx(graph_of([constant, quantise], half), path).precision == "int8"
 
 
+def test_integers_of_a_processor_are_told_from_those_of_an_engine() -> None:
+    quantise = helper.make_node("QuantizeLinear", ["x", "s", "w"], ["q"])
+    add = helper.make_node("Add", ["x", "w"], ["y"])
+    for node, kind, unsigned in (
+        (quantise, np.uint8, True),
+        (quantise, np.int8, False),
+        (add, np.uint8, False),
+    ):
+        assert read_onnx(graph_of([node], np.zeros(3, kind)), Path("m.onnx")).unsigned == unsigned
+
+
 def refused(content: bytes) -> bool:
     """Whether it is said to be no ONNX; other errors are defects."""
     try:

@@ -24,6 +24,7 @@ from tests.tensorrt.running import FAKE, edgeser, python
 
 Run: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"
 BUILD = ("engine", "build", DEFAULT_MODEL, "--batch", "1..3")
+OF_A_PROCESSOR = "lightweight-emodb-int8"
 SPEECH = Path(__file__).parents[2] / "edge" / "edgeser" / "bench" / "speech.flac"
 
 
@@ -230,6 +231,7 @@ def test_what_cannot_be_built_is_one_line(run: Run, cache: Path) -> None:
         ((*BUILD, "--precision", "fp16"), {}, "computes in fp32"),
         ((*BUILD[:3], "--batch", "2..4"), {}, "--batch: expected 1..N"),
         ((*BUILD[:2], "no-such-model"), {}, "neither a file nor a shipped model"),
+        ((*BUILD[:2], OF_A_PROCESSOR), {}, "its integers are unsigned"),
         (BUILD, {"XDG_CACHE_HOME": "/proc/nowhere"}, "cannot be written"),
     ):
         done = run(*words, **more)
@@ -264,7 +266,8 @@ def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
     script = Path(__file__).parents[2] / "benchmarks" / "gpu_check.py"
     nothing = python(script)
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
-    words = (script, DEFAULT_MODEL, "--batches", "1,2", "--runs", "4", "-o", tmp_path)
+    models = (DEFAULT_MODEL, OF_A_PROCESSOR)
+    words = (script, *models, "--batches", "1,2", "--runs", "4", "-o", tmp_path)
     # Too little for the golden vectors' scores, too much for the logits.
     here = {"XDG_CACHE_HOME": str(cache), "FAKE_DRIFT": "1.002"}
     done = python(*words, path=(FAKE,), libraries=(driver,), **here)
@@ -274,6 +277,7 @@ def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
     timed = [(row["batch"], row["clock"]) for row in report["rows"] if "clock" in row]
     assert timed == [(b, c) for b in (1, 2) for c in ("CUDA events", "whole call")]
     assert any("onnxruntime-gpu" in line for line in report["not run"])
+    assert any(OF_A_PROCESSOR in line and "--symmetric" in line for line in report["not run"])
     (failure,) = report["failed"]
     assert "logits differ by 2.0e-03 of the largest, more than 1e-03" in failure
     page = (tmp_path / "gpu.md").read_text()

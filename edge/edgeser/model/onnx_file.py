@@ -14,8 +14,8 @@ from pathlib import Path
 from edgeser.model.artefact import ArtefactError, Precision
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FLOAT16 = 10
-_QUANTISED = (b"QuantizeLinear", b"DequantizeLinear")
+_UINT8, _FLOAT16 = 2, 10
+_QUANTISED = {b"QuantizeLinear", b"DequantizeLinear"}
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,15 @@ class OnnxFile:
     """The file's metadata, the names of its inputs and outputs, and the precision it computes in.
 
     ``int8``: there are quantised tensors in it; ``fp16``: weights or constants of that type;
-    otherwise ``fp32``.
+    otherwise ``fp32``. ``unsigned``: some of its integers are, around zero points of their own,
+    which processors multiply faster and TensorRT does not take.
     """
 
     metadata: dict[str, str]
     inputs: list[str]
     outputs: list[str]
     precision: Precision
+    unsigned: bool
 
 
 def read_onnx(onnx: bytes, path: Path) -> OnnxFile:
@@ -46,27 +48,32 @@ def read_onnx(onnx: bytes, path: Path) -> OnnxFile:
         (graph,) = graphs
         inputs = [name for f, v in _fields(graph) if f == 11 for name in _strings(v, 1)]
         outputs = [name for f, v in _fields(graph) if f == 12 for name in _strings(v, 1)]
-        precision = _precision(graph)
+        operators, types = _used(graph)
     except (ValueError, IndexError) as error:
         raise ArtefactError(
             f"model {path}: no ONNX file; make one with 'edgeser export'"
         ) from error
-    return OnnxFile(metadata, inputs, outputs, precision)
+    precision: Precision = "fp16" if _FLOAT16 in types else "fp32"
+    if operators & _QUANTISED:
+        precision = "int8"
+    return OnnxFile(metadata, inputs, outputs, precision, precision == "int8" and _UINT8 in types)
 
 
-def _precision(graph: memoryview) -> Precision:
-    half = False
+def _used(graph: memoryview) -> tuple[set[bytes], set[int]]:
+    """Names of the operators, and types of the weights and constants."""
+    operators: set[bytes] = set()
+    types: set[int] = set()
     for field, value in _fields(graph):
         if field == 5:
-            half = half or _type(_message(value)) == _FLOAT16
+            types.add(_type(_message(value)))
         elif field == 1:
             for part, content in _fields(_message(value)):
-                if part == 4 and bytes(_message(content)) in _QUANTISED:
-                    return "int8"
-                if part == 5:  # an attribute; a constant's value is a tensor in it
+                if part == 4:
+                    operators.add(bytes(_message(content)))
+                elif part == 5:  # an attribute; a constant's value is a tensor in it
                     tensors = [v for f, v in _fields(_message(content)) if f == 5]
-                    half = half or any(_type(_message(v)) == _FLOAT16 for v in tensors)
-    return "fp16" if half else "fp32"
+                    types.update(_type(_message(v)) for v in tensors)
+    return operators, types
 
 
 def _type(tensor: memoryview) -> int:

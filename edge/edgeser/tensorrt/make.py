@@ -14,7 +14,7 @@ from edgeser.model.model import load_model
 from edgeser.model.onnx_file import read_onnx
 from edgeser.paths import engine_folders
 from edgeser.tensorrt import cache
-from edgeser.tensorrt.errors import EngineError
+from edgeser.tensorrt.errors import EngineError, UnfitError
 from edgeser.tensorrt.platform import this_platform
 from edgeser.tensorrt.shapes import shapes_of
 
@@ -29,7 +29,7 @@ def make_engine(
 
     Its file, and the largest difference of a score to its golden value; an engine that drifts is
     not kept. ``precision``: what the file must compute in; an engine has that of its file.
-    ``tell``: see ``build``. Raises UserError.
+    ``tell``: see ``build``. Raises UserError, UnfitError for integers that TensorRT does not take.
     """
     path = model_path(name_or_file)
     onnx = path.read_bytes()
@@ -44,6 +44,11 @@ def make_engine(
         raise EngineError(
             f"model {path}: its metadata says {info.precision}, its graph computes in "
             f"{file.precision}; export it again"
+        )
+    if file.unsigned:
+        raise UnfitError(
+            f"model {path}: its integers are unsigned, for processors, and TensorRT takes signed "
+            "ones around zero; make the file with 'edgeser export --precision int8 --symmetric'"
         )
     platform = this_platform()
     shapes = shapes_of(info, batch)
