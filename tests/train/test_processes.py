@@ -8,14 +8,23 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import torch
 from click.testing import CliRunner
 
 from edgeser.cli import main
-from tests.train.synthetic import tiny_settings
+from edgeser_train.folds import FoldResult
+from tests.train.synthetic import make_manifest, tiny_settings
 
 WEIGHTS = Path("model.pt")
+KILLED_WHILE_IT_SCORES = """
+import os, signal, sys
+from edgeser.cli import main
+from edgeser_train import folds
+folds.utterance_logits = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+main(sys.argv[1:])
+"""
 
 
 def command(emodb: Path, cache: Path, output: Path, *words: str) -> list[str]:
@@ -30,8 +39,8 @@ def here(command: list[str]) -> str:
     return done.stdout
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    content = torch.load(folder / WEIGHTS, weights_only=True)
+def weights(folder: Path, name: Path = WEIGHTS) -> dict[str, torch.Tensor]:
+    content = torch.load(folder / name, weights_only=True)
     return dict(content["weights"])
 
 
@@ -62,6 +71,37 @@ def test_a_training_killed_at_any_point_goes_on_to_the_same_end(
     rows = (tmp_path / "killed/logs/version_1/metrics.csv").read_text().splitlines()
     assert 1 < len(rows) < 9, "it should not have begun anew"
     assert not (tmp_path / "killed" / "unfinished").exists()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [("ema_decay=0.9",), ("ema_decay=0.0",), ("patience=1", "epochs=12", "ema_decay=0.9")],
+    ids=["average", "last", "patience"],
+)
+def test_what_is_killed_while_it_scores_has_the_same_weights(
+    settings: tuple[str, ...], tmp_path: Path, environment: dict[str, str]
+) -> None:
+    listed = f"manifest={make_manifest(tmp_path)}"
+    fixed = ["evaluate", "--protocol", "loso_val", "--folds", "a", "--corpus", listed]
+    fixed += ["--cache", str(tmp_path / "cache"), *tiny_settings(), "--set", "batch=4"]
+    fixed += [word for setting in settings for word in ("--set", setting)]
+    whole, killed = ([*fixed, "-o", str(tmp_path / name)] for name in ("whole", "killed"))
+    words = [sys.executable, "-c", KILLED_WHILE_IT_SCORES, *killed]
+    assert subprocess.run(words, stderr=subprocess.DEVNULL, env=environment).returncode == -9
+    (state,) = (tmp_path / "killed").glob("unfinished/*/latest.ckpt")
+    told = [here(["edgeser", *words]).split(";")[0] for words in (whole, killed)]
+
+    assert told[0] == told[1]
+    assert not state.exists()
+    for name, expected in weights(tmp_path / "whole", Path("a.pt")).items():
+        assert torch.equal(weights(tmp_path / "killed", Path("a.pt"))[name], expected), name
+    results = [
+        msgspec.json.decode((tmp_path / folder / "a.json").read_bytes(), type=FoldResult)
+        for folder in ("whole", "killed")
+    ]
+    assert msgspec.structs.replace(results[0], seconds=results[1].seconds) == results[1]
+    if "patience=1" in settings:
+        assert len(results[0].validation) < 12, "patience should have ended it"
 
 
 def test_two_processes_train_one_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from edgeser.features import FrontEnd
 from edgeser.features.frames import features_of, raw_frames
 from edgeser.features.pieces import WindowPolicy
 from edgeser.model.golden import waveform
-from edgeser_train import checkpoint
+from edgeser_train import checkpoint, training
 from edgeser_train.batches import Material, Pieces, Whole
+from edgeser_train.corpora import load_corpus
 from edgeser_train.corpora.emodb import load
 from edgeser_train.frames import corpus_frames
 from edgeser_train.losses import Focal
@@ -30,8 +32,9 @@ from edgeser_train.sound.augment import (
     vary,
     warp,
 )
-from edgeser_train.training import train
-from tests.train.synthetic import TINY
+from edgeser_train.states import WholeStates
+from edgeser_train.training import Trained, train
+from tests.train.synthetic import TINY, make_manifest
 
 RECIPE = changed(recipe_of("lightweight"), TINY)
 
@@ -168,6 +171,50 @@ def test_validation_chooses_the_epoch_and_ends_the_training(
     assert trained.validation[trained.chosen_epoch - 1] == max(trained.validation)
     since = trained.validation[trained.chosen_epoch :]
     assert len(since) <= 2 or len(trained.validation) == 12
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
+    written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = changed(RECIPE, ["epochs=9", "patience=2", "batch=4", "ema_decay=0.5"])
+    corpus = load_corpus(f"manifest={make_manifest(tmp_path)}")
+    material = Material(corpus, corpus_frames(corpus, recipe, tmp_path / "cache"), recipe)
+    fold = Fold("a", tuple(range(8)), tuple(range(8, 16)), ())
+    save = WholeStates.save_checkpoint
+
+    def validated(self: training._Classifier) -> None:
+        self._answers.clear()
+        self.validation.append((0.3, 0.4, 0.2, 0.5, 0.5, 0.4)[len(self.validation)])
+        self.log("validation_ua", self.validation[-1])
+
+    monkeypatch.setattr(training._Classifier, "on_validation_epoch_end", validated)
+
+    def trained(name: str, states: int) -> Trained:
+        """Ended by an error as it writes a state, or behind that, when it wrote so many."""
+        left = iter(range(states, 0, -1))
+
+        def saved(self: WholeStates, checkpoint: dict[str, Any], path: Any, **_: Any) -> None:
+            last = next(left) == 1
+            if written or not last:
+                save(self, checkpoint, path)
+            if last:
+                raise RuntimeError("killed")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(WholeStates, "save_checkpoint", saved)
+            return train(material, fold, tmp_path / name, seed=1, data_seed=1)
+
+    whole = trained("whole", 99)
+    assert (whole.chosen_epoch, len(whole.losses)) == (4, 6)
+    for states in range(1, 3 + 6 + 1):  # of the three best epochs, and of all six
+        with pytest.raises(RuntimeError, match="killed"):
+            trained(f"killed-{states}", states)
+        resumed = trained(f"killed-{states}", 99)
+        assert (resumed.losses, resumed.validation) == (whole.losses, whole.validation)
+        assert resumed.chosen_epoch == whole.chosen_epoch
+        expected = whole.model.state_dict()
+        assert all(torch.equal(w, expected[name]) for name, w in resumed.model.state_dict().items())
 
 
 def test_patience_needs_a_validation_part(emodb: Path, cache: Path, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from edgeser.errors import UserError
@@ -28,6 +30,23 @@ class WholeStates(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_whole(Path(path), buffer.getbuffer())
+
+
+class NoEpochLeft(Callback):
+    """What Lightning leaves out of a resumption whose state is that of a training's end.
+
+    Such a state is there when a process was killed behind its last epoch, e.g. while it scored.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stopping = trainer.early_stopping_callback
+        if stopping is not None and stopping.wait_count >= stopping.patience:
+            trainer.should_stop = True  # else it would train one epoch more
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, WeightAveraging):
+                callback.on_train_end(trainer, pl_module)  # not called where nothing was trained
 
 
 def resumable(work: Path, *, best: bool) -> Path | None:

@@ -33,7 +33,7 @@ from edgeser_train.optimiser import optimiser_of
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
 from edgeser_train.reports import metrics
-from edgeser_train.states import BEST, LATEST, WholeStates, resumable, tidy
+from edgeser_train.states import BEST, LATEST, NoEpochLeft, WholeStates, resumable, tidy
 
 _UA = "validation_ua"
 _KEPT_STATES = 20
@@ -68,9 +68,10 @@ def train(
     """Train a model on the training part of a fold; with ``patience`` its validation part ends it.
 
     ``work`` is a folder of this training's own: killed at any time, the same call goes on behind
-    the last epoch that it kept there, to the same end. ``logs``: a folder for curves as CSV and
-    for TensorBoard. ``seed`` is of weights and dropout, ``data_seed`` of the order of examples and
-    their augmentation. ``torchrun`` says how many processes train together; without it, one does.
+    the last epoch that it kept there, to the same end, even if that was its last one. ``logs``: a
+    folder for curves as CSV and for TensorBoard. ``seed`` is of weights and dropout, ``data_seed``
+    of the order of examples and their augmentation. ``torchrun`` says how many processes train
+    together; without it, one does.
     ``start``: a model whose weights, or those of its trunk, are the first ones.
 
     Raises UserError for a loss that is no number, a recipe that needs a validation part where
@@ -193,15 +194,7 @@ class _Classifier(L.LightningModule):
 
 def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L.Trainer:
     every = max(1, recipe.epochs // _KEPT_STATES)
-    callbacks: list[Callback] = [
-        ModelCheckpoint(
-            work,
-            LATEST,
-            every_n_epochs=every,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-    ]
+    callbacks: list[Callback] = [NoEpochLeft()]
     if recipe.ema_decay:
         callbacks.append(EMAWeightAveraging(decay=recipe.ema_decay))
     if recipe.patience:
@@ -209,6 +202,15 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
         callbacks.append(
             ModelCheckpoint(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
         )
+    callbacks.append(  # behind the best one, so that no kept epoch has yet to be compared with it
+        ModelCheckpoint(
+            work,
+            LATEST,
+            every_n_epochs=every,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
     loggers: list[Logger] = []
     if logs is not None:
         table = CSVLogger(logs, "")  # in a folder "version_N" of its own after a resumption
