@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import (
 )
 
 from edgeser_train.reports import metrics
-from edgeser_train.reports.calibration import abstention, cross_fitted, temperature
+from edgeser_train.reports.calibration import abstention, at_bound, cross_fitted, temperature
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,18 @@ def test_temperature_has_the_least_loss(answers: tuple[np.ndarray, np.ndarray]) 
     assert loss(fitted) <= min(loss(fitted * 1.02), loss(fitted / 1.02))
 
 
+def test_scores_that_are_far_too_sure_get_a_high_temperature(
+    answers: tuple[np.ndarray, np.ndarray],
+) -> None:
+    logits, targets = answers
+    fitted = temperature(logits, targets)
+    assert not at_bound(fitted)
+    assert temperature(60 * logits, targets) == pytest.approx(60 * fitted, rel=5e-3)
+    assert not at_bound(temperature(60 * logits, targets))
+    assert at_bound(temperature(1e5 * logits, targets))
+    assert at_bound(temperature(np.eye(4)[targets], targets))
+
+
 def test_cross_fitting_never_uses_a_group_s_own_answers(
     answers: tuple[np.ndarray, np.ndarray],
 ) -> None:
@@ -95,6 +107,11 @@ def test_cross_fitting_never_uses_a_group_s_own_answers(
     again = cross_fitted(logits, spoilt, groups)
     np.testing.assert_array_equal(scores[groups == 2], again[groups == 2])
     assert not np.allclose(scores[groups == 1], again[groups == 1])
+
+
+def test_there_is_always_a_confidence_that_answers() -> None:
+    wrong = np.stack([np.ones(20), np.zeros(20)], axis=1)
+    assert abstention(wrong, np.ones(20, int)) == 0.99
 
 
 def test_abstention_is_where_answers_are_right_every_second_time() -> None:

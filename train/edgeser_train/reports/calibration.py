@@ -6,18 +6,38 @@ import numpy as np
 
 from edgeser_train.reports.metrics import Doubles, Ints, softmax
 
-_MOST = 4.0
+_LEAST = 0.25
+_USUAL = 4.0
+_MOST = 1000.0
+_PRECISION = 1e-3
 _FEWEST = 8
+_HIGHEST = 0.99
 
 
 def temperature(logits: Doubles, targets: Ints) -> float:
-    """The T in [1/4, 4] with the least cross-entropy of softmax(logits / T), to 0.1 %.
+    """The T in [1/4, 1000] with the least cross-entropy of softmax(logits / T), to 0.1 %.
 
-    Guo et al. 2017, section 4.2. The loss is convex in 1 / T: a golden-section search finds it.
+    Guo et al. 2017, section 4.2. Sums over many frames, as those of CTC, need a high one; the low
+    bound is for answers that are all right, which would ask for none at all.
     """
-    low, high = -np.log(_MOST), np.log(_MOST)
+    usual = _best(logits, targets, _LEAST, _USUAL)
+    return _best(logits, targets, _USUAL, _MOST) if _reaches(usual, _USUAL) else usual
+
+
+def at_bound(temperature: float) -> bool:
+    """Whether a lower or a higher one than allowed would have fitted better."""
+    return _reaches(temperature, _LEAST) or _reaches(temperature, _MOST)
+
+
+def _reaches(temperature: float, bound: float) -> bool:
+    return bool(abs(np.log(temperature / bound)) <= _PRECISION)
+
+
+def _best(logits: Doubles, targets: Ints, least: float, most: float) -> float:
+    """The loss is convex in 1 / T: a golden-section search finds its minimum."""
+    low, high = np.log(least), np.log(most)
     golden = (np.sqrt(5) - 1) / 2
-    while high - low > 1e-3:
+    while high - low > _PRECISION:
         left, right = high - golden * (high - low), low + golden * (high - low)
         if _loss(logits, targets, left) < _loss(logits, targets, right):
             high = right
@@ -39,7 +59,7 @@ def cross_fitted(logits: Doubles, targets: Ints, groups: Ints) -> Doubles:
 def abstention(scores: Doubles, targets: Ints) -> float:
     """The confidence below which an answer is right at most every second time.
 
-    The highest such threshold, out of at least 8 answers; 0 when there is none.
+    The highest such threshold up to 0.99, out of at least 8 answers; 0 when there is none.
     """
     confidence = scores.max(axis=1)
     order = np.argsort(confidence)
@@ -49,7 +69,7 @@ def abstention(scores: Doubles, targets: Ints) -> float:
     poor = poor[poor >= _FEWEST - 1]
     if not len(poor):
         return 0.0
-    return float(np.floor(confidence[order[poor[-1]]] * 100 + 1) / 100)
+    return min(_HIGHEST, float(np.floor(confidence[order[poor[-1]]] * 100 + 1) / 100))
 
 
 def _loss(logits: Doubles, targets: Ints, log_temperature: float) -> float:
