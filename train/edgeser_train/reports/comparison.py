@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from edgeser.model.artefact import Estimate
+from edgeser_train.releases import recordings_of
 from edgeser_train.reports import bootstrap, metrics
 from edgeser_train.reports.bootstrap import Counts, Figure
 from edgeser_train.reports.evaluation import Answer, Evaluation
@@ -52,7 +53,7 @@ def compare(names: tuple[str, str], first: Evaluation, second: Evaluation) -> Co
     """Paired by utterance. ``names``: what the two are called."""
     if set(first.labels) != set(second.labels):
         return Comparison(*names, 0, ["other labels: not comparable"])
-    a, b = _by_utterance(first, second), _by_utterance(second, first)
+    a, b = _by_utterance(first), _by_utterance(second)
     shared = sorted(a.keys() & b.keys())
     if not shared:
         return Comparison(*names, 0, ["no utterance was scored by both: not comparable"])
@@ -86,17 +87,17 @@ def _difference(figure: Figure, one: Counts, other: Counts, speakers: list[str])
     )
 
 
-def _by_utterance(evaluation: Evaluation, other: Evaluation) -> dict[str, list[Answer]]:
-    """Answers of each utterance by its name.
+def _by_utterance(evaluation: Evaluation) -> dict[str, list[Answer]]:
+    """Answers of each utterance by its corpus's recordings and its name, e.g. "ravdess:...".
 
-    A corpus merged with others has its name in front ("ravdess:..."): that goes where the other
-    evaluation scored the same corpus by itself.
+    In a corpus that was merged from several, utterances are called so already.
     """
+    sources = tuple(f"{recordings_of(name)}:" for name in evaluation.corpus.split("+"))
+    merged = len(sources) > 1 and all(a.utterance.startswith(sources) for a in evaluation.answers)
+    before = "" if merged else f"{recordings_of(evaluation.corpus)}:"
     found: dict[str, list[Answer]] = {}
-    bare = bool(set(evaluation.corpora) & set(other.corpora))
     for answer in evaluation.answers:
-        name = answer.utterance.rpartition(":")[2] if bare else answer.utterance
-        found.setdefault(name, []).append(answer)
+        found.setdefault(before + answer.utterance, []).append(answer)
     return found
 
 
