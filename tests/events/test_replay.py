@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -285,6 +286,59 @@ def test_the_rest_of_a_run_that_was_missed_is_told_before_the_next(
     for publisher, count in zip(publishers[1:], (300, 300, 6), strict=True):
         expected += [(publisher.epoch, seq) for seq in range(1, count + 1)]
     assert numbers(items) == expected
+
+
+def faults_until(
+    subscriber: Subscriber, publisher: Publisher, condition: Callable[[list[Received]], bool]
+) -> list[Received]:
+    """Faults and gaps; meanwhile the publisher says that it is there."""
+    items: list[Received] = []
+
+    def holds() -> bool:
+        publisher.publish(status())
+        with suppress(TimeoutError):
+            items.extend(subscriber)
+        return condition(items)
+
+    until(holds)
+    return items
+
+
+def hear_the_end(subscriber: Subscriber, publisher: Publisher) -> list[Received]:
+    """A fault, and the word that this was all."""
+    items = faults_until(subscriber, publisher, lambda _: publisher.subscriptions > 0)
+    sent(publisher, 1)
+    items += faults_until(subscriber, publisher, lambda items: bool(items))
+    publisher.publish(msgspec.structs.replace(status(), state="stopping"))
+    publisher.close()
+    with suppress(TimeoutError):
+        items += subscriber
+    return items
+
+
+def test_a_run_that_began_and_ended_behind_one_that_stopped_well_is_told(
+    endpoint: str, start: Start, file: Path
+) -> None:
+    with Subscriber(endpoint, ["fault."], timeout_s=0.2) as subscriber:
+        first = start()
+        items = hear_the_end(subscriber, first)
+        with Publisher([f"{endpoint}.other"], journal=JournalPlace(file)) as unheard:
+            sent(unheard, 2)
+        last = start()
+        sent(last, 1)
+        items += faults_until(subscriber, last, lambda items: len(items) == 3)
+    expected = [(first.epoch, 1), (unheard.epoch, 1), (unheard.epoch, 2), (last.epoch, 1)]
+    assert numbers(items) == expected
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+def test_an_ordinary_restart_is_no_gap(endpoint: str, file: Path, keeps: bool) -> None:
+    journal = JournalPlace(file) if keeps else None
+    with Subscriber(endpoint, ["fault."], timeout_s=0.2) as subscriber:
+        for _ in range(3):
+            with Publisher([endpoint], journal=journal) as publisher:
+                items = hear_the_end(subscriber, publisher)
+            assert numbers(items) == [(publisher.epoch, 1)]
 
 
 def test_async_it_is_the_same(endpoint: str, start: Start) -> None:

@@ -56,7 +56,7 @@ class CatchUp:
         self._repairs: deque[Gap] = deque()
         self._crossing_to: str | None = None  # the epoch of the event held
         self._joining = since is not None  # until the live epoch has been reached
-        self._stopped_well = False
+        self._stopped_well = False  # the last event said that its run ends
         self._asked = 0
         self.joined: Position | None = None
         """What was published when a late joiner came, once that is known."""
@@ -96,7 +96,7 @@ class CatchUp:
     def hold(self, event: AnyEvent) -> bool:
         """Whether something must be asked before this live event may be taken."""
         sequence = self.sequence
-        if sequence.epoch and event.epoch != sequence.epoch and not self._stopped_well:
+        if sequence.epoch and event.epoch != sequence.epoch:
             self._crossing_to = event.epoch
             return True
         if isinstance(event, StatusEvent):
@@ -130,6 +130,8 @@ class CatchUp:
         assert request is not None
         if not request.epoch:
             self.sequence.enter(end.epoch)
+        if self._stopped_well and not end.known and end.next == end.live:
+            parts = ()  # nobody knows that run, but it told us its end, and there was none since
         before = self.sequence.positions
         delivered = [(part, i) for i, part in enumerate(parts) if self._accepts(part)]
         for topic, seq in end.through.items():
@@ -188,6 +190,7 @@ class CatchUp:
             else:
                 self.sequence = Sequence(end.live, end.through, 0)
             return
+        self._stopped_well = False
         # Of the runs before one that nobody knows, nobody knows which have been told already.
         upcoming = (end.known and end.next) or self._crossing_to
         assert upcoming is not None
