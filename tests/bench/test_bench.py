@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,7 @@ from edgeser.bench.throughput import _sources
 from edgeser.errors import UserError
 from edgeser.model.artefact import shipped_models
 from tests.sounds import silence
-from tests.system.daemons import edgeser
+from tests.system.daemons import EDGESER, Finished, edgeser
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +82,7 @@ def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
         (["model", "--model", "nonsense"], "model 'nonsense'"),
         (["throughput", "--seconds", "1"], "--seconds: expected 3 to 3600"),
         (["throughput", "--limit", "0"], "--limit: expected more than 0"),
+        (["throughput", "--hop", "0"], "the daemon ended with 2; it said last: "),
         (["soak", "--hours", "0"], "--hours: expected more than 0"),
     ],
 )
@@ -89,6 +94,39 @@ def test_a_file_without_speech_is_said(tmp_path: Path) -> None:
     file = tmp_path / "silent.wav"
     soundfile.write(file, silence(3), 16_000)
     assert "there is no speech in it" in edgeser("bench", "latency", "--speech", str(file)).refusal
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["latency", "--seconds", "300"], ["soak", "--hours", "1000"], ["throughput"]],
+    ids=lambda arguments: str(arguments[0]),
+)
+def test_a_daemon_that_is_killed_ends_the_benchmark(arguments: list[str]) -> None:
+    bench = subprocess.Popen(
+        [*EDGESER, "bench", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    try:
+        children = _children(bench, "edgeser.bench.receiver", "run")
+        os.kill(children["run"], signal.SIGKILL)
+        out, err = bench.communicate(timeout=60)
+    finally:
+        bench.kill()
+    refusal = Finished(bench.returncode, out.decode(), err.decode()).refusal
+    assert "the daemon was killed (Killed); it said last: " in refusal
+    assert not [pid for pid in children.values() if Path(f"/proc/{pid}").exists()]
+
+
+def _children(process: subprocess.Popen[bytes], *words: str) -> dict[str, int]:
+    """Process ids of its children by a word of their command lines, once all are there."""
+    found: dict[str, int] = {}
+    until = time.monotonic() + 60
+    while len(found) < len(words):
+        assert time.monotonic() < until, "it started no such processes"
+        time.sleep(0.05)
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            command = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            found |= {word: int(child) for word in words if word in command}
+    return found
 
 
 def test_soak_loses_nothing_and_does_not_drift(tmp_path: Path) -> None:

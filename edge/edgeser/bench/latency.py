@@ -87,9 +87,9 @@ def measure(
             arguments += ["--model", model]
         with process.daemon(arguments, transport=transport) as daemon:
             ready_s = daemon.wait_until_ready()
-            with receiver(daemon.endpoint) as received:
+            with receiver(daemon) as received:
                 before, begun = cpu_times(), time.monotonic()
-                run = _follow(received, daemon.pid)
+                run = _follow(received, daemon)
                 wall_s = time.monotonic() - begun
                 after = cpu_times()
             daemon.check()
@@ -141,7 +141,7 @@ class _Run:
     receiver_cpu_s: float = 0.0
 
 
-def _follow(received: Receiver, pid: int) -> _Run:
+def _follow(received: Receiver, daemon: process.DaemonProcess) -> _Run:
     """Collect events until the daemon says that it stops; look at it with every status."""
     run = _Run()
     for received_at, event in received:
@@ -149,13 +149,11 @@ def _follow(received: Receiver, pid: int) -> _Run:
             run.emotions.append((received_at, event))
         elif isinstance(event, StatusEvent):
             run.statuses.append(event)
-            try:
-                run.usages.append(usage(pid))
-                run.receiver_cpu_s = usage(received.pid).cpu_s
-            except ProcessLookupError:  # it has just ended: the last look is the one that counts
-                break
+            if used := daemon.usage():
+                run.usages.append(used)
             if event.state == "stopping":
                 break
+    run.receiver_cpu_s = usage(received.pid).cpu_s
     if not run.usages:
         raise UserError("the daemon ended before it could be measured; give more --seconds")
     return run

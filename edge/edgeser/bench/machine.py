@@ -102,6 +102,8 @@ def usage(pid: int) -> Usage:
         folder = Path(f"/proc/{process}")
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if fields[0] == "Z":  # it has ended, and holds nothing more
+                raise ProcessLookupError(process)
             status = dict(
                 line.split(":", 1) for line in (folder / "status").read_text().splitlines()
             )

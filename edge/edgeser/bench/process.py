@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from edgeser.bench.machine import Usage, usage
 from edgeser.errors import UserError
 
 
@@ -38,18 +40,35 @@ class DaemonProcess:
     def wait_until_ready(self, timeout_s: float = 60) -> float:
         """Seconds from exec to the first block heard. Raises UserError when it ends instead."""
         while "ready:" not in self._log.read_text():
-            self.check()
+            if self.has_ended:
+                raise self.death()
             if time.monotonic() - self.started_at > timeout_s:
                 raise UserError(f"the daemon was not ready within {timeout_s:g} s")
             time.sleep(0.005)
         return time.monotonic() - self.started_at
 
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def usage(self) -> Usage | None:
+        """What it has used until now; None when it has ended, which its events tell better."""
+        try:
+            return usage(self.pid)
+        except ProcessLookupError:
+            return None
+
     def check(self) -> None:
         """Raise UserError, in the daemon's own words, if it has ended with an error."""
         if self.process.poll() not in (None, 0):
-            lines = self._log.read_text().strip().splitlines() or ["it said nothing"]
-            reason = lines[-1].removeprefix("edgeser: ")
-            raise UserError(f"the daemon ended with {self.process.returncode}: {reason}")
+            raise self.death()
+
+    def death(self) -> UserError:
+        """How it ended, in one line: its exit code or signal, and what it said last."""
+        code = self.process.wait()
+        how = f"ended with {code}" if code >= 0 else f"was killed ({signal.strsignal(-code)})"
+        said = self._log.read_text().strip().splitlines() or ["nothing"]
+        return UserError(f"the daemon {how}; it said last: {said[-1].removeprefix('edgeser: ')}")
 
 
 @contextmanager
@@ -73,14 +92,15 @@ def daemon(
         try:
             yield running
         finally:
-            if running.process.stdin is not None:
-                running.process.stdin.close()
             running.process.terminate()
             try:
                 running.process.wait(5)
             except subprocess.TimeoutExpired:
                 running.process.kill()
                 running.process.wait()
+            if running.process.stdin is not None:
+                with suppress(BrokenPipeError):  # what it did not take
+                    running.process.stdin.close()
 
 
 def _free_port() -> int:

@@ -6,15 +6,22 @@ Prints a line per event: the time at which it was decoded, and the event as it c
 from __future__ import annotations
 
 import json
+import os
+import select
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from edgeser.bench.process import DaemonProcess
+from edgeser.errors import UserError
 from edgeser.events.schema import AnyEvent, decode
 from edgeser.events.sequence import Gap
 from edgeser.events.subscriber import Subscriber
+
+PATIENCE_S = 2.0
+"""A daemon that has ended is waited for no longer than this after the last that came of it."""
 
 
 def main(endpoint: str) -> None:
@@ -32,31 +39,55 @@ def main(endpoint: str) -> None:
 class Receiver:
     """Reads what the subscriber process prints: events with the time of their reception."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], daemon: DaemonProcess) -> None:
         self.pid = process.pid
-        self._process = process
         self.gaps = 0
+        self._process = process
+        self._daemon = daemon
 
     def __iter__(self) -> Iterator[tuple[float, AnyEvent]]:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            received_at, _, payload = line.partition(" ")
-            if payload.startswith('{"gap"'):
+        """Without end: whoever reads stops when the daemon says that it does.
+
+        Raises UserError when there is nobody to come anything from: the daemon or the subscriber
+        has died.
+        """
+        for line in self._lines():
+            received_at, _, payload = line.partition(b" ")
+            if payload.startswith(b'{"gap"'):
                 self.gaps += 1
             else:
-                yield float(received_at), decode(payload.encode())
+                yield float(received_at), decode(payload)
+        if self._daemon.has_ended:
+            raise self._daemon.death()
+        raise UserError(f"the subscriber of the benchmark ended with {self._process.wait()}")
+
+    def _lines(self) -> Iterator[bytes]:
+        rest = b""
+        while printed := self._printed():
+            *lines, rest = (rest + printed).split(b"\n")
+            yield from lines
+
+    def _printed(self) -> bytes:
+        """What the subscriber has printed since; empty when it ended, or the daemon long ago."""
+        assert self._process.stdout is not None
+        output = self._process.stdout.fileno()
+        while True:
+            had_ended = self._daemon.has_ended  # asked first: its last events may be on their way
+            if select.select([output], [], [], PATIENCE_S)[0]:
+                return os.read(output, 65_536)
+            if had_ended:
+                return b""
 
 
 @contextmanager
-def receiver(endpoint: str) -> Iterator[Receiver]:
-    """A subscriber process, gone with the block."""
+def receiver(daemon: DaemonProcess) -> Iterator[Receiver]:
+    """A subscriber process that follows the daemon, gone with the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgeser.bench.receiver", endpoint],
+        [sys.executable, "-m", "edgeser.bench.receiver", daemon.endpoint],
         stdout=subprocess.PIPE,
-        text=True,
     )
     try:
-        yield Receiver(process)
+        yield Receiver(process, daemon)
     finally:
         process.kill()
         process.wait()

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.bench import process, sound
-from edgeser.bench.machine import Machine, this_machine, usage
+from edgeser.bench.machine import Machine, this_machine
 from edgeser.bench.receiver import receiver
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, SpeechEvent, StatusEvent
@@ -68,7 +68,7 @@ def measure(
     status: StatusEvent | None = None
     with process.daemon(["--source", "-", "--once", "--await-subscriber"]) as daemon:
         feeder = threading.Thread(target=_feed, args=(daemon.process, turn, turns), daemon=True)
-        with receiver(daemon.endpoint) as received:
+        with receiver(daemon) as received:
             feeder.start()
             for _, event in received:
                 if isinstance(event, SpeechEvent) and event.state == "end":
@@ -80,8 +80,9 @@ def measure(
                     status = event
                     if event.state == "stopping":
                         break
-                    rss.append(usage(daemon.pid).resident_mb)
-                    tell(event.position_s / 3600, rss[-1])
+                    if used := daemon.usage():
+                        rss.append(used.resident_mb)
+                        tell(event.position_s / 3600, rss[-1])
         feeder.join(10)
         daemon.check()
         gaps = received.gaps

@@ -175,14 +175,14 @@ class _Run:
         """Run it to its end."""
         with process.daemon(arguments, settings=settings) as daemon:
             os.sched_setaffinity(daemon.pid, {core})
-            with receiver(daemon.endpoint) as received:
+            with receiver(daemon) as received:
                 for _, event in received:
-                    self._take(event, daemon.pid)
+                    self._take(event, daemon)
                     if len(self._stopped) == self.streams:
                         break
             daemon.check()
 
-    def _take(self, event: AnyEvent, pid: int) -> None:
+    def _take(self, event: AnyEvent, daemon: process.DaemonProcess) -> None:
         if isinstance(event, EmotionEvent):
             if self._begin_s < event.end <= self._end_s:
                 self.events.append(event)
@@ -196,9 +196,11 @@ class _Run:
             if event.position_s > self._end_s:
                 return
             self._dropped[event.stream] = event.counters.dropped_windows
-            if event.stream == "s0" and event.position_s > self._begin_s:
+            if event.stream != "s0" or event.position_s <= self._begin_s:
+                return
+            if used := daemon.usage():
                 all_s = usage(os.getpid()).cpu_s
-                self._looks.append((time.monotonic(), usage(pid).cpu_s, all_s, cpu_times()))
+                self._looks.append((time.monotonic(), used.cpu_s, all_s, cpu_times()))
 
     def step(self, seconds: float) -> Step:
         """What came of it."""
