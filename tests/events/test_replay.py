@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -20,8 +21,8 @@ from edgeser.events.catch_up import Position
 from edgeser.events.journal import JournalPlace
 from edgeser.events.journal_store import Entry, JournalStore
 from edgeser.events.publisher import Publisher
-from edgeser.events.replay import MAX_EVENTS
-from edgeser.events.schema import EmotionEvent, Event, FaultEvent, encode
+from edgeser.events.replay import MAX_EVENTS, MAX_REQUEST_BYTES, MAX_TOPICS
+from edgeser.events.schema import EmotionEvent, Event, FaultEvent, StatusEvent, encode, topic_of
 from edgeser.events.sequence import Gap
 from edgeser.events.subscriber import Received, Subscriber
 
@@ -415,6 +416,72 @@ def test_an_answer_is_plain_json_parts_that_end_with_an_end(start: Start) -> Non
     }
 
 
+def streams(count: int) -> list[str]:
+    """Names so long that their topics are as long as they may be."""
+    return [f"{n:0>120}" for n in range(count)]
+
+
+def heard_by_all(publisher: Publisher, names: list[str]) -> None:
+    """Something of each kind that is kept, of each stream."""
+    for name in names:
+        for event in (speech(stream=name), emotion(stream=name), fault(stream=name)):
+            publisher.publish(event)
+    until(lambda: len(publisher.last_seq()) >= 3 * len(names))
+
+
+def test_a_thousand_streams_are_told_to_who_joins_and_over_a_restart(
+    endpoint: str, start: Start
+) -> None:
+    names = streams(1000)
+    first = start()
+    heard_by_all(first, names)
+    with Subscriber(endpoint, timeout_s=0.5, since="all") as subscriber:
+        items = list(islice(subscriber, 3000))
+        heard_by_all(start(), names)
+        items += faults_until(subscriber, publisher := start(), lambda items: len(items) >= 3000)
+    told = [item for item in items if not isinstance(item, Gap | StatusEvent)]
+    assert len({(item.epoch, topic_of(item)) for item in told}) == len(told) == 6000
+    assert not any(isinstance(item, Gap) for item in items)
+    assert publisher.malformed_requests == 0
+
+
+def test_a_request_that_is_too_large_is_answered_with_an_error(start: Start) -> None:
+    publisher = start()
+    topics = {f"fault.{n}": 1 for n in range(MAX_TOPICS + 1)}
+    with asker(publisher) as socket:
+        for request, number in (({"id": 7, "topics": topics}, 7), ({"id": "x"}, None), ([], None)):
+            socket.send(msgspec.json.encode(request))
+            (error,) = map(msgspec.json.decode, socket.recv_multipart())
+            assert (error["type"], error["id"]) == ("error", number)
+            assert error["message"]
+
+
+@pytest.mark.parametrize("length", [10, 300_000])  # too many, and so long that none is sent
+def test_who_asks_for_too_much_is_told_so(endpoint: str, start: Start, length: int) -> None:
+    epoch = start().epoch
+    after = {f"fault.{n:0{length}}": 1 for n in range(MAX_TOPICS + 1 if length < 1000 else 4)}
+    with since(endpoint, Position(epoch, after)) as subscriber:
+        for _ in range(2):
+            with pytest.raises(UserError, match=r"events\.sock': the daemon does not tell"):
+                next(subscriber)
+
+
+def test_what_cannot_be_asked_for_is_said_and_is_a_gap(
+    endpoint: str, start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = start()
+    topics = 0
+    with Subscriber(endpoint, ["fault."], timeout_s=0.2) as subscriber:
+        faults_until(subscriber, first, lambda _: first.subscriptions > 0)
+        while topics <= MAX_TOPICS:
+            for name in range(topics, topics := topics + 500):
+                first.publish(fault(stream=str(name)))
+            faults_until(subscriber, first, lambda items: len(items) == 500)
+        items = faults_until(subscriber, start(), lambda items: len(items) >= topics)
+    assert items == [Gap(f"fault.{n}", first.epoch, 2, None) for n in range(topics)]
+    assert "the daemon does not tell what was missed" in caplog.text
+
+
 def mutated(random_: random.Random, message: bytes) -> list[bytes]:
     """Garbage, or something that almost is a request; of one or several parts."""
     kind = random_.randrange(6)
@@ -443,7 +510,7 @@ def test_hostile_requests_are_counted_and_disturb_nobody(
         for n in range(count):
             hostile.send_multipart(mutated(random_, msgspec.json.encode(request)))
             if n % 500 == 0:  # too long: this connection is cut, and made again
-                hostile.send(b"x" * 20_000)
+                hostile.send(b"x" * (MAX_REQUEST_BYTES + 1))
             if n % 100 == 0:
                 publisher.publish(fault())
                 take(subscriber, 1)

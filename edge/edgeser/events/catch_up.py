@@ -78,7 +78,7 @@ class CatchUp:
             return ReplayRequest(
                 id=self._asked,
                 epoch=sequence.epoch,
-                topics=sequence.positions,
+                topics=self._kept_positions(),
                 prefixes=[] if sequence.floor is None else list(self._prefixes),
                 after=sequence.floor or 0,
             )
@@ -148,12 +148,22 @@ class CatchUp:
             self._go_on(end)
         return delivered
 
-    def give_up(self) -> None:
-        """Nobody answers: the event that is held shows its gaps itself."""
+    def give_up(self) -> list[Gap]:
+        """Nobody answers: what may be missing of the old run; the event held shows the rest."""
+        gaps: list[Gap] = []
         if self._crossing_to is not None:
+            if not self._stopped_well:
+                last = self._kept_positions()
+                gaps = [Gap(t, self.sequence.epoch, last[t] + 1, None) for t in last]
             self.sequence.enter(self._crossing_to)
             self._crossing_to = None
+            self._stopped_well = False
         self._repairs.clear()
+        return gaps
+
+    def _kept_positions(self) -> dict[str, int]:
+        positions = self.sequence.positions
+        return {topic: positions[topic] for topic in positions if not topic.startswith(STATUS)}
 
     def _wanted(self, last_seq: dict[str, int]) -> dict[str, int]:
         topics = (t for t in last_seq if t.startswith(self._prefixes))

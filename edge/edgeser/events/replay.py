@@ -17,14 +17,15 @@ from msgspec import Meta
 from edgeser.events.journal_reader import JournalReader, Kept, Topic
 from edgeser.events.sequence import Gap
 
-MAX_REQUEST_BYTES = 16_384
-"""A client that sends more is disconnected."""
+MAX_TOPICS = 4096
+"""More than 1,000 streams have: each has three that are kept."""
+
+MAX_REQUEST_BYTES = 1 << 20
+"""So many topics of the longest names take half of it. A client that sends more is disconnected."""
 
 MAX_EVENTS = 256
 MAX_BYTES = 262_144
 """An answer ends at the first event with which it has so many of either."""
-
-MAX_TOPICS = 64
 
 END_OF_NUMBERS = 2**63 - 1
 
@@ -71,6 +72,13 @@ class ReplayEnd(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
     live: Annotated[str, Meta(description="the run that is being published now")]
 
 
+class ReplayError(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
+    """The only part of the answer to what is no request, or one that is too large."""
+
+    id: Annotated[int | None, Meta(description="of the request, where it can be told")]
+    message: Annotated[str, Meta(description="one line for a person")]
+
+
 class Live(NamedTuple):
     """Where the run that is being published now has got to, per topic."""
 
@@ -87,6 +95,19 @@ _encode = msgspec.json.Encoder().encode
 def read_request(message: bytes) -> ReplayRequest:
     """Raises ``msgspec.MsgspecError``, ``ValueError`` or ``RecursionError`` for what is none."""
     return _decoder.decode(message)
+
+
+class _Numbered(msgspec.Struct, frozen=True):
+    id: int | None = None
+
+
+def refusal(message: bytes, error: Exception) -> bytes:
+    """The answer to a message that ``read_request`` did not take."""
+    try:
+        number = msgspec.json.decode(message, type=_Numbered).id
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        number = None
+    return _encode(ReplayError(id=number, message=str(error)))
 
 
 def answer(request: ReplayRequest, journal: JournalReader | None, live: Live) -> list[bytes]:

@@ -11,7 +11,7 @@ import zmq
 
 from edgeser.events.curve import CurveClient
 from edgeser.events.endpoint import Endpoint, IpcEndpoint
-from edgeser.events.replay import ReplayEnd, ReplayRequest
+from edgeser.events.replay import MAX_REQUEST_BYTES, ReplayEnd, ReplayError, ReplayRequest
 from edgeser.events.schema import AnyEvent
 from edgeser.events.sequence import Gap
 from edgeser.events.sockets import client_socket
@@ -31,8 +31,8 @@ ATTEMPTS_AT_FIRST = 4
 
 Part: TypeAlias = AnyEvent | Gap
 
-_decoder: msgspec.json.Decoder[AnyEvent | Gap | ReplayEnd] = msgspec.json.Decoder(
-    AnyEvent | Gap | ReplayEnd
+_decoder: msgspec.json.Decoder[AnyEvent | Gap | ReplayEnd | ReplayError] = msgspec.json.Decoder(
+    AnyEvent | Gap | ReplayEnd | ReplayError
 )
 _encode = msgspec.json.Encoder().encode
 
@@ -56,6 +56,8 @@ class ReplayClient:
         self._attempts = 0
         self._asked_at = 0.0
         self._was_answered = False
+        self.refusal: str | None = None
+        """Why the question asked last gets no answer, where that was said."""
 
     @property
     def socket(self) -> zmq.Socket[bytes]:
@@ -74,7 +76,9 @@ class ReplayClient:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the question has been asked often enough, or nobody is there."""
+        """Whether the question was refused or asked often enough, or nobody is there."""
+        if self.refusal is not None:
+            return True
         if self._is_absent():
             return time.monotonic() >= self._asked_at + ABSENT_S
         return self._attempts > (ATTEMPTS if self._was_answered else ATTEMPTS_AT_FIRST)
@@ -85,21 +89,33 @@ class ReplayClient:
         if request == self._asked and now < self._asked_at + PATIENCE_S:
             return
         self._attempts = self._attempts + 1 if request == self._asked else 1
-        self._asked, self._asked_at = request, now
+        self._asked, self._asked_at, self.refusal = request, now, None
+        message = _encode(request)
+        if len(message) > MAX_REQUEST_BYTES:  # the connection would be cut, without a word
+            self.refusal = f"a request has {MAX_REQUEST_BYTES} bytes at most, not {len(message)}"
+            return
         with suppress(zmq.Again):  # the last one has not been sent yet
-            self.socket.send(_encode(request), zmq.NOBLOCK)
+            self.socket.send(message, zmq.NOBLOCK)
 
     def answer(self) -> Answer | None:
-        """The answer to the question asked last, if it is there; others are thrown away."""
+        """The answer to the question asked last, if it is there; others are thrown away.
+
+        An answer that says why there is none becomes the ``refusal``.
+        """
         try:
             frames = self.socket.recv_multipart(zmq.NOBLOCK)
             parts = [_decoder.decode(frame) for frame in frames]
         except (zmq.Again, msgspec.MsgspecError, ValueError, RecursionError):
             return None
         end = parts.pop() if parts else None
-        if not isinstance(end, ReplayEnd) or self._asked is None or end.id != self._asked.id:
+        if not isinstance(end, ReplayEnd | ReplayError) or self._asked is None:
             return None
-        events = [part for part in parts if not isinstance(part, ReplayEnd)]
+        if end.id != self._asked.id:
+            return None
+        if isinstance(end, ReplayError):
+            self.refusal = end.message
+            return None
+        events = [part for part in parts if not isinstance(part, ReplayEnd | ReplayError)]
         if len(events) != len(parts):
             return None
         self._was_answered = True

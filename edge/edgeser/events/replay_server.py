@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import msgspec
 import zmq
@@ -17,10 +17,13 @@ from edgeser.events.journal import Journal
 from edgeser.events.journal_reader import JournalReader
 from edgeser.events.journal_store import ForeignFileError, is_corrupt
 from edgeser.events.relisten import RELISTEN_MS, Relisten
-from edgeser.events.replay import MAX_REQUEST_BYTES, Live, answer, read_request
+from edgeser.events.replay import MAX_REQUEST_BYTES, Live, answer, read_request, refusal
 from edgeser.events.sockets import LINGER_MS, server_socket
 
 log = logging.getLogger(__name__)
+
+RECEIVE_HWM = 2
+"""Requests held of a client (2 MB); who asks one at a time has none waiting."""
 
 SEND_HWM = 8
 """Answers held for a client that does not take them (2 MB); further ones of its are dropped."""
@@ -31,9 +34,11 @@ REST_S = 0.05
 
 def replay_socket(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
     """The socket to be served, still to be bound."""
-    return server_socket(
+    socket = server_socket(
         context, zmq.ROUTER, send_hwm=SEND_HWM, max_message_bytes=MAX_REQUEST_BYTES
     )
+    socket.setsockopt(zmq.RCVHWM, RECEIVE_HWM)
+    return socket
 
 
 class ReplayServer:
@@ -60,7 +65,7 @@ class ReplayServer:
 
     @property
     def malformed(self) -> int:
-        """Messages so far that were no requests; they are not answered."""
+        """Messages so far that were no requests; they are answered with an error."""
         return self._malformed
 
     def cut(self) -> None:
@@ -101,8 +106,9 @@ class ReplayServer:
             if len(frames) != 2:
                 raise ValueError("a request has one part")
             request = read_request(frames[1])
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._malformed += 1
+            self._send([frames[0], refusal(frames[-1], error)])
             return
         begun = time.monotonic()
         live = self._live()
@@ -114,11 +120,12 @@ class ReplayServer:
             if is_corrupt(error) and self._journal:
                 self._journal.is_broken()
             return
-        try:
-            self._socket.send_multipart([frames[0], *parts], zmq.NOBLOCK)
-        except zmq.Again:
-            return
+        self._send([frames[0], *parts])
         time.sleep(min(time.monotonic() - begun, REST_S))
+
+    def _send(self, frames: list[bytes]) -> None:
+        with suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
 
     def _receive(self) -> list[bytes]:
         """One message: who sent it, and at most two of its parts."""

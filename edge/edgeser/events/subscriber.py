@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections import deque
@@ -31,6 +32,8 @@ from edgeser.paths import default_endpoint
 
 if TYPE_CHECKING:
     import zmq.asyncio
+
+log = logging.getLogger(__name__)
 
 Received: TypeAlias = AnyEvent | Gap
 
@@ -183,11 +186,13 @@ class Subscriber:
         """
         while not self._ready and (request := self._catch_up.request):
             self._client.ask(request)
+            if self._client.refusal is not None:
+                self._say(f"the daemon does not tell what was missed: {self._client.refusal}")
             if self._catch_up.must_not_fail or not self._client.is_hopeless:
                 again = self._client.wait_until
                 return self._client.socket, again if deadline is None else min(again, deadline)
             self._rest()
-            self._catch_up.give_up()
+            self._ready.extend((gap, b"") for gap in self._catch_up.give_up())
             self._release(ask_first=False)
         return None if self._ready else (self._socket, deadline)
 
@@ -222,6 +227,12 @@ class Subscriber:
         if self._catch_up.request is None:
             self._rest()
             self._release(ask_first=True)
+
+    def _say(self, trouble: str) -> None:
+        """Raises UserError while nothing else may be delivered; a warning otherwise."""
+        if self._catch_up.must_not_fail:
+            raise UserError(f"endpoint '{self.endpoint}': {trouble}")
+        log.warning("endpoint '%s': %s", self.endpoint, trouble)
 
     def _rest(self) -> None:
         """Nothing is asked for at present."""
