@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +22,17 @@ from edgeser.events.sequence import Gap
 from edgeser.events.subscriber import MAX_MESSAGE_BYTES, Received, Subscriber
 
 from .helpers import PATIENCE_S, emotion, fault, python, speech, status, subscribe, take, until
+
+AS_SOMEBODY_ELSE = """
+import os, sys
+import edgeser.cli.listen, edgeser.events.subscriber  # while we may still read them
+from edgeser.cli import main
+
+os.setgroups([])
+os.setgid(12345)
+os.setuid(12345)
+main(["listen", "--json", "--connect", sys.argv[1]])
+"""
 
 
 @pytest.fixture
@@ -205,20 +218,29 @@ def test_a_malformed_endpoint_is_refused() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_socket_one_may_not_use_is_told_at_once(endpoint: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        (0o755, "join the group '0', which owns {socket}"),
+        (0o750, "join the group '54321', which owns {folder}"),
+        (0o700, "{folder} is its owner's alone"),
+    ],
+)
+def test_a_socket_one_may_not_use_is_told_at_once(endpoint: str, mode: int, told: str) -> None:
     path = Path(endpoint.removeprefix("ipc://"))
     with Publisher([endpoint]):
-        path.parent.chmod(0o755)
-        if (child := os.fork()) == 0:
-            os.setgroups([])
-            os.setgid(12345)
-            os.setuid(12345)
-            try:
-                Subscriber(endpoint)
-            except UserError as error:
-                os._exit(7 if "permission denied" in str(error) else 8)
-            os._exit(9)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        os.chown(path.parent, 0, 54321)
+        path.parent.chmod(mode)
+        done = subprocess.run(
+            [sys.executable, "-c", AS_SOMEBODY_ELSE, endpoint],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    told = told.format(socket=path, folder=path.parent).replace("'0'", "'root'")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"edgeser: endpoint '{endpoint}': permission denied; {told}")
+    assert done.stderr.count("\n") == 1
 
 
 def test_async_iteration_gives_the_same_and_blocks_nothing(endpoint: str) -> None:

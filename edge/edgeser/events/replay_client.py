@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from typing import NamedTuple, TypeAlias
@@ -130,4 +131,4 @@ class ReplayClient:
 
     def _is_absent(self) -> bool:
         """Whether there is nothing to connect to; of TCP that is not known."""
-        return isinstance(self._endpoint, IpcEndpoint) and not self._endpoint.path.exists()
+        return isinstance(self._endpoint, IpcEndpoint) and not os.path.exists(self._endpoint.path)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import grp
 import logging
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Sequence as Items
@@ -275,12 +277,29 @@ def _remaining_ms(deadline: float | None) -> int | None:
 
 def _check_permission(endpoint: Endpoint) -> None:
     """libzmq would try for ever, without a word."""
-    if isinstance(endpoint, IpcEndpoint):
-        path = endpoint.path
-        if path.exists() and not os.access(path, os.W_OK):
-            raise UserError(
-                f"endpoint '{endpoint}': permission denied; join the group that owns {path}"
-            )
+    if not isinstance(endpoint, IpcEndpoint):
+        return
+    path = endpoint.path.absolute()
+    for folder in reversed(path.parents):
+        if folder.is_dir() and not os.access(folder, os.X_OK, effective_ids=True):
+            raise _denied(endpoint, folder, stat.S_IXGRP)
+    if path.exists() and not os.access(path, os.W_OK, effective_ids=True):
+        raise _denied(endpoint, path, stat.S_IWGRP)
+
+
+def _denied(endpoint: Endpoint, path: Path, needed: int) -> UserError:
+    """``needed``: the bit of the mode that would let the group in."""
+    found = path.stat()
+    if not found.st_mode & needed:
+        return UserError(f"endpoint '{endpoint}': permission denied; {path} is its owner's alone")
+    try:
+        group = grp.getgrgid(found.st_gid).gr_name
+    except KeyError:
+        group = str(found.st_gid)
+    return UserError(
+        f"endpoint '{endpoint}': permission denied; join the group '{group}', which owns {path}: "
+        f"sudo usermod -aG {group} $USER, then log in again"
+    )
 
 
 def _curve(
