@@ -53,6 +53,12 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
     assert "one already" in edgeser("keys", "new", "server", *folder).refusal
     assert "40 characters" in edgeser("keys", "allow", "phone", "nonsense", *folder).refusal
     assert "nobody of that name" in edgeser("keys", "revoke", "phone", *folder).refusal
+    too_great = "#" * 40  # of the right characters, and yet no key
+    assert "40 characters" in edgeser("keys", "allow", "phone", too_great, *folder).refusal
+    assert not (tmp_path / "allowed").exists()
+    secret = str(tmp_path / "server.secret")
+    address = ("--connect", "tcp://127.0.0.1:9", "--key", secret, "--server-key", too_great)
+    assert "server key: expected 40" in edgeser("listen", *address).refusal
     (tmp_path / "server.secret").chmod(0o644)
     assert "chmod 600" in edgeser("keys", "list", *folder).refusal
 
@@ -94,7 +100,10 @@ def test_a_key_is_allowed_and_revoked_while_a_daemon_runs(tmp_path: Path) -> Non
         said("revoke", "phone", "--keys", ours)
         daemon.signal(signal.SIGHUP)
         until(lambda: not any(hears() for _ in range(10)))
-        (tmp_path / "ours" / "allowed" / "broken").write_text("no key")
-        daemon.signal(signal.SIGHUP)
-        daemon.wait_for("any(f.code == 'settings_rejected' for f in self.faults)")
-        assert daemon.process.poll() is None
+        for rejected, key in enumerate(("no key", "#" * 40)):
+            (tmp_path / "ours" / "allowed" / "broken").write_text(key)
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_for(
+                f"sum(f.code == 'settings_rejected' for f in self.faults) == {rejected + 1}"
+            )
+            assert daemon.process.poll() is None

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import re
 import stat
+import struct
 from pathlib import Path
 
 import zmq
+from zmq.utils import z85
 
 from edgeser.errors import UserError
 
@@ -124,9 +126,17 @@ def read_public(text: str) -> bytes:
 
 def _key(text: bytes, what: str) -> bytes:
     key = text.strip()
-    if not _Z85.fullmatch(key.decode("ascii", "replace")):
+    if not _Z85.fullmatch(key.decode("ascii", "replace")) or not _is_number(key):
         raise UserError(f"{what}: expected 40 characters of Z85, as 'edgeser keys new' prints them")
     return key
+
+
+def _is_number(key: bytes) -> bool:
+    """Whether each five characters are 32 bits: the greatest are more."""
+    try:
+        return len(z85.decode(key)) == 32
+    except struct.error:
+        return False
 
 
 def _checked(name: str) -> str:
