@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,19 @@ def test_epochs_cover_the_part_and_only_it(emodb: Path, cache: Path) -> None:
     mixed = material_of(emodb, cache, changed(RECIPE, ["spectrogram.mixup=0.4"]))
     for batch in Pieces(mixed, chosen, seed=3):
         torch.testing.assert_close(batch.targets.sum(dim=1), torch.ones(len(batch.targets)))
+
+
+def test_a_teacher_s_answers_are_mixed_as_the_labels_are(emodb: Path, cache: Path) -> None:
+    plain = material_of(emodb, cache, changed(RECIPE, ["spectrogram.mixup=0.4"]))
+    rows = np.log(np.full((339, 4), 0.1, np.float32) + 0.6 * np.eye(4)[list(plain.corpus.targets)])
+    taught = replace(plain, teacher=rows.astype(np.float32))
+    (alone,), (batch,) = (Pieces(material, (1, 90, 300), 3) for material in (plain, taught))
+    assert alone.teacher is None
+    assert batch.teacher is not None
+    assert torch.equal(alone.features, batch.features)
+    assert torch.equal(alone.targets, batch.targets)
+    assert not set(batch.targets.flatten().tolist()) <= {0.0, 1.0}
+    torch.testing.assert_close(batch.teacher.exp(), 0.1 + 0.6 * batch.targets)
 
 
 def test_without_crops_a_batch_holds_what_the_window_policy_cuts(emodb: Path, cache: Path) -> None:

@@ -19,6 +19,7 @@ from edgeser_train.corpora import Corpus
 from edgeser_train.frames import CorpusFrames
 from edgeser_train.losses import difficulty
 from edgeser_train.recipe import Recipe
+from edgeser_train.reports.metrics import softmax
 from edgeser_train.sound.augment import mask, warp
 
 Indices = npt.NDArray[np.int64]
@@ -65,7 +66,11 @@ class Pieces(IterableDataset[Batch]):
         self.epoch = 0
 
     def __len__(self) -> int:
-        """Batches in an epoch; a last one of less than half is left out."""
+        """Batches in an epoch: the number that brings them nearest to the recipe's size.
+
+        They are of equal size, give or take one; left out are only those of fewer than there are
+        processes.
+        """
         return max(1, round(len(self.part) / self.material.recipe.batch))
 
     def __iter__(self) -> Iterator[Batch]:
@@ -87,8 +92,13 @@ class Pieces(IterableDataset[Batch]):
         features, frames = padded(pieces, recipe.window.pad_frames if not length else 1)
         targets = np.array(corpus.targets)[chosen]
         soft = np.eye(len(corpus.labels), dtype=np.float32)[targets]
+        answers = None if material.teacher is None else material.teacher[chosen]
         if recipe.spectrogram is not None and recipe.spectrogram.mixup > 0:
-            features, soft = _mixed(features, soft, recipe.spectrogram.mixup, rng)
+            mix = _mixing(len(features), recipe.spectrogram.mixup, rng)
+            features, soft = mix(features), mix(soft)
+            if answers is not None:
+                probabilities = softmax(answers).astype(np.float32)
+                answers = np.log(np.maximum(mix(probabilities), np.float32(1e-9)))
         utterances = [corpus.utterances[i] for i in chosen]
         return Batch(
             features=torch.from_numpy(features),
@@ -97,9 +107,7 @@ class Pieces(IterableDataset[Batch]):
             level=torch.tensor([difficulty(u.agreement) for u in utterances]),
             valence=_known(u.valence for u in utterances),
             arousal=_known(u.arousal for u in utterances),
-            teacher=None
-            if material.teacher is None
-            else torch.from_numpy(material.teacher[chosen]),
+            teacher=None if answers is None else torch.from_numpy(answers),
         )
 
 
@@ -168,16 +176,17 @@ def padded(pieces: list[Floats], multiple: int) -> tuple[Floats, Indices]:
     return features, frames
 
 
-def _mixed(
-    features: Floats, soft: Floats, beta: float, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    share = rng.beta(beta, beta, len(features))
+def _mixing(n: int, beta: float, rng: np.random.Generator) -> Callable[[Floats], Floats]:
+    """What mixes each of ``n`` rows with another one, always the same and by the same share."""
+    share = rng.beta(beta, beta, n)
     share = np.maximum(share, 1 - share).astype(np.float32)
-    other = rng.permutation(len(features))
-    kept = share[:, None, None]
-    mixed = kept * features + (1 - kept) * features[other]
-    labels = share[:, None] * soft + (1 - share[:, None]) * soft[other]
-    return np.asarray(mixed, np.float32), np.asarray(labels, np.float32)
+    other = rng.permutation(n)
+
+    def mixed(rows: Floats) -> Floats:
+        kept = share.reshape(-1, *[1] * (rows.ndim - 1))
+        return np.asarray(kept * rows + (1 - kept) * rows[other], np.float32)
+
+    return mixed
 
 
 def _known(values: Iterator[float | None]) -> Tensor:
