@@ -175,6 +175,21 @@ def test_training_is_the_same_for_the_same_seed(emodb: Path, cache: Path, tmp_pa
     np.testing.assert_allclose(one.model.mean.numpy(), mean, atol=1e-3)
 
 
+def test_a_filled_window_is_standardised_as_it_is_heard(
+    emodb: Path, cache: Path, tmp_path: Path
+) -> None:
+    filled = ["window.cut=centre", "window.frames=40", "window.fill=true", "window.pad_frames=40"]
+    recipe = changed(RECIPE, [*filled, "crop_frames=[]", "spectrogram=null", "epochs=1"])
+    material = material_of(emodb, cache, recipe)
+    chosen = part(*range(100, 120))
+    model = train(material, chosen, tmp_path, seed=1, data_seed=1).model
+    whole = Whole(material, chosen.train)
+    heard = torch.cat([whole[i][0].flatten(0, 1) for i in range(20)])
+    assert len(heard) == 20 * 40
+    torch.testing.assert_close(model.mean, heard.mean(dim=0), rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(model.std, heard.std(dim=0, correction=0), rtol=1e-3, atol=1e-3)
+
+
 def test_validation_chooses_the_epoch_and_ends_the_training(
     emodb: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -23,6 +23,8 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor
 
 from edgeser.errors import UserError, shortage
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import pieces_of
 from edgeser_train.batch import Batch
 from edgeser_train.batches import Material, PieceModule, Pieces
 from edgeser_train.corpora import Corpus
@@ -248,8 +250,17 @@ def _chosen(classifier: _Classifier, work: Path | None) -> Trained:
 
 
 def _set_statistics(model: SpeechModel, material: Material, part: tuple[int, ...]) -> None:
-    """Mean and deviation of each feature over the training part as recorded."""
-    front_end = material.recipe.front_end
-    features = np.concatenate([front_end.normalised(material.frames.of(i, 0)) for i in part])
+    """Mean and deviation of each feature over the training part as recorded, in the recipe's own
+    STFT version; where windows are filled with silence, over the filled ones.
+    """
+    recipe = material.recipe
+
+    def heard(utterance: int) -> list[Floats]:
+        frames = material.frames.of(utterance, 0)
+        if recipe.window.fill:
+            return pieces_of(frames, recipe.front_end, recipe.window)
+        return [recipe.front_end.normalised(frames)]
+
+    features = np.concatenate([piece for i in part for piece in heard(i)])
     model.mean.copy_(torch.from_numpy(features.mean(axis=0)))
     model.std.copy_(torch.from_numpy(np.maximum(features.std(axis=0), 1e-3)))
