@@ -99,3 +99,5 @@ def test_a_bad_configuration_is_refused() -> None:
         LightweightConfig(labels=1)
     with pytest.raises(ValueError, match="dropout"):
         LightweightConfig(dropout=1.0)
+    with pytest.raises(ValueError, match="sizes"):
+        LightweightConfig(hidden=0)

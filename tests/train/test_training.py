@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from edgeser.errors import UserError
@@ -190,6 +191,20 @@ def test_a_filled_window_is_standardised_as_it_is_heard(
     torch.testing.assert_close(model.std, heard.std(dim=0, correction=0), rtol=1e-3, atol=1e-3)
 
 
+def test_a_file_shorter_than_a_frame_is_named(tmp_path: Path) -> None:
+    listed = make_manifest(tmp_path)
+    for samples in (159, 160):
+        soundfile.write(tmp_path / "3.wav", waveform(1, 1.0)[:samples], 16_000, "PCM_16")
+        corpus = load_corpus(f"manifest={listed}")
+        if samples < 160:
+            with pytest.raises(UserError, match=r"3\.wav: 159 samples, a frame takes 160; repl"):
+                corpus_frames(corpus, RECIPE, tmp_path / "cache")
+        else:
+            fast = changed(RECIPE, ["waveform.speed_chance=1", "waveform.speed=[1.2,1.3]"])
+            lengths = np.diff(corpus_frames(corpus, fast, tmp_path / "cache").bounds)[3]
+            assert (lengths == 1).all()
+
+
 def test_validation_chooses_the_epoch_and_ends_the_training(
     emodb: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -269,9 +284,11 @@ def test_a_full_disk_is_one_line(emodb: Path, cache: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("epoch=3", "the recipe has no 'epoch'"),
-        ("epochs", "the recipe has no 'epochs'"),
-        ("model.blocks.n=3", "the recipe has no 'model.blocks.n'"),
+        ("epoch=3", "the recipe has no 'epoch'; there is: model, front_end, window"),
+        ("epochs", "epochs: it has no value; write epochs=VALUE"),
+        ("model.block=3", "model has no 'block'; there is: name, labels, mels, blocks"),
+        ("model.blocks.n=3", "model.blocks is 2, which has no fields"),
+        ("distillation.weight=1", "distillation is null; put --set distillation={} in front"),
         ("epochs=0", "bad recipe: .*at least 1"),
         ("crop_frames=[2]", "bad recipe: .*at least 3"),
         ("optimiser.learning_rate=0.0", "bad recipe: .*learning_rate > 0"),
@@ -279,11 +296,28 @@ def test_a_full_disk_is_one_line(emodb: Path, cache: Path, tmp_path: Path) -> No
         ("epochs=many", r"bad recipe: Expected `int`, got `str` - at `\$.epochs`"),
         ("model.dropout=2", "bad recipe: .*dropout"),
         ("front_end.normalise=loud", "bad recipe: Invalid enum value 'loud'"),
+        ("spectrogram.time_mask=5", "bad recipe: spectrogram: time_mask"),
+        ("spectrogram.mel_mask=129", r"bad recipe: spectrogram\.mel_mask must be at most 128"),
+        ("spectrogram.mel_masks=-1", "bad recipe: spectrogram: mel_masks must be at least 0"),
+        ("spectrogram.tempo=[2,1]", r"bad recipe: spectrogram: tempo .*got \[2\.0, 1\.0\]"),
+        ("waveform.speed=[0,1]", "bad recipe: waveform: speed .*above 0"),
+        ("waveform.room_s=[0,1]", r"bad recipe: waveform: room_s .*above 0\.001"),
+        ("waveform.snr_db=[9,1]", "bad recipe: waveform: snr_db"),
+        ("waveform.codec_chance=2", "bad recipe: waveform: codec_chance"),
+        ("waveform.tilt_db=-1", "bad recipe: waveform: tilt_db"),
+        ("stft_windows=[100]", "bad recipe: front end: .*window 100"),
+        ("batch=99999999", "bad recipe: batch must be at most"),
+        ("clip_norm=-1", "bad recipe: clip_norm"),
+        ("patience=-1", "bad recipe: .*patience"),
+        ("optimiser.momentum=-1", "bad recipe: .*momentum"),
+        ("optimiser.decay=0", "bad recipe: .*decay > 0"),
+        ("window.frames=1", r"bad recipe: window\.frames must be at least 3"),
     ],
 )
 def test_a_bad_setting_is_one_line(setting: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=said) as raised:
         changed(recipe_of("lightweight"), [setting])
+    assert "\n" not in str(raised.value)
 
 
 def test_another_loss_comes_with_its_own_fields() -> None:
@@ -291,6 +325,14 @@ def test_another_loss_comes_with_its_own_fields() -> None:
     assert recipe.loss == Focal(gamma=2)
     with pytest.raises(UserError, match="bad recipe"):
         changed(recipe_of("lightweight"), ["loss.name=hinge"])
+
+
+def test_what_a_recipe_lacks_can_be_added() -> None:
+    paper = recipe_of("lightweight", "paper")
+    recipe = changed(paper, ["spectrogram={}", "spectrogram.mixup=0.4"])
+    assert recipe.spectrogram == SpectrogramAugmentation(mixup=0.4)
+    with pytest.raises(UserError, match="unknown field `mixups`"):
+        changed(paper, ["spectrogram={}", "spectrogram.mixups=0.4"])
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path, emodb: Path) -> None:

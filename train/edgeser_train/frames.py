@@ -60,7 +60,8 @@ class CorpusFrames:
 def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
     """From the cache, or computed and put there.
 
-    Raises UserError when the disk is full, a worker was killed, or what the cache holds is damaged.
+    Raises UserError when a file is shorter than a frame, the disk is full, a worker was killed, or
+    what the cache holds is damaged.
     """
     folder = cache / _key(corpus, recipe)
     if not folder.is_dir():
@@ -79,17 +80,10 @@ def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
     return CorpusFrames(rows, bounds)
 
 
-def analyses(recipe: Recipe) -> list[FrontEnd]:
-    """The recipe's own front end, then those of the other analysis windows."""
-    own = recipe.front_end
-    others = (w for w in recipe.stft_windows if w != own.window)
-    return [own, *(msgspec.structs.replace(own, window=w, lookback=w - own.hop) for w in others)]
-
-
 def _key(corpus: Corpus, recipe: Recipe) -> str:
     raw = [
         msgspec.structs.replace(front_end, normalise="none", range_db=80.0, scale="db", deltas=0)
-        for front_end in analyses(recipe)
+        for front_end in recipe.front_ends
     ]
     parts = (raw, recipe.waveform, recipe.variants, corpus.fingerprint, _SEED)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
@@ -99,7 +93,7 @@ def _compute(corpus: Corpus, recipe: Recipe, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        copies = recipe.variants * len(analyses(recipe))
+        copies = recipe.variants * len(recipe.front_ends)
         bounds = np.zeros((len(corpus.utterances), copies, 2), np.int64)
         position = 0
         with (aside / "rows").open("wb") as file:
@@ -122,9 +116,16 @@ def _compute(corpus: Corpus, recipe: Recipe, folder: Path) -> None:
 def _copies_of_all(corpus: Corpus, recipe: Recipe, cache: Path) -> Iterator[list[Stored]]:
     work = partial(_copies, recipe)
     sounds = load_sounds(corpus, cache)
+    hop = recipe.front_end.hop
+    for utterance, samples in zip(corpus.utterances, np.diff(sounds.bounds), strict=True):
+        if samples < hop:
+            raise UserError(
+                f"corpus file {utterance.path}: {samples} samples, a frame takes {hop}; "
+                "replace the file, or take it out of the corpus"
+            )
     jobs = [(i, sounds.of(i)) for i in range(len(sounds))]
     console = Console(stderr=True)
-    if len(jobs) * recipe.variants * len(analyses(recipe)) <= _FEW:
+    if len(jobs) * recipe.variants * len(recipe.front_ends) <= _FEW:
         yield from map(work, jobs)
         return
     with Workers(os.cpu_count()) as pool:
@@ -143,10 +144,12 @@ def _copies(recipe: Recipe, job: tuple[int, Samples]) -> list[Stored]:
     for copy in range(recipe.variants):
         sound = samples
         if copy and recipe.waveform is not None:
-            sound = vary(samples, recipe.waveform, np.random.default_rng((_SEED, i, copy)))
+            varied = vary(samples, recipe.waveform, np.random.default_rng((_SEED, i, copy)))
+            if len(varied) >= recipe.front_end.hop:  # else its speed left less than a frame
+                sound = varied
         copies += [
             raw_frames(sound, front_end).astype(_stored(front_end))
-            for front_end in analyses(recipe)
+            for front_end in recipe.front_ends
         ]
     return copies
 

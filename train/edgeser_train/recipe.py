@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,6 +14,8 @@ from edgeser.model.artefact import WindowPolicy
 from edgeser_train.losses import Distillation, LossSpec
 from edgeser_train.models import ModelConfig, class_of
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation
+
+_LARGEST_BATCH = 65_536
 
 
 class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +39,8 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not (self.learning_rate > 0 and 0 <= self.warm_up <= 1 and self.weight_decay >= 0):
             raise ValueError("need learning_rate > 0, warm_up in [0, 1], weight_decay >= 0")
+        if not 0 <= self.momentum < 1 or self.decay <= 0 or min(self.milestones, default=1) < 1:
+            raise ValueError("need momentum in [0, 1), decay > 0, milestones from 1")
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -75,9 +79,17 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.variants, self.accumulate) < 1:
             raise ValueError("epochs, batch, variants and accumulate must be at least 1")
+        if self.batch > _LARGEST_BATCH:
+            raise ValueError(f"batch must be at most {_LARGEST_BATCH}")
+        if self.clip_norm < 0 or self.patience < 0:
+            raise ValueError("clip_norm and patience must be at least 0, which means none")
         shortest = class_of(self.model).min_frames
         if min(self.crop_frames, default=shortest) < shortest:
             raise ValueError(f"crop_frames must be at least {shortest}")
+        if self.window.cut != "whole" and self.window.frames < shortest:
+            raise ValueError(f"window.frames must be at least {shortest}")
+        if self.spectrogram is not None and self.spectrogram.mel_mask > self.front_end.width:
+            raise ValueError(f"spectrogram.mel_mask must be at most {self.front_end.width}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError("ema_decay must be in [0, 1)")
         if self.front_end.width != self.model.width:
@@ -85,6 +97,18 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
                 f"front_end gives {self.front_end.width} features a frame, the model takes "
                 f"{self.model.width}"
             )
+        if self.stft_windows:
+            _ = self.front_ends
+
+    @property
+    def front_ends(self) -> list[FrontEnd]:
+        """Its own front end, then those of the other analysis windows."""
+        own = self.front_end
+        others = (w for w in self.stft_windows if w != own.window)
+        return [
+            own,
+            *(msgspec.structs.replace(own, window=w, lookback=w - own.hop) for w in others),
+        ]
 
     @property
     def name(self) -> str:
@@ -100,28 +124,46 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``field=value`` settings applied; a dot reaches into a part.
 
-    Values are JSON, or plain text. A new ``name`` brings the defaults of what it names, and further
-    settings may change its fields. Raises UserError that names a bad setting.
+    Values are JSON, or plain text. A new ``name``, or a part as a whole (``spectrogram={}``),
+    brings the defaults of what it names, and further settings may change its fields. Raises
+    UserError that names a bad setting, and what there is in its place.
     """
     tree = msgspec.to_builtins(recipe)
-    renamed: list[list[str]] = []
+    fresh: list[list[str]] = []
     for setting in settings:
         path, equals, text = setting.partition("=")
-        *parents, field = path.split(".")
-        node = tree
-        for parent in parents:
-            node = node.get(parent, {}) if isinstance(node, dict) else {}
-        known = isinstance(node, dict) and (field in node or parents in renamed)
-        if not equals or not isinstance(node, dict) or not known:
-            raise UserError(f"--set {setting}: the recipe has no '{path}'; see 'edgeser train -h'")
-        if field == "name":
-            node.clear()  # another loss has other fields
-            renamed.append(parents)
+        if not equals:
+            raise UserError(f"--set {setting}: it has no value; write {setting}=VALUE")
+        names = path.split(".")
+        part = _part_with(names, tree, fresh, f"--set {setting}")
         try:
-            node[field] = msgspec.json.decode(text)
+            value = msgspec.json.decode(text)
         except msgspec.DecodeError:
-            node[field] = text
+            value = text
+        if names[-1] == "name":
+            part.clear()  # another loss has other fields
+            fresh.append(names[:-1])
+        elif isinstance(value, dict):
+            fresh.append(names)
+        part[names[-1]] = value
     try:
         return msgspec.convert(tree, Recipe)
     except (msgspec.ValidationError, ValueError) as error:
         raise UserError(f"--set: bad recipe: {error}") from error
+
+
+def _part_with(names: list[str], tree: Any, fresh: list[list[str]], where: str) -> dict[str, Any]:
+    """The part of a recipe that has, or if it is ``fresh`` may have, a field of that path."""
+    part: dict[str, Any] = {}
+    node = tree
+    for depth, name in enumerate(names):
+        above = ".".join(names[:depth])
+        if node is None:
+            raise UserError(f"{where}: {above} is null; put --set {above}={{}} in front of it")
+        if not isinstance(node, dict):
+            raise UserError(f"{where}: {above} is {node}, which has no fields")
+        if name not in node and names[:depth] not in fresh:
+            what = above or "the recipe"
+            raise UserError(f"{where}: {what} has no '{name}'; there is: {', '.join(node)}")
+        part, node = node, node.get(name)
+    return part

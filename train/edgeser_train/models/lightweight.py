@@ -34,6 +34,8 @@ class LightweightConfig(
                 f"lightweight: need labels >= 2, blocks >= 1, mels >= 3, got {self.labels}, "
                 f"{self.blocks}, {self.mels}"
             )
+        if min(self.entry_channels, self.channels, self.expansion, self.hidden, self.head) < 1:
+            raise ValueError("lightweight: sizes must be at least 1")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"lightweight: dropout {self.dropout} is outside [0, 1)")
 

@@ -48,7 +48,8 @@ class WavlmSapConfig(
     multi_task: bool = True
 
     def __post_init__(self) -> None:
-        if min(self.hidden, self.layers, self.feed_forward, self.conv_channels, self.head) < 1:
+        widths = (self.hidden, self.feed_forward, self.conv_channels, self.head)
+        if min(*widths, self.layers, self.heads, self.encoder_heads) < 1:
             raise ValueError("wavlm-sap: sizes must be at least 1")
         if self.labels < 2 or self.hidden % 16:
             raise ValueError("wavlm-sap: need labels >= 2 and hidden a multiple of 16")

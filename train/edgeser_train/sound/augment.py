@@ -6,6 +6,8 @@ Waveforms are varied before training, once (``vary``); spectrograms in every bat
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,18 @@ class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     codec_chance: float = 0.2
     peak_dbfs: Range = (-30.0, -1.0)
 
+    def __post_init__(self) -> None:
+        for name in ("speed", "low_hz", "high_hz"):
+            _check_range(f"waveform: {name}", getattr(self, name), above=0)
+        _check_range("waveform: room_s", self.room_s, above=1e-3)
+        for name in ("snr_db", "peak_dbfs"):
+            _check_range(f"waveform: {name}", getattr(self, name))
+        for name in ("speed", "tilt", "room", "noise", "band", "codec"):
+            if not 0 <= getattr(self, f"{name}_chance") <= 1:
+                raise ValueError(f"waveform: {name}_chance must be in [0, 1]")
+        if self.tilt_db < 0:
+            raise ValueError("waveform: tilt_db must be at least 0")
+
 
 class SpectrogramAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a window of log-mel frames is varied in a batch.
@@ -63,6 +77,22 @@ class SpectrogramAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields
     mel_masks: int = 2
     mel_mask: int = 16
     mixup: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_range("spectrogram: tempo", self.tempo, above=0)
+        _check_range("spectrogram: mel_warp", self.mel_warp, above=0)
+        for name in ("tilt_db", "ripple_db", "time_masks", "mel_masks", "mel_mask", "mixup"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"spectrogram: {name} must be at least 0")
+        if not 0 <= self.time_mask <= 1:
+            raise ValueError("spectrogram: time_mask must be in [0, 1], a share of the window")
+
+
+def _check_range(name: str, values: Range, above: float = -math.inf) -> None:
+    low, high = values
+    if not above < low <= high:
+        least = "" if math.isinf(above) else f" above {above:g}"
+        raise ValueError(f"{name} must be [low, high] with low <= high{least}, got [{low}, {high}]")
 
 
 def vary(samples: Samples, spec: WaveformAugmentation, rng: np.random.Generator) -> Samples:
