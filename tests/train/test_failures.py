@@ -19,6 +19,7 @@ from edgeser.cli import main
 from edgeser.cli.extras import failures_told
 from edgeser.errors import UserError, shortage
 from edgeser_train import folds
+from edgeser_train.sound import conditions
 from edgeser_train.workers import Workers
 from tests.train.synthetic import make_manifest, tiny_settings
 
@@ -163,6 +164,16 @@ def test_what_ends_at_once_leaves_no_folder(evaluate: Evaluate, tmp_path: Path) 
     assert_told(evaluate("--set", "model.labels=5", run=tmp_path / "b"), "the corpus has 4")
     assert not (tmp_path / "b").exists()
     assert "0 is not in the range" in evaluate("--jobs", "0").output
+
+
+def test_a_condition_that_cannot_be_made_is_told(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conditions, "missing", lambda: {"Opus": "no coder"})
+    monkeypatch.setattr(conditions, "ROBUSTNESS", ("clean", "gain +10 dB"))
+    told = "condition 'Opus' is left out: no coder"
+    assert evaluate("--robustness").output.splitlines()[0] == told
+    assert told not in evaluate("--folds", "none").output
 
 
 def test_want_of_memory_is_known_by_every_library_s_name_for_it() -> None:

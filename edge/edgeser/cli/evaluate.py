@@ -120,7 +120,7 @@ def evaluate(
     from edgeser_train.recipes import recipe_of
     from edgeser_train.reports.report import report_of
     from edgeser_train.reports.report_files import write
-    from edgeser_train.sound.conditions import DEFAULT_CONDITIONS, ROBUSTNESS
+    from edgeser_train.sound.conditions import DEFAULT_CONDITIONS, ROBUSTNESS, missing
     from edgeser_train.start import start_of
     from edgeser_train.teacher import teacher_of
 
@@ -142,6 +142,8 @@ def evaluate(
         teacher,
         start,
     )
+    for condition, reason in missing().items() if robustness else ():
+        click.echo(f"condition '{condition}' is left out: {reason}", err=True)
     results = run_folds(plan, chosen, output, cache, jobs=jobs, on_result=_tell)
     report = report_of(plan, results, _command_line(corpora))
     folder = report_folder or output / "report"
