@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from edgeser_train.models.ctc import best_path, class_log_probs
+from edgeser_train.models.ctc import class_log_probs
 
 
 def of_torch(log_probs: Tensor, steps: Tensor) -> Tensor:
@@ -80,18 +80,3 @@ def test_score_has_the_loss_s_gradient() -> None:
     of_torch(torch.log_softmax(frames, dim=2), steps)[:, 2].sum().backward()
     assert ours is not None
     torch.testing.assert_close(ours, frames.grad, rtol=1e-4, atol=1e-6)
-
-
-def test_best_path_takes_the_label_of_most_steps() -> None:
-    peaks = torch.tensor([[4, 0, 0, 2, 4], [4, 1, 4, 3, 3]])
-    log_probs = torch.log_softmax(5 * F.one_hot(peaks, 5).float(), dim=2)
-    assert best_path(log_probs, torch.tensor([5, 5])).tolist() == [0, 3]
-    assert best_path(log_probs, torch.tensor([5, 2])).tolist() == [0, 1]
-
-
-def test_all_blank_path_falls_back_to_the_exact_score() -> None:
-    frames = torch.zeros(1, 6, 5)
-    frames[:, :, 4], frames[:, 3, 2] = 9.0, 3.0
-    log_probs = torch.log_softmax(frames, dim=2)
-    assert (log_probs.argmax(dim=2) == 4).all()
-    assert best_path(log_probs, torch.tensor([6])).tolist() == [2]

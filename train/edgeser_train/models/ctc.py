@@ -36,21 +36,6 @@ def class_log_probs(log_probs: Tensor, steps: Tensor, size: int | None = None) -
     return _either(stretch.enter, stretch.cross)[:, 0]
 
 
-def best_path(log_probs: Tensor, steps: Tensor) -> Tensor:
-    """Label (batch,) of the likeliest path: the one that takes most of its steps.
-
-    A path that is all blank, or shared evenly, is decided by the exact score. Arguments as in
-    ``class_log_probs``.
-    """
-    labels = log_probs.shape[2] - 1
-    path = log_probs.argmax(dim=2).masked_fill(~within(steps, log_probs.shape[1]), labels)
-    taken = torch.stack([(path == k).sum(dim=1) for k in range(labels)], dim=1)
-    leading = (taken == taken.amax(dim=1, keepdim=True)) & (taken.amax(dim=1, keepdim=True) > 0)
-    exact = class_log_probs(log_probs, steps)
-    preferred = exact.masked_fill(~leading, _NEVER)
-    return torch.where(leading.any(dim=1), preferred.argmax(dim=1), exact.argmax(dim=1))
-
-
 class _Stretch(NamedTuple):
     """Log-weights of what a stretch of time does, each (batch, stretches, labels or 1)."""
 
