@@ -255,6 +255,7 @@ class Stream:
             segment=output.segment,
             start=output.start / SAMPLE_RATE,
             end=output.end / SAMPLE_RATE,
+            has_final=output.heard,
         )
         if not output.heard:
             return [ended]

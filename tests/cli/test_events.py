@@ -77,6 +77,21 @@ def test_a_daemon_that_may_not_keep_a_journal_says_so_and_publishes_everything()
         assert "journal_off" in daemon.log.read_text()  # it may be older than our subscription
 
 
+def test_the_end_of_speech_says_whether_a_final_follows(heard: tuple[Daemon, Path]) -> None:
+    daemon, _ = heard
+    ends = [event for event in daemon.speech if event.state == "end"]
+    assert [end.has_final for end in ends] == [True] * SPEECH_SEGMENTS
+    lengths = sorted(end.end - end.start for end in ends if end.end is not None)
+    minimum = {"EDGESER_SPEECH_MIN_SECONDS": str(lengths[SPEECH_SEGMENTS // 2])}
+    with running("--source", str(SPEECH_FILE), "--fast", "--once", env=minimum) as picky:
+        assert picky.wait() == 0
+        ends = [event for event in picky.speech if event.state == "end"]
+        assert len(ends) == SPEECH_SEGMENTS
+        waited_for = [end.segment for end in ends if end.has_final]
+        assert [final.segment for final in picky.finals] == waited_for
+        assert 0 < len(waited_for) < SPEECH_SEGMENTS
+
+
 def test_a_daemon_whose_journal_is_not_wanted_keeps_none(tmp_path: Path) -> None:
     variables = {"EDGESER_JOURNAL_ENABLED": "false", "XDG_STATE_HOME": str(tmp_path)}
     with running("--source", str(SPEECH_FILE), "--fast", env=variables) as daemon:

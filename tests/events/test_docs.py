@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from edgeser.events.replay import ReplayEnd, ReplayRequest, read_request
-from edgeser.events.schema import FAULT_CODES, Event, decode, encode, json_schema
+from edgeser.events.schema import FAULT_CODES, Event, SpeechEvent, decode, encode, json_schema
 
 from .helpers import emotion, fault, speech, status
 
@@ -117,6 +117,14 @@ def test_every_event_has_an_example_that_is_complete_and_valid(title: str) -> No
 @pytest.mark.parametrize("event", [emotion(), emotion(kind="partial"), speech(), fault(), status()])
 def test_events_fit_the_schema(event: Event) -> None:
     jsonschema.validate(json.loads(encode(event)), json_schema())
+
+
+def test_an_older_end_of_speech_has_a_final() -> None:
+    old = encode(speech(end=2.0)).replace(b',"has_final":true', b"")
+    assert b"has_final" not in old
+    event = decode(old)
+    assert isinstance(event, SpeechEvent)
+    assert event.has_final
 
 
 def test_the_schema_file_is_the_code_s() -> None:

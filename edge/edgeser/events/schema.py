@@ -129,6 +129,9 @@ class SpeechEvent(Event, frozen=True, kw_only=True, tag="speech"):
     end: Annotated[Seconds | None, Meta(description="just behind its last; null at the start")] = (
         None
     )
+    has_final: Annotated[
+        bool, Meta(description="a final follows; false at the end of too little speech for one")
+    ] = True
 
 
 class FaultEvent(Event, frozen=True, kw_only=True, tag="fault"):
