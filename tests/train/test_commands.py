@@ -20,7 +20,7 @@ from edgeser_train.folds import Plan
 from edgeser_train.protocols import Fold, folds_of
 from edgeser_train.teacher import Teacher
 from edgeser_train.training import Trained, train
-from tests.train.synthetic import make_emodb, tiny_settings
+from tests.train.synthetic import make_emodb, make_manifest, tiny_settings
 
 
 def edgeser(*words: object) -> Result:
@@ -120,6 +120,40 @@ def test_seeds_of_weights_train_every_fold_once_each(
     assert not (run / "unfinished").exists()
     report = json.loads((run / "report" / "report.json").read_text())
     assert report["seeds"] == [1, 2]
+
+
+def test_a_fold_of_one_seed_is_found_among_several(
+    common: tuple[object, ...], tmp_path: Path
+) -> None:
+    fold = ("--folds", "08")
+    assert edgeser("evaluate", *common, *fold).exit_code == 0
+    done = edgeser("evaluate", *common, *fold, "--seeds", "1,2")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("(kept)") == 1
+    assert sorted(path.name for path in (tmp_path / "run").glob("*.pt")) == ["08-seed2.pt", "08.pt"]
+    report = json.loads((tmp_path / "run" / "report" / "report.json").read_text())
+    assert (report["seeds"], [t["models"] for t in report["trained"]]) == ([1, 2], [2])
+    assert edgeser("evaluate", *common, *fold, "--seeds", "2").output.count("(kept)") == 1
+    done = edgeser("evaluate", *common, *fold, "--seeds", "3")
+    assert "holds folds of another recipe, corpus, protocol or seed" in done.output
+
+
+def test_a_fold_of_another_sound_is_not_kept(cache: Path, tmp_path: Path) -> None:
+    manifest = make_manifest(tmp_path / "mine")
+    where = ("--corpus", f"manifest={manifest}", "--cache", cache, "-o", tmp_path / "run")
+    words = (*where, *tiny_settings(), "--folds", "a")
+    assert edgeser("evaluate", *words).exit_code == 0
+    kept = tmp_path / "run" / "a.json"
+    (manifest.parent / "0.wav").write_bytes((manifest.parent / "1.wav").read_bytes())
+    done = edgeser("evaluate", *words)
+    assert done.exit_code == 2
+    assert "the sound of mine has changed since fold a was trained" in done.output
+    assert len(done.output.splitlines()) == 1
+    older = {
+        name: value for name, value in json.loads(kept.read_text()).items() if name != "sounds"
+    }
+    kept.write_text(json.dumps(older))
+    assert edgeser("evaluate", *words).exit_code == 0
 
 
 def test_a_teacher_is_learnt_from(

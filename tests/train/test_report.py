@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 from edgeser.errors import UserError
+from edgeser_train.checkpoint import Origin
+from edgeser_train.folds import Plan
+from edgeser_train.heard import Heard
 from edgeser_train.recipes import recipe_of
 from edgeser_train.reports import metrics
 from edgeser_train.reports.calibration import cross_fitted
@@ -19,6 +22,7 @@ from edgeser_train.reports.evaluation_files import read as read_as
 from edgeser_train.reports.report import Report, report_of
 from edgeser_train.reports.report_files import read, write
 from edgeser_train.reports.report_text import markdown
+from edgeser_train.start import Start
 from edgeser_train.teacher import Teacher
 from tests.train.answers import LABELS, plan, results
 
@@ -119,6 +123,70 @@ def test_teachers_are_named() -> None:
     r = report_of(p, results(p), "")
     assert "answers of big, wide, too" in markdown(r, has_choice=False)
     assert "/runs" not in markdown(r, has_choice=False)
+
+
+def origin(p: Plan, commit: str = "abc", heard: Heard | None = None) -> Origin:
+    return Origin(
+        labels=list(LABELS),
+        recipe=p.recipe,
+        corpora=["emodb"],
+        licence="CC0-1.0",
+        protocol="loso",
+        trained_on=[],
+        seed=1,
+        date="2026-01-02",
+        commit=commit,
+        heard=heard,
+    )
+
+
+def test_the_code_that_trained_is_told_apart_from_the_one_that_writes() -> None:
+    p = plan()
+    origins = [origin(p), origin(p, "def+"), origin(p), None]
+    r = report_of(p, results(p), "", origins)
+    assert [(t.commit, t.date, t.models) for t in r.trained] == [
+        ("unknown", "", 1),
+        ("abc", "2026-01-02", 2),
+        ("def+", "2026-01-02", 1),
+    ]
+    text = markdown(r, has_choice=False)
+    assert "commit abc, 2026-01-02 (2 of 4), commit def+, 2026-01-02 (1 of 4)." in text
+    assert f"Report written at: commit {r.commit}, {r.date}, on " in text
+    alone = report_of(p, results(p), "", [origin(p)] * 4)
+    assert "Folds trained at: commit abc, 2026-01-02." in markdown(alone, has_choice=False)
+    assert "Folds trained at: not known." in markdown(made(), has_choice=False)
+
+
+def test_new_speakers_are_claimed_only_of_forebears_that_say_whom_they_heard() -> None:
+    p = dataclasses.replace(plan(), start=Start(Path("/runs/first/model.pt")))
+    known, doubtful = Heard(["emodb:09"], []), Heard(["emodb:09"], [], known=False)
+    r = report_of(p, results(p), "", [origin(p, heard=known)] * 4)
+    assert (r.started_from, r.forebears_known, r.speaker_independent) == (
+        "first/model.pt",
+        True,
+        True,
+    )
+    text = markdown(r, has_choice=False)
+    assert "Speaker-independent: no speaker" in text
+    assert "Training started from the weights of first/model.pt." in text
+    for heard in (doubtful, None):
+        r = report_of(p, results(p), "", [origin(p, heard=known)] * 3 + [origin(p, heard=heard)])
+        assert (r.forebears_known, r.speaker_independent) == (False, False)
+        text = markdown(r, has_choice=False)
+        assert "**Started from a model whose speakers are not known**" in text
+        assert "Speaker-independent" not in text
+    taught = dataclasses.replace(p, teacher=Teacher((Path("/runs/big"),)))
+    text = markdown(report_of(taught, results(p), ""), has_choice=False)
+    assert "**Started from and taught by a model whose speakers are not known**" in text
+
+
+def test_a_temperature_at_its_bound_is_told() -> None:
+    p = plan()
+    perfect = [
+        msgspec.structs.replace(f, logits=[np.eye(4)[f.targets].tolist()] * 2) for f in results(p)
+    ]
+    assert "the bound of what is searched" in markdown(report_of(p, perfect, ""), has_choice=False)
+    assert "the bound of what is searched" not in markdown(made(), has_choice=False)
 
 
 def test_seeds_of_other_folds_are_a_defect() -> None:

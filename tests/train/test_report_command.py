@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from edgeser.cli import main
 from edgeser_train.reports.comparison import compare
+from edgeser_train.reports.evaluation import Training
 from edgeser_train.reports.report import Report, report_of
 from edgeser_train.reports.report_files import write
 from tests.train.answers import plan, results
@@ -157,6 +158,49 @@ def test_several_seeds_have_no_mcnemar() -> None:
     c = compare(("a", "b"), made(), made(stream=2, seeds=(1, 2)))
     assert c.mcnemar is None
     assert c.wa is not None
+
+
+def merged_of(stream: int) -> Report:
+    """Two corpora whose files have the same names."""
+    r = made(stream=stream)
+    return msgspec.structs.replace(
+        r,
+        corpus="emodb+mine",
+        corpora=["emodb", "mine"],
+        answers=[
+            msgspec.structs.replace(x, utterance=f"{source}:{x.utterance}")
+            for source in ("emodb", "mine")
+            for x in r.answers
+        ],
+    )
+
+
+def test_equal_names_in_two_corpora_are_two_utterances() -> None:
+    c = compare(("a", "b"), merged_of(0), merged_of(1))
+    assert (c.utterances, c.notes) == (96, [])
+    c = compare(("a", "b"), made(), merged_of(1))
+    assert c.utterances == 48
+    assert c.notes[0] == "only the 48 utterances in both count, of 48 and 96"
+    assert c.wa is not None
+    assert c.wa.over_utterances == compare(("a", "b"), made(), made(1)).wa.over_utterances  # type: ignore[union-attr]
+    selection = msgspec.structs.replace(made(1), corpus="emodb7", corpora=["emodb7"])
+    assert compare(("a", "b"), made(), selection).utterances == 48
+    another = msgspec.structs.replace(made(1), corpus="mine", corpora=["mine"])
+    assert compare(("a", "b"), made(), another).wa is None
+
+
+def test_the_code_is_that_which_trained(tmp_path: Path) -> None:
+    trained = [Training(f"{digit * 12}", "2026-01-02", 1) for digit in "ab"]
+    write(msgspec.structs.replace(made(), trained=trained), tmp_path / "r")
+    write(
+        msgspec.structs.replace(made(), speaker_independent=False, forebears_known=False),
+        tmp_path / "s",
+    )
+    document = edgeser("report", tmp_path / "r", tmp_path / "s", "-o", tmp_path / "t.md")
+    assert document.exit_code == 0, document.output
+    text = (tmp_path / "t.md").read_text()
+    assert "| r | new | last epoch | aaaaaaaa bbbbbbbb | 1 |" in text
+    assert "| s | not known | last epoch | not known | 1 |" in text
 
 
 def test_a_merged_corpus_is_compared_to_its_part() -> None:

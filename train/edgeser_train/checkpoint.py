@@ -16,9 +16,11 @@ from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
 from edgeser_train.corpora.merge import strictest
 from edgeser_train.files import write_whole
+from edgeser_train.heard import Heard, heard_in, sound_of, speaker_of, speakers_of
 from edgeser_train.models import SpeechModel, build
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
+from edgeser_train.releases import licence_of
 
 _CODE = (":/edge/edgeser", ":/train", ":/export", ":!/edge/edgeser/models")
 
@@ -27,6 +29,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What a checkpoint says about itself.
 
     ``trained_on``: names of the utterances that its weights, or their choice, have seen.
+    ``heard``: their sounds and speakers; None in checkpoints that are older than it.
     """
 
     labels: list[str]
@@ -38,6 +41,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     seed: int
     date: str
     commit: str
+    heard: Heard | None = None
 
 
 def save(path: Path, model: SpeechModel, origin: Origin) -> None:
@@ -63,24 +67,63 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
     return model.eval(), origin
 
 
+def load_origin(path: Path) -> Origin:
+    """What a checkpoint says about itself, without its model. Raises UserError."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return msgspec.json.decode(content["origin"], type=Origin)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
+
+
 def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[SpeechModel, Origin]:
-    """A checkpoint, of a run folder the fold's, that has not seen what the fold holds out.
+    """A checkpoint, of a run folder the fold's, that has not heard what the fold holds out: none
+    of its utterances and, where its speakers are new to the fold, none of them.
 
     ``what`` names it in the UserError that is raised otherwise.
     """
     model, origin = load(file_of(path, fold))
-    held_out = {corpus.utterances[i].name for i in (*fold.test, *fold.validation)}
-    seen = held_out & set(origin.trained_on)
-    if not seen and list(corpus.corpora) != origin.corpora:
-        # In a merged corpus the recordings' name stands before an utterance's own.
-        known = {_own(name) for name in origin.trained_on}
-        seen = {name for name in held_out if _own(name) in known}
+    held_out = (*fold.test, *fold.validation)
+    seen = _seen(origin, corpus, held_out)
     if seen:
         raise UserError(
             f"{what}: has seen {len(seen)} utterances that fold {fold.name} holds out, "
             f"e.g. {min(seen)}; take a checkpoint of the same fold"
         )
+    speakers = speakers_of(corpus, held_out)
+    met = speakers & set(origin.heard.speakers if origin.heard else ())
+    if met and not speakers & speakers_of(corpus, fold.train):
+        raise UserError(
+            f"{what}: has heard speaker {min(met)}, whom fold {fold.name} holds out; "
+            "take a checkpoint of the same fold"
+        )
     return model, origin
+
+
+def _seen(origin: Origin, corpus: Corpus, held_out: Sequence[int]) -> set[str]:
+    """Names of those utterances that the checkpoint has heard.
+
+    They are the same by their sound, or by their name and speaker; by their name alone where the
+    checkpoint does not know what all its forebears have heard.
+    """
+    held = [corpus.utterances[i] for i in held_out]
+    known = {_own(name) for name in origin.trained_on}
+    seen: set[str] = set()
+    if heard := origin.heard:
+        sounds, speakers = set(heard.sounds), set(heard.speakers)
+        seen = {
+            u.name
+            for u in held
+            if sound_of(u) in sounds
+            or (_own(u.name) in known and speaker_of(corpus, u) in speakers)
+        }
+    if heard is None or not heard.known:
+        seen |= {u.name for u in held} & set(origin.trained_on)
+        if not seen and list(corpus.corpora) != origin.corpora:
+            # In a merged corpus the recordings' name stands before an utterance's own.
+            seen = {u.name for u in held if _own(u.name) in known}
+    return seen
 
 
 def file_of(path: Path, fold: Fold) -> Path:
@@ -112,15 +155,18 @@ def origin_of(
     fold: Fold,
     seed: int,
     forebears: Sequence[Origin] = (),
+    code: str = "",
 ) -> Origin:
-    """Of a model trained now, with this code, on a fold's training and validation part.
+    """Of a model trained today on a fold's training and validation part.
 
     ``forebears``: of the model whose weights it began with and of its teachers; what they saw, it
-    has seen, and their licences bind it.
+    has seen, and their licences bind it. ``code``: the commit that trains, by default the one
+    that lies here now. Raises UserError for a file of the corpus that cannot be read.
     """
-    trained_on = [corpus.utterances[i].name for i in (*fold.train, *fold.validation)]
-    corpora = list(corpus.corpora)
-    licence = corpus.licence
+    own = [corpus.utterances[i] for i in (*fold.train, *fold.validation)]
+    trained_on = [u.name for u in own]
+    corpora = list(dict.fromkeys(u.corpus or corpus.name for u in own))
+    licence = licence_of(corpus, corpora)
     for forebear in forebears:
         trained_on = list(dict.fromkeys([*trained_on, *forebear.trained_on]))
         corpora = list(dict.fromkeys([*corpora, *forebear.corpora]))
@@ -134,7 +180,8 @@ def origin_of(
         trained_on=trained_on,
         seed=seed,
         date=today(),
-        commit=commit(),
+        commit=code or commit(),
+        heard=heard_in(corpus, fold, [forebear.heard for forebear in forebears]),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from edgeser_train.checkpoint import Origin
 from edgeser_train.corpora import Corpus
 from edgeser_train.files import alone_in, write_whole
 from edgeser_train.frames import corpus_frames
+from edgeser_train.heard import sounds_of
 from edgeser_train.protocols import Fold
 from edgeser_train.recipe import Recipe
 from edgeser_train.scoring import utterance_logits
@@ -39,7 +40,8 @@ class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
     ``logits[c]`` is a row per utterance, heard in ``conditions[c]``; the first is "clean".
     ``losses`` is the mean training loss of each epoch, ``validation`` the UA on the validation
-    part, where it chose the epoch; ``chosen_epoch`` counts from 1.
+    part, where it chose the epoch; ``chosen_epoch`` counts from 1. ``sounds``: a digest
+    of the corpus's sound, "" in results that are older than it.
     """
 
     fold: str
@@ -56,6 +58,7 @@ class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     validation: list[float]
     chosen_epoch: int
     seconds: float
+    sounds: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,8 @@ def run_folds(
 
     Those already in ``run`` are not trained again; one that was killed goes on where it was.
     ``on_result`` is told of each, and whether it was there before. Raises UserError when ``run``
-    holds folds of another plan or another process is at work in it, and as ``train`` does.
+    holds folds of another plan or of a corpus that sounded otherwise, or another process is at
+    work in it, and as ``train`` does.
     """
     for fold in folds:
         if not _scored(fold, plan.part):
@@ -131,6 +135,7 @@ def run_folds(
         for fold in folds
     ]
     results: dict[str, FoldResult] = {}
+    code = checkpoint.commit()
     with alone_in(run):
         for job in wanted:
             if (kept := _kept(plan, job, run)) is not None:
@@ -139,7 +144,7 @@ def run_folds(
         todo = [job for job in wanted if job.stem not in results]
         if todo:
             corpus_frames(plan.corpus, plan.recipe, cache)
-        for job, result in _trained(plan, todo, run, cache, jobs):
+        for job, result in _trained(plan, todo, run, cache, jobs, code):
             results[job.stem] = result
             on_result(result, False)
     return [results[job.stem] for job in wanted]
@@ -171,23 +176,24 @@ def kept_folds(run: Path, *, several_seeds: bool = False) -> list[tuple[FoldResu
 
 
 def _trained(
-    plan: Plan, todo: list[_Job], run: Path, cache: Path, jobs: int
+    plan: Plan, todo: list[_Job], run: Path, cache: Path, jobs: int, code: str
 ) -> Iterator[tuple[_Job, FoldResult]]:
     if jobs <= 1 or len(todo) <= 1:
         for job in todo:
-            yield job, _run(plan, job, run, cache)
+            yield job, _run(plan, job, run, cache, code)
         return
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with Workers(jobs, threads) as pool:
-        waiting = {pool.submit(_run, plan, job, run, cache): job for job in todo}
+        waiting = {pool.submit(_run, plan, job, run, cache, code): job for job in todo}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
 
 
-def _run(plan: Plan, job: _Job, run: Path, cache: Path) -> FoldResult:
-    """Train one fold's model, score it, and keep both in ``run``."""
+def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult:
+    """Train one fold's model, score it, and keep both in ``run``; ``code``: the commit at work."""
     begun = time.monotonic()
     corpus, recipe, fold = plan.corpus, plan.recipe, job.fold
+    heard = sounds_of(corpus)
     sounds = load_sounds(corpus, cache)
     taught = plan.teacher.logits(corpus, fold, sounds) if plan.teacher else None
     material = Material(corpus, corpus_frames(corpus, recipe, cache), recipe, taught)
@@ -228,26 +234,50 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path) -> FoldResult:
         validation=trained.validation,
         chosen_epoch=trained.chosen_epoch,
         seconds=round(time.monotonic() - begun, 1),
+        sounds=heard,
     )
     forebears = plan.forebears(fold)
-    origin = checkpoint.origin_of(corpus, recipe, plan.protocol, fold, job.seed, forebears)
+    origin = checkpoint.origin_of(corpus, recipe, plan.protocol, fold, job.seed, forebears, code)
     checkpoint.save(run / f"{job.stem}.pt", trained.model, origin)
     write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))
     forget(work)
     return result
 
 
+def origins_of(run: Path, results: Sequence[FoldResult]) -> list[Origin | None]:
+    """What the checkpoint of each result in ``run`` says; None where there is no checkpoint.
+
+    Raises UserError for one that is damaged.
+    """
+    files = [_file_of(run, result.fold, result.seed) for result in results]
+    weights = [file and file.with_suffix(".pt") for file in files]
+    return [checkpoint.load_origin(path) if path and path.is_file() else None for path in weights]
+
+
 def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
-    path = run / f"{job.stem}.json"
-    if not path.is_file():
-        return None
-    result = _read(path)
-    if result.key != plan.key or result.seed != job.seed:
+    path = _file_of(run, job.fold.name, job.seed)
+    result = _read(path) if path else None
+    if (result is None and (run / f"{job.stem}.json").is_file()) or (
+        result is not None and result.key != plan.key
+    ):
         raise UserError(
             f"{run}: holds folds of another recipe, corpus, protocol or seed; "
             "choose another folder with -o, or remove it"
         )
+    if result is not None and result.sounds and result.sounds != sounds_of(plan.corpus):
+        raise UserError(
+            f"{run}: the sound of {plan.corpus.name} has changed since fold {result.fold} was "
+            "trained; restore it, or choose another folder with -o"
+        )
     return result
+
+
+def _file_of(run: Path, fold: str, seed: int) -> Path | None:
+    """Where a fold's result is kept; its run was of several seeds or of this one."""
+    for path in (run / f"{fold}-seed{seed}.json", run / f"{fold}.json"):
+        if path.is_file() and _read(path).seed == seed:
+            return path
+    return None
 
 
 def _read(path: Path) -> FoldResult:

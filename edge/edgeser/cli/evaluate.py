@@ -114,7 +114,7 @@ def evaluate(
     """
     need_extra("train")
     from edgeser_train.corpora import load_corpora
-    from edgeser_train.folds import Plan, run_folds
+    from edgeser_train.folds import Plan, origins_of, run_folds
     from edgeser_train.protocols import folds_of
     from edgeser_train.recipe import changed
     from edgeser_train.recipes import recipe_of
@@ -145,7 +145,7 @@ def evaluate(
     for condition, reason in missing().items() if robustness else ():
         click.echo(f"condition '{condition}' is left out: {reason}", err=True)
     results = run_folds(plan, chosen, output, cache, jobs=jobs, on_result=_tell)
-    report = report_of(plan, results, _command_line(corpora))
+    report = report_of(plan, results, _command_line(corpora), origins_of(output, results))
     folder = report_folder or output / "report"
     write(report, folder)
     click.echo(

@@ -39,6 +39,17 @@ class SeedRow(msgspec.Struct, frozen=True):
     f1: float
 
 
+class Training(msgspec.Struct, frozen=True):
+    """Folds' models that one commit of the code trained to their end on one day.
+
+    ``commit`` ends in "+" where the code had changes, and is "unknown" where nothing tells.
+    """
+
+    commit: str
+    date: str
+    models: int
+
+
 class CorpusRow(msgspec.Struct, frozen=True):
     """Figures of the utterances of one corpus, averaged over the seeds."""
 
@@ -95,6 +106,11 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     from what ``calibrated_on`` names; ``temperature`` is fitted on all answers, for the model that
     ships. ``answered`` is the share of answers at or above ``abstain_below``, ``answered_wa`` the
     accuracy on them. ``folds_left_out``: of the protocol, but not evaluated.
+
+    ``trained``: when and by what code, empty in reports that are older than it; ``date``,
+    ``commit``, ``machine`` and ``versions`` are those of the report's writing. ``taught_by`` and
+    ``started_from`` name checkpoints or runs. ``forebears_known``: False where it is not known
+    whether these have heard the speakers that are scored; nothing is ``speaker_independent`` then.
     """
 
     format: int
@@ -141,3 +157,6 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     answered_wa: float
     curves: list[Curve]
     answers: list[Answer]
+    trained: list[Training] = []
+    started_from: str = ""
+    forebears_known: bool = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from edgeser_train import checkpoint
+from edgeser_train.checkpoint import Origin
 from edgeser_train.folds import FoldResult, Plan
 from edgeser_train.models import build
 from edgeser_train.protocols import PROTOCOLS, folds_of
@@ -23,6 +26,7 @@ from edgeser_train.reports.evaluation import (
     Evaluation,
     FoldRow,
     SeedRow,
+    Training,
 )
 from edgeser_train.reports.metrics import Doubles, Ints
 from edgeser_train.reports.provenance import machine, versions
@@ -55,8 +59,16 @@ class _Answers:
         return np.asarray(self.logits[condition].argmax(axis=2), np.int64)
 
 
-def report_of(plan: Plan, results: Sequence[FoldResult], command: str) -> Report:
-    """The report of all folds of a plan, of every seed."""
+def report_of(
+    plan: Plan,
+    results: Sequence[FoldResult],
+    command: str,
+    origins: Sequence[Origin | None] = (),
+) -> Report:
+    """The report of all folds of a plan, of every seed.
+
+    ``origins``: of their checkpoints, None where there is none.
+    """
     labels = list(plan.corpus.labels)
     a = _pooled(results, plan.seeds)
     clean = next(iter(a.logits))
@@ -76,6 +88,9 @@ def report_of(plan: Plan, results: Sequence[FoldResult], command: str) -> Report
     threshold = abstention(scores, targets)
     answered = scores.max(axis=1) >= threshold
     right = (said == a.target[:, None]).ravel()
+    known = not (plan.teacher or plan.start) or (
+        len(origins) == len(results) and all(o and o.heard and o.heard.known for o in origins)
+    )
     return Report(
         format=FORMAT,
         model=str(plan.recipe.model.__struct_config__.tag),
@@ -84,16 +99,19 @@ def report_of(plan: Plan, results: Sequence[FoldResult], command: str) -> Report
         licence=plan.corpus.licence,
         protocol=plan.protocol,
         description=PROTOCOLS[plan.protocol].description,
-        speaker_independent=PROTOCOLS[plan.protocol].speaker_independent,
+        speaker_independent=PROTOCOLS[plan.protocol].speaker_independent and known,
         part=plan.part,
         chosen_on="validation UA" if plan.recipe.patience else "last epoch",
         seeds=list(plan.seeds),
         data_seed=plan.data_seed,
-        taught_by=[path.name for path in plan.teacher.paths] if plan.teacher else [],
+        taught_by=[_called(path) for path in plan.teacher.paths] if plan.teacher else [],
+        started_from=_called(plan.start.path) if plan.start else "",
+        forebears_known=known,
         recipe=plan.recipe,
         command=command,
         date=checkpoint.today(),
         commit=checkpoint.commit(),
+        trained=_trainings(origins),
         machine=machine(),
         versions=versions(),
         parameters=sum(p.numel() for p in build(plan.recipe.model).parameters()),
@@ -133,6 +151,16 @@ def report_of(plan: Plan, results: Sequence[FoldResult], command: str) -> Report
         ],
         answers=_rows(a, said, scores.max(axis=1).reshape(-1, seeds)),
     )
+
+
+def _trainings(origins: Sequence[Origin | None]) -> list[Training]:
+    found = Counter((o.date, o.commit) if o else ("", "unknown") for o in origins)
+    return [Training(commit, date, models) for (date, commit), models in sorted(found.items())]
+
+
+def _called(path: Path) -> str:
+    """A run's folder, or the checkpoint in it."""
+    return f"{path.parent.name}/{path.name}" if path.suffix == ".pt" else path.name
 
 
 def _pooled(results: Sequence[FoldResult], seeds: Sequence[int]) -> _Answers:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from edgeser_train.protocols import PROTOCOLS
+from edgeser_train.reports.calibration import at_bound
 from edgeser_train.reports.evaluation import Evaluation, FoldRow
 from edgeser_train.reports.markdown import between, percent, table
 from edgeser_train.reports.report import Report
@@ -33,27 +35,22 @@ def markdown(report: Report, has_choice: bool) -> str:
 
 def _head(r: Evaluation, has_choice: bool) -> list[str]:
     seeds = (
-        f"seed{'s' if len(r.seeds) > 1 else ''} {', '.join(map(str, r.seeds))} "
+        f"Seed{'s' if len(r.seeds) > 1 else ''} {', '.join(map(str, r.seeds))} "
         f"(of data and folds: {r.data_seed})"
     )
     return [
         f"# {r.model} on {r.corpus}: {r.protocol}, {r.part} part",
         "",
-        f"{r.date}, commit {r.commit}, {seeds}, {r.parameters:,} parameters. Made by",
+        f"{seeds}, {r.parameters:,} parameters. Made by",
         "",
         f"    {r.command}",
         "",
-        f"on {r.machine}, with "
+        f"Folds trained at: {_trained(r)}. Report written at: commit {r.commit}, {r.date}, on "
+        f"{r.machine}, with "
         + ", ".join(f"{name} {version}" for name, version in r.versions.items())
         + ".",
         "",
-        f"Protocol `{r.protocol}`: {r.description}. "
-        + (
-            "Speaker-independent: no speaker that is scored was trained on."
-            if r.speaker_independent
-            else "**Speaker-dependent**: speakers that are scored were also trained on, so the "
-            "figures say nothing of a new voice."
-        ),
+        f"Protocol `{r.protocol}`: {r.description}. {_speaker_independence(r)}",
         *_left_out(r),
         "",
         _chosen_on(r)
@@ -61,8 +58,37 @@ def _head(r: Evaluation, has_choice: bool) -> list[str]:
     ]
 
 
+def _trained(r: Evaluation) -> str:
+    """The commits whose code trained the folds, and when."""
+    models = sum(t.models for t in r.trained)
+    return (
+        ", ".join(
+            f"commit {t.commit}"
+            + (f", {t.date}" if t.date else "")
+            + (f" ({t.models} of {models})" if len(r.trained) > 1 else "")
+            for t in r.trained
+        )
+        or "not known"
+    )
+
+
+def _speaker_independence(r: Evaluation) -> str:
+    if r.speaker_independent:
+        return "Speaker-independent: no speaker that is scored was trained on."
+    if PROTOCOLS[r.protocol].speaker_independent:
+        ways = ("started from" if r.started_from else "", "taught by" if r.taught_by else "")
+        return (
+            f"**{' and '.join(filter(None, ways)).capitalize()} a model whose speakers are not "
+            "known**: it may have heard those that are scored, and then the figures flatter."
+        )
+    return (
+        "**Speaker-dependent**: speakers that are scored were also trained on, so the "
+        "figures say nothing of a new voice."
+    )
+
+
 def _left_out(r: Evaluation) -> list[str]:
-    """What the figures do not cover, and who taught the model."""
+    """What the figures do not cover, who taught the model, and what it started from."""
     lines = []
     if r.folds_left_out:
         lines += [
@@ -72,6 +98,8 @@ def _left_out(r: Evaluation) -> list[str]:
         ]
     if r.taught_by:
         lines += ["", f"Distilled: trained with the answers of {', '.join(r.taught_by)}, too."]
+    if r.started_from:
+        lines += ["", f"Training started from the weights of {r.started_from}."]
     return lines
 
 
@@ -212,7 +240,12 @@ def _confidence(r: Evaluation) -> list[str]:
         "",
         f"Expected calibration error (15 bins): {percent(r.ece_before)} % as trained, "
         f"{percent(r.ece_after)} % with a temperature fitted on {r.calibrated_on}. Temperature "
-        f"fitted on all answers, for the model that ships: {r.temperature:.3f}.",
+        f"fitted on all answers, for the model that ships: {r.temperature:.3f}."
+        + (
+            " **That is the bound of what is searched**: one beyond it would fit better."
+            if at_bound(r.temperature)
+            else ""
+        ),
         "",
         f"Below a confidence of {r.abstain_below:.2f} an answer is right at most every second "
         "time: there the model should abstain. It then gives "

@@ -93,9 +93,9 @@ def _how(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
     rows = [
         [
             name,
-            "new" if e.speaker_independent else "also trained on",
+            _speakers(e),
             e.chosen_on,
-            _short(e.commit),
+            " ".join(dict.fromkeys(_short(t.commit) for t in e.trained)) or "not known",
             " ".join(map(str, e.seeds)),
             f"{e.parameters:,}",
         ]
@@ -103,6 +103,12 @@ def _how(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
     ]
     header = ["run", "speakers are", "checkpoint by", "commit", "seeds", "parameters"]
     return Sheet("How", header, rows, 4)
+
+
+def _speakers(e: Evaluation) -> str:
+    if e.speaker_independent:
+        return "new"
+    return "also trained on" if e.forebears_known else "not known"
 
 
 def _short(commit: str) -> str:

@@ -1,0 +1,169 @@
+"""A model that another one learns from, or begins with, must not have heard what is scored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import soundfile
+
+from edgeser.errors import UserError
+from edgeser_train import checkpoint
+from edgeser_train.checkpoint import Origin
+from edgeser_train.corpora import LOADERS, Corpus, Utterance, load_corpus, merged
+from edgeser_train.heard import sound_of, sounds_of
+from edgeser_train.models import build
+from edgeser_train.protocols import Fold, folds_of
+from edgeser_train.recipe import changed
+from edgeser_train.recipes import recipe_of
+from edgeser_train.releases import RELEASES
+from tests.train.synthetic import make_emodb
+
+SPEAKERS = ("a", "b", "c")
+TINY = ("blocks=1", "channels=8", "entry_channels=4", "hidden=8", "head=8")
+
+
+def listed(folder: Path, name: str, *, takes: str, seed: int = 0) -> Corpus:
+    """A manifest of its own folder: two labels by each of three speakers, in every take."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = ["path,speaker,label"]
+    for k, (speaker, label, take) in enumerate(
+        (s, label, t) for s in SPEAKERS for label in ("low", "high") for t in takes
+    ):
+        sound = np.random.default_rng([seed, k, int(take)]).normal(0, 0.1, 1600)
+        soundfile.write(folder / f"{speaker}{label}{take}.wav", sound, 16_000, "PCM_16")
+        rows.append(f"{speaker}{label}{take}.wav,{speaker},{label}")
+    (folder / f"{name}.csv").write_text("\n".join(rows) + "\n")
+    return load_corpus(f"manifest={folder / name}.csv")
+
+
+def fold_of(corpus: Corpus, name: str, protocol: str = "loso") -> Fold:
+    return next(fold for fold in folds_of(protocol, corpus) if fold.name == name)
+
+
+def kept(path: Path, corpus: Corpus, fold: Fold, *forebears: Origin, old: bool = False) -> Path:
+    """A checkpoint of a fold of a corpus; ``old``: from before it told what it heard."""
+    recipe = changed(recipe_of("lightweight", labels=2), [f"model.{word}" for word in TINY])
+    origin = checkpoint.origin_of(corpus, recipe, "loso", fold, 1, forebears)
+    if old:
+        origin = msgspec.structs.replace(origin, heard=None)
+    checkpoint.save(path, build(recipe.model), origin)
+    return path
+
+
+def unspoilt(path: Path, corpus: Corpus, fold: Fold) -> Origin:
+    return checkpoint.load_unspoilt(path, corpus, fold, "--teacher x")[1]
+
+
+def test_the_same_sound_is_known_under_any_name(tmp_path: Path) -> None:
+    first = listed(tmp_path, "first", takes="1")
+    moved = []
+    for u in first.utterances:
+        samples, rate = soundfile.read(u.path, dtype="int16")
+        path = tmp_path / "other" / f"moved-{u.path.stem}.flac"
+        path.parent.mkdir(exist_ok=True)
+        soundfile.write(path, samples, rate)
+        moved.append(replace(u, name=path.name, path=path, speaker=f"x{u.speaker}", corpus="two"))
+    second = replace(first, name="two", utterances=tuple(moved))
+    assert [sound_of(u) for u in second.utterances] == [sound_of(u) for u in first.utterances]
+    teacher = kept(tmp_path / "teacher.pt", first, fold_of(first, "a"))
+    with pytest.raises(UserError, match="has seen 2 utterances that fold xb holds out"):
+        unspoilt(teacher, second, fold_of(second, "xb"))
+    unspoilt(teacher, second, fold_of(second, "xa"))
+
+
+def test_other_utterances_of_a_scored_speaker_are_a_leak(tmp_path: Path) -> None:
+    many = listed(tmp_path, "mine", takes="123")
+    first, rest = (
+        replace(many, utterances=tuple(u for u in many.utterances if (u.path.stem[-1] == "1") == w))
+        for w in (True, False)
+    )
+    teacher = kept(tmp_path / "teacher.pt", first, fold_of(first, "a"))
+    with pytest.raises(UserError, match="has heard speaker mine:b, whom fold b holds out"):
+        unspoilt(teacher, rest, fold_of(rest, "b"))
+    unspoilt(teacher, rest, fold_of(rest, "a"))
+    mixed = Fold("mixed", tuple(range(6)), (), tuple(range(6, 12)))
+    in_both = replace(rest, utterances=tuple(replace(u, speaker="b") for u in rest.utterances))
+    unspoilt(teacher, in_both, mixed)
+
+
+def test_equal_names_in_other_corpora_are_other_sounds_but_may_be_the_same_people(
+    tmp_path: Path,
+) -> None:
+    here = listed(tmp_path / "a", "here", takes="1")
+    there = listed(tmp_path / "b", "there", takes="1", seed=1)
+    teacher = unspoilt(
+        kept(tmp_path / "t.pt", there, folds_of("full", there)[0]), here, fold_of(here, "a")
+    )
+    assert teacher.heard is not None
+    assert teacher.heard.known
+    recipe = teacher.recipe
+    pupil = checkpoint.origin_of(here, recipe, "loso", fold_of(here, "a"), 1, [teacher])
+    assert pupil.heard is not None
+    assert not pupil.heard.known
+    others = replace(
+        there, utterances=tuple(replace(u, speaker=f"x{u.speaker}") for u in there.utterances)
+    )
+    stranger = checkpoint.origin_of(others, recipe, "full", folds_of("full", others)[0], 1)
+    pupil = checkpoint.origin_of(here, recipe, "loso", fold_of(here, "a"), 1, [stranger])
+    assert pupil.heard is not None
+    assert pupil.heard.known
+    assert set(pupil.heard.speakers) == {"here:b", "here:c", *(f"there:x{s}" for s in SPEAKERS)}
+    assert len(pupil.heard.sounds) == 10
+
+
+def test_an_old_checkpoint_is_judged_by_names_and_its_pupils_with_it(tmp_path: Path) -> None:
+    corpus = listed(tmp_path, "mine", takes="1")
+    teacher = kept(tmp_path / "old.pt", corpus, fold_of(corpus, "a"), old=True)
+    with pytest.raises(UserError, match="has seen 2 utterances that fold b holds out"):
+        unspoilt(teacher, corpus, fold_of(corpus, "b"))
+    origin = unspoilt(teacher, corpus, fold_of(corpus, "a"))
+    pupil = kept(tmp_path / "pupil.pt", corpus, fold_of(corpus, "a"), origin)
+    heard = unspoilt(pupil, corpus, fold_of(corpus, "a")).heard
+    assert heard is not None
+    assert not heard.known
+
+
+def test_a_checkpoint_is_of_the_corpora_that_trained_it(emodb: Path) -> None:
+    one = load_corpus(f"emodb={emodb}")
+    strict = Corpus(
+        "ravdess4",
+        RELEASES["ravdess4"].licence,
+        one.labels,
+        tuple(replace(u, corpus="ravdess4") for u in one.utterances),
+        recordings="ravdess",
+    )
+    both = merged([one, strict])
+    (fold,) = folds_of("cross", both)
+    recipe = recipe_of("lightweight")
+    origin = checkpoint.origin_of(both, recipe, "cross", fold, 1)
+    assert (origin.corpora, origin.licence) == (["emodb"], "CC0-1.0")
+    whole = checkpoint.origin_of(both, recipe, "full", folds_of("full", both)[0], 1)
+    assert (whole.corpora, whole.licence) == (["emodb", "ravdess4"], "CC-BY-NC-SA-4.0")
+    bound = replace(both, licence="unspecified")
+    assert checkpoint.origin_of(bound, recipe, "cross", fold, 1).licence == "unspecified"
+
+
+def test_the_table_of_releases_is_that_of_the_loaders(tmp_path: Path) -> None:
+    assert set(RELEASES) == set(LOADERS) - {"manifest"}
+    corpus = load_corpus(f"emodb={make_emodb(tmp_path)}")
+    assert (corpus.recordings, corpus.licence) == (
+        RELEASES["emodb"].recordings,
+        RELEASES["emodb"].licence,
+    )
+
+
+def test_a_corpus_sounds_otherwise_when_one_of_its_files_does(tmp_path: Path) -> None:
+    corpus = listed(tmp_path, "mine", takes="1")
+    before = sounds_of(corpus)
+    path = corpus.utterances[0].path
+    path.touch()
+    assert sounds_of(corpus) == before
+    soundfile.write(path, np.zeros(800), 16_000, "PCM_16")
+    assert sounds_of(corpus) != before
+    path.unlink()
+    with pytest.raises(UserError, match=f"corpus file {path}: cannot be read"):
+        sound_of(Utterance("x", path, "a", "low"))
