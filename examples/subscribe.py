@@ -3,12 +3,16 @@
 import json
 import os
 import sys
+import tempfile
 
 import zmq
 
-default = f"ipc://{os.environ.get('XDG_RUNTIME_DIR', '/run')}/edgeser/events.sock"
+runtime = os.environ.get("XDG_RUNTIME_DIR")
+folder = f"{runtime}/edgeser" if runtime else f"{tempfile.gettempdir()}/edgeser-{os.getuid()}"
+endpoint = sys.argv[1] if len(sys.argv) > 1 else f"ipc://{folder}/events.sock"
+print(f"listening at {endpoint}", file=sys.stderr)
 socket = zmq.Context().socket(zmq.SUB)
-socket.connect(sys.argv[1] if len(sys.argv) > 1 else default)
+socket.connect(endpoint)
 socket.subscribe("emotion.")
 while True:
     topic, payload = socket.recv_multipart()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,12 @@ from .helpers import emotion, status, until
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def lines_of(command: list[str], endpoint: str) -> list[str]:
-    """The first two lines a subscriber prints of some events."""
+def lines_of(command: list[str], endpoint: str, env: dict[str, str] | None = None) -> list[str]:
+    """The first two lines a subscriber prints of some events, and what it says before."""
     with Publisher([endpoint]) as publisher:
-        process = subprocess.Popen([*command, endpoint], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+        )
         try:
             until(lambda: publisher.subscriptions == 1 or process.poll() is not None)
             assert process.poll() is None
@@ -28,25 +33,53 @@ def lines_of(command: list[str], endpoint: str) -> list[str]:
             publisher.publish(emotion(1, "final", label="happy"))
             publisher.publish(emotion(2, "final", label="angry"))
             assert process.stdout is not None
+            assert process.stderr is not None
+            assert process.stderr.readline() == f"listening at {endpoint}\n"
             return [process.stdout.readline(), process.stdout.readline()]
         finally:
             process.kill()
             process.communicate()
 
 
+PYTHON = [sys.executable, str(EXAMPLES / "subscribe.py")]
+PRINTED = ["    1.00 s  happy    85%\n", "    1.00 s  angry    85%\n"]
+
+
 def test_python(endpoint: str) -> None:
-    lines = lines_of([sys.executable, str(EXAMPLES / "subscribe.py")], endpoint)
-    assert lines == ["    1.00 s  happy    85%\n", "    1.00 s  angry    85%\n"]
+    assert lines_of([*PYTHON, endpoint], endpoint) == PRINTED
+
+
+@pytest.fixture(params=["XDG_RUNTIME_DIR", "TMPDIR"])
+def environment(request: pytest.FixtureRequest) -> Iterator[dict[str, str]]:
+    """An environment that has a runtime folder, or none but the folder for temporary files."""
+    with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
+        clean = {k: v for k, v in os.environ.items() if k not in ("XDG_RUNTIME_DIR", "TMPDIR")}
+        yield clean | {request.param: folder}
+
+
+def default_endpoint(environment: dict[str, str]) -> str:
+    """Where a daemon with this environment publishes."""
+    code = "from edgeser.paths import default_endpoint; print(default_endpoint())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_python_looks_where_a_daemon_publishes(environment: dict[str, str]) -> None:
+    assert lines_of(PYTHON, default_endpoint(environment), environment) == PRINTED
 
 
 def test_the_python_example_is_short_and_needs_pyzmq_only() -> None:
     text = (EXAMPLES / "subscribe.py").read_text(encoding="utf-8")
     code = [line for line in text.splitlines() if line.strip()]
-    assert len(code) <= 16
+    assert len(code) <= 20
     assert "edgeser" not in "\n".join(line for line in code if "import" in line)
 
 
-def test_node(endpoint: str) -> None:
+@pytest.fixture
+def node() -> list[str]:
+    """The command that runs the example."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
@@ -57,5 +90,14 @@ def test_node(endpoint: str) -> None:
     )
     if probe.returncode:
         pytest.skip("zeromq.js is not installed: npm install --no-save zeromq@6")
-    lines = lines_of([node, str(EXAMPLES / "subscribe.mjs")], endpoint)
+    return [node, str(EXAMPLES / "subscribe.mjs")]
+
+
+def test_node(node: list[str], endpoint: str) -> None:
+    lines = lines_of([*node, endpoint], endpoint)
+    assert lines == ["1.00 s  happy  85%\n", "1.00 s  angry  85%\n"]
+
+
+def test_node_looks_where_a_daemon_publishes(node: list[str], environment: dict[str, str]) -> None:
+    lines = lines_of(node, default_endpoint(environment), environment)
     assert lines == ["1.00 s  happy  85%\n", "1.00 s  angry  85%\n"]
