@@ -104,5 +104,7 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
     assert "there is none" in edgeser("events", "--journal", str(tmp_path / "no.db")).refusal
     (tmp_path / "text.db").write_text("no journal")
     assert "text.db" in edgeser("events", "--journal", str(tmp_path / "text.db")).refusal
-    assert "'yesterday'" in edgeser("events", "--since", "yesterday").refusal
+    for moment in ("yesterday", "999999d", "999999999d"):
+        assert f"time '{moment}': expected" in edgeser("events", "--since", moment).refusal
+    assert "--json and --csv" in edgeser("events", "--json", "--csv").refusal
     assert "position" in edgeser("listen", "--since", "x:y").refusal

@@ -66,6 +66,8 @@ def events(
     from edgeser.events.journal_store import ForeignFileError
     from edgeser.settings import load_settings
 
+    if as_json and as_csv:
+        raise UserError("--json and --csv: only one of them can be printed; leave one out")
     now = datetime.now().astimezone()
     start = _moment(since, now) if since else 0.0
     end = _moment(before, now) if before else float("inf")
@@ -92,9 +94,9 @@ def events(
 
 def _moment(text: str, now: datetime) -> float:
     """``90s``, ``15m``, ``1h``, ``2d`` ago, or an ISO date or time, in Unix seconds."""
-    if ago := re.fullmatch(r"([0-9]{1,9})([smhd])", text):
-        return (now - timedelta(seconds=int(ago[1]) * UNITS[ago[2]])).timestamp()
     try:
+        if ago := re.fullmatch(r"([0-9]{1,9})([smhd])", text):
+            return (now - timedelta(seconds=int(ago[1]) * UNITS[ago[2]])).timestamp()
         return datetime.fromisoformat(text).timestamp()  # local where it names no zone
     except (ValueError, OverflowError, OSError):
         raise UserError(
