@@ -8,12 +8,15 @@ from edgeser_train.checkpoint import Origin
 from edgeser_train.reports.report import Report
 
 _UNKNOWN = Estimate(0.0, 0.0, 1.0)
+_OWN_FOLDS_ONLY = ("cross", "fixed")
+"""Protocols whose models train on a part that is chosen; others are not trained like them."""
 
 
 def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
     """The record of a checkpoint, with the figures of its recipe's evaluation.
 
-    Raises UserError when the report is of another recipe, corpus or set of labels.
+    Raises UserError when the report is not of models trained like this one: of another recipe,
+    corpus or set of labels, of a chosen training part, or with no forebears where this one has.
     """
     if report is None:
         return TrainingRecord(
@@ -27,17 +30,11 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
             date=origin.date,
             commit=origin.commit,
         )
-    if report.recipe != origin.recipe:
-        raise UserError("--report: it is of another recipe than the checkpoint; evaluate this one")
-    if sorted(report.corpora) != sorted(origin.corpora) or report.labels != origin.labels:
-        raise UserError(
-            f"--report: it is of {', '.join(report.corpora)} ({', '.join(report.labels)}), "
-            f"the checkpoint of {', '.join(origin.corpora)} ({', '.join(origin.labels)})"
-        )
+    _demand_of_its_kind(report, origin)
     return TrainingRecord(
         corpora=origin.corpora,
         licence=origin.licence,
-        protocol=f"{report.protocol}, {report.part} part, pooled",
+        protocol=_protocol(report),
         wa=report.wa,
         ua=report.ua,
         f1=report.f1,
@@ -50,3 +47,59 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
 def calibration_of(report: Report | None) -> tuple[float, float]:
     """Temperature and abstention threshold."""
     return (1.0, 0.0) if report is None else (report.temperature, report.abstain_below)
+
+
+def _demand_of_its_kind(report: Report, origin: Origin) -> None:
+    if report.recipe != origin.recipe:
+        raise UserError("--report: it is of another recipe than the checkpoint; evaluate this one")
+    folds = [row.fold for row in report.folds]
+    of_a_fold = origin.protocol in {f"{report.protocol} fold {fold}" for fold in folds}
+    if report.protocol in _OWN_FOLDS_ONLY and not of_a_fold:
+        raise UserError(
+            f"--report: it is of models that trained as '{report.protocol}' does "
+            f"({', '.join(folds)}), the checkpoint trained as '{origin.protocol}'; evaluate with "
+            "another protocol, e.g. 'loso', or export a checkpoint of that evaluation"
+        )
+    own, forebears = _own_corpora(origin, report, of_a_fold=of_a_fold)
+    if not own or report.labels != origin.labels:
+        raise UserError(
+            f"--report: it is of {report.corpus} ({', '.join(report.labels)}), "
+            f"the checkpoint of {'+'.join(origin.corpora)} ({', '.join(origin.labels)})"
+        )
+    if forebears and not (report.taught_by or report.started_from):
+        raise UserError(
+            f"--report: the checkpoint has learnt from models that heard {', '.join(forebears)}, "
+            "those of the report have not; evaluate with the same --teacher or --initialise"
+        )
+    unheard = {answer.utterance for answer in report.answers} - set(origin.trained_on)
+    if unheard and not of_a_fold:
+        raise UserError(
+            f"--report: it is of {len(unheard)} utterances that the checkpoint was not trained on, "
+            f"e.g. {min(unheard)}; evaluate the corpus that it was trained on"
+        )
+
+
+def _own_corpora(origin: Origin, report: Report, *, of_a_fold: bool) -> tuple[list[str], list[str]]:
+    """The checkpoint's corpora: those that the report is of, which come first, and those that only
+    its forebears heard. The model of a fold may lack a corpus that is tested as a whole.
+    """
+    for count in range(len(origin.corpora), 0, -1):
+        own, others = origin.corpora[:count], origin.corpora[count:]
+        name = "+".join(own)
+        if name == report.corpus or (of_a_fold and f"+{name}+" in f"+{report.corpus}+"):
+            return own, others
+    return [], origin.corpora
+
+
+def _protocol(report: Report) -> str:
+    """What the figures are of, e.g. "loso, test part, 2 of 10 folds, pooled"."""
+    folds = [row.fold for row in report.folds]
+    words = [report.protocol, f"{report.part} part"]
+    if report.protocol == "cross":
+        words[0] += f" {' and '.join(folds)}"
+    if report.folds_left_out:
+        words.append(f"{len(folds)} of {len(folds) + len(report.folds_left_out)} folds")
+    words.append("pooled")
+    if not report.forebears_known:
+        words.append("whom its forebears heard is not known")
+    return ", ".join(words)
