@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,13 +15,16 @@ from edgeser.audio.source import AudioBlock, Samples
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import WAVEFORM_KEY, ArtefactInfo, Golden, info_from_metadata
+from edgeser.model.onnx_file import read_onnx
 from edgeser_export.golden import golden_pieces, golden_vectors
 from edgeser_export.onnx_export import reference
+from edgeser_export.record import calibration_of, record_of
 from edgeser_export.verify import Difference, longest_frames, verify
 from edgeser_export.waveform import WaveformModel
 from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
 from edgeser_train.checkpoint import Origin
 from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.reports.report import Report
 from edgeser_train.scoring import utterance_pieces
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
@@ -28,21 +32,39 @@ MOST_SOUNDS = 50
 _GOLDEN_TOLERANCE = 1e-3
 
 
+@dataclass(frozen=True)
+class Checked:
+    """``difference``: the largest of a logit from the checkpoint's, and where it was seen;
+    ``record``: whether figures, temperature and threshold were compared as well.
+    """
+
+    difference: Difference
+    record: bool
+
+
 def check(
-    path: Path, model: SpeechModel, origin: Origin, sounds: Sequence[Path], seed: int
-) -> Difference:
-    """The largest difference of a logit of the file from the checkpoint's, and where it was seen.
+    path: Path,
+    model: SpeechModel,
+    origin: Origin,
+    sounds: Sequence[Path],
+    seed: int,
+    report: Report | None = None,
+) -> Checked:
+    """Compare a file's graph, contract, golden vectors and record with a checkpoint's.
 
     ``sounds``: files and folders of real speech to compare on as well; ``seed``: of the random
-    batch sizes, lengths and choice of sounds. Raises UserError when the file is no artefact, is of
-    another front end, window policy or set of labels, or differs by more than its precision may.
+    batch sizes, lengths and choice of sounds; ``report``: without it, figures and calibration are
+    compared only where the file says that it was not evaluated. Raises UserError when the file is
+    no artefact, says other than its checkpoint, or differs by more than its precision may.
     """
     content, metadata = _opened(path)
     heard = read_sounds(sounds, seed)
-    if WAVEFORM_KEY in metadata:
-        return _check_waveform(path, content, metadata[WAVEFORM_KEY], model, origin, heard)
-    info = info_from_metadata(metadata, path)
+    info = _info_of(metadata, path)
     _same_contract(path, info, origin)
+    record = _same_record(path, info, origin, report)
+    if isinstance(info, WaveformInfo):
+        return Checked(_waveform_difference(path, content, info, model, origin, heard), record)
+    _same_precision(path, info, content)
     recipe = origin.recipe
     pieces = [*golden_pieces(recipe.front_end, recipe.window), *_pieces(heard, model, origin)]
     found = verify(
@@ -56,7 +78,7 @@ def check(
     network = reference(model, content, info.precision)
     golden = golden_vectors(network, recipe.front_end, recipe.window, info.temperature)
     _same_golden(path, info.golden, golden)
-    return found
+    return Checked(found, record)
 
 
 def read_sounds(paths: Iterable[Path], seed: int) -> list[Samples]:
@@ -100,19 +122,23 @@ def _pieces(sounds: list[Samples], model: SpeechModel, origin: Origin) -> list[F
     ]
 
 
-def _check_waveform(
+def _info_of(metadata: dict[str, str], path: Path) -> ArtefactInfo | WaveformInfo:
+    if WAVEFORM_KEY not in metadata:
+        return info_from_metadata(metadata, path)
+    try:
+        return msgspec.json.decode(metadata[WAVEFORM_KEY], type=WaveformInfo)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise UserError(f"model {path}: bad metadata: {error}; export it again") from error
+
+
+def _waveform_difference(
     path: Path,
     content: bytes,
-    metadata: str,
+    info: WaveformInfo,
     model: SpeechModel,
     origin: Origin,
     sounds: list[Samples],
 ) -> Difference:
-    try:
-        info = msgspec.json.decode(metadata, type=WaveformInfo)
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise UserError(f"model {path}: bad metadata: {error}; export it again") from error
-    _same_contract(path, info, origin)
     recipe = origin.recipe
     network = WaveformModel(model, recipe.front_end, recipe.window, info.temperature)
     found = verify_waveform(content, network, recipe.front_end, recipe.window, sounds)
@@ -123,16 +149,42 @@ def _check_waveform(
 
 def _same_contract(path: Path, info: ArtefactInfo | WaveformInfo, origin: Origin) -> None:
     recipe = origin.recipe
-    for what, mine, theirs in (
-        ("labels", info.labels, origin.labels),
-        ("front end", info.front_end, recipe.front_end),
-        ("window policy", info.window, recipe.window),
-    ):
-        if mine != theirs:
-            raise UserError(f"model {path}: its {what} is not the checkpoint's: {mine}, {theirs}")
+    _same(path, "labels", info.labels, origin.labels)
+    _same(path, "front end", info.front_end, recipe.front_end)
+    _same(path, "window policy", info.window, recipe.window)
+
+
+def _same_record(
+    path: Path, info: ArtefactInfo | WaveformInfo, origin: Origin, report: Report | None
+) -> bool:
+    """Whether all of it could be compared."""
+    mine, theirs = info.training, record_of(origin, report)
+    whole = report is not None or mine.protocol == theirs.protocol
+    fields = mine.__struct_fields__ if whole else ("corpora", "licence", "date", "commit")
+    source = "the checkpoint" if report is None else "checkpoint and report"
+    for field in fields:
+        _same(path, field, getattr(mine, field), getattr(theirs, field), source)
+    if whole:
+        temperature, threshold = calibration_of(report)
+        _same(path, "temperature", info.temperature, temperature, source)
+        _same(path, "threshold", info.abstain_below, threshold, source)
+    return whole
+
+
+def _same_precision(path: Path, info: ArtefactInfo, content: bytes) -> None:
+    _same(path, "precision", info.precision, read_onnx(content, path).precision, "its graph")
+
+
+def _same(
+    path: Path, what: str, mine: object, theirs: object, source: str = "the checkpoint"
+) -> None:
+    if mine != theirs:
+        raise UserError(f"model {path}: {what}: it says {mine}, {source} {theirs}; export it again")
 
 
 def _same_golden(path: Path, held: list[Golden], expected: list[Golden]) -> None:
+    heard, told = ([(g.seed, g.seconds, len(g.scores)) for g in some] for some in (held, expected))
+    _same(path, "golden vectors (seed, seconds, scores)", heard, told, "this edgeser")
     for mine, theirs in zip(held, expected, strict=True):
         apart = float(np.abs(np.array(mine.scores) - np.array(theirs.scores)).max())
         if not apart <= _GOLDEN_TOLERANCE:

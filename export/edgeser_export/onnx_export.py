@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import onnx
 
+from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import (
     METADATA_KEY,
@@ -62,7 +63,8 @@ def export(
 
     ``calibration``: pieces of features of training windows, which int8 needs;
     ``symmetric``: its integers lie around zero, as TensorRT demands it. Raises UserError when
-    the graph differs by more than its precision may, or cannot be written; nothing is written then.
+    the graph differs by more than its precision may, when ``release`` says what no artefact may,
+    or when it cannot be written; nothing is written then.
     """
     recipe = origin.recipe
     pad_frames = recipe.window.pad_frames
@@ -161,8 +163,15 @@ def reference(model: SpeechModel, content: bytes, precision: Precision) -> Netwo
     )[0]
 
 
-def _write(path: Path, graph: Any, key: str, info: msgspec.Struct) -> None:
+def _write(path: Path, graph: Any, key: str, info: ArtefactInfo | WaveformInfo) -> None:
+    said = msgspec.json.encode(info)
+    try:
+        msgspec.json.decode(said, type=type(info))  # ranges are checked when decoding alone
+    except msgspec.ValidationError as error:
+        raise UserError(
+            f"export: nothing could load {path}: {error}; give a --report that this edgeser wrote"
+        ) from error
     entry = graph.metadata_props.add()
-    entry.key, entry.value = key, msgspec.json.encode(info).decode()
+    entry.key, entry.value = key, said.decode()
     onnx.checker.check_model(graph, full_check=True)
     write_whole(path, graph.SerializeToString())

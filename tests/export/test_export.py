@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_from_a_corpus_to_an_artefact(tiny_run: Path, tmp_path: Path) -> None:
     assert info.labels == ["angry", "happy", "neutral", "sad"]
     assert info.training.corpora == ["emodb"]
     assert info.training.licence == "CC0-1.0"
-    assert info.training.protocol == "loso, test part, pooled"
+    assert info.training.protocol == "loso, test part, 2 of 10 folds, pooled"
     figures = msgspec.json.decode(report.read_bytes())
     assert info.training.wa.value == pytest.approx(figures["wa"]["value"])
     assert info.temperature == pytest.approx(figures["temperature"])
@@ -240,11 +241,70 @@ def test_check_tells_an_artefact_from_another(
     swapped = changed(path, tmp_path, lambda tree: tree["labels"].reverse())
     relabelled = edgeser("export", model, "--check", swapped)
     assert relabelled.exit_code == 2
-    assert "its labels is not the checkpoint's" in relabelled.output
+    assert "labels: it says" in relabelled.output
     sound = tmp_path / "w.onnx"
     assert edgeser("export", model, "--waveform", "-o", sound).exit_code == 0
     heard = edgeser("export", model, "--check", sound, "--sounds", next(emodb.glob("*.wav")))
     assert heard.exit_code == 0, heard.output
+
+
+LIES: dict[str, Callable[[dict[str, Any]], None]] = {
+    "corpora: it says ['ravdess4']": lambda tree: tree["training"].update(corpora=["ravdess4"]),
+    "licence: it says CC-BY-4.0": lambda tree: tree["training"].update(licence="CC-BY-4.0"),
+    "date: it says 1999-12-31": lambda tree: tree["training"].update(date="1999-12-31"),
+    "commit: it says deadbeef": lambda tree: tree["training"].update(commit="deadbeef"),
+    "precision: it says int8": lambda tree: tree.update(precision="int8"),
+    "golden vectors": lambda tree: tree["golden"].pop(),
+    "ua: it says": lambda tree: tree["training"]["ua"].update(value=0.99),
+    "protocol: it says loso": lambda tree: tree["training"].update(
+        protocol="loso, test part, pooled"
+    ),
+    "temperature: it says 2.5": lambda tree: tree.update(temperature=2.5),
+    "threshold: it says 0.9": lambda tree: tree.update(abstain_below=0.9),
+}
+
+
+@pytest.fixture(scope="module")
+def evaluated(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An artefact with the figures of the toy's report."""
+    path = tmp_path_factory.mktemp("evaluated") / "evaluated.onnx"
+    report = tiny_run / "loso" / "report" / "report.json"
+    done = edgeser("export", tiny_run / "model.pt", "--report", report, "-o", path)
+    assert done.exit_code == 0, done.output
+    return path
+
+
+@pytest.mark.parametrize("said", LIES)
+def test_check_tells_what_is_not_true_of_a_file(
+    said: str, tiny_run: Path, evaluated: Path, tmp_path: Path
+) -> None:
+    report = tiny_run / "loso" / "report" / "report.json"
+    lying = changed(evaluated, tmp_path, LIES[said])
+    done = edgeser("export", tiny_run / "model.pt", "--check", lying, "--report", report)
+    assert done.exit_code == 2
+    assert said in done.output
+    assert done.output.count("\n") == 1
+
+
+def test_check_says_what_it_cannot_compare(tiny_run: Path, evaluated: Path, tmp_path: Path) -> None:
+    words = ("export", tiny_run / "model.pt", "--check")
+    report = tiny_run / "loso" / "report" / "report.json"
+    whole = edgeser(*words, evaluated, "--report", report)
+    assert (whole.exit_code, "not compared" in whole.output) == (0, False), whole.output
+    without = edgeser(*words, evaluated)
+    assert (without.exit_code, "not compared" in without.output) == (0, True), without.output
+    bare = tmp_path / "bare.onnx"
+    assert edgeser("export", tiny_run / "model.pt", "-o", bare).exit_code == 0
+    unsure = changed(bare, tmp_path, lambda tree: tree.update(abstain_below=0.5))
+    assert "threshold: it says 0.5, the checkpoint 0.0" in edgeser(*words, unsure).output
+
+
+def test_what_nothing_could_load_is_not_written(tmp_path: Path) -> None:
+    release = replace(RELEASE, abstain_below=1.0)
+    with pytest.raises(UserError, match=r"nothing could load .*abstain_below") as caught:
+        export(*small("lightweight"), tmp_path / "no.onnx", release)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> None:
@@ -271,6 +331,10 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((model, "--waveform", "--precision", "fp16", *to_out), "needs fp32"),
         ((model, "--seed", "1", *to_out), "go with --check"),
         ((model, "--check", out, "--waveform"), "go with -o"),
+        ((model, "--check", out, "--symmetric"), "go with -o"),
+        ((model, "--check", out, "--name", "x"), "go with -o"),
+        ((model, "--check", out, "--release", "2"), "go with -o"),
+        ((model, "--symmetric", *to_out), "goes with --precision int8"),
     ]:
         done = edgeser("export", *words)
         assert done.exit_code == 2, done.output

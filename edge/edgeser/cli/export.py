@@ -14,6 +14,7 @@ from edgeser.errors import UserError
 if TYPE_CHECKING:
     from edgeser_train.checkpoint import Origin
     from edgeser_train.models import SpeechModel
+    from edgeser_train.reports.report import Report
 
 _path = click.Path(path_type=Path)
 
@@ -35,7 +36,7 @@ _path = click.Path(path_type=Path)
     help="report.json of `edgeser evaluate` with the same recipe: temperature, threshold, figures.",
 )
 @click.option("--name", help="Name of the model.  [default: that of the file]")
-@click.option("--release", default="1.0.0", show_default=True, help="Version of the model.")
+@click.option("--release", help="Version of the model.  [default: 1.0.0]")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
@@ -80,7 +81,7 @@ def export(
     artefact: Path | None,
     report_file: Path | None,
     name: str | None,
-    release: str,
+    release: str | None,
     precision: Literal["fp32", "fp16", "int8"],
     calibrate: tuple[str, ...],
     symmetric: bool,
@@ -95,8 +96,9 @@ def export(
     --report the scores are not calibrated, the model never abstains, and it says that it was not
     evaluated.
 
-    --check asks the same of a file that is there already, at random lengths and batch sizes, and
-    says where the largest difference was.
+    --check asks the same of a file that is there already, at random lengths and batch sizes, says
+    where the largest difference was, and compares what the file says of itself; its figures,
+    temperature and threshold with the --report that they came from.
 
     \b
     Examples: edgeser export runs/emodb/model.pt --report runs/loso/report/report.json
@@ -107,24 +109,25 @@ def export(
     """
     need_extra("export")
     need_extra("train")
-    _consistent(output, artefact, precision, calibrate, waveform, sounds, seed)
-    if symmetric and precision != "int8":
-        raise UserError(f"--symmetric goes with --precision int8, not with {precision}")
+    _consistent(output, artefact, precision, symmetric, calibrate, waveform, sounds, seed)
+    if artefact is not None and (name or release):
+        raise UserError("--name and --release go with -o; --check sees for itself")
     from edgeser_train import checkpoint as checkpoints
+    from edgeser_train.reports.report_files import read
 
     model, origin = checkpoints.load(checkpoint)
+    report = None if report_file is None else read(report_file)
     if artefact is not None:
-        _check(artefact, model, origin, sounds, seed)
+        _check(artefact, model, origin, sounds, seed, report)
         return
     assert output is not None
     from edgeser_export.calibration import training_pieces
     from edgeser_export.onnx_export import Release, export_waveform
     from edgeser_export.onnx_export import export as export_model
     from edgeser_export.record import calibration_of, record_of
-    from edgeser_train.reports.report_files import read
 
-    report = None if report_file is None else read(report_file)
-    said = Release(name or output.stem, release, *calibration_of(report), record_of(origin, report))
+    record = record_of(origin, report)
+    said = Release(name or output.stem, release or "1.0.0", *calibration_of(report), record)
     if waveform:
         difference = export_waveform(model, origin, output, said)
     else:
@@ -150,18 +153,24 @@ def _check(
     origin: Origin,
     sounds: tuple[Path, ...],
     seed: int | None,
+    report: Report | None,
 ) -> None:
     from edgeser_export.check import check
 
     seed = secrets.randbelow(2**32) if seed is None else seed
-    difference = check(artefact, model, origin, sounds, seed)
-    click.echo(f"{artefact}: differs from the checkpoint by at most {difference}; --seed {seed}")
+    found = check(artefact, model, origin, sounds, seed, report)
+    click.echo(
+        f"{artefact}: differs from the checkpoint by at most {found.difference}; --seed {seed}"
+    )
+    if not found.record:
+        click.echo("not compared: figures, temperature and threshold; that takes their --report")
 
 
 def _consistent(
     output: Path | None,
     artefact: Path | None,
     precision: str,
+    symmetric: bool,
     calibrate: tuple[str, ...],
     waveform: bool,
     sounds: tuple[Path, ...],
@@ -172,10 +181,13 @@ def _consistent(
         raise UserError("give either -o, the file to write, or --check, the file to compare")
     if artefact is None and (sounds or seed is not None):
         raise UserError("--sounds and --seed go with --check")
-    if artefact is not None and (waveform or calibrate or precision != "fp32"):
+    if artefact is not None and (waveform or calibrate or symmetric or precision != "fp32"):
         raise UserError(
-            "--waveform, --precision and --calibrate go with -o; --check sees for itself"
+            "--waveform, --precision, --symmetric and --calibrate go with -o; --check sees for "
+            "itself"
         )
+    if symmetric and precision != "int8":
+        raise UserError(f"--symmetric goes with --precision int8, not with {precision}")
     if waveform and precision != "fp32":
         raise UserError("--waveform: a front end needs fp32; there is no other precision of it")
     if (precision == "int8") != bool(calibrate):
