@@ -157,8 +157,11 @@ def model_path(name_or_file: str) -> Path:
     if name_or_file in shipped:
         return shipped[name_or_file]
     path = Path(name_or_file)
-    if path.is_file():
-        return path
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # a name of 300 characters, a folder that may not be entered
+        raise ArtefactError(f"model '{name_or_file}': cannot be read: {error.strerror}") from error
     raise ArtefactError(
         f"model '{name_or_file}': neither a file nor a shipped model ({', '.join(shipped)})"
     )
