@@ -151,6 +151,29 @@ def test_on_a_terminal_it_is_a_live_view_that_leaves_the_finals(endpoint: str) -
     os.close(terminal)
 
 
+def test_the_live_view_of_one_topic_says_when_the_daemon_is_gone(endpoint: str) -> None:
+    terminal, theirs = pty.openpty()
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+    with Publisher([endpoint]) as publisher:
+        process = subprocess.Popen(
+            [*EDGESER, endpoint, "--topic", "emotion.", "--count", "2"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=environment,
+        )
+        os.close(theirs)
+        until(lambda: publisher.subscriptions == 2)
+        for event in (status(), emotion(), status(), status()):
+            publisher.publish(event)
+        assert b"lightweight-emodb" in read_until(terminal, b"listening")
+    read_until(terminal, b"no daemon for")
+    process.send_signal(signal.SIGINT)
+    read_until(terminal, b"1 event, 1 final,")
+    assert process.wait(PATIENCE_S) == 0
+    os.close(terminal)
+
+
 def read_until(terminal: int, text: bytes) -> bytes:
     found = b""
     deadline = time.monotonic() + PATIENCE_S

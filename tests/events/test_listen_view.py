@@ -80,7 +80,16 @@ def test_it_shows_stream_state_model_and_backend() -> None:
 
 def test_it_says_when_the_daemon_is_gone() -> None:
     assert "no daemon for 9 s" in shown(status(), now=9.6)
-    assert "no daemon" not in shown(emotion(), now=10.0), "it never sent its status to us"
+    assert "no daemon for 9 s" in shown(emotion(), now=9.6), "a status would have come since"
+
+
+def test_a_status_that_was_not_asked_for_is_shown_and_does_not_count() -> None:
+    state = ListenState("ipc:///x", now=0.0, topics=["emotion."])
+    state.apply(now_published(emotion()), 1.0)
+    state.apply(now_published(status()), 5.0)
+    assert "listening" in "\n".join(screen(state, now=6.0))
+    assert state.events == 1
+    assert state.silent_s(6.0) == 5.0
 
 
 def test_an_open_segment_has_a_running_clock_and_an_ended_one_its_length() -> None:

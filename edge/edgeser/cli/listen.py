@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -77,21 +78,24 @@ def listen(
     On a terminal this is a live view. Elsewhere, or with --json, it is a JSON line per event,
     just as it was received, and a line of type "gap" where events were missed.
     """
+    from edgeser.events.catch_up import STATUS
     from edgeser.events.subscriber import Subscriber
 
-    def subscribe(wait_s: float | None) -> Subscriber:
-        return Subscriber(
-            connect, topics or ("",), wait_s, since=since, key=key, server_key=server_key
-        )
+    wanted = topics or ("",)
+
+    def subscribe(topics: Sequence[str], wait_s: float | None) -> Subscriber:
+        return Subscriber(connect, topics, wait_s, since=since, key=key, server_key=server_key)
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         if as_json or not sys.stdout.isatty():
-            with subscribe(timeout_s) as subscriber:
+            with subscribe(wanted, timeout_s) as subscriber:
                 received = _print_lines(subscriber, count)
         else:
-            with subscribe(FRAME_S) as subscriber:
-                received = _show(subscriber, count, timeout_s)
+            # The status tells whether the daemon is there, so the view needs it.
+            shown = wanted if STATUS.startswith(wanted) else (*wanted, STATUS)
+            with subscribe(shown, FRAME_S) as subscriber:
+                received = _show(subscriber, wanted, count, timeout_s)
     except KeyboardInterrupt:
         return
     if not received:
@@ -127,8 +131,13 @@ def _print_lines(subscriber: Subscriber, count: int | None) -> int:
     return received
 
 
-def _show(subscriber: Subscriber, count: int | None, timeout_s: float | None) -> int:
-    """Draw what comes until ``count`` events or the time-out; returns the number of events."""
+def _show(
+    subscriber: Subscriber, topics: Sequence[str], count: int | None, timeout_s: float | None
+) -> int:
+    """Draw what comes until ``count`` events or the time-out; returns the number of events.
+
+    Those of ``topics`` count.
+    """
     from rich.console import Console
     from rich.live import Live
 
@@ -136,7 +145,7 @@ def _show(subscriber: Subscriber, count: int | None, timeout_s: float | None) ->
     from edgeser.cli.listen_view import summary, view
 
     console = Console()
-    state = ListenState(subscriber.endpoint, now=time.monotonic())
+    state = ListenState(subscriber.endpoint, time.monotonic(), topics)
 
     def draw() -> None:
         live.update(view(state, console.size, time.monotonic()), refresh=True)

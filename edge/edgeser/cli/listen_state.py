@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeser.events.schema import EmotionEvent, FaultEvent, SpeechEvent, StatusEvent
+from edgeser.events.schema import EmotionEvent, FaultEvent, SpeechEvent, StatusEvent, topic_of
 from edgeser.events.sequence import Gap
 from edgeser.events.subscriber import Received
 
@@ -32,13 +33,15 @@ class Segment:
 class ListenState:
     """All that is shown. Times are monotonic seconds unless they come from an event."""
 
-    def __init__(self, endpoint: str, now: float) -> None:
+    def __init__(self, endpoint: str, now: float, topics: Sequence[str] = ("",)) -> None:
+        """``topics``: the beginnings of those that count; a status of others is only shown."""
         self.endpoint = endpoint
+        self._topics = tuple(topics)
         self.events = 0
         self.missed = 0
         self.streams: dict[str, None] = {}
         self.status: StatusEvent | None = None
-        self.status_at = now
+        self.status_at = self.heard_at = now
         self.segment: Segment | None = None
         self.finals: deque[EmotionEvent] = deque(maxlen=HISTORY)
         self.faults: deque[FaultEvent] = deque(maxlen=FAULTS)
@@ -52,16 +55,19 @@ class ListenState:
         return self.segment is not None and self.segment.length_s is None
 
     def silent_s(self, now: float) -> float:
-        """Seconds since the last event, or since the start."""
+        """Seconds since the last event that counts, or since the start."""
         return now - self._received_at
 
     def apply(self, item: Received, now: float) -> None:
         """Take an event or a gap."""
-        self._received_at = now
+        self.heard_at = now
+        counts = isinstance(item, Gap) or topic_of(item).startswith(self._topics)
+        if counts:
+            self._received_at = now
         if isinstance(item, Gap):
             self.missed += item.missed
             return
-        self.events += 1
+        self.events += counts
         if item.epoch != self._epoch:  # another daemon: its segments count from 1 again
             self._epoch = item.epoch
             self.segment = None

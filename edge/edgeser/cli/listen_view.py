@@ -112,11 +112,11 @@ def _header_panel(grid: Table, state: ListenState) -> Panel:
 
 def _state_text(state: ListenState, now: float) -> Text:
     status = state.status
+    silent_s = now - state.heard_at
+    if silent_s > SILENT_AFTER_S:
+        return Text(f"● no daemon for {silent_s:.0f} s, reconnecting", "bold red")
     if status is None:
         return Text("● receiving", "green")
-    silent_s = now - state.status_at
-    if silent_s > SILENT_AFTER_S and state.silent_s(now) > SILENT_AFTER_S:
-        return Text(f"● no daemon for {silent_s:.0f} s, reconnecting", "bold red")
     text = Text(f"● {status.state.replace('_', ' ')}", STATE_STYLES[status.state])
     if status.frame_age_s is not None and status.frame_age_s > 1:
         text.append(f"  no sound for {status.frame_age_s:.0f} s", "red")
