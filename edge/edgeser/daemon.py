@@ -11,7 +11,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from edgeser.audio.source import Source
@@ -64,15 +66,16 @@ class Daemon:
         self._once = once
         self._await_subscriber = await_subscriber
         streams = [Stream(name, model, settings.speech, settings.decision) for name in sources]
-        self._wake = threading.Event()
-        self._stopping = threading.Event()
-        self._reloading = threading.Event()
+        # What a signal handler touches holds no lock that the interrupted thread may have taken.
+        self._calls: SimpleQueue[None] = SimpleQueue()
+        self._is_stopping = False
+        self._is_reload_due = False
         self._failure: BaseException | None = None
         self._backlog = Backlog()
         self._metrics: Metrics | None = None
         self._publisher = Publisher(
             settings.events.bind,
-            on_subscribe=self._wake.set,
+            on_subscribe=self._wake,
             on_sent=self._account,
             journal=_journal(settings.journal),
             keys=KeyFolder(settings.events.key_folder) if settings.events.curve else None,
@@ -103,14 +106,13 @@ class Daemon:
         try:
             self._say_when_fallen_back(self._model)
             while not self._is_over():
-                if self._reloading.is_set():
-                    self._reloading.clear()
+                if self._is_reload_due:
+                    self._is_reload_due = False
                     with self._liveness.reloading():
                         self._reload()
                 self._report(stopping=False)
                 self._liveness.tell()
-                if self._wake.wait(STATUS_INTERVAL_S):
-                    self._wake.clear()
+                self._rest()
         finally:
             self._liveness.stopping()
             for intake in self._intakes.values():
@@ -131,13 +133,23 @@ class Daemon:
 
     def stop(self) -> None:
         """Finish the open segments and return from ``run``; from any thread or signal handler."""
-        self._stopping.set()
-        self._wake.set()
+        self._is_stopping = True
+        self._wake()
 
     def reload(self) -> None:
         """Read settings and model anew, soon; from any thread or signal handler."""
-        self._reloading.set()
-        self._wake.set()
+        self._is_reload_due = True
+        self._wake()
+
+    def _wake(self) -> None:
+        self._calls.put(None)
+
+    def _rest(self) -> None:
+        """Wait until called, at most until the next status is due; many calls count as one."""
+        with suppress(Empty):
+            self._calls.get(timeout=STATUS_INTERVAL_S)
+            while True:
+                self._calls.get_nowait()
 
     def _serve(self, listen: str) -> MetricsServer:
         from edgeser.metrics import Gauges, Metrics, MetricsServer
@@ -160,7 +172,7 @@ class Daemon:
 
     def _is_over(self) -> bool:
         ended = self._once and all(intake.ended.is_set() for intake in self._intakes.values())
-        return ended or self._stopping.is_set() or self._failure is not None
+        return ended or self._is_stopping or self._failure is not None
 
     def _report(self, *, stopping: bool) -> None:
         for news in self._publisher.journal_news():
@@ -181,8 +193,10 @@ class Daemon:
             settings, model = self._load()
             segmenter_config(settings.speech, model.info.window)
             self._publisher.reload_keys()
-        except UserError as error:
-            self._fault("settings_rejected", f"the old settings stay: {error}", recovered=True)
+        except Exception as error:  # a daemon that runs does not end by what it reads
+            name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+            message = " ".join(f"the old settings stay: {name}{error}".split())
+            self._fault("settings_rejected", message, recovered=True)
             return
         self._say_when_fallen_back(model)
         if (model.ref, model.backend.name) == (self._model.ref, self._model.backend.name):
@@ -225,12 +239,13 @@ class Daemon:
             self._failure = self._failure or failure
             self._backlog.close()
         finally:
-            self._wake.set()
+            self._wake()
 
     def _listen(self, work: Callable[[], None]) -> None:
         while self._await_subscriber and not self._publisher.subscriptions:
-            if self._stopping.wait(0.02):
+            if self._is_over():
                 return
+            time.sleep(0.02)
         work()
 
     def _infer(self) -> None:

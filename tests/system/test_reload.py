@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import soundfile
@@ -89,3 +90,45 @@ def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "edgeser.toml"
     file.write_text(f'[[source]]\nsource = "{SPEECH_FILE}"\n' * 2)
     assert "stream 'file'" in edgeser("run", "--settings", str(file)).refusal
+
+
+def test_whatever_goes_wrong_in_a_reload_leaves_the_daemon_running(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text("")
+    with running("--settings", str(file), "--source", "-", stdin=subprocess.PIPE) as daemon:
+        daemon.wait_for("self.statuses")
+        file.write_text(f'[model]\nname = "{"x" * 5000}"\n')  # too long for any file system
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for("self.faults")
+        (fault,) = daemon.faults
+        assert fault.code == "settings_rejected"
+        assert fault.message.startswith("the old settings stay: ")
+        assert "\n" not in fault.message
+        assert daemon.process.stdin is not None
+        daemon.process.stdin.write(monologue(2).tobytes())
+        daemon.process.stdin.close()
+        daemon.wait_for("self.finals")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+
+
+def test_a_storm_of_signals_is_survived(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text("")
+    with running("--settings", str(file), "--source", "-", stdin=subprocess.PIPE) as daemon:
+        pipe = daemon.process.stdin
+        assert pipe is not None
+        pipe.write(monologue(2).tobytes())
+        pipe.flush()
+        daemon.wait_for("self.emotions")
+        for _ in range(10_000):
+            daemon.signal(signal.SIGHUP)
+            time.sleep(1e-4)
+        file.write_text("[decision]\nabstain_below = -1\n")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for("self.faults")
+        assert not daemon.finals
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    assert len(daemon.finals) == 1
+    assert daemon.statuses[-1].state == "stopping"
