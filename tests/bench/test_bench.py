@@ -8,18 +8,24 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import soundfile
 
+from edgeser.bench import SPEECH_FILE
 from edgeser.bench.figures import Distribution, ratios, violated
 from edgeser.bench.flops import flops
 from edgeser.bench.machine import CpuTimes, busy_with_others
+from edgeser.bench.process import DaemonProcess
 from edgeser.bench.show import histogram
-from edgeser.bench.throughput import _sources
+from edgeser.bench.sound import samples_of
+from edgeser.bench.throughput import _Run, _sources
 from edgeser.errors import UserError
+from edgeser.events.schema import SpeechEvent
 from edgeser.model.artefact import shipped_models
+from edgeser.recognizer import Recognizer
 from tests.sounds import silence
 from tests.system.daemons import EDGESER, Finished, edgeser
 
@@ -137,6 +143,38 @@ def test_soak_loses_nothing_and_does_not_drift(tmp_path: Path) -> None:
     assert report["finals"] == report["segments"] >= 20
     assert report["lost_finals"] == report["gaps"] == report["drift_samples"] == 0
     assert report["last_sample"] == pytest.approx(0.05 * 3600 * 16_000, rel=0.3)
+
+
+def coughing(folder: Path) -> Path:
+    """Speech, and behind it a sound too short for a final."""
+    speech = samples_of(SPEECH_FILE)
+    begin = round(next(Recognizer().samples(speech)).start * 16_000) + 6200
+    cough = speech[begin : begin + 2560]
+    file = folder / "cough.wav"
+    sound = np.concatenate((speech, silence(2), cough, silence(2)))
+    soundfile.write(file, sound, 16_000)
+    return file
+
+
+def test_soak_misses_no_final_of_a_cough(tmp_path: Path) -> None:
+    speech, file = coughing(tmp_path), tmp_path / "soak.json"
+    done = edgeser(
+        *("bench", "soak", "--hours", "0.02", "--speech", str(speech), "--json", str(file))
+    )
+    assert done.code == 0, done.out + done.err
+    report = json.loads(file.read_text())
+    assert report["finals"] == report["segments"]
+    assert report["lost_finals"] == 0
+
+
+def test_throughput_misses_only_finals_that_are_to_come() -> None:
+    run = _Run(streams=1, begin_s=0, end_s=60)
+    for segment, has_final in ((1, True), (2, False)):
+        end = SpeechEvent(
+            stream="s0", state="end", segment=segment, start=0, end=1, has_final=has_final
+        )
+        run._take(end, cast(DaemonProcess, None))  # it is asked at a status only
+    assert run.lost_finals == 1
 
 
 def test_model_measures_every_case(tmp_path: Path) -> None:

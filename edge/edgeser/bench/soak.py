@@ -31,7 +31,8 @@ WARM_UP_SHARE = 0.1
 class SoakReport(msgspec.Struct, frozen=True, kw_only=True):
     """The result of ``edgeser bench soak``.
 
-    ``lost_finals``: segments that ended as speech and had no final. ``gaps``: holes that the
+    ``segments``: those that ended with enough speech for a final. ``lost_finals``: how many of them
+    had none, and finals that came more than once. ``gaps``: holes that the
     subscriber saw. ``drift_samples``: how far the last turn's segments are from where the first
     turn's were.
     """
@@ -71,7 +72,7 @@ def measure(
         with receiver(daemon) as received:
             feeder.start()
             for _, event in received:
-                if isinstance(event, SpeechEvent) and event.state == "end":
+                if isinstance(event, SpeechEvent) and event.state == "end" and event.has_final:
                     ended.add(event.segment)
                 elif isinstance(event, EmotionEvent) and event.kind == "final":
                     finals[event.segment] += 1

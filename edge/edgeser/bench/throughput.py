@@ -171,6 +171,11 @@ class _Run:
         """There is something to judge."""
         return bool(self.events) and len(self._looks) > 1
 
+    @property
+    def lost_finals(self) -> int:
+        """Segments that were to have a final and had none."""
+        return len(self._ended - self._finals)
+
     def follow(self, arguments: list[str], settings: str, core: int) -> None:
         """Run it to its end."""
         with process.daemon(arguments, settings=settings) as daemon:
@@ -188,7 +193,7 @@ class _Run:
                 self.events.append(event)
             if event.kind == "final":
                 self._finals.add((event.stream, event.segment))
-        elif isinstance(event, SpeechEvent) and event.state == "end":
+        elif isinstance(event, SpeechEvent) and event.state == "end" and event.has_final:
             self._ended.add((event.stream, event.segment))
         elif isinstance(event, StatusEvent):
             if event.state == "stopping":
@@ -219,7 +224,7 @@ class _Run:
             lateness_p50_ms=float(np.percentile(stages["total"], 50)),
             lateness_p99_ms=float(np.percentile(stages["total"], 99)),
             dropped_partials=sum(self._dropped.values()),
-            lost_finals=len(self._ended - self._finals),
+            lost_finals=self.lost_finals,
             cpu_percent=100 * (used_end_s - used_s) / max(1e-9, ended - begun),
             stage_ms={stage: float(np.mean(values)) for stage, values in stages.items()},
             warning=busy_with_others(before, after, all_end_s - all_s),
