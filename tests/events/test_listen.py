@@ -166,7 +166,7 @@ def test_the_live_view_of_one_topic_says_when_the_daemon_is_gone(endpoint: str) 
         until(lambda: publisher.subscriptions == 2)
         for event in (status(), emotion(), status(), status()):
             publisher.publish(event)
-        assert b"lightweight-emodb" in read_until(terminal, b"listening")
+        assert b"listening" in read_until(terminal, b"onnxruntime")
     read_until(terminal, b"no daemon for")
     process.send_signal(signal.SIGINT)
     read_until(terminal, b"1 event, 1 final,")
