@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -119,6 +120,39 @@ def test_windows_of_one_length_are_given_out_together_and_finals_lead() -> None:
         backlog.put(item)
     assert backlog.get() == [long]
     assert backlog.get() == [short, other]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["partial", "final"]), st.sampled_from("ab"), st.integers(1, 4)),
+        max_size=MAX_FINALS,
+    )
+)
+def test_no_window_overtakes_another_of_its_stream(
+    wanted: list[tuple[Literal["partial", "final"], str, int]],
+) -> None:
+    backlog = Backlog()
+    step = MODEL.info.window.pad_frames
+    segments = {"a": 1, "b": 1}
+    for kind, stream, length in wanted:
+        backlog.put(window(kind, segments[stream], stream, frames=length * step))
+        segments[stream] += kind == "final"
+    told: dict[str, list[int]] = {"a": [], "b": []}
+    for item in drain(backlog):
+        told[item.stream.name].append(item.segment)
+    assert all(numbers == sorted(numbers) for numbers in told.values())
+
+
+def test_windows_of_a_stream_and_its_successor_keep_their_order() -> None:
+    backlog = Backlog()
+    step = MODEL.info.window.pad_frames
+    heir = STREAMS["a"].successor(MODEL, SpeechSettings(), DecisionSettings())
+    first = window("final", 1, "b", frames=step)
+    old = window("final", 1, frames=2 * step)
+    new = replace(window("final", 2, frames=step), stream=heir)
+    for item in (first, old, new):
+        backlog.put(item)
+    assert drain(backlog) == [first, old, new]
 
 
 def test_a_batch_is_bounded() -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 
-from edgeser.stream import Stream, Window
+from edgeser.stream import Window
 
 MAX_FINALS = 64
 """Finals waiting above which ``put`` blocks: then the source loses samples, which is counted."""
@@ -24,7 +24,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self._finals: deque[Window] = deque()
-        self._partials: dict[Stream, Window] = {}  # in order of arrival
+        self._partials: dict[str, Window] = {}  # by stream, in order of arrival
         self._changed = threading.Condition()
         self._working_since: float | None = None
         self._closed = False
@@ -44,15 +44,15 @@ class Backlog:
         with self._changed:
             while len(self._finals) >= MAX_FINALS and not self._closed:
                 self._changed.wait()
-            waiting = self._partials.get(window.stream)
+            waiting = self._partials.get(window.stream.name)
             if window.kind == "final":
                 self._finals.append(window)
                 displaced = waiting if waiting and waiting.segment <= window.segment else None
                 if displaced:
-                    del self._partials[window.stream]
+                    del self._partials[window.stream.name]
             else:
-                displaced = self._partials.pop(window.stream, None)
-                self._partials[window.stream] = window
+                displaced = self._partials.pop(window.stream.name, None)
+                self._partials[window.stream.name] = window
             self._changed.notify_all()
             return displaced
 
@@ -61,8 +61,8 @@ class Backlog:
 
         The first is the oldest final, or else the oldest partial; others follow it that go through
         the same model at the same padded length, finals first, as long as all of them have at most
-        ``MAX_BATCH`` pieces and the backend's ``batch_frames``. Call ``done`` when they have been
-        dealt with.
+        ``MAX_BATCH`` pieces and the backend's ``batch_frames``. No window overtakes another of its
+        stream that must wait. Call ``done`` when they have been dealt with.
         """
         with self._changed:
             while not len(self):
@@ -74,9 +74,12 @@ class Backlog:
             _, length = shape
             most = min(MAX_BATCH, waiting[0].stream.model.backend.batch_frames // length)
             batch: list[Window] = []
+            passed_over: set[str] = set()
             pieces = 0
             for window in waiting:
-                if _shape(window) == shape:
+                if _shape(window) != shape:
+                    passed_over.add(window.stream.name)
+                elif window.stream.name not in passed_over:
                     pieces += len(window.pieces)
                     if batch and pieces > most:
                         break
@@ -85,7 +88,7 @@ class Backlog:
                 if window.kind == "final":
                     self._finals.remove(window)
                 else:
-                    del self._partials[window.stream]
+                    del self._partials[window.stream.name]
             self._working_since = time.monotonic()
             self._changed.notify_all()
             return batch
