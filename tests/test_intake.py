@@ -12,7 +12,7 @@ from edgeser.events.schema import Event, FaultEvent, SpeechEvent, StatusEvent
 from edgeser.intake import Intake
 from edgeser.model.model import load_model
 from edgeser.settings import DecisionSettings, SpeechSettings
-from edgeser.stream import Stream
+from edgeser.stream import Stream, Window
 from tests.sounds import monologue
 
 MODEL = load_model()
@@ -90,6 +90,43 @@ def test_faults_of_the_source_are_published_in_order() -> None:
     assert intake.counters.lost_samples == 32_000
     assert intake.counters.samples == len(first.samples) + len(second.samples)
     assert intake.counters.faults == 2
+
+
+def test_a_lost_source_ends_the_open_segment_at_once_and_once_only() -> None:
+    lost = AudioFault("audio_lost", "gone", recovered=False)
+    restored = AudioFault("audio_restored", "back", recovered=True)
+    sound = monologue(4)
+    before = [AudioBlock(sound[i : i + 333], i, 0.0) for i in range(0, 40_000, 333)]
+    first = before[-1].end_sample + 80_001
+    again = AudioBlock(monologue(2), first, 0.0)
+    intake, backlog, events = heard(*before, lost)
+    assert [told(event) for event in events][-2:] == ["speech end", "fault audio_lost"]
+    intake, backlog, events = heard(*before, lost, restored, again)
+    assert [told(event) for event in events] == [
+        "speech start",
+        "speech end",
+        "fault audio_lost",
+        "fault audio_restored",
+        "speech start",
+        "speech end",
+    ]
+    assert [window.segment for window in taken(backlog)] == [1, 2]
+    assert intake.counters.lost_samples == 80_001
+
+
+def told(event: Event) -> str:
+    if isinstance(event, SpeechEvent):
+        return f"speech {event.state}"
+    assert isinstance(event, FaultEvent)
+    return f"fault {event.code}"
+
+
+def taken(backlog: Backlog) -> list[Window]:
+    windows: list[Window] = []
+    while batch := backlog.get():
+        windows += batch
+        backlog.done()
+    return windows
 
 
 def test_speech_is_published_as_it_begins_and_ends() -> None:

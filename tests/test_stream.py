@@ -199,6 +199,37 @@ def test_finishing_anywhere_keeps_the_last_words(extra: int) -> None:
     assert end - 320 < final.end <= end + 320
 
 
+def test_a_stream_that_breaks_off_goes_on_without_a_gap_or_a_sample_too_many() -> None:
+    stream = new_stream()
+    half = 2 * SAMPLE_RATE + 77  # in mid-speech, off every grid
+    run(stream, [SPEECH[:half]])
+    first = stream.break_off()
+    assert not stream.in_speech
+    assert stream.position == half
+    assert [o.state for o in first if isinstance(o, SpeechEvent)] == ["end"]
+    assert stream.break_off() == []
+    (final,) = finals(first)
+    assert half - 320 <= final.end <= half
+    second = run(stream, [SPEECH[half:]], position=half) + stream.finish()
+    assert all(o.start >= final.end for o in second if isinstance(o, Window))
+    assert decided(stream, finals(second)[-1]).lost.samples == 0
+
+
+def test_the_smoothed_state_goes_on_in_a_successor_with_what_still_waits() -> None:
+    happy = np.eye(len(MODEL.info.labels), dtype=np.float32)[0]
+    label = MODEL.info.labels[0]
+    first = new_stream()
+    window = finals(run(first, [SPEECH]))[0]
+    first.decide(window, happy * 0.3 + 0.2, 0.0)
+    tame = DecisionSettings(smoothing_weight=0.1, smoothing_margin=0.3)
+    second = first.successor(MODEL, SpeechSettings(), tame)
+    for _ in range(20):
+        first.decide(window, happy, 0.0)  # it waited for the model meanwhile
+    assert second.decide(window, happy, 0.0).smoothed.label == label
+    third = second.successor(MODEL, SpeechSettings(), tame)
+    assert third.decide(window, 1 - happy, 0.0).smoothed.label == label
+
+
 def test_a_successor_carries_on_where_the_stream_stopped() -> None:
     first = new_stream()
     half = 4 * SAMPLE_RATE + 77  # between the utterances, off every grid

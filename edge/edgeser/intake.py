@@ -104,6 +104,8 @@ class Intake:
         """Take what the source gave next."""
         if isinstance(item, AudioFault):
             self.lost = None if item.recovered else item.message
+            if item.code == "audio_lost":  # nobody knows how long: the final does not wait for it
+                self._route(self.stream.break_off())
             self.fault(item.code, item.message, recovered=item.recovered)
             return
         if self._heard_at is None:
@@ -184,7 +186,7 @@ class Intake:
         if self.stream.in_speech:
             if time.monotonic() - asked_at < RENEWED_WITHIN_S:
                 return
-            self._route(self.stream.finish())
+            self._route(self.stream.break_off())
         self._renewal = None
         self.stream = successor(self.stream)
 

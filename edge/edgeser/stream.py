@@ -94,7 +94,8 @@ class _Losses:
 class Stream:
     """Segments, windows and events of one source.
 
-    ``push`` and ``finish`` belong to one thread, ``decide`` to one other; ``dropped`` to any.
+    ``push``, ``break_off`` and ``finish`` belong to one thread, ``decide`` to one other;
+    ``dropped`` to any.
     """
 
     def __init__(
@@ -152,15 +153,17 @@ class Stream:
         return outputs
 
     def finish(self) -> list[StreamOutput]:
-        """The sound ends or breaks here: the open segment's end, with its final window."""
+        """The sound ends here, or has a gap: the open segment's end, with its final window."""
         odd = -self.position % FRAME_SAMPLES
         outputs: list[StreamOutput] = []
         if odd and self.in_speech:
             self._captured_at += odd / SAMPLE_RATE
             outputs += self._hear(np.zeros(odd, np.int16))
-        for output in self._segmenter.flush():
-            outputs += self._emit(output)
-        return outputs
+        return outputs + self.break_off()
+
+    def break_off(self) -> list[StreamOutput]:
+        """End the open segment here, at its last whole frame; what comes may follow on."""
+        return [item for output in self._segmenter.flush() for item in self._emit(output)]
 
     def decide(self, window: Window, scores: Floats, started_at: float) -> EmotionEvent:
         """The event of a window: ``scores`` (labels,), ``started_at`` when its inference began."""
@@ -215,7 +218,9 @@ class Stream:
         heir._segmenter.restart(heir.position)
         heir._losses = self._losses
         if model.info.labels == self.model.info.labels:
-            heir._smoother.state = self._smoother.state
+            kept, new = self._smoother, heir._smoother
+            kept._weight, kept._margin = new._weight, new._margin
+            heir._smoother = kept  # windows of ours that still wait move it too
         heir._captured_at, heir._arrived_at = self._captured_at, self._arrived_at
         heir._hear(self._frames.samples(heir.position, self.position))
         return heir
