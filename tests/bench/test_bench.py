@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import cast
 
+import msgspec
 import numpy as np
 import pytest
 import soundfile
@@ -17,8 +18,9 @@ import soundfile
 from edgeser.bench import SPEECH_FILE
 from edgeser.bench.figures import Distribution, ratios, violated
 from edgeser.bench.flops import flops
+from edgeser.bench.latency import LatencyReport
 from edgeser.bench.machine import CpuTimes, busy_with_others
-from edgeser.bench.process import DaemonProcess
+from edgeser.bench.process import DaemonProcess, daemon
 from edgeser.bench.show import histogram
 from edgeser.bench.sound import samples_of
 from edgeser.bench.throughput import _Run, _sources
@@ -69,8 +71,33 @@ def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
     assert "gaps" not in done.err
     assert "ratio to the run of" in done.out
     text = html.read_text()
+    unlike = "not alike in transport (ipc, now tcp), speech (with pauses, now continuous)"
+    assert f"{unlike}: take the ratio with care" in " ".join(done.out.split())
+    assert f"{unlike}: take the ratio with care" in text
     assert text.count("<svg") == 2
     assert "http" not in text.replace("http-equiv", "")
+
+
+def test_runs_that_are_not_alike_are_said_to_be(saved: Path) -> None:
+    report = msgspec.json.decode(saved.read_bytes(), type=LatencyReport)
+    assert report.differences(report) == ""
+    replace = msgspec.structs.replace
+    unlike = replace(
+        report,
+        model=replace(report.model, name="another"),
+        backend="tensorrt/GPU",
+        machine=replace(report.machine, cpu="Cortex-A76"),
+    )
+    for said in ("processor (Cortex-A76, now ", "model (another ", "backend (tensorrt/GPU, now "):
+        assert said in report.differences(unlike)
+    before = replace(report, continuous=None)  # saved by an edgeser that did not say
+    assert report.differences(before) == before.differences(report) == ""
+
+
+def test_settings_of_the_environment_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGESER_SPEECH_HOP_SECONDS", "none")
+    with daemon(["--source", str(SPEECH_FILE)]) as running:
+        running.wait_until_ready()
 
 
 @pytest.mark.parametrize(
@@ -86,6 +113,7 @@ def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
         (["model", "--threads", "none"], "--threads: expected numbers"),
         (["model", "--batch", "1.5"], "--batch: expected whole numbers"),
         (["model", "--model", "nonsense"], "model 'nonsense'"),
+        (["model", "--window", "1,0.001"], "takes windows of 0.01 s or more, got 0.001"),
         (["throughput", "--seconds", "1"], "--seconds: expected 3 to 3600"),
         (["throughput", "--limit", "0"], "--limit: expected more than 0"),
         (["throughput", "--hop", "0"], "the daemon ended with 2; it said last: "),

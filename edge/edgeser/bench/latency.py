@@ -43,7 +43,10 @@ class Algorithmic(msgspec.Struct, frozen=True):
 
 
 class LatencyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of ``edgeser bench latency``. Times in milliseconds unless named otherwise."""
+    """The result of ``edgeser bench latency``. Times in milliseconds unless named otherwise.
+
+    ``continuous``: without the pauses of the speech; null in reports of before 2026-11-21.
+    """
 
     format: Literal["edgeser-latency-1"] = "edgeser-latency-1"
     command: str
@@ -53,6 +56,7 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     transport: str
     seconds: float
+    continuous: bool | None = None
     partials: int
     finals: int
     stages: dict[str, Distribution]
@@ -65,6 +69,19 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True):
     def figures(self) -> dict[str, float]:
         """Every figure by name, as ``--fail-if`` knows them."""
         return flat({**self.stages, "overhead": self.overhead}, self.singles)
+
+    def differences(self, old: LatencyReport) -> str:
+        """What was not alike in two runs beside the edgeser that ran; empty when all was."""
+        known = self.continuous is not None and old.continuous is not None
+        pairs = {
+            "processor": (old.machine.cpu, self.machine.cpu),
+            "model": (_named(old.model), _named(self.model)),
+            "backend": (old.backend, self.backend),
+            "transport": (old.transport, self.transport),
+            "speech": (_spoken(old), _spoken(self)) if known else ("", ""),
+        }
+        unlike = [f"{what} ({was}, now {now})" for what, (was, now) in pairs.items() if was != now]
+        return f"not alike in {', '.join(unlike)}" if unlike else ""
 
 
 def measure(
@@ -110,6 +127,7 @@ def measure(
         backend=last.backend,
         transport=transport,
         seconds=seconds,
+        continuous=continuous,
         partials=sum(event.kind == "partial" for _, event in run.emotions),
         finals=sum(event.kind == "final" for _, event in run.emotions),
         stages=_stages(run.emotions),
@@ -157,6 +175,14 @@ def _follow(received: Receiver, daemon: process.DaemonProcess) -> _Run:
     if not run.usages:
         raise UserError("the daemon ended before it could be measured; give more --seconds")
     return run
+
+
+def _named(model: ModelRef) -> str:
+    return f"{model.name} {model.version}, sha256 {model.sha256[:8]}"
+
+
+def _spoken(report: LatencyReport) -> str:
+    return "continuous" if report.continuous else "with pauses"
 
 
 def _stages(emotions: list[tuple[float, EmotionEvent]]) -> dict[str, Distribution]:

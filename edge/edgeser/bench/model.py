@@ -10,8 +10,10 @@ from typing import Literal
 import msgspec
 import numpy as np
 
+from edgeser.audio.source import SAMPLE_RATE
 from edgeser.bench.flops import flops
 from edgeser.bench.machine import Machine, busy_with_others, cpu_times, this_machine
+from edgeser.errors import UserError
 from edgeser.events.schema import ModelRef
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model
@@ -58,11 +60,17 @@ def measure(
     seconds: float,
     tell: Callable[[Case], None] = lambda case: None,
 ) -> ModelReport:
-    """Run every case for ``seconds``. ``load``: the models for a number of threads."""
+    """Run every case for ``seconds``. ``load``: the models for a number of threads.
+
+    Raises UserError for a window that is too short for a model.
+    """
     before, cpu = cpu_times(), time.process_time()
     cases = []
     for count in threads:
-        for model in load(count):
+        models = load(count)
+        for model in models:
+            _check(model, min(windows_s))
+        for model in models:
             for batch, window_s in product(batches, windows_s):
                 if window_s > model.info.window.max_seconds:
                     continue
@@ -75,6 +83,14 @@ def measure(
         cases=cases,
         warning=busy_with_others(before, cpu_times(), ours_s),
     )
+
+
+def _check(model: Model, shortest_s: float) -> None:
+    least_s = model.info.front_end.hop / SAMPLE_RATE
+    if shortest_s < least_s:
+        raise UserError(
+            f"--window: {model.ref.name} takes windows of {least_s:g} s or more, got {shortest_s:g}"
+        )
 
 
 def _case(model: Model, threads: int, batch: int, window_s: float, seconds: float) -> Case:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from edgeser.bench.machine import Usage, usage
 from edgeser.errors import UserError
+from edgeser.settings import ENVIRONMENT_PREFIX
 
 
 class DaemonProcess:
@@ -29,8 +30,7 @@ class DaemonProcess:
                 [sys.executable, "-m", "edgeser", "run", "--bind", endpoint, *arguments],
                 stdin=subprocess.PIPE if "-" in arguments else subprocess.DEVNULL,
                 stderr=errors,
-                # The journal is part of what is measured, and nobody else's.
-                env={**os.environ, "EDGESER_JOURNAL_PATH": str(log.with_name("journal.sqlite"))},
+                env=_environment(log.with_name("journal.sqlite")),
             )
 
     @property
@@ -101,6 +101,15 @@ def daemon(
             if running.process.stdin is not None:
                 with suppress(BrokenPipeError):  # what it did not take
                     running.process.stdin.close()
+
+
+def _environment(journal: Path) -> dict[str, str]:
+    """This process's without its settings: what is measured has those that the benchmark names.
+
+    The journal is part of what is measured, and nobody else's.
+    """
+    others = {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
+    return {**others, f"{ENVIRONMENT_PREFIX}JOURNAL_PATH": str(journal)}
 
 
 def _free_port() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from edgeser.bench.figures import PERCENTILES, Distribution, ratios
@@ -71,8 +72,8 @@ def show_comparison(new: LatencyReport, old: LatencyReport, console: Console) ->
                 cells += ["-", "-"]
         table.add_row(stage, *cells)
     console.print(table)
-    if new.machine.cpu != old.machine.cpu:
-        console.print(f"[red]another machine: {old.machine.cpu}[/]")
+    if differences := new.differences(old):
+        console.print(f"[bold red]{escape(differences)}: take the ratio with care[/]")
 
 
 def histogram(distribution: Distribution) -> str:

@@ -32,6 +32,9 @@ report_option = click.option(
 def bench() -> None:
     """Measure the daemon and its models on this machine.
 
+    The daemon has its default settings but for what the options say; EDGESER_* variables do not
+    reach it.
+
     Example: edgeser bench latency --seconds 60
     """
 
