@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance, merged
-from edgeser_train.protocols import PROTOCOLS, Fold, LeakError, check, folds_of, notes_of
+from edgeser_train.protocols import PROTOCOLS, Fold, LeakError, check, folds_of
 
 
 def corpus_of(
@@ -110,13 +110,6 @@ def test_every_leak_is_found(parts: list[int], strict: bool) -> None:
     )
     with pytest.raises(LeakError) if leaks else suppress(UserError):
         check(fold, corpus, speaker_independent=strict)
-
-
-def test_a_class_that_is_not_tested_is_noted() -> None:
-    fold = Fold("f", (0, 2), (), (5,))
-    check(fold, corpus_of(2))
-    assert notes_of(fold, corpus_of(2)) == ["no sad in test"]
-    assert notes_of(folds_of("full", corpus_of(2))[0], corpus_of(2)) == []
 
 
 def test_loso_val_validates_on_the_partner_in_the_session() -> None:

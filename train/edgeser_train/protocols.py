@@ -10,7 +10,7 @@ from edgeser_train import splits
 from edgeser_train.corpora import Corpus
 from edgeser_train.splits import Fold, Indices
 
-__all__ = ["PROTOCOLS", "Fold", "Indices", "LeakError", "Protocol", "check", "folds_of", "notes_of"]
+__all__ = ["PROTOCOLS", "Fold", "Indices", "LeakError", "Protocol", "check", "folds_of"]
 
 
 class LeakError(Exception):
@@ -97,17 +97,6 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True) -> No
     lacking = _lacking(fold.train, corpus)
     if lacking:
         raise UserError(f"fold {fold.name}: no training example of {', '.join(lacking)}")
-
-
-def notes_of(fold: Fold, corpus: Corpus) -> list[str]:
-    """What a reader of the fold's figures should know, e.g. "no calm in test"."""
-    parts = _parts(fold)
-    return [
-        f"no {label} in {part}"
-        for part in ("validation", "test")
-        if parts[part]
-        for label in _lacking(parts[part], corpus)
-    ]
 
 
 def _parts(fold: Fold) -> dict[str, Indices]:
