@@ -45,6 +45,29 @@ def test_a_flag_for_one_source_replaces_those_of_the_file(tmp_path: Path) -> Non
     assert Settings().sources == [Settings().audio]
 
 
+def test_encrypted_tcp_may_be_published_everywhere(tmp_path: Path) -> None:
+    file = written(tmp_path, '[events]\nbind = ["tcp://0.0.0.0:5555"]\ncurve = true')
+    assert load_settings(file, {}).events.curve
+
+
+def test_a_variable_for_one_source_beside_several_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path, '[[source]]\nstream = "a"\n[[source]]\nstream = "b"')
+    environment = {"EDGESER_AUDIO_DEVICE": "USB"}
+    with pytest.raises(SettingsError, match=r"^EDGESER_AUDIO_DEVICE: .* lists \[\[source\]\]"):
+        load_settings(file, environment)
+    (only,) = load_settings(file, environment, {"audio.stream": "c"}).sources
+    assert (only.device, only.stream) == ("USB", "c")
+
+
+def test_another_source_than_a_microphone_sets_that_of_the_file_aside(tmp_path: Path) -> None:
+    file = written(tmp_path, '[audio]\ndevice = "USB"\nchannel = 1')
+    assert load_settings(file, {}, {"audio.source": "talk.wav"}).audio.device is None
+    assert load_settings(file, {"EDGESER_AUDIO_SOURCE": "-"}).audio.channel is None
+    assert load_settings(file, {}, {"audio.source": "mic"}).audio.device == "USB"
+    with pytest.raises(SettingsError, match=r"audio\.device: 'talk\.wav' is no microphone"):
+        load_settings(file, {}, {"audio.source": "talk.wav", "audio.device": "USB"})
+
+
 def test_the_shipped_file_says_the_defaults() -> None:
     assert load_settings(SHIPPED, {}) == Settings()
 
@@ -79,6 +102,17 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ("[[source]]\nhum = 1", "source[0].hum: unknown key; there are source, device"),
         ("[[source]]\ndevice = 1", "source[0].device: expected str | null, got 1"),
         ("a =", "not TOML"),
+        ("[events]\nbind = []", "events.bind: expected an endpoint"),
+        ('[events]\nbind = ["bogus"]', "events.bind: endpoint 'bogus': expected ipc:// or tcp://"),
+        ('[events]\nbind = ["tcp://0.0.0.0:5555"]', "events.bind: endpoint 'tcp://0.0.0.0:5555'"),
+        ('[events]\nbind = ["tcp://127.0.0.1:65535"]', "the port above it is needed too"),
+        ('[metrics]\nlisten = "x"', "metrics.listen: expected HOST:PORT, got 'x'"),
+        (f'[metrics]\nlisten = "h:{"9" * 5000}"', "metrics.listen: expected HOST:PORT"),
+        ('[audio]\nstream = "a\\nb"', "audio.stream: expected at most 120 printable characters"),
+        (f'[audio]\nstream = "{"s" * 300}"', "printable characters, got 300: 'sss"),
+        ("[[source]]\n[[source]]", "source.stream: two sources are called 'mic'"),
+        ('[audio]\nsource = "a.wav"\ndevice = "USB"', "audio.device: 'a.wav' is no microphone"),
+        ('[[source]]\nsource = "-"\nchannel = 0', "source.channel: '-' is no microphone"),
     ],
 )
 def test_wrong_ones_are_refused_by_path_and_value(

@@ -40,6 +40,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 def _microphones(name: str, settings: Settings) -> Finding:
     from edgeser.audio.devices import find_device, input_devices
 
+    wanted = [audio.device for audio in settings.sources if audio.source == "mic"]
+    if not wanted:
+        return Finding(name, True, "not needed: the settings name other sources")
     devices = input_devices()
     if not devices:
         return Finding(
@@ -50,10 +53,21 @@ def _microphones(name: str, settings: Settings) -> Finding:
             "without one, use --source FILE",
         )
     try:
-        chosen = devices[find_device(devices, settings.audio.device)]
+        chosen = [devices[find_device(devices, device)].name for device in wanted]
     except LookupError as error:
-        return Finding(name, False, str(error), "set audio.device, or use --device")
-    return Finding(name, True, f"{len(devices)} found; '{chosen.name}' would be used")
+        section = "source" if settings.source else "audio"
+        return Finding(name, False, str(error), f"set {section}.device, or use --device")
+    return Finding(
+        name, True, f"{len(devices)} found; {', '.join(map(repr, chosen))} would be used"
+    )
+
+
+def _sound_files(name: str, settings: Settings) -> Finding:
+    from edgeser.audio.file import FileSource
+
+    files = [audio.file for audio in settings.sources if audio.file is not None]
+    found = [f"{file}, {FileSource(file).duration_s:.1f} s" for file in files]
+    return Finding(name, True, "; ".join(found) or "none is played")
 
 
 def _sound_access(name: str, _: Settings) -> Finding:
@@ -151,6 +165,7 @@ def _threads() -> int:
 _CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
     "microphones": _microphones,
     "sound access": _sound_access,
+    "sound files": _sound_files,
     "voice activity": _vad,
     "model": _model,
     "telemetry": _telemetry,

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeser.errors import UserError
+from edgeser.events.endpoint import parse_bind_endpoint, replay_endpoint
 from edgeser.model.artefact import DEFAULT_MODEL, WindowPolicy
 from edgeser.model.backend import BackendName
 from edgeser.paths import config_folder, default_endpoint, default_journal
@@ -24,6 +25,9 @@ else:
     import tomli as tomllib
 
 ENVIRONMENT_PREFIX = "EDGESER_"
+
+MAX_STREAM_NAME = 120
+"""Characters; a topic, the name behind ``emotion.`` or the like, has at most 128."""
 
 Duration = Annotated[float, Meta(gt=0, le=60)]
 Decibels = Annotated[float, Meta(ge=0, le=60)]
@@ -41,6 +45,16 @@ class AudioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel: Annotated[int, Meta(ge=0)] | None = None
     stream: str | None = None
     stall_seconds: Duration = 1.5
+
+    @property
+    def name(self) -> str:
+        """Of the stream, in topics and events."""
+        return self.stream or {"mic": "mic", "-": "stdin"}.get(self.source, "file")
+
+    @property
+    def file(self) -> Path | None:
+        """The sound file, if it is one."""
+        return None if self.source in ("mic", "-") else Path(self.source)
 
 
 class SpeechSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -135,14 +149,23 @@ def load_settings(
 
     Raises SettingsError naming the key, the value and what is expected.
     """
+    origin = str(file) if file else "settings"
     tree = _read(file) if file else {}
-    for path, text in _from_environment(environment).items():
-        _put(tree, path, text)
-    for path, value in (flags or {}).items():
-        if path.startswith("audio."):
-            tree.pop("source", None)  # a flag means one source, whatever the file lists
-        _put(tree, path, value)
-    return _convert(tree, str(file) if file else "settings")
+    variables, flags = _from_environment(environment), flags or {}
+    if any(path.startswith("audio.") for path in flags):
+        tree.pop("source", None)  # a flag means one source, whatever the file lists
+    audio = [path for path in variables if path.startswith("audio.")]
+    if tree.get("source") and audio:
+        variable = ENVIRONMENT_PREFIX + audio[0].replace(".", "_").upper()
+        raise SettingsError(f"{variable}: {origin} lists [[source]] instead of [audio]; unset it")
+    for layer in (variables, flags):
+        _lay(tree, layer)
+    settings = _convert(tree, origin)
+    try:
+        _check(settings)
+    except UserError as error:
+        raise SettingsError(f"{origin}: {error}") from error
+    return settings
 
 
 def segmenter_config(speech: SpeechSettings, window: WindowPolicy) -> SegmenterConfig:
@@ -201,6 +224,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     return found
 
 
+def _lay(tree: dict[str, Any], layer: Mapping[str, object]) -> None:
+    """Put values over those that are there."""
+    below = tree.get("audio")
+    if layer.get("audio.source", "mic") != "mic" and isinstance(below, dict):
+        for key in ("device", "channel"):  # of the microphone that is not heard now
+            below.pop(key, None)
+    for path, value in layer.items():
+        _put(tree, path, value)
+
+
 def _put(tree: dict[str, Any], path: str, value: object) -> None:
     section, _, key = path.partition(".")
     table = tree.setdefault(section, {})
@@ -214,6 +247,39 @@ def _convert(tree: dict[str, Any], origin: str) -> Settings:
         return msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{origin}: {_readable(str(error), tree)}") from error
+
+
+def _check(settings: Settings) -> None:
+    """What types do not say. Raises UserError naming the key, the value and what is expected."""
+    names: set[str] = set()
+    section = "source" if settings.source else "audio"
+    for audio in settings.sources:
+        name = audio.name
+        if not name.isprintable() or len(name) > MAX_STREAM_NAME:
+            raise UserError(
+                f"{section}.stream: expected at most {MAX_STREAM_NAME} printable characters, "
+                f"got {len(name)}: {name[:40]!r}"
+            )
+        if name in names:
+            raise UserError(
+                f"{section}.stream: two sources are called '{name}'; name each by 'stream'"
+            )
+        names.add(name)
+        for key in ("device", "channel"):
+            if audio.source != "mic" and getattr(audio, key) is not None:
+                raise UserError(f"{section}.{key}: {audio.source!r} is no microphone; leave it out")
+    if not settings.events.bind:
+        raise UserError("events.bind: expected an endpoint at least, got []")
+    for text in settings.events.bind:
+        try:
+            replay_endpoint(parse_bind_endpoint(text, encrypted=settings.events.curve))
+        except UserError as error:
+            raise UserError(f"events.bind: {error}") from error
+    listen = settings.metrics.listen
+    if listen is not None:
+        host, _, port = listen.rpartition(":")
+        if not host.strip("[]") or not port.isdecimal() or int(port[:6]) > 65535:
+            raise UserError(f"metrics.listen: expected HOST:PORT, got {listen!r}")
 
 
 def _readable(message: str, tree: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,47 @@ def test_settings_check_knows_what_the_model_can_take(tmp_path: Path) -> None:
     assert "nonsense" in edgeser("settings", "check", str(file)).refusal
 
 
+def test_settings_check_refuses_what_run_refuses(tmp_path: Path) -> None:
+    file, keys = tmp_path / "edgeser.toml", tmp_path / "keys"
+
+    def refusal(text: str) -> str:
+        file.write_text(text)
+        run = edgeser("run", "--settings", str(file), "--once").refusal
+        assert edgeser("settings", "check", str(file)).refusal == run
+        return run
+
+    assert "events.bind" in refusal('[events]\nbind = ["bogus"]\n')
+    assert "no such file" in refusal('[audio]\nsource = "none.wav"\n')
+    assert "no file can have this name" in refusal('[audio]\nsource = "a\\u0000b"\n')
+    curve = f'[audio]\nsource = "{SPEECH_FILE}"\n[events]\ncurve = true\nkeys = "{keys}"\n'
+    assert "server.secret: No such file" in refusal(curve)
+    assert edgeser("keys", "new", "server", "--keys", str(keys)).code == 0
+    assert edgeser("settings", "check", str(file)).code == 0
+
+
+def test_doctor_looks_at_the_sources_that_the_settings_name(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+
+    def findings() -> dict[str, dict[str, object]]:
+        done = edgeser("doctor", "--settings", str(file), "--json")
+        return {finding["check"]: finding for finding in map(json.loads, done.out.splitlines())}
+
+    file.write_text(f'[[source]]\nsource = "{SPEECH_FILE}"\n')
+    found = findings()
+    assert found["microphones"]["ok"]
+    assert "not needed" in str(found["microphones"]["found"])
+    assert str(SPEECH_FILE) in str(found["sound files"]["found"])
+    file.write_text('[[source]]\nsource = "none.wav"\n[[source]]\ndevice = "no such thing"\n')
+    found = findings()
+    assert not found["microphones"]["ok"]
+    assert not found["sound files"]["ok"]
+
+
 def test_doctor_says_what_to_do_about_a_taken_endpoint(tmp_path: Path) -> None:
     file = tmp_path / "edgeser.toml"
-    file.write_text('[events]\nbind = ["tcp://0.0.0.0:7788"]\n')
-    done = edgeser("doctor", "--settings", str(file), "--json")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        file.write_text(f'[events]\nbind = ["tcp://127.0.0.1:{taken.getsockname()[1]}"]\n')
+        done = edgeser("doctor", "--settings", str(file), "--json")
     assert done.code == 1
     findings = {f["check"]: f for f in map(json.loads, done.out.splitlines())}
     assert not findings["endpoints"]["ok"]

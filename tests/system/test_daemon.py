@@ -166,6 +166,8 @@ def test_a_killed_daemon_leaves_its_endpoint_usable(tmp_path: Path) -> None:
         (["--source", str(SPEECH_FILE), "--bind", "tcp://0.0.0.0:7788"], "CURVE"),
         (["--source", str(SPEECH_FILE), "--bind", "http://x"], "http://x"),
         (["--source", "mic", "--fast"], "--fast"),
+        (["--source", "-", "--fast"], "--fast: standard input"),
+        (["--source", str(SPEECH_FILE), "--device", "USB"], "audio.device"),
     ],
 )
 def test_what_a_user_gets_wrong_is_one_line(arguments: list[str], complaint: str) -> None:

@@ -89,7 +89,7 @@ def test_several_sources_each_have_their_stream(tmp_path: Path) -> None:
 def test_two_sources_of_one_name_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "edgeser.toml"
     file.write_text(f'[[source]]\nsource = "{SPEECH_FILE}"\n' * 2)
-    assert "stream 'file'" in edgeser("run", "--settings", str(file)).refusal
+    assert "called 'file'" in edgeser("run", "--settings", str(file)).refusal
 
 
 def test_whatever_goes_wrong_in_a_reload_leaves_the_daemon_running(tmp_path: Path) -> None:

@@ -146,6 +146,8 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
             errno.EACCES: "it may not be read; change its permissions",
         }.get(error.errno or 0, error.strerror or str(error))
         raise SourceError(f"{path}: {why}") from None
+    except ValueError:
+        raise SourceError(f"{str(path)!r}: no file can have this name") from None
     try:
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):

@@ -29,10 +29,9 @@ def open_sources(
             channel=audio.channel,
             stall_s=audio.stall_seconds,
         )
-        name = audio.stream or source.name
-        if name in opened:
-            raise SourceError(f"stream '{name}': two sources are called so; name them by 'stream'")
-        opened[name] = source
+        if audio.name in opened:
+            raise SourceError(f"stream '{audio.name}': two sources are called so")
+        opened[audio.name] = source
     return opened
 
 
@@ -54,6 +53,10 @@ def open_source(
     """
     if fast and spec == "mic":
         raise SourceError("--fast: a microphone has one speed; leave --fast out, or play a file")
+    if fast and spec == "-":
+        raise SourceError("--fast: standard input is read as fast as it comes; leave --fast out")
+    if spec != "mic" and (device is not None or channel is not None):
+        raise SourceError(f"{spec!r}: this is no microphone; leave device and channel out")
     if spec == "mic":
         return Microphone(device, channel=channel, stall_s=stall_s, wait=wait)
     if spec == "-":

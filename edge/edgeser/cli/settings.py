@@ -20,16 +20,27 @@ def settings() -> None:
 @settings.command()
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 def check(file: Path) -> None:
-    """Say whether a settings file, and the environment with it, would be accepted.
+    """Say whether 'edgeser run' would accept a settings file, and the environment with it.
+
+    Model, sound files and keys that it names must be there.
 
     Example: edgeser settings check edgeser.toml
     """
+    from edgeser.audio.file import FileSource
+    from edgeser.events.keys import KeyFolder
     from edgeser.model.model import load_model
     from edgeser.settings import load_settings, segmenter_config
 
     loaded = load_settings(file)
     model = load_model(loaded.model.name, loaded.model.backend)
     segmenter_config(loaded.speech, model.info.window)
+    for audio in loaded.sources:
+        if audio.file is not None:
+            FileSource(audio.file)
+    if loaded.events.curve:
+        keys = KeyFolder(loaded.events.key_folder)
+        keys.secret()
+        keys.allowed()
     click.echo(f"{file}: all right")
 
 
