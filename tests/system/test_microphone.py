@@ -15,7 +15,7 @@ from edgeser import Recognizer
 from edgeser.audio.source import Samples
 from edgeser.events.schema import EmotionEvent
 from edgeser.speech.vad import FRAME_SAMPLES
-from tests.sounds import SPEECH_SEGMENTS, silence, speech
+from tests.sounds import SPEECH_SEGMENTS, monologue, silence, speech
 from tests.system.daemons import edgeser, running
 from tests.virtual_microphone import VirtualMicrophone
 
@@ -132,3 +132,30 @@ def test_without_sound_hardware_it_says_so(tmp_path: Path) -> None:
     assert "No microphone found" in edgeser("devices", env=nowhere).out
     refusal = edgeser("run", "--source", "mic", env=nowhere).refusal
     assert "microphone" in refusal
+
+
+def test_a_sound_server_frozen_in_mid_sentence_costs_no_final(
+    virtual_microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    file = tmp_path / "monologue.wav"
+    soundfile.write(file, np.concatenate((silence(0.5), monologue(30))), 16_000)
+    with running("--source", "mic", env=virtual_microphone.environment) as daemon:
+        daemon.wait_for("any(s.state == 'listening' for s in self.statuses)")
+        player = virtual_microphone.start_playing(file)
+        daemon.wait_for("self.emotions")
+        virtual_microphone.freeze()
+        daemon.wait_for("self.finals")  # it stays frozen: only the loss can end the segment
+        daemon.wait_for("any(f.code == 'audio_lost' for f in self.faults)")
+        assert daemon.speech[-1].state == "end"
+        segments = [final.segment for final in daemon.finals]
+        virtual_microphone.thaw()
+        player.terminate()
+        daemon.wait_for("any(f.code == 'audio_restored' for f in self.faults)", 60)
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait(10) == 0
+    told = [final.segment for final in daemon.finals]
+    assert told[: len(segments)] == segments
+    assert len(set(told)) == len(told)
+    status = daemon.statuses[-1]
+    heard_and_lost = status.counters.samples + status.counters.lost_samples
+    assert heard_and_lost == pytest.approx(status.position_s * 16_000, abs=320)
