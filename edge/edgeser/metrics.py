@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, Event, FaultEvent, Latency
 from edgeser.intake import Intake
+from edgeser.settings import host_and_port
 
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _REQUEST_TIMEOUT_S = 5.0
@@ -131,12 +132,9 @@ class MetricsServer:
 
     def __init__(self, listen: str, metrics: Metrics) -> None:
         """``listen``: ``HOST:PORT``. Raises UserError when that is malformed or in use."""
-        host, _, port = listen.rpartition(":")
-        host = host.strip("[]")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise UserError(f"metrics.listen: expected HOST:PORT, got '{listen}'")
+        address = host_and_port(listen)
         try:
-            self._server = _Server((host, int(port)), metrics)
+            self._server = _Server(address, metrics)
         except OSError as error:
             raise UserError(
                 f"metrics.listen: cannot use {listen}: {error.strerror or error}; choose another"

@@ -275,11 +275,17 @@ def _check(settings: Settings) -> None:
             replay_endpoint(parse_bind_endpoint(text, encrypted=settings.events.curve))
         except UserError as error:
             raise UserError(f"events.bind: {error}") from error
-    listen = settings.metrics.listen
-    if listen is not None:
-        host, _, port = listen.rpartition(":")
-        if not host.strip("[]") or not port.isdecimal() or int(port[:6]) > 65535:
-            raise UserError(f"metrics.listen: expected HOST:PORT, got {listen!r}")
+    if settings.metrics.listen is not None:
+        host_and_port(settings.metrics.listen)
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Where the metrics are served, out of ``HOST:PORT``. Raises UserError."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
+        raise UserError(f"metrics.listen: expected HOST:PORT, got {listen!r}")
+    return host, int(port)
 
 
 def _readable(message: str, tree: dict[str, Any]) -> str:

@@ -218,9 +218,8 @@ class Stream:
         heir._segmenter.restart(heir.position)
         heir._losses = self._losses
         if model.info.labels == self.model.info.labels:
-            kept, new = self._smoother, heir._smoother
-            kept._weight, kept._margin = new._weight, new._margin
-            heir._smoother = kept  # windows of ours that still wait move it too
+            heir._smoother = self._smoother  # windows of ours that still wait move it too
+            heir._smoother.tune(decision.smoothing_weight, decision.smoothing_margin)
         heir._captured_at, heir._arrived_at = self._captured_at, self._arrived_at
         heir._hear(self._frames.samples(heir.position, self.position))
         return heir

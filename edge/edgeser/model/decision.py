@@ -33,9 +33,13 @@ class Smoother:
     def __init__(self, labels: list[str], weight: float, margin: float) -> None:
         self.state = Smoothed(UNKNOWN, 0.0)
         self._labels = labels
+        self.tune(weight, margin)
+        self._mean = np.full(len(labels), 1 / len(labels), np.float32)
+
+    def tune(self, weight: float, margin: float) -> None:
+        """Go on with another weight and margin; the mean and the state stay."""
         self._weight = np.float32(weight)
         self._margin = margin
-        self._mean = np.full(len(labels), 1 / len(labels), np.float32)
 
     def update(self, scores: Floats, end_s: float) -> Smoothed:
         """Take a window's scores, shape (labels,), that ends at ``end_s``; give the state."""
