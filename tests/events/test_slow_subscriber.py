@@ -31,7 +31,9 @@ MESSAGE = "x" * 2000
 
 
 def test_a_stopped_process_delays_nobody_and_is_told_its_losses(endpoint: str) -> None:
-    with Publisher([endpoint], send_hwm=50) as publisher, subscribe(publisher) as subscriber:
+    # ZeroMQ looks only once a millisecond at what a peer has taken: a queue much shorter than this
+    # would be full for the one that listens, too.
+    with Publisher([endpoint], send_hwm=500) as publisher, subscribe(publisher) as subscriber:
         stopped = python(FOLLOW, endpoint)
         until(lambda: publisher.subscriptions == 2)
         publisher.publish(fault("the beginning"))
