@@ -236,7 +236,7 @@ def test_a_subscriber_that_was_stopped_gets_all_of_it_later_and_delays_nobody(
 ) -> None:
     events, message = 2000, "x" * 2000
     place = JournalPlace(file)
-    with Publisher([endpoint], send_hwm=50, journal=place) as publisher:
+    with Publisher([endpoint], send_hwm=500, journal=place) as publisher:
         with subscribe(publisher) as other:
             stopped = python(FOLLOW, endpoint)
             until(lambda: publisher.subscriptions == 2)
