@@ -1,4 +1,4 @@
-"""Endpoints that are short enough for a Unix socket, and gone after the test."""
+"""Endpoints that are short enough for a Unix socket, and publishers that keep a journal."""
 
 from __future__ import annotations
 
@@ -8,8 +8,33 @@ from pathlib import Path
 
 import pytest
 
+from edgeser.events.journal import JournalPlace
+from edgeser.events.publisher import Publisher
+
+from .helpers import Start
+
 
 @pytest.fixture
 def endpoint() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
         yield f"ipc://{Path(folder) / 'events.sock'}"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+def start(endpoint: str, file: Path) -> Iterator[Start]:
+    """Start a publisher that keeps a journal; one at a time."""
+    started: list[Publisher] = []
+
+    def begin() -> Publisher:
+        for publisher in started:
+            publisher.close()
+        started.append(Publisher([endpoint], journal=JournalPlace(file, retry_s=0.1)))
+        return started[-1]
+
+    yield begin
+    started[-1].close()

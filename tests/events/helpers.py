@@ -6,12 +6,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import islice
+from typing import TypeAlias
 
+import zmq
+
+from edgeser.events.catch_up import Position
 from edgeser.events.publisher import Publisher
 from edgeser.events.schema import (
     Counters,
     EmotionEvent,
+    Event,
     FaultEvent,
     Latency,
     Lost,
@@ -21,9 +27,12 @@ from edgeser.events.schema import (
     SpeechEvent,
     StatusEvent,
 )
+from edgeser.events.sequence import Gap
 from edgeser.events.subscriber import Received, Subscriber
 
 PATIENCE_S = 20.0
+Start: TypeAlias = Callable[[], Publisher]
+
 MODEL = ModelRef(name="lightweight-emodb", version="1.0.0", sha256="ab" * 32)
 
 
@@ -106,3 +115,43 @@ def python(code: str, *arguments: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def since(endpoint: str, position: str | Position, *topics: str) -> Subscriber:
+    return Subscriber(endpoint, topics or ("",), PATIENCE_S, since=position)
+
+
+def numbers(items: list[Received]) -> list[tuple[str, int]]:
+    assert not any(isinstance(item, Gap) for item in items), items
+    return [(item.epoch, item.seq) for item in items if isinstance(item, Event)]
+
+
+def sent(publisher: Publisher, count: int, message: str = "") -> None:
+    before = publisher.last_seq().get("fault.mic", 0)
+    for _ in range(count):
+        publisher.publish(fault(message))
+    until(lambda: publisher.last_seq().get("fault.mic", 0) == before + count)
+
+
+def faults_until(
+    subscriber: Subscriber, publisher: Publisher, condition: Callable[[list[Received]], bool]
+) -> list[Received]:
+    """Faults and gaps; meanwhile the publisher says that it is there."""
+    items: list[Received] = []
+
+    def holds() -> bool:
+        publisher.publish(status())
+        with suppress(TimeoutError):
+            items.extend(subscriber)
+        return condition(items)
+
+    until(holds)
+    return items
+
+
+def asker(publisher: Publisher) -> zmq.Socket[bytes]:
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.DEALER)
+    socket.linger = 0
+    socket.rcvtimeo = 20_000
+    socket.connect(publisher.endpoints[0] + ".replay")
+    return socket
