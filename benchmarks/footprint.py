@@ -21,7 +21,7 @@ from edgeser.bench import process, sound
 from edgeser.bench.machine import busy_with_others, cpu_times, usage
 from edgeser.errors import UserError
 from edgeser.events.schema import StatusEvent
-from edgeser.events.subscriber import Subscriber
+from edgeser.events.subscribe.subscriber import Subscriber
 
 SETTLE_S = 3.0
 

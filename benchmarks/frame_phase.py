@@ -18,8 +18,8 @@ import numpy as np
 from edgeser.errors import UserError
 from edgeser_export.scored_folds import scored_folds
 from edgeser_train.corpora import load_corpus
-from edgeser_train.reports.metrics import softmax
-from edgeser_train.scoring import utterance_logits
+from edgeser_train.evaluation.metrics import softmax
+from edgeser_train.evaluation.scoring import utterance_logits
 
 
 def main() -> int:

@@ -26,12 +26,12 @@ import onnxruntime
 import edgeser
 from edgeser.errors import UserError
 from edgeser.model.artefact import Precision, shipped_models
+from edgeser.model.backends.tensorrt.errors import UnfitError
+from edgeser.model.backends.tensorrt.make import make_engine
+from edgeser.model.backends.tensorrt.platform import this_gpu, this_platform
+from edgeser.model.backends.tensorrt.shapes import shapes_of
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model, load_model
-from edgeser.tensorrt.errors import UnfitError
-from edgeser.tensorrt.make import make_engine
-from edgeser.tensorrt.platform import this_gpu, this_platform
-from edgeser.tensorrt.shapes import shapes_of
 
 LIMITS: dict[Precision, float] = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-1}
 """Largest difference of a logit to ONNX Runtime's, of the largest logit, by precision. Where a
@@ -109,7 +109,7 @@ def engines(name: str, check: Check) -> None:
         return
     on = f"TensorRT {platform.tensorrt} {model.info.precision}"
     compare(name, on, model, model.backend.run, check)
-    from edgeser.tensorrt.backend import TensorRt
+    from edgeser.model.backends.tensorrt.backend import TensorRt
 
     steady = shapes_of(model.info, 1).steady
     for batch in check.batches:
@@ -159,7 +159,7 @@ def pytorch(check: Check) -> None:
         import torch
 
         from edgeser_train.models import build
-        from edgeser_train.recipes import RECIPES
+        from edgeser_train.training.recipes import RECIPES
     except ImportError as error:
         check.not_run.append(f"PyTorch: {error.name} is not installed")
         return

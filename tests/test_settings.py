@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeser.settings import Settings, SettingsError, load_settings
+from edgeser.settings.schema import Settings, SettingsError, load_settings
 
 SHIPPED = Path(__file__).parent.parent / "systemd" / "edgeser.toml"
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edgeser.audio.source import SAMPLE_RATE, AudioBlock, Samples
 from edgeser.events.schema import EmotionEvent, SpeechEvent
 from edgeser.model.model import load_model
-from edgeser.settings import DecisionSettings, SettingsError, SpeechSettings
+from edgeser.settings.schema import DecisionSettings, SettingsError, SpeechSettings
 from edgeser.stream import BRIDGED_GAP_SAMPLES, Stream, StreamOutput, Window
 from tests.cuts import blocks_of, cuts
 from tests.sounds import monologue, noise, silence, speech

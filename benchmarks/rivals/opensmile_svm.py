@@ -18,7 +18,7 @@ from edgeser.audio.source import SAMPLE_RATE
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpora
 from edgeser_train.corpora.corpus import Utterance
-from edgeser_train.protocols import folds_of
+from edgeser_train.data.protocols import folds_of
 
 COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
 INNER_FOLDS = 9

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from edgeser.events.sequence import Gap as Gap
-    from edgeser.events.subscriber import Subscriber as Subscriber
+    from edgeser.events.subscribe.subscriber import Subscriber as Subscriber
     from edgeser.model.model import load_model as load_model
     from edgeser.recognizer import Recognizer as Recognizer
 
@@ -24,7 +24,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 _HOMES = {
     "Gap": "edgeser.events.sequence",
     "Recognizer": "edgeser.recognizer",
-    "Subscriber": "edgeser.events.subscriber",
+    "Subscriber": "edgeser.events.subscribe.subscriber",
     "load_model": "edgeser.model.model",
 }
 

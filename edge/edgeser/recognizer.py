@@ -13,7 +13,7 @@ from edgeser.audio.source import SAMPLE_RATE, AudioBlock, AudioFault
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent
 from edgeser.model.model import Model, load_model
-from edgeser.settings import Settings
+from edgeser.settings.schema import Settings
 from edgeser.stream import Stream, StreamOutput, Window
 
 

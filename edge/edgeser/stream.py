@@ -26,7 +26,7 @@ from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, pieces_of
 from edgeser.model.decision import Smoother, decided
 from edgeser.model.model import Model
-from edgeser.settings import DecisionSettings, SpeechSettings, segmenter_config
+from edgeser.settings.schema import DecisionSettings, SpeechSettings, segmenter_config
 from edgeser.speech.segmenter import (
     SegmentEnded,
     Segmenter,

@@ -22,10 +22,10 @@ from edgeser_export.record import calibration_of, record_of
 from edgeser_export.verify import Difference, longest_frames, verify
 from edgeser_export.waveform import WaveformModel
 from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
-from edgeser_train.checkpoint import Origin
+from edgeser_train.evaluation.report import Report
+from edgeser_train.evaluation.scoring import utterance_pieces
 from edgeser_train.models.speech_model import SpeechModel
-from edgeser_train.reports.report import Report
-from edgeser_train.scoring import utterance_pieces
+from edgeser_train.training.checkpoint import Origin
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MOST_SOUNDS = 50

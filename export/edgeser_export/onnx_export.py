@@ -33,9 +33,9 @@ from edgeser_export.verify import (
 )
 from edgeser_export.waveform import WaveformModel
 from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
-from edgeser_train.checkpoint import Origin
 from edgeser_train.files import write_whole
 from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.training.checkpoint import Origin
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edgeser.errors import UserError
 from edgeser.model.artefact import Estimate, TrainingRecord
-from edgeser_train.checkpoint import Origin
-from edgeser_train.reports.report import Report
+from edgeser_train.evaluation.report import Report
+from edgeser_train.training.checkpoint import Origin
 
 _UNKNOWN = Estimate(0.0, 0.0, 1.0)
 _OWN_FOLDS_ONLY = ("cross", "fixed")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train import checkpoint
-from edgeser_train.checkpoint import Origin
 from edgeser_train.corpora import Corpus, Utterance
-from edgeser_train.folds import FoldResult, kept_folds
+from edgeser_train.evaluation.folds import FoldResult, kept_folds
 from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.training import checkpoint
+from edgeser_train.training.checkpoint import Origin
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from edgeser_export.quantise import half
 from edgeser_export.scored_folds import ScoredFold, scored_folds
 from edgeser_export.sensitivity import Sensitivity, measured
 from edgeser_export.verify import session_of
-from edgeser_train import checkpoint
 from edgeser_train.corpora import Corpus
-from edgeser_train.folds import Part
-from edgeser_train.reports import bootstrap, metrics
-from edgeser_train.reports.calibration import cross_fitted
-from edgeser_train.reports.metrics import Doubles, Ints
-from edgeser_train.reports.provenance import machine, versions
-from edgeser_train.scoring import utterance_pieces
+from edgeser_train.evaluation import bootstrap, metrics
+from edgeser_train.evaluation.calibration import cross_fitted
+from edgeser_train.evaluation.folds import Part
+from edgeser_train.evaluation.metrics import Doubles, Ints
+from edgeser_train.evaluation.provenance import machine, versions
+from edgeser_train.evaluation.scoring import utterance_pieces
+from edgeser_train.training import checkpoint
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 MOST_LOST = 0.01

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeser.events.journal import JournalPlace
-from edgeser.events.publisher import Publisher
+from edgeser.events.journal.journal import JournalPlace
+from edgeser.events.publish.publisher import Publisher
 
 from .helpers import Start
 

@@ -12,8 +12,7 @@ from typing import TypeAlias
 
 import zmq
 
-from edgeser.events.catch_up import Position
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import (
     Counters,
     EmotionEvent,
@@ -28,7 +27,8 @@ from edgeser.events.schema import (
     StatusEvent,
 )
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Received, Subscriber
+from edgeser.events.subscribe.catch_up import Position
+from edgeser.events.subscribe.subscriber import Received, Subscriber
 
 PATIENCE_S = 20.0
 Start: TypeAlias = Callable[[], Publisher]

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from edgeser.errors import UserError
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 
 from .helpers import fault, python, subscribe, take
 
 PUBLISH_FOR_EVER = """
 import sys, time
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 publisher = Publisher(sys.argv[1:])
 print("ready", flush=True)
 time.sleep(600)

@@ -15,12 +15,12 @@ import pytest
 import zmq
 
 from edgeser.errors import UserError
-from edgeser.events.journal import JournalPlace
-from edgeser.events.keys import KeyFolder
-from edgeser.events.publisher import Publisher
+from edgeser.events.journal.journal import JournalPlace
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import FaultEvent
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Subscriber
+from edgeser.events.subscribe.subscriber import Subscriber
+from edgeser.events.wire.keys import KeyFolder
 
 from .helpers import PATIENCE_S, fault, status, until
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgeser.errors import UserError
-from edgeser.events.endpoint import parse_bind_endpoint, parse_connect_endpoint
+from edgeser.events.wire.endpoint import parse_bind_endpoint, parse_connect_endpoint
 
 
 @pytest.mark.parametrize(

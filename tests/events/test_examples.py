@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 
 from .helpers import emotion, status, until
 

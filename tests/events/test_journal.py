@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from edgeser.events import journal as journal_module
-from edgeser.events.journal import Journal, JournalPlace
-from edgeser.events.journal_reader import JournalReader
-from edgeser.events.journal_store import Entry, JournalStore, lock_of
-from edgeser.events.publisher import Publisher
+from edgeser.events.journal import journal as journal_module
+from edgeser.events.journal.journal import Journal, JournalPlace
+from edgeser.events.journal.reader import JournalReader
+from edgeser.events.journal.store import Entry, JournalStore, lock_of
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import FaultEvent, StatusEvent, decode
-from edgeser.events.subscriber import Subscriber
+from edgeser.events.subscribe.subscriber import Subscriber
 
 from .helpers import emotion, fault, python, speech, status, subscribe, take, until
 
@@ -323,8 +323,8 @@ def test_what_waits_for_the_disk_is_bounded_and_its_loss_is_told(
 WRITE = """
 import sys, time
 from pathlib import Path
-from edgeser.events.journal_store import Entry
-from edgeser.events.journal import Journal, JournalPlace
+from edgeser.events.journal.store import Entry
+from edgeser.events.journal.journal import Journal, JournalPlace
 journal = Journal(JournalPlace(Path(sys.argv[1]), max_mb=1), sys.argv[2])
 for seq in range(1, 100_000):
     journal.keep(Entry("fault.mic", seq, seq - 1, time.time(), b"x" * 500))

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 import zmq
 
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import decode, encode
 
 from .helpers import PATIENCE_S, emotion, fault, speech, status, until

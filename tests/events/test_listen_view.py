@@ -14,7 +14,7 @@ from edgeser.cli.listen_state import ListenState
 from edgeser.cli.listen_view import bar, view
 from edgeser.events.schema import Event
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Received
+from edgeser.events.subscribe.subscriber import Received
 
 from .helpers import emotion, fault, speech, status
 

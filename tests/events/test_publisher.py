@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import zmq
 
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import EmotionEvent, Event, FaultEvent, StatusEvent, topic_of
 from edgeser.events.sequence import Gap
 

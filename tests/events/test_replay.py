@@ -13,14 +13,14 @@ import msgspec
 import pytest
 
 from edgeser.errors import UserError
-from edgeser.events.catch_up import Position
-from edgeser.events.journal import JournalPlace
-from edgeser.events.journal_store import Entry, JournalStore
-from edgeser.events.publisher import Publisher
+from edgeser.events.journal.journal import JournalPlace
+from edgeser.events.journal.store import Entry, JournalStore
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.replay import MAX_EVENTS
 from edgeser.events.schema import EmotionEvent, Event, FaultEvent, encode
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Received, Subscriber
+from edgeser.events.subscribe.catch_up import Position
+from edgeser.events.subscribe.subscriber import Received, Subscriber
 
 from .helpers import (
     Start,
@@ -191,7 +191,7 @@ def test_without_a_journal_what_was_missed_is_a_gap(endpoint: str) -> None:
 FOLLOW = """
 import sys
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Subscriber
+from edgeser.events.subscribe.subscriber import Subscriber
 
 with Subscriber(sys.argv[1], timeout_s=60, receive_hwm=50) as subscriber:
     for item in subscriber:

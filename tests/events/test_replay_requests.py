@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from edgeser.errors import UserError
-from edgeser.events.catch_up import Position
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.replay import MAX_REQUEST_BYTES, MAX_TOPICS
 from edgeser.events.schema import StatusEvent, topic_of
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Subscriber
+from edgeser.events.subscribe.catch_up import Position
+from edgeser.events.subscribe.subscriber import Subscriber
 
 from .helpers import (
     Start,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import FaultEvent
 
 from .helpers import fault, python, subscribe, take, until
@@ -13,7 +13,7 @@ from .helpers import fault, python, subscribe, take, until
 FOLLOW = """
 import sys
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Subscriber
+from edgeser.events.subscribe.subscriber import Subscriber
 
 with Subscriber(sys.argv[1], timeout_s=60, receive_hwm=50) as subscriber:
     for item in subscriber:

@@ -16,16 +16,16 @@ import zmq
 
 import edgeser
 from edgeser.errors import UserError
-from edgeser.events.publisher import Publisher
+from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import EmotionEvent, Event, FaultEvent, SpeechEvent, encode
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import MAX_MESSAGE_BYTES, Received, Subscriber
+from edgeser.events.subscribe.subscriber import MAX_MESSAGE_BYTES, Received, Subscriber
 
 from .helpers import PATIENCE_S, emotion, fault, python, speech, status, subscribe, take, until
 
 AS_SOMEBODY_ELSE = """
 import os, sys
-import edgeser.cli.listen, edgeser.events.subscriber  # while we may still read them
+import edgeser.cli.listen, edgeser.events.subscribe.subscriber  # while we may still read them
 from edgeser.cli import main
 
 os.setgroups([])
@@ -196,7 +196,7 @@ def test_no_daemon_is_no_error_until_the_timeout(endpoint: str) -> None:
 def test_one_that_was_forgotten_is_collected_without_a_hang() -> None:
     code = """
 import gc
-from edgeser.events.subscriber import Subscriber
+from edgeser.events.subscribe.subscriber import Subscriber
 for _ in range(3):
     forgotten = Subscriber("tcp://127.0.0.1:1")
     forgotten.itself = forgotten

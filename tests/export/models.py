@@ -9,11 +9,11 @@ import torch
 from edgeser.model.artefact import Estimate, TrainingRecord
 from edgeser_export.golden import golden_pieces
 from edgeser_export.onnx_export import Release
-from edgeser_train import checkpoint
-from edgeser_train.checkpoint import Origin
 from edgeser_train.models import SpeechModel, build
-from edgeser_train.recipe import Recipe
-from edgeser_train.recipes import RECIPES, recipe_of
+from edgeser_train.training import checkpoint
+from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.recipe import Recipe
+from edgeser_train.training.recipes import RECIPES, recipe_of
 
 SMALL = {
     "lightweight": {"blocks": 1, "hidden": 16},

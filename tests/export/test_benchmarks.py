@@ -15,8 +15,8 @@ from edgeser_export import variants
 from edgeser_export.variants import compare
 from edgeser_export.variants_text import markdown
 from edgeser_train.corpora import Utterance, load_corpora
-from edgeser_train.folds import FoldResult
-from edgeser_train.recipe import Recipe
+from edgeser_train.evaluation.folds import FoldResult
+from edgeser_train.training.recipe import Recipe
 from tests.train.synthetic import make_manifest
 
 

@@ -17,9 +17,9 @@ from edgeser_export.batch import batch_of
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import export
 from edgeser_export.verify import Difference, torch_logits
-from edgeser_train.checkpoint import Origin
+from edgeser_train.evaluation.scoring import utterance_logits
 from edgeser_train.models import SpeechModel
-from edgeser_train.scoring import utterance_logits
+from edgeser_train.training.checkpoint import Origin
 from tests.export.models import NAMES, RELEASE, small
 
 

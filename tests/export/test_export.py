@@ -31,7 +31,7 @@ from edgeser_export.calibration import training_pieces
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import export
 from edgeser_export.verify import verify
-from edgeser_train import checkpoint
+from edgeser_train.training import checkpoint
 from tests.export.models import RELEASE, small
 from tests.train.synthetic import make_manifest
 

@@ -10,10 +10,10 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser_export.record import record_of
-from edgeser_train import checkpoint
-from edgeser_train.checkpoint import Origin
-from edgeser_train.reports.report import Report
-from edgeser_train.reports.report_files import read
+from edgeser_train.evaluation.report import Report
+from edgeser_train.evaluation.report_files import read
+from edgeser_train.training import checkpoint
+from edgeser_train.training.checkpoint import Origin
 
 
 @pytest.fixture

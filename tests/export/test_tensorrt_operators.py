@@ -17,7 +17,7 @@ from edgeser_export.quantise import Quantiser, half
 from edgeser_export.tensorrt_operators import OPERATORS, not_documented
 from edgeser_export.waveform import WaveformModel
 from edgeser_train.models import build
-from edgeser_train.recipes import RECIPES
+from edgeser_train.training.recipes import RECIPES
 
 ON_DEVICES = [name for name in RECIPES if name != "wavlm-sap"]
 SMALL_WAVLM = {"hidden": 64, "layers": 2, "encoder_heads": 4, "feed_forward": 96}

@@ -23,7 +23,7 @@ from edgeser_export.onnx_export import export_waveform
 from edgeser_export.verify import torch_logits
 from edgeser_export.waveform import Frames, WaveformModel
 from edgeser_export.waveform_info import WaveformInfo
-from edgeser_train.front_ends import FRONT_ENDS
+from edgeser_train.data.front_ends import FRONT_ENDS
 from edgeser_train.models import SpeechModel
 from tests.export.models import RELEASE, SPECTRAL, small
 

@@ -13,7 +13,7 @@ from edgeser.features import FrameStream, FrontEnd
 from edgeser.features.frames import features_of, raw_frames
 from edgeser.features.scaling import deltas, rescaled, with_deltas
 from edgeser.model.golden import waveform
-from edgeser_train.front_ends import (
+from edgeser_train.data.front_ends import (
     ATTENTION_POOLING,
     FRONT_ENDS,
     LIGHTWEIGHT,

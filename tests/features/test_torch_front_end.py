@@ -7,10 +7,10 @@ import pytest
 
 from edgeser.features.frames import raw_frames
 from edgeser.model.golden import waveform
-from edgeser_train.front_ends import FRONT_ENDS, PCNSE, eca
+from edgeser_train.data.front_ends import FRONT_ENDS, PCNSE, eca
 
 torch = pytest.importorskip("torch")
-TorchFrontEnd = pytest.importorskip("edgeser_train.torch_front_end").TorchFrontEnd
+TorchFrontEnd = pytest.importorskip("edgeser_train.data.torch_front_end").TorchFrontEnd
 transforms = pytest.importorskip("edgeser_train.torchaudio").transforms()
 
 SECONDS = 1.507

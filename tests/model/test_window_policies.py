@@ -18,9 +18,9 @@ from edgeser.model.artefact import METADATA_KEY, ArtefactError
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model, load_model
 from edgeser.recognizer import Recognizer
-from edgeser.settings import DecisionSettings, SpeechSettings
+from edgeser.settings.schema import DecisionSettings, SpeechSettings
 from edgeser.stream import Stream, Window
-from edgeser_train.front_ends import ATTENTION_POOLING, LIGHTWEIGHT, PCNSE, WAVEFORM, eca
+from edgeser_train.data.front_ends import ATTENTION_POOLING, LIGHTWEIGHT, PCNSE, WAVEFORM, eca
 from tests.model.artefacts import SmallNetwork, write_artefact
 from tests.sounds import monologue, silence
 

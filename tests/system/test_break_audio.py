@@ -7,8 +7,8 @@ import sys
 import msgspec
 import pytest
 
-from benchmarks import break_audio
-from benchmarks.break_audio import Break, Report
+from tests.trials import break_audio
+from tests.trials.break_audio import Break, Report
 from tests.virtual_microphone import why_unavailable
 
 SOUND = Report(

@@ -13,7 +13,7 @@ from edgeser.audio.source import SAMPLE_RATE
 from edgeser.features.frames import raw_frames
 from edgeser.features.pieces import pieces_of
 from edgeser_export.onnx_export import export
-from edgeser_train.batches import padded
+from edgeser_train.data.batches import padded
 from tests.export.models import RELEASE, SPECTRAL, small
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import running

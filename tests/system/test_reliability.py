@@ -7,13 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+TRIALS = Path(__file__).parents[1] / "trials"
 
 
 def proof(name: str, *options: str) -> dict[str, float]:
     """Run one; it says itself whether it holds."""
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / name), "--json", *options],
+        [sys.executable, str(TRIALS / name), "--json", *options],
         capture_output=True,
         text=True,
         timeout=300,

@@ -187,7 +187,7 @@ def test_a_stuck_backend_is_said_and_ends_in_a_restart(talk: Box, listener: List
     break_it(
         talk,
         "import time\n"
-        "from edgeser.model.onnx_runtime import OnnxRuntime\n"
+        "from edgeser.model.backends.onnxruntime import OnnxRuntime\n"
         "run, begin = OnnxRuntime.run, time.monotonic()\n"
         "def stuck(self, *given):\n"
         "    time.sleep(600 if time.monotonic() - begin > 2 else 0)\n"

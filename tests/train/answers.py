@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from edgeser_train.corpora import Corpus, Utterance
-from edgeser_train.folds import FoldResult, Plan
-from edgeser_train.protocols import Fold, folds_of
-from edgeser_train.recipes import recipe_of
+from edgeser_train.data.protocols import Fold, folds_of
+from edgeser_train.evaluation.folds import FoldResult, Plan
+from edgeser_train.training.recipes import recipe_of
 
 LABELS = ("angry", "happy", "neutral", "sad")
 

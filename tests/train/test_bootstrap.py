@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeser_train.reports import metrics
-from edgeser_train.reports.bootstrap import difference, interval, tables
+from edgeser_train.evaluation import metrics
+from edgeser_train.evaluation.bootstrap import difference, interval, tables
 
 
 def answers(right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

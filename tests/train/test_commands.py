@@ -13,13 +13,13 @@ from click.testing import CliRunner, Result
 
 from edgeser.cli import main
 from edgeser.errors import UserError
-from edgeser_train import checkpoint
-from edgeser_train import folds as folds_module
 from edgeser_train.corpora import load_corpora, load_corpus
-from edgeser_train.folds import Plan
-from edgeser_train.protocols import Fold, folds_of
-from edgeser_train.teacher import Teacher
-from edgeser_train.training import Trained, train
+from edgeser_train.data.protocols import Fold, folds_of
+from edgeser_train.evaluation import folds as folds_module
+from edgeser_train.evaluation.folds import Plan
+from edgeser_train.training import checkpoint
+from edgeser_train.training.teacher import Teacher
+from edgeser_train.training.training import Trained, train
 from tests.train.synthetic import make_emodb, make_manifest, tiny_settings
 
 

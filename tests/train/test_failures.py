@@ -16,9 +16,9 @@ import torch
 from click.testing import CliRunner, Result
 
 from edgeser.cli import main
-from edgeser.cli.extras import failures_told
 from edgeser.errors import UserError, shortage
-from edgeser_train import folds
+from edgeser_train.commands.options import failures_told
+from edgeser_train.evaluation import folds
 from edgeser_train.sound import conditions
 from edgeser_train.workers import Workers
 from tests.train.synthetic import make_manifest, tiny_settings

@@ -9,7 +9,7 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser_train.corpora.fau_aibo import COUNTS, LABELS_FILE, load
-from edgeser_train.protocols import folds_of
+from edgeser_train.data.protocols import folds_of
 
 SMALL = dict.fromkeys(COUNTS, 2)
 

@@ -11,15 +11,15 @@ import pytest
 import soundfile
 
 from edgeser.errors import UserError
-from edgeser_train import checkpoint
-from edgeser_train.checkpoint import Origin
 from edgeser_train.corpora import LOADERS, Corpus, Utterance, load_corpus, merged
-from edgeser_train.heard import sound_of, sounds_of
+from edgeser_train.corpora.releases import RELEASES
+from edgeser_train.data.lineage import sound_of, sounds_of
+from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.models import build
-from edgeser_train.protocols import Fold, folds_of
-from edgeser_train.recipe import changed
-from edgeser_train.recipes import recipe_of
-from edgeser_train.releases import RELEASES
+from edgeser_train.training import checkpoint
+from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.recipe import changed
+from edgeser_train.training.recipes import recipe_of
 from tests.train.synthetic import make_emodb
 
 SPEAKERS = ("a", "b", "c")

@@ -10,7 +10,7 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser_train.corpora.iemocap import LABELS, SELECTIONS, load
-from edgeser_train.protocols import folds_of
+from edgeser_train.data.protocols import folds_of
 
 HEADER = "% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]\n\n"
 VOTED = {"neu": "Neutral", "hap": "Happiness", "exc": "Excited", "sad": "Sadness", "ang": "Anger"}

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from edgeser.errors import UserError
-from edgeser_train.folds import FoldResult, kept_folds
+from edgeser_train.evaluation.folds import FoldResult, kept_folds
 from tests.train.answers import plan, results
 
 

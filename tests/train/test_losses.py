@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeser.errors import UserError
-from edgeser_train.batch import Batch
-from edgeser_train.losses import (
+from edgeser_train.data.batch import Batch
+from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.training.losses import (
     CTC,
     CrossEntropy,
     DifficultyFocal,
@@ -23,7 +24,6 @@ from edgeser_train.losses import (
     divergence,
     loss_of,
 )
-from edgeser_train.models.speech_model import SpeechModel
 
 WEIGHTS = torch.tensor([0.5, 1.0, 2.0, 0.7])
 

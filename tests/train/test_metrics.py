@@ -12,8 +12,8 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
-from edgeser_train.reports import metrics
-from edgeser_train.reports.calibration import abstention, at_bound, cross_fitted, temperature
+from edgeser_train.evaluation import metrics
+from edgeser_train.evaluation.calibration import abstention, at_bound, cross_fitted, temperature
 
 
 @pytest.fixture(scope="module")

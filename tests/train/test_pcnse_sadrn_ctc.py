@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from edgeser.errors import UserError
-from edgeser_train.batch import Batch
-from edgeser_train.losses import CTC, CrossEntropy, LossSpec, loss_of
+from edgeser_train.data.batch import Batch
 from edgeser_train.models import build
 from edgeser_train.models.initialise import initialise, initialise_from
 from edgeser_train.models.pcnse_sadrn_ctc import ConvSE, PcnseSadrnCtc, PcnseSadrnCtcConfig
+from edgeser_train.training.losses import CTC, CrossEntropy, LossSpec, loss_of
 from tests.train.graphs import assert_agrees, session
 from tests.train.test_ctc import of_torch
 

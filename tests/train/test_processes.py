@@ -14,14 +14,14 @@ import torch
 from click.testing import CliRunner
 
 from edgeser.cli import main
-from edgeser_train.folds import FoldResult
+from edgeser_train.evaluation.folds import FoldResult
 from tests.train.synthetic import make_manifest, tiny_settings
 
 WEIGHTS = Path("model.pt")
 KILLED_WHILE_IT_SCORES = """
 import os, signal, sys
 from edgeser.cli import main
-from edgeser_train import folds
+from edgeser_train.evaluation import folds
 folds.utterance_logits = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main(sys.argv[1:])
 """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance, merged
-from edgeser_train.protocols import PROTOCOLS, Fold, LeakError, check, folds_of
+from edgeser_train.data.protocols import PROTOCOLS, Fold, LeakError, check, folds_of
 
 
 def corpus_of(

@@ -10,20 +10,20 @@ import numpy as np
 import pytest
 
 from edgeser.errors import UserError
-from edgeser_train.checkpoint import Origin
-from edgeser_train.folds import Plan
-from edgeser_train.heard import Heard
-from edgeser_train.recipes import recipe_of
-from edgeser_train.reports import metrics
-from edgeser_train.reports.calibration import cross_fitted
-from edgeser_train.reports.evaluation import FORMAT, Evaluation
-from edgeser_train.reports.evaluation_files import found
-from edgeser_train.reports.evaluation_files import read as read_as
-from edgeser_train.reports.report import Report, report_of
-from edgeser_train.reports.report_files import read, write
-from edgeser_train.reports.report_text import markdown
-from edgeser_train.start import Start
-from edgeser_train.teacher import Teacher
+from edgeser_train.data.lineage import Heard
+from edgeser_train.evaluation import metrics
+from edgeser_train.evaluation.calibration import cross_fitted
+from edgeser_train.evaluation.evaluation import FORMAT, Evaluation
+from edgeser_train.evaluation.evaluation_files import found
+from edgeser_train.evaluation.evaluation_files import read as read_as
+from edgeser_train.evaluation.folds import Plan
+from edgeser_train.evaluation.report import Report, report_of
+from edgeser_train.evaluation.report_files import read, write
+from edgeser_train.evaluation.report_text import markdown
+from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.recipes import recipe_of
+from edgeser_train.training.start import Start
+from edgeser_train.training.teacher import Teacher
 from tests.train.answers import LABELS, plan, results
 
 PER_UTTERANCE = ("utterances", "speakers", "corpora")

@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from edgeser.cli import main
-from edgeser_train.reports.comparison import compare
-from edgeser_train.reports.evaluation import Training
-from edgeser_train.reports.report import Report, report_of
-from edgeser_train.reports.report_files import write
+from edgeser_train.evaluation.comparison import compare
+from edgeser_train.evaluation.evaluation import Training
+from edgeser_train.evaluation.report import Report, report_of
+from edgeser_train.evaluation.report_files import write
 from tests.train.answers import plan, results
 
 

@@ -16,17 +16,13 @@ from edgeser.features import FrontEnd
 from edgeser.features.frames import features_of, raw_frames
 from edgeser.features.pieces import WindowPolicy
 from edgeser.model.golden import waveform
-from edgeser_train import checkpoint, training
-from edgeser_train.batches import Material, Pieces, Whole
 from edgeser_train.corpora import load_corpus
 from edgeser_train.corpora.emodb import load
-from edgeser_train.frames import corpus_frames
-from edgeser_train.losses import Focal
+from edgeser_train.data.batches import Material, Pieces, Whole
+from edgeser_train.data.frames import corpus_frames
+from edgeser_train.data.protocols import Fold
+from edgeser_train.evaluation.scoring import utterance_pieces
 from edgeser_train.models.lightweight import Lightweight
-from edgeser_train.protocols import Fold
-from edgeser_train.recipe import Recipe, changed
-from edgeser_train.recipes import recipe_of
-from edgeser_train.scoring import utterance_pieces
 from edgeser_train.sound.augment import (
     SpectrogramAugmentation,
     WaveformAugmentation,
@@ -34,8 +30,12 @@ from edgeser_train.sound.augment import (
     vary,
     warp,
 )
-from edgeser_train.states import WholeStates
-from edgeser_train.training import Trained, train
+from edgeser_train.training import checkpoint, training
+from edgeser_train.training.losses import Focal
+from edgeser_train.training.recipe import Recipe, changed
+from edgeser_train.training.recipes import recipe_of
+from edgeser_train.training.states import WholeStates
+from edgeser_train.training.training import Trained, train
 from tests.train.synthetic import TINY, make_manifest
 
 RECIPE = changed(recipe_of("lightweight"), TINY)

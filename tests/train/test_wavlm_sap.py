@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from edgeser.errors import UserError
-from edgeser_train.batch import Batch
-from edgeser_train.losses import CrossEntropy, MultiTask, loss_of
+from edgeser_train.data.batch import Batch
 from edgeser_train.models import build
 from edgeser_train.models.wavlm_sap import SelfAttention, WavlmSap, WavlmSapConfig, mean_over
+from edgeser_train.training.losses import CrossEntropy, MultiTask, loss_of
 from tests.train.graphs import assert_agrees, session
 
 pytest.importorskip("transformers", reason="transformers is not installed (extra 'wavlm')")
@@ -236,7 +236,7 @@ def test_absent_weights_are_an_answer_not_a_trace(tmp_path: Path) -> None:
 
 def test_the_library_is_not_imported_before_it_is_needed() -> None:
     code = (
-        "import sys, edgeser_train.models, edgeser_train.losses;"
+        "import sys, edgeser_train.models, edgeser_train.training.losses;"
         "sys.exit('transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

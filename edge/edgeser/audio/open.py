@@ -12,7 +12,7 @@ from edgeser.audio.source import Source, SourceError
 from edgeser.audio.stdin import RawSource
 
 if TYPE_CHECKING:
-    from edgeser.settings import AudioSettings
+    from edgeser.settings.schema import AudioSettings
 
 
 def open_sources(

@@ -16,7 +16,7 @@ from edgeser.bench.machine import Machine, Usage, busy_with_others, cpu_times, t
 from edgeser.bench.receiver import Receiver, receiver
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, Latency, ModelRef, StatusEvent
-from edgeser.settings import Settings
+from edgeser.settings.schema import Settings
 
 STAGES = (*(stage for stage in Latency.__struct_fields__ if stage != "total"), "receive", "total")
 """``total``: from the capture of the last sample needed to the subscriber having decoded."""

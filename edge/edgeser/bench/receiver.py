@@ -18,7 +18,7 @@ from edgeser.bench.process import DaemonProcess
 from edgeser.errors import UserError
 from edgeser.events.schema import AnyEvent, decode
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Subscriber
+from edgeser.events.subscribe.subscriber import Subscriber
 
 PATIENCE_S = 2.0
 """A daemon that has ended is waited for no longer than this after the last that came of it."""

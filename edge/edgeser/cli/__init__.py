@@ -33,6 +33,14 @@ COMMANDS = {
     "engine": "Build TensorRT engines for an NVIDIA GPU, and keep them (extra: tensorrt).",
 }
 
+_ROOMS = {
+    "train": "edgeser_train.commands",
+    "evaluate": "edgeser_train.commands",
+    "report": "edgeser_train.commands",
+    "export": "edgeser_export.commands",
+}
+"""Where a command lives that is not one of the runtime's."""
+
 
 class _Commands(click.Group):
     """Knows every command by its line of help, and imports the one that is asked for."""
@@ -43,7 +51,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"edgeser.cli.{cmd_name}")
+        module = importlib.import_module(f"{_ROOMS.get(cmd_name, 'edgeser.cli')}.{cmd_name}")
         command: click.Command = getattr(module, cmd_name)
         return command
 

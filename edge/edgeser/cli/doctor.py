@@ -31,9 +31,9 @@ def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> No
     """
     import msgspec
 
-    from edgeser.doctor import examine
-    from edgeser.service import Service, examine_service
-    from edgeser.settings import load_settings
+    from edgeser.doctor.installation import examine
+    from edgeser.doctor.service import Service, examine_service
+    from edgeser.settings.schema import load_settings
 
     if service is None:
         findings = examine(load_settings(settings_file))

@@ -15,7 +15,7 @@ from edgeser.errors import UserError
 
 if TYPE_CHECKING:
     from edgeser.model.artefact import Precision
-    from edgeser.tensorrt.cache import Engine
+    from edgeser.model.backends.tensorrt.cache import Engine
 
 
 @click.group()
@@ -50,7 +50,7 @@ def build(model: str, precision: Precision | None, batch: str) -> None:
     Examples: edgeser engine build lightweight-emodb
               sudo edgeser engine build my-model-fp16.onnx --precision fp16 --batch 1..4
     """
-    from edgeser.tensorrt.make import make_engine
+    from edgeser.model.backends.tensorrt.make import make_engine
 
     with _progress() as tell:
         place, difference = make_engine(model, precision, _most(batch), tell)
@@ -123,7 +123,7 @@ def clear(name: str | None) -> None:
 
     Example: edgeser engine clear lightweight-emodb
     """
-    from edgeser.tensorrt.cache import SUFFIX, TIMINGS, files
+    from edgeser.model.backends.tensorrt.cache import SUFFIX, TIMINGS, files
 
     removed = 0
     for path in [*files(SUFFIX), *([] if name else files(TIMINGS))]:
@@ -145,16 +145,16 @@ def _most(batch: str) -> int:
 
 
 def _cached() -> list[Path]:
-    from edgeser.tensorrt.cache import files
+    from edgeser.model.backends.tensorrt.cache import files
 
     return list(files())
 
 
 def _described(path: Path) -> tuple[Engine | None, str]:
     """What an engine is, and why it cannot run here; empty where it can."""
-    from edgeser.tensorrt.cache import read_header
-    from edgeser.tensorrt.errors import EngineError
-    from edgeser.tensorrt.platform import this_platform
+    from edgeser.model.backends.tensorrt.cache import read_header
+    from edgeser.model.backends.tensorrt.errors import EngineError
+    from edgeser.model.backends.tensorrt.platform import this_platform
 
     engine: Engine | None = None
     try:
@@ -167,7 +167,7 @@ def _described(path: Path) -> tuple[Engine | None, str]:
 
 def _artefacts() -> list[str]:
     """The artefacts of all engines for this machine. Raises UserError where nothing can run."""
-    from edgeser.tensorrt.platform import this_platform
+    from edgeser.model.backends.tensorrt.platform import this_platform
 
     this_platform()
     described = (_described(path) for path in _cached())

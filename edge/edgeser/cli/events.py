@@ -19,7 +19,7 @@ from edgeser.cli.options import json_option, settings_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
-    from edgeser.events.journal_reader import JournalReader
+    from edgeser.events.journal.reader import JournalReader
     from edgeser.events.schema import AnyEvent
 
 COLUMNS = ("time", "stream", "type", "what", "start", "end", "confidence", "epoch", "seq")
@@ -62,9 +62,9 @@ def events(
     Times are local unless they say otherwise. With --json each line is an event just as it was
     published.
     """
-    from edgeser.events.journal_reader import JournalReader
-    from edgeser.events.journal_store import ForeignFileError
-    from edgeser.settings import load_settings
+    from edgeser.events.journal.reader import JournalReader
+    from edgeser.events.journal.store import ForeignFileError
+    from edgeser.settings.schema import load_settings
 
     if as_json and as_csv:
         raise UserError("--json and --csv: only one of them can be printed; leave one out")

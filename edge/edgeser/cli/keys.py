@@ -10,7 +10,7 @@ import click
 from edgeser.cli.options import Command, json_option, settings_option
 
 if TYPE_CHECKING:
-    from edgeser.events.keys import KeyFolder
+    from edgeser.events.wire.keys import KeyFolder
 
 
 def folder_option(command: Command) -> Command:
@@ -99,7 +99,7 @@ def list_(folder: Path | None, settings_file: Path | None, as_json: bool) -> Non
 
 
 def _folder(folder: Path | None, settings_file: Path | None) -> KeyFolder:
-    from edgeser.events.keys import KeyFolder
-    from edgeser.settings import load_settings
+    from edgeser.events.wire.keys import KeyFolder
+    from edgeser.settings.schema import load_settings
 
     return KeyFolder(folder or load_settings(settings_file).events.key_folder)

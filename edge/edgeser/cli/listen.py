@@ -15,7 +15,7 @@ import click
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
-    from edgeser.events.subscriber import Subscriber
+    from edgeser.events.subscribe.subscriber import Subscriber
 
 FRAME_S = 0.1
 """The live view is drawn at most so often, however many events come."""
@@ -78,8 +78,8 @@ def listen(
     On a terminal this is a live view. Elsewhere, or with --json, it is a JSON line per event,
     just as it was received, and a line of type "gap" where events were missed.
     """
-    from edgeser.events.catch_up import STATUS
-    from edgeser.events.subscriber import Subscriber
+    from edgeser.events.subscribe.catch_up import STATUS
+    from edgeser.events.subscribe.subscriber import Subscriber
 
     wanted = topics or ("",)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edgeser.events.schema import EmotionEvent, FaultEvent, SpeechEvent, StatusEvent, topic_of
 from edgeser.events.sequence import Gap
-from edgeser.events.subscriber import Received
+from edgeser.events.subscribe.subscriber import Received
 
 HISTORY = 500
 FAULTS = 20

@@ -46,11 +46,11 @@ def run(
               edgeser run --source call.wav --once --bind tcp://127.0.0.1:7788
               arecord -q -f S16_LE -r 16000 -t raw | edgeser run --source -
     """
-    from edgeser import logs
     from edgeser.audio.open import open_sources
-    from edgeser.daemon import Daemon
+    from edgeser.daemon import logs
+    from edgeser.daemon.daemon import Daemon
     from edgeser.model.model import Model, load_model
-    from edgeser.settings import Settings, load_settings
+    from edgeser.settings.schema import Settings, load_settings
 
     logs.set_up(verbose=verbose)
     flags = given(

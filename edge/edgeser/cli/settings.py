@@ -27,9 +27,9 @@ def check(file: Path) -> None:
     Example: edgeser settings check edgeser.toml
     """
     from edgeser.audio.file import FileSource
-    from edgeser.events.keys import KeyFolder
+    from edgeser.events.wire.keys import KeyFolder
     from edgeser.model.model import load_model
-    from edgeser.settings import load_settings, segmenter_config
+    from edgeser.settings.schema import load_settings, segmenter_config
 
     loaded = load_settings(file)
     model = load_model(loaded.model.name, loaded.model.backend)
@@ -54,7 +54,7 @@ def show(file: Path | None, as_json: bool) -> None:
     """
     import msgspec
 
-    from edgeser.settings import load_settings
+    from edgeser.settings.schema import load_settings
 
     tree = msgspec.to_builtins(load_settings(file))
     if as_json:

@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from edgeser.events.journal_reader import JournalReader, Kept, Topic
+from edgeser.events.journal.reader import JournalReader, Kept, Topic
 from edgeser.events.sequence import Gap
 
 MAX_TOPICS = 4096

@@ -21,10 +21,10 @@ from edgeser.model.artefact import (
     info_from_metadata,
     model_path,
 )
-from edgeser.model.backend import Backend, BackendName
+from edgeser.model.backends.onnxruntime import OnnxRuntime
+from edgeser.model.backends.protocol import Backend, BackendName
 from edgeser.model.decision import calibrated
 from edgeser.model.golden import waveform
-from edgeser.model.onnx_runtime import OnnxRuntime
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-3, "int8": 1e-2}
 """Largest difference of a score to its golden value on any processor, by precision. Measured
@@ -127,7 +127,7 @@ def load_model(
     sha256 = hashlib.sha256(onnx).hexdigest()
     reason = ""
     if backend != "onnxruntime":
-        from edgeser.tensorrt.open import open_engine
+        from edgeser.model.backends.tensorrt.open import open_engine
 
         try:
             return _verified(open_engine(onnx, path, sha256), path, len(onnx), sha256)

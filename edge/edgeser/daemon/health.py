@@ -1,0 +1,128 @@
+"""Whether the daemon is well, and what the service manager is told of it.
+
+It is told ready when heard, alive while sound and inference flow. Who asks is told of troubles
+long before the signs of life end: most pass.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from edgeser.daemon.backlog import Backlog
+from edgeser.daemon.intake import Intake
+from edgeser.daemon.service_manager import Notifier
+
+STUCK_AFTER_S = 10.0
+"""A window takes milliseconds: one in work for so long is a trouble."""
+
+DEAF_LIMIT_S = 300.0
+"""So long a lost microphone is opened again and again; then a new daemon shall try."""
+
+SILENT_LIMIT_S = 90.0
+"""A live source that gives no block for so long, and does not say that it is lost, hangs.
+
+Longer than any ``audio.stall_seconds``: a microphone that hears nothing says so after that.
+"""
+
+TELL_INTERVAL_S = 1.0
+"""How often ``tell`` is called, at least."""
+
+
+class Liveness:
+    """Knows whether the daemon is well, and speaks to the service manager from the main thread.
+
+    ``troubles`` may be asked from any thread.
+    """
+
+    def __init__(
+        self, intakes: Mapping[str, Intake], backlog: Backlog, notifier: Notifier | None = None
+    ) -> None:
+        self._intakes = intakes
+        self._backlog = backlog
+        self._notifier = notifier or Notifier()
+        self._is_ready = False
+        self._alive_at = float("-inf")
+        self._hopeless: str | None = None
+
+    def troubles(self) -> list[str]:
+        """Why the daemon is not well, a line each; empty when it is."""
+        found = [f"{name}: no audio" for name, intake in self._intakes.items() if intake.is_deaf]
+        if self._backlog.working_s > STUCK_AFTER_S:
+            found.append(f"inference: stuck for {self._backlog.working_s:.0f} s")
+        return found
+
+    def tell(self) -> None:
+        """Report readiness, state and, while nothing is stuck, a sign of life.
+
+        When the signs of life end, which makes the manager restart the daemon, and when they
+        begin again, a fault says so.
+        """
+        notifier = self._notifier
+        if not self._is_ready and any(i.frame_age_s is not None for i in self._intakes.values()):
+            self._is_ready = True
+            notifier.ready()
+        notifier.status(self._status())
+        if notifier.watchdog_s is None:
+            return
+        self._say(self._stuck(notifier.watchdog_s))
+        now = time.monotonic()
+        # At half of the interval; sooner if the next call would come later than that.
+        if not self._hopeless and now - self._alive_at + TELL_INTERVAL_S > notifier.watchdog_s / 2:
+            self._alive_at = now
+            notifier.alive()
+
+    @contextmanager
+    def reloading(self) -> Iterator[None]:
+        """Tell that settings are read anew, for the time of the block."""
+        if not self._is_ready:  # the start goes on
+            yield
+            return
+        self._notifier.reloading()
+        try:
+            yield
+        finally:
+            self._notifier.ready()
+
+    def stopping(self) -> None:
+        """Tell that the daemon ends."""
+        self._notifier.stopping()
+
+    def _say(self, reason: str | None) -> None:
+        if (reason is None) != (self._hopeless is None):
+            message = f"{reason}: the daemon is about to be restarted" if reason else "it goes on"
+            for intake in self._intakes.values():
+                intake.fault("restart_due", message, recovered=reason is None)
+        self._hopeless = reason
+
+    def _stuck(self, watchdog_s: float) -> str | None:
+        """Why the daemon cannot help itself any more; None while it can."""
+        if self._backlog.working_s > watchdog_s:
+            return f"a window has been in work for {self._backlog.working_s:.0f} s"
+        ages = {name: i.frame_age_s for name, i in self._intakes.items() if not i.ended.is_set()}
+        for name, age_s in ages.items():
+            intake = self._intakes[name]
+            told = intake.lost is not None or not intake.source.live
+            if not told and age_s is not None and age_s > SILENT_LIMIT_S:
+                return f"{name} has given neither sound nor a fault for {age_s:.0f} s"
+        if ages and all(age_s is not None and age_s > DEAF_LIMIT_S for age_s in ages.values()):
+            return f"no sound for {DEAF_LIMIT_S:.0f} s"
+        return None
+
+    def _status(self) -> str:
+        if len(self._intakes) == 1:
+            return "".join(map(_described, self._intakes.values()))
+        return "; ".join(f"{name}: {_described(i)}" for name, i in self._intakes.items())
+
+
+def _described(intake: Intake) -> str:
+    """State, age of the last sound, last label: ``listening, heard 0 s ago, last happy 61 %``."""
+    words = [intake.state.replace("_", " ")]
+    if intake.frame_age_s is not None:
+        words.append(f"heard {intake.frame_age_s:.0f} s ago")
+    if intake.lost is not None:
+        words.append(intake.lost)
+    if intake.last is not None:
+        words.append(f"last {intake.last.label} {intake.last.confidence:.0%}")
+    return ", ".join(words)

@@ -1,0 +1,55 @@
+"""What hears the sources: a thread for each, but one for all files that play in real time.
+
+With a thread for each file, switching between them costs as much as all that is done with them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from edgeser.audio.file import FileSource
+from edgeser.audio.source import AudioBlock, AudioFault
+from edgeser.daemon.intake import Intake
+
+
+def listeners(intakes: Mapping[str, Intake]) -> dict[str, Callable[[], None]]:
+    """What hears the sources to their ends, each for a thread of its own, by the name of that."""
+    played: list[tuple[FileSource, Intake]] = []
+    heard: dict[str, Callable[[], None]] = {}
+    for name, intake in intakes.items():
+        source = intake.source
+        if isinstance(source, FileSource) and source.live:
+            played.append((source, intake))
+        else:
+            heard[name] = intake.listen
+    if played:
+        heard["files"] = partial(play, played)
+    return heard
+
+
+def play(files: Sequence[tuple[FileSource, Intake]]) -> None:
+    """Play all from now on, each into its intake, until the last has ended or is closed.
+
+    What is due first is heard first. Raises SourceError when a file cannot be opened any more.
+    """
+    began = time.monotonic()
+    timed = [source.timed(began) for source, _ in files]
+    due_next: list[tuple[float, int, AudioBlock | AudioFault]] = []
+
+    def read_on(number: int) -> None:
+        for due, item in timed[number]:
+            heapq.heappush(due_next, (due, number, item))
+            return
+        files[number][1].end()
+
+    for number in range(len(files)):
+        read_on(number)
+    while due_next:
+        due, number, item = heapq.heappop(due_next)
+        if (left := due - time.monotonic()) > 0:
+            time.sleep(left)
+        files[number][1].hear(item)
+        read_on(number)

@@ -1,0 +1,174 @@
+"""Checks of an installation: each says what it found, and how to mend what is wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgeser.errors import UserError
+from edgeser.settings.schema import Settings
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """The result of a check. ``fix`` is empty when all is well."""
+
+    check: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Run every check, one after the other; none of them raises."""
+    for name, check in _CHECKS.items():
+        try:
+            yield check(name, settings)
+        except UserError as error:
+            found, _, fix = str(error).partition("; ")
+            yield Finding(name, False, found, fix or "see the message")
+        except Exception as error:  # whatever a broken installation throws is a finding
+            yield Finding(name, False, f"{type(error).__name__}: {error}", "reinstall edgeser")
+
+
+def _microphones(name: str, settings: Settings) -> Finding:
+    from edgeser.audio.devices import find_device, input_devices
+
+    wanted = [audio.device for audio in settings.sources if audio.source == "mic"]
+    if not wanted:
+        return Finding(name, True, "not needed: the settings name other sources")
+    devices = input_devices()
+    if not devices:
+        return Finding(
+            name,
+            False,
+            "PortAudio works but finds no microphone",
+            "plug one in; as a service, see that the user is in the group 'audio'; "
+            "without one, use --source FILE",
+        )
+    try:
+        chosen = [devices[find_device(devices, device)].name for device in wanted]
+    except LookupError as error:
+        section = "source" if settings.source else "audio"
+        return Finding(name, False, str(error), f"set {section}.device, or use --device")
+    return Finding(
+        name, True, f"{len(devices)} found; {', '.join(map(repr, chosen))} would be used"
+    )
+
+
+def _sound_files(name: str, settings: Settings) -> Finding:
+    from edgeser.audio.file import FileSource
+
+    files = [audio.file for audio in settings.sources if audio.file is not None]
+    found = [f"{file}, {FileSource(file).duration_s:.1f} s" for file in files]
+    return Finding(name, True, "; ".join(found) or "none is played")
+
+
+def _sound_access(name: str, _: Settings) -> Finding:
+    folder = Path("/dev/snd")
+    cards = sorted(folder.glob("pcm*c")) if folder.is_dir() else []
+    denied = [card.name for card in cards if not os.access(card, os.R_OK | os.W_OK)]
+    if denied:
+        return Finding(
+            name,
+            False,
+            f"no permission for {', '.join(denied)}",
+            "sudo usermod -aG audio $USER, and log in again",
+        )
+    return Finding(name, True, f"{len(cards)} capture devices of ALSA may be used")
+
+
+def _vad(name: str, settings: Settings) -> Finding:
+    from edgeser.model.golden import waveform
+    from edgeser.speech.vad import VoiceActivity
+
+    sound = np.concatenate((np.zeros(16_000, np.int16), waveform(1, 1.0)))
+    voiced = [frame.voiced for frame in VoiceActivity(settings.speech.vad_mode).push(sound)]
+    if any(voiced[:50]) or not any(voiced[50:]):
+        return Finding(
+            name, False, "takes silence for speech or speech for silence", "reinstall edgeser"
+        )
+    return Finding(name, True, f"WebRTC, mode {settings.speech.vad_mode}")
+
+
+def _model(name: str, settings: Settings) -> Finding:
+    from edgeser.model.model import load_model
+
+    before = _threads()
+    model = load_model(settings.model.name, settings.model.backend)
+    extra = _threads() - before
+    on_cpu = model.backend.name.startswith("onnxruntime")
+    if on_cpu and extra > 0:
+        return Finding(
+            name, False, f"the backend started {extra} threads of its own", "reinstall onnxruntime"
+        )
+    found = (
+        f"{model.info.name} {model.info.version} on {model.backend.name}"
+        f"{', 1 thread' if on_cpu else ''}; golden vectors within {model.verify():.0e}"
+        f"{f'; not TensorRT: {model.reason}' if model.reason else ''}"
+    )
+    return Finding(name, True, found)
+
+
+def _telemetry(name: str, _: Settings) -> Finding:
+    with tempfile.TemporaryDirectory() as home:
+        subprocess.run(
+            [sys.executable, "-c", "import edgeser.model.backends.onnxruntime"],
+            env={**os.environ, "HOME": home, "XDG_CACHE_HOME": f"{home}/.cache"},
+            check=True,
+        )
+        written = [str(path.relative_to(home)) for path in Path(home).rglob("*") if path.is_file()]
+    if written:
+        return Finding(
+            name,
+            False,
+            f"ONNX Runtime writes {written[0]} into the home folder",
+            "set ORT_DISABLE_TELEMETRY=1 and report this to edgeser",
+        )
+    return Finding(name, True, "of ONNX Runtime is off: loading it leaves no file")
+
+
+def _endpoints(name: str, settings: Settings) -> Finding:
+    from edgeser.events.publish.publisher import Publisher
+    from edgeser.events.wire.keys import KeyFolder
+
+    keys = KeyFolder(settings.events.key_folder) if settings.events.curve else None
+    Publisher(settings.events.bind, keys=keys).close()
+    return Finding(name, True, f"free: {', '.join(settings.events.bind)}")
+
+
+def _scratch(name: str, _: Settings) -> Finding:
+    from edgeser.paths import runtime_folder
+
+    folder = runtime_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        return Finding(
+            name, False, f"{folder}: {error.strerror}", "set XDG_RUNTIME_DIR to a folder of yours"
+        )
+    return Finding(name, True, str(folder))
+
+
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+_CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
+    "microphones": _microphones,
+    "sound access": _sound_access,
+    "sound files": _sound_files,
+    "voice activity": _vad,
+    "model": _model,
+    "telemetry": _telemetry,
+    "runtime folder": _scratch,
+    "endpoints": _endpoints,
+}

@@ -1,0 +1,194 @@
+"""Checks of the installed service: its unit, its account, its files and its sandbox."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from edgeser.doctor.installation import Finding
+from edgeser.errors import UserError
+from edgeser.settings.schema import load_settings
+
+MAX_EXPOSURE = 1.5
+"""Of ``systemd-analyze security``: 0 is a perfect sandbox, 10 is none."""
+
+_PROPERTIES = (
+    "LoadState,UnitFileState,ActiveState,StatusText,NRestarts,Result,User,NeedDaemonReload"
+)
+
+
+@dataclass(frozen=True)
+class Service:
+    """A unit that was installed as ``edgeser`` or ``edgeser@NAME``."""
+
+    unit: str
+
+    @cached_property
+    def state(self) -> dict[str, str]:
+        """What systemd says of the unit. Raises UserError where there is no systemd."""
+        if not Path("/run/systemd/system").is_dir():
+            raise UserError("systemd does not run here; use 'edgeser run' without it")
+        done = subprocess.run(
+            ["systemctl", "show", self.unit, f"--property={_PROPERTIES}"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        if done.returncode:
+            raise UserError(f"systemctl: {' '.join(done.stderr.split())}; try it as root")
+        return dict(line.split("=", 1) for line in done.stdout.splitlines())
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it runs and has heard something."""
+        return self.state["ActiveState"] == "active"
+
+    @property
+    def settings(self) -> Path:
+        """Its settings file."""
+        return Path("/etc/edgeser") / f"{self._instance or 'edgeser'}.toml"
+
+    @property
+    def runtime(self) -> Path:
+        """Folder of its sockets."""
+        return Path("/run/edgeser") / self._instance
+
+    @property
+    def state_folder(self) -> Path:
+        """Folder of what it keeps."""
+        return Path("/var/lib/edgeser") / self._instance
+
+    @cached_property
+    def account(self) -> pwd.struct_passwd:
+        """Its user. Raises UserError where there is none."""
+        name = self.state["User"] or "edgeser"
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            raise UserError(f"no user '{name}'; sudo make install-service") from None
+
+    @property
+    def _instance(self) -> str:
+        return self.unit.removesuffix(".service").partition("@")[2]
+
+
+def examine_service(service: Service) -> Iterator[Finding]:
+    """Run every check, one after the other; none of them raises."""
+    for name, check in _CHECKS.items():
+        try:
+            yield check(name, service)
+        except (UserError, OSError, subprocess.SubprocessError) as error:
+            found, _, fix = str(error).partition("; ")
+            yield Finding(name, False, found, fix or "see the message")
+
+
+def _unit(name: str, service: Service) -> Finding:
+    state = service.state
+    if state["LoadState"] != "loaded":
+        return Finding(name, False, f"{service.unit}: not installed", "sudo make install-service")
+    if state["NeedDaemonReload"] == "yes":
+        return Finding(name, False, "changed since it was read", "sudo systemctl daemon-reload")
+    enabled = state["UnitFileState"]
+    fix = "" if enabled == "enabled" else f"sudo systemctl enable {service.unit}"
+    return Finding(name, not fix, f"{service.unit}: {enabled}", fix)
+
+
+def _activity(name: str, service: Service) -> Finding:
+    state = service.state
+    words = [state["ActiveState"], state["StatusText"], f"{state['NRestarts']} restarts"]
+    if state["Result"] != "success":
+        words.append(f"last result: {state['Result']}")
+    found = "; ".join(filter(None, words))
+    if service.is_active:
+        return Finding(name, True, found)
+    unit = service.unit
+    return Finding(name, False, found, f"sudo systemctl start {unit}, and see journalctl -u {unit}")
+
+
+def _account(name: str, service: Service) -> Finding:
+    account = service.account
+    groups = {grp.getgrgid(g).gr_name for g in os.getgrouplist(account.pw_name, account.pw_gid)}
+    found = f"user {account.pw_name}, groups {' '.join(sorted(groups))}"
+    if account.pw_uid == 0:
+        return Finding(name, False, found, "give the unit a user of its own: User=edgeser")
+    if "audio" not in groups:
+        return Finding(name, False, found, f"sudo usermod -aG audio {account.pw_name}")
+    return Finding(name, True, found)
+
+
+def _settings(name: str, service: Service) -> Finding:
+    file = service.settings
+    if not file.exists():
+        return Finding(name, False, f"{file}: not there", "copy share/edgeser/edgeser.toml to it")
+    load_settings(file, environment={})
+    facts = file.stat()
+    if not _allows(facts, service.account, stat.S_IROTH):
+        fix = f"sudo chmod a+r {file}"
+        return Finding(name, False, f"{file}: the service may not read it", fix)
+    if _allows(facts, service.account, stat.S_IWOTH):
+        fix = f"sudo chown root: {file}; sudo chmod 644 {file}"
+        return Finding(name, False, f"{file}: the service could change it", fix)
+    return Finding(name, True, f"{file}: valid, and not the service's to change")
+
+
+def _folders(name: str, service: Service) -> Finding:
+    wanted = [(service.state_folder, 0o700)]
+    if service.is_active:
+        wanted.append((service.runtime, 0o750))
+    for folder, mode in wanted:
+        if not folder.is_dir():
+            return Finding(name, False, f"{folder}: not there", "it is made at the first start")
+        facts = folder.stat()
+        found = f"{folder}: mode {facts.st_mode & 0o777:o}, owner {facts.st_uid}"
+        if facts.st_uid != service.account.pw_uid or facts.st_mode & 0o777 & ~mode:
+            fix = f"sudo chown {service.account.pw_name}: {folder}; sudo chmod {mode:o} {folder}"
+            return Finding(name, False, found, fix)
+    return Finding(name, True, ", ".join(str(folder) for folder, _ in wanted))
+
+
+def _sandbox(name: str, service: Service) -> Finding:
+    if shutil.which("systemd-analyze") is None:
+        return Finding(name, True, "not measured: there is no systemd-analyze")
+    unit = service.unit if "." in service.unit else f"{service.unit}.service"
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--no-pager", unit],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    exposure = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    if exposure is None:
+        return Finding(name, True, f"not measured: {' '.join(done.stderr.split())}")
+    found = f"exposure {exposure[1]} of 10"
+    if float(exposure[1]) > MAX_EXPOSURE:
+        fix = f"a drop-in opens it; see systemctl cat {service.unit}"
+        return Finding(name, False, f"{found}, more than {MAX_EXPOSURE}", fix)
+    return Finding(name, True, found)
+
+
+def _allows(facts: os.stat_result, account: pwd.struct_passwd, permission: int) -> bool:
+    """Whether a user has a permission, given as its bit for others."""
+    if facts.st_uid == account.pw_uid:
+        return bool(facts.st_mode & permission << 6)
+    if facts.st_gid in os.getgrouplist(account.pw_name, account.pw_gid):
+        return bool(facts.st_mode & permission << 3)
+    return bool(facts.st_mode & permission)
+
+
+_CHECKS: dict[str, Callable[[str, Service], Finding]] = {
+    "unit": _unit,
+    "activity": _activity,
+    "account": _account,
+    "settings": _settings,
+    "folders": _folders,
+    "sandbox": _sandbox,
+}

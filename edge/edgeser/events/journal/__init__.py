@@ -1,0 +1,1 @@
+"""The journal: what is kept of the events that were published."""

@@ -1,0 +1,267 @@
+"""The journal: keeps finals, speech and faults, and never stands in the way of an event.
+
+Its thread alone touches the file. ``keep`` waits for the file, so that an event is there before it
+is published, but not for long: a disk that is full, broken or stuck costs the journal, not the
+events. It is then tried again and again, and what was published meanwhile is kept after all as
+long as there is room to hold it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+import time
+from collections import deque
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+from edgeser.events.journal.store import (
+    Entry,
+    ForeignFileError,
+    JournalStore,
+    in_words,
+    is_corrupt,
+    move_aside,
+)
+from edgeser.events.journal.sync import JournalSync
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""How long ``keep`` waits for the file before the journal counts as off."""
+
+RETRY_S = 5.0
+"""A journal that is off is tried again so often."""
+
+MAINTENANCE_S = 60.0
+"""The journal is held within its bounds so often, and every ``MAINTENANCE_ENTRIES`` entries."""
+
+MAINTENANCE_ENTRIES = 256
+
+MAX_WAITING = 4096
+"""Entries held in memory while the file cannot be written (about 5 MB); then the oldest go."""
+
+CLOSE_S = 0.5
+"""How long ``close`` waits for the disk."""
+
+_AT_ONCE = 256
+_DAY_S = 86_400.0
+
+
+class JournalNews(NamedTuple):
+    """A change for the worse or the better, to be published as a fault."""
+
+    code: str
+    message: str
+    recovered: bool
+
+
+class JournalPlace(NamedTuple):
+    """Where a journal is, and how much it may hold. A file that fails is tried again so often."""
+
+    path: Path
+    max_days: float = 30.0
+    max_mb: float = 100.0
+    retry_s: float = RETRY_S
+
+
+class Journal:
+    """The journal of one run of the daemon. Thread-safe."""
+
+    def __init__(self, place: JournalPlace, epoch: str) -> None:
+        """Start its thread, which opens the file or makes it; raises nothing."""
+        self.path = path = place.path
+        self._epoch = epoch
+        self._max_age_s = place.max_days * _DAY_S
+        self._max_bytes = int(place.max_mb * 1_000_000)
+        self._retry_s = place.retry_s
+        self._changed = threading.Condition()
+        self._waiting: deque[Entry] = deque()
+        self._handed_over = 0
+        self._settled = 0  # kept in the file, or given up
+        self._lost = 0
+        self._trouble = ""
+        self._news: list[JournalNews] = []
+        self._ranges: dict[str, tuple[int, int]] = {}
+        self._closing = False
+        self._broken = False
+        self._store: JournalStore | None = None
+        self._sync = JournalSync(path)
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    def keep(self, entry: Entry) -> None:
+        """Keep an entry; returns once the file has it, or it is clear that it takes longer."""
+        with self._changed:
+            self._waiting.append(entry)
+            self._handed_over += 1
+            if len(self._waiting) > MAX_WAITING:
+                self._waiting.popleft()
+                self._settled += 1
+                self._lost += 1
+            number = self._handed_over
+            self._changed.notify_all()
+            done = self._changed.wait_for(
+                lambda: self._settled >= number or self._trouble, PATIENCE_S
+            )
+            if not done:
+                self._is_off(f"{self.path}: the disk does not answer")
+
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """First and last number of each topic of this epoch that is held; empty while off."""
+        with self._changed:
+            return {} if self._trouble else dict(self._ranges)
+
+    def news(self) -> list[JournalNews]:
+        """What has changed since the last call."""
+        with self._changed:
+            news, self._news = self._news, []
+        return news
+
+    def is_broken(self) -> None:
+        """Somebody who reads the file finds it corrupt: have it moved aside."""
+        with self._changed:
+            self._broken = not self._trouble
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Write what waits, for ``CLOSE_S`` at most, and close the file."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            log.warning("the journal %s has not closed within %g s", self.path, CLOSE_S)
+
+    # In the journal's thread
+
+    def _run(self) -> None:
+        maintained_at = written = 0.0
+        try:
+            while self._await_work(maintained_at + MAINTENANCE_S):
+                try:
+                    self._heed_readers()
+                    store = self._open()
+                    written += self._write(store)
+                    due = time.monotonic() >= maintained_at + MAINTENANCE_S
+                    if due or written >= MAINTENANCE_ENTRIES:
+                        self._maintain(store)
+                        maintained_at, written = time.monotonic(), 0
+                except (OSError, sqlite3.Error, ForeignFileError) as error:
+                    self._failed(error)
+        except Exception:
+            log.exception("the journal's thread has failed")
+            with self._changed:
+                self._is_off(f"{self.path}: a defect of edgeser; see the log")
+        finally:
+            self._sync.close()
+            self._close_store()
+
+    def _await_work(self, maintenance_at: float) -> bool:
+        """Wait for something to do; returns whether to go on."""
+        with self._changed:
+            if self._trouble and not self._closing:
+                self._changed.wait_for(lambda: self._closing, self._retry_s)
+            elif self._store is not None and not self._broken:
+                self._changed.wait_for(
+                    lambda: self._waiting or self._closing or self._broken,
+                    max(0.0, maintenance_at - time.monotonic()),
+                )
+            if not self._closing:
+                return True
+            return bool(self._waiting) and not self._trouble
+
+    def _heed_readers(self) -> None:
+        with self._changed:
+            broken, self._broken = self._broken, False
+        if broken:
+            raise sqlite3.DatabaseError("a reader finds it corrupt")
+
+    def _open(self) -> JournalStore:
+        if self._store is not None and not self._store.is_current():
+            self._close_store()
+            raise FileNotFoundError(0, "it was removed; a new one is made", str(self.path))
+        if self._store is None:
+            self._store = JournalStore(self.path, self._epoch)
+            with self._changed:
+                self._ranges = self._store.ranges()
+        return self._store
+
+    def _write(self, store: JournalStore) -> int:
+        """Put what waits into the file; returns the number of entries."""
+        written = 0
+        while True:
+            with self._changed:
+                batch = list(islice(self._waiting, _AT_ONCE))
+            if batch:
+                store.append(batch)
+                self._sync.is_needed()
+            with self._changed:
+                self._settle(batch)
+                if not self._waiting:
+                    self._is_on()
+                    return written + len(batch)
+            written += len(batch)
+
+    def _settle(self, batch: list[Entry]) -> None:
+        for entry in batch:
+            first = self._ranges.get(entry.topic, (entry.seq, 0))[0]
+            self._ranges[entry.topic] = (first, entry.seq)
+            if self._waiting and self._waiting[0] is entry:
+                self._waiting.popleft()
+                self._settled += 1
+        self._changed.notify_all()
+
+    def _maintain(self, store: JournalStore) -> None:
+        while store.trim(self._max_bytes, time.time() - self._max_age_s):
+            self._sync.is_needed()
+            with self._changed:
+                if self._waiting or self._closing:
+                    break
+        with self._changed:
+            self._ranges = store.ranges()
+
+    def _failed(self, error: Exception) -> None:
+        if is_corrupt(error):
+            self._set_aside(error)
+            return
+        with self._changed:
+            self._is_off(in_words(error, self.path))
+        # Whatever is wrong, a fresh start is the surest way back.
+        self._close_store()
+
+    def _set_aside(self, error: Exception) -> None:
+        self._close_store()
+        try:
+            aside = move_aside(self.path)
+            message = f"{in_words(error, self.path)}; it is now {aside.name} and a new one is made"
+        except OSError as failure:
+            message = f"{in_words(error, self.path)}; {in_words(failure, self.path)}"
+        with self._changed:
+            self._is_off(message)
+
+    def _close_store(self) -> None:
+        store, self._store = self._store, None
+        try:
+            if store is not None:
+                store.close()
+        except (OSError, sqlite3.Error) as error:
+            log.warning("the journal cannot be closed: %s", in_words(error, self.path))
+
+    # Under the lock
+
+    def _is_off(self, message: str) -> None:
+        if not self._trouble:
+            self._news.append(JournalNews("journal_off", message, False))
+        self._trouble = message
+        self._changed.notify_all()
+
+    def _is_on(self) -> None:
+        if self._trouble:
+            self._trouble = ""
+            lost = f"; {self._lost} entries of the meantime are lost" if self._lost else ""
+            self._lost = 0
+            message = f"{self.path} is written again{lost}"
+            self._news.append(JournalNews("journal_restored", message, True))

@@ -1,0 +1,137 @@
+"""Reading a journal: for replay while the daemon writes it, for ``edgeser events`` at any time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+from edgeser.events.journal.store import APPLICATION_ID, CACHE_KB, FORMAT, ForeignFileError
+
+BUSY_S = 1.0
+
+
+class Topic(NamedTuple):
+    """A topic of one epoch. ``last``: number of its last entry, also when that is gone."""
+
+    id: int
+    name: str
+    last: int
+
+
+class Kept(NamedTuple):
+    """An entry that is held. ``id`` grows in the order of publishing."""
+
+    id: int
+    seq: int
+    after: int
+    payload: bytes
+
+
+class JournalReader:
+    """A journal, open for reading only. Use it in a ``with`` statement."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ``FileNotFoundError``, ``ForeignFileError`` or ``sqlite3.Error``."""
+        if not path.exists():
+            raise FileNotFoundError(2, "there is no journal", str(path))
+        self._database = _connect(path)
+        try:
+            mark = self._database.execute("PRAGMA application_id").fetchone()[0]
+            version = self._database.execute("PRAGMA user_version").fetchone()[0]
+            if (mark, version) != (APPLICATION_ID, FORMAT):
+                raise ForeignFileError(
+                    f"{path} is no journal that this version of edgeser can read"
+                )
+        except BaseException:
+            self._database.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._database.close()
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def first_epoch(self) -> str | None:
+        """The oldest run of which something is known."""
+        row = self._database.execute("SELECT epoch FROM topics ORDER BY id LIMIT 1").fetchone()
+        return row[0] if row else None
+
+    def next_epoch(self, epoch: str) -> str | None:
+        """The run after this one."""
+        row = self._database.execute(
+            "SELECT epoch FROM topics WHERE id > (SELECT max(id) FROM topics WHERE epoch = ?)"
+            " ORDER BY id LIMIT 1",
+            (epoch,),
+        ).fetchone()
+        return row[0] if row else None
+
+    def topics(self, epoch: str) -> list[Topic]:
+        """The topics of a run of which something was kept."""
+        rows = self._database.execute(
+            "SELECT id, topic, last FROM topics WHERE epoch = ? AND topic != ''", (epoch,)
+        )
+        return [Topic(*row) for row in rows]
+
+    def knows(self, epoch: str) -> bool:
+        """Whether this run had this journal."""
+        row = self._database.execute("SELECT 1 FROM topics WHERE epoch = ? LIMIT 1", (epoch,))
+        return row.fetchone() is not None
+
+    def entries(self, topic: Topic, after: int, until: int) -> Iterator[Kept]:
+        """The entries of a topic with ``after`` < seq <= ``until``, in order."""
+        rows = self._database.execute(
+            "SELECT id, seq, after, payload FROM events"
+            " WHERE topic_id = ? AND seq > ? AND seq <= ? ORDER BY seq",
+            (topic.id, after, until),
+        )
+        return map(Kept._make, rows)
+
+    def before_next(self, topic: Topic, seq: int) -> int | None:
+        """Which entry came before the first that is held behind ``seq``; None where none is."""
+        row = self._database.execute(
+            "SELECT after FROM events WHERE topic_id = ? AND seq > ? ORDER BY seq LIMIT 1",
+            (topic.id, seq),
+        ).fetchone()
+        return row[0] if row else None
+
+    def payloads(
+        self, prefixes: Sequence[str] = ("",), since: float = 0.0, before: float = float("inf")
+    ) -> Iterator[bytes]:
+        """All events of some topics with ``since`` <= time < ``before``, as they were published."""
+        rows = self._database.execute(
+            "SELECT topic, payload FROM events JOIN topics ON topics.id = topic_id"
+            " WHERE time >= ? AND time < ? ORDER BY events.id",
+            (since, before),
+        )
+        return (payload for topic, payload in rows if topic.startswith(tuple(prefixes)))
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Without the permission to write, SQLite opens a journal that nobody writes only when told
+    that nobody does."""
+    locator = f"file:{quote(str(path))}?mode=ro"
+    try:
+        return _open(locator)
+    except sqlite3.OperationalError:
+        if path.with_name(path.name + "-wal").exists():
+            raise
+        return _open(locator + "&immutable=1")
+
+
+def _open(locator: str) -> sqlite3.Connection:
+    database = sqlite3.connect(locator, uri=True, isolation_level=None, timeout=BUSY_S)
+    try:
+        database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except BaseException:
+        database.close()
+        raise
+    return database

@@ -1,0 +1,287 @@
+"""The journal's file: an SQLite database of what was published. One writer, any number of readers.
+
+Every entry knows the entry of its topic before it (``after``). So a reader can tell a number that
+was never kept, a partial's or a status's, from one that was kept and is gone: where the chain of
+a topic is whole nothing is missing, whatever numbers it skips.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from edgeser.events.wire.lock import FileLock, holder
+
+APPLICATION_ID = 0x65647372
+"""Marks the file as ours ("edsr"): a database of somebody else is never touched."""
+
+FORMAT = 1
+
+PAGE_BYTES = 4096
+CACHE_KB = 256
+"""Memory for pages of the file: the system holds them anyway."""
+
+TRIM_AT_ONCE = 256
+"""Entries deleted in one transaction: a few milliseconds."""
+
+EPOCHS_REMEMBERED = 1000
+"""Runs of which the last numbers are known although no entry of them is left."""
+
+_MODE = 0o640
+
+_TABLES = """
+CREATE TABLE topics (
+    id INTEGER PRIMARY KEY,
+    epoch TEXT NOT NULL,
+    topic TEXT NOT NULL,        -- empty: stands for the epoch itself
+    last INTEGER NOT NULL,      -- number of the last entry, also when it was trimmed
+    UNIQUE (epoch, topic)
+);
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,     -- in the order of publishing, over all topics and epochs
+    topic_id INTEGER NOT NULL REFERENCES topics (id),
+    seq INTEGER NOT NULL,
+    after INTEGER NOT NULL,     -- number of the entry of this topic before this one; 0: none
+    time REAL NOT NULL,
+    payload BLOB NOT NULL,
+    UNIQUE (topic_id, seq)
+);
+"""
+
+
+class Entry(NamedTuple):
+    """An event to keep."""
+
+    topic: str
+    seq: int
+    after: int
+    time: float
+    payload: bytes
+
+
+class ForeignFileError(Exception):
+    """There is a file in the journal's place that is not ours, or of a later version."""
+
+
+class JournalStore:
+    """The writer's end of the file. To be used in one thread.
+
+    Commits are written to the file's log (WAL) and not waited for: they survive the death of the
+    process at any instant, and a loss of power once ``JournalSync`` has run.
+    """
+
+    def __init__(self, path: Path, epoch: str) -> None:
+        """Open the file or make it, for this process alone.
+
+        Raises ``BlockingIOError`` where another process writes to it, ``OSError``,
+        ``sqlite3.Error`` or ``ForeignFileError``.
+        """
+        self.path = path
+        self._epoch = epoch
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        self._lock = FileLock(lock_of(path))
+        try:
+            _make(path)
+            self._database = sqlite3.connect(path, isolation_level=None, timeout=0.2)
+            try:
+                self._prepare()
+                self._enter_epoch()
+                self._topic_ids = self._known_topics()
+                self._identity = path.stat()
+            except BaseException:
+                self._database.close()
+                raise
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Keep entries, all or none. Those that are kept already stay as they are."""
+        known = dict(self._topic_ids)
+        with self._transaction():
+            for entry in entries:
+                self._append(entry, known)
+        self._topic_ids = known
+
+    def trim(self, max_bytes: int, oldest: float) -> bool:
+        """Delete some of the oldest entries: those from before ``oldest`` (Unix seconds), and
+        what is above ``max_bytes``. Returns whether there may be more to delete.
+        """
+        excess = self._bytes_used() - max_bytes
+        rows = self._database.execute(
+            "SELECT id, time, length(payload) FROM events ORDER BY id LIMIT ?", (TRIM_AT_ONCE,)
+        ).fetchall()
+        last = None
+        for row_id, published, length in rows:
+            if published >= oldest and excess <= 0:
+                break
+            last = row_id
+            excess -= length
+        if last is None:
+            return False
+        with self._transaction():
+            self._database.execute("DELETE FROM events WHERE id <= ?", (last,))
+            self._forget_epochs()
+        self._database.execute(f"PRAGMA incremental_vacuum({TRIM_AT_ONCE * 4})").fetchall()
+        return bool(last == rows[-1][0])
+
+    def ranges(self) -> dict[str, tuple[int, int]]:
+        """First and last number held of each topic of this epoch."""
+        return {
+            topic: (first, last)
+            for topic, topic_id in self._topic_ids.items()
+            for first, last in self._database.execute(
+                "SELECT (SELECT min(seq) FROM events WHERE topic_id = :id),"
+                " (SELECT max(seq) FROM events WHERE topic_id = :id)",
+                {"id": topic_id},
+            )
+            if first is not None
+        }
+
+    def is_current(self) -> bool:
+        """Whether the file written to is still the one at the path: somebody may remove it."""
+        try:
+            return os.path.samestat(self.path.stat(), self._identity)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the file; its log is merged into it and removed."""
+        try:
+            self._database.close()
+        finally:
+            self._lock.release()
+
+    def _prepare(self) -> None:
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
+        ours = self._pragma("application_id") == APPLICATION_ID
+        if not ours and self._database.execute("SELECT 1 FROM sqlite_master").fetchone():
+            raise ForeignFileError(f"{self.path} is a database of another program")
+        if ours and self._pragma("user_version") != FORMAT:
+            raise ForeignFileError(f"{self.path} was made by a later version of edgeser")
+        if not ours:
+            self._database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA wal_autocheckpoint = 0")  # JournalSync does it
+        self._database.execute("PRAGMA journal_size_limit = 0")
+        if not ours:
+            with self._transaction():
+                for statement in _TABLES.split(";\n")[:-1]:
+                    self._database.execute(statement)
+                self._database.execute(f"PRAGMA user_version = {FORMAT}")
+                self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+    def _enter_epoch(self) -> None:
+        """Every run is known, and its place among the others, even if it publishes nothing."""
+        with self._transaction():
+            self._database.execute(
+                "INSERT OR IGNORE INTO topics (epoch, topic, last) VALUES (?, '', 0)",
+                (self._epoch,),
+            )
+            self._forget_epochs()
+
+    def _known_topics(self) -> dict[str, int]:
+        query = "SELECT topic, id FROM topics WHERE epoch = ?"
+        return dict(self._database.execute(query, (self._epoch,)).fetchall())
+
+    def _append(self, entry: Entry, known: dict[str, int]) -> None:
+        topic_id = known.get(entry.topic)
+        if topic_id is None:
+            cursor = self._database.execute(
+                "INSERT INTO topics (epoch, topic, last) VALUES (?, ?, 0)",
+                (self._epoch, entry.topic),
+            )
+            assert cursor.lastrowid is not None
+            topic_id = known[entry.topic] = cursor.lastrowid
+        self._database.execute(
+            "INSERT OR IGNORE INTO events (topic_id, seq, after, time, payload)"
+            " VALUES (?, ?, ?, ?, ?)",
+            (topic_id, entry.seq, entry.after, entry.time, entry.payload),
+        )
+        self._database.execute("UPDATE topics SET last = ? WHERE id = ?", (entry.seq, topic_id))
+
+    def _forget_epochs(self) -> None:
+        self._database.execute(
+            "DELETE FROM topics WHERE epoch NOT IN"
+            " (SELECT epoch FROM topics GROUP BY epoch ORDER BY max(id) DESC LIMIT ?)"
+            " AND id NOT IN (SELECT topic_id FROM events)",
+            (EPOCHS_REMEMBERED,),
+        )
+
+    def _bytes_used(self) -> int:
+        return (self._pragma("page_count") - self._pragma("freelist_count")) * PAGE_BYTES
+
+    def _pragma(self, name: str) -> int:
+        value: int = self._database.execute(f"PRAGMA {name}").fetchone()[0]
+        return value
+
+    def _transaction(self) -> _Transaction:
+        return _Transaction(self._database)
+
+
+class _Transaction:
+    """BEGIN now; COMMIT, or ROLLBACK where the block or the commit fails."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __enter__(self) -> None:
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._database.execute("COMMIT")
+        finally:
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
+
+
+def _make(path: Path) -> None:
+    """Make an empty file with our permissions, which SQLite gives to its log as well.
+
+    One that exists is not opened: closing it would drop the locks that SQLite has on it.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+
+
+def lock_of(path: Path) -> Path:
+    """The lock beside a journal."""
+    return path.with_name(path.name + ".lock")
+
+
+def is_corrupt(error: BaseException) -> bool:
+    """Whether SQLite found the file itself broken, not just out of reach."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a broken file and its log, so that a new one can be made; nothing is deleted."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    number = 0
+    while (aside := path.with_name(f"{path.name}.corrupt-{stamp}-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def in_words(error: BaseException, path: Path) -> str:
+    """What keeps the journal from working, and the way out where there is one."""
+    if isinstance(error, BlockingIOError):
+        who = holder(lock_of(path))
+        return f"{path} is written by {who}; give each daemon a journal.path of its own"
+    if isinstance(error, OSError):
+        return f"{error.filename or path}: {error.strerror}"
+    return f"{path}: {error}"

@@ -1,0 +1,323 @@
+"""Publishing: events go in from any thread, and out of one thread that owns the socket."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import zmq
+
+from edgeser.events.journal.journal import Journal, JournalNews, JournalPlace
+from edgeser.events.journal.store import Entry
+from edgeser.events.publish.numbering import Numbering
+from edgeser.events.publish.replay_server import ReplayServer, replay_socket
+from edgeser.events.schema import Event, encode, is_kept, topic_of
+from edgeser.events.wire.binding import Binding
+from edgeser.events.wire.keys import KeyFolder
+from edgeser.events.wire.relisten import RELISTEN_MS, Relisten
+from edgeser.events.wire.sockets import LINGER_MS, server_socket
+from edgeser.events.wire.zap import Doorkeeper
+
+log = logging.getLogger(__name__)
+
+QUEUE_SIZE = 512
+"""Waiting events above which status events and partials are dropped before they get a number.
+
+The thread sends an event in well under a millisecond and never waits for a subscriber, so this
+many wait only where the machine stands still for seconds.
+"""
+
+QUEUE_LIMIT = 16_384
+"""Waiting events above which even finals, speech events and faults are refused, with an exception.
+
+A stream has a few of these a second at most: this many mean that the thread has not run for an
+hour, and about 30 MB. Until then none is ever dropped.
+"""
+
+SEND_HWM = 4096
+"""Events held for each subscriber that falls behind (about 5 MB); the rest of its are dropped."""
+
+MAX_SUBSCRIPTION_BYTES = 1024
+"""Longest message taken from a subscriber; one that sends more is disconnected. The handshake of
+CURVE takes about 300."""
+
+MIN_GREETING_INTERVAL_S = 0.1
+"""New subscribers within this time share one call of ``on_subscribe``."""
+
+_SUBSCRIPTIONS_AT_ONCE = 256
+
+
+class _Waiting(NamedTuple):
+    event: Event
+    captured_at: float | None
+    handed_over: float
+
+
+class Publisher:
+    """Publishes events on all of its endpoints, numbered per topic without holes.
+
+    Finals, speech events and faults are in the journal before they are sent, and beside each
+    endpoint is one at which they can be asked for again. ``publish`` may be called from any
+    thread and never blocks. ``endpoints`` are the addresses as subscribers use them and ``epoch``
+    is this publisher's random id.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        on_subscribe: Callable[[], None] | None = None,
+        on_sent: Callable[[Event], None] | None = None,
+        journal: JournalPlace | None = None,
+        keys: KeyFolder | None = None,
+        queue_size: int = QUEUE_SIZE,
+        send_hwm: int = SEND_HWM,
+    ) -> None:
+        """Bind every endpoint and start the thread.
+
+        ``on_subscribe`` is called in the publisher's thread when a subscriber came, so that it
+        can be sent a status at once, ``on_sent`` there with every event as it was sent; both must
+        return quickly and may call ``publish``. With ``keys`` TCP is encrypted, and only for those
+        whose key is allowed; without, an endpoint that other machines can reach is refused.
+        Raises ``UserError`` for an endpoint that is malformed, taken or refused, and for keys
+        that are missing or wrong.
+        """
+        self._keys = keys
+        secret = keys.secret() if keys else None
+        self._allowed = frozenset(keys.allowed().values()) if keys else frozenset[bytes]()
+        self._numbering = Numbering()
+        self.epoch = self._numbering.epoch
+        self._on_subscribe = on_subscribe
+        self._on_sent = on_sent
+        self._queue_size = queue_size
+        self._queue: deque[_Waiting] = deque()
+        self._lock = threading.Lock()
+        self._closing = False
+        self._dropped: Counter[str] = Counter()
+        self._subscriptions = 0
+        self._greeting_due = False
+        self._greeted_at = 0.0
+        self._cut_due = False
+        self._context = zmq.Context()
+        self._doorkeeper = Doorkeeper(self._context, self._allowed) if keys else None
+        self._socket = _open_socket(self._context, send_hwm)
+        replay = replay_socket(self._context)
+        self._bindings: list[Binding] = []
+        try:
+            for endpoint in sorted(endpoints, key=_is_tcp):  # what is encrypted comes last
+                self._bindings.append(Binding(self._socket, replay, endpoint, secret))
+        except BaseException:
+            replay.close(linger=0)
+            self._release()
+            raise
+        self.endpoints = tuple(binding.endpoint for binding in self._bindings)
+        self._journal = Journal(journal, self.epoch) if journal else None
+        self._relisten = Relisten(self._socket, [(b, b.endpoint) for b in self._bindings])
+        beside = [(b, b.replay_endpoint) for b in self._bindings]
+        self._replay = ReplayServer(
+            replay, Relisten(replay, beside), self._journal, self._numbering.live
+        )
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread.start()
+
+    def publish(self, event: Event, captured_at: float | None = None) -> None:
+        """Hand an event over; its ``epoch``, ``seq`` and ``time`` are filled in as it is sent.
+
+        ``captured_at`` is the capture of the window's last sample in Unix seconds. From it comes
+        an emotion event's ``latency_ms.total``; without it the total is the sum of the stages.
+        A status event's ``last_seq`` and ``journal`` are filled in too.
+
+        While ``QUEUE_SIZE`` events wait, status events and partials are dropped and counted;
+        others are not. Raises ``RuntimeError`` when the publisher is closed or its thread has
+        stopped: an event that must not be lost is never lost without a word.
+        """
+        waiting = _Waiting(event, captured_at, time.perf_counter())
+        with self._lock:
+            if self._closing:
+                raise RuntimeError("the publisher is closed")
+            length = len(self._queue)
+            if length >= self._queue_size and not is_kept(event):
+                self._dropped[topic_of(event)] += 1
+                return
+            if length >= QUEUE_LIMIT or not self._thread.is_alive():
+                raise RuntimeError("the publisher's thread has stopped")
+            self._queue.append(waiting)
+            if length == 0:
+                os.eventfd_write(self._wake, 1)
+
+    def dropped(self) -> dict[str, int]:
+        """Status events and partials dropped so far because too many events waited, per topic."""
+        with self._lock:
+            return dict(self._dropped)
+
+    def last_seq(self) -> dict[str, int]:
+        """The number of the last event sent, per topic."""
+        return dict(self._numbering.live().last_seq)
+
+    def journal_news(self) -> list[JournalNews]:
+        """What has become of the journal since the last call, to be published as faults."""
+        return self._journal.news() if self._journal else []
+
+    def reload_keys(self) -> None:
+        """Read anew who may connect; from any thread.
+
+        Where a key was revoked, every encrypted connection is cut, and who may connects again.
+        Raises ``UserError`` for keys that are wrong; the old ones then stay in force. The
+        publisher's own key is read at its start only.
+        """
+        if self._keys is None or self._doorkeeper is None:
+            return
+        allowed = frozenset(self._keys.allowed().values())
+        self._doorkeeper.allow(allowed)
+        revoked, self._allowed = self._allowed - allowed, allowed
+        if revoked:
+            self._replay.cut()
+            with self._lock:
+                if not self._closing:
+                    self._cut_due = True
+                    os.eventfd_write(self._wake, 1)
+
+    @property
+    def malformed_requests(self) -> int:
+        """Messages to the replay endpoints so far that were no requests."""
+        return self._replay.malformed
+
+    @property
+    def subscriptions(self) -> int:
+        """Subscriptions at present; a subscriber has one for each topic prefix it asked for."""
+        return self._subscriptions
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Send what waits, then give the endpoints up. May be called twice."""
+        with self._lock:
+            first = not self._closing
+            self._closing = True
+        if first:
+            os.eventfd_write(self._wake, 1)
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.warning("the publisher's thread has not ended within %g s", timeout_s)
+        elif first:
+            os.close(self._wake)
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # In the publisher's thread
+
+    def _run(self) -> None:
+        try:
+            poller = zmq.Poller()
+            poller.register(self._socket, zmq.POLLIN)
+            poller.register(self._wake, zmq.POLLIN)
+            while True:
+                # Waking up now and then also lets libzmq free what departed subscribers held.
+                pause_ms = RELISTEN_MS if self._relisten.is_pending else 1000
+                ready = dict(poller.poll(min(pause_ms, 100) if self._greeting_due else pause_ms))
+                if self._wake in ready:
+                    os.eventfd_read(self._wake)
+                if self._cut_due:
+                    self._cut_due = False
+                    self._relisten.cut()
+                self._relisten.carry_on()
+                if self._socket in ready:
+                    self._read_subscriptions()
+                self._greet()
+                self._send_waiting()
+                with self._lock:
+                    if self._closing and not self._queue:
+                        return
+        except Exception:
+            log.exception("the publisher's thread has failed")
+        finally:
+            self._replay.close()
+            if self._journal:
+                self._journal.close()
+            self._release()
+
+    def _send_waiting(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue:
+                    return
+                waiting = self._queue.popleft()
+            self._send(waiting)
+
+    def _send(self, waiting: _Waiting) -> None:
+        topic = topic_of(waiting.event)
+        seq = self._numbering.next(topic)
+        try:
+            event = self._numbering.complete(
+                waiting.event,
+                seq,
+                captured_at=waiting.captured_at,
+                handed_over=waiting.handed_over,
+                journal=self._journal.ranges if self._journal else None,
+            )
+            payload = encode(event)
+        except Exception:  # it takes no number, so that it leaves no hole
+            log.exception("an event of %s cannot be encoded and is lost", topic)
+            return
+        kept = is_kept(event)
+        if kept and self._journal:
+            after = self._numbering.before(topic)
+            self._journal.keep(Entry(topic, seq, after, event.time, payload))
+        self._socket.send_multipart((topic.encode(), payload), zmq.NOBLOCK)
+        self._numbering.sent(topic, seq, kept=kept)
+        if self._on_sent is not None:
+            try:
+                self._on_sent(event)
+            except Exception:
+                log.exception("on_sent has failed")
+
+    def _read_subscriptions(self) -> None:
+        for _ in range(_SUBSCRIPTIONS_AT_ONCE):
+            try:
+                message = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if message[:1] == b"\x01":
+                self._subscriptions += 1
+                self._greeting_due = True
+            elif message[:1] == b"\x00":
+                self._subscriptions = max(0, self._subscriptions - 1)
+
+    def _greet(self) -> None:
+        now = time.monotonic()
+        if self._greeting_due and now >= self._greeted_at + MIN_GREETING_INTERVAL_S:
+            self._greeting_due = False
+            self._greeted_at = now
+            if self._on_subscribe is not None:
+                try:
+                    self._on_subscribe()
+                except Exception:
+                    log.exception("on_subscribe has failed")
+
+    def _release(self) -> None:
+        self._socket.close(linger=LINGER_MS)
+        if self._doorkeeper:
+            self._doorkeeper.close()
+        self._context.term()
+        for binding in self._bindings:
+            binding.release()
+
+
+def _is_tcp(endpoint: str) -> bool:
+    return endpoint.startswith("tcp:")
+
+
+def _open_socket(context: zmq.Context[zmq.Socket[bytes]], send_hwm: int) -> zmq.Socket[bytes]:
+    socket = server_socket(
+        context, zmq.XPUB, send_hwm=send_hwm, max_message_bytes=MAX_SUBSCRIPTION_BYTES
+    )
+    socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscription is seen, not just new topics
+    return socket

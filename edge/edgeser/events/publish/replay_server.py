@@ -1,0 +1,145 @@
+"""Answers requests for the past, in a thread of its own: whoever asks delays nobody else."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+
+import msgspec
+import zmq
+
+from edgeser.events.journal.journal import Journal
+from edgeser.events.journal.reader import JournalReader
+from edgeser.events.journal.store import ForeignFileError, is_corrupt
+from edgeser.events.replay import MAX_REQUEST_BYTES, Live, answer, read_request, refusal
+from edgeser.events.wire.relisten import RELISTEN_MS, Relisten
+from edgeser.events.wire.sockets import LINGER_MS, server_socket
+
+log = logging.getLogger(__name__)
+
+RECEIVE_HWM = 2
+"""Requests held of a client (2 MB); who asks one at a time has none waiting."""
+
+SEND_HWM = 8
+"""Answers held for a client that does not take them (2 MB); further ones of its are dropped."""
+
+REST_S = 0.05
+"""After an answer the thread rests as long as the answer took, and no longer than this."""
+
+
+def replay_socket(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
+    """The socket to be served, still to be bound."""
+    socket = server_socket(
+        context, zmq.ROUTER, send_hwm=SEND_HWM, max_message_bytes=MAX_REQUEST_BYTES
+    )
+    socket.setsockopt(zmq.RCVHWM, RECEIVE_HWM)
+    return socket
+
+
+class ReplayServer:
+    """Serves a socket that its owner has bound; from then on the socket is its own."""
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        relisten: Relisten,
+        journal: Journal | None,
+        live: Callable[[], Live],
+    ) -> None:
+        """Start the thread. ``live`` is called in it."""
+        self._socket = socket
+        self._relisten = relisten
+        self._cut_due = False
+        self._journal = journal
+        self._live = live
+        self._malformed = 0
+        self._closing = False
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
+        self._thread.start()
+
+    @property
+    def malformed(self) -> int:
+        """Messages so far that were no requests; they are answered with an error."""
+        return self._malformed
+
+    def cut(self) -> None:
+        """Close every encrypted connection, soon; those who may can connect again."""
+        self._cut_due = True
+        os.eventfd_write(self._wake, 1)
+
+    def close(self) -> None:
+        """Stop answering and close the socket."""
+        self._closing = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join()
+        self._socket.close(linger=LINGER_MS)
+        os.close(self._wake)
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake, zmq.POLLIN)
+        while not self._closing:
+            # Waking up now and then also lets libzmq free what departed clients held.
+            ready = dict(poller.poll(RELISTEN_MS if self._relisten.is_pending else 1000))
+            if self._wake in ready:
+                os.eventfd_read(self._wake)
+            if self._cut_due:
+                self._cut_due = False
+                self._relisten.cut()
+            self._relisten.carry_on()
+            if self._socket not in ready:
+                continue
+            try:
+                self._serve(self._receive())
+            except Exception:
+                log.exception("a request for replay has failed")
+
+    def _serve(self, frames: list[bytes]) -> None:
+        try:
+            if len(frames) != 2:
+                raise ValueError("a request has one part")
+            request = read_request(frames[1])
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            self._malformed += 1
+            self._send([frames[0], refusal(frames[-1], error)])
+            return
+        begun = time.monotonic()
+        live = self._live()
+        try:
+            with ExitStack() as stack:
+                parts = answer(request, self._open(stack), live)
+        except sqlite3.Error as error:  # who asked will ask again
+            log.warning("the journal cannot be read: %s", error)
+            if is_corrupt(error) and self._journal:
+                self._journal.is_broken()
+            return
+        self._send([frames[0], *parts])
+        time.sleep(min(time.monotonic() - begun, REST_S))
+
+    def _send(self, frames: list[bytes]) -> None:
+        with suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.NOBLOCK)
+
+    def _receive(self) -> list[bytes]:
+        """One message: who sent it, and at most two of its parts."""
+        frames = [self._socket.recv(zmq.NOBLOCK)]
+        while self._socket.getsockopt(zmq.RCVMORE):
+            part = self._socket.recv(zmq.NOBLOCK)
+            if len(frames) < 3:
+                frames.append(part)
+        return frames
+
+    def _open(self, stack: ExitStack) -> JournalReader | None:
+        if self._journal is None:
+            return None
+        try:
+            return stack.enter_context(JournalReader(self._journal.path))
+        except (OSError, ForeignFileError):
+            return None

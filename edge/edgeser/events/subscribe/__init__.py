@@ -1,0 +1,1 @@
+"""Subscribing: each event once, in order, and what was missed is said."""

@@ -1,0 +1,314 @@
+"""Subscribing: events come out in order, each once, and what is missing is said."""
+
+from __future__ import annotations
+
+import grp
+import logging
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Sequence as Items
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+import zmq
+
+from edgeser.errors import UserError
+from edgeser.events.schema import AnyEvent, decode, topic_of
+from edgeser.events.sequence import Gap
+from edgeser.events.subscribe.catch_up import STATUS, CatchUp, Position, parse_position
+from edgeser.events.subscribe.replay_client import ReplayClient
+from edgeser.events.wire.curve import CurveClient
+from edgeser.events.wire.endpoint import (
+    Endpoint,
+    IpcEndpoint,
+    TcpEndpoint,
+    parse_connect_endpoint,
+    replay_endpoint,
+)
+from edgeser.events.wire.keys import read_public, read_secret
+from edgeser.events.wire.sockets import client_socket
+from edgeser.paths import default_endpoint
+
+if TYPE_CHECKING:
+    import zmq.asyncio
+
+log = logging.getLogger(__name__)
+
+Received: TypeAlias = AnyEvent | Gap
+
+RECEIVE_HWM = 4096
+"""Events held while the program is busy; more are held by the publisher, then dropped."""
+
+MAX_MESSAGE_BYTES = 1 << 20
+"""Longer messages are skipped. libzmq's own limit is not set: a connection that breaks it is not
+made again, and the subscriber would be deaf for good."""
+
+
+class Subscriber:
+    """Events of a daemon, to iterate over with ``for`` or ``async for``.
+
+    Yields events in order within each topic, each once. What was lost on the way, or while the
+    daemon was started again, is asked for again; a ``Gap`` stands where finals, speech events or
+    faults may be gone for good. Connects whenever the daemon is there, also after its restart,
+    and does not end by itself. Messages that are no events are skipped and counted in
+    ``malformed``.
+
+    Not thread-safe; use one in each thread. Close it, or use it in a ``with`` statement.
+    """
+
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        topics: Items[str] = ("",),
+        timeout_s: float | None = None,
+        *,
+        since: str | Position | None = None,
+        key: str | Path | None = None,
+        server_key: str | None = None,
+        receive_hwm: int = RECEIVE_HWM,
+    ) -> None:
+        """Start to connect.
+
+        ``endpoint``: where the daemon publishes; by default where it does by default.
+        ``topics``: beginnings of topics, e.g. ``emotion.`` or ``speech.mic``; by default all.
+        ``timeout_s``: the iteration raises ``TimeoutError`` when no event comes for so long;
+        iterating may then go on.
+        ``since``: begin with the past that the daemon's journal holds: behind a ``position`` of
+        an earlier subscriber, ``EPOCH:SEQ`` (that number in each topic), or ``all``. By default
+        with what comes from now on.
+        ``key``, ``server_key``: the file of our secret key and the daemon's public key, for TCP
+        that is encrypted.
+        Raises ``UserError`` for a malformed endpoint or position, keys that are wrong, or a
+        socket that may not be used.
+        """
+        parsed = parse_connect_endpoint(default_endpoint() if endpoint is None else endpoint)
+        _check_permission(parsed)
+        if isinstance(topics, str):
+            raise TypeError("topics is a list of beginnings, not one text")
+        self.endpoint = str(parsed)
+        self.malformed = 0
+        self.payload = b""
+        """The event yielded last, as JSON, just as it was received; empty for a ``Gap``."""
+        self._timeout_s = timeout_s
+        start = parse_position(since) if isinstance(since, str) else since
+        self._catch_up = CatchUp(topics, start)
+        self._yielded = start
+        self._ready: deque[tuple[Received, bytes]] = deque()
+        self._held: tuple[AnyEvent, bytes] | None = None
+        curve = _curve(parsed, key, server_key)
+        self._client = ReplayClient(replay_endpoint(parsed), curve)
+        self._socket = client_socket(zmq.SUB, parsed, curve)
+        self._socket.setsockopt(zmq.RCVHWM, receive_hwm)
+        self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
+        # A status tells of losses that no later event shows.
+        for topic in topics if STATUS.startswith(tuple(topics)) else (*topics, STATUS):
+            self._socket.subscribe(topic)
+        self._socket.connect(self.endpoint)
+
+    @property
+    def position(self) -> Position | None:
+        """How far the iteration has come: another subscriber with this ``since`` carries on.
+
+        None before anything came.
+        """
+        joined, yielded = self._catch_up.joined, self._yielded
+        if joined is None or (yielded and yielded.epoch != joined.epoch):
+            return yielded
+        return Position(joined.epoch, {**joined.after, **(yielded.after if yielded else {})})
+
+    def __iter__(self) -> Subscriber:
+        return self
+
+    def __next__(self) -> Received:
+        deadline = self._deadline()
+        while awaited := self._awaited(deadline):
+            socket, wait_until = awaited
+            if socket.poll(_remaining_ms(wait_until)):
+                self._receive(socket)
+            elif deadline is not None and time.monotonic() >= deadline:
+                raise self._timeout()
+        return self._take()
+
+    def __aiter__(self) -> Subscriber:
+        return self
+
+    async def __anext__(self) -> Received:
+        deadline = self._deadline()
+        while awaited := self._awaited(deadline):
+            socket, wait_until = awaited
+            if await self._shadow(socket).poll(_remaining_ms(wait_until)):
+                self._receive(socket)
+            elif deadline is not None and time.monotonic() >= deadline:
+                raise self._timeout()
+        return self._take()
+
+    def close(self) -> None:
+        """Disconnect. May be called twice."""
+        self._rest()
+        for shadow in self._shadows.values():
+            shadow.close(linger=0)
+        self._socket.close(linger=0)
+
+    def __enter__(self) -> Subscriber:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Subscriber:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def _shadow(self, socket: zmq.Socket[bytes]) -> zmq.asyncio.Socket:
+        if socket not in self._shadows:
+            import zmq.asyncio
+
+            self._shadows[socket] = zmq.asyncio.Socket(shadow=socket)
+        return self._shadows[socket]
+
+    def _take(self) -> Received:
+        item, self.payload = self._ready.popleft()
+        topic, seq = (
+            (item.topic, item.to_seq) if isinstance(item, Gap) else (topic_of(item), item.seq)
+        )
+        if seq is not None:
+            self._yielded = (self._yielded or Position("")).behind(topic, item.epoch, seq)
+        return item
+
+    def _awaited(self, deadline: float | None) -> tuple[zmq.Socket[bytes], float | None] | None:
+        """The socket from which the next thing comes, and until when to wait for it.
+
+        None when something is ready. While the past is asked for, live events wait where libzmq
+        holds them, within its bounds.
+        """
+        while not self._ready and (request := self._catch_up.request):
+            self._client.ask(request)
+            if self._client.refusal is not None:
+                self._say(f"the daemon does not tell what was missed: {self._client.refusal}")
+            if self._catch_up.must_not_fail or not self._client.is_hopeless:
+                again = self._client.wait_until
+                return self._client.socket, again if deadline is None else min(again, deadline)
+            self._rest()
+            self._ready.extend((gap, b"") for gap in self._catch_up.give_up())
+            self._release(ask_first=False)
+        return None if self._ready else (self._socket, deadline)
+
+    def _receive(self, socket: zmq.Socket[bytes]) -> None:
+        """Read one message, if one is there, and queue what follows from it."""
+        if socket is not self._socket:
+            self._receive_answer()
+            return
+        try:
+            parts = self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        event = _event_in(parts)
+        if event is None:
+            self.malformed += 1
+            return
+        self._held = (event, parts[1])
+        self._release(ask_first=True)
+
+    def _receive_answer(self) -> None:
+        answer = self._client.answer()
+        if answer is None:
+            return
+        try:
+            delivered = self._catch_up.answered(answer.parts, answer.end)
+        except ValueError:
+            self.malformed += 1
+            return
+        for item, place in delivered:
+            is_event = place >= 0 and not isinstance(item, Gap)
+            self._ready.append((item, answer.payloads[place] if is_event else b""))
+        if self._catch_up.request is None:
+            self._rest()
+            self._release(ask_first=True)
+
+    def _say(self, trouble: str) -> None:
+        """Raises UserError while nothing else may be delivered; a warning otherwise."""
+        if self._catch_up.must_not_fail:
+            raise UserError(f"endpoint '{self.endpoint}': {trouble}")
+        log.warning("endpoint '%s': %s", self.endpoint, trouble)
+
+    def _rest(self) -> None:
+        """Nothing is asked for at present."""
+        for socket in [socket for socket in self._shadows if socket is not self._socket]:
+            self._shadows.pop(socket).close(linger=0)
+        self._client.rest()
+
+    def _release(self, *, ask_first: bool) -> None:
+        """Deliver the event that was held, unless something must be asked for before it."""
+        if self._held is None or (ask_first and self._catch_up.hold(self._held[0])):
+            return
+        (event, payload), self._held = self._held, None
+        deliver, gaps = self._catch_up.take(event)
+        self._ready.extend((gap, b"") for gap in gaps)
+        if deliver:
+            self._ready.append((event, payload))
+
+    def _deadline(self) -> float | None:
+        return None if self._timeout_s is None else time.monotonic() + self._timeout_s
+
+    def _timeout(self) -> TimeoutError:
+        return TimeoutError(f"no event from {self.endpoint} within {self._timeout_s:g} s")
+
+
+def _event_in(parts: list[bytes]) -> AnyEvent | None:
+    """The event in a message, or None where it is none."""
+    if len(parts) != 2 or len(parts[1]) > MAX_MESSAGE_BYTES:
+        return None
+    try:
+        event = decode(parts[1])
+        named = topic_of(event).encode() == parts[0]
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return event if named and event.epoch and event.seq >= 1 else None
+
+
+def _remaining_ms(deadline: float | None) -> int | None:
+    return None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+
+
+def _check_permission(endpoint: Endpoint) -> None:
+    """libzmq would try for ever, without a word."""
+    if not isinstance(endpoint, IpcEndpoint):
+        return
+    path = endpoint.path.absolute()
+    for folder in reversed(path.parents):
+        if folder.is_dir() and not os.access(folder, os.X_OK, effective_ids=True):
+            raise _denied(endpoint, folder, stat.S_IXGRP)
+    if path.exists() and not os.access(path, os.W_OK, effective_ids=True):
+        raise _denied(endpoint, path, stat.S_IWGRP)
+
+
+def _denied(endpoint: Endpoint, path: Path, needed: int) -> UserError:
+    """``needed``: the bit of the mode that would let the group in."""
+    found = path.stat()
+    if not found.st_mode & needed:
+        return UserError(f"endpoint '{endpoint}': permission denied; {path} is its owner's alone")
+    try:
+        group = grp.getgrgid(found.st_gid).gr_name
+    except KeyError:
+        group = str(found.st_gid)
+    return UserError(
+        f"endpoint '{endpoint}': permission denied; join the group '{group}', which owns {path}: "
+        f"sudo usermod -aG {group} $USER, then log in again"
+    )
+
+
+def _curve(
+    endpoint: Endpoint, key: str | Path | None, server_key: str | None
+) -> CurveClient | None:
+    if key is None and server_key is None:
+        return None
+    if key is None or server_key is None:
+        raise UserError("keys: the secret key's file and the server's public key belong together")
+    if not isinstance(endpoint, TcpEndpoint):
+        raise UserError(f"endpoint '{endpoint}': keys are for TCP; leave them out")
+    return CurveClient(read_secret(Path(key)), read_public(server_key))

@@ -1,0 +1,1 @@
+"""Addresses, sockets and keys: what publisher and subscriber have in common."""

@@ -1,0 +1,164 @@
+"""Taking an address for oneself: the lock, the permissions, and the errors a user can mend."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+import zmq
+
+from edgeser.errors import UserError
+from edgeser.events.wire.curve import serve
+from edgeser.events.wire.endpoint import (
+    Endpoint,
+    IpcEndpoint,
+    TcpEndpoint,
+    parse_bind_endpoint,
+    parse_endpoint,
+    replay_endpoint,
+)
+from edgeser.events.wire.lock import FileLock, holder
+
+_SOCKET_UMASK = 0o117
+"""Leaves 0660: the owner and the group may connect, which needs the permission to write."""
+
+FREE_PORT_ATTEMPTS = 32
+"""Pairs of ports tried where any free one will do."""
+
+
+class Binding:
+    """One address held by two sockets, until ``release``: events, and beside it their replay.
+
+    ``endpoint`` is the address as subscribers use it (a free TCP port is filled in).
+    """
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        replay_socket: zmq.Socket[bytes],
+        text: str,
+        secret: bytes | None = None,
+    ) -> None:
+        """Bind the sockets. Raises ``UserError`` where the address is malformed, taken, or refused.
+
+        ``secret``: with this key TCP is encrypted; what is not must have been bound before.
+        Changes the process's umask for the length of
+        a call.
+        """
+        endpoint = parse_bind_endpoint(text, encrypted=secret is not None)
+        self._secret = secret if isinstance(endpoint, TcpEndpoint) else None
+        self._lock: FileLock | None = None
+        self._paths: list[Path] = []
+        if isinstance(endpoint, IpcEndpoint):
+            beside = replay_endpoint(endpoint)
+            assert isinstance(beside, IpcEndpoint)
+            self._paths = [endpoint.path, beside.path]
+            self._lock = _lock_ipc(endpoint)
+        try:
+            self.endpoint = self._bind_both(socket, replay_socket, endpoint)
+        except BaseException:
+            self.release()
+            raise
+
+    @property
+    def replay_endpoint(self) -> str:
+        """The address beside it, for replay."""
+        return str(replay_endpoint(parse_endpoint(self.endpoint)))
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether only those whose key is allowed can connect."""
+        return self._secret is not None
+
+    def bind_again(self, socket: zmq.Socket[bytes], address: str) -> None:
+        """Bind an address of ours that was unbound. Raises ``UserError``."""
+        _bind(socket, parse_endpoint(address))
+
+    def _bind_both(
+        self, socket: zmq.Socket[bytes], replay_socket: zmq.Socket[bytes], endpoint: Endpoint
+    ) -> str:
+        """Bind the sockets side by side; returns the first one's address."""
+        if self._secret is not None:
+            serve(socket, self._secret)
+            serve(replay_socket, self._secret)
+        is_free_choice = isinstance(endpoint, TcpEndpoint) and endpoint.port == 0
+        for attempts_left in reversed(range(FREE_PORT_ATTEMPTS if is_free_choice else 1)):
+            _bind(socket, endpoint)
+            bound = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+            try:
+                _bind(replay_socket, replay_endpoint(parse_endpoint(bound)))
+            except UserError:
+                if not attempts_left:
+                    raise
+                socket.unbind(bound)  # the port above it is taken: look for another pair
+            else:
+                break
+        return bound
+
+    def release(self) -> None:
+        """Remove the sockets' files and their lock, after the sockets were closed."""
+        if self._lock is None:
+            return
+        for path in self._paths:
+            with suppress(OSError):
+                if stat.S_ISSOCK(path.lstat().st_mode):
+                    path.unlink()
+        self._lock.release()
+        self._lock = None
+
+
+def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
+    """Prepare the folder and take the lock beside the socket.
+
+    Without the lock a second daemon would silently take the path over: libzmq removes whatever
+    socket it finds there, which is also how one that a dead daemon left goes away.
+    """
+    path = endpoint.path
+    lock_path = path.with_name(path.name + ".lock")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if _may_be_a_trap(path.parent):
+            raise UserError(
+                f"endpoint '{endpoint}': its folder {path.parent} belongs to another user, who "
+                "could replace the socket; use a folder of your own"
+            )
+        if path.exists() and not path.is_socket():
+            raise UserError(
+                f"endpoint '{endpoint}': {path} exists and is no socket; use another path"
+            )
+        return FileLock(lock_path)
+    except BlockingIOError:
+        raise UserError(
+            f"endpoint '{endpoint}': already in use by {holder(lock_path)}; stop it or use --bind"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"endpoint '{endpoint}': cannot use folder {path.parent}: {error.strerror}; "
+            "use --bind with a folder you can write to"
+        ) from None
+
+
+def _may_be_a_trap(folder: Path) -> bool:
+    """Whether another user made this folder where everybody can make one, as in /tmp."""
+    foreign = folder.stat().st_uid not in (0, os.geteuid())
+    return foreign and bool(folder.resolve().parent.stat().st_mode & stat.S_IWOTH)
+
+
+def _bind(socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:
+    umask = os.umask(_SOCKET_UMASK)
+    try:
+        socket.setsockopt(zmq.IPV6, isinstance(endpoint, TcpEndpoint) and endpoint.is_ipv6)
+        socket.bind(str(endpoint))
+    except zmq.ZMQError as error:
+        if error.errno == errno.EADDRINUSE:
+            fix = "already in use by another program; stop it or use --bind with another port"
+        elif error.errno in (errno.EACCES, errno.EPERM):
+            fix = "permission denied; use --bind with an address you may use"
+        else:
+            fix = f"cannot bind: {error.strerror}; use --bind with another address"
+        raise UserError(f"endpoint '{endpoint}': {fix}") from None
+    finally:
+        os.umask(umask)

@@ -1,0 +1,1 @@
+"""What runs a graph: one small protocol, one module per backend."""

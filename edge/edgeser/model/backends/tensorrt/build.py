@@ -1,0 +1,141 @@
+"""An artefact's graph becomes a plan for the GPU that is here."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import tensorrt as trt
+
+from edgeser.model.backends.tensorrt.errors import EngineError
+from edgeser.model.backends.tensorrt.logger import Logger
+from edgeser.model.backends.tensorrt.shapes import Shapes
+
+WORKSPACE_BYTES = 1 << 30
+"""Memory that a layer may use for scratch at most."""
+
+Tell: TypeAlias = Callable[[str, int, int], None]
+"""Told of each phase of the build: its name, its steps so far, and of how many."""
+
+
+def build(
+    onnx: bytes, shapes: Shapes, width: int, *, timings: bytes = b"", tell: Tell
+) -> tuple[bytes, bytes]:
+    """The plan of a graph for these shapes, and the timings for the next build on this GPU.
+
+    ``width``: features per frame. ``timings``: of an earlier build; unusable ones are ignored. The
+    network is strongly typed: it computes in the types that the file has. Raises EngineError, and
+    KeyboardInterrupt at the next step after Ctrl-C.
+    """
+    logger = Logger()
+    with _interruptible() as interrupted:
+        monitor = Monitor(tell, interrupted)
+        try:
+            plan, timings = _build(onnx, shapes, width, timings, logger, monitor)
+        except EngineError:
+            if interrupted.is_set():
+                raise KeyboardInterrupt from None
+            raise
+        except Exception as error:  # the exceptions of TensorRT's bindings share no base class
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise EngineError(
+                logger.because(f"TensorRT cannot build an engine: {reason}")
+            ) from error
+    return plan, timings
+
+
+def _build(
+    onnx: bytes, shapes: Shapes, width: int, timings: bytes, logger: Logger, monitor: Monitor
+) -> tuple[bytes, bytes]:
+    builder: trt.Builder = trt.Builder(logger)
+    typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network: trt.INetworkDefinition = builder.create_network(typed)
+    parser: trt.OnnxParser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx):
+        raise EngineError(f"TensorRT cannot read the graph: {_complaint(parser)}")
+    config: trt.IBuilderConfig = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
+    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means all of its bits
+    config.progress_monitor = monitor
+    cache = _attach(config, timings)
+    for first, last in [(1, 1), (2, shapes.batch)][: 1 + (shapes.batch > 1)]:
+        profile: trt.IOptimizationProfile = builder.create_optimization_profile()
+        profile.set_shape(
+            "features",
+            (first, shapes.shortest, width),
+            (last, shapes.steady, width),
+            (last, shapes.longest, width),
+        )
+        profile.set_shape("frames", (first,), (last,), (last,))
+        if config.add_optimization_profile(profile) < 0:
+            raise EngineError(logger.because(f"TensorRT refuses the shapes {shapes}"))
+    plan: trt.IHostMemory = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise EngineError(logger.because("TensorRT cannot build an engine"))
+    return bytes(plan), bytes(cache.serialize())
+
+
+def _attach(config: trt.IBuilderConfig, timings: bytes) -> trt.ITimingCache:
+    """The timing cache of the build; an empty one where the timings are of no use here."""
+    cache: trt.ITimingCache = config.create_timing_cache(timings)
+    if cache is None or not config.set_timing_cache(cache, False):
+        cache = config.create_timing_cache(b"")
+        config.set_timing_cache(cache, False)
+    return cache
+
+
+def _complaint(parser: trt.OnnxParser) -> str:
+    if not parser.num_errors:
+        return "it does not say why"
+    error: trt.ParserError = parser.get_error(0)
+    where = f"{error.node_operator()} '{error.node_name()}': " if error.node_name() else ""
+    return where + " ".join(error.desc().split())[:200]
+
+
+class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+    """Passes the outer phases of a build on, and ends the build when it is interrupted."""
+
+    def __init__(self, tell: Tell, interrupted: threading.Event) -> None:
+        trt.IProgressMonitor.__init__(self)
+        self._tell = tell
+        self._interrupted = interrupted
+        self._steps: dict[str, int] = {}
+
+    def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+        """Called by TensorRT."""
+        if parent_phase is None:
+            self._steps[phase_name] = num_steps
+            self._tell(phase_name, 0, num_steps)
+
+    def step_complete(self, phase_name: str, step: int) -> bool:
+        """Called by TensorRT; whether to go on."""
+        if phase_name in self._steps:
+            self._tell(phase_name, step + 1, self._steps[phase_name])
+        return not self._interrupted.is_set()
+
+    def phase_finish(self, phase_name: str) -> None:
+        """Called by TensorRT."""
+        if phase_name in self._steps:
+            steps = self._steps.pop(phase_name)
+            self._tell(phase_name, steps, steps)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Set by Ctrl-C: an exception must not cross TensorRT's own frames."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+
+    def interrupt(*_: Any) -> None:
+        interrupted.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)

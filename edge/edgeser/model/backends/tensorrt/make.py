@@ -1,0 +1,76 @@
+"""From an artefact to an engine in the cache that has proved itself."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edgeser.errors import UserError
+from edgeser.events.schema import ModelRef
+from edgeser.model.artefact import Precision, info_from_metadata, model_path
+from edgeser.model.backends.tensorrt import cache
+from edgeser.model.backends.tensorrt.errors import EngineError, UnfitError
+from edgeser.model.backends.tensorrt.platform import this_platform
+from edgeser.model.backends.tensorrt.shapes import shapes_of
+from edgeser.model.model import load_model
+from edgeser.model.onnx_file import read_onnx
+from edgeser.paths import engine_folders
+
+
+def make_engine(
+    name_or_file: str,
+    precision: Precision | None,
+    batch: int,
+    tell: Callable[[str, int, int], None],
+) -> tuple[Path, float]:
+    """Build an artefact's engine for this machine, keep it, and run its golden vectors.
+
+    Its file, and the largest difference of a score to its golden value; an engine that drifts is
+    not kept. ``precision``: what the file must compute in; an engine has that of its file.
+    ``tell``: see ``build``. Raises UserError, UnfitError for integers that TensorRT does not take.
+    """
+    path = model_path(name_or_file)
+    onnx = path.read_bytes()
+    file = read_onnx(onnx, path)
+    info = info_from_metadata(file.metadata, path)
+    if precision not in (None, info.precision):
+        raise EngineError(
+            f"--precision {precision}: {path.name} computes in {info.precision}, and an engine in "
+            f"what its file does; make the file with 'edgeser export --precision {precision}'"
+        )
+    if info.precision != file.precision:
+        raise EngineError(
+            f"model {path}: its metadata says {info.precision}, its graph computes in "
+            f"{file.precision}; export it again"
+        )
+    if file.unsigned:
+        raise UnfitError(
+            f"model {path}: its integers are unsigned, for processors, and TensorRT takes signed "
+            "ones around zero; make the file with 'edgeser export --precision int8 --symmetric'"
+        )
+    platform = this_platform()
+    shapes = shapes_of(info, batch)
+    folder = engine_folders()[0]
+    timings = cache.timings_file(folder, platform)
+    from edgeser.model.backends.tensorrt.build import build
+
+    before = timings.read_bytes() if timings.exists() else b""
+    plan, after = build(onnx, shapes, info.front_end.width, timings=before, tell=tell)
+    engine = cache.engine_of(
+        plan,
+        model=ModelRef(info.name, info.version, hashlib.sha256(onnx).hexdigest()),
+        artefact=path,
+        precision=info.precision,
+        platform=platform,
+        shapes=shapes,
+        built=time.strftime("%Y-%m-%d"),
+    )
+    place = cache.save(engine, plan, folder)
+    cache.write(timings, after)
+    try:
+        return place, load_model(str(path), "tensorrt").verify()
+    except UserError as error:
+        place.unlink()
+        raise EngineError(f"the engine was built but is not kept: {error}") from error

@@ -1,0 +1,194 @@
+"""``edgeser export``: a checkpoint in, a verified artefact out."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from edgeser.errors import UserError
+from edgeser_train.commands.options import need_extra
+
+if TYPE_CHECKING:
+    from edgeser_train.evaluation.report import Report
+    from edgeser_train.models import SpeechModel
+    from edgeser_train.training.checkpoint import Origin
+
+_path = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("checkpoint", type=_path, metavar="CKPT")
+@click.option("-o", "--output", type=_path, help="The .onnx file to write.")
+@click.option(
+    "--check",
+    "artefact",
+    type=_path,
+    metavar="FILE",
+    help="Write nothing; compare this .onnx file with the checkpoint.",
+)
+@click.option(
+    "--report",
+    "report_file",
+    type=_path,
+    help="report.json of `edgeser evaluate` with the same recipe: temperature, threshold, figures.",
+)
+@click.option("--name", help="Name of the model.  [default: that of the file]")
+@click.option("--release", help="Version of the model.  [default: 1.0.0]")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "fp16", "int8"]),
+    default="fp32",
+    show_default=True,
+    help="Of weights and inner tensors; inputs and outputs stay as they are.",
+)
+@click.option(
+    "--calibrate",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="With int8: a corpus that the checkpoint was trained on. Only utterances that trained it "
+    "are looked at.",
+)
+@click.option(
+    "--symmetric",
+    is_flag=True,
+    help="With int8: integers around zero, and biases as they are, as TensorRT demands it. "
+    "Without it, as x86 and ARM are faster with it.",
+)
+@click.option(
+    "--waveform",
+    is_flag=True,
+    help="Put the front end into the graph: samples in, probabilities and logits out. For other "
+    "runtimes; the daemon runs artefacts without it.",
+)
+@click.option(
+    "--sounds",
+    multiple=True,
+    type=_path,
+    metavar="PATH",
+    help="With --check: sound files, or a folder, to compare on as well.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    help="With --check: of batch sizes, lengths and choice of sounds.  [default: random]",
+)
+def export(
+    checkpoint: Path,
+    output: Path | None,
+    artefact: Path | None,
+    report_file: Path | None,
+    name: str | None,
+    release: str | None,
+    precision: Literal["fp32", "fp16", "int8"],
+    calibrate: tuple[str, ...],
+    symmetric: bool,
+    waveform: bool,
+    sounds: tuple[Path, ...],
+    seed: int | None,
+) -> None:
+    """Export a checkpoint to ONNX with all that the daemon needs to know in its metadata.
+
+    The graph is compared with PyTorch at several lengths and batch sizes first; one that differs by
+    more than 1e-4 in a logit (fp16: 1 % of a logit; int8: 0.5 on speech) is refused. Without
+    --report the scores are not calibrated, the model never abstains, and it says that it was not
+    evaluated.
+
+    --check asks the same of a file that is there already, at random lengths and batch sizes, says
+    where the largest difference was, and compares what the file says of itself; its figures,
+    temperature and threshold with the --report that they came from.
+
+    \b
+    Examples: edgeser export runs/emodb/model.pt --report runs/loso/report/report.json
+              -o my-model.onnx
+              edgeser export runs/emodb/model.pt --precision int8 --calibrate emodb=/data/emodb
+              -o my-model-int8.onnx
+              edgeser export runs/emodb/model.pt --check my-model.onnx --sounds /data/emodb
+    """
+    need_extra("export")
+    need_extra("train")
+    _consistent(output, artefact, precision, symmetric, calibrate, waveform, sounds, seed)
+    if artefact is not None and (name or release):
+        raise UserError("--name and --release go with -o; --check sees for itself")
+    from edgeser_train.evaluation.report_files import read
+    from edgeser_train.training import checkpoint as checkpoints
+
+    model, origin = checkpoints.load(checkpoint)
+    report = None if report_file is None else read(report_file)
+    if artefact is not None:
+        _check(artefact, model, origin, sounds, seed, report)
+        return
+    assert output is not None
+    from edgeser_export.calibration import training_pieces
+    from edgeser_export.onnx_export import Release, export_waveform
+    from edgeser_export.onnx_export import export as export_model
+    from edgeser_export.record import calibration_of, record_of
+
+    record = record_of(origin, report)
+    said = Release(name or output.stem, release or "1.0.0", *calibration_of(report), record)
+    if waveform:
+        difference = export_waveform(model, origin, output, said)
+    else:
+        pieces = []
+        if calibrate:
+            pieces = training_pieces(calibrate, origin, model.min_frames)
+        difference = export_model(
+            model,
+            origin,
+            output,
+            said,
+            precision=precision,
+            calibration=pieces,
+            symmetric=symmetric,
+        )
+    size_mb = output.stat().st_size / 1e6
+    click.echo(f"{output}: {size_mb:.1f} MB, differs from PyTorch by at most {difference}")
+
+
+def _check(
+    artefact: Path,
+    model: SpeechModel,
+    origin: Origin,
+    sounds: tuple[Path, ...],
+    seed: int | None,
+    report: Report | None,
+) -> None:
+    from edgeser_export.check import check
+
+    seed = secrets.randbelow(2**32) if seed is None else seed
+    found = check(artefact, model, origin, sounds, seed, report)
+    click.echo(
+        f"{artefact}: differs from the checkpoint by at most {found.difference}; --seed {seed}"
+    )
+    if not found.record:
+        click.echo("not compared: figures, temperature and threshold; that takes their --report")
+
+
+def _consistent(
+    output: Path | None,
+    artefact: Path | None,
+    precision: str,
+    symmetric: bool,
+    calibrate: tuple[str, ...],
+    waveform: bool,
+    sounds: tuple[Path, ...],
+    seed: int | None,
+) -> None:
+    """Raises UserError for options that do not go together."""
+    if (output is None) == (artefact is None):
+        raise UserError("give either -o, the file to write, or --check, the file to compare")
+    if artefact is None and (sounds or seed is not None):
+        raise UserError("--sounds and --seed go with --check")
+    if artefact is not None and (waveform or calibrate or symmetric or precision != "fp32"):
+        raise UserError(
+            "--waveform, --precision, --symmetric and --calibrate go with -o; --check sees for "
+            "itself"
+        )
+    if symmetric and precision != "int8":
+        raise UserError(f"--symmetric goes with --precision int8, not with {precision}")
+    if waveform and precision != "fp32":
+        raise UserError("--waveform: a front end needs fp32; there is no other precision of it")
+    if (precision == "int8") != bool(calibrate):
+        raise UserError("--precision int8 and --calibrate go together")

@@ -1,0 +1,161 @@
+"""When the daemon gives signs of life, and when it stops to."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from edgeser.daemon import health as liveness
+from edgeser.daemon.health import DEAF_LIMIT_S, SILENT_LIMIT_S, STUCK_AFTER_S, Liveness
+
+WATCHDOG_S = 30.0
+
+
+@dataclass
+class FakeNotifier:
+    """Remembers what it is told."""
+
+    watchdog_s: float | None = WATCHDOG_S
+    told: list[str] = field(default_factory=list)
+    text: str = ""
+
+    def status(self, text: str) -> None:
+        self.text = text
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: self.told.append(name)
+
+
+@dataclass
+class FakeIntake:
+    """An intake in the state that a test wants."""
+
+    frame_age_s: float | None = 0.02
+    lost: str | None = None
+    live: bool = True
+    last: Any = None
+    state: str = "listening"
+    ended: threading.Event = field(default_factory=threading.Event)
+    is_deaf: bool = False
+    faults: list[tuple[str, bool]] = field(default_factory=list)
+
+    @property
+    def source(self) -> Any:
+        return SimpleNamespace(live=self.live)
+
+    def fault(self, code: str, message: str, *, recovered: bool) -> None:
+        self.faults.append((code, recovered))
+
+
+class World:
+    """A daemon's parts, and time that passes as told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *intakes: FakeIntake) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(liveness.time, "monotonic", lambda: self.now)
+        self.notifier = FakeNotifier()
+        self.backlog = SimpleNamespace(working_s=0.0)
+        named = {f"s{number}": intake for number, intake in enumerate(intakes)}
+        self.liveness = Liveness(
+            cast(Any, named), cast(Any, self.backlog), cast(Any, self.notifier)
+        )
+
+    def signs(self, seconds: int) -> int:
+        """How many signs of life come within so many seconds."""
+        before = self.notifier.told.count("alive")
+        for _ in range(seconds):
+            self.now += 1
+            self.liveness.tell()
+        return self.notifier.told.count("alive") - before
+
+
+def test_troubles_are_told_before_the_signs_of_life_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf, well = FakeIntake(is_deaf=True), FakeIntake()
+    world = World(monkeypatch, deaf, well)
+    assert world.liveness.troubles() == ["s0: no audio"]
+    deaf.is_deaf = False
+    world.backlog.working_s = STUCK_AFTER_S
+    assert world.liveness.troubles() == []
+    world.backlog.working_s = STUCK_AFTER_S + 2
+    assert world.liveness.troubles() == ["inference: stuck for 12 s"]
+    assert world.signs(30) > 0
+
+
+def test_it_is_ready_when_it_has_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    mic = FakeIntake(frame_age_s=None, lost="no input device", state="no_audio")
+    world = World(monkeypatch, mic)
+    world.signs(3)
+    assert "ready" not in world.notifier.told
+    assert world.notifier.text == "no audio, no input device"
+    mic.frame_age_s, mic.lost, mic.state = 0.02, None, "listening"
+    mic.last = SimpleNamespace(label="happy", confidence=0.61)
+    world.signs(3)
+    assert world.notifier.told.count("ready") == 1
+    assert world.notifier.text == "listening, heard 0 s ago, last happy 61%"
+
+
+def test_signs_of_life_come_twice_in_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, FakeIntake())
+    assert world.signs(300) == pytest.approx(300 / (WATCHDOG_S / 2), abs=2)
+    world.notifier.watchdog_s = 2.0
+    assert world.signs(10) == 10
+    world.notifier.watchdog_s = None
+    assert world.signs(100) == 0
+
+
+def test_a_stuck_window_ends_them_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    mic = FakeIntake()
+    world = World(monkeypatch, mic)
+    assert world.signs(30) == 2
+    world.backlog.working_s = WATCHDOG_S + 1
+    assert world.signs(60) == 0
+    assert mic.faults == [("restart_due", False)]
+    world.backlog.working_s = 0.0
+    assert world.signs(30) >= 2
+    assert mic.faults == [("restart_due", False), ("restart_due", True)]
+
+
+def test_a_lost_microphone_is_given_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    mic = FakeIntake(frame_age_s=DEAF_LIMIT_S - 1, lost="unplugged")
+    world = World(monkeypatch, mic)
+    assert world.signs(30) == 2
+    mic.frame_age_s = DEAF_LIMIT_S + 1
+    assert world.signs(30) == 0
+    assert mic.faults == [("restart_due", False)]
+
+
+def test_one_that_hears_keeps_the_daemon_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = FakeIntake(frame_age_s=10 * DEAF_LIMIT_S, lost="unplugged")
+    world = World(monkeypatch, lost, FakeIntake())
+    assert world.signs(30) == 2
+    assert world.notifier.text.count("heard") == 2
+
+
+def test_a_thread_that_stands_still_is_no_lost_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
+    hanging = FakeIntake(frame_age_s=SILENT_LIMIT_S + 1)
+    world = World(monkeypatch, FakeIntake(), hanging)
+    assert world.signs(30) == 0
+    hanging.live = False  # a pipe may be silent
+    assert world.signs(30) >= 2
+
+
+def test_a_file_that_has_ended_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = FakeIntake(frame_age_s=10 * DEAF_LIMIT_S)
+    file.ended.set()
+    assert World(monkeypatch, file).signs(30) == 2
+
+
+def test_a_reload_is_told_from_begin_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, FakeIntake())
+    with world.liveness.reloading():
+        pass
+    assert world.notifier.told == []  # a start that goes on is not made ready by it
+    world.signs(1)
+    with pytest.raises(ValueError, match="no"), world.liveness.reloading():
+        raise ValueError("no")
+    world.liveness.stopping()
+    assert world.notifier.told == ["ready", "alive", "reloading", "ready", "stopping"]

@@ -1,0 +1,116 @@
+"""Files that play in real time share a thread; each still goes to its own intake, whole."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edgeser.audio.file import FileSource
+from edgeser.audio.source import AudioBlock, AudioFault, SourceError
+from edgeser.daemon.backlog import Backlog
+from edgeser.daemon.intake import Intake
+from edgeser.daemon.listeners import listeners
+from edgeser.model.model import load_model
+from edgeser.settings.schema import DecisionSettings, SpeechSettings
+from edgeser.stream import Stream
+from tests.sounds import monologue
+
+MODEL = load_model()
+
+
+class Noted(Intake):
+    """An intake that notes what it hears, and in which thread."""
+
+    def __init__(self, name: str, source: FileSource, order: list[str]) -> None:
+        backlog = Backlog()
+        backlog.close()  # nobody works here: do not wait for it
+        stream = Stream(name, MODEL, SpeechSettings(), DecisionSettings())
+        super().__init__(source, stream, backlog, lambda event: None)
+        self.order = order
+        self.items: list[AudioBlock | AudioFault] = []
+        self.threads: set[int] = set()
+
+    def hear(self, item: AudioBlock | AudioFault) -> None:
+        self.order.append(self.stream.name)
+        self.items.append(item)
+        self.threads.add(threading.get_ident())
+        super().hear(item)
+
+
+def written(path: Path, seconds: float) -> Path:
+    soundfile.write(path, monologue(2)[: round(seconds * 16_000)], 16_000, "PCM_16")
+    return path
+
+
+def intakes(tmp_path: Path, *seconds: float, fast: bool = False) -> dict[str, Noted]:
+    order: list[str] = []
+    return {
+        str(i): Noted(str(i), FileSource(written(tmp_path / f"{i}.wav", s), fast), order)
+        for i, s in enumerate(seconds)
+    }
+
+
+def play(heard: dict[str, Noted]) -> None:
+    threads = [threading.Thread(target=work) for work in listeners(heard).values()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_files_take_turns_in_one_thread_and_each_is_heard_whole(tmp_path: Path) -> None:
+    heard = intakes(tmp_path, 0.6, 0.3)
+    assert list(listeners(heard)) == ["files"]
+    play(heard)
+    for intake, samples in zip(heard.values(), (9600, 4800), strict=True):
+        assert intake.ended.is_set()
+        assert intake.counters.samples == samples
+    assert heard["0"].threads == heard["1"].threads
+    assert heard["0"].order == ["0", "1"] * 15 + ["0"] * 15
+
+
+def test_blocks_were_captured_when_they_were_due(tmp_path: Path) -> None:
+    (intake,) = intakes(tmp_path, 0.3).values()
+    before = time.time()
+    play({"0": intake})
+    times = [item.captured_at for item in intake.items if isinstance(item, AudioBlock)]
+    assert np.isclose(np.median(np.diff(times)), 0.02, atol=0.002)
+    assert before < times[0] <= times[-1] < time.time()
+
+
+def test_fast_files_have_a_thread_each(tmp_path: Path) -> None:
+    heard = intakes(tmp_path, 0.3, 0.3, fast=True)
+    assert list(listeners(heard)) == ["0", "1"]
+    play(heard)
+    assert not heard["0"].threads & heard["1"].threads
+
+
+def test_a_closed_file_ends_and_the_others_play_on(tmp_path: Path) -> None:
+    heard = intakes(tmp_path, 0.6, 0.3)
+    heard["0"].source.close()
+    play(heard)
+    assert heard["0"].ended.is_set()
+    assert heard["0"].counters.samples == 0
+    assert heard["1"].counters.samples == 4800
+
+
+def test_a_cut_off_file_says_so_at_its_end(tmp_path: Path) -> None:
+    heard = intakes(tmp_path, 0.3, 0.3)
+    path = tmp_path / "0.wav"
+    path.write_bytes(path.read_bytes()[:-3200])
+    play(heard)
+    assert heard["0"].counters.samples == 3200
+    assert isinstance(heard["0"].items[-1], AudioFault)
+    assert not any(isinstance(item, AudioFault) for item in heard["1"].items)
+
+
+def test_a_file_that_is_gone_ends_the_play(tmp_path: Path) -> None:
+    heard = intakes(tmp_path, 0.3, 0.3)
+    (tmp_path / "1.wav").unlink()
+    with pytest.raises(SourceError, match="there is no such file"):
+        listeners(heard)["files"]()

@@ -1,0 +1,105 @@
+"""What the service manager is told, as it receives it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeser.daemon.service_manager import Notifier
+
+
+class Manager:
+    """Stands in for systemd: a socket and what arrives at it."""
+
+    def __init__(self, address: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(address)
+        self.socket.settimeout(5)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def heard(self) -> list[str]:
+        """The next datagrams, until no more are there."""
+        messages = [self.socket.recv(4096).decode()]
+        self.socket.setblocking(False)
+        while True:
+            try:
+                messages.append(self.socket.recv(4096).decode())
+            except BlockingIOError:
+                self.socket.settimeout(5)
+                return messages
+
+
+@pytest.fixture(params=["file", "abstract"])
+def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, Manager]]:
+    """``NOTIFY_SOCKET`` and who listens there."""
+    if request.param == "file":
+        name = str(tmp_path / "notify")
+        manager = Manager(name)
+    else:
+        name = f"@edgeser-test-{os.getpid()}"
+        manager = Manager("\0" + name[1:])
+    yield name, manager
+    manager.socket.close()
+
+
+def test_each_call_is_one_datagram(named: tuple[str, Manager]) -> None:
+    name, manager = named
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    notifier.ready()
+    notifier.alive()
+    notifier.stopping()
+    assert manager.heard() == ["READY=1", "WATCHDOG=1", "STOPPING=1"]
+    notifier.reloading()
+    (message,) = manager.heard()
+    first, _, second = message.partition("\n")
+    assert first == "RELOADING=1"
+    assert abs(int(second.removeprefix("MONOTONIC_USEC=")) / 1e6 - time.monotonic()) < 60
+
+
+def test_the_status_is_one_line_sent_when_it_changes(named: tuple[str, Manager]) -> None:
+    name, manager = named
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    for text in ("listening", "listening", "a\nREADY=1"):
+        notifier.status(text)
+    assert manager.heard() == ["STATUS=listening", "STATUS=a READY=1"]
+
+
+@pytest.mark.parametrize("address", ["", "nonsense", "/nonexistent/notify", "@nobody-is-here"])
+def test_without_a_manager_nothing_happens(address: str) -> None:
+    notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier.ready()
+    notifier.status("listening")
+    notifier.close()
+    notifier.alive()
+
+
+def test_a_manager_that_reads_nothing_does_not_hold_the_daemon_up(
+    named: tuple[str, Manager],
+) -> None:
+    name, _ = named
+    notifier = Notifier({"NOTIFY_SOCKET": name})
+    began = time.monotonic()
+    for number in range(2_000):
+        notifier.status(f"{number} " + 500 * "x")
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": str(os.getpid())}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "often"}, None),
+        ({}, None),
+    ],
+)
+def test_the_watchdog_is_known(environment: dict[str, str], expected: float | None) -> None:
+    assert Notifier({"NOTIFY_SOCKET": "@x", **environment}).watchdog_s == expected
+    assert Notifier(environment).watchdog_s is None

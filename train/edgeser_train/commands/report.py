@@ -1,0 +1,93 @@
+"""``edgeser report``: evaluations side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeser.cli.options import json_option
+
+if TYPE_CHECKING:
+    from edgeser_train.evaluation.side_by_side import Sheet
+
+_NAME_WIDTH = 15
+"""Columns a run's name has at least, however narrow the terminal."""
+
+
+@click.command(
+    epilog="""Examples:
+
+    \b
+    edgeser report runs/loso runs/eca
+    edgeser report docs/reports/* -o table.md
+    """
+)
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.md",
+    type=click.Path(path_type=Path),
+    help="Also write the tables there, as markdown.",
+)
+@json_option
+def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
+    """Put the reports of 'edgeser evaluate' side by side.
+
+    RUN is the folder of an evaluation, of its report, or a report.json. Every other run is compared
+    to the first on the utterances that both scored: the difference with its 95 % interval (paired
+    bootstrap), and McNemar's exact test.
+    """
+    import msgspec
+
+    from edgeser_train.evaluation.comparison import compare
+    from edgeser_train.evaluation.evaluation import Evaluation
+    from edgeser_train.evaluation.evaluation_files import found, read
+    from edgeser_train.evaluation.side_by_side import as_document, markdown, names_of, sheets
+    from edgeser_train.files import write_whole
+
+    evaluations = [read(found(run), Evaluation) for run in runs]
+    names = names_of(runs)
+    comparisons = [
+        compare((names[0], name), evaluations[0], evaluation)
+        for name, evaluation in zip(names[1:], evaluations[1:], strict=True)
+    ]
+    made = sheets(names, evaluations, comparisons)
+    if output is not None:
+        write_whole(output, markdown(made).encode())
+    if as_json:
+        click.echo(msgspec.json.encode(as_document(names, evaluations, comparisons)).decode())
+        return
+    for sheet in made:
+        _show(sheet)
+    if output is not None:
+        click.echo(f"written: {output}")
+
+
+def _show(sheet: Sheet) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        title=sheet.title,
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for i, column in enumerate(sheet.header):
+        if i < sheet.words:
+            table.add_column(column, overflow="fold", min_width=0 if i else _NAME_WIDTH)
+        else:
+            table.add_column(column, justify="right", no_wrap=True)
+    for row in sheet.rows:
+        table.add_row(*row)
+    console = Console(highlight=False)
+    console.print(table)
+    for note in sheet.notes:
+        console.print(note, markup=False)
+    if sheet.notes:
+        console.print()

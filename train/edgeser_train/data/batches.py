@@ -1,0 +1,200 @@
+"""Training batches: random pieces of random copies, all of one length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import lightning as L
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, distributed
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import pieces_of
+from edgeser_train.corpora import Corpus
+from edgeser_train.data.batch import Batch
+from edgeser_train.data.frames import CorpusFrames
+from edgeser_train.evaluation.metrics import softmax
+from edgeser_train.sound.augment import mask, warp
+from edgeser_train.training.losses import difficulty
+from edgeser_train.training.recipe import Recipe
+
+Indices = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Material:
+    """All that training may look at: a corpus, its frames, and what a teacher says of it.
+
+    ``teacher``: logits (utterances, labels), or None.
+    """
+
+    corpus: Corpus
+    frames: CorpusFrames
+    recipe: Recipe
+    teacher: Floats | None = None
+
+    def piece(self, utterance: int, copy: int, length: int, rng: np.random.Generator) -> Floats:
+        """Features (length, width) of a random piece; 0 for one that the window policy cuts."""
+        recipe = self.recipe
+        frames = self.frames.of(utterance, copy)
+        if not length:
+            pieces = pieces_of(frames, recipe.front_end, recipe.window)
+            return pieces[int(rng.integers(len(pieces)))]
+        if recipe.spectrogram is None:
+            first = int(rng.integers(max(1, len(frames) - length + 1)))
+            return recipe.front_end.normalised(frames[first : first + length])
+        features = recipe.front_end.normalised(warp(frames, length, recipe.spectrogram, rng))
+        mask(features, recipe.spectrogram, rng)
+        return features
+
+
+class Pieces(IterableDataset[Batch]):
+    """An endless supply of epochs; every one shuffles and augments anew from (seed, epoch).
+
+    ``epoch`` is set by whoever trains. In a training of several processes each takes its share of
+    every batch.
+    """
+
+    def __init__(self, material: Material, part: tuple[int, ...], seed: int) -> None:
+        self.material = material
+        self.part = np.array(part)
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Batches in an epoch: the number that brings them nearest to the recipe's size.
+
+        They are of equal size, give or take one; left out are only those of fewer than there are
+        processes.
+        """
+        return max(1, round(len(self.part) / self.material.recipe.batch))
+
+    def __iter__(self) -> Iterator[Batch]:
+        rank, world = _place()
+        rng = np.random.default_rng((self.seed, self.epoch))
+        order = rng.permutation(self.part)
+        if rank:
+            rng = np.random.default_rng((self.seed, self.epoch, rank))
+        for chosen in np.array_split(order, len(self)):
+            if len(chosen) >= world:
+                yield self._batch(chosen[rank::world], rng)
+
+    def _batch(self, chosen: Indices, rng: np.random.Generator) -> Batch:
+        material = self.material
+        recipe, corpus = material.recipe, material.corpus
+        length = int(rng.choice(recipe.crop_frames)) if recipe.crop_frames else 0
+        copies = material.frames.copies
+        pieces = [material.piece(i, int(rng.integers(copies)), length, rng) for i in chosen]
+        features, frames = padded(pieces, recipe.window.pad_frames if not length else 1)
+        targets = np.array(corpus.targets)[chosen]
+        soft = np.eye(len(corpus.labels), dtype=np.float32)[targets]
+        answers = None if material.teacher is None else material.teacher[chosen]
+        if recipe.spectrogram is not None and recipe.spectrogram.mixup > 0:
+            mix = _mixing(len(features), recipe.spectrogram.mixup, rng)
+            features, soft = mix(features), mix(soft)
+            if answers is not None:
+                probabilities = softmax(answers).astype(np.float32)
+                answers = np.log(np.maximum(mix(probabilities), np.float32(1e-9)))
+        utterances = [corpus.utterances[i] for i in chosen]
+        return Batch(
+            features=torch.from_numpy(features),
+            frames=torch.from_numpy(frames),
+            targets=torch.from_numpy(soft),
+            level=torch.tensor([difficulty(u.agreement) for u in utterances]),
+            valence=_known(u.valence for u in utterances),
+            arousal=_known(u.arousal for u in utterances),
+            teacher=None if answers is None else torch.from_numpy(answers),
+        )
+
+
+class Whole(Dataset[tuple[Tensor, Tensor, int]]):
+    """Utterances as recorded, one by one: all their pieces, padded, and the target."""
+
+    def __init__(self, material: Material, part: tuple[int, ...]) -> None:
+        self.material = material
+        self.part = part
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, Tensor, int]:
+        material = self.material
+        utterance = self.part[position]
+        rows = material.frames.of(utterance, 0)
+        pieces = pieces_of(rows, material.recipe.front_end, material.recipe.window)
+        features, frames = padded(pieces, material.recipe.window.pad_frames)
+        target = material.corpus.targets[utterance]
+        return torch.from_numpy(features), torch.from_numpy(frames), target
+
+
+class PieceModule(L.LightningDataModule):
+    """The parts of a corpus as Lightning wants them; ``epoch`` tells the one to begin."""
+
+    def __init__(
+        self, pieces: Pieces, validation: tuple[int, ...], epoch: Callable[[], int]
+    ) -> None:
+        super().__init__()
+        self.pieces = pieces
+        self.epoch = epoch
+        self.whole = Whole(pieces.material, validation)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        return DataLoader(_Epoch(self), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor, int]]:
+        return DataLoader(self.whole, batch_size=None)
+
+
+class _Epoch(IterableDataset[Batch]):
+    """The epoch to begin. (Lightning's own count is one behind when a resumption asks.)"""
+
+    def __init__(self, module: PieceModule) -> None:
+        self.module = module
+
+    def __len__(self) -> int:
+        return len(self.module.pieces)
+
+    def __iter__(self) -> Iterator[Batch]:
+        self.module.pieces.epoch = self.module.epoch()
+        return iter(self.module.pieces)
+
+
+def padded(pieces: list[Floats], multiple: int) -> tuple[Floats, Indices]:
+    """Pieces (n, width) as one array (pieces, frames, width) and their lengths (pieces,).
+
+    ``frames`` is a multiple of ``multiple``, as on the device.
+    """
+    frames = np.array([len(piece) for piece in pieces], np.int64)
+    length = -(-int(frames.max()) // multiple) * multiple
+    features = np.zeros((len(pieces), length, pieces[0].shape[1]), np.float32)
+    for row, piece in zip(features, pieces, strict=True):
+        row[: len(piece)] = piece
+    return features, frames
+
+
+def _mixing(n: int, beta: float, rng: np.random.Generator) -> Callable[[Floats], Floats]:
+    """What mixes each of ``n`` rows with another one, always the same and by the same share."""
+    share = rng.beta(beta, beta, n)
+    share = np.maximum(share, 1 - share).astype(np.float32)
+    other = rng.permutation(n)
+
+    def mixed(rows: Floats) -> Floats:
+        kept = share.reshape(-1, *[1] * (rows.ndim - 1))
+        return np.asarray(kept * rows + (1 - kept) * rows[other], np.float32)
+
+    return mixed
+
+
+def _known(values: Iterator[float | None]) -> Tensor:
+    return torch.tensor([np.nan if v is None else v for v in values], dtype=torch.float32)
+
+
+def _place() -> tuple[int, int]:
+    """This process's rank, and how many train together."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank(), distributed.get_world_size()
+    return 0, 1

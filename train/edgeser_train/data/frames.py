@@ -1,0 +1,158 @@
+"""Frames of a corpus and of varied copies of it, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+
+from edgeser.audio.source import Samples
+from edgeser.errors import UserError
+from edgeser.features import FrontEnd
+from edgeser.features.frames import raw_frames
+from edgeser.features.front_end import Floats
+from edgeser_train.corpora import Corpus
+from edgeser_train.sound.augment import vary
+from edgeser_train.sound.sounds import load_sounds
+from edgeser_train.training.recipe import Recipe
+from edgeser_train.workers import Workers
+
+_SEED = 20_05
+_FEW = 64
+"""Copies that are made sooner than processes start that would make them."""
+
+Stored: TypeAlias = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class CorpusFrames:
+    """Un-normalised frames of every copy of every utterance; copy 0 is as recorded.
+
+    ``rows``: (all frames, bins), float16, of sound itself float32, mapped from disk.
+    ``bounds``: (utterances, copies, 2).
+    """
+
+    rows: Stored
+    bounds: npt.NDArray[np.int64]
+
+    def of(self, utterance: int, copy: int) -> Floats:
+        """(frames, bins) float32."""
+        first, last = self.bounds[utterance, copy]
+        return self.rows[first:last].astype(np.float32)
+
+    @property
+    def copies(self) -> int:
+        return int(self.bounds.shape[1])
+
+
+def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
+    """From the cache, or computed and put there.
+
+    Raises UserError when a file is shorter than a frame, the disk is full, a worker was killed, or
+    what the cache holds is damaged.
+    """
+    folder = cache / _key(corpus, recipe)
+    if not folder.is_dir():
+        try:
+            _compute(corpus, recipe, folder)
+        except OSError as error:
+            raise UserError(f"cache {cache}: cannot be written: {error}") from error
+    try:
+        rows = np.load(folder / "rows.npy", mmap_mode="r")
+        bounds = np.load(folder / "bounds.npy")
+        whole = len(bounds) == len(corpus.utterances) and bounds[-1, -1, -1] == len(rows)
+    except (OSError, ValueError, EOFError, IndexError) as error:
+        raise UserError(f"cache {folder}: damaged ({error}); delete it") from error
+    if not whole:
+        raise UserError(f"cache {folder}: damaged; delete it")
+    return CorpusFrames(rows, bounds)
+
+
+def _key(corpus: Corpus, recipe: Recipe) -> str:
+    raw = [
+        msgspec.structs.replace(front_end, normalise="none", range_db=80.0, scale="db", deltas=0)
+        for front_end in recipe.front_ends
+    ]
+    parts = (raw, recipe.waveform, recipe.variants, corpus.fingerprint, _SEED)
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+def _compute(corpus: Corpus, recipe: Recipe, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        copies = recipe.variants * len(recipe.front_ends)
+        bounds = np.zeros((len(corpus.utterances), copies, 2), np.int64)
+        position = 0
+        with (aside / "rows").open("wb") as file:
+            for i, copied in enumerate(_copies_of_all(corpus, recipe, folder.parent)):
+                for copy, frames in enumerate(copied):
+                    bounds[i, copy] = position, position + len(frames)
+                    position += len(frames)
+                    frames.tofile(file)
+        kind, bins = _stored(recipe.front_end), recipe.front_end.bins
+        raw = np.memmap(aside / "rows", kind, "r", shape=(position, bins))
+        np.save(aside / "rows.npy", raw)
+        (aside / "rows").unlink()
+        np.save(aside / "bounds.npy", bounds)
+        if not folder.is_dir():
+            os.rename(aside, folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _copies_of_all(corpus: Corpus, recipe: Recipe, cache: Path) -> Iterator[list[Stored]]:
+    work = partial(_copies, recipe)
+    sounds = load_sounds(corpus, cache)
+    hop = recipe.front_end.hop
+    for utterance, samples in zip(corpus.utterances, np.diff(sounds.bounds), strict=True):
+        if samples < hop:
+            raise UserError(
+                f"corpus file {utterance.path}: {samples} samples, a frame takes {hop}; "
+                "replace the file, or take it out of the corpus"
+            )
+    jobs = [(i, sounds.of(i)) for i in range(len(sounds))]
+    console = Console(stderr=True)
+    if len(jobs) * recipe.variants * len(recipe.front_ends) <= _FEW:
+        yield from map(work, jobs)
+        return
+    with Workers(os.cpu_count()) as pool:
+        yield from track(
+            pool.map(work, jobs, chunksize=8),
+            description=f"frames of {corpus.name}",
+            total=len(jobs),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+
+def _copies(recipe: Recipe, job: tuple[int, Samples]) -> list[Stored]:
+    i, samples = job
+    copies: list[Stored] = []
+    for copy in range(recipe.variants):
+        sound = samples
+        if copy and recipe.waveform is not None:
+            varied = vary(samples, recipe.waveform, np.random.default_rng((_SEED, i, copy)))
+            if len(varied) >= recipe.front_end.hop:  # else its speed left less than a frame
+                sound = varied
+        copies += [
+            raw_frames(sound, front_end).astype(_stored(front_end))
+            for front_end in recipe.front_ends
+        ]
+    return copies
+
+
+def _stored(front_end: FrontEnd) -> type[np.float16] | type[np.float32]:
+    return np.float16 if front_end.spectral else np.float32

@@ -1,0 +1,102 @@
+"""Whom and what a training heard: what tells a scored voice from one that is known already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import soundfile
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus, Utterance
+from edgeser_train.corpora.releases import RELEASED
+from edgeser_train.corpora.trim import TRIMMING
+from edgeser_train.data.protocols import Fold
+
+
+class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model has heard, and all that it learnt from or began with.
+
+    ``speakers``: as ``speaker_of`` names them. ``sounds``: digests as of ``sound_of``. ``known``:
+    False where a forebear does not say whom it heard, or names somebody so that it may be a
+    speaker whom the fold holds out.
+    """
+
+    speakers: list[str]
+    sounds: list[str]
+    known: bool = True
+
+
+def heard_in(corpus: Corpus, fold: Fold, forebears: Sequence[Heard | None]) -> Heard:
+    """In a fold's training and validation part, and by its forebears; None is one that is old.
+
+    Raises UserError for a file that cannot be read.
+    """
+    told = [forebear for forebear in forebears if forebear is not None]
+    own = (*fold.train, *fold.validation)
+    speakers = {speaker for forebear in told for speaker in forebear.speakers}
+    sounds = {sound for forebear in told for sound in forebear.sounds}
+    known = (
+        len(told) == len(forebears)
+        and all(forebear.known for forebear in told)
+        and not _may_be_one(speakers, speakers_of(corpus, (*fold.test, *fold.validation)))
+    )
+    return Heard(
+        sorted(speakers | speakers_of(corpus, own)),
+        sorted(sounds | {sound_of(corpus.utterances[i]) for i in own}),
+        known,
+    )
+
+
+def speaker_of(corpus: Corpus, utterance: Utterance) -> str:
+    """Of all speakers of all corpora, e.g. "ravdess:07", as merged corpora name them."""
+    if len(corpus.corpora) > 1:
+        return utterance.speaker
+    return f"{corpus.recordings or corpus.name}:{utterance.speaker}"
+
+
+def speakers_of(corpus: Corpus, indices: Iterable[int]) -> set[str]:
+    """Of those utterances, as ``speaker_of`` names them."""
+    return {speaker_of(corpus, corpus.utterances[i]) for i in indices}
+
+
+def sound_of(utterance: Utterance) -> str:
+    """A digest of the samples in its file, all of them: the same under any name, in any lossless
+    format, trimmed or not. Raises UserError for a file that cannot be read.
+    """
+    try:
+        status = utterance.path.stat()
+        return _digest(utterance.path, status.st_size, status.st_mtime_ns)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise UserError(f"corpus file {utterance.path}: cannot be read: {error}") from error
+
+
+def sounds_of(corpus: Corpus) -> str:
+    """A digest of all that the corpus sounds like. Raises UserError as ``sound_of`` does."""
+    digest = hashlib.sha256()
+    for u in corpus.utterances:
+        digest.update(f"{sound_of(u)}{f' {TRIMMING}' if u.trim else ''}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def _digest(path: Path, size: int, changed_ns: int) -> str:
+    samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    return hashlib.sha256(f"{rate} {samples.shape}".encode() + samples.tobytes()).hexdigest()[:16]
+
+
+def _may_be_one(some: set[str], others: set[str]) -> bool:
+    """Whether two of them have one name in two corpora, of which one is somebody's own list."""
+    corpora_of: dict[str, set[str]] = {}
+    for speaker in some:
+        corpus, _, name = speaker.partition(":")
+        corpora_of.setdefault(name, set()).add(corpus)
+    for speaker in others:
+        corpus, _, name = speaker.partition(":")
+        for other in corpora_of.get(name, set()) - {corpus}:
+            if not {corpus, other} <= RELEASED:
+                return True
+    return False

@@ -1,0 +1,108 @@
+"""Evaluation protocols: which utterances train, validate and test, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus
+from edgeser_train.data import splits
+from edgeser_train.data.splits import Fold, Indices
+
+__all__ = ["PROTOCOLS", "Fold", "Indices", "LeakError", "Protocol", "check", "folds_of"]
+
+
+class LeakError(Exception):
+    """A fold's parts share what its protocol forbids them to share. A defect, never bad input."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """``description``: one line for a report. ``speaker_independent``: no speaker is in two parts
+    of a fold. ``folds``: of a corpus, with the seed of what is drawn by chance.
+    """
+
+    description: str
+    speaker_independent: bool
+    folds: Callable[[Corpus, int], list[Fold]]
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    "full": Protocol("every utterance trains, nothing is held out", True, splits.full),
+    "loso": Protocol("leave one speaker out: one tests, all others train", True, splits.loso),
+    "loso_val": Protocol(
+        "one speaker tests, the partner in its session (without sessions the next speaker) "
+        "validates, all others train",
+        True,
+        splits.loso_val,
+    ),
+    "random_kfold": Protocol(
+        "5 folds of utterances drawn by chance; speakers are in both parts",
+        False,
+        splits.random_kfold,
+    ),
+    "speaker_kfold": Protocol(
+        "6 folds of speakers: every sixth of them, sorted, tests", True, splits.speaker_kfold
+    ),
+    "zhong10": Protocol(
+        "10 parts of like composition; the last always tests, each other validates once; "
+        "speakers are in all parts",
+        False,
+        splits.zhong10,
+    ),
+    "fixed": Protocol("the parts that the corpus itself fixes", True, splits.fixed),
+    "cross": Protocol("the first corpus trains, each other one tests", True, splits.cross),
+}
+
+
+def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
+    """All folds of a named protocol, checked for leaks. ``seed`` is of the split alone.
+
+    Raises UserError for a bad name, a corpus that the protocol does not fit, an empty part.
+    """
+    if protocol not in PROTOCOLS:
+        raise UserError(f"protocol '{protocol}': unknown; there is {', '.join(PROTOCOLS)}")
+    chosen = PROTOCOLS[protocol]
+    folds = chosen.folds(corpus, seed)
+    for fold in folds:
+        check(fold, corpus, speaker_independent=chosen.speaker_independent)
+        if protocol != "full" and not fold.test:
+            raise UserError(f"protocol '{protocol}': nothing to test in fold {fold.name}")
+    return folds
+
+
+def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True) -> None:
+    """Demand that no utterance, no group and, where asked, no speaker is in two parts, and that
+    every class can be learnt.
+
+    Raises LeakError for the first, UserError for the second.
+    """
+    owner: dict[tuple[str, str], str] = {}
+    for part, indices in _parts(fold).items():
+        chosen = [corpus.utterances[i] for i in indices]
+        if len({u.name for u in chosen}) != len(indices):
+            raise LeakError(f"fold {fold.name}: an utterance is twice in {part}")
+        kinds = {
+            "utterance": {u.name for u in chosen},
+            "group": {u.group for u in chosen} - {""},
+            "speaker": {u.speaker for u in chosen} if speaker_independent else set(),
+        }
+        for thing in sorted((kind, name) for kind, names in kinds.items() for name in names):
+            if thing in owner:
+                raise LeakError(
+                    f"fold {fold.name}: {' '.join(thing)} is in {owner[thing]} and in {part}"
+                )
+            owner[thing] = part
+    lacking = _lacking(fold.train, corpus)
+    if lacking:
+        raise UserError(f"fold {fold.name}: no training example of {', '.join(lacking)}")
+
+
+def _parts(fold: Fold) -> dict[str, Indices]:
+    return {"train": fold.train, "validation": fold.validation, "test": fold.test}
+
+
+def _lacking(indices: Indices, corpus: Corpus) -> list[str]:
+    there = {corpus.utterances[i].label for i in indices}
+    return [label for label in corpus.labels if label not in there]

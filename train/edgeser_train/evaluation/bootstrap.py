@@ -1,0 +1,73 @@
+"""Intervals by resampling what was scored: utterances, or whole speakers.
+
+Everything works on tables of counts (seeds, units, labels, labels): the confusion matrix of every
+unit that is drawn as a whole, for every seed. Seeds are averaged, not drawn: they are models, and
+an interval says how far the figure depends on who and what was recorded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.model.artefact import Estimate
+from edgeser_train.evaluation.metrics import Doubles, Ints
+
+Counts: TypeAlias = Doubles
+Figure: TypeAlias = Callable[[npt.NDArray[np.number]], Doubles]
+"""A figure of confusion matrices, (..., labels, labels) to (...)."""
+
+RESAMPLES = 2000
+FEWEST_SPEAKERS = 5
+"""With fewer there are too few different draws for an interval to mean anything."""
+_AT_ONCE = 250
+
+
+def tables(units: Sequence[str], targets: Ints, said: Ints, labels: int) -> Counts:
+    """Counts (seeds, units, labels, labels), the units sorted by name.
+
+    ``units`` (n,) names what each answer belongs to, ``targets`` (n,) its true label, ``said``
+    (n, seeds) the predicted ones.
+    """
+    names, place = np.unique(np.asarray(units), return_inverse=True)
+    counts = np.zeros((said.shape[1], len(names), labels, labels))
+    for seed, answers in enumerate(said.T):
+        np.add.at(counts[seed], (place, targets, answers), 1)
+    return counts
+
+
+def interval(figure: Figure, counts: Counts) -> Estimate:
+    """The figure, averaged over seeds, and the 95 % percentile interval over the units."""
+    values = _resampled(figure, counts)
+    return _estimate(float(figure(counts.sum(axis=1)).mean()), values)
+
+
+def difference(figure: Figure, first: Counts, second: Counts) -> Estimate:
+    """Second minus first, both scored on the same units in the same order (paired).
+
+    The seeds may differ in number.
+    """
+    values = _resampled(figure, second) - _resampled(figure, first)
+    value = figure(second.sum(axis=1)).mean() - figure(first.sum(axis=1)).mean()
+    return _estimate(float(value), values)
+
+
+def _resampled(figure: Figure, counts: Counts) -> Doubles:
+    """The figure of every resample (RESAMPLES,): the same draws for the same number of units."""
+    seeds, units, labels, _ = counts.shape
+    flat = counts.reshape(seeds, units, labels * labels)
+    rng = np.random.default_rng(0)
+    values = []
+    for _ in range(RESAMPLES // _AT_ONCE):
+        drawn = rng.multinomial(units, np.full(units, 1 / units), _AT_ONCE).astype(np.float64)
+        matrices = (drawn @ flat).reshape(seeds, _AT_ONCE, labels, labels)
+        values.append(figure(matrices).mean(axis=0))
+    return np.concatenate(values)
+
+
+def _estimate(value: float, values: Doubles) -> Estimate:
+    low, high = np.quantile(values, (0.025, 0.975))
+    return Estimate(value, float(low), float(high))

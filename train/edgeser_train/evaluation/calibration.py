@@ -1,0 +1,77 @@
+"""Confidence that means something: a temperature, and where it is better to abstain."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeser_train.evaluation.metrics import Doubles, Ints, softmax
+
+_LEAST = 0.25
+_USUAL = 4.0
+_MOST = 1000.0
+_PRECISION = 1e-3
+_FEWEST = 8
+_HIGHEST = 0.99
+
+
+def temperature(logits: Doubles, targets: Ints) -> float:
+    """The T in [1/4, 1000] with the least cross-entropy of softmax(logits / T), to 0.1 %.
+
+    Guo et al. 2017, section 4.2. Sums over many frames, as those of CTC, need a high one; the low
+    bound is for answers that are all right, which would ask for none at all.
+    """
+    usual = _best(logits, targets, _LEAST, _USUAL)
+    return _best(logits, targets, _USUAL, _MOST) if _reaches(usual, _USUAL) else usual
+
+
+def at_bound(temperature: float) -> bool:
+    """Whether a lower or a higher one than allowed would have fitted better."""
+    return _reaches(temperature, _LEAST) or _reaches(temperature, _MOST)
+
+
+def _reaches(temperature: float, bound: float) -> bool:
+    return bool(abs(np.log(temperature / bound)) <= _PRECISION)
+
+
+def _best(logits: Doubles, targets: Ints, least: float, most: float) -> float:
+    """The loss is convex in 1 / T: a golden-section search finds its minimum."""
+    low, high = np.log(least), np.log(most)
+    golden = (np.sqrt(5) - 1) / 2
+    while high - low > _PRECISION:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if _loss(logits, targets, left) < _loss(logits, targets, right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
+
+
+def cross_fitted(logits: Doubles, targets: Ints, groups: Ints) -> Doubles:
+    """Scores of each group under the temperature of all *other* groups, (utterances, labels)."""
+    scores = np.empty_like(logits)
+    for group in np.unique(groups):
+        held = groups == group
+        others = ~held if (~held).any() else held
+        scores[held] = softmax(logits[held] / temperature(logits[others], targets[others]))
+    return scores
+
+
+def abstention(scores: Doubles, targets: Ints) -> float:
+    """The confidence below which an answer is right at most every second time.
+
+    The highest such threshold up to 0.99, out of at least 8 answers; 0 when there is none.
+    """
+    confidence = scores.max(axis=1)
+    order = np.argsort(confidence)
+    right = (scores.argmax(axis=1) == targets)[order]
+    accuracy_up_to = np.cumsum(right) / np.arange(1, len(right) + 1)
+    poor = np.flatnonzero(accuracy_up_to <= 0.5)
+    poor = poor[poor >= _FEWEST - 1]
+    if not len(poor):
+        return 0.0
+    return min(_HIGHEST, float(np.floor(confidence[order[poor[-1]]] * 100 + 1) / 100))
+
+
+def _loss(logits: Doubles, targets: Ints, log_temperature: float) -> float:
+    scores = softmax(logits / np.exp(log_temperature))
+    return float(-np.log(np.maximum(scores[np.arange(len(targets)), targets], 1e-300)).mean())

@@ -1,0 +1,291 @@
+"""The folds of an evaluation: each trained, scored and kept, so that a run can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus
+from edgeser_train.data.batches import Material
+from edgeser_train.data.frames import corpus_frames
+from edgeser_train.data.lineage import sounds_of
+from edgeser_train.data.protocols import Fold
+from edgeser_train.evaluation.scoring import utterance_logits
+from edgeser_train.files import alone_in, write_whole
+from edgeser_train.sound import conditions
+from edgeser_train.sound.sounds import load_sounds
+from edgeser_train.training import checkpoint
+from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.recipe import Recipe
+from edgeser_train.training.start import Start
+from edgeser_train.training.states import forget
+from edgeser_train.training.teacher import Teacher
+from edgeser_train.training.training import check_fit, train
+from edgeser_train.workers import Workers
+
+Part: TypeAlias = Literal["test", "validation"]
+
+
+class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one fold's model says of the utterances that it is scored on.
+
+    ``logits[c]`` is a row per utterance, heard in ``conditions[c]``; the first is "clean".
+    ``losses`` is the mean training loss of each epoch, ``validation`` the UA on the validation
+    part, where it chose the epoch; ``chosen_epoch`` counts from 1. ``sounds``: a digest
+    of the corpus's sound, "" in results that are older than it.
+    """
+
+    fold: str
+    part: Part
+    key: str
+    seed: int
+    utterances: list[str]
+    corpora: list[str]
+    speakers: list[str]
+    targets: list[int]
+    conditions: list[str]
+    logits: list[list[list[float]]]
+    losses: list[float]
+    validation: list[float]
+    chosen_epoch: int
+    seconds: float
+    sounds: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that decides the results of an evaluation."""
+
+    corpus: Corpus
+    recipe: Recipe
+    protocol: str
+    part: Part = "test"
+    seeds: tuple[int, ...] = (1,)
+    data_seed: int = 1
+    conditions: tuple[str, ...] = conditions.DEFAULT_CONDITIONS
+    teacher: Teacher | None = None
+    start: Start | None = None
+
+    @property
+    def key(self) -> str:
+        """The same for plans whose folds can stand in one run folder."""
+        digest = hashlib.sha256(self.recipe.fingerprint.encode())
+        for word in (self.protocol, self.part, self.data_seed, *self.conditions):
+            digest.update(f"{word}\n".encode())
+        for u in self.corpus.utterances:
+            told = (u.corpus, u.name, u.label, u.speaker, u.session, u.part, u.group)
+            digest.update(f"{told} {u.agreement} {u.valence} {u.arousal}\n".encode())
+        if self.teacher:
+            digest.update(self.teacher.fingerprint.encode())
+        if self.start:
+            digest.update(f"start {self.start.fingerprint}".encode())
+        return digest.hexdigest()[:16]
+
+    def forebears(self, fold: Fold) -> list[Origin]:
+        """Of the models that the fold's model learns from or begins with. Raises UserError."""
+        origins = self.teacher.origins(fold) if self.teacher else []
+        if self.start:
+            origins.append(self.start.of(self.corpus, fold)[1])
+        return origins
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One training of an evaluation; ``stem`` of its files."""
+
+    fold: Fold
+    seed: int
+    stem: str
+
+
+def run_folds(
+    plan: Plan,
+    folds: list[Fold],
+    run: Path,
+    cache: Path,
+    *,
+    jobs: int = 1,
+    on_result: Callable[[FoldResult, bool], None] = lambda result, resumed: None,
+) -> list[FoldResult]:
+    """Results of all folds of the first seed in their order, then of the next.
+
+    Those already in ``run`` are not trained again; one that was killed goes on where it was.
+    ``on_result`` is told of each, and whether it was there before. Raises UserError when ``run``
+    holds folds of another plan or of a corpus that sounded otherwise, or another process is at
+    work in it, and as ``train`` does.
+    """
+    for fold in folds:
+        if not _scored(fold, plan.part):
+            raise UserError(
+                f"protocol '{plan.protocol}': it has no {plan.part} part to score; take 'loso'"
+            )
+        check_fit(plan.recipe, plan.corpus, fold)
+    wanted = [
+        _Job(fold, seed, fold.name if len(plan.seeds) == 1 else f"{fold.name}-seed{seed}")
+        for seed in plan.seeds
+        for fold in folds
+    ]
+    results: dict[str, FoldResult] = {}
+    code = checkpoint.commit()
+    with alone_in(run):
+        for job in wanted:
+            if (kept := _kept(plan, job, run)) is not None:
+                results[job.stem] = kept
+                on_result(kept, True)
+        todo = [job for job in wanted if job.stem not in results]
+        if todo:
+            corpus_frames(plan.corpus, plan.recipe, cache)
+        for job, result in _trained(plan, todo, run, cache, jobs, code):
+            results[job.stem] = result
+            on_result(result, False)
+    return [results[job.stem] for job in wanted]
+
+
+def kept_folds(run: Path, *, several_seeds: bool = False) -> list[tuple[FoldResult, Path]]:
+    """Every fold that an evaluation has kept in ``run``, with its checkpoint, by seed and name.
+
+    Raises UserError when there is none, when one is damaged, when they are of several plans, and,
+    unless ``several_seeds``, of several seeds.
+    """
+    pairs = [(path, path.with_suffix(".pt")) for path in sorted(run.glob("*.json"))]
+    found = [(_read(path), weights) for path, weights in pairs if weights.is_file()]
+    if not found:
+        raise UserError(f"run {run}: holds no folds; 'edgeser evaluate -o {run}' makes them")
+    if len({result.key for result, _ in found}) > 1:
+        raise UserError(
+            f"run {run}: its folds are of several recipes, corpora or protocols; give them a "
+            "folder each with -o"
+        )
+    seeds = sorted({result.seed for result, _ in found})
+    if len(seeds) > 1 and not several_seeds:
+        raise UserError(
+            f"run {run}: its folds are of several seeds ({', '.join(map(str, seeds))}); "
+            "give a run of one seed"
+        )
+    once = {(result.seed, result.fold): (result, weights) for result, weights in found}
+    return [once[place] for place in sorted(once)]
+
+
+def _trained(
+    plan: Plan, todo: list[_Job], run: Path, cache: Path, jobs: int, code: str
+) -> Iterator[tuple[_Job, FoldResult]]:
+    if jobs <= 1 or len(todo) <= 1:
+        for job in todo:
+            yield job, _run(plan, job, run, cache, code)
+        return
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    with Workers(jobs, threads) as pool:
+        waiting = {pool.submit(_run, plan, job, run, cache, code): job for job in todo}
+        for done in as_completed(waiting):
+            yield waiting[done], done.result()
+
+
+def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult:
+    """Train one fold's model, score it, and keep both in ``run``; ``code``: the commit at work."""
+    begun = time.monotonic()
+    corpus, recipe, fold = plan.corpus, plan.recipe, job.fold
+    heard = sounds_of(corpus)
+    sounds = load_sounds(corpus, cache)
+    taught = plan.teacher.logits(corpus, fold, sounds) if plan.teacher else None
+    material = Material(corpus, corpus_frames(corpus, recipe, cache), recipe, taught)
+    started = plan.start.of(corpus, fold) if plan.start else None
+    work = run / "unfinished" / f"{job.stem}-seed{job.seed}-{plan.key}"
+    trained = train(
+        material,
+        fold,
+        work,
+        seed=job.seed,
+        data_seed=plan.data_seed,
+        logs=run / "logs" / job.stem,
+        start=started[0] if started else None,
+    )
+    indices = _scored(fold, plan.part)
+    utterances = [corpus.utterances[i] for i in indices]
+    logits = [
+        utterance_logits(
+            trained.model,
+            (conditions.under(name, sounds.of(i), i) for i in indices),
+            recipe.front_end,
+            recipe.window,
+        ).tolist()
+        for name in plan.conditions
+    ]
+    result = FoldResult(
+        fold=fold.name,
+        part=plan.part,
+        key=plan.key,
+        seed=job.seed,
+        utterances=[u.name for u in utterances],
+        corpora=[u.corpus for u in utterances],
+        speakers=[u.speaker for u in utterances],
+        targets=[corpus.targets[i] for i in indices],
+        conditions=list(plan.conditions),
+        logits=logits,
+        losses=trained.losses,
+        validation=trained.validation,
+        chosen_epoch=trained.chosen_epoch,
+        seconds=round(time.monotonic() - begun, 1),
+        sounds=heard,
+    )
+    forebears = plan.forebears(fold)
+    origin = checkpoint.origin_of(corpus, recipe, plan.protocol, fold, job.seed, forebears, code)
+    checkpoint.save(run / f"{job.stem}.pt", trained.model, origin)
+    write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))
+    forget(work)
+    return result
+
+
+def origins_of(run: Path, results: Sequence[FoldResult]) -> list[Origin | None]:
+    """What the checkpoint of each result in ``run`` says; None where there is no checkpoint.
+
+    Raises UserError for one that is damaged.
+    """
+    files = [_file_of(run, result.fold, result.seed) for result in results]
+    weights = [file and file.with_suffix(".pt") for file in files]
+    return [checkpoint.load_origin(path) if path and path.is_file() else None for path in weights]
+
+
+def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
+    path = _file_of(run, job.fold.name, job.seed)
+    result = _read(path) if path else None
+    if (result is None and (run / f"{job.stem}.json").is_file()) or (
+        result is not None and result.key != plan.key
+    ):
+        raise UserError(
+            f"{run}: holds folds of another recipe, corpus, protocol or seed; "
+            "choose another folder with -o, or remove it"
+        )
+    if result is not None and result.sounds and result.sounds != sounds_of(plan.corpus):
+        raise UserError(
+            f"{run}: the sound of {plan.corpus.name} has changed since fold {result.fold} was "
+            "trained; restore it, or choose another folder with -o"
+        )
+    return result
+
+
+def _file_of(run: Path, fold: str, seed: int) -> Path | None:
+    """Where a fold's result is kept; its run was of several seeds or of this one."""
+    for path in (run / f"{fold}-seed{seed}.json", run / f"{fold}.json"):
+        if path.is_file() and _read(path).seed == seed:
+            return path
+    return None
+
+
+def _read(path: Path) -> FoldResult:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=FoldResult)
+    except (msgspec.MsgspecError, OSError) as error:
+        raise UserError(f"{path}: no result of a fold ({error}); remove it") from error
+
+
+def _scored(fold: Fold, part: Part) -> tuple[int, ...]:
+    return fold.test if part == "test" else fold.validation

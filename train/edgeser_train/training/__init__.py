@@ -1,0 +1,1 @@
+"""Training: recipes, losses, checkpoints, and the loop."""

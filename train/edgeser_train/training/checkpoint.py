@@ -1,0 +1,206 @@
+"""Checkpoints: a model's weights with the recipe and the corpus that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import subprocess
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+import torch
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus
+from edgeser_train.corpora.merge import strictest
+from edgeser_train.corpora.releases import licence_of
+from edgeser_train.data.lineage import Heard, heard_in, sound_of, speaker_of, speakers_of
+from edgeser_train.data.protocols import Fold
+from edgeser_train.files import write_whole
+from edgeser_train.models import SpeechModel, build
+from edgeser_train.training.recipe import Recipe
+
+_CODE = (":/edge/edgeser", ":/train", ":/export", ":!/edge/edgeser/models")
+
+
+class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a checkpoint says about itself.
+
+    ``trained_on``: names of the utterances that its weights, or their choice, have seen.
+    ``heard``: their sounds and speakers; None in checkpoints that are older than it.
+    """
+
+    labels: list[str]
+    recipe: Recipe
+    corpora: list[str]
+    licence: str
+    protocol: str
+    trained_on: list[str]
+    seed: int
+    date: str
+    commit: str
+    heard: Heard | None = None
+
+
+def save(path: Path, model: SpeechModel, origin: Origin) -> None:
+    """Write a checkpoint aside and rename it. Raises UserError when that fails."""
+    content = {"origin": msgspec.json.encode(origin).decode(), "weights": model.state_dict()}
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_whole(path, buffer.getbuffer())
+
+
+def load(path: Path) -> tuple[SpeechModel, Origin]:
+    """The model, ready for inference, and its origin. Raises UserError for any other file."""
+    if not path.is_file():
+        raise UserError(f"checkpoint {path}: no such file; 'edgeser train' makes one")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        origin = msgspec.json.decode(content["origin"], type=Origin)
+        model = build(origin.recipe.model)
+        model.load_state_dict(content["weights"])
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
+    return model.eval(), origin
+
+
+def load_origin(path: Path) -> Origin:
+    """What a checkpoint says about itself, without its model. Raises UserError."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return msgspec.json.decode(content["origin"], type=Origin)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
+
+
+def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[SpeechModel, Origin]:
+    """A checkpoint, of a run folder the fold's, that has not heard what the fold holds out: none
+    of its utterances and, where its speakers are new to the fold, none of them.
+
+    ``what`` names it in the UserError that is raised otherwise.
+    """
+    model, origin = load(file_of(path, fold))
+    held_out = (*fold.test, *fold.validation)
+    seen = _seen(origin, corpus, held_out)
+    if seen:
+        raise UserError(
+            f"{what}: has seen {len(seen)} utterances that fold {fold.name} holds out, "
+            f"e.g. {min(seen)}; take a checkpoint of the same fold"
+        )
+    speakers = speakers_of(corpus, held_out)
+    met = speakers & set(origin.heard.speakers if origin.heard else ())
+    if met and not speakers & speakers_of(corpus, fold.train):
+        raise UserError(
+            f"{what}: has heard speaker {min(met)}, whom fold {fold.name} holds out; "
+            "take a checkpoint of the same fold"
+        )
+    return model, origin
+
+
+def _seen(origin: Origin, corpus: Corpus, held_out: Sequence[int]) -> set[str]:
+    """Names of those utterances that the checkpoint has heard.
+
+    They are the same by their sound, or by their name and speaker; by their name alone where the
+    checkpoint does not know what all its forebears have heard.
+    """
+    held = [corpus.utterances[i] for i in held_out]
+    known = {_own(name) for name in origin.trained_on}
+    seen: set[str] = set()
+    if heard := origin.heard:
+        sounds, speakers = set(heard.sounds), set(heard.speakers)
+        seen = {
+            u.name
+            for u in held
+            if sound_of(u) in sounds
+            or (_own(u.name) in known and speaker_of(corpus, u) in speakers)
+        }
+    if heard is None or not heard.known:
+        seen |= {u.name for u in held} & set(origin.trained_on)
+        if not seen and list(corpus.corpora) != origin.corpora:
+            # In a merged corpus the recordings' name stands before an utterance's own.
+            seen = {u.name for u in held if _own(u.name) in known}
+    return seen
+
+
+def file_of(path: Path, fold: Fold) -> Path:
+    """A checkpoint itself, or of a run folder the fold's."""
+    return path / f"{fold.name}.pt" if path.is_dir() else path
+
+
+def _own(name: str) -> str:
+    return name.rpartition(":")[2]
+
+
+def fingerprint_of(paths: Iterable[Path]) -> str:
+    """The same for the same checkpoints and run folders. Raises UserError for one not readable."""
+    digest = hashlib.sha256()
+    for path in paths:
+        files = sorted(path.glob("*.pt")) if path.is_dir() else [path]
+        for file in files:
+            try:
+                digest.update(file.name.encode() + file.read_bytes())
+            except OSError as error:
+                raise UserError(f"checkpoint {file}: cannot be read: {error}") from error
+    return digest.hexdigest()[:16]
+
+
+def origin_of(
+    corpus: Corpus,
+    recipe: Recipe,
+    protocol: str,
+    fold: Fold,
+    seed: int,
+    forebears: Sequence[Origin] = (),
+    code: str = "",
+) -> Origin:
+    """Of a model trained today on a fold's training and validation part.
+
+    ``forebears``: of the model whose weights it began with and of its teachers; what they saw, it
+    has seen, and their licences bind it. ``code``: the commit that trains, by default the one
+    that lies here now. Raises UserError for a file of the corpus that cannot be read.
+    """
+    own = [corpus.utterances[i] for i in (*fold.train, *fold.validation)]
+    trained_on = [u.name for u in own]
+    corpora = list(dict.fromkeys(u.corpus or corpus.name for u in own))
+    licence = licence_of(corpus, corpora)
+    for forebear in forebears:
+        trained_on = list(dict.fromkeys([*trained_on, *forebear.trained_on]))
+        corpora = list(dict.fromkeys([*corpora, *forebear.corpora]))
+        licence = strictest([licence, forebear.licence])
+    return Origin(
+        labels=list(corpus.labels),
+        recipe=recipe,
+        corpora=corpora,
+        licence=licence,
+        protocol=protocol if len(fold.test) == 0 else f"{protocol} fold {fold.name}",
+        trained_on=trained_on,
+        seed=seed,
+        date=today(),
+        commit=code or commit(),
+        heard=heard_in(corpus, fold, [forebear.heard for forebear in forebears]),
+    )
+
+
+def today() -> str:
+    """The date in UTC, ISO 8601."""
+    return datetime.now(timezone.utc).date().isoformat()
+
+
+def commit() -> str:
+    """The commit of the code, with a '+' when the code has changes; 'unknown' outside git."""
+    try:
+        name = _git("rev-parse", "--short=12", "HEAD")
+        changes = _git("status", "--porcelain", "--", *_CODE)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return name + ("+" if changes else "")
+
+
+def _git(*words: str) -> str:
+    here = Path(__file__).parent
+    run = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True)
+    return run.stdout.strip()

@@ -1,0 +1,55 @@
+"""What moves the weights, and how far in each step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgeser_train.training.recipe import Optimiser
+
+
+def optimiser_of(model: nn.Module, spec: Optimiser, steps: int, epochs: int) -> dict[str, Any]:
+    """Optimiser and schedule as Lightning wants them, for ``steps`` steps in ``epochs`` epochs.
+
+    Weight decay acts on matrices and kernels, not on biases and scales. What does not require a
+    gradient is left out.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimiser: torch.optim.Optimizer
+    if spec.method == "adamw":
+        optimiser = torch.optim.AdamW(groups, lr=spec.learning_rate)
+    elif spec.method == "adam":
+        optimiser = torch.optim.Adam(groups, lr=spec.learning_rate)
+    elif spec.method == "adadelta":
+        optimiser = torch.optim.Adadelta(groups, lr=spec.learning_rate)
+    else:
+        optimiser = torch.optim.SGD(
+            groups, lr=spec.learning_rate, momentum=spec.momentum, nesterov=spec.momentum > 0
+        )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor_of(spec, steps, epochs))
+    return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def factor_of(spec: Optimiser, steps: int, epochs: int) -> Callable[[int], float]:
+    """By what the learning rate is multiplied in step 0, 1, ..."""
+    rising = max(1, round(spec.warm_up * steps)) if spec.warm_up else 0
+    drops = [(milestone - 1) * steps / epochs for milestone in spec.milestones]
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        if spec.schedule == "cosine":
+            return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+        if spec.schedule == "steps":
+            return float(spec.decay ** sum(step >= drop for drop in drops))
+        return 1.0
+
+    return factor

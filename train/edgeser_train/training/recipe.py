@@ -1,0 +1,169 @@
+"""A recipe: every choice that makes a model out of a corpus, as data."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import msgspec
+
+from edgeser.errors import UserError
+from edgeser.features import FrontEnd
+from edgeser.model.artefact import WindowPolicy
+from edgeser_train.models import ModelConfig, class_of
+from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation
+from edgeser_train.training.losses import Distillation, LossSpec
+
+_LARGEST_BATCH = 65_536
+
+
+class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How weights move.
+
+    The learning rate rises linearly over ``warm_up`` (share of all steps), then stays
+    (``constant``), falls along a cosine to 0 (``cosine``), or is multiplied by ``decay`` at the
+    start of each of the epochs ``milestones``, counted from 1 (``steps``). ``momentum`` is
+    Nesterov's, of ``sgd`` only.
+    """
+
+    method: Literal["adamw", "adam", "sgd", "adadelta"] = "adamw"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.02
+    momentum: float = 0.9
+    schedule: Literal["constant", "cosine", "steps"] = "cosine"
+    warm_up: float = 0.1
+    milestones: tuple[int, ...] = ()
+    decay: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (self.learning_rate > 0 and 0 <= self.warm_up <= 1 and self.weight_decay >= 0):
+            raise ValueError("need learning_rate > 0, warm_up in [0, 1], weight_decay >= 0")
+        if not 0 <= self.momentum < 1 or self.decay <= 0 or min(self.milestones, default=1) < 1:
+            raise ValueError("need momentum in [0, 1), decay > 0, milestones from 1")
+
+
+class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How a model is trained.
+
+    ``variants`` copies of each utterance are kept (the first one as recorded), each of them once
+    more for every analysis window of ``stft_windows`` (samples; paper 000's augmentation). A batch
+    holds random pieces of one length out of ``crop_frames``; without any, a random one of the
+    pieces that ``window`` cuts. ``waveform`` and ``spectrogram`` are none where nothing is varied.
+
+    The weights used are those of the last epoch, or with ``patience`` those of the epoch with the
+    best UA on the validation part, and training ends when that many epochs brought none better.
+    With ``ema_decay`` they are the exponential moving average. ``accumulate`` batches make a step.
+    """
+
+    model: ModelConfig
+    front_end: FrontEnd
+    window: WindowPolicy
+    loss: LossSpec
+    waveform: WaveformAugmentation | None = WaveformAugmentation()
+    spectrogram: SpectrogramAugmentation | None = SpectrogramAugmentation()
+    optimiser: Optimiser = Optimiser()
+    distillation: Distillation | None = None
+    standardise: bool = True
+    variants: int = 16
+    stft_windows: tuple[int, ...] = ()
+    crop_frames: tuple[int, ...] = (128, 160, 192)
+    epochs: int = 50
+    batch: int = 16
+    accumulate: int = 1
+    clip_norm: float = 5.0
+    ema_decay: float = 0.98
+    patience: int = 0
+    precision: Literal["bf16", "fp32"] = "bf16"
+
+    def __post_init__(self) -> None:
+        if min(self.epochs, self.batch, self.variants, self.accumulate) < 1:
+            raise ValueError("epochs, batch, variants and accumulate must be at least 1")
+        if self.batch > _LARGEST_BATCH:
+            raise ValueError(f"batch must be at most {_LARGEST_BATCH}")
+        if self.clip_norm < 0 or self.patience < 0:
+            raise ValueError("clip_norm and patience must be at least 0, which means none")
+        shortest = class_of(self.model).min_frames
+        if min(self.crop_frames, default=shortest) < shortest:
+            raise ValueError(f"crop_frames must be at least {shortest}")
+        if self.window.cut != "whole" and self.window.frames < shortest:
+            raise ValueError(f"window.frames must be at least {shortest}")
+        if self.spectrogram is not None and self.spectrogram.mel_mask > self.front_end.width:
+            raise ValueError(f"spectrogram.mel_mask must be at most {self.front_end.width}")
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError("ema_decay must be in [0, 1)")
+        if self.front_end.width != self.model.width:
+            raise ValueError(
+                f"front_end gives {self.front_end.width} features a frame, the model takes "
+                f"{self.model.width}"
+            )
+        if self.stft_windows:
+            _ = self.front_ends
+
+    @property
+    def front_ends(self) -> list[FrontEnd]:
+        """Its own front end, then those of the other analysis windows."""
+        own = self.front_end
+        others = (w for w in self.stft_windows if w != own.window)
+        return [
+            own,
+            *(msgspec.structs.replace(own, window=w, lookback=w - own.hop) for w in others),
+        ]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.model.__struct_config__.tag)
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for equal recipes."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+
+def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """The recipe with ``field=value`` settings applied; a dot reaches into a part.
+
+    Values are JSON, or plain text. A new ``name``, or a part as a whole (``spectrogram={}``),
+    brings the defaults of what it names, and further settings may change its fields. Raises
+    UserError that names a bad setting, and what there is in its place.
+    """
+    tree = msgspec.to_builtins(recipe)
+    fresh: list[list[str]] = []
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set {setting}: it has no value; write {setting}=VALUE")
+        names = path.split(".")
+        part = _part_with(names, tree, fresh, f"--set {setting}")
+        try:
+            value = msgspec.json.decode(text)
+        except msgspec.DecodeError:
+            value = text
+        if names[-1] == "name":
+            part.clear()  # another loss has other fields
+            fresh.append(names[:-1])
+        elif isinstance(value, dict):
+            fresh.append(names)
+        part[names[-1]] = value
+    try:
+        return msgspec.convert(tree, Recipe)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UserError(f"--set: bad recipe: {error}") from error
+
+
+def _part_with(names: list[str], tree: Any, fresh: list[list[str]], where: str) -> dict[str, Any]:
+    """The part of a recipe that has, or if it is ``fresh`` may have, a field of that path."""
+    part: dict[str, Any] = {}
+    node = tree
+    for depth, name in enumerate(names):
+        above = ".".join(names[:depth])
+        if node is None:
+            raise UserError(f"{where}: {above} is null; put --set {above}={{}} in front of it")
+        if not isinstance(node, dict):
+            raise UserError(f"{where}: {above} is {node}, which has no fields")
+        if name not in node and names[:depth] not in fresh:
+            what = above or "the recipe"
+            raise UserError(f"{where}: {what} has no '{name}'; there is: {', '.join(node)}")
+        part, node = node, node.get(name)
+    return part

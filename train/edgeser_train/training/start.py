@@ -1,0 +1,38 @@
+"""What a training starts from: the weights of a model trained before, for training in stages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus
+from edgeser_train.data.protocols import Fold
+from edgeser_train.models import SpeechModel
+from edgeser_train.training import checkpoint
+from edgeser_train.training.checkpoint import Origin
+
+
+@dataclass(frozen=True)
+class Start:
+    """A checkpoint, or a run folder with one checkpoint per fold."""
+
+    path: Path
+
+    @property
+    def fingerprint(self) -> str:
+        return checkpoint.fingerprint_of([self.path])
+
+    def of(self, corpus: Corpus, fold: Fold) -> tuple[SpeechModel, Origin]:
+        """The model to start the fold's training from, and what it says of itself.
+
+        Raises UserError for one that is missing or has seen what the fold holds out.
+        """
+        return checkpoint.load_unspoilt(self.path, corpus, fold, f"--initialise {self.path}")
+
+
+def start_of(path: Path | None) -> Start | None:
+    """The start that a command-line path means. Raises UserError."""
+    if path is not None and not path.exists():
+        raise UserError(f"--initialise {path}: no such checkpoint or run folder")
+    return None if path is None else Start(path)

@@ -1,0 +1,70 @@
+"""A teacher: trained models whose answers another model learns from (Hinton et al. 2015)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from edgeser.errors import UserError
+from edgeser.features.front_end import Floats
+from edgeser_train.corpora import Corpus
+from edgeser_train.data.protocols import Fold
+from edgeser_train.evaluation.scoring import utterance_logits
+from edgeser_train.sound.sounds import Sounds
+from edgeser_train.training import checkpoint
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """One or more checkpoints, or run folders with one checkpoint per fold.
+
+    They may have other front ends and architectures than the pupil; the labels must be the same.
+    """
+
+    paths: tuple[Path, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        return checkpoint.fingerprint_of(self.paths)
+
+    def origins(self, fold: Fold) -> list[checkpoint.Origin]:
+        """What the teachers of a fold say of themselves. Raises UserError."""
+        return [checkpoint.load(checkpoint.file_of(path, fold))[1] for path in self.paths]
+
+    def logits(self, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
+        """Log of the mean probability that the teachers give (utterances, labels).
+
+        Rows of utterances that do not train the fold are zero. Raises UserError for a checkpoint
+        that is missing, of other labels, or has seen what the fold holds out.
+        """
+        mean: Floats = np.zeros((len(corpus.utterances), len(corpus.labels)), np.float32)
+        for path in self.paths:
+            mean[list(fold.train)] += _probabilities(path, corpus, fold, sounds)
+        mean /= len(self.paths)
+        known = list(fold.train)
+        mean[known] = np.log(np.maximum(mean[known], 1e-9))
+        return mean
+
+
+def teacher_of(paths: Sequence[Path]) -> Teacher | None:
+    """The teacher that command-line paths mean, or None without any. Raises UserError."""
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"--teacher {path}: no such checkpoint or run folder")
+    return Teacher(tuple(paths)) if paths else None
+
+
+def _probabilities(path: Path, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
+    model, origin = checkpoint.load_unspoilt(path, corpus, fold, f"--teacher {path}")
+    if origin.labels != list(corpus.labels):
+        raise UserError(
+            f"--teacher {path}: knows {', '.join(origin.labels)}, "
+            f"the corpus has {', '.join(corpus.labels)}"
+        )
+    heard = (sounds.of(i) for i in fold.train)
+    logits = utterance_logits(model, heard, origin.recipe.front_end, origin.recipe.window)
+    return np.asarray(torch.softmax(torch.from_numpy(logits), dim=1).numpy(), np.float32)

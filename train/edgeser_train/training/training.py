@@ -1,0 +1,266 @@
+"""Training of one model on one part of a corpus, with Lightning."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from torch import Tensor
+
+from edgeser.errors import UserError, shortage
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import pieces_of
+from edgeser_train.corpora import Corpus
+from edgeser_train.data.batch import Batch
+from edgeser_train.data.batches import Material, PieceModule, Pieces
+from edgeser_train.data.protocols import Fold
+from edgeser_train.evaluation import metrics
+from edgeser_train.models import SpeechModel, build
+from edgeser_train.models.initialise import initialise
+from edgeser_train.training.losses import class_weights, loss_of
+from edgeser_train.training.optimiser import optimiser_of
+from edgeser_train.training.recipe import Recipe
+from edgeser_train.training.states import BEST, LATEST, NoEpochLeft, WholeStates, resumable, tidy
+
+_UA = "validation_ua"
+_KEPT_STATES = 20
+"""How often a training keeps its state for a resumption."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model and its curves.
+
+    ``losses``: mean training loss of each epoch; ``validation``: UA on the validation part after
+    each, empty without one; ``chosen_epoch``: whose weights the model has, counted from 1.
+    """
+
+    model: SpeechModel
+    losses: list[float]
+    validation: list[float]
+    chosen_epoch: int
+
+
+def train(
+    material: Material,
+    fold: Fold,
+    work: Path,
+    *,
+    seed: int,
+    data_seed: int,
+    logs: Path | None = None,
+    progress: bool = False,
+    start: SpeechModel | None = None,
+) -> Trained:
+    """Train a model on the training part of a fold; with ``patience`` its validation part ends it.
+
+    ``work`` is a folder of this training's own: killed at any time, the same call goes on behind
+    the last epoch that it kept there, to the same end, even if that was its last one. ``logs``: a
+    folder for curves as CSV and for TensorBoard. ``seed`` is of weights and dropout, ``data_seed``
+    of the order of examples and their augmentation. ``torchrun`` says how many processes train
+    together; without it, one does.
+    ``start``: a model whose weights, or those of its trunk, are the first ones.
+
+    Raises UserError for a loss that is no number, a recipe that needs a validation part where
+    there is none, a full disk, and when memory runs out.
+    """
+    recipe, corpus = material.recipe, material.corpus
+    check_fit(recipe, corpus, fold)
+    labels = len(corpus.labels)
+    L.seed_everything(seed, verbose=False)
+    model = build(recipe.model)
+    if start is None:
+        model.prepare([corpus.utterances[i] for i in fold.train])
+    else:
+        initialise(model, start)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if recipe.standardise:
+        _set_statistics(model, material, fold.train)
+    pieces = Pieces(material, fold.train, data_seed)
+    targets = np.array([corpus.targets[i] for i in fold.train])
+    weights = class_weights(targets, labels, recipe.loss.weighting)
+    classifier = _Classifier(model, recipe, weights, len(pieces), seed)
+    validation = fold.validation if recipe.patience else ()
+    module = PieceModule(pieces, validation, lambda: len(classifier.losses))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        trainer = _trainer(recipe, work, logs, progress)
+        try:
+            latest = resumable(work, best=bool(recipe.patience))
+            trainer.fit(classifier, module, ckpt_path=latest, weights_only=False)
+        except SystemExit as stop:  # What Lightning makes of Ctrl-C.
+            raise KeyboardInterrupt from stop
+        except (OSError, MemoryError, RuntimeError) as error:
+            lacking = shortage(error)
+            if lacking is None:
+                raise
+            raise UserError(
+                f"training: {lacking}; free some space, or lower batch ({recipe.batch}); "
+                f"what was trained is kept in {work}"
+            ) from error
+        finally:
+            tidy(work)
+    return _chosen(classifier, work if recipe.patience else None)
+
+
+def check_fit(recipe: Recipe, corpus: Corpus, fold: Fold) -> None:
+    """Raises UserError for a recipe that does not fit the corpus or the fold."""
+    labels = len(corpus.labels)
+    if recipe.model.labels != labels:
+        raise UserError(f"recipe: model.labels is {recipe.model.labels}, the corpus has {labels}")
+    if recipe.patience and not fold.validation:
+        raise UserError(
+            f"recipe: patience={recipe.patience} needs a validation part, which fold {fold.name} "
+            "has not; take a protocol like loso_val, or --set patience=0"
+        )
+
+
+class _Classifier(L.LightningModule):
+    """A model, its loss, and the curves of both."""
+
+    def __init__(
+        self, model: SpeechModel, recipe: Recipe, weights: Tensor, batches: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.recipe = recipe
+        self.weights = weights
+        self.steps = recipe.epochs * math.ceil(batches / recipe.accumulate)
+        self.seed = seed
+        self.losses: list[float] = []
+        self.validation: list[float] = []
+        self._batch_losses: list[float] = []
+        self._answers: list[tuple[int, int]] = []
+
+    def training_step(self, batch: Batch, index: int) -> Tensor:
+        if index == 0:
+            # What dropout does in an epoch depends on nothing before it: a resumption does the
+            # same. (Lightning calls no on_train_epoch_start for the first epoch of one.)
+            torch.manual_seed(self.seed * 1_000_003 + len(self.losses))
+        weights = self.weights.to(self.device)
+        loss = loss_of(self.recipe.loss, self.model, batch, weights, self.recipe.distillation)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise UserError(
+                f"training: the loss became {value} in epoch {self.current_epoch + 1}; "
+                f"lower optimiser.learning_rate ({self.recipe.optimiser.learning_rate})"
+            )
+        self._batch_losses.append(value)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        mean = torch.tensor(np.mean(self._batch_losses), device=self.device)
+        self.losses.append(float(self.trainer.strategy.reduce(mean, reduce_op="mean")))
+        self._batch_losses.clear()
+        self.log("training_loss", self.losses[-1])
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, int], _: int) -> None:
+        features, frames, target = batch
+        answer = self.model(features, frames).float().mean(dim=0).argmax()
+        self._answers.append((int(target), int(answer)))
+
+    def on_validation_epoch_end(self) -> None:
+        pairs = np.array(self._answers)
+        self._answers.clear()
+        labels = self.recipe.model.labels
+        ua = metrics.ua(metrics.confusion(pairs[:, 0], pairs[:, 1], labels))
+        self.validation.append(ua)
+        self.log(_UA, ua)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["curves"] = (self.losses, self.validation)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        losses, validation = checkpoint["curves"]
+        self.losses, self.validation = list(losses), list(validation)
+
+    def configure_optimizers(self) -> Any:
+        return optimiser_of(self.model, self.recipe.optimiser, self.steps, self.recipe.epochs)
+
+
+def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L.Trainer:
+    every = max(1, recipe.epochs // _KEPT_STATES)
+    callbacks: list[Callback] = [NoEpochLeft()]
+    if recipe.ema_decay:
+        callbacks.append(EMAWeightAveraging(decay=recipe.ema_decay))
+    if recipe.patience:
+        callbacks.append(EarlyStopping(_UA, patience=recipe.patience, mode="max"))
+        callbacks.append(
+            ModelCheckpoint(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
+        )
+    callbacks.append(  # behind the best one, so that no kept epoch has yet to be compared with it
+        ModelCheckpoint(
+            work,
+            LATEST,
+            every_n_epochs=every,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
+    loggers: list[Logger] = []
+    if logs is not None:
+        table = CSVLogger(logs, "")  # in a folder "version_N" of its own after a resumption
+        loggers = [table, TensorBoardLogger(logs, "", table.version)]
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return L.Trainer(
+        accelerator="auto",
+        devices=local,
+        num_nodes=world // local,
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+        max_epochs=recipe.epochs,
+        accumulate_grad_batches=recipe.accumulate,
+        gradient_clip_val=recipe.clip_norm or None,
+        callbacks=callbacks,
+        plugins=[WholeStates()],
+        logger=loggers,
+        limit_val_batches=None if recipe.patience else 0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        enable_progress_bar=progress,
+    )
+
+
+def _chosen(classifier: _Classifier, work: Path | None) -> Trained:
+    epoch = len(classifier.losses)
+    if work is not None:
+        best = torch.load(work / f"{BEST}.ckpt", map_location="cpu", weights_only=False)
+        classifier.load_state_dict(best["state_dict"])
+        epoch = len(best["curves"][1])
+    model = classifier.model.cpu().eval()
+    return Trained(model, classifier.losses, classifier.validation, epoch)
+
+
+def _set_statistics(model: SpeechModel, material: Material, part: tuple[int, ...]) -> None:
+    """Mean and deviation of each feature over the training part as recorded, in the recipe's own
+    STFT version; where windows are filled with silence, over the filled ones.
+    """
+    recipe = material.recipe
+
+    def heard(utterance: int) -> list[Floats]:
+        frames = material.frames.of(utterance, 0)
+        if recipe.window.fill:
+            return pieces_of(frames, recipe.front_end, recipe.window)
+        return [recipe.front_end.normalised(frames)]
+
+    features = np.concatenate([piece for i in part for piece in heard(i)])
+    model.mean.copy_(torch.from_numpy(features.mean(axis=0)))
+    model.std.copy_(torch.from_numpy(np.maximum(features.std(axis=0), 1e-3)))
