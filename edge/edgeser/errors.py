@@ -2,10 +2,19 @@
 
 
 class UserError(Exception):
-    """Something the user can mend: one line that names the thing, the value and the fix.
+    """Something the user can mend: what is wrong, naming the thing and the value, and the fix.
 
-    The command line prints it on standard error and exits with 2.
+    The command line prints both as one line on standard error and exits with 2.
     """
+
+    def __init__(self, what: str, fix: str | None = None) -> None:
+        """``fix``: how to mend it, where ``what`` does not say so already."""
+        super().__init__(what, fix)
+        self.what = what
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.fix}" if self.fix else self.what
 
 
 OUT_OF_MEMORY = "out of memory"
