@@ -1,5 +1,7 @@
 """The one error that reaches a user as a line instead of a traceback."""
 
+from __future__ import annotations
+
 
 class UserError(Exception):
     """Something the user can mend: what is wrong, naming the thing and the value, and the fix.
@@ -9,12 +11,24 @@ class UserError(Exception):
 
     def __init__(self, what: str, fix: str | None = None) -> None:
         """``fix``: how to mend it, where ``what`` does not say so already."""
+        what, fix = one_line(what), fix and one_line(fix)
         super().__init__(what, fix)
         self.what = what
         self.fix = fix
 
     def __str__(self) -> str:
         return f"{self.what}; {self.fix}" if self.fix else self.what
+
+
+def one_line(text: str) -> str:
+    """The text with every character that a terminal or a log would obey written as its escape.
+
+    A file's name may hold newlines, terminal escapes and bytes that are no text; a message of one
+    line shows them and stays one line.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 OUT_OF_MEMORY = "out of memory"

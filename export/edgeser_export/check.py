@@ -128,7 +128,7 @@ def _info_of(metadata: dict[str, str], path: Path) -> ArtefactInfo | WaveformInf
     try:
         return msgspec.json.decode(metadata[WAVEFORM_KEY], type=WaveformInfo)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise UserError(f"model {path}: bad metadata: {error}; export it again") from error
+        raise UserError(f"model {path}: bad metadata: {error}", "export it again") from error
 
 
 def _waveform_difference(
@@ -179,7 +179,9 @@ def _same(
     path: Path, what: str, mine: object, theirs: object, source: str = "the checkpoint"
 ) -> None:
     if mine != theirs:
-        raise UserError(f"model {path}: {what}: it says {mine}, {source} {theirs}; export it again")
+        raise UserError(
+            f"model {path}: {what}: it says {mine}, {source} {theirs}", "export it again"
+        )
 
 
 def _same_golden(path: Path, held: list[Golden], expected: list[Golden]) -> None:

@@ -169,7 +169,7 @@ def _write(path: Path, graph: Any, key: str, info: ArtefactInfo | WaveformInfo) 
         msgspec.json.decode(said, type=type(info))  # ranges are checked when decoding alone
     except msgspec.ValidationError as error:
         raise UserError(
-            f"export: nothing could load {path}: {error}; give a --report that this edgeser wrote"
+            f"export: nothing could load {path}: {error}", "give a --report that this edgeser wrote"
         ) from error
     entry = graph.metadata_props.add()
     entry.key, entry.value = key, said.decode()

@@ -51,14 +51,17 @@ def calibration_of(report: Report | None) -> tuple[float, float]:
 
 def _demand_of_its_kind(report: Report, origin: Origin) -> None:
     if report.recipe != origin.recipe:
-        raise UserError("--report: it is of another recipe than the checkpoint; evaluate this one")
+        raise UserError(
+            "--report: it is of another recipe than the checkpoint", "evaluate this one"
+        )
     folds = [row.fold for row in report.folds]
     of_a_fold = origin.protocol in {f"{report.protocol} fold {fold}" for fold in folds}
     if report.protocol in _OWN_FOLDS_ONLY and not of_a_fold:
         raise UserError(
             f"--report: it is of models that trained as '{report.protocol}' does "
-            f"({', '.join(folds)}), the checkpoint trained as '{origin.protocol}'; evaluate with "
-            "another protocol, e.g. 'loso', or export a checkpoint of that evaluation"
+            f"({', '.join(folds)}), the checkpoint trained as '{origin.protocol}'",
+            "evaluate with another protocol, e.g. 'loso', "
+            "or export a checkpoint of that evaluation",
         )
     own, forebears = _own_corpora(origin, report, of_a_fold=of_a_fold)
     if not own or report.labels != origin.labels:
@@ -69,13 +72,15 @@ def _demand_of_its_kind(report: Report, origin: Origin) -> None:
     if forebears and not (report.taught_by or report.started_from):
         raise UserError(
             f"--report: the checkpoint has learnt from models that heard {', '.join(forebears)}, "
-            "those of the report have not; evaluate with the same --teacher or --initialise"
+            "those of the report have not",
+            "evaluate with the same --teacher or --initialise",
         )
     unheard = {answer.utterance for answer in report.answers} - set(origin.trained_on)
     if unheard and not of_a_fold:
         raise UserError(
             f"--report: it is of {len(unheard)} utterances that the checkpoint was not trained on, "
-            f"e.g. {min(unheard)}; evaluate the corpus that it was trained on"
+            f"e.g. {min(unheard)}",
+            "evaluate the corpus that it was trained on",
         )
 
 

@@ -35,7 +35,7 @@ def scored_folds(run: Path, corpus: Corpus) -> Iterator[ScoredFold]:
         known = utterance.keys() >= set(result.utterances)
         if not known or origin.labels != list(corpus.labels):
             raise UserError(
-                f"run {run}: fold {result.fold} has other utterances or labels than {corpus.name}; "
-                "give the corpus that was evaluated"
+                f"run {run}: fold {result.fold} has other utterances or labels than {corpus.name}",
+                "give the corpus that was evaluated",
             )
         yield ScoredFold(result, model, origin, [utterance[name] for name in result.utterances])

@@ -120,8 +120,8 @@ def accept(found: Difference, tolerance: float) -> None:
     """Raises UserError for a difference above ``tolerance``."""
     if not found.value <= tolerance:
         raise UserError(
-            f"export: the ONNX graph differs from PyTorch by {found.value:.1e} "
-            f"({found.where}; at most {tolerance:.0e} is accepted)"
+            f"export: the ONNX graph differs from PyTorch by {found.value:.1e} ({found.where}; "
+            f"at most {tolerance:.0e} is accepted)"
         )
 
 

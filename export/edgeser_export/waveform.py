@@ -79,8 +79,9 @@ class Frames(nn.Module):
         super().__init__()
         if not front_end.spectral:
             raise UserError(
-                "export: --waveform needs a front end of spectra; this model hears the waveform "
-                "itself, with WebRTC's speech mark, which no graph computes"
+                "export: --waveform needs a front end of spectra; "
+                "this model hears the waveform "
+                "itself, with WebRTC's speech mark, which no graph computes",
             )
         self.hop = front_end.hop
         self.history = front_end.history

@@ -17,6 +17,7 @@ from edgeser.audio.open import open_source
 from edgeser.audio.overflow import OverflowReport
 from edgeser.audio.source import SourceError
 from edgeser.audio.wire import Kind, Parser, header, packed
+from edgeser.errors import UserError
 
 DEVICES = [
     Device("HDA Intel: Mic (hw:0,0)", 2, 48_000, False, "ALSA"),
@@ -55,13 +56,13 @@ def test_a_device_is_found_by_name_or_part_of_it(wanted: str | None, index: int)
 
 
 def test_a_device_that_is_not_there_or_not_clear_is_refused_with_the_names() -> None:
-    with pytest.raises(LookupError, match=r"no input device 'x'; there are: HDA .* pulse monitor"):
+    with pytest.raises(UserError, match=r"no input device 'x'; there are: HDA .* pulse monitor"):
         find_device(DEVICES, "x")
-    with pytest.raises(LookupError, match=r"could be any of: USB Camera.*, USB Array.*more of"):
+    with pytest.raises(UserError, match=r"could be any of: USB Camera.*, USB Array.*more of"):
         find_device(DEVICES, "usb")
-    with pytest.raises(LookupError, match="no default input device; choose one of: HDA"):
+    with pytest.raises(UserError, match="no default input device; choose one of: HDA"):
         find_device(DEVICES[:3], None)
-    with pytest.raises(LookupError, match="no input device on this machine"):
+    with pytest.raises(UserError, match="no input device on this machine"):
         find_device([], None)
 
 

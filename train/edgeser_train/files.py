@@ -49,8 +49,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"{folder}: another edgeser is at work in it; wait for its end, "
-                "or choose another folder with -o"
+                f"{folder}: another edgeser is at work in it",
+                "wait for its end, or choose another folder with -o",
             ) from error
         except OSError:  # Not every network file system knows locks.
             pass

@@ -47,8 +47,8 @@ class Workers(ProcessPoolExecutor):
         super().__exit__(kind, error, trace)
         if isinstance(error, BrokenProcessPool):
             raise UserError(
-                "a worker process died, as it does when memory runs out; "
-                "take fewer --jobs or a smaller batch, and give the same command again"
+                "a worker process died, as it does when memory runs out",
+                "take fewer --jobs or a smaller batch, and give the same command again",
             ) from error
 
 

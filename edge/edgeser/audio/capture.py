@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from edgeser.audio.devices import PORTAUDIO_MISSING, Device, find_device
 from edgeser.audio.wire import Kind, header, packed
+from edgeser.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,15 +96,16 @@ def _record(out: BinaryIO, wanted: str | None, channel: int | None) -> NoReturn:
     try:
         devices = _devices()
     except OSError:
-        _fail(out, PORTAUDIO_MISSING)
+        _fail(out, *PORTAUDIO_MISSING)
     try:
         index, device = devices[find_device([device for _, device in devices], wanted)]
-    except LookupError as error:
-        _fail(out, str(error))
+    except UserError as error:
+        _fail(out, error.what, error.fix)
     if channel is not None and channel >= device.channels:
         _fail(
             out,
-            f"device {device.name!r} has no channel {channel}; it has 0 to {device.channels - 1}",
+            f"device {device.name!r} has no channel {channel}",
+            f"it has 0 to {device.channels - 1}",
         )
     import sounddevice
 
@@ -159,8 +161,8 @@ def _format(index: int, device: Device, channel: int | None) -> tuple[int, int]:
     return choices[-1]
 
 
-def _fail(out: BinaryIO, message: str) -> NoReturn:
-    out.write(packed(Kind.ERROR, {"message": message}))
+def _fail(out: BinaryIO, what: str, fix: str | None = None) -> NoReturn:
+    out.write(packed(Kind.ERROR, {"message": what, "fix": fix}))
     out.flush()
     os._exit(1)
 

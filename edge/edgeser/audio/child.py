@@ -21,12 +21,13 @@ _REAP_S = 1.0
 class CaptureError(Exception):
     """No more sound comes from this capture process; the message says why.
 
-    ``told``: the process gave the reason itself.
+    ``told``: the process gave the reason itself. ``fix``: how to mend it, where it knows.
     """
 
-    def __init__(self, message: str, told: bool = False) -> None:
+    def __init__(self, message: str, told: bool = False, fix: str | None = None) -> None:
         super().__init__(message)
         self.told = told
+        self.fix = fix
 
 
 class CaptureChild:
@@ -78,7 +79,8 @@ class CaptureChild:
             try:
                 for message in parser.feed(received or b""):
                     if message.kind is Kind.ERROR:
-                        raise CaptureError(str(message.json()["message"]), told=True)
+                        told = message.json()
+                        raise CaptureError(str(told["message"]), told=True, fix=told.get("fix"))
                     if message.kind is Kind.AUDIO:
                         patience_s = stall_s
                     yield message

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 from edgeser.errors import UserError
 
-PORTAUDIO_MISSING = "PortAudio is missing, no microphone can be used: apt-get install libportaudio2"
+PORTAUDIO_MISSING = (
+    "PortAudio is missing, no microphone can be used",
+    "apt-get install libportaudio2",
+)
+"""What is wrong, and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ def input_devices(timeout_s: float = 10.0) -> list[Device]:
         why = last[0] if last else f"exit status {done.returncode}"
         raise UserError(f"PortAudio cannot list its devices: {why}") from None
     if "error" in answer:
-        raise UserError(answer["error"])
+        raise UserError(*answer["error"])
     return [Device(**device) for device in answer["devices"]]
 
 
@@ -60,25 +64,25 @@ def find_device(devices: Sequence[Device], wanted: str | None) -> int:
     """Index in ``devices`` of the one that is called ``wanted``; None: the default device.
 
     The whole name goes before a part of one; upper and lower case are the same.
-    Raises LookupError, with a message that lists the devices, when none or several match.
+    Raises UserError, which lists the devices, when none or several match.
     """
     if not devices:
-        raise LookupError("no input device on this machine; plug in a microphone")
+        raise UserError("no input device on this machine", "plug in a microphone")
     if wanted is None:
         for index, device in enumerate(devices):
             if device.is_default:
                 return index
-        raise LookupError(f"no default input device; choose one of: {_names(devices)}")
+        raise UserError("no default input device", f"choose one of: {_names(devices)}")
     folded = wanted.casefold()
     for index, device in enumerate(devices):
         if device.name.casefold() == folded:
             return index
     matches = [i for i, device in enumerate(devices) if folded in device.name.casefold()]
     if not matches:
-        raise LookupError(f"no input device {wanted!r}; there are: {_names(devices)}")
+        raise UserError(f"no input device {wanted!r}", f"there are: {_names(devices)}")
     if len({devices[i].name for i in matches}) > 1:
         several = _names([devices[i] for i in matches])
-        raise LookupError(f"device {wanted!r} could be any of: {several}; give more of its name")
+        raise UserError(f"device {wanted!r} could be any of: {several}", "give more of its name")
     return matches[0]
 
 

@@ -141,33 +141,36 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        why = {
-            errno.ENOENT: "there is no such file; give a sound file, mic, or - for standard input",
-            errno.EACCES: "it may not be read; change its permissions",
-        }.get(error.errno or 0, error.strerror or str(error))
-        raise SourceError(f"{path}: {why}") from None
+        why, fix = {
+            errno.ENOENT: (
+                "there is no such file",
+                "give a sound file, mic, or - for standard input",
+            ),
+            errno.EACCES: ("it may not be read", "change its permissions"),
+        }.get(error.errno or 0, (error.strerror or str(error), None))
+        raise SourceError(f"{path}: {why}", fix) from None
     except ValueError:
         raise SourceError(f"{str(path)!r}: no file can have this name") from None
     try:
         status = os.fstat(fd)
         if stat.S_ISDIR(status.st_mode):
-            raise SourceError(f"{path}: this is a folder; give one sound file in it")
+            raise SourceError(f"{path}: this is a folder", "give one sound file in it")
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(
-                f"{path}: this is no regular file; pipe raw 16 kHz mono s16le sound in with -"
+                f"{path}: this is no regular file", "pipe raw 16 kHz mono s16le sound in with -"
             )
         if status.st_size == 0:
-            raise SourceError(f"{path}: the file is empty; give a file with sound in it")
+            raise SourceError(f"{path}: the file is empty", "give a file with sound in it")
         try:
             sound = soundfile.SoundFile(fd, closefd=False)
         except soundfile.LibsndfileError as error:
             raise SourceError(
-                f"{path}: not a sound file that can be read ({error.error_string.rstrip('.')}); "
-                "convert it to WAV or FLAC"
+                f"{path}: not a sound file that can be read ({error.error_string.rstrip('.')})",
+                "convert it to WAV or FLAC",
             ) from None
         with sound:
             if sound.frames <= 0:
-                raise SourceError(f"{path}: no samples in it; give a file with sound in it")
+                raise SourceError(f"{path}: no samples in it", "give a file with sound in it")
             yield sound, fd
     finally:
         os.close(fd)

@@ -108,8 +108,8 @@ class Microphone:
                     yield item
             except CaptureError as error:
                 at_once = error.told and self.restarts == 0 and self._timeline.end == 0
-                if at_once and (not self._wait or str(error) == PORTAUDIO_MISSING):
-                    raise SourceError(f"microphone: {error}") from None
+                if at_once and (not self._wait or str(error) == PORTAUDIO_MISSING[0]):
+                    raise SourceError(f"microphone: {error}", error.fix) from None
                 if not lost:
                     lost = True
                     yield AudioFault("audio_lost", f"{self._title}: {error}", recovered=False)

@@ -52,15 +52,15 @@ def open_source(
     What is wrong with a microphone shows in ``blocks``.
     """
     if fast and spec == "mic":
-        raise SourceError("--fast: a microphone has one speed; leave --fast out, or play a file")
+        raise SourceError("--fast: a microphone has one speed", "leave --fast out, or play a file")
     if fast and spec == "-":
-        raise SourceError("--fast: standard input is read as fast as it comes; leave --fast out")
+        raise SourceError("--fast: standard input is read as fast as it comes", "leave --fast out")
     if spec != "mic" and (device is not None or channel is not None):
-        raise SourceError(f"{spec!r}: this is no microphone; leave device and channel out")
+        raise SourceError(f"{spec!r}: this is no microphone", "leave device and channel out")
     if spec == "mic":
         return Microphone(device, channel=channel, stall_s=stall_s, wait=wait)
     if spec == "-":
         if sys.stdin is None:
-            raise SourceError("-: there is no standard input; pipe sound in, or give a file")
+            raise SourceError("-: there is no standard input", "pipe sound in, or give a file")
         return RawSource(sys.stdin.buffer)
     return FileSource(spec, fast)

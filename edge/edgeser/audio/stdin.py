@@ -41,7 +41,7 @@ class RawSource:
         self._fd = stream.fileno()
         self._closed = threading.Event()
         if os.isatty(self._fd):
-            raise SourceError(f"{name}: a terminal; pipe raw 16 kHz mono s16le sound into it")
+            raise SourceError(f"{name}: a terminal", "pipe raw 16 kHz mono s16le sound into it")
 
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield what arrives, until the end of the stream."""
@@ -92,6 +92,6 @@ class RawSource:
     def _refuse_sound_file(self, received: bytes) -> None:
         if kind := _FILE_STARTS.get(received[:4]):
             raise SourceError(
-                f"{self.name}: a {kind} file; give its name as the source, or pipe raw 16 kHz "
-                "mono s16le sound"
+                f"{self.name}: a {kind} file",
+                "give its name as the source, or pipe raw 16 kHz mono s16le sound",
             )

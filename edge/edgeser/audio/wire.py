@@ -26,7 +26,7 @@ class Kind(enum.IntEnum):
     AUDIO = 2
     """Interleaved int16 samples in this machine's byte order."""
     ERROR = 3
-    """JSON ``{message}``: why the capture process ends. Comes last."""
+    """JSON ``{message, fix}``: why the capture process ends; ``fix`` may be null. Comes last."""
 
 
 @dataclass(frozen=True, slots=True)

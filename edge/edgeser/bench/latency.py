@@ -111,7 +111,9 @@ def measure(
                 after = cpu_times()
             daemon.check()
     if not run.emotions:
-        raise UserError(f"{speech}: no event came in {seconds:g} s; give speech, and more seconds")
+        raise UserError(
+            f"{speech}: no event came in {seconds:g} s", "give speech, and more seconds"
+        )
     settings, last = Settings(), run.statuses[-1]
     first, settled, end = (
         run.usages[0],
@@ -173,7 +175,7 @@ def _follow(received: Receiver, daemon: process.DaemonProcess) -> _Run:
                 break
     run.receiver_cpu_s = usage(received.pid).cpu_s
     if not run.usages:
-        raise UserError("the daemon ended before it could be measured; give more --seconds")
+        raise UserError("the daemon ended before it could be measured", "give more --seconds")
     return run
 
 

@@ -88,7 +88,7 @@ def measure(
         daemon.check()
         gaps = received.gaps
     if status is None or not finals:
-        raise UserError(f"{speech}: the daemon heard no speech in it; give another --speech")
+        raise UserError(f"{speech}: the daemon heard no speech in it", "give another --speech")
     warm = int(len(rss) * WARM_UP_SHARE)
     audio_hours = status.position_s / 3600
     days = audio_hours * (1 - WARM_UP_SHARE) / 24

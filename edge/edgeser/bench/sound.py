@@ -31,7 +31,7 @@ def without_pauses(samples: Samples, file: Path) -> Samples:
         for event in Recognizer().samples(samples)
     ]
     if not segments:
-        raise UserError(f"{file}: there is no speech in it; give another --speech")
+        raise UserError(f"{file}: there is no speech in it", "give another --speech")
     return np.concatenate(segments)
 
 

@@ -100,7 +100,7 @@ def measure(
                 run = _Run(streams, longest_s + SETTLE_S, longest_s + SETTLE_S + seconds)
                 run.follow(arguments, settings + sources, core)
         if not run.is_complete:
-            raise UserError(f"--seconds: no event came within {seconds:g} s; give more")
+            raise UserError(f"--seconds: no event came within {seconds:g} s", "give more")
         steps[streams] = run.step(seconds)
         tell(steps[streams])
         return steps[streams].holds(limit_ms)

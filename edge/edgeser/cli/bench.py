@@ -323,7 +323,8 @@ def _read(file: Path) -> LatencyReport:
         raise UserError(f"--compare {file}: {error.strerror}") from error
     except msgspec.MsgspecError as error:
         raise UserError(
-            f"--compare {file}: no report of this version of the benchmark ({error}); make it anew"
+            f"--compare {file}: no report of this version of the benchmark ({error})",
+            "make it anew",
         ) from error
 
 

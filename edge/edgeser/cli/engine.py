@@ -102,7 +102,7 @@ def verify(models: tuple[str, ...]) -> None:
 
     named = list(models) or _artefacts()
     if not named:
-        raise UserError("no engine for this machine; build one with 'edgeser engine build'")
+        raise UserError("no engine for this machine", "build one with 'edgeser engine build'")
     well = True
     for name in named:
         try:
@@ -131,7 +131,9 @@ def clear(name: str | None) -> None:
             try:
                 path.unlink()
             except OSError as error:
-                raise UserError(f"{path}: cannot be removed: {error.strerror}; use sudo") from error
+                raise UserError(
+                    f"{path}: cannot be removed: {error.strerror}", "use sudo"
+                ) from error
             removed += path.suffix == SUFFIX
     click.echo(f"{removed} engines removed")
 

@@ -67,7 +67,7 @@ def events(
     from edgeser.settings.schema import load_settings
 
     if as_json and as_csv:
-        raise UserError("--json and --csv: only one of them can be printed; leave one out")
+        raise UserError("--json and --csv: only one of them can be printed", "leave one out")
     now = datetime.now().astimezone()
     start = _moment(since, now) if since else 0.0
     end = _moment(before, now) if before else float("inf")
@@ -86,7 +86,7 @@ def events(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except FileNotFoundError:
         raise UserError(
-            f"journal {path}: there is none; name it with --journal or --settings"
+            f"journal {path}: there is none", "name it with --journal or --settings"
         ) from None
     except (OSError, sqlite3.Error, ForeignFileError) as error:
         raise UserError(f"journal {path}: cannot be read: {error}") from error

@@ -100,8 +100,8 @@ def listen(
         return
     if not received:
         raise UserError(
-            f"endpoint '{subscriber.endpoint}': nothing came within {timeout_s:g} s; "
-            "start a daemon with 'edgeser run', or name its endpoint with --connect"
+            f"endpoint '{subscriber.endpoint}': nothing came within {timeout_s:g} s",
+            "start a daemon with 'edgeser run', or name its endpoint with --connect",
         )
 
 

@@ -31,8 +31,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             yield check(name, settings)
         except UserError as error:
-            found, _, fix = str(error).partition("; ")
-            yield Finding(name, False, found, fix or "see the message")
+            yield Finding(name, False, error.what, error.fix or "see the message")
         except Exception as error:  # whatever a broken installation throws is a finding
             yield Finding(name, False, f"{type(error).__name__}: {error}", "reinstall edgeser")
 
@@ -54,7 +53,7 @@ def _microphones(name: str, settings: Settings) -> Finding:
         )
     try:
         chosen = [devices[find_device(devices, device)].name for device in wanted]
-    except LookupError as error:
+    except UserError as error:
         section = "source" if settings.source else "audio"
         return Finding(name, False, str(error), f"set {section}.device, or use --device")
     return Finding(

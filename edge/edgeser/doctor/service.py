@@ -36,7 +36,7 @@ class Service:
     def state(self) -> dict[str, str]:
         """What systemd says of the unit. Raises UserError where there is no systemd."""
         if not Path("/run/systemd/system").is_dir():
-            raise UserError("systemd does not run here; use 'edgeser run' without it")
+            raise UserError("systemd does not run here", "use 'edgeser run' without it")
         done = subprocess.run(
             ["systemctl", "show", self.unit, f"--property={_PROPERTIES}"],
             capture_output=True,
@@ -44,7 +44,7 @@ class Service:
             timeout=30,
         )
         if done.returncode:
-            raise UserError(f"systemctl: {' '.join(done.stderr.split())}; try it as root")
+            raise UserError(f"systemctl: {' '.join(done.stderr.split())}", "try it as root")
         return dict(line.split("=", 1) for line in done.stdout.splitlines())
 
     @property
@@ -74,7 +74,7 @@ class Service:
         try:
             return pwd.getpwnam(name)
         except KeyError:
-            raise UserError(f"no user '{name}'; sudo make install-service") from None
+            raise UserError(f"no user '{name}'", "sudo make install-service") from None
 
     @property
     def _instance(self) -> str:
@@ -86,9 +86,10 @@ def examine_service(service: Service) -> Iterator[Finding]:
     for name, check in _CHECKS.items():
         try:
             yield check(name, service)
-        except (UserError, OSError, subprocess.SubprocessError) as error:
-            found, _, fix = str(error).partition("; ")
-            yield Finding(name, False, found, fix or "see the message")
+        except UserError as error:
+            yield Finding(name, False, error.what, error.fix or "see the message")
+        except (OSError, subprocess.SubprocessError) as error:
+            yield Finding(name, False, str(error), "see the message")
 
 
 def _unit(name: str, service: Service) -> Finding:

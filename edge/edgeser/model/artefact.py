@@ -130,18 +130,18 @@ def info_from_metadata(metadata: dict[str, str], path: Path) -> ArtefactInfo:
     """The artefact's description from the graph's metadata. Raises ArtefactError."""
     if WAVEFORM_KEY in metadata:
         raise ArtefactError(
-            f"model {path}: it takes a waveform; the daemon computes features itself: export the "
-            "checkpoint without --waveform"
+            f"model {path}: it takes a waveform",
+            "the daemon computes features itself: export the checkpoint without --waveform",
         )
     if METADATA_KEY not in metadata:
         raise ArtefactError(
-            f"model {path}: no '{METADATA_KEY}' metadata in it; make it with 'edgeser export'"
+            f"model {path}: no '{METADATA_KEY}' metadata in it", "make it with 'edgeser export'"
         )
     try:
         return msgspec.json.decode(metadata[METADATA_KEY], type=ArtefactInfo)
     except (msgspec.MsgspecError, ValueError) as error:
         raise ArtefactError(
-            f"model {path}: bad metadata: {error}; export it again with this edgeser"
+            f"model {path}: bad metadata: {error}", "export it again with this edgeser"
         ) from error
 
 

@@ -91,8 +91,8 @@ class Model:
                 if not difference <= limit:
                     raise ArtefactError(
                         f"model {self.artefact.path}: drifts from its golden vectors: '{label}' "
-                        f"of test sound {golden.seed} is {score:.4f}, expected {expected:.4f}; "
-                        "the file or this installation is damaged"
+                        f"of test sound {golden.seed} is {score:.4f}, expected {expected:.4f}",
+                        "take another copy of the file, or reinstall edgeser",
                     )
                 worst = max(worst, difference)
         return worst
@@ -147,7 +147,8 @@ def _verified(engine: Backend, path: Path, size: int, sha256: str) -> Model:
         names = [tensor.name for tensor in described]
         if names != found:
             raise ArtefactError(
-                f"model {path}: its metadata names {names}, its graph has {found}; export it again"
+                f"model {path}: its metadata names {names}, its graph has {found}",
+                "export it again",
             )
     model = Model(Artefact(path, size, sha256, info), engine)
     model.verify()

@@ -48,7 +48,7 @@ class VoiceActivity:
             import webrtcvad
         except ImportError as error:
             raise UserError(
-                f"WebRTC VAD cannot be loaded ({error}); run 'pip install webrtcvad-wheels'"
+                f"WebRTC VAD cannot be loaded ({error})", "run 'pip install webrtcvad-wheels'"
             ) from error
         self._vad = webrtcvad.Vad(mode)
         self.position = 0  # just behind the last frame given out

@@ -111,7 +111,9 @@ def export(
     need_extra("train")
     _consistent(output, artefact, precision, symmetric, calibrate, waveform, sounds, seed)
     if artefact is not None and (name or release):
-        raise UserError("--name and --release go with -o; --check sees for itself")
+        raise UserError(
+            "--name and --release go with -o", "leave them out, --check sees for itself"
+        )
     from edgeser_train.evaluation.report_files import read
     from edgeser_train.training import checkpoint as checkpoints
 
@@ -183,12 +185,12 @@ def _consistent(
         raise UserError("--sounds and --seed go with --check")
     if artefact is not None and (waveform or calibrate or symmetric or precision != "fp32"):
         raise UserError(
-            "--waveform, --precision, --symmetric and --calibrate go with -o; --check sees for "
-            "itself"
+            "--waveform, --precision, --symmetric and --calibrate go with -o",
+            "leave them out, --check sees for itself",
         )
     if symmetric and precision != "int8":
         raise UserError(f"--symmetric goes with --precision int8, not with {precision}")
     if waveform and precision != "fp32":
-        raise UserError("--waveform: a front end needs fp32; there is no other precision of it")
+        raise UserError("--waveform: a front end needs fp32", "leave --precision out")
     if (precision == "int8") != bool(calibrate):
         raise UserError("--precision int8 and --calibrate go together")

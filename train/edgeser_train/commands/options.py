@@ -122,4 +122,4 @@ def failures_told() -> Iterator[None]:
         if lacking is None:
             raise
         mend = "lower --jobs or the batch" if lacking.startswith(OUT_OF_MEMORY) else "mend that"
-        raise UserError(f"{lacking}; {mend}, and the same command goes on") from error
+        raise UserError(lacking, f"{mend}, and the same command goes on") from error

@@ -50,5 +50,7 @@ def load_corpus(named_path: str) -> Corpus:
     if not equals or not path:
         raise UserError(f"--corpus {named_path}: write NAME=PATH, e.g. emodb=/data/emodb")
     if name not in LOADERS:
-        raise UserError(f"--corpus {named_path}: no corpus '{name}'; there is {', '.join(LOADERS)}")
+        raise UserError(
+            f"--corpus {named_path}: no corpus '{name}'", f"there is {', '.join(LOADERS)}"
+        )
     return LOADERS[name](Path(path).expanduser())

@@ -74,7 +74,9 @@ class Utterance:
             raise UserError(f"corpus file {self.path}: cannot be read: {error}") from error
         mono = sound.mean(axis=1)
         if not len(mono) or not np.isfinite(mono).all():
-            raise UserError(f"corpus file {self.path}: empty, or not all numbers; replace the file")
+            raise UserError(
+                f"corpus file {self.path}: empty, or not all numbers", "replace the file"
+            )
         if rate != SAMPLE_RATE:
             mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="VHQ")
         samples: Samples = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)

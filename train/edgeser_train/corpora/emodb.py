@@ -83,13 +83,14 @@ def _check_length(name: str, folder: Path, paths: list[Path], *, cut: bool) -> N
     if not cut and all(two_seconds):
         raise UserError(
             f"corpus {name}: every recording in {folder} is exactly 2 s long, so these are not the "
-            "originals; the name of the cut copy, of all seven classes, is emodb7-2s"
+            "originals",
+            "the name of the cut copy, of all seven classes, is emodb7-2s",
         )
     if cut and not all(two_seconds):
         other = paths[two_seconds.index(False)]
         raise UserError(
-            f"corpus {name}: {other} is not exactly 2 s long; the name of the full-length "
-            "recordings is emodb7, of four classes emodb"
+            f"corpus {name}: {other} is not exactly 2 s long",
+            "the name of the full-length recordings is emodb7, of four classes emodb",
         )
 
 

@@ -51,7 +51,7 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
     found = sound_files(name, folder, _STEM)
     files = sorted(folder.rglob(LABELS_FILE))
     if not files:
-        raise UserError(f"corpus {name}: {folder} has no {LABELS_FILE}; give the corpus's folder")
+        raise UserError(f"corpus {name}: {folder} has no {LABELS_FILE}", "give the corpus's folder")
     rows = list(_rows(files[0]))
     demand_all(name, folder, {stem: label for stem, label, _ in rows}, found)
     utterances = tuple(

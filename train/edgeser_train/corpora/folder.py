@@ -19,7 +19,9 @@ def sound_files(corpus: str, folder: Path, stem: re.Pattern[str]) -> dict[str, P
     there.
     """
     if not folder.is_dir():
-        raise UserError(f"corpus {corpus}: {folder} is no folder; give the one with the wav files")
+        raise UserError(
+            f"corpus {corpus}: {folder} is no folder", "give the one with the wav files"
+        )
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in SUFFIXES or not stem.fullmatch(path.stem):
@@ -27,8 +29,8 @@ def sound_files(corpus: str, folder: Path, stem: re.Pattern[str]) -> dict[str, P
         if path.stem in found:
             raise UserError(
                 f"corpus {corpus}: {path.stem} is twice in {folder}, as "
-                f"{found[path.stem].relative_to(folder)} and {path.relative_to(folder)}; "
-                "give a folder with one copy"
+                f"{found[path.stem].relative_to(folder)} and {path.relative_to(folder)}",
+                "give a folder with one copy",
             )
         found[path.stem] = path
     return found
@@ -42,8 +44,8 @@ def demand_all(
     if missing:
         raise UserError(
             f"corpus {corpus}: {folder} lacks {len(missing)} of the {len(wanted)} recordings "
-            f"({counted(wanted[name] for name in missing)}), first {', '.join(missing[:5])}; "
-            "take the complete corpus"
+            f"({counted(wanted[name] for name in missing)}), first {', '.join(missing[:5])}",
+            "take the complete corpus",
         )
 
 
@@ -60,8 +62,8 @@ def demand_counts(
     if wrong:
         told = ", ".join(f"{kind} {counts[kind]} of {expected.get(kind, 0)}" for kind in wrong)
         raise UserError(
-            f"corpus {corpus}: {folder} has not what it should have: {told}; "
-            "take the complete corpus, unchanged"
+            f"corpus {corpus}: {folder} has not what it should have: {told}",
+            "take the complete corpus, unchanged",
         )
 
 

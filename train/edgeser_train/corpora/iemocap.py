@@ -113,8 +113,8 @@ def load(name: str, folder: Path, selection: Selection) -> Corpus:
         home = root / f"Session{session}"
         if not (home / "dialog" / "EmoEvaluation").is_dir():
             raise UserError(
-                f"corpus {name}: {folder} has no Session{session}/dialog/EmoEvaluation; give the "
-                "folder that holds Session1 to Session5"
+                f"corpus {name}: {folder} has no Session{session}/dialog/EmoEvaluation",
+                "give the folder that holds Session1 to Session5",
             )
         found = sound_files(name, home / "sentences" / "wav", _NAME)
         evaluations = [e for e in _evaluations(home) if _is_in(selection, e)]
@@ -123,7 +123,8 @@ def load(name: str, folder: Path, selection: Selection) -> Corpus:
             raise UserError(
                 f"corpus {name}: {home} lacks {len(missing)} recordings "
                 f"({counted(selection.label_of_code[e.code] for e in missing)}), first "
-                f"{', '.join(e.name for e in missing[:3])}; take the complete corpus"
+                f"{', '.join(e.name for e in missing[:3])}",
+                "take the complete corpus",
             )
         utterances += [
             _utterance(name, found[e.name], e, selection.label_of_code[e.code])

@@ -48,8 +48,8 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
     files = sorted(p for p in folder.rglob("*.csv") if _FILE.fullmatch(p.stem))
     if not files:
         raise UserError(
-            f"corpus {name}: {folder} has no annotation/Session01_F_res.csv; give the folder that "
-            "holds annotation and wav"
+            f"corpus {name}: {folder} has no annotation/Session01_F_res.csv",
+            "give the folder that holds annotation and wav",
         )
     rows = {row[0]: row for file in files for row in _rows(file)}
     label_of = _labels([row for row in rows.values() if ";" not in row[1]])

@@ -48,7 +48,7 @@ def load(path: Path) -> Corpus:
     Raises UserError that names the line of what is wrong, listed twice or not there.
     """
     if not path.is_file():
-        raise UserError(f"corpus manifest: {path} is no file; give a .csv or a .jsonl file")
+        raise UserError(f"corpus manifest: {path} is no file", "give a .csv or a .jsonl file")
     utterances: list[Utterance] = []
     licences: list[str] = []
     line_of: dict[Path, int] = {}
@@ -64,15 +64,16 @@ def load(path: Path) -> Corpus:
         if row.group and speaker_of.setdefault(row.group, row.speaker) != row.speaker:
             raise UserError(
                 f"{where}: group {row.group} has speakers {speaker_of[row.group]} and "
-                f"{row.speaker}; a group is of one speaker"
+                f"{row.speaker}",
+                "give each group one speaker",
             )
         utterances.append(_utterance(path.stem, file, row))
         licences.append(row.licence)
     labels = tuple(sorted({u.label for u in utterances}))
     if len(labels) < 2:
         raise UserError(
-            f"manifest {path}: {len(utterances)} utterances with {len(labels)} different labels; "
-            "two labels are the least"
+            f"manifest {path}: {len(utterances)} utterances with {len(labels)} different labels",
+            "give two at least",
         )
     return Corpus(path.stem, strictest(licences), labels, tuple(utterances))
 

@@ -17,7 +17,7 @@ def merged(corpora: Sequence[Corpus]) -> Corpus:
     unless all have the same labels, and for two selections of the same recordings.
     """
     if not corpora:
-        raise UserError("no corpus given; give at least one with --corpus NAME=PATH")
+        raise UserError("no corpus given", "give at least one with --corpus NAME=PATH")
     first = corpora[0]
     if len(corpora) == 1:
         return first
@@ -26,13 +26,13 @@ def merged(corpora: Sequence[Corpus]) -> Corpus:
         if set(corpus.labels) != set(first.labels):
             raise UserError(
                 f"corpora {first.name} and {corpus.name} have different labels: "
-                f"{', '.join(first.labels)} and {', '.join(corpus.labels)}; "
-                "take selections with the same labels, e.g. emodb with ravdess4"
+                f"{', '.join(first.labels)} and {', '.join(corpus.labels)}",
+                "take selections with the same labels, e.g. emodb with ravdess4",
             )
         source = corpus.recordings or corpus.name
         if source in owner:
             raise UserError(
-                f"corpora {owner[source]} and {corpus.name} are of the same recordings; take one"
+                f"corpora {owner[source]} and {corpus.name} are of the same recordings", "take one"
             )
         owner[source] = corpus.name
     return Corpus(

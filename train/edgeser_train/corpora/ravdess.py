@@ -56,7 +56,8 @@ def _load(name: str, folder: Path, labels: tuple[str, ...]) -> Corpus:
     if strange:
         raise UserError(
             f"corpus {name}: {folder} has {len(strange)} files that are not of this corpus, "
-            f"first {', '.join(strange[:5])}; take it unchanged"
+            f"first {', '.join(strange[:5])}",
+            "take it unchanged",
         )
     utterances = tuple(
         Utterance(

@@ -74,9 +74,9 @@ def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
         bounds = np.load(folder / "bounds.npy")
         whole = len(bounds) == len(corpus.utterances) and bounds[-1, -1, -1] == len(rows)
     except (OSError, ValueError, EOFError, IndexError) as error:
-        raise UserError(f"cache {folder}: damaged ({error}); delete it") from error
+        raise UserError(f"cache {folder}: damaged ({error})", "delete it") from error
     if not whole:
-        raise UserError(f"cache {folder}: damaged; delete it")
+        raise UserError(f"cache {folder}: damaged", "delete it")
     return CorpusFrames(rows, bounds)
 
 
@@ -120,8 +120,8 @@ def _copies_of_all(corpus: Corpus, recipe: Recipe, cache: Path) -> Iterator[list
     for utterance, samples in zip(corpus.utterances, np.diff(sounds.bounds), strict=True):
         if samples < hop:
             raise UserError(
-                f"corpus file {utterance.path}: {samples} samples, a frame takes {hop}; "
-                "replace the file, or take it out of the corpus"
+                f"corpus file {utterance.path}: {samples} samples, a frame takes {hop}",
+                "replace the file, or take it out of the corpus",
             )
     jobs = [(i, sounds.of(i)) for i in range(len(sounds))]
     console = Console(stderr=True)

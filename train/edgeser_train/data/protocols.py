@@ -62,7 +62,7 @@ def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
     Raises UserError for a bad name, a corpus that the protocol does not fit, an empty part.
     """
     if protocol not in PROTOCOLS:
-        raise UserError(f"protocol '{protocol}': unknown; there is {', '.join(PROTOCOLS)}")
+        raise UserError(f"protocol '{protocol}': unknown", f"there is {', '.join(PROTOCOLS)}")
     chosen = PROTOCOLS[protocol]
     folds = chosen.folds(corpus, seed)
     for fold in folds:

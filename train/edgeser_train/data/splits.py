@@ -63,7 +63,8 @@ def speaker_kfold(corpus: Corpus, seed: int) -> list[Fold]:
     if len(speakers) < SPEAKER_FOLDS:
         raise UserError(
             f"protocol 'speaker_kfold': corpus {corpus.name} has {len(speakers)} speakers, "
-            f"fewer than {SPEAKER_FOLDS}; take 'loso'"
+            f"fewer than {SPEAKER_FOLDS}",
+            "take 'loso'",
         )
     return [
         _of_speakers(corpus, f"speakers-{k}", set(speakers[k::SPEAKER_FOLDS]), set())
@@ -116,13 +117,14 @@ def fixed(corpus: Corpus, seed: int) -> list[Fold]:
     for i, u in enumerate(corpus.utterances):
         if u.part not in marked:
             raise UserError(
-                f"protocol 'fixed': corpus {corpus.name} does not say which part {u.name} is in; "
-                "take another protocol, e.g. 'loso'"
+                f"protocol 'fixed': corpus {corpus.name} does not say which part {u.name} is in",
+                "take another protocol, e.g. 'loso'",
             )
         if part_of.setdefault(u.speaker, u.part) != u.part:
             raise UserError(
                 f"protocol 'fixed': corpus {corpus.name} has speaker {u.speaker} in "
-                f"{part_of[u.speaker]} and in {u.part}; give every speaker one part"
+                f"{part_of[u.speaker]} and in {u.part}",
+                "give every speaker one part",
             )
         marked[u.part].append(i)
     return [Fold("fixed", *(tuple(indices) for indices in marked.values()))]
@@ -137,7 +139,7 @@ def cross(corpus: Corpus, seed: int) -> list[Fold]:
         spoken_in[u.corpus or corpus.name].append(i)
     if len(spoken_in) < 2:
         raise UserError(
-            f"protocol 'cross': {corpus.name} is one corpus alone; give two or more with --corpus"
+            f"protocol 'cross': {corpus.name} is one corpus alone", "give two or more with --corpus"
         )
     source, *targets = spoken_in
     train = tuple(spoken_in[source])

@@ -36,7 +36,7 @@ def found(run: Path) -> Path:
         if path.is_file():
             return path
     reason = "holds no report.json" if run.is_dir() else "no such file or folder"
-    raise UserError(f"report {run}: {reason}; 'edgeser evaluate' makes one")
+    raise UserError(f"report {run}: {reason}", "'edgeser evaluate' makes one")
 
 
 def read(path: Path, kind: type[AnyEvaluation]) -> AnyEvaluation:
@@ -45,14 +45,14 @@ def read(path: Path, kind: type[AnyEvaluation]) -> AnyEvaluation:
     Raises UserError for any other file.
     """
     if not path.is_file():
-        raise UserError(f"report {path}: no such file; 'edgeser evaluate' makes one")
+        raise UserError(f"report {path}: no such file", "'edgeser evaluate' makes one")
     try:
         content = path.read_bytes()
         found = msgspec.json.decode(content, type=_Format)
         if found.confusion is not None and found.format != FORMAT:
             raise UserError(
-                f"report {path}: of format {found.format}, this edgeser reads {FORMAT}; "
-                "'edgeser evaluate' writes it anew from the folds it has kept"
+                f"report {path}: of format {found.format}, this edgeser reads {FORMAT}",
+                "'edgeser evaluate' writes it anew from the folds it has kept",
             )
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, ValueError, OSError) as error:

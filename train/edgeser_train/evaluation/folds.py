@@ -126,7 +126,7 @@ def run_folds(
     for fold in folds:
         if not _scored(fold, plan.part):
             raise UserError(
-                f"protocol '{plan.protocol}': it has no {plan.part} part to score; take 'loso'"
+                f"protocol '{plan.protocol}': it has no {plan.part} part to score", "take 'loso'"
             )
         check_fit(plan.recipe, plan.corpus, fold)
     wanted = [
@@ -159,17 +159,17 @@ def kept_folds(run: Path, *, several_seeds: bool = False) -> list[tuple[FoldResu
     pairs = [(path, path.with_suffix(".pt")) for path in sorted(run.glob("*.json"))]
     found = [(_read(path), weights) for path, weights in pairs if weights.is_file()]
     if not found:
-        raise UserError(f"run {run}: holds no folds; 'edgeser evaluate -o {run}' makes them")
+        raise UserError(f"run {run}: holds no folds", f"'edgeser evaluate -o {run}' makes them")
     if len({result.key for result, _ in found}) > 1:
         raise UserError(
-            f"run {run}: its folds are of several recipes, corpora or protocols; give them a "
-            "folder each with -o"
+            f"run {run}: its folds are of several recipes, corpora or protocols",
+            "give them a folder each with -o",
         )
     seeds = sorted({result.seed for result, _ in found})
     if len(seeds) > 1 and not several_seeds:
         raise UserError(
-            f"run {run}: its folds are of several seeds ({', '.join(map(str, seeds))}); "
-            "give a run of one seed"
+            f"run {run}: its folds are of several seeds ({', '.join(map(str, seeds))})",
+            "give a run of one seed",
         )
     once = {(result.seed, result.fold): (result, weights) for result, weights in found}
     return [once[place] for place in sorted(once)]
@@ -261,13 +261,14 @@ def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
         result is not None and result.key != plan.key
     ):
         raise UserError(
-            f"{run}: holds folds of another recipe, corpus, protocol or seed; "
-            "choose another folder with -o, or remove it"
+            f"{run}: holds folds of another recipe, corpus, protocol or seed",
+            "choose another folder with -o, or remove it",
         )
     if result is not None and result.sounds and result.sounds != sounds_of(plan.corpus):
         raise UserError(
             f"{run}: the sound of {plan.corpus.name} has changed since fold {result.fold} was "
-            "trained; restore it, or choose another folder with -o"
+            "trained",
+            "restore it, or choose another folder with -o",
         )
     return result
 
@@ -284,7 +285,7 @@ def _read(path: Path) -> FoldResult:
     try:
         return msgspec.json.decode(path.read_bytes(), type=FoldResult)
     except (msgspec.MsgspecError, OSError) as error:
-        raise UserError(f"{path}: no result of a fold ({error}); remove it") from error
+        raise UserError(f"{path}: no result of a fold ({error})", "remove it") from error
 
 
 def _scored(fold: Fold, part: Part) -> tuple[int, ...]:

@@ -39,8 +39,8 @@ def initialise_from(model: SpeechModel, other: SpeechModel, part: str = TRUNK) -
     for name in sorted(set(source) | set(target)):
         if name not in source or name not in target or source[name].shape != target[name].shape:
             raise UserError(
-                f"initialise: {part}.{name} differs between the models; give both the same "
-                f"channels and bands"
+                f"initialise: {part}.{name} differs between the models",
+                "give both the same channels and bands",
             )
     return _copied(getattr(model, part), getattr(other, part))
 

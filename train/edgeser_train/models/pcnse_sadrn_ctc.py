@@ -120,8 +120,8 @@ class PcnseSadrnCtc(SpeechModel):
         size = self.config.pad_frames
         if not torch.onnx.is_in_onnx_export() and features.shape[1] > size:
             raise UserError(
-                f"pcnse-sadrn-ctc: a piece of {features.shape[1]} frames, the model hears {size}; "
-                f"cut windows into segments of at most {size} frames"
+                f"pcnse-sadrn-ctc: a piece of {features.shape[1]} frames, the model hears {size}",
+                f"cut windows into segments of at most {size} frames",
             )
         z = self.standardised(features, frames)
         z = torch.cat((z, z.new_zeros(z.shape[0], size, z.shape[2])), dim=1)[:, :size]

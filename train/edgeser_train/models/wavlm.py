@@ -56,8 +56,8 @@ class WavlmEncoder(nn.Module):
             have, found = (getattr(m.config, theirs) for m in (self.backbone, source))
             if have != found:
                 raise UserError(
-                    f"wavlm: {pretrained!r} has {theirs} {found}, the model has {have}; "
-                    f"set model.{ours}"
+                    f"wavlm: {pretrained!r} has {theirs} {found}, the model has {have}",
+                    f"set model.{ours}",
                 )
         weights = source.state_dict()
         absent = set(self.backbone.state_dict()) - set(weights) - {"masked_spec_embed"}
@@ -175,5 +175,5 @@ def _transformers() -> Any:
         return importlib.import_module("transformers")
     except ImportError as error:
         raise UserError(
-            "wavlm: the transformers library is missing; pip install 'edgeser[wavlm]'"
+            "wavlm: the transformers library is missing", "pip install 'edgeser[wavlm]'"
         ) from error

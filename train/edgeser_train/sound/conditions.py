@@ -37,7 +37,7 @@ def under(name: str, samples: Samples, index: int) -> Samples:
     Raises UserError for an unknown condition.
     """
     if name not in CONDITIONS:
-        raise UserError(f"condition '{name}': unknown; there is {', '.join(CONDITIONS)}")
+        raise UserError(f"condition '{name}': unknown", f"there is {', '.join(CONDITIONS)}")
     rng = np.random.default_rng([zlib.crc32(name.encode()), index])
     return CONDITIONS[name](samples, rng)
 

@@ -53,9 +53,9 @@ def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
         bounds = np.load(folder / "bounds.npy")
         samples = np.memmap(folder / "samples.int16", np.int16, "r")
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"cache {folder}: damaged ({error}); delete it") from error
+        raise UserError(f"cache {folder}: damaged ({error})", "delete it") from error
     if len(bounds) != len(corpus.utterances) + 1 or bounds[-1] != len(samples):
-        raise UserError(f"cache {folder}: damaged; delete it")
+        raise UserError(f"cache {folder}: damaged", "delete it")
     return Sounds(samples, bounds)
 
 

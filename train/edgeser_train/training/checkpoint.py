@@ -55,7 +55,7 @@ def save(path: Path, model: SpeechModel, origin: Origin) -> None:
 def load(path: Path) -> tuple[SpeechModel, Origin]:
     """The model, ready for inference, and its origin. Raises UserError for any other file."""
     if not path.is_file():
-        raise UserError(f"checkpoint {path}: no such file; 'edgeser train' makes one")
+        raise UserError(f"checkpoint {path}: no such file", "'edgeser train' makes one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         origin = msgspec.json.decode(content["origin"], type=Origin)
@@ -89,14 +89,15 @@ def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[Sp
     if seen:
         raise UserError(
             f"{what}: has seen {len(seen)} utterances that fold {fold.name} holds out, "
-            f"e.g. {min(seen)}; take a checkpoint of the same fold"
+            f"e.g. {min(seen)}",
+            "take a checkpoint of the same fold",
         )
     speakers = speakers_of(corpus, held_out)
     met = speakers & set(origin.heard.speakers if origin.heard else ())
     if met and not speakers & speakers_of(corpus, fold.train):
         raise UserError(
-            f"{what}: has heard speaker {min(met)}, whom fold {fold.name} holds out; "
-            "take a checkpoint of the same fold"
+            f"{what}: has heard speaker {min(met)}, whom fold {fold.name} holds out",
+            "take a checkpoint of the same fold",
         )
     return model, origin
 

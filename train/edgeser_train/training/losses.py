@@ -283,4 +283,6 @@ def _weighted_mean(losses: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 
 
 def _unfit(loss: str, model: SpeechModel, what: str) -> UserError:
-    return UserError(f"loss {loss}: {type(model).__name__} cannot be trained with it; see {what}")
+    return UserError(
+        f"loss {loss}: {type(model).__name__} cannot be trained with it", f"see {what}"
+    )

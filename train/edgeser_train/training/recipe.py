@@ -133,7 +133,7 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals:
-            raise UserError(f"--set {setting}: it has no value; write {setting}=VALUE")
+            raise UserError(f"--set {setting}: it has no value", f"write {setting}=VALUE")
         names = path.split(".")
         part = _part_with(names, tree, fresh, f"--set {setting}")
         try:
@@ -159,11 +159,11 @@ def _part_with(names: list[str], tree: Any, fresh: list[list[str]], where: str) 
     for depth, name in enumerate(names):
         above = ".".join(names[:depth])
         if node is None:
-            raise UserError(f"{where}: {above} is null; put --set {above}={{}} in front of it")
+            raise UserError(f"{where}: {above} is null", f"put --set {above}={{}} in front of it")
         if not isinstance(node, dict):
             raise UserError(f"{where}: {above} is {node}, which has no fields")
         if name not in node and names[:depth] not in fresh:
             what = above or "the recipe"
-            raise UserError(f"{where}: {what} has no '{name}'; there is: {', '.join(node)}")
+            raise UserError(f"{where}: {what} has no '{name}'", f"there is: {', '.join(node)}")
         part, node = node, node.get(name)
     return part

@@ -111,8 +111,9 @@ def train(
             if lacking is None:
                 raise
             raise UserError(
-                f"training: {lacking}; free some space, or lower batch ({recipe.batch}); "
-                f"what was trained is kept in {work}"
+                f"training: {lacking}",
+                f"free some space, or lower batch ({recipe.batch}); "
+                f"what was trained is kept in {work}",
             ) from error
         finally:
             tidy(work)
@@ -127,7 +128,8 @@ def check_fit(recipe: Recipe, corpus: Corpus, fold: Fold) -> None:
     if recipe.patience and not fold.validation:
         raise UserError(
             f"recipe: patience={recipe.patience} needs a validation part, which fold {fold.name} "
-            "has not; take a protocol like loso_val, or --set patience=0"
+            "has not",
+            "take a protocol like loso_val, or --set patience=0",
         )
 
 
@@ -158,8 +160,8 @@ class _Classifier(L.LightningModule):
         value = float(loss.detach())
         if not math.isfinite(value):
             raise UserError(
-                f"training: the loss became {value} in epoch {self.current_epoch + 1}; "
-                f"lower optimiser.learning_rate ({self.recipe.optimiser.learning_rate})"
+                f"training: the loss became {value} in epoch {self.current_epoch + 1}",
+                f"lower optimiser.learning_rate ({self.recipe.optimiser.learning_rate})",
             )
         self._batch_losses.append(value)
         return loss

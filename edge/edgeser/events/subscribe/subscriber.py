@@ -291,14 +291,18 @@ def _denied(endpoint: Endpoint, path: Path, needed: int) -> UserError:
     """``needed``: the bit of the mode that would let the group in."""
     found = path.stat()
     if not found.st_mode & needed:
-        return UserError(f"endpoint '{endpoint}': permission denied; {path} is its owner's alone")
+        return UserError(
+            f"endpoint '{endpoint}': permission denied, {path} is its owner's alone",
+            "listen as that user",
+        )
     try:
         group = grp.getgrgid(found.st_gid).gr_name
     except KeyError:
         group = str(found.st_gid)
     return UserError(
-        f"endpoint '{endpoint}': permission denied; join the group '{group}', which owns {path}: "
-        f"sudo usermod -aG {group} $USER, then log in again"
+        f"endpoint '{endpoint}': permission denied",
+        f"join the group '{group}', which owns {path}: "
+        f"sudo usermod -aG {group} $USER, then log in again",
     )
 
 
@@ -310,5 +314,5 @@ def _curve(
     if key is None or server_key is None:
         raise UserError("keys: the secret key's file and the server's public key belong together")
     if not isinstance(endpoint, TcpEndpoint):
-        raise UserError(f"endpoint '{endpoint}': keys are for TCP; leave them out")
+        raise UserError(f"endpoint '{endpoint}': keys are for TCP", "leave them out")
     return CurveClient(read_secret(Path(key)), read_public(server_key))

@@ -123,21 +123,22 @@ def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
         if _may_be_a_trap(path.parent):
             raise UserError(
                 f"endpoint '{endpoint}': its folder {path.parent} belongs to another user, who "
-                "could replace the socket; use a folder of your own"
+                "could replace the socket",
+                "use a folder of your own",
             )
         if path.exists() and not path.is_socket():
             raise UserError(
-                f"endpoint '{endpoint}': {path} exists and is no socket; use another path"
+                f"endpoint '{endpoint}': {path} exists and is no socket", "use another path"
             )
         return FileLock(lock_path)
     except BlockingIOError:
         raise UserError(
-            f"endpoint '{endpoint}': already in use by {holder(lock_path)}; stop it or use --bind"
+            f"endpoint '{endpoint}': already in use by {holder(lock_path)}", "stop it or use --bind"
         ) from None
     except OSError as error:
         raise UserError(
-            f"endpoint '{endpoint}': cannot use folder {path.parent}: {error.strerror}; "
-            "use --bind with a folder you can write to"
+            f"endpoint '{endpoint}': cannot use folder {path.parent}: {error.strerror}",
+            "use --bind with a folder you can write to",
         ) from None
 
 
@@ -154,11 +155,14 @@ def _bind(socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:
         socket.bind(str(endpoint))
     except zmq.ZMQError as error:
         if error.errno == errno.EADDRINUSE:
-            fix = "already in use by another program; stop it or use --bind with another port"
+            what, fix = (
+                "already in use by another program",
+                "stop it or use --bind with another port",
+            )
         elif error.errno in (errno.EACCES, errno.EPERM):
-            fix = "permission denied; use --bind with an address you may use"
+            what, fix = "permission denied", "use --bind with an address you may use"
         else:
-            fix = f"cannot bind: {error.strerror}; use --bind with another address"
-        raise UserError(f"endpoint '{endpoint}': {fix}") from None
+            what, fix = f"cannot bind: {error.strerror}", "use --bind with another address"
+        raise UserError(f"endpoint '{endpoint}': {what}", fix) from None
     finally:
         os.umask(umask)

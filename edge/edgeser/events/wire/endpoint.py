@@ -63,7 +63,7 @@ def parse_endpoint(text: str) -> Endpoint:
         return _parse_ipc(text, address)
     if separator and scheme == "tcp":
         return _parse_tcp(text, address)
-    raise UserError(f"endpoint {text!r}: expected ipc:// or tcp://; {_EXAMPLES}")
+    raise UserError(f"endpoint {text!r}: expected ipc:// or tcp://", _EXAMPLES)
 
 
 def parse_bind_endpoint(text: str, *, encrypted: bool = False) -> Endpoint:
@@ -75,9 +75,9 @@ def parse_bind_endpoint(text: str, *, encrypted: bool = False) -> Endpoint:
     endpoint = parse_endpoint(text)
     if isinstance(endpoint, TcpEndpoint) and not endpoint.is_loopback and not encrypted:
         raise UserError(
-            f"endpoint {text!r}: TCP beyond loopback needs CURVE keys and none are configured; "
+            f"endpoint {text!r}: TCP beyond loopback needs CURVE keys and none are configured",
             f"use tcp://127.0.0.1:{endpoint.port or '*'} or an ipc:// socket, or see "
-            "docs/security.md"
+            "see docs/security.md",
         )
     return endpoint
 
@@ -86,7 +86,7 @@ def parse_connect_endpoint(text: str) -> Endpoint:
     """An endpoint to which a subscriber can connect. Raises ``UserError``."""
     endpoint = parse_endpoint(text)
     if isinstance(endpoint, TcpEndpoint) and (endpoint.host == "*" or endpoint.port == 0):
-        raise UserError(f"endpoint {text!r}: a subscriber needs a host and a port; {_EXAMPLES}")
+        raise UserError(f"endpoint {text!r}: a subscriber needs a host and a port", _EXAMPLES)
     return endpoint
 
 
@@ -98,22 +98,25 @@ def replay_endpoint(endpoint: Endpoint) -> Endpoint:
     if isinstance(endpoint, IpcEndpoint):
         return _parse_ipc(str(endpoint), f"{endpoint.path}{REPLAY_SUFFIX}")
     if endpoint.port >= 65535:
-        raise UserError(f"endpoint '{endpoint}': the port above it is needed too; use a lower one")
+        raise UserError(
+            f"endpoint '{endpoint}': the port above it is needed too", "use a lower one"
+        )
     return TcpEndpoint(endpoint.host, endpoint.port + 1)
 
 
 def _parse_ipc(text: str, address: str) -> IpcEndpoint:
     if address.startswith("@"):
         raise UserError(
-            f"endpoint {text!r}: an abstract socket has no permissions; use a path: ipc:///path"
+            f"endpoint {text!r}: an abstract socket has no permissions", "use a path: ipc:///path"
         )
     if address in ("", "*") or address.endswith("/"):
-        raise UserError(f"endpoint {text!r}: expected the path of a socket; {_EXAMPLES}")
+        raise UserError(f"endpoint {text!r}: expected the path of a socket", _EXAMPLES)
     length = len(address.encode("utf-8", "surrogateescape"))
     if length > MAX_IPC_BYTES:
         raise UserError(
             f"endpoint {text!r}: its path has {length} bytes and a Unix socket's path at most "
-            f"{MAX_IPC_BYTES}, with '{REPLAY_SUFFIX}'; use a shorter folder"
+            f"{MAX_IPC_BYTES}, with '{REPLAY_SUFFIX}'",
+            "use a shorter folder",
         )
     return IpcEndpoint(Path(address))
 
@@ -125,12 +128,12 @@ def _parse_tcp(text: str, address: str) -> TcpEndpoint:
     elif ":" in host:
         raise UserError(f"endpoint {text!r}: write an IPv6 address in brackets: tcp://[::1]:5555")
     if not separator or not host or any(c.isspace() or c in "/;@[]" for c in host):
-        raise UserError(f"endpoint {text!r}: expected tcp://HOST:PORT; {_EXAMPLES}")
+        raise UserError(f"endpoint {text!r}: expected tcp://HOST:PORT", _EXAMPLES)
     if port_text == "*":
         port = 0
     elif port_text.isascii() and port_text.isdecimal() and int(port_text[:6]) <= 65535:
         port = int(port_text)
     else:
-        raise UserError(f"endpoint {text!r}: {port_text!r} is no port; expected 1 to 65535")
+        raise UserError(f"endpoint {text!r}: {port_text!r} is no port", "expected 1 to 65535")
     # libzmq does not look names up when it binds, and may take ::1 when it connects.
     return TcpEndpoint("127.0.0.1" if host == "localhost" else host, port)

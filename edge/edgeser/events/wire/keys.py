@@ -115,7 +115,7 @@ def read_secret(path: Path) -> bytes:
     key = _key(_read(path), f"key {path}")
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise UserError(f"key {path}: others may use it (mode {mode:04o}); chmod 600 {path}")
+        raise UserError(f"key {path}: others may use it (mode {mode:04o})", f"chmod 600 {path}")
     return key
 
 
@@ -164,7 +164,7 @@ def _create(path: Path, key: bytes, mode: int) -> None:
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.write(key + b"\n")
     except FileExistsError:
-        raise UserError(f"key {path}: there is one already; remove it first") from None
+        raise UserError(f"key {path}: there is one already", "remove it first") from None
     except OSError as error:
         raise UserError(f"key {path}: {error.strerror}") from error
 
@@ -185,4 +185,4 @@ def _make_folder(folder: Path) -> None:
 def _check_unchangeable(path: Path, trusted: set[int]) -> None:
     found = path.stat()
     if found.st_mode & 0o022 or found.st_uid not in trusted:
-        raise UserError(f"keys {path}: others could let themselves in; chmod go-w {path}")
+        raise UserError(f"keys {path}: others could let themselves in", f"chmod go-w {path}")

@@ -37,7 +37,8 @@ class OnnxRuntime:
         if self._session.get_providers() != [_PROVIDER]:
             raise ArtefactError(
                 f"model {path}: ONNX Runtime chose {self._session.get_providers()}, "
-                f"not {_PROVIDER}; reinstall onnxruntime"
+                f"not {_PROVIDER}",
+                "reinstall onnxruntime",
             )
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.inputs = [i.name for i in self._session.get_inputs()]

@@ -80,7 +80,8 @@ class TensorRt:
         if not self._shapes.shortest <= length <= self._shapes.longest:
             raise EngineError(
                 f"{length} frames: the engine takes {self._shapes.shortest} to "
-                f"{self._shapes.longest}; build it again with 'edgeser engine build'"
+                f"{self._shapes.longest}",
+                "build it again with 'edgeser engine build'",
             )
         self._features.host(features.shape)[:] = features
         self._frames.host((batch,))[:] = frames
@@ -110,7 +111,7 @@ class TensorRt:
         found = {name: engine.get_tensor_dtype(name) for name in names}
         if found != _TYPES:
             raise EngineError(
-                f"the engine's tensors are {found}, expected {_TYPES}; build it again"
+                f"the engine's tensors are {found}, expected {_TYPES}", "build it again"
             )
 
     def _context(self, profile: int) -> trt.IExecutionContext:

@@ -90,7 +90,8 @@ def write(path: Path, content: bytes) -> None:
             raise
     except OSError as error:
         raise EngineError(
-            f"{path}: cannot be written: {error.strerror}; set XDG_CACHE_HOME to a folder of yours"
+            f"{path}: cannot be written: {error.strerror}",
+            "set XDG_CACHE_HOME to a folder of yours",
         ) from error
 
 
@@ -105,12 +106,12 @@ def read_header(path: Path) -> Engine:
         raise EngineError(f"engine {path}: cannot be read: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise EngineError(
-            f"engine {path}: no engine of this edgeser; remove it with 'edgeser engine clear'"
+            f"engine {path}: no engine of this edgeser", "remove it with 'edgeser engine clear'"
         ) from error
     if size != engine.plan_bytes:
         raise EngineError(
-            f"engine {path}: cut off: {size} of {engine.plan_bytes} bytes; "
-            "build it again with 'edgeser engine build'"
+            f"engine {path}: cut off: {size} of {engine.plan_bytes} bytes",
+            "build it again with 'edgeser engine build'",
         )
     return engine
 
@@ -126,8 +127,8 @@ def read_plan(path: Path) -> tuple[Engine, bytes]:
         raise EngineError(f"engine {path}: cannot be read: {error.strerror}") from error
     if hashlib.sha256(plan).hexdigest() != engine.plan_sha256:
         raise EngineError(
-            f"engine {path}: damaged: its bytes are not those that were built; "
-            "build it again with 'edgeser engine build'"
+            f"engine {path}: damaged: its bytes are not those that were built",
+            "build it again with 'edgeser engine build'",
         )
     return engine, plan
 
@@ -143,7 +144,7 @@ def find(model: ModelRef, precision: Precision, platform: Platform) -> tuple[Pat
             engine = read_header(path)
         except EngineError as error:
             if path.name.startswith(f"{model.name}-"):
-                others.append(str(error).partition("; ")[0])
+                others.append(error.what)
             continue
         if engine.model.sha256 == model.sha256 and engine.precision == precision:
             if engine.platform == platform:
@@ -153,8 +154,8 @@ def find(model: ModelRef, precision: Precision, platform: Platform) -> tuple[Pat
             others.append(f"there is one of another {engine.model.name} {engine.model.version}")
     what = f", but {others[0]}" if others else ""
     raise EngineError(
-        f"no engine of {model.name} for {platform}{what}; "
-        "build one with 'edgeser engine build' (docs/tensorrt.md)"
+        f"no engine of {model.name} for {platform}{what}",
+        "build one with 'edgeser engine build' (docs/tensorrt.md)",
     )
 
 
@@ -180,4 +181,4 @@ def trust(path: Path) -> None:
     strangers = facts.st_uid not in (0, os.geteuid())
     if strangers or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         whose = "belongs to another user" if strangers else "may be written by others"
-        raise EngineError(f"engine cache {path}: {whose}; chown and chmod go-w it")
+        raise EngineError(f"engine cache {path}: {whose}", "chown and chmod go-w it")

@@ -20,7 +20,7 @@ except ImportError:
         from cuda import cudart  # cuda-python before 12.6
     except ImportError as missing:
         raise EngineError(
-            "the Python package cuda-python is not installed; pip install 'edgeser[tensorrt]'"
+            "the Python package cuda-python is not installed", "pip install 'edgeser[tensorrt]'"
         ) from missing
 
 
@@ -30,7 +30,7 @@ def check(result: tuple[Any, ...]) -> Any:
     if error != cudart.cudaError_t.cudaSuccess:
         text = cudart.cudaGetErrorString(error)[1]
         reason = text.decode() if isinstance(text, bytes) else str(text)
-        raise EngineError(f"CUDA: {reason} ({int(error)}); do driver and cuda-python fit?")
+        raise EngineError(f"CUDA: {reason} ({int(error)})", "see that driver and cuda-python fit")
     return values[0] if values else None
 
 

@@ -38,17 +38,20 @@ def make_engine(
     if precision not in (None, info.precision):
         raise EngineError(
             f"--precision {precision}: {path.name} computes in {info.precision}, and an engine in "
-            f"what its file does; make the file with 'edgeser export --precision {precision}'"
+            "what its file does",
+            f"make the file with 'edgeser export --precision {precision}'",
         )
     if info.precision != file.precision:
         raise EngineError(
             f"model {path}: its metadata says {info.precision}, its graph computes in "
-            f"{file.precision}; export it again"
+            f"{file.precision}",
+            "export it again",
         )
     if file.unsigned:
         raise UnfitError(
             f"model {path}: its integers are unsigned, for processors, and TensorRT takes signed "
-            "ones around zero; make the file with 'edgeser export --precision int8 --symmetric'"
+            "ones around zero",
+            "make the file with 'edgeser export --precision int8 --symmetric'",
         )
     platform = this_platform()
     shapes = shapes_of(info, batch)

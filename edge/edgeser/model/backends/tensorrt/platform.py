@@ -78,12 +78,12 @@ def _tensorrt() -> str:
         version = str(importlib.import_module("tensorrt").__version__)
     except ModuleNotFoundError as error:
         raise EngineError(
-            f"the Python package {error.name} is not installed; pip install 'edgeser[tensorrt]', "
-            "on a Jetson see docs/tensorrt.md"
+            f"the Python package {error.name} is not installed",
+            "pip install 'edgeser[tensorrt]', on a Jetson see docs/tensorrt.md",
         ) from error
     except (ImportError, OSError) as error:
         reason = " ".join(str(error).split())
-        raise EngineError(f"TensorRT cannot be loaded: {reason}; reinstall tensorrt") from error
+        raise EngineError(f"TensorRT cannot be loaded: {reason}", "reinstall tensorrt") from error
     numbers = tuple(int(part) for part in version.split(".")[:2])
     if numbers < OLDEST or numbers[0] > NEWEST_MAJOR:
         raise EngineError(
