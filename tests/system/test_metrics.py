@@ -18,7 +18,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, silence, speech
 from tests.system.daemons import Daemon, edgeser, running
 
-DASHBOARD = Path(__file__).parents[2] / "docs" / "grafana-dashboard.json"
+MONITORING = Path(__file__).parents[2] / "docs" / "monitoring"
+DASHBOARD = MONITORING / "grafana-dashboard.json"
+ALERTS = MONITORING / "alerts.yml"
 
 
 def free_port() -> int:
@@ -121,17 +123,23 @@ def test_a_port_in_use_or_a_wrong_address_is_one_line(daemon: Daemon, address: s
         assert complaint in done.refusal
 
 
-def test_the_dashboard_asks_only_for_metrics_that_exist(daemon: Daemon, address: str) -> None:
+def test_dashboard_and_alerts_ask_only_for_metrics_that_exist(
+    daemon: Daemon, address: str
+) -> None:
     daemon.wait_for("self.statuses")
     page = get(address, "/metrics")[1]
     families = {family.name for family in text_string_to_metric_families(page)}
     panels = json.loads(DASHBOARD.read_text())["panels"]
-    asked = {
-        name
-        for panel in panels
-        for target in panel.get("targets", [])
-        for name in re.findall(r"edgeser_\w+", target["expr"])
-    }
-    assert len(asked) > 8
+    expressions = [target["expr"] for panel in panels for target in panel.get("targets", [])]
+    expressions += re.findall(r"expr: (.*)", ALERTS.read_text())
+    asked = {name for text in expressions for name in re.findall(r"edgeser_\w+", text)}
+    assert len(asked) > 12
     for name in asked:
         assert re.sub(r"_(total|bucket|count|sum)$", "", name) in families, name
+
+
+def test_prometheus_accepts_the_alert_rules() -> None:
+    command = ["promtool", "check", "rules", str(ALERTS)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "7 rules found" in done.stdout
