@@ -123,9 +123,7 @@ def test_a_port_in_use_or_a_wrong_address_is_one_line(daemon: Daemon, address: s
         assert complaint in done.refusal
 
 
-def test_dashboard_and_alerts_ask_only_for_metrics_that_exist(
-    daemon: Daemon, address: str
-) -> None:
+def test_dashboard_and_alerts_ask_only_for_metrics_that_exist(daemon: Daemon, address: str) -> None:
     daemon.wait_for("self.statuses")
     page = get(address, "/metrics")[1]
     families = {family.name for family in text_string_to_metric_families(page)}
