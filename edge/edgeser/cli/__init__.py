@@ -19,6 +19,7 @@ COMMANDS = {
     "run": "Listen and publish emotion events.",
     "listen": "Show the events of a running daemon.",
     "events": "Look into the journal: what was heard, and when.",
+    "on": "Run a program when something is heard.",
     "keys": "Make keys for encrypted TCP, and say whose are allowed.",
     "predict": "Recognise the speech in sound files.",
     "bench": "Measure the daemon on this machine.",

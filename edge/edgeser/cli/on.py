@@ -1,0 +1,116 @@
+"""``edgeser on``: run a program when something is heard."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import time
+from pathlib import Path
+from typing import NoReturn, cast
+
+import click
+
+from edgeser.errors import UserError
+from edgeser.hooks.trigger import KINDS, TOPICS, Pace, Trigger, What, check_placeholders
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog="""Examples:
+
+    \b
+    edgeser on final --label angry --above 0.8 -- notify-send 'Angry' '{stream}, {confidence}'
+    edgeser on final -- sh -c 'cat >> remarks.jsonl'
+    edgeser on speech --state start --every 60 -- ./lamp.sh on
+    edgeser on final --label sad --every 600 -- \\
+        curl -sf -H 'Content-Type: application/json' -d @- https://example.org/hook
+    """,
+)
+@click.argument("what", type=click.Choice(KINDS))
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--label", "labels", multiple=True, metavar="LABEL", help="This label (repeatable).")
+@click.option(
+    "--above",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="CONFIDENCE",
+    help="At least so sure, 0 to 1.",
+)
+@click.option(
+    "--stream", "streams", multiple=True, metavar="NAME", help="Of this stream (repeatable)."
+)
+@click.option("--state", type=click.Choice(["start", "end"]), help="Of speech events.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Not more often than this, counted for each stream.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="End a program that takes longer.",
+)
+@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
+@click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
+)
+@click.option("--server-key", metavar="KEY", help="The daemon's public key.")
+def on(
+    what: str,
+    command: tuple[str, ...],
+    labels: tuple[str, ...],
+    above: float,
+    streams: tuple[str, ...],
+    state: str | None,
+    every_s: float,
+    timeout_s: float,
+    connect: str | None,
+    key: Path | None,
+    server_key: str | None,
+) -> None:
+    """Run COMMAND on every event of a kind: final, partial, speech or fault.
+
+    {field} in an argument stands for that field of the event, e.g. {label} or {confidence}; the
+    whole event is on the program's standard input, as JSON. One program runs at a time, in the
+    order of events; no shell is involved unless COMMAND is one. Ends with Ctrl-C or SIGTERM, after
+    the programs for what was heard already.
+    """
+    from edgeser.daemon import logs
+    from edgeser.events.sequence import Gap
+    from edgeser.events.subscribe.subscriber import Subscriber
+    from edgeser.hooks.runner import Runner
+
+    kind = cast(What, what)
+    trigger = Trigger(kind, frozenset(labels), above, frozenset(streams), state)
+    check_placeholders(command, kind)
+    if "{" not in command[0] and shutil.which(command[0]) is None:
+        raise UserError(f"{command[0]}: no such program", "give its path, or install it")
+    logs.set_up(verbose=False)
+    signal.signal(signal.SIGTERM, _interrupt)
+    pace = Pace(every_s)
+    with Subscriber(connect, [TOPICS[kind]], key=key, server_key=server_key) as subscriber:
+        runner = Runner(command, timeout_s)
+        try:
+            for event in subscriber:
+                if isinstance(event, Gap) or not trigger.matches(event):
+                    continue
+                if pace.passes(event.stream, time.monotonic()):
+                    runner.put(event, subscriber.payload)
+        except KeyboardInterrupt:
+            return
+        finally:
+            runner.close()
+
+
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""Hooks: a program of the user's that runs on an event."""

@@ -1,0 +1,98 @@
+"""Runs the program of a hook: one at a time, in the order of events, never for ever."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+
+from edgeser.events.schema import Event
+from edgeser.hooks.trigger import arguments
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 100
+"""Events that wait for the program; when more come, the oldest is dropped."""
+
+_STOP_S = 2.0
+"""How long a program that was asked to end may take."""
+
+
+class Runner:
+    """A thread that runs the command for one event after the other.
+
+    The event is the program's standard input, as JSON. A program that takes longer than
+    ``timeout_s``, fails or cannot be started is logged, and the next event goes on.
+    """
+
+    def __init__(self, command: Sequence[str], timeout_s: float) -> None:
+        self._command = list(command)
+        self._timeout_s = timeout_s
+        self._waiting: deque[tuple[Event, bytes]] = deque()
+        self._changed = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="hook")
+        self._thread.start()
+
+    def put(self, event: Event, payload: bytes) -> None:
+        """Run the command for this event after those that wait. ``payload``: its JSON."""
+        with self._changed:
+            if len(self._waiting) == MAX_WAITING:
+                dropped, _ = self._waiting.popleft()
+                log.warning(
+                    "the program is too slow: %d events wait, number %d of %s is dropped",
+                    MAX_WAITING,
+                    dropped.seq,
+                    dropped.stream,
+                )
+            self._waiting.append((event, payload))
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Run what waits, and return."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    if self._closing:
+                        return
+                    self._changed.wait()
+                event, payload = self._waiting.popleft()
+            self._run_one(arguments(self._command, event), payload)
+
+    def _run_one(self, command: list[str], payload: bytes) -> None:
+        try:
+            # A session of its own: what the program starts is ended with it.
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        except OSError as error:
+            log.warning("%s: %s", command[0], error.strerror)
+            return
+        try:
+            process.communicate(payload + b"\n", timeout=self._timeout_s)
+        except subprocess.TimeoutExpired:
+            log.warning("%s: not done within %g s, ended", command[0], self._timeout_s)
+            _end(process)
+        else:
+            if process.returncode:
+                log.warning("%s: exit code %d", command[0], process.returncode)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_S)
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()

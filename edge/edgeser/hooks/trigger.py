@@ -1,0 +1,114 @@
+"""Which events a hook runs on, and with which arguments. Pure: no socket, no process, no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import msgspec
+
+from edgeser.errors import UserError
+from edgeser.events.schema import EmotionEvent, Event, FaultEvent, SpeechEvent
+
+What: TypeAlias = Literal["final", "partial", "speech", "fault"]
+
+TOPICS: dict[What, str] = {
+    "final": "emotion.",
+    "partial": "emotion.",
+    "speech": "speech.",
+    "fault": "fault.",
+}
+"""The beginning of the topics on which each kind of event comes."""
+
+_TYPES: dict[What, type[Event]] = {
+    "final": EmotionEvent,
+    "partial": EmotionEvent,
+    "speech": SpeechEvent,
+    "fault": FaultEvent,
+}
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """Decides which events run the program.
+
+    ``labels``: of emotions, any when empty; ``above``: least confidence of an emotion;
+    ``streams``: any when empty; ``state``: ``start`` or ``end`` of speech, either when None.
+    Raises UserError for a condition that such events cannot meet.
+    """
+
+    what: What
+    labels: frozenset[str] = frozenset()
+    above: float = 0.0
+    streams: frozenset[str] = frozenset()
+    state: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.labels or self.above) and self.what not in ("final", "partial"):
+            raise UserError(
+                f"--label and --above: a {self.what} event has neither label nor confidence",
+                "use them with 'final' or 'partial'",
+            )
+        if self.state and self.what != "speech":
+            raise UserError(f"--state: a {self.what} event has none", "use it with 'speech'")
+
+    def matches(self, event: object) -> bool:
+        """Whether this is such an event."""
+        if not isinstance(event, _TYPES[self.what]):
+            return False
+        if self.streams and event.stream not in self.streams:
+            return False
+        if isinstance(event, EmotionEvent):
+            wanted = not self.labels or event.label in self.labels
+            return event.kind == self.what and wanted and event.confidence >= self.above
+        if isinstance(event, SpeechEvent):
+            return self.state is None or event.state == self.state
+        return True
+
+
+class Pace:
+    """Lets one event of each stream through in so many seconds."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._passed_at: dict[str, float] = {}
+
+    def passes(self, stream: str, now_s: float) -> bool:
+        """Whether an event of this stream may run the program now; if so, the next waits."""
+        passed_at = self._passed_at.get(stream)
+        if passed_at is not None and now_s - passed_at < self._every_s:
+            return False
+        self._passed_at[stream] = now_s
+        return True
+
+
+def check_placeholders(command: Sequence[str], what: What) -> None:
+    """Raises UserError if the command names a field that such an event does not have."""
+    there = {field.encode_name for field in msgspec.structs.fields(_TYPES[what])} | {"type"}
+    for name in _PLACEHOLDER.findall(" ".join(command)):
+        if name not in there:
+            raise UserError(
+                f"{{{name}}}: a {what} event has no such field",
+                f"there is {', '.join(sorted(there))}",
+            )
+
+
+def arguments(command: Sequence[str], event: Event) -> list[str]:
+    """The command with each ``{field}`` replaced by that field of the event.
+
+    Text is put in as it is, numbers as JSON writes them. No shell sees any of it.
+    """
+    fields = msgspec.to_builtins(event)
+
+    def value(match: re.Match[str]) -> str:
+        found = fields[match[1]]
+        text = found if isinstance(found, str) else msgspec.json.encode(found).decode()
+        return text.replace("\0", "")
+
+    return [_PLACEHOLDER.sub(value, word) for word in command]
+
+
+KINDS: tuple[What, ...] = get_args(What)

@@ -1,0 +1,136 @@
+"""``edgeser on`` as a process, with a real publisher and real programs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgeser.events.publish.publisher import Publisher
+from edgeser.events.schema import Event
+from edgeser.hooks.runner import Runner
+from tests.events.helpers import PATIENCE_S, emotion, speech
+from tests.system.daemons import edgeser
+
+
+class Hook:
+    """A running ``edgeser on``, and the publisher that it hears."""
+
+    def __init__(self, publisher: Publisher, process: subprocess.Popen[str]) -> None:
+        self.publisher = publisher
+        self.process = process
+
+    def publish(self, *events: Event) -> None:
+        for event in events:
+            self.publisher.publish(event)
+
+    def end(self) -> tuple[int, str]:
+        """Ask it to end; its exit code and what it said."""
+        self.process.send_signal(signal.SIGTERM)
+        _, said = self.process.communicate(timeout=PATIENCE_S * 3)
+        return self.process.returncode, said
+
+
+@contextmanager
+def hook(folder: Path, *arguments: str) -> Iterator[Hook]:
+    endpoint = f"ipc://{folder}/events.sock"
+    publisher = Publisher([endpoint])
+    command = [sys.executable, "-m", "edgeser", "on", "--connect", endpoint, *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: publisher.subscriptions > 0)
+        yield Hook(publisher, process)
+    finally:
+        process.kill()
+        process.wait()
+        publisher.close()
+
+
+def wait_for(condition: object) -> None:
+    assert callable(condition)
+    until = time.monotonic() + PATIENCE_S * 3
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def test_the_program_gets_the_event_and_its_fields(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    script = f'printf "%s\\n" "$0 $1" >> {got}; cat >> {got}'
+    with hook(
+        tmp_path, "final", "--label", "angry", "--", "sh", "-c", script, "{label}", "{stream}"
+    ) as on:
+        on.publish(emotion(1), speech(), emotion(2, "partial", label="angry"))
+        on.publish(emotion(2, label="angry"))
+        wait_for(lambda: len(lines(got)) == 2)
+        code, _ = on.end()
+    words, payload = lines(got)
+    assert words == "angry mic"
+    event = json.loads(payload)
+    assert (event["segment"], event["kind"], event["label"]) == (2, "final", "angry")
+    assert code == 0
+
+
+def test_one_at_a_time_and_in_order(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    script = f"echo in {{segment}} >> {got}; sleep 0.1; echo out {{segment}} >> {got}"
+    with hook(tmp_path, "final", "--", "sh", "-c", script) as on:
+        on.publish(*(emotion(segment) for segment in range(1, 6)))
+        wait_for(lambda: len(lines(got)) == 10)
+        code, _ = on.end()
+    expected = [f"{way} {segment}" for segment in range(1, 6) for way in ("in", "out")]
+    assert lines(got) == expected
+    assert code == 0
+
+
+def test_what_waits_at_the_end_still_runs(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    runner = Runner(["sh", "-c", f"sleep 0.1; cat >> {got}"], timeout_s=60)
+    for segment in range(5):
+        runner.put(emotion(segment), b"%d" % segment)
+    runner.close()
+    assert lines(got) == ["0", "1", "2", "3", "4"]
+
+
+def test_a_program_that_hangs_or_fails_does_not_stop_the_next(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    script = f"echo $0 >> {got}; [ $0 != 1 ] || sleep 600; [ $0 != 2 ] || exit 3"
+    with hook(tmp_path, "final", "--timeout", "0.5", "--", "sh", "-c", script, "{segment}") as on:
+        on.publish(*(emotion(segment) for segment in (1, 2, 3)))
+        wait_for(lambda: len(lines(got)) == 3)
+        _, said = on.end()
+    assert "not done within 0.5 s" in said
+    assert "exit code 3" in said
+
+
+def test_not_more_often_than_asked_for(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    script = f"echo {{stream}} >> {got}"
+    with hook(tmp_path, "final", "--every", "600", "--", "sh", "-c", script) as on:
+        on.publish(emotion(1), emotion(2), emotion(1, stream="hall"), emotion(3))
+        wait_for(lambda: len(lines(got)) == 2)
+        on.end()
+    assert lines(got) == ["mic", "hall"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["final", "--", "no-such-program-here"], "no such program"),
+        (["final", "--", "echo", "{mood}"], "no such field"),
+        (["speech", "--above", "0.5", "--", "true"], "neither label nor confidence"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_one_line(arguments: list[str], complaint: str) -> None:
+    assert complaint in edgeser("on", *arguments).refusal
