@@ -1,7 +1,8 @@
 """edgeser: speech in, emotion events out, on the device.
 
-Public: ``Subscriber`` and ``Gap`` (events of a running daemon), ``Recognizer`` (samples or a file
-in, segments with scores out) and ``load_model``. Each is imported when it is first used.
+Public: ``Subscriber`` and what it yields (``EmotionEvent``, ``SpeechEvent``, ``FaultEvent``,
+``StatusEvent``, ``LevelEvent`` and ``Gap``, told apart by their ``type``), ``Recognizer`` (samples
+or a file in, segments with scores out) and ``load_model``. Each is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -11,6 +12,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeser.events.schema import EmotionEvent as EmotionEvent
+    from edgeser.events.schema import FaultEvent as FaultEvent
+    from edgeser.events.schema import LevelEvent as LevelEvent
+    from edgeser.events.schema import SpeechEvent as SpeechEvent
+    from edgeser.events.schema import StatusEvent as StatusEvent
     from edgeser.events.sequence import Gap as Gap
     from edgeser.events.subscribe.subscriber import Subscriber as Subscriber
     from edgeser.model.model import load_model as load_model
@@ -22,13 +28,29 @@ __version__ = "0.1.0"
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 _HOMES = {
+    "EmotionEvent": "edgeser.events.schema",
+    "FaultEvent": "edgeser.events.schema",
     "Gap": "edgeser.events.sequence",
+    "LevelEvent": "edgeser.events.schema",
     "Recognizer": "edgeser.recognizer",
+    "SpeechEvent": "edgeser.events.schema",
+    "StatusEvent": "edgeser.events.schema",
     "Subscriber": "edgeser.events.subscribe.subscriber",
     "load_model": "edgeser.model.model",
 }
 
-__all__ = ["Gap", "Recognizer", "Subscriber", "__version__", "load_model"]
+__all__ = [
+    "EmotionEvent",
+    "FaultEvent",
+    "Gap",
+    "LevelEvent",
+    "Recognizer",
+    "SpeechEvent",
+    "StatusEvent",
+    "Subscriber",
+    "__version__",
+    "load_model",
+]
 
 
 def __getattr__(name: str) -> Any:

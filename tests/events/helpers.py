@@ -19,6 +19,7 @@ from edgeser.events.schema import (
     Event,
     FaultEvent,
     Latency,
+    LevelEvent,
     Lost,
     ModelRef,
     Quality,
@@ -84,6 +85,10 @@ def status(stream: str = "mic") -> StatusEvent:
         model=MODEL,
         backend="onnxruntime/CPU",
     )
+
+
+def level(stream: str = "mic") -> LevelEvent:
+    return LevelEvent(stream=stream, speech=False, level_dbfs=-46.2, noise_floor_dbfs=-58.0)
 
 
 def until(condition: Callable[[], bool]) -> None:

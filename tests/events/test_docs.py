@@ -7,16 +7,24 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import msgspec
 import pytest
 
 from edgeser.events.replay import ReplayEnd, ReplayRequest, read_request
-from edgeser.events.schema import FAULT_CODES, Event, SpeechEvent, decode, encode, json_schema
+from edgeser.events.schema import (
+    FAULT_CODES,
+    Event,
+    FaultCode,
+    SpeechEvent,
+    decode,
+    encode,
+    json_schema,
+)
 
-from .helpers import emotion, fault, speech, status
+from .helpers import emotion, fault, level, speech, status
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -25,7 +33,9 @@ STRUCTS: dict[str, dict[str, Any]] = json_schema()["$defs"]  # type: ignore[assi
 EVENTS = {"emotion": "EmotionEvent", "speech": "SpeechEvent"} | {
     "fault": "FaultEvent",
     "status": "StatusEvent",
+    "level": "LevelEvent",
 }
+EXAMPLE_EVENTS = [emotion(), emotion(kind="partial"), speech(), fault(), status(), level()]
 COMMON = ("type", "v", "stream", "epoch", "seq", "time")
 
 
@@ -101,6 +111,7 @@ def test_the_examples_of_replay_are_valid() -> None:
 def test_every_fault_code_is_in_the_table() -> None:
     listed = table("fault", "| code | meaning |")
     assert {code: cells[0] for code, cells in listed.items()} == FAULT_CODES
+    assert tuple(FAULT_CODES) == get_args(FaultCode)
 
 
 @pytest.mark.parametrize("title", EVENTS)
@@ -114,7 +125,7 @@ def test_every_event_has_an_example_that_is_complete_and_valid(title: str) -> No
     assert json.loads(encode(decode(found[1].encode()))) == example
 
 
-@pytest.mark.parametrize("event", [emotion(), emotion(kind="partial"), speech(), fault(), status()])
+@pytest.mark.parametrize("event", EXAMPLE_EVENTS)
 def test_events_fit_the_schema(event: Event) -> None:
     jsonschema.validate(json.loads(encode(event)), json_schema())
 

@@ -21,7 +21,18 @@ from edgeser.events.schema import EmotionEvent, Event, FaultEvent, SpeechEvent, 
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import MAX_MESSAGE_BYTES, Received, Subscriber
 
-from .helpers import PATIENCE_S, emotion, fault, python, speech, status, subscribe, take, until
+from .helpers import (
+    PATIENCE_S,
+    emotion,
+    fault,
+    level,
+    python,
+    speech,
+    status,
+    subscribe,
+    take,
+    until,
+)
 
 AS_SOMEBODY_ELSE = """
 import os, sys
@@ -53,6 +64,11 @@ def numbered(event: Event, seq: int, epoch: str = "a") -> bytes:
 def test_it_is_public() -> None:
     assert edgeser.Subscriber is Subscriber
     assert edgeser.Gap is Gap
+    kinds = ("Emotion", "Speech", "Fault", "Status", "Level")
+    for event, kind in zip((emotion(), speech(), fault(), status(), level()), kinds, strict=True):
+        assert isinstance(event, getattr(edgeser, f"{kind}Event"))
+        assert event.type == kind.lower()
+    assert Gap("fault.mic", "a", 1, 2).type == "gap"
 
 
 def test_topics_are_beginnings(endpoint: str) -> None:

@@ -78,7 +78,7 @@ class ListenState:
             self.faults.append(item)
         elif isinstance(item, SpeechEvent):
             self._apply_speech(item, now)
-        else:
+        elif isinstance(item, EmotionEvent):
             self._apply_emotion(item, now)
 
     def _apply_speech(self, event: SpeechEvent, now: float) -> None:

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeser.events.journal.reader import JournalReader, Kept, Topic
+from edgeser.events.schema import PASSING
 from edgeser.events.sequence import Gap
 
 MAX_TOPICS = 4096
@@ -65,7 +66,7 @@ class ReplayEnd(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
         dict[str, int],
         Meta(
             description="per topic, up to which number the answer is complete: numbers up to it "
-            "that neither came nor are in a gap were not kept (partials, statuses)"
+            "that neither came nor are in a gap were not kept (partials, statuses, levels)"
         ),
     ]
     next: Annotated[str | None, Meta(description="the run after this one; null: there is none")]
@@ -218,7 +219,7 @@ def _unknown(request: ReplayRequest, epoch: str) -> list[bytes]:
     return [
         _encode(Gap(topic, epoch, after + 1, None))
         for topic, after in named.items()
-        if not topic.startswith("status.")
+        if not topic.startswith(PASSING)
     ]
 
 

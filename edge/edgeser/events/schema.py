@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -12,11 +12,35 @@ Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Milliseconds: TypeAlias = float
 Seconds: TypeAlias = float
+Dbfs: TypeAlias = float
 
 UNKNOWN = "unknown"
 """The label of a window in which the model is not confident enough."""
 
-FAULT_CODES: dict[str, str] = {
+PASSING = ("status.", "level.")
+"""Topics of which nothing is kept: their latest event says all that the earlier ones did."""
+
+FaultCode: TypeAlias = Literal[
+    "audio_lost",
+    "audio_restored",
+    "audio_overflow",
+    "non_finite_samples",
+    "file_truncated",
+    "odd_byte",
+    "window_dropped",
+    "inference_failed",
+    "backend_fell_back",
+    "journal_off",
+    "journal_restored",
+    "settings_rejected",
+    "restart_needed",
+    "restart_due",
+    "daemon_failed",
+]
+"""What went wrong, as this version says it. A later one may have more, so ``FaultEvent.code`` is a
+text: who subscribes is not to fail on a code that it does not know."""
+
+FAULT_CODES: dict[FaultCode, str] = {
     "audio_lost": "no sound arrives any more; the source is being restarted",
     "audio_restored": "sound arrives again",
     "audio_overflow": "the device or its driver dropped samples",
@@ -42,6 +66,7 @@ State: TypeAlias = Literal["starting", "listening", "speech", "no_audio", "degra
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
     """What every event carries. ``epoch``, ``seq`` and ``time`` are filled in by the publisher."""
 
+    type: ClassVar[str]
     v: Literal[1] = 1
     stream: Annotated[str, Meta(description="name of the audio stream")]
     epoch: Annotated[str, Meta(description="random id of this run of the daemon")] = ""
@@ -101,6 +126,7 @@ class Lost(msgspec.Struct, frozen=True):
 class EmotionEvent(Event, frozen=True, kw_only=True, tag="emotion"):
     """The emotion of one window (partial) or one whole segment (final)."""
 
+    type: ClassVar[Literal["emotion"]] = "emotion"
     segment: Annotated[int, Meta(ge=1, description="number of the speech segment in the stream")]
     kind: Literal["partial", "final"]
     start: Annotated[Seconds, Meta(description="stream seconds of the window's first sample")]
@@ -123,6 +149,7 @@ class EmotionEvent(Event, frozen=True, kw_only=True, tag="emotion"):
 class SpeechEvent(Event, frozen=True, kw_only=True, tag="speech"):
     """Speech begins or ends."""
 
+    type: ClassVar[Literal["speech"]] = "speech"
     state: Literal["start", "end"]
     segment: Annotated[int, Meta(ge=1)]
     start: Annotated[Seconds, Meta(description="stream seconds of the segment's first sample")]
@@ -137,6 +164,7 @@ class SpeechEvent(Event, frozen=True, kw_only=True, tag="speech"):
 class FaultEvent(Event, frozen=True, kw_only=True, tag="fault"):
     """Something went wrong, or is well again."""
 
+    type: ClassVar[Literal["fault"]] = "fault"
     code: Annotated[str, Meta(description="one of the codes listed in docs/events.md")]
     message: Annotated[str, Meta(description="one line for a person")]
     recovered: Annotated[bool, Meta(description="the trouble is over, or never stopped the stream")]
@@ -166,6 +194,7 @@ class JournalRange(msgspec.Struct, frozen=True):
 class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
     """The state of the daemon, once a second."""
 
+    type: ClassVar[Literal["status"]] = "status"
     state: State
     frame_age_s: Annotated[
         float | None, Meta(description="seconds since the last audio block; null before the first")
@@ -184,24 +213,43 @@ class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
     journal: Annotated[
         dict[str, JournalRange], Meta(description="replayable events per topic; empty: no journal")
     ] = {}
+    level_dbfs: Annotated[
+        Dbfs | None, Meta(description="RMS level since the status before; null: nothing heard")
+    ] = None
+    noise_floor_dbfs: Annotated[
+        Dbfs | None, Meta(description="level of the background; null before it is known")
+    ] = None
 
 
-AnyEvent: TypeAlias = EmotionEvent | SpeechEvent | FaultEvent | StatusEvent
+class LevelEvent(Event, frozen=True, kw_only=True, tag="level"):
+    """How loud it is, five times a second, while somebody subscribes to ``level.``."""
+
+    type: ClassVar[Literal["level"]] = "level"
+    speech: Annotated[bool, Meta(description="whether a segment of speech is open")]
+    level_dbfs: Annotated[
+        Dbfs | None, Meta(description="RMS level since the level event before; null: nothing heard")
+    ]
+    noise_floor_dbfs: Annotated[
+        Dbfs | None, Meta(description="level of the background; null before it is known")
+    ]
+
+
+AnyEvent: TypeAlias = EmotionEvent | SpeechEvent | FaultEvent | StatusEvent | LevelEvent
 
 
 def topic_of(event: Event) -> str:
     """``<type>.<stream>``, e.g. ``emotion.mic``."""
-    return f"{event.__struct_config__.tag}.{event.stream}"
+    return f"{event.type}.{event.stream}"
 
 
 def is_kept(event: Event) -> bool:
     """Whether the journal keeps it: finals, speech events and faults.
 
-    For the others, partials and statuses, a later one makes up.
+    For the others, partials, statuses and levels, a later one makes up.
     """
     if isinstance(event, EmotionEvent):
         return event.kind == "final"
-    return not isinstance(event, StatusEvent)
+    return not isinstance(event, StatusEvent | LevelEvent)
 
 
 encode = msgspec.json.Encoder().encode

@@ -8,7 +8,7 @@ and once replayed, are told apart here as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta
@@ -17,6 +17,7 @@ from msgspec import Meta
 class Gap(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
     """Events of one topic that were published and will not be delivered."""
 
+    type: ClassVar[Literal["gap"]] = "gap"
     topic: str
     epoch: str
     from_seq: Annotated[int, Meta(description="the first that is missing")]

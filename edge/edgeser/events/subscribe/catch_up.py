@@ -17,7 +17,7 @@ from msgspec import Meta
 
 from edgeser.errors import UserError
 from edgeser.events.replay import ReplayEnd, ReplayRequest
-from edgeser.events.schema import AnyEvent, StatusEvent, topic_of
+from edgeser.events.schema import PASSING, AnyEvent, LevelEvent, StatusEvent, topic_of
 from edgeser.events.sequence import Gap, Sequence
 
 STATUS = "status."
@@ -101,7 +101,9 @@ class CatchUp:
             return True
         if isinstance(event, StatusEvent):
             self._repairs.extend(sequence.unpublished(event.epoch, self._wanted(event.last_seq)))
-        elif missing := sequence.missing(topic_of(event), event.epoch, event.seq):
+        elif not isinstance(event, LevelEvent) and (
+            missing := sequence.missing(topic_of(event), event.epoch, event.seq)
+        ):
             self._repairs.append(missing)
         if self._repairs:
             sequence.enter(event.epoch)
@@ -110,7 +112,7 @@ class CatchUp:
     def take(self, event: AnyEvent) -> tuple[bool, list[Gap]]:
         """Take a live event: whether to deliver it, and the gaps before it."""
         deliver, gap = self.sequence.accept(topic_of(event), event.epoch, event.seq)
-        gaps = [gap] if gap else []
+        gaps = [gap] if gap and not isinstance(event, LevelEvent) else []
         if isinstance(event, StatusEvent):  # one that is missing is made up for by this one
             wanted = self._wanted(event.last_seq)
             gaps = self.sequence.published(event.epoch, wanted)
@@ -163,11 +165,11 @@ class CatchUp:
 
     def _kept_positions(self) -> dict[str, int]:
         positions = self.sequence.positions
-        return {topic: positions[topic] for topic in positions if not topic.startswith(STATUS)}
+        return {topic: positions[topic] for topic in positions if not topic.startswith(PASSING)}
 
     def _wanted(self, last_seq: dict[str, int]) -> dict[str, int]:
         topics = (t for t in last_seq if t.startswith(self._prefixes))
-        return {topic: last_seq[topic] for topic in topics if not topic.startswith(STATUS)}
+        return {topic: last_seq[topic] for topic in topics if not topic.startswith(PASSING)}
 
     def _accepts(self, part: AnyEvent | Gap) -> bool:
         positions = self.sequence.positions
