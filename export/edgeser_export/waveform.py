@@ -110,7 +110,9 @@ class Frames(nn.Module):
 
 
 class Normalised(nn.Module):
-    """A piece of frames as the network sees it, as ``FrontEnd.normalised`` has it."""
+    """A piece of frames as the network sees it, as ``FrontEnd.normalised`` has it: of a voice
+    without a baseline.
+    """
 
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
@@ -141,7 +143,7 @@ class Normalised(nn.Module):
         mean = _mean(x, inside)
         if way == "level":
             return x - mean.mean(dim=2, keepdim=True)
-        if way in ("speech", "half_speech"):
+        if way in ("speech", "voice", "half_speech"):
             levels = x.mean(dim=2, keepdim=True)
             loud = inside * (levels >= _mean(levels, inside) - 1e-3).to(x.dtype)
             spectrum = _mean(x, loud)

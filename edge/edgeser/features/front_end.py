@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from edgeser.features import scaling, voiced_waveform
+from edgeser.features.baseline import Baseline, speech_frames
 from edgeser.features.filters import Floats, MelScale, SparseFilters, mel_filters
 from edgeser.features.scaling import Normalisation, Scale
 
@@ -47,6 +48,9 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     * ``level``: minus the window's mean over time and band
     * ``speech``: minus the mean of each band over the frames louder than the average frame, so
       that pauses matter less
+    * ``voice``: minus the mean of each band that the voice usually has, where a ``Baseline`` says
+      so. That mean is shrunk towards the one of ``speech``, which counts like ``own_frames``
+      frames of the baseline; without a baseline it is ``speech``
     * ``half_speech``: half way between that mean and its average over the bands, so that what is
       fixed in voice or microphone is halved and not lost
     * ``mean``: minus the mean over time of each band
@@ -56,10 +60,14 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     ``peak``), then with ``deltas`` N > 0 the slopes over N frames on either side and the slopes of
     these as further columns.
 
+    A baseline is a mean of at most ``baseline_frames`` speech frames; of more, the oldest count
+    less.
+
     All of ``normalise`` but ``none`` make the features independent of the microphone's gain,
-    ``speech`` and the last two also of a fixed response of voice or microphone. A waveform's window
-    gets zero mean, unit variance and a column that marks speech, whatever these fields say; only
-    that mark depends on gain.
+    ``speech``, ``voice`` and the last two also of a fixed response of voice or microphone; of
+    ``voice`` that holds where the baseline was heard with the same. A waveform's window gets zero
+    mean, unit variance and a column that marks speech, whatever these fields say; only that mark
+    depends on gain.
     """
 
     sample_rate: int = 16_000
@@ -80,6 +88,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     pre_emphasis: float = 0.0
     scale: Scale = "db"
     deltas: int = 0
+    own_frames: int = 50
+    baseline_frames: int = 3000
 
     def __post_init__(self) -> None:
         if not 0 < self.hop <= self.window or (self.spectral and self.window > self.n_fft):
@@ -97,6 +107,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
             raise ValueError("front end: floor, range_db and the number of bands must be above 0")
         if self.deltas < 0 or not 0 <= self.pre_emphasis < 1:
             raise ValueError("front end: need deltas >= 0 and 0 <= pre_emphasis < 1")
+        if min(self.own_frames, self.baseline_frames) < 1:
+            raise ValueError("front end: own_frames and baseline_frames must be at least 1")
         if self.scale == "mu_law" and self.normalise != "peak":
             raise ValueError("front end: the scale mu_law needs normalise 'peak'")
         if not self.spectral and (self.hop, self.window, self.lookback, self.pre_emphasis) != (
@@ -202,11 +214,36 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         decibels: Floats = 10 * np.log10(np.maximum(energies, np.float32(self.floor)))
         return decibels
 
-    def normalised(self, frames: Floats) -> Floats:
-        """One window of raw frames (n, bins) as features (n, width); a new array."""
+    @property
+    def learns_voices(self) -> bool:
+        """A baseline makes a difference."""
+        return self.spectral and self.normalise == "voice"
+
+    def heard(self, frames: Floats) -> Baseline:
+        """What raw frames (n, bins) of speech say of the voice: the mean of the loud ones.
+
+        These are the frames that are at least as loud as the average frame, as in ``normalise``.
+        """
+        loud = speech_frames(self._within_range(frames))
+        return Baseline(loud.mean(axis=0, dtype=np.float64).astype(np.float32), len(loud))
+
+    def with_more(self, baseline: Baseline, frames: Floats) -> Baseline:
+        """The baseline after raw frames (n, bins) of one more stretch of the voice's speech."""
+        return baseline.with_more(self.heard(frames), self.baseline_frames)
+
+    def normalised(self, frames: Floats, baseline: Baseline | None = None) -> Floats:
+        """One window of raw frames (n, bins) as features (n, width); a new array.
+
+        ``baseline``: of the voice, from before the window; without one the window stands alone.
+        """
         if not self.spectral:
             return voiced_waveform.voiced_waveform(frames)
-        features: Floats = np.maximum(frames, frames.max() - np.float32(self.range_db))
-        scaling.normalise(features, self.normalise)
+        features = self._within_range(frames)
+        scaling.normalise(features, self.normalise, baseline, self.own_frames)
         features = scaling.rescaled(features, self.scale)
         return scaling.with_deltas(features, self.deltas) if self.deltas else features
+
+    def _within_range(self, frames: Floats) -> Floats:
+        """A copy in which all that is more than ``range_db`` below the maximum is raised to it."""
+        raised: Floats = np.maximum(frames, frames.max() - np.float32(self.range_db))
+        return raised

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from edgeser.features.baseline import Baseline
 from edgeser.features.front_end import Floats, FrontEnd
 
 Pieces: TypeAlias = list[Floats]
@@ -66,15 +67,17 @@ def spans(frames: int, policy: WindowPolicy) -> list[slice]:
     return [slice(start, start + policy.frames) for start in starts]
 
 
-def pieces_of(frames: Floats, front_end: FrontEnd, policy: WindowPolicy) -> Pieces:
+def pieces_of(
+    frames: Floats, front_end: FrontEnd, policy: WindowPolicy, baseline: Baseline | None = None
+) -> Pieces:
     """The features of every piece of one window: raw frames (n, bins) -> [(frames, width), ...].
 
-    Each piece is normalised by itself.
+    Each piece is normalised by itself, against the voice's ``baseline`` where there is one.
     """
     pieces = (frames[span] for span in spans(len(frames), policy))
     if policy.fill:
         pieces = (_filled(piece, policy.frames, front_end.silence) for piece in pieces)
-    return [front_end.normalised(piece) for piece in pieces]
+    return [front_end.normalised(piece, baseline) for piece in pieces]
 
 
 def _filled(frames: Floats, length: int, silence: float) -> Floats:

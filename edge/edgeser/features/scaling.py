@@ -6,10 +6,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from edgeser.features.baseline import Baseline, speech_frames
 from edgeser.features.filters import Floats
 
 Normalisation: TypeAlias = Literal[
-    "none", "peak", "level", "half_speech", "speech", "mean", "mean_var"
+    "none", "peak", "level", "half_speech", "speech", "voice", "mean", "mean_var"
 ]
 Scale: TypeAlias = Literal["db", "ln", "mu_law"]
 
@@ -17,14 +18,24 @@ _MU = 255.0
 _NEPERS_PER_DB = np.float32(np.log(10) / 10)  # of power
 
 
-def normalise(frames: Floats, way: Normalisation) -> None:
-    """Normalise one window (n, bins) in dB in place; the ways are those of ``FrontEnd``."""
+def normalise(
+    frames: Floats, way: Normalisation, baseline: Baseline | None = None, own_frames: int = 0
+) -> None:
+    """Normalise one window (n, bins) in dB in place; the ways are those of ``FrontEnd``.
+
+    ``baseline`` and ``own_frames``, above 0, are for ``voice`` alone.
+    """
     if way == "peak":
         frames -= frames.max()
     elif way == "level":
         frames -= frames.mean()
     elif way == "speech":
         frames -= _speech_mean(frames)
+    elif way == "voice":
+        mean = _speech_mean(frames)
+        if baseline is not None and baseline.frames:
+            mean += np.float32(baseline.weight(own_frames)) * (baseline.mean - mean)
+        frames -= mean
     elif way == "half_speech":
         spectrum = _speech_mean(frames)
         frames -= np.float32(0.5) * (spectrum + spectrum.mean())
@@ -73,6 +84,5 @@ def deltas(frames: Floats, reach: int) -> Floats:
 
 def _speech_mean(frames: Floats) -> Floats:
     """Mean over the frames that are at least as loud as the average frame, shape (bins,)."""
-    levels = frames.mean(axis=1)
-    mean: Floats = frames[levels >= levels.mean() - np.float32(1e-3)].mean(axis=0)
+    mean: Floats = speech_frames(frames).mean(axis=0)
     return mean

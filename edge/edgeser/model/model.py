@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeser.audio.source import Samples
 from edgeser.errors import UserError
+from edgeser.features.baseline import Baseline
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, pieces_of
@@ -47,10 +48,10 @@ class Model:
         self.info = artefact.info
         self.ref = artefact.ref
 
-    def pieces(self, samples: Samples) -> Pieces:
+    def pieces(self, samples: Samples, baseline: Baseline | None = None) -> Pieces:
         """A sound as one window: int16 (n,), at least a hop -> the features of its pieces."""
         front_end = self.info.front_end
-        return pieces_of(raw_frames(samples, front_end), front_end, self.info.window)
+        return pieces_of(raw_frames(samples, front_end), front_end, self.info.window, baseline)
 
     def scores(self, windows: Sequence[Pieces]) -> Floats:
         """Scores of windows, each given by its pieces: (windows, labels), rows sum to 1.

@@ -81,10 +81,15 @@ def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
 
 
 def _key(corpus: Corpus, recipe: Recipe) -> str:
-    raw = [
-        msgspec.structs.replace(front_end, normalise="none", range_db=80.0, scale="db", deltas=0)
-        for front_end in recipe.front_ends
-    ]
+    windows_only = {
+        "normalise": "none",
+        "range_db": 80.0,
+        "scale": "db",
+        "deltas": 0,
+        "own_frames": 50,
+        "baseline_frames": 3000,
+    }
+    raw = [msgspec.structs.replace(front_end, **windows_only) for front_end in recipe.front_ends]
     parts = (raw, recipe.waveform, recipe.variants, corpus.fingerprint, _SEED)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 

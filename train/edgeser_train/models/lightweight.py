@@ -15,6 +15,8 @@ class LightweightConfig(
     """The architecture as data; the defaults are the paper's (section 2), ``blocks`` its n.
 
     ``dropout`` (none in the paper) acts in training only, in front of the GRU and of the head.
+    With ``early_pool`` the pooling stands in front of the first separable convolution and not
+    behind it: where memory is slower than arithmetic, that convolution costs most of the time.
     """
 
     labels: int = 4
@@ -27,6 +29,7 @@ class LightweightConfig(
     hidden: int = 128
     head: int = 64
     dropout: float = 0.0
+    early_pool: bool = False
 
     def __post_init__(self) -> None:
         if self.labels < 2 or self.blocks < 1 or self.mels < 3:
@@ -82,12 +85,16 @@ class Lightweight(SpeechModel):
         x = self.entry(x).relu_()
         halved = (frames - 1) // 2
         blocked = _blocked(halved, x)
+        if not self.config.early_pool:
+            x = self.first(x, blocked)
         # Symmetric padding, and frames that do not count lose like padding: the result is that of
         # the utterance alone.
-        x = self.pool(self.first(x, blocked).add_(blocked))
+        x = self.pool(x + blocked)
         steps = (halved + 1) // 2
         blocked = _blocked(steps, x)
         x = x.masked_fill(blocked < 0, 0.0)
+        if self.config.early_pool:
+            x = self.first(x, blocked)
         for block in self.blocks:
             x = x + block(x, blocked)
         return x.permute(0, 2, 3, 1).flatten(2), steps
