@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from edgeser.audio.source import Samples
 from edgeser.bench import SPEECH_FILE
 from edgeser.model.golden import waveform
+from edgeser.pcm import Samples
 
 SPEECH_SEGMENTS = 5
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeser.settings.schema import Settings, SettingsError, load_settings
+from edgeser.settings.load import load_settings
+from edgeser.settings.schema import Settings, SettingsError
 
 SHIPPED = Path(__file__).parent.parent / "systemd" / "edgeser.toml"
 

@@ -14,8 +14,8 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-from edgeser.audio.source import SAMPLE_RATE
 from edgeser.errors import UserError
+from edgeser.pcm import SAMPLE_RATE
 from edgeser_train.corpora import load_corpora
 from edgeser_train.corpora.corpus import Utterance
 from edgeser_train.data.protocols import folds_of

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.bench import SPEECH_FILE, sound
 from edgeser.errors import UserError
 from edgeser.features import FrameStream
@@ -28,6 +27,7 @@ from edgeser.features.frames import features_of
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import shipped_models
 from edgeser.model.model import load_model
+from edgeser.pcm import SAMPLE_RATE, Samples
 
 WINDOW, HOP = 3 * SAMPLE_RATE, SAMPLE_RATE // 2
 OURS = "edgeser: new frames only, ONNX Runtime on one thread"

@@ -9,12 +9,16 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeser.audio.file import FileSource
-from edgeser.audio.source import SAMPLE_RATE, AudioBlock, AudioFault
+from edgeser.audio.source import AudioBlock, AudioFault
+from edgeser.decider import Decider
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent
+from edgeser.hearing import Hearing, HearingOutput
+from edgeser.losses import Losses
 from edgeser.model.model import Model, load_model
+from edgeser.pcm import SAMPLE_RATE
 from edgeser.settings.schema import Settings
-from edgeser.stream import Stream, StreamOutput, Window
+from edgeser.window import Window
 
 
 class Recognizer:
@@ -35,7 +39,7 @@ class Recognizer:
     def file(self, path: str | Path) -> Iterator[EmotionEvent]:
         """The segments of a sound file, one by one.
 
-        Raises UserError if it is no sound file, and behind the last segment if it breaks off.
+        Raises UserError if it is no sound file, and after the last segment if it breaks off.
         """
         return self._segments(FileSource(Path(path), fast=True).blocks(), "file")
 
@@ -50,21 +54,23 @@ class Recognizer:
         self, blocks: Iterator[AudioBlock | AudioFault], name: str
     ) -> Iterator[EmotionEvent]:
         settings = self._settings
-        stream = Stream(name, self.model, settings.speech, settings.decision)
+        losses = Losses()
+        hearing = Hearing(name, self.model, settings.speech, losses)
+        decider = Decider(settings.decision, losses)
         broken: AudioFault | None = None
         for block in blocks:
             if isinstance(block, AudioBlock):
-                yield from self._finals(stream, stream.push(block))
+                yield from self._finals(decider, hearing.push(block))
             elif not block.recovered:
                 broken = block
-        yield from self._finals(stream, stream.finish())
+        yield from self._finals(decider, hearing.finish())
         if broken is not None:
             raise UserError(broken.message)
 
-    def _finals(self, stream: Stream, outputs: list[StreamOutput]) -> Iterator[EmotionEvent]:
+    def _finals(self, decider: Decider, outputs: list[HearingOutput]) -> Iterator[EmotionEvent]:
         for window in outputs:
             if isinstance(window, Window):
                 scores = self.model.scores([window.pieces])[0]
-                event = stream.decide(window, scores, window.ready_at)
+                event = decider.decide(window, scores, window.ready_at)
                 if event.kind == "final":
                     yield event

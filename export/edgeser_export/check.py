@@ -11,11 +11,12 @@ import numpy as np
 import onnx
 
 from edgeser.audio.file import FileSource
-from edgeser.audio.source import AudioBlock, Samples
+from edgeser.audio.source import AudioBlock
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import WAVEFORM_KEY, ArtefactInfo, Golden, info_from_metadata
 from edgeser.model.onnx_file import read_onnx
+from edgeser.pcm import Samples
 from edgeser_export.golden import golden_pieces, golden_vectors
 from edgeser_export.onnx_export import reference
 from edgeser_export.record import calibration_of, record_of

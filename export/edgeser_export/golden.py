@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgeser.audio.source import Samples
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import pieces_of
 from edgeser.model.artefact import Golden
 from edgeser.model.golden import waveform
+from edgeser.pcm import Samples
 from edgeser_export.batch import Ints, batch_of
 
 GOLDEN = ((1, 1.0), (2, 2.5), (3, 4.0), (4, 7.0))

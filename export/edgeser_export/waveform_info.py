@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from msgspec import Meta
 
-from edgeser.audio.source import Samples
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import Golden, Positive, Tensor, TrainingRecord
 from edgeser.model.golden import waveform
+from edgeser.pcm import Samples
 from edgeser_export.batch import Ints
 from edgeser_export.golden import GOLDEN, scored, sound_logits
 from edgeser_export.verify import (

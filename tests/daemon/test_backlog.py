@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 
 from edgeser.daemon.backlog import MAX_BATCH, MAX_FINALS, Backlog
 from edgeser.events.schema import Quality
-from edgeser.model.model import load_model
-from edgeser.settings.schema import DecisionSettings, SpeechSettings
-from edgeser.stream import Stream, Window
+from edgeser.model.model import Model, load_model
+from edgeser.window import Window
 
 QUALITY = Quality(speech_ratio=1, level_dbfs=-20, clipped_ratio=0, snr_db=30)
 
 
 MODEL = load_model()
-STREAMS = {name: Stream(name, MODEL, SpeechSettings(), DecisionSettings()) for name in ("a", "b")}
 
 
 def window(
@@ -31,7 +29,7 @@ def window(
     pieces: int = 1,
 ) -> Window:
     features = [np.zeros((frames, 1), np.float32)] * pieces
-    return Window(STREAMS[stream], segment, kind, 0, 160, False, features, QUALITY, 0, 0, 0, 0)
+    return Window(stream, MODEL, segment, kind, 0, 160, False, features, QUALITY, 0, 0, 0, 0)
 
 
 def drain(backlog: Backlog) -> list[Window]:
@@ -98,11 +96,11 @@ def test_too_many_finals_hold_the_source_back_and_lose_nothing() -> None:
     assert taken == list(range(total))
 
 
-def test_waiting_until_idle_waits_for_the_work_in_hand() -> None:
+def test_waiting_until_done_waits_for_the_work_in_hand() -> None:
     backlog = Backlog()
     backlog.put(window("final", 1))
     backlog.get()
-    waiter = threading.Thread(target=backlog.wait_until_idle)
+    waiter = threading.Thread(target=backlog.wait_until_done, args=("a",))
     waiter.start()
     waiter.join(0.1)
     assert waiter.is_alive()
@@ -139,17 +137,16 @@ def test_no_window_overtakes_another_of_its_stream(
         segments[stream] += kind == "final"
     told: dict[str, list[int]] = {"a": [], "b": []}
     for item in drain(backlog):
-        told[item.stream.name].append(item.segment)
+        told[item.stream].append(item.segment)
     assert all(numbers == sorted(numbers) for numbers in told.values())
 
 
-def test_windows_of_a_stream_and_its_successor_keep_their_order() -> None:
+def test_windows_of_a_model_and_of_its_successor_keep_their_order() -> None:
     backlog = Backlog()
     step = MODEL.info.window.pad_frames
-    heir = STREAMS["a"].successor(MODEL, SpeechSettings(), DecisionSettings())
     first = window("final", 1, "b", frames=step)
     old = window("final", 1, frames=2 * step)
-    new = replace(window("final", 2, frames=step), stream=heir)
+    new = replace(window("final", 2, frames=step), model=Model(MODEL.artefact, MODEL.backend))
     for item in (first, old, new):
         backlog.put(item)
     assert drain(backlog) == [first, old, new]

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from edgeser.daemon import health as liveness
-from edgeser.daemon.health import DEAF_LIMIT_S, SILENT_LIMIT_S, STUCK_AFTER_S, Liveness
+from edgeser.daemon import health as health_module
+from edgeser.daemon.health import DEAF_LIMIT_S, SILENT_LIMIT_S, STUCK_AFTER_S, Health
 
 WATCHDOG_S = 30.0
 
 
 @dataclass
-class FakeNotifier:
+class FakeManager:
     """Remembers what it is told."""
 
     watchdog_s: float | None = WATCHDOG_S
@@ -47,7 +47,11 @@ class FakeIntake:
     def source(self) -> Any:
         return SimpleNamespace(live=self.live)
 
-    def fault(self, code: str, message: str, *, recovered: bool) -> None:
+    @property
+    def account(self) -> Any:
+        return SimpleNamespace(last=self.last, fault=self._fault)
+
+    def _fault(self, code: str, message: str, *, recovered: bool) -> None:
         self.faults.append((code, recovered))
 
 
@@ -56,32 +60,30 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *intakes: FakeIntake) -> None:
         self.now = 0.0
-        monkeypatch.setattr(liveness.time, "monotonic", lambda: self.now)
-        self.notifier = FakeNotifier()
+        monkeypatch.setattr(health_module.time, "monotonic", lambda: self.now)
+        self.manager = FakeManager()
         self.backlog = SimpleNamespace(working_s=0.0)
         named = {f"s{number}": intake for number, intake in enumerate(intakes)}
-        self.liveness = Liveness(
-            cast(Any, named), cast(Any, self.backlog), cast(Any, self.notifier)
-        )
+        self.health = Health(cast(Any, named), cast(Any, self.backlog), cast(Any, self.manager))
 
     def signs(self, seconds: int) -> int:
         """How many signs of life come within so many seconds."""
-        before = self.notifier.told.count("alive")
+        before = self.manager.told.count("alive")
         for _ in range(seconds):
             self.now += 1
-            self.liveness.tell()
-        return self.notifier.told.count("alive") - before
+            self.health.tell()
+        return self.manager.told.count("alive") - before
 
 
 def test_troubles_are_told_before_the_signs_of_life_end(monkeypatch: pytest.MonkeyPatch) -> None:
     deaf, well = FakeIntake(is_deaf=True), FakeIntake()
     world = World(monkeypatch, deaf, well)
-    assert world.liveness.troubles() == ["s0: no audio"]
+    assert world.health.troubles() == ["s0: no audio"]
     deaf.is_deaf = False
     world.backlog.working_s = STUCK_AFTER_S
-    assert world.liveness.troubles() == []
+    assert world.health.troubles() == []
     world.backlog.working_s = STUCK_AFTER_S + 2
-    assert world.liveness.troubles() == ["inference: stuck for 12 s"]
+    assert world.health.troubles() == ["inference: stuck for 12 s"]
     assert world.signs(30) > 0
 
 
@@ -89,21 +91,21 @@ def test_it_is_ready_when_it_has_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     mic = FakeIntake(frame_age_s=None, lost="no input device", state="no_audio")
     world = World(monkeypatch, mic)
     world.signs(3)
-    assert "ready" not in world.notifier.told
-    assert world.notifier.text == "no audio, no input device"
+    assert "ready" not in world.manager.told
+    assert world.manager.text == "no audio, no input device"
     mic.frame_age_s, mic.lost, mic.state = 0.02, None, "listening"
     mic.last = SimpleNamespace(label="happy", confidence=0.61)
     world.signs(3)
-    assert world.notifier.told.count("ready") == 1
-    assert world.notifier.text == "listening, heard 0 s ago, last happy 61%"
+    assert world.manager.told.count("ready") == 1
+    assert world.manager.text == "listening, heard 0 s ago, last happy 61%"
 
 
 def test_signs_of_life_come_twice_in_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, FakeIntake())
     assert world.signs(300) == pytest.approx(300 / (WATCHDOG_S / 2), abs=2)
-    world.notifier.watchdog_s = 2.0
+    world.manager.watchdog_s = 2.0
     assert world.signs(10) == 10
-    world.notifier.watchdog_s = None
+    world.manager.watchdog_s = None
     assert world.signs(100) == 0
 
 
@@ -132,7 +134,7 @@ def test_one_that_hears_keeps_the_daemon_alive(monkeypatch: pytest.MonkeyPatch) 
     lost = FakeIntake(frame_age_s=10 * DEAF_LIMIT_S, lost="unplugged")
     world = World(monkeypatch, lost, FakeIntake())
     assert world.signs(30) == 2
-    assert world.notifier.text.count("heard") == 2
+    assert world.manager.text.count("heard") == 2
 
 
 def test_a_thread_that_stands_still_is_no_lost_microphone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +153,11 @@ def test_a_file_that_has_ended_is_no_trouble(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_reload_is_told_from_begin_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, FakeIntake())
-    with world.liveness.reloading():
+    with world.health.reloading():
         pass
-    assert world.notifier.told == []  # a start that goes on is not made ready by it
+    assert world.manager.told == []  # a start that goes on is not made ready by it
     world.signs(1)
-    with pytest.raises(ValueError, match="no"), world.liveness.reloading():
+    with pytest.raises(ValueError, match="no"), world.health.reloading():
         raise ValueError("no")
-    world.liveness.stopping()
-    assert world.notifier.told == ["ready", "alive", "reloading", "ready", "stopping"]
+    world.health.stopping()
+    assert world.manager.told == ["ready", "alive", "reloading", "ready", "stopping"]

@@ -7,12 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from edgeser.audio.source import AudioBlock, AudioFault
+from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
-from edgeser.events.schema import Event, FaultEvent, SpeechEvent, StatusEvent
+from edgeser.events.schema import Event, FaultEvent, SpeechEvent
+from edgeser.hearing import Hearing
+from edgeser.losses import Losses
 from edgeser.model.model import load_model
-from edgeser.settings.schema import DecisionSettings, SpeechSettings
-from edgeser.stream import Stream, Window
+from edgeser.settings.schema import SpeechSettings
+from edgeser.window import Window
 from tests.sounds import monologue
 
 MODEL = load_model()
@@ -38,9 +41,11 @@ class Played:
 def heard(*items: AudioBlock | AudioFault) -> tuple[Intake, Backlog, list[Event]]:
     events: list[Event] = []
     backlog = Backlog()
-    stream = Stream("played", MODEL, SpeechSettings(), DecisionSettings())
-    intake = Intake(Played(*items), stream, backlog, events.append)
-    backlog.close()  # nobody works here: do not wait for it
+    losses = Losses()
+    hearing = Hearing("played", MODEL, SpeechSettings(), losses)
+    intake = Intake(Played(*items), hearing, Account("played", losses, events.append), backlog)
+    backlog.close()
+    backlog.abandon()  # nobody works here: do not wait for it
     intake.listen()
     return intake, backlog, events
 
@@ -57,24 +62,24 @@ def faults(events: list[Event]) -> list[FaultEvent]:
 def test_dropped_partials_are_told_once_and_summed_up() -> None:
     intake, _, events = heard(*blocks(4))
     assert not faults(events)
-    intake.report(stopping=False)
+    intake.account.tell()
     told = faults(events)
     assert {fault.code for fault in told} == {"window_dropped"}
-    assert sum(intake.drops.values()) == intake.counters.dropped_windows > 3
+    assert sum(intake.account.drops.values()) == intake.counters.dropped_windows > 3
     assert [fault.message for fault in told] == [
-        f"{windows} partial windows dropped: {reason}" for reason, windows in intake.drops.items()
+        f"{windows} partial windows dropped: {reason}"
+        for reason, windows in intake.account.drops.items()
     ]
-    intake.report(stopping=False)
+    intake.account.tell()
     assert faults(events) == told
-    assert isinstance(events[-1], StatusEvent)
 
 
 def test_failed_inference_is_summed_up() -> None:
     intake, backlog, events = heard(*blocks(4))
     (batch,) = [backlog.get()]
     for _ in range(3):
-        intake.failed(batch[0], RuntimeError("out of luck"))
-    intake.report(stopping=False)
+        intake.account.failed(batch[0], RuntimeError("out of luck"))
+    intake.account.tell()
     (fault,) = [f for f in faults(events) if f.code == "inference_failed"]
     assert fault.message == f"3 windows without scores, {batch[0].kind}: out of luck"
     assert not fault.recovered

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeser.daemon.service_manager import Notifier
+from edgeser.daemon.service_manager import ServiceManager
 
 
 class Manager:
@@ -49,7 +49,7 @@ def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str,
 
 def test_each_call_is_one_datagram(named: tuple[str, Manager]) -> None:
     name, manager = named
-    notifier = Notifier({"NOTIFY_SOCKET": name})
+    notifier = ServiceManager({"NOTIFY_SOCKET": name})
     notifier.ready()
     notifier.alive()
     notifier.stopping()
@@ -63,7 +63,7 @@ def test_each_call_is_one_datagram(named: tuple[str, Manager]) -> None:
 
 def test_the_status_is_one_line_sent_when_it_changes(named: tuple[str, Manager]) -> None:
     name, manager = named
-    notifier = Notifier({"NOTIFY_SOCKET": name})
+    notifier = ServiceManager({"NOTIFY_SOCKET": name})
     for text in ("listening", "listening", "a\nREADY=1"):
         notifier.status(text)
     assert manager.heard() == ["STATUS=listening", "STATUS=a READY=1"]
@@ -71,7 +71,7 @@ def test_the_status_is_one_line_sent_when_it_changes(named: tuple[str, Manager])
 
 @pytest.mark.parametrize("address", ["", "nonsense", "/nonexistent/notify", "@nobody-is-here"])
 def test_without_a_manager_nothing_happens(address: str) -> None:
-    notifier = Notifier({"NOTIFY_SOCKET": address})
+    notifier = ServiceManager({"NOTIFY_SOCKET": address})
     notifier.ready()
     notifier.status("listening")
     notifier.close()
@@ -82,7 +82,7 @@ def test_a_manager_that_reads_nothing_does_not_hold_the_daemon_up(
     named: tuple[str, Manager],
 ) -> None:
     name, _ = named
-    notifier = Notifier({"NOTIFY_SOCKET": name})
+    notifier = ServiceManager({"NOTIFY_SOCKET": name})
     began = time.monotonic()
     for number in range(2_000):
         notifier.status(f"{number} " + 500 * "x")
@@ -101,5 +101,5 @@ def test_a_manager_that_reads_nothing_does_not_hold_the_daemon_up(
     ],
 )
 def test_the_watchdog_is_known(environment: dict[str, str], expected: float | None) -> None:
-    assert Notifier({"NOTIFY_SOCKET": "@x", **environment}).watchdog_s == expected
-    assert Notifier(environment).watchdog_s is None
+    assert ServiceManager({"NOTIFY_SOCKET": "@x", **environment}).watchdog_s == expected
+    assert ServiceManager(environment).watchdog_s is None

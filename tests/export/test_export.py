@@ -18,7 +18,6 @@ from click.testing import CliRunner, Result
 from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.model.artefact import (
-    DEFAULT_MODEL,
     METADATA_KEY,
     ArtefactError,
     ArtefactInfo,
@@ -26,6 +25,7 @@ from edgeser.model.artefact import (
     model_path,
 )
 from edgeser.model.model import load_model
+from edgeser.settings.schema import DEFAULT_MODEL
 from edgeser_export import verify as verify_module
 from edgeser_export.calibration import training_pieces
 from edgeser_export.graph import onnx_graph

@@ -12,9 +12,10 @@ import pytest
 
 from edgeser.features.frames import raw_frames
 from edgeser.features.pieces import pieces_of
-from edgeser.model.artefact import DEFAULT_MODEL, info_from_metadata, model_path
+from edgeser.model.artefact import info_from_metadata, model_path
 from edgeser.model.golden import waveform
 from edgeser.model.model import TOLERANCE
+from edgeser.settings.schema import DEFAULT_MODEL
 
 SHIPPED = sorted(model_path(DEFAULT_MODEL).parent.glob("*.onnx"))
 REPORT = Path(__file__).parents[2] / "docs" / "reports" / "lightweight-emodb" / "report.json"

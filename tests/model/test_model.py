@@ -11,15 +11,10 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeser.model.artefact import (
-    DEFAULT_MODEL,
-    METADATA_KEY,
-    ArtefactError,
-    ArtefactInfo,
-    shipped_models,
-)
+from edgeser.model.artefact import METADATA_KEY, ArtefactError, ArtefactInfo, shipped_models
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model, load_model
+from edgeser.settings.schema import DEFAULT_MODEL
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeser.model.artefact import DEFAULT_MODEL, ArtefactError, shipped_models
+from edgeser.model.artefact import ArtefactError, shipped_models
 from edgeser.model.onnx_file import read_onnx
+from edgeser.settings.schema import DEFAULT_MODEL
 
 SHIPPED = shipped_models()[DEFAULT_MODEL]
 WHOLE = SHIPPED.read_bytes()

@@ -14,12 +14,14 @@ import pytest
 from edgeser.audio.source import AudioBlock
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.frames import raw_frames
+from edgeser.hearing import Hearing
+from edgeser.losses import Losses
 from edgeser.model.artefact import METADATA_KEY, ArtefactError
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model, load_model
 from edgeser.recognizer import Recognizer
-from edgeser.settings.schema import DecisionSettings, SpeechSettings
-from edgeser.stream import Stream, Window
+from edgeser.settings.schema import SpeechSettings
+from edgeser.window import Window
 from edgeser_train.data.front_ends import ATTENTION_POOLING, LIGHTWEIGHT, PCNSE, WAVEFORM, eca
 from tests.model.artefacts import SmallNetwork, write_artefact
 from tests.sounds import monologue, silence
@@ -163,14 +165,14 @@ def test_a_stream_scores_its_windows_so(name: str, models: dict[str, Model]) -> 
     model, case = models[name], CASES[name]
     hop = case.front_end.hop
     sound = np.concatenate((silence(0.5), monologue(9.0), silence(1.0)))
-    stream = Stream("test", model, SpeechSettings(), DecisionSettings())
+    hearing = Hearing("test", model, SpeechSettings(), Losses())
     windows: list[Window] = []
     position = 0
     for block in np.split(sound, np.arange(1237, len(sound), 1237)):
-        heard = stream.push(AudioBlock(block, position, 0.0))
+        heard = hearing.push(AudioBlock(block, position, 0.0))
         windows += [output for output in heard if isinstance(output, Window)]
         position += len(block)
-    windows += [output for output in stream.finish() if isinstance(output, Window)]
+    windows += [output for output in hearing.finish() if isinstance(output, Window)]
     frames = raw_frames(sound, case.front_end)
     finals = [window for window in windows if window.kind == "final"]
     assert len(finals) >= 2

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.segmenter import (
     SegmentEnded,
     Segmenter,
@@ -14,7 +15,7 @@ from edgeser.speech.segmenter import (
     SegmentStarted,
     WindowDue,
 )
-from edgeser.speech.vad import FRAME_SAMPLES, VadFrame
+from edgeser.speech.vad import VadFrame
 
 CONFIG = SegmenterConfig(
     start_snr_db=9,

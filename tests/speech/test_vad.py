@@ -6,13 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 
 from edgeser.model.golden import waveform
-from edgeser.speech.vad import (
-    FRAME_SAMPLES,
-    LOWEST_FLOOR_DBFS,
-    VadFrame,
-    VoiceActivity,
-    level_dbfs,
-)
+from edgeser.pcm import FRAME_SAMPLES
+from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VadFrame, VoiceActivity, level_dbfs
 from tests.cuts import blocks_of, cuts
 
 VOICE = waveform(1, 1.0)

@@ -9,9 +9,9 @@ import pytest
 import soundfile
 import torch
 
-from edgeser.audio.source import SAMPLE_RATE
 from edgeser.features.frames import raw_frames
 from edgeser.features.pieces import pieces_of
+from edgeser.pcm import SAMPLE_RATE
 from edgeser_export.onnx_export import export
 from edgeser_train.data.batches import padded
 from tests.export.models import RELEASE, SPECTRAL, small

@@ -12,9 +12,8 @@ import pytest
 import soundfile
 
 from edgeser import Recognizer
-from edgeser.audio.source import Samples
 from edgeser.events.schema import EmotionEvent
-from edgeser.speech.vad import FRAME_SAMPLES
+from edgeser.pcm import FRAME_SAMPLES, Samples
 from tests.sounds import SPEECH_SEGMENTS, monologue, silence, speech
 from tests.system.daemons import edgeser, running
 from tests.virtual_microphone import VirtualMicrophone

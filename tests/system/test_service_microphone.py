@@ -96,7 +96,7 @@ def test_a_service_that_stays_deaf_is_restarted(
     folder = box.shared / "impatient"
     folder.mkdir(exist_ok=True)
     (folder / "sitecustomize.py").write_text(
-        "import edgeser.daemon.health\nedgeser.liveness.DEAF_LIMIT_S = 3\n"
+        "import edgeser.daemon.health\nedgeser.daemon.health.DEAF_LIMIT_S = 3\n"
     )
     path = SHARED / folder.name
     box.drop_in(

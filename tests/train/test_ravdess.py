@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from edgeser.audio.source import Samples
 from edgeser.errors import UserError
 from edgeser.model.golden import waveform
+from edgeser.pcm import Samples
 from edgeser_train.corpora.corpus import Corpus, Utterance
 from edgeser_train.corpora.ravdess import SPEAKERS, load, load_4, stems
 from edgeser_train.corpora.trim import speech_of

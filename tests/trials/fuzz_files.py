@@ -29,8 +29,10 @@ from edgeser.audio.source import AudioBlock, Source
 from edgeser.audio.stdin import RawSource
 from edgeser.bench import SPEECH_FILE
 from edgeser.errors import UserError
-from edgeser.settings.schema import DecisionSettings, SpeechSettings, load_settings
-from edgeser.stream import Stream
+from edgeser.hearing import Hearing
+from edgeser.losses import Losses
+from edgeser.settings.load import load_settings
+from edgeser.settings.schema import SpeechSettings
 
 SETTINGS = Path(__file__).parents[2] / "systemd" / "edgeser.toml"
 FORMATS = (("wav", "PCM_16"), ("wav", "FLOAT"), ("flac", "PCM_16"), ("ogg", "VORBIS"))
@@ -139,15 +141,15 @@ def feed(descriptor: int, data: bytes) -> None:
 
 
 def heard(opened: Callable[[], Source]) -> str:
-    stream = Stream("fuzz", MODEL, SpeechSettings(), DecisionSettings())
+    hearing = Hearing("fuzz", MODEL, SpeechSettings(), Losses())
     faults = 0
     try:
         for item in opened().blocks():
             if isinstance(item, AudioBlock):
-                stream.push(item)
+                hearing.push(item)
             else:
                 faults += 1
-        stream.finish()
+        hearing.finish()
     except UserError as error:
         return refused(error)
     return "played with faults" if faults else "played"

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 from edgeser.audio.devices import PORTAUDIO_MISSING, Device, find_device
 from edgeser.audio.wire import Kind, header, packed
 from edgeser.errors import UserError
+from edgeser.pcm import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-RATE = 16_000
 _BLOCKS_PER_SECOND = 50
 
 
@@ -151,7 +151,7 @@ def _format(index: int, device: Device, channel: int | None) -> tuple[int, int]:
 
     channel_counts = [device.channels] if channel is not None else [1, device.channels]
     native = round(device.default_rate)
-    choices = [(rate, count) for rate in (RATE, native) for count in channel_counts]
+    choices = [(rate, count) for rate in (SAMPLE_RATE, native) for count in channel_counts]
     for rate, count in choices[:-1]:
         try:
             sounddevice.check_input_settings(index, count, "int16", samplerate=rate)

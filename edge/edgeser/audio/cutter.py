@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edgeser.audio.source import BLOCK_SAMPLES, Samples
+from edgeser.pcm import FRAME_SAMPLES, Samples
 
 
 class Cutter:
@@ -18,10 +18,10 @@ class Cutter:
     def cut(self, samples: Samples) -> Iterator[Samples]:
         """Yield the blocks that are complete with ``samples`` (int16, shape (n,)) appended."""
         samples = np.concatenate((self._carry, samples))
-        whole = len(samples) - len(samples) % BLOCK_SAMPLES
+        whole = len(samples) - len(samples) % FRAME_SAMPLES
         self._carry = samples[whole:]
-        for start in range(0, whole, BLOCK_SAMPLES):
-            yield samples[start : start + BLOCK_SAMPLES]
+        for start in range(0, whole, FRAME_SAMPLES):
+            yield samples[start : start + FRAME_SAMPLES]
 
     def rest(self) -> Samples:
         """The samples left at the end: int16, shape (n,), n < 320."""

@@ -18,8 +18,9 @@ import soundfile
 
 from edgeser.audio.cutter import Cutter
 from edgeser.audio.resample import Resampler
-from edgeser.audio.source import SAMPLE_RATE, AudioBlock, AudioFault, Samples, SourceError
+from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.truncation import is_cut_off
+from edgeser.pcm import SAMPLE_RATE, Samples
 
 _READS_PER_SECOND = 50
 """Read in small bites: the bite in which a damaged file breaks off is lost."""

@@ -13,9 +13,10 @@ from edgeser.audio.child import CaptureChild, CaptureError
 from edgeser.audio.devices import PORTAUDIO_MISSING
 from edgeser.audio.overflow import OverflowReport
 from edgeser.audio.resample import Resampler
-from edgeser.audio.source import SAMPLE_RATE, AudioBlock, AudioFault, SourceError
+from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.timeline import Timeline
 from edgeser.audio.wire import Kind, Message
+from edgeser.pcm import SAMPLE_RATE
 
 
 class Microphone:

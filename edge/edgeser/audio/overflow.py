@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgeser.audio.source import SAMPLE_RATE, AudioFault
+from edgeser.audio.source import AudioFault
+from edgeser.pcm import SAMPLE_RATE
 
 
 class OverflowReport:

@@ -8,9 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
-
-_FULL_SCALE = 32_768.0
+from edgeser.pcm import SAMPLE_RATE, Samples, as_floats, as_samples
 
 
 class Resampler:
@@ -61,13 +59,13 @@ class Resampler:
         self.frames_in += len(frames)
         if self._stream is not None and len(mono):
             mono = self._stream.resample_chunk(mono)
-        return self._given(_quantised(mono))
+        return self._given(as_samples(mono))
 
     def flush(self) -> Samples:
         """End the stream: int16, shape (m,), the samples still held back. Call it once."""
         if self._stream is None or self.frames_in == 0:
             return np.zeros(0, np.int16)
-        rest = _quantised(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
+        rest = as_samples(self._stream.resample_chunk(np.zeros(0, np.float32), last=True))
         total = (2 * self.frames_in * SAMPLE_RATE + self.rate) // (2 * self.rate)
         missing = total - self.samples_out - len(rest)
         rest = np.pad(rest, (0, missing)) if missing > 0 else rest[: len(rest) + missing]
@@ -75,8 +73,7 @@ class Resampler:
 
     def _floats(self, frames: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
         if frames.dtype == np.int16:
-            floats: npt.NDArray[np.float32] = frames.astype(np.float32) / np.float32(_FULL_SCALE)
-            return floats
+            return as_floats(frames)
         finite = np.isfinite(frames)
         if not finite.all():
             if self.first_non_finite is None:
@@ -93,10 +90,3 @@ class Resampler:
     def _given(self, samples: Samples) -> Samples:
         self.samples_out += len(samples)
         return samples
-
-
-def _quantised(mono: npt.NDArray[np.float32]) -> Samples:
-    samples: Samples = (
-        np.rint(mono * _FULL_SCALE).clip(-_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
-    )
-    return samples

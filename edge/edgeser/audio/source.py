@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Protocol
 
 from edgeser.errors import UserError
-
-SAMPLE_RATE = 16_000
-"""Samples per second of everything behind a source."""
-
-BLOCK_SAMPLES = 320
-"""Samples in a regular block: 20 ms."""
-
-Samples: TypeAlias = npt.NDArray[np.int16]
+from edgeser.pcm import Samples
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeser.audio.source import SAMPLE_RATE
+from edgeser.pcm import SAMPLE_RATE
 
 _WINDOW_S = 2.0
 _UNNOTICED_LOSS_S = 0.1

@@ -10,13 +10,13 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgeser.audio.source import SAMPLE_RATE
 from edgeser.bench.flops import flops
 from edgeser.bench.machine import Machine, busy_with_others, cpu_times, this_machine
 from edgeser.errors import UserError
 from edgeser.events.schema import ModelRef
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model
+from edgeser.pcm import SAMPLE_RATE
 
 _PEAK_SIZE = 768
 _PEAK_SHARE = 0.1

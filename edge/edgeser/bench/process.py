@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgeser.bench.machine import Usage, usage
 from edgeser.errors import UserError
-from edgeser.settings.schema import ENVIRONMENT_PREFIX
+from edgeser.settings.load import ENVIRONMENT_PREFIX
 
 
 class DaemonProcess:

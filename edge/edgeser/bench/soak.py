@@ -13,13 +13,12 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.bench import process, sound
 from edgeser.bench.machine import Machine, this_machine
 from edgeser.bench.receiver import receiver
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, SpeechEvent, StatusEvent
-from edgeser.speech.vad import FRAME_SAMPLES
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 
 SILENCE_S = 20.0
 """Behind each turn of the speech, as a quiet room gives it."""

@@ -8,8 +8,9 @@ import numpy as np
 import soundfile
 
 from edgeser.audio.file import FileSource
-from edgeser.audio.source import SAMPLE_RATE, AudioBlock, Samples
+from edgeser.audio.source import AudioBlock
 from edgeser.errors import UserError
+from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.recognizer import Recognizer
 
 

@@ -14,7 +14,6 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.bench import process, sound
 from edgeser.bench.machine import (
     CpuTimes,
@@ -27,8 +26,9 @@ from edgeser.bench.machine import (
 from edgeser.bench.receiver import receiver
 from edgeser.errors import UserError
 from edgeser.events.schema import AnyEvent, EmotionEvent, Latency, SpeechEvent, StatusEvent
-from edgeser.model.artefact import DEFAULT_MODEL
 from edgeser.model.model import load_model
+from edgeser.pcm import SAMPLE_RATE, Samples
+from edgeser.settings.schema import DEFAULT_MODEL
 
 MOST_STREAMS = 1024
 SETTLE_S = 2.0

@@ -14,7 +14,7 @@ from edgeser.errors import UserError
 
 if TYPE_CHECKING:
     from edgeser.bench.latency import LatencyReport
-    from edgeser.model.backends.protocol import BackendName
+    from edgeser.settings.schema import BackendName
 
 FilePath = click.Path(path_type=Path)
 speech_option = click.option(

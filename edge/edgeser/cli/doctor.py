@@ -33,7 +33,7 @@ def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> No
 
     from edgeser.doctor.installation import examine
     from edgeser.doctor.service import Service, examine_service
-    from edgeser.settings.schema import load_settings
+    from edgeser.settings.load import load_settings
 
     if service is None:
         findings = examine(load_settings(settings_file))

@@ -64,7 +64,7 @@ def events(
     """
     from edgeser.events.journal.reader import JournalReader
     from edgeser.events.journal.store import ForeignFileError
-    from edgeser.settings.schema import load_settings
+    from edgeser.settings.load import load_settings
 
     if as_json and as_csv:
         raise UserError("--json and --csv: only one of them can be printed", "leave one out")

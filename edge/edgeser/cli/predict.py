@@ -48,7 +48,7 @@ def predict(
 
     from edgeser.errors import UserError
     from edgeser.recognizer import Recognizer
-    from edgeser.settings.schema import load_settings
+    from edgeser.settings.load import load_settings
 
     settings = load_settings(settings_file, flags=given(model__name=model, model__backend=backend))
     recognizer = Recognizer(settings=settings)

@@ -50,7 +50,8 @@ def run(
     from edgeser.daemon import logs
     from edgeser.daemon.daemon import Daemon
     from edgeser.model.model import Model, load_model
-    from edgeser.settings.schema import Settings, load_settings
+    from edgeser.settings.load import load_settings
+    from edgeser.settings.schema import Settings
 
     logs.set_up(verbose=verbose)
     flags = given(

@@ -29,7 +29,8 @@ def check(file: Path) -> None:
     from edgeser.audio.file import FileSource
     from edgeser.events.wire.keys import KeyFolder
     from edgeser.model.model import load_model
-    from edgeser.settings.schema import load_settings, segmenter_config
+    from edgeser.settings.load import load_settings
+    from edgeser.speech.config import segmenter_config
 
     loaded = load_settings(file)
     model = load_model(loaded.model.name, loaded.model.backend)
@@ -54,7 +55,7 @@ def show(file: Path | None, as_json: bool) -> None:
     """
     import msgspec
 
-    from edgeser.settings.schema import load_settings
+    from edgeser.settings.load import load_settings
 
     tree = msgspec.to_builtins(load_settings(file))
     if as_json:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 
-from edgeser.stream import Window
+from edgeser.window import Window
 
 MAX_FINALS = 64
 """Finals waiting above which ``put`` blocks: then the source loses samples, which is counted."""
@@ -25,9 +25,16 @@ class Backlog:
     def __init__(self) -> None:
         self._finals: deque[Window] = deque()
         self._partials: dict[str, Window] = {}  # by stream, in order of arrival
-        self._changed = threading.Condition()
+        self._in_work: list[Window] = []
         self._working_since: float | None = None
-        self._closed = False
+        self._unfinished: Counter[str] = Counter()  # windows that wait or are in work, by stream
+        self._closed = self._abandoned = False
+        # One condition for each thing to wait for: hundreds of sources may wait, and a change
+        # that concerns one of them must not wake all.
+        self._lock = threading.Lock()
+        self._work = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)
+        self._done: dict[str, threading.Condition] = {}
 
     def __len__(self) -> int:
         """Windows that wait."""
@@ -41,19 +48,21 @@ class Backlog:
 
     def put(self, window: Window) -> Window | None:
         """Add a window; the partial that it displaced, if any."""
-        with self._changed:
-            while len(self._finals) >= MAX_FINALS and not self._closed:
-                self._changed.wait()
-            waiting = self._partials.get(window.stream.name)
+        stream = window.stream
+        with self._lock:
+            while len(self._finals) >= MAX_FINALS and not self._abandoned:
+                self._room.wait()
             if window.kind == "final":
                 self._finals.append(window)
+                waiting = self._partials.get(stream)
                 displaced = waiting if waiting and waiting.segment <= window.segment else None
                 if displaced:
-                    del self._partials[window.stream.name]
+                    del self._partials[stream]
             else:
-                displaced = self._partials.pop(window.stream.name, None)
-                self._partials[window.stream.name] = window
-            self._changed.notify_all()
+                displaced = self._partials.pop(stream, None)
+                self._partials[stream] = window
+            self._unfinished[stream] += displaced is None
+            self._work.notify()
             return displaced
 
     def get(self) -> list[Window]:
@@ -64,55 +73,73 @@ class Backlog:
         ``MAX_BATCH`` pieces and the backend's ``batch_frames``. No window overtakes another of its
         stream that must wait. Call ``done`` when they have been dealt with.
         """
-        with self._changed:
+        with self._lock:
             while not len(self):
                 if self._closed:
                     return []
-                self._changed.wait()
-            waiting = [*self._finals, *self._partials.values()]
-            shape = _shape(waiting[0])
-            _, length = shape
-            most = min(MAX_BATCH, waiting[0].stream.model.backend.batch_frames // length)
-            batch: list[Window] = []
-            passed_over: set[str] = set()
-            pieces = 0
-            for window in waiting:
-                if _shape(window) != shape:
-                    passed_over.add(window.stream.name)
-                elif window.stream.name not in passed_over:
-                    pieces += len(window.pieces)
-                    if batch and pieces > most:
-                        break
-                    batch.append(window)
+                self._work.wait()
+            batch = self._next_batch()
+            finals = 0
             for window in batch:
                 if window.kind == "final":
                     self._finals.remove(window)
+                    finals += 1
                 else:
-                    del self._partials[window.stream.name]
+                    del self._partials[window.stream]
+            self._in_work = batch
             self._working_since = time.monotonic()
-            self._changed.notify_all()
+            self._room.notify(finals)
             return batch
 
     def done(self) -> None:
         """The windows of the last ``get`` have been dealt with."""
-        with self._changed:
+        with self._lock:
             self._working_since = None
-            self._changed.notify_all()
+            for window in self._in_work:
+                self._unfinished[window.stream] -= 1
+                if not self._unfinished[window.stream] and window.stream in self._done:
+                    self._done[window.stream].notify_all()
+            self._in_work = []
 
-    def wait_until_idle(self) -> None:
-        """Return when nothing waits and nothing is in work, or the backlog is closed."""
-        with self._changed:
-            while (len(self) or self._working_since is not None) and not self._closed:
-                self._changed.wait()
+    def wait_until_done(self, stream: str) -> None:
+        """Return when no window of a stream waits or is in work, or the backlog is abandoned."""
+        with self._lock:
+            done = self._done.setdefault(stream, threading.Condition(self._lock))
+            while self._unfinished[stream] and not self._abandoned:
+                done.wait()
 
     def close(self) -> None:
         """No more windows come; those that wait are still given out."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            self._work.notify_all()
+
+    def abandon(self) -> None:
+        """Nobody takes windows any more: nobody is to wait for that."""
+        with self._lock:
+            self._abandoned = True
+            for condition in (self._room, *self._done.values()):
+                condition.notify_all()
+
+    def _next_batch(self) -> list[Window]:
+        waiting = [*self._finals, *self._partials.values()]
+        shape = _shape(waiting[0])
+        _, length = shape
+        most = min(MAX_BATCH, waiting[0].model.backend.batch_frames // length)
+        batch: list[Window] = []
+        passed_over: set[str] = set()
+        pieces = 0
+        for window in waiting:
+            if _shape(window) != shape:
+                passed_over.add(window.stream)
+            elif window.stream not in passed_over:
+                pieces += len(window.pieces)
+                if batch and pieces > most:
+                    break
+                batch.append(window)
+        return batch
 
 
 def _shape(window: Window) -> tuple[int, int]:
     """Equal for windows that can share a batch."""
-    model = window.stream.model
-    return id(model), model.padded_length(len(window.pieces[0]))
+    return id(window.model), window.model.padded_length(len(window.pieces[0]))

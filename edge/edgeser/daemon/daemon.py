@@ -1,4 +1,4 @@
-"""The daemon: intakes, one inference worker, one publisher, and a status every second.
+"""The daemon: what hears, what infers and what publishes, wired together and watched.
 
 Sound flows through three kinds of threads: one for each source, or for all files that play in real
 time (source to windows), one for inference (windows to events) and the publisher's own. The main
@@ -8,7 +8,6 @@ thread says how things are, reads settings anew when asked to, and waits for the
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,18 +16,24 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from edgeser.audio.source import Source
+from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
-from edgeser.daemon.health import Liveness
+from edgeser.daemon.health import Health
+from edgeser.daemon.inference import Inference
 from edgeser.daemon.intake import Intake
-from edgeser.daemon.listeners import listeners
+from edgeser.daemon.reload import Load, Reload
+from edgeser.daemon.source_threads import source_threads
+from edgeser.daemon.threads import Threads
+from edgeser.decider import Decider
 from edgeser.errors import UserError
 from edgeser.events.journal.journal import JournalPlace
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import Event
 from edgeser.events.wire.keys import KeyFolder
+from edgeser.hearing import Hearing
+from edgeser.losses import Losses
 from edgeser.model.model import Model
-from edgeser.settings.schema import JournalSettings, Settings, segmenter_config
-from edgeser.stream import Stream, Window
+from edgeser.settings.schema import JournalSettings, Settings
 
 if TYPE_CHECKING:
     from edgeser.daemon.metrics import Metrics, MetricsServer
@@ -51,7 +56,7 @@ class Daemon:
         sources: Mapping[str, Source],
         model: Model,
         *,
-        load: Callable[[], tuple[Settings, Model]] | None = None,
+        load: Load | None = None,
         once: bool = False,
         await_subscriber: bool = False,
     ) -> None:
@@ -60,31 +65,43 @@ class Daemon:
         ``sources``: by the name of their stream. ``load``: settings and model as they are now, for
         ``reload``. ``await_subscriber``: leave the sources alone until somebody listens.
         """
-        self._settings = settings
-        self._model = model
-        self._load = load
         self._once = once
         self._await_subscriber = await_subscriber
-        streams = [Stream(name, model, settings.speech, settings.decision) for name in sources]
+        losses = {name: Losses() for name in sources}
+        hearings = {name: Hearing(name, model, settings.speech, losses[name]) for name in sources}
+        deciders = {name: Decider(settings.decision, losses[name]) for name in sources}
         # What a signal handler touches holds no lock that the interrupted thread may have taken.
         self._calls: SimpleQueue[None] = SimpleQueue()
         self._is_stopping = False
         self._is_reload_due = False
-        self._failure: BaseException | None = None
+        self._threads = Threads(self._wake)
+        self._worker = Threads(self._wake)
         self._backlog = Backlog()
         self._metrics: Metrics | None = None
         self._publisher = Publisher(
             settings.events.bind,
             on_subscribe=self._wake,
-            on_sent=self._account,
+            on_sent=self._account_for,
             journal=_journal(settings.journal),
             keys=KeyFolder(settings.events.key_folder) if settings.events.curve else None,
         )
+        publish = self._publisher.publish
+        self._accounts = {name: Account(name, losses[name], publish) for name in sources}
         self._intakes = {
-            stream.name: Intake(source, stream, self._backlog, self._publisher.publish)
-            for stream, source in zip(streams, sources.values(), strict=True)
+            name: Intake(source, hearings[name], self._accounts[name], self._backlog)
+            for name, source in sources.items()
         }
-        self._liveness = Liveness(self._intakes, self._backlog)
+        self._inference = Inference(self._backlog, deciders, self._accounts, publish)
+        self._reload = Reload(
+            settings,
+            model,
+            load,
+            self._intakes,
+            deciders,
+            self._publisher.reload_keys,
+            self._tell_all,
+        )
+        self._health = Health(self._intakes, self._backlog)
         self._server = self._serve(settings.metrics.listen) if settings.metrics.listen else None
         log.info(
             "%s on %s%s, events at %s",
@@ -96,38 +113,25 @@ class Daemon:
 
     def run(self) -> None:
         """Listen until the end. Raises what ended a thread: UserError, or a defect of ours."""
-        listening = [
-            self._thread(name, partial(self._listen, work))
-            for name, work in listeners(self._intakes).items()
-        ]
-        inference = self._thread("inference", self._infer)
-        for thread in (inference, *listening):
-            thread.start()
+        failure: BaseException | None = None
         try:
-            self._say_when_fallen_back(self._model)
+            self._worker.start("inference", self._inference.run)
+            for name, work in source_threads(self._intakes).items():
+                self._threads.start(name, partial(self._listen, work))
+            self._reload.say_if_fallen_back()
             while not self._is_over():
                 if self._is_reload_due:
                     self._is_reload_due = False
-                    with self._liveness.reloading():
-                        self._reload()
+                    with self._health.reloading():
+                        self._reload.carry_out()
                 self._report(stopping=False)
-                self._liveness.tell()
+                self._health.tell()
                 self._rest()
+        except BaseException as error:
+            failure = error
+            raise
         finally:
-            self._liveness.stopping()
-            for intake in self._intakes.values():
-                intake.source.close()
-            for thread in listening:
-                thread.join()
-            self._backlog.close()
-            inference.join()
-            if self._failure is not None and not isinstance(self._failure, UserError):
-                message = f"the daemon ends: {type(self._failure).__name__}: {self._failure}"
-                self._fault("daemon_failed", message, recovered=False)
-            self._report(stopping=True)
-            self._publisher.close()
-            if self._server is not None:
-                self._server.close()
+            self._end(failure)
         if self._failure is not None:
             raise self._failure
 
@@ -141,6 +145,39 @@ class Daemon:
         self._is_reload_due = True
         self._wake()
 
+    @property
+    def _failure(self) -> BaseException | None:
+        """What ended a thread before its time."""
+        return self._threads.failure or self._worker.failure
+
+    def _is_over(self) -> bool:
+        ended = self._once and all(intake.ended.is_set() for intake in self._intakes.values())
+        return ended or self._is_stopping or self._failure is not None
+
+    def _end(self, failure: BaseException | None) -> None:
+        """Let every stream finish its last segment, then say why and stop publishing."""
+        self._health.stopping()
+        self._is_stopping = True
+        for intake in self._intakes.values():
+            intake.source.close()
+        self._threads.join()  # only then no more windows come
+        self._backlog.close()
+        self._worker.join()
+        failure = self._failure or failure
+        if failure is not None:
+            self._tell_failure(failure)
+        self._report(stopping=True)
+        self._publisher.close()
+        if self._server is not None:
+            self._server.close()
+
+    def _tell_failure(self, failure: BaseException) -> None:
+        if isinstance(failure, UserError):
+            self._tell_all("source_failed", f"the daemon ends: {failure}", recovered=False)
+        else:
+            message = f"the daemon ends: {type(failure).__name__}: {failure}"
+            self._tell_all("daemon_failed", message, recovered=False)
+
     def _wake(self) -> None:
         self._calls.put(None)
 
@@ -151,11 +188,30 @@ class Daemon:
             while True:
                 self._calls.get_nowait()
 
+    def _listen(self, work: Callable[[], None]) -> None:
+        while self._await_subscriber and not self._publisher.subscriptions:
+            if self._is_over():
+                return
+            time.sleep(0.02)
+        work()
+
+    def _report(self, *, stopping: bool) -> None:
+        for news in self._publisher.journal_news():
+            self._tell_all(news.code, news.message, recovered=news.recovered)
+        for name, intake in self._intakes.items():
+            self._accounts[name].tell()
+            self._publisher.publish(intake.status(stopping=stopping))
+
+    def _tell_all(self, code: str, message: str, *, recovered: bool) -> None:
+        """A fault of the whole daemon: every stream says it."""
+        for account in self._accounts.values():
+            account.fault(code, message, recovered=recovered)
+
     def _serve(self, listen: str) -> MetricsServer:
         from edgeser.daemon.metrics import Gauges, Metrics, MetricsServer
 
         def gauges() -> Gauges:
-            troubles = self._liveness.troubles()
+            troubles = self._health.troubles()
             return Gauges(len(self._backlog), self._publisher.subscriptions, troubles)
 
         self._metrics = Metrics(self._intakes, gauges)
@@ -165,108 +221,10 @@ class Daemon:
             self._publisher.close()
             raise
 
-    def _account(self, event: Event) -> None:
+    def _account_for(self, event: Event) -> None:
         """In the publisher's thread."""
         if self._metrics is not None:
             self._metrics.observe(event)
-
-    def _is_over(self) -> bool:
-        ended = self._once and all(intake.ended.is_set() for intake in self._intakes.values())
-        return ended or self._is_stopping or self._failure is not None
-
-    def _report(self, *, stopping: bool) -> None:
-        for news in self._publisher.journal_news():
-            self._fault(news.code, news.message, recovered=news.recovered)
-        for intake in self._intakes.values():
-            intake.report(stopping=stopping)
-
-    def _fault(self, code: str, message: str, *, recovered: bool) -> None:
-        """A fault of the whole daemon: every stream says it."""
-        for intake in self._intakes.values():
-            intake.fault(code, message, recovered=recovered)
-
-    def _reload(self) -> None:
-        """Put new settings and the model in force; keep the old ones when they are wrong."""
-        if self._load is None:
-            return
-        try:
-            settings, model = self._load()
-            segmenter_config(settings.speech, model.info.window)
-            self._publisher.reload_keys()
-        except Exception as error:  # a daemon that runs does not end by what it reads
-            name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-            message = " ".join(f"the old settings stay: {name}{error}".split())
-            self._fault("settings_rejected", message, recovered=True)
-            return
-        self._say_when_fallen_back(model)
-        if (model.ref, model.backend.name) == (self._model.ref, self._model.backend.name):
-            self._model.reason = model.reason
-            model = self._model
-        for intake in self._intakes.values():
-            intake.renew(lambda old: old.successor(model, settings.speech, settings.decision))
-        later = [
-            section
-            for section in ("audio", "source", "events", "journal", "metrics")
-            if getattr(settings, section) != getattr(self._settings, section)
-        ]
-        if later:
-            self._fault(
-                "restart_needed",
-                f"what is new in {', '.join(later)} takes effect when the daemon starts again",
-                recovered=True,
-            )
-        self._settings, self._model = settings, model
-        log.info(
-            "settings read anew; %s %s on %s",
-            model.info.name,
-            model.info.version,
-            model.backend.name,
-        )
-
-    def _say_when_fallen_back(self, model: Model) -> None:
-        if model.fell_back:
-            message = f"{model.backend.name} runs the model, not tensorrt: {model.reason}"
-            self._fault("backend_fell_back", message, recovered=True)
-
-    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        return threading.Thread(target=self._guarded, args=(work,), name=name)
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """No thread dies unnoticed: its exception ends the daemon."""
-        try:
-            work()
-        except BaseException as failure:
-            self._failure = self._failure or failure
-            self._backlog.close()
-        finally:
-            self._wake()
-
-    def _listen(self, work: Callable[[], None]) -> None:
-        while self._await_subscriber and not self._publisher.subscriptions:
-            if self._is_over():
-                return
-            time.sleep(0.02)
-        work()
-
-    def _infer(self) -> None:
-        while batch := self._backlog.get():
-            started_at = time.time()
-            try:
-                scores = batch[0].stream.model.scores([window.pieces for window in batch])
-            except Exception as error:  # the backend's exceptions share no base class
-                for window in batch:
-                    self._intake_of(window).failed(window, error)
-            else:
-                for window, row in zip(batch, scores, strict=True):
-                    event = window.stream.decide(window, row, started_at)
-                    log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
-                    self._intake_of(window).decided(event)
-                    self._publisher.publish(event, window.captured_at)
-            finally:
-                self._backlog.done()
-
-    def _intake_of(self, window: Window) -> Intake:
-        return self._intakes[window.stream.name]
 
 
 def _journal(settings: JournalSettings) -> JournalPlace | None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
-from edgeser.daemon.service_manager import Notifier
+from edgeser.daemon.service_manager import ServiceManager
 
 STUCK_AFTER_S = 10.0
 """A window takes milliseconds: one in work for so long is a trouble."""
@@ -30,18 +30,18 @@ TELL_INTERVAL_S = 1.0
 """How often ``tell`` is called, at least."""
 
 
-class Liveness:
+class Health:
     """Knows whether the daemon is well, and speaks to the service manager from the main thread.
 
     ``troubles`` may be asked from any thread.
     """
 
     def __init__(
-        self, intakes: Mapping[str, Intake], backlog: Backlog, notifier: Notifier | None = None
+        self, intakes: Mapping[str, Intake], backlog: Backlog, manager: ServiceManager | None = None
     ) -> None:
         self._intakes = intakes
         self._backlog = backlog
-        self._notifier = notifier or Notifier()
+        self._manager = manager or ServiceManager()
         self._is_ready = False
         self._alive_at = float("-inf")
         self._hopeless: str | None = None
@@ -59,19 +59,19 @@ class Liveness:
         When the signs of life end, which makes the manager restart the daemon, and when they
         begin again, a fault says so.
         """
-        notifier = self._notifier
+        manager = self._manager
         if not self._is_ready and any(i.frame_age_s is not None for i in self._intakes.values()):
             self._is_ready = True
-            notifier.ready()
-        notifier.status(self._status())
-        if notifier.watchdog_s is None:
+            manager.ready()
+        manager.status(self._status())
+        if manager.watchdog_s is None:
             return
-        self._say(self._stuck(notifier.watchdog_s))
+        self._say(self._stuck(manager.watchdog_s))
         now = time.monotonic()
         # At half of the interval; sooner if the next call would come later than that.
-        if not self._hopeless and now - self._alive_at + TELL_INTERVAL_S > notifier.watchdog_s / 2:
+        if not self._hopeless and now - self._alive_at + TELL_INTERVAL_S > manager.watchdog_s / 2:
             self._alive_at = now
-            notifier.alive()
+            manager.alive()
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
@@ -79,21 +79,21 @@ class Liveness:
         if not self._is_ready:  # the start goes on
             yield
             return
-        self._notifier.reloading()
+        self._manager.reloading()
         try:
             yield
         finally:
-            self._notifier.ready()
+            self._manager.ready()
 
     def stopping(self) -> None:
         """Tell that the daemon ends."""
-        self._notifier.stopping()
+        self._manager.stopping()
 
     def _say(self, reason: str | None) -> None:
         if (reason is None) != (self._hopeless is None):
             message = f"{reason}: the daemon is about to be restarted" if reason else "it goes on"
             for intake in self._intakes.values():
-                intake.fault("restart_due", message, recovered=reason is None)
+                intake.account.fault("restart_due", message, recovered=reason is None)
         self._hopeless = reason
 
     def _stuck(self, watchdog_s: float) -> str | None:
@@ -123,6 +123,6 @@ def _described(intake: Intake) -> str:
         words.append(f"heard {intake.frame_age_s:.0f} s ago")
     if intake.lost is not None:
         words.append(intake.lost)
-    if intake.last is not None:
-        words.append(f"last {intake.last.label} {intake.last.confidence:.0%}")
+    if intake.account.last is not None:
+        words.append(f"last {intake.account.last.label} {intake.account.last.confidence:.0%}")
     return ", ".join(words)

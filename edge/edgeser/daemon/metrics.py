@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from edgeser.daemon.intake import Intake
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, Event, FaultEvent, Latency
-from edgeser.settings.schema import host_and_port
+from edgeser.settings.load import host_and_port
 
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 _REQUEST_TIMEOUT_S = 5.0
@@ -106,11 +106,11 @@ class _State(Collector):
         for name, intake in self._intakes.items():
             if intake.frame_age_s is not None:
                 age.add_metric([name], intake.frame_age_s)
-            speech.add_metric([name], intake.stream.in_speech)
-            model = intake.stream.model
+            speech.add_metric([name], intake.hearing.in_speech)
+            model = intake.hearing.model
             described = [name, model.ref.name, model.ref.version, model.ref.sha256]
             info.add_metric([*described, model.backend.name], 1)
-            for reason, windows in intake.drops.items():
+            for reason, windows in intake.account.drops.items():
                 drops.add_metric([name, reason], windows)
             counters = intake.counters
             for total, family in totals.items():

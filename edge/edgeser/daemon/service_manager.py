@@ -1,4 +1,4 @@
-"""The service manager's ear: readiness, status text and signs of life, as sd_notify sends them."""
+"""What the service manager is told: readiness, status text, signs of life (sd_notify)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 
-class Notifier:
+class ServiceManager:
     """Tells the service manager how the daemon is, one datagram a call; else does nothing.
 
     ``watchdog_s``: the manager restarts a process that gives no sign of life for so long; None

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgeser.doctor.installation import Finding
 from edgeser.errors import UserError
-from edgeser.settings.schema import load_settings
+from edgeser.settings.load import load_settings
 
 MAX_EXPOSURE = 1.5
 """Of ``systemd-analyze security``: 0 is a perfect sandbox, 10 is none."""

@@ -55,6 +55,7 @@ FAULT_CODES: dict[FaultCode, str] = {
     "settings_rejected": "new settings are wrong and the old ones stay in force",
     "restart_needed": "some new settings take effect when the daemon starts again",
     "restart_due": "a service is stuck and about to be restarted; recovered: it goes on after all",
+    "source_failed": "a source cannot be used, and the daemon ends",
     "daemon_failed": "the daemon ends because of a defect; a service manager starts it again",
 }
 """What a fault's ``code`` means."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeser.audio.source import Samples
 from edgeser.features.front_end import Floats, FrontEnd
-
-_FULL_SCALE = np.float32(1 / 32768)
+from edgeser.pcm import Samples, as_floats
 
 
 class FrameStream:
@@ -86,8 +84,7 @@ class FrameStream:
         held = self.samples(begin, end)
         padded = np.zeros(end - begin, np.float32)
         offset = max(0, self._first_sample - begin)
-        padded[offset : offset + len(held)] = held
-        padded *= _FULL_SCALE
+        padded[offset : offset + len(held)] = as_floats(held)
         if spec.pre_emphasis:
             padded = padded[1:] - np.float32(spec.pre_emphasis) * padded[:-1]
         rows = np.lib.stride_tricks.sliding_window_view(padded, spec.window)[:: spec.hop]

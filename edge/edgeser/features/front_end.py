@@ -13,6 +13,7 @@ from edgeser.features import scaling, voiced_waveform
 from edgeser.features.baseline import Baseline, speech_frames
 from edgeser.features.filters import Floats, MelScale, SparseFilters, mel_filters
 from edgeser.features.scaling import Normalisation, Scale
+from edgeser.pcm import SAMPLE_RATE
 
 __all__ = ["Floats", "FrontEnd", "Kind"]
 
@@ -70,7 +71,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     depends on gain.
     """
 
-    sample_rate: int = 16_000
+    sample_rate: int = SAMPLE_RATE
     window: int = 640
     hop: int = 160
     lookback: int = 480

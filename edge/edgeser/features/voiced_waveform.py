@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edgeser.features.filters import Floats
-from edgeser.speech.vad import FRAME_SAMPLES, VoiceActivity
+from edgeser.pcm import FRAME_SAMPLES, as_samples
+from edgeser.speech.vad import VoiceActivity
 
 HOP = FRAME_SAMPLES
 """Samples of a frame: 20 ms, the step of WavLM and a size that WebRTC's VAD takes."""
@@ -20,10 +21,10 @@ def voiced_waveform(frames: Floats) -> Floats:
     gain; the last column is 1 where WebRTC's VAD (mode 0, started afresh for the window) hears
     speech in the frame's samples as they were, which is not.
     """
-    samples = np.clip(np.round(frames.reshape(-1) * 32768), -32768, 32767).astype(np.int16)
     features: Floats = np.empty((len(frames), HOP + 1), np.float32)
     centred = frames - frames.mean(dtype=np.float64).astype(np.float32)
     spread = np.sqrt(np.mean(np.square(centred), dtype=np.float64) + 1e-7)
     features[:, :HOP] = centred / np.float32(spread)
-    features[:, HOP] = [frame.voiced for frame in VoiceActivity(_VAD_MODE).push(samples)]
+    vad = VoiceActivity(_VAD_MODE)
+    features[:, HOP] = [frame.voiced for frame in vad.push(as_samples(frames.reshape(-1)))]
     return features

@@ -21,7 +21,6 @@ from edgeser.events.schema import ModelRef
 from edgeser.features import FrontEnd, WindowPolicy
 
 __all__ = [
-    "DEFAULT_MODEL",
     "METADATA_KEY",
     "WAVEFORM_KEY",
     "Artefact",
@@ -41,8 +40,6 @@ __all__ = [
 METADATA_KEY = "edgeser"
 WAVEFORM_KEY = "edgeser-waveform"
 """Metadata property of the variant that takes a waveform; the daemon does not run it."""
-
-DEFAULT_MODEL = "lightweight-emodb"
 
 Positive = Annotated[float, Meta(gt=0)]
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]

@@ -32,7 +32,7 @@ class Smoother:
 
     def __init__(self, labels: list[str], weight: float, margin: float) -> None:
         self.state = Smoothed(UNKNOWN, 0.0)
-        self._labels = labels
+        self.labels = labels
         self.tune(weight, margin)
         self._mean = np.full(len(labels), 1 / len(labels), np.float32)
 
@@ -46,10 +46,10 @@ class Smoother:
         self._mean += self._weight * (scores - self._mean)
         best = int(np.argmax(self._mean))
         held = (
-            1 / len(self._labels)
+            1 / len(self.labels)
             if self.state.label == UNKNOWN
-            else float(self._mean[self._labels.index(self.state.label)])
+            else float(self._mean[self.labels.index(self.state.label)])
         )
-        if self._labels[best] != self.state.label and self._mean[best] - held > self._margin:
-            self.state = Smoothed(self._labels[best], end_s)
+        if self.labels[best] != self.state.label and self._mean[best] - held > self._margin:
+            self.state = Smoothed(self.labels[best], end_s)
         return self.state

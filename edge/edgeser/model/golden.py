@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
+from edgeser.pcm import SAMPLE_RATE, Samples
 
 _FORMANTS_HZ = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))
 

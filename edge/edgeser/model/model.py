@@ -9,23 +9,18 @@ from typing import get_args
 
 import numpy as np
 
-from edgeser.audio.source import Samples
 from edgeser.errors import UserError
 from edgeser.features.baseline import Baseline
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, pieces_of
-from edgeser.model.artefact import (
-    DEFAULT_MODEL,
-    Artefact,
-    ArtefactError,
-    info_from_metadata,
-    model_path,
-)
+from edgeser.model.artefact import Artefact, ArtefactError, info_from_metadata, model_path
 from edgeser.model.backends.onnxruntime import OnnxRuntime
-from edgeser.model.backends.protocol import Backend, BackendName
+from edgeser.model.backends.protocol import Backend
 from edgeser.model.decision import calibrated
 from edgeser.model.golden import waveform
+from edgeser.pcm import Samples
+from edgeser.settings.schema import DEFAULT_MODEL, BackendName
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-3, "int8": 1e-2}
 """Largest difference of a score to its golden value on any processor, by precision. Measured

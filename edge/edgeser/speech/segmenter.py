@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edgeser.audio.source import SAMPLE_RATE
-from edgeser.speech.vad import FRAME_SAMPLES, VadFrame
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
+from edgeser.speech.vad import VadFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,14 @@ class _Mark:
 class Segmenter:
     """VAD frames in, segments and windows out. Frames must follow each other without a gap."""
 
-    def __init__(self, config: SegmenterConfig, *, segments: int = 0) -> None:
-        """``segments``: how many came before; numbers go on from there."""
+    def __init__(self, config: SegmenterConfig, position: int = 0, segments: int = 0) -> None:
+        """``position``: of the first sample, a multiple of a frame.
+
+        ``segments``: how many came before; numbers go on from there.
+        """
         self.segments = segments
         self._config = config
-        self._free_from = 0  # first frame that belongs to no segment yet
+        self._free_from = position // FRAME_SAMPLES  # first frame that belongs to no segment yet
         self._recent: deque[_Mark] = deque(maxlen=config.start_within)  # while waiting for speech
         self._marks: list[_Mark] = []  # of the open segment, from its first frame on
         self._start = 0  # first frame of the open segment

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.errors import UserError
-
-FRAME_SAMPLES = 320
-"""Samples in a VAD frame: 20 ms."""
+from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 
 LOWEST_FLOOR_DBFS = -70.0
 """The noise floor starts here and never falls below: digital silence is no measure of a room."""
@@ -42,8 +39,12 @@ class VadFrame:
 class VoiceActivity:
     """Samples in, one VadFrame per 320 samples out, however the samples are cut into blocks."""
 
-    def __init__(self, mode: int, floor_dbfs: float = LOWEST_FLOOR_DBFS) -> None:
-        """``mode``: WebRTC's aggressiveness, 0 (most is speech) to 3. Raises UserError."""
+    def __init__(self, mode: int, position: int = 0, floor_dbfs: float = LOWEST_FLOOR_DBFS) -> None:
+        """``mode``: WebRTC's aggressiveness, 0 (most is speech) to 3.
+
+        ``position``: of the first sample, a multiple of 320; ``floor_dbfs``: the noise floor as
+        far as it is known. Raises UserError where WebRTC VAD cannot be loaded.
+        """
         try:
             import webrtcvad
         except ImportError as error:
@@ -51,8 +52,8 @@ class VoiceActivity:
                 f"WebRTC VAD cannot be loaded ({error})", "run 'pip install webrtcvad-wheels'"
             ) from error
         self._vad = webrtcvad.Vad(mode)
-        self.position = 0  # just behind the last frame given out
-        self._carry = np.zeros(0, np.int16)
+        self._carry: Samples = np.zeros(0, np.int16)
+        self.restart(position)  # `position` is just behind the last frame given out
         self._floor_dbfs = floor_dbfs
 
     @property
@@ -89,5 +90,5 @@ def level_dbfs(samples: Samples) -> float:
     if not len(samples):
         return -100.0
     values = samples.astype(np.float32)
-    power = float(np.dot(values, values)) / len(values) / 32768**2
+    power = float(np.dot(values, values)) / len(values) / FULL_SCALE**2
     return max(-100.0, 10 * math.log10(power + 1e-30))

@@ -16,9 +16,10 @@ from typing import TypeAlias
 import onnx
 import pytest
 
-from edgeser.model.artefact import DEFAULT_MODEL, shipped_models
+from edgeser.model.artefact import shipped_models
 from edgeser.model.backends.tensorrt.cache import find, read_header, read_plan
 from edgeser.model.backends.tensorrt.errors import EngineError
+from edgeser.settings.schema import DEFAULT_MODEL
 from tests.model.tensorrt import stubs
 from tests.model.tensorrt.running import FAKE, edgeser, python
 

@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.errors import UserError
+from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser_train.corpora.trim import TRIMMING, speech_of
 
 LABELS = (

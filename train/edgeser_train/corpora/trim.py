@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeser.audio.source import Samples
-from edgeser.speech.vad import FRAME_SAMPLES, VoiceActivity
+from edgeser.pcm import FRAME_SAMPLES, Samples
+from edgeser.speech.vad import VoiceActivity
 
 MODE = 3
 """WebRTC's strictest: the others take the breath and the hum before a sentence for speech."""

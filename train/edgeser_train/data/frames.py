@@ -18,11 +18,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from edgeser.audio.source import Samples
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
+from edgeser.pcm import Samples
 from edgeser_train.corpora import Corpus
 from edgeser_train.sound.augment import vary
 from edgeser_train.sound.sounds import load_sounds

@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from edgeser.audio.source import Samples
 from edgeser.features import FrontEnd
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import pieces_of
 from edgeser.model.artefact import WindowPolicy
+from edgeser.pcm import Samples
 from edgeser_train.data.batches import padded
 from edgeser_train.models import SpeechModel
 

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.features.front_end import Floats
+from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser_train.sound import codec
 
 Doubles = npt.NDArray[np.float64]

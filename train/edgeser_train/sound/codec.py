@@ -9,7 +9,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from edgeser.audio.source import SAMPLE_RATE
+from edgeser.pcm import SAMPLE_RATE
 
 Doubles = npt.NDArray[np.float64]
 

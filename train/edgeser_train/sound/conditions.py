@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from edgeser.audio.source import SAMPLE_RATE, Samples
 from edgeser.errors import UserError
+from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser_train.sound.room import impulse_response
 
 Doubles = npt.NDArray[np.float64]

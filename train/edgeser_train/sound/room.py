@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edgeser.audio.source import SAMPLE_RATE
+from edgeser.pcm import SAMPLE_RATE
 
 Doubles = npt.NDArray[np.float64]
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from edgeser.audio.source import Samples
 from edgeser.errors import UserError
+from edgeser.pcm import Samples
 from edgeser_train.corpora import Corpus
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from edgeser.features.front_end import Floats
-
-BackendName: TypeAlias = Literal["auto", "onnxruntime", "tensorrt"]
 
 
 class Backend(Protocol):

@@ -1,4 +1,4 @@
-"""What hears the sources: a thread for each, but one for all files that play in real time.
+"""Which thread hears which source: one each, but one for all files that play in real time.
 
 With a thread for each file, switching between them costs as much as all that is done with them.
 """
@@ -15,7 +15,7 @@ from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.daemon.intake import Intake
 
 
-def listeners(intakes: Mapping[str, Intake]) -> dict[str, Callable[[], None]]:
+def source_threads(intakes: Mapping[str, Intake]) -> dict[str, Callable[[], None]]:
     """What hears the sources to their ends, each for a thread of its own, by the name of that."""
     played: list[tuple[FileSource, Intake]] = []
     heard: dict[str, Callable[[], None]] = {}
@@ -45,11 +45,16 @@ def play(files: Sequence[tuple[FileSource, Intake]]) -> None:
             return
         files[number][1].end()
 
-    for number in range(len(files)):
-        read_on(number)
-    while due_next:
-        due, number, item = heapq.heappop(due_next)
-        if (left := due - time.monotonic()) > 0:
-            time.sleep(left)
-        files[number][1].hear(item)
-        read_on(number)
+    try:
+        for number in range(len(files)):
+            read_on(number)
+        while due_next:
+            due, number, item = heapq.heappop(due_next)
+            if (left := due - time.monotonic()) > 0:
+                time.sleep(left)
+            files[number][1].hear(item)
+            read_on(number)
+    finally:
+        for _, intake in files:  # one that cannot be played takes no final of the others with it
+            if not intake.ended.is_set():
+                intake.end()

@@ -12,12 +12,14 @@ import soundfile
 
 from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
+from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
-from edgeser.daemon.listeners import listeners
+from edgeser.daemon.source_threads import source_threads
+from edgeser.hearing import Hearing
+from edgeser.losses import Losses
 from edgeser.model.model import load_model
-from edgeser.settings.schema import DecisionSettings, SpeechSettings
-from edgeser.stream import Stream
+from edgeser.settings.schema import SpeechSettings
 from tests.sounds import monologue
 
 MODEL = load_model()
@@ -28,15 +30,16 @@ class Noted(Intake):
 
     def __init__(self, name: str, source: FileSource, order: list[str]) -> None:
         backlog = Backlog()
-        backlog.close()  # nobody works here: do not wait for it
-        stream = Stream(name, MODEL, SpeechSettings(), DecisionSettings())
-        super().__init__(source, stream, backlog, lambda event: None)
+        backlog.abandon()  # nobody works here: do not wait for it
+        losses = Losses()
+        hearing = Hearing(name, MODEL, SpeechSettings(), losses)
+        super().__init__(source, hearing, Account(name, losses, lambda event: None), backlog)
         self.order = order
         self.items: list[AudioBlock | AudioFault] = []
         self.threads: set[int] = set()
 
     def hear(self, item: AudioBlock | AudioFault) -> None:
-        self.order.append(self.stream.name)
+        self.order.append(self.name)
         self.items.append(item)
         self.threads.add(threading.get_ident())
         super().hear(item)
@@ -56,7 +59,7 @@ def intakes(tmp_path: Path, *seconds: float, fast: bool = False) -> dict[str, No
 
 
 def play(heard: dict[str, Noted]) -> None:
-    threads = [threading.Thread(target=work) for work in listeners(heard).values()]
+    threads = [threading.Thread(target=work) for work in source_threads(heard).values()]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -65,7 +68,7 @@ def play(heard: dict[str, Noted]) -> None:
 
 def test_files_take_turns_in_one_thread_and_each_is_heard_whole(tmp_path: Path) -> None:
     heard = intakes(tmp_path, 0.6, 0.3)
-    assert list(listeners(heard)) == ["files"]
+    assert list(source_threads(heard)) == ["files"]
     play(heard)
     for intake, samples in zip(heard.values(), (9600, 4800), strict=True):
         assert intake.ended.is_set()
@@ -85,7 +88,7 @@ def test_blocks_were_captured_when_they_were_due(tmp_path: Path) -> None:
 
 def test_fast_files_have_a_thread_each(tmp_path: Path) -> None:
     heard = intakes(tmp_path, 0.3, 0.3, fast=True)
-    assert list(listeners(heard)) == ["0", "1"]
+    assert list(source_threads(heard)) == ["0", "1"]
     play(heard)
     assert not heard["0"].threads & heard["1"].threads
 
@@ -113,4 +116,4 @@ def test_a_file_that_is_gone_ends_the_play(tmp_path: Path) -> None:
     heard = intakes(tmp_path, 0.3, 0.3)
     (tmp_path / "1.wav").unlink()
     with pytest.raises(SourceError, match="there is no such file"):
-        listeners(heard)["files"]()
+        source_threads(heard)["files"]()

@@ -1,0 +1,116 @@
+"""The account of one stream: what its threads count, and what is published of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from edgeser.events.schema import Counters, EmotionEvent, Event, FaultEvent
+from edgeser.losses import Losses
+from edgeser.window import Window
+
+log = logging.getLogger(__name__)
+
+DEGRADED_FOR_S = 10.0
+"""How long a dropped window or a failed inference shows in the state."""
+
+
+class Account:
+    """Totals, faults and the last event of one stream; for any thread.
+
+    ``losses``: what the next emotion event tells. ``last``: the last emotion event.
+    """
+
+    def __init__(self, stream: str, losses: Losses, publish: Callable[[Event], None]) -> None:
+        self.stream = stream
+        self.losses = losses
+        self.last: EmotionEvent | None = None
+        self.publish = publish
+        self._lock = threading.Lock()
+        self._totals: Counter[str] = Counter()
+        self._drops: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._told: Counter[tuple[str, str]] = Counter()
+        self._troubled_at: float | None = None
+
+    @property
+    def totals(self) -> Counters:
+        """Totals since the start; ``restarts`` is the source's to know."""
+        with self._lock:
+            return Counters(**self._totals)
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Partials dropped so far, by reason."""
+        with self._lock:
+            return dict(self._drops)
+
+    @property
+    def is_degraded(self) -> bool:
+        """A window was dropped, or got no scores, not long ago."""
+        at = self._troubled_at
+        return at is not None and time.monotonic() - at < DEGRADED_FOR_S
+
+    def heard(self, samples: int, lost_samples: int, *, overflowed: bool) -> None:
+        """A block came, and before it so many samples were lost."""
+        self._add(samples=samples, lost_samples=lost_samples, overflows=int(overflowed))
+
+    def segment_began(self) -> None:
+        """Speech began."""
+        self._add(segments=1)
+
+    def decided(self, event: EmotionEvent) -> None:
+        """A window became an event."""
+        self.last = event
+        self._add(finals=1) if event.kind == "final" else self._add(partials=1)
+
+    def dropped(self, reason: str) -> None:
+        """A partial window was dropped."""
+        self.losses.add(windows=1)
+        self._add(dropped_windows=1)
+        self._troubled(self._drops, reason)
+
+    def failed(self, window: Window, error: Exception) -> None:
+        """The model gave no scores for a window."""
+        self._troubled(self._failures, f"{window.kind}: {error}")
+
+    def fault(self, code: str, message: str, *, recovered: bool) -> None:
+        """Publish and log what happened to the stream."""
+        self._add(faults=1)
+        log.log(logging.INFO if recovered else logging.WARNING, "%s: %s", code, message)
+        self.publish(
+            FaultEvent(stream=self.stream, code=code, message=message, recovered=recovered)
+        )
+
+    def tell(self) -> None:
+        """Publish the windows dropped and failed since the last call, summed up."""
+        for reason, windows in self._new("dropped", self._drops):
+            message = f"{windows} partial windows dropped: {reason}"
+            self.fault("window_dropped", message, recovered=True)
+        for reason, windows in self._new("failed", self._failures):
+            message = f"{windows} windows without scores, {reason}"
+            self.fault("inference_failed", message, recovered=False)
+
+    def _add(self, **more: int) -> None:
+        with self._lock:
+            for name, number in more.items():
+                self._totals[name] += number
+
+    def _troubled(self, totals: Counter[str], reason: str) -> None:
+        with self._lock:
+            totals[reason] += 1
+            self._troubled_at = time.monotonic()
+
+    def _new(self, what: str, totals: Counter[str]) -> list[tuple[str, int]]:
+        """What was added to the totals since the last call."""
+        added = []
+        with self._lock:
+            for reason, total in totals.items():
+                new = total - self._told[what, reason]
+                self._told[what, reason] = total
+                if new:
+                    added.append((reason, new))
+        return added

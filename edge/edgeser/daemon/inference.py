@@ -1,0 +1,55 @@
+"""The inference worker: windows out of the backlog, through the model, to emotion events."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from edgeser.daemon.account import Account
+from edgeser.daemon.backlog import Backlog
+from edgeser.decider import Decider
+from edgeser.events.schema import EmotionEvent
+
+log = logging.getLogger(__name__)
+
+
+class Inference:
+    """Runs batches of windows, in one thread, until the backlog is closed and empty."""
+
+    def __init__(
+        self,
+        backlog: Backlog,
+        deciders: Mapping[str, Decider],
+        accounts: Mapping[str, Account],
+        publish: Callable[[EmotionEvent, float], None],
+    ) -> None:
+        """``deciders``, ``accounts``: by stream. ``publish``: an event, its window's capture."""
+        self._backlog = backlog
+        self._deciders = deciders
+        self._accounts = accounts
+        self._publish = publish
+
+    def run(self) -> None:
+        """Work until all is over. However it ends, nobody waits for it any more."""
+        try:
+            self._work()
+        finally:
+            self._backlog.abandon()
+
+    def _work(self) -> None:
+        while batch := self._backlog.get():
+            started_at = time.time()
+            try:
+                scores = batch[0].model.scores([window.pieces for window in batch])
+            except Exception as error:  # the backend's exceptions share no base class
+                for window in batch:
+                    self._accounts[window.stream].failed(window, error)
+            else:
+                for window, row in zip(batch, scores, strict=True):
+                    event = self._deciders[window.stream].decide(window, row, started_at)
+                    log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
+                    self._accounts[window.stream].decided(event)
+                    self._publish(event, window.captured_at)
+            finally:
+                self._backlog.done()

@@ -1,0 +1,84 @@
+"""What decides for one stream: a window and its scores in, an emotion event out.
+
+No threads of its own, no sockets, no clock but the one it is given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from edgeser.events.schema import EmotionEvent, Latency
+from edgeser.features.front_end import Floats
+from edgeser.losses import Losses
+from edgeser.model.decision import Smoother, decided
+from edgeser.pcm import SAMPLE_RATE
+from edgeser.settings.schema import DecisionSettings
+from edgeser.window import Window
+
+
+class Decider:
+    """Label, smoothed state and account of every window of one stream, in their order.
+
+    ``decide`` belongs to one thread. ``settings`` may be replaced by any, and count from the next
+    window on. A window brings the model it was cut for: when that has other labels than the one
+    before, the smoothed state begins anew.
+    """
+
+    def __init__(
+        self,
+        settings: DecisionSettings,
+        losses: Losses,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``clock``: that of the hearing, Unix seconds."""
+        self.settings = settings
+        self._losses = losses
+        self._clock = clock
+        self._smoother: Smoother | None = None
+
+    def decide(self, window: Window, scores: Floats, started_at: float) -> EmotionEvent:
+        """The event of a window: ``scores`` (labels,), ``started_at`` when its inference began."""
+        settings, info = self.settings, window.model.info
+        abstain_below = settings.abstain_below
+        if abstain_below is None:
+            abstain_below = info.abstain_below
+        weight, margin = settings.smoothing_weight, settings.smoothing_margin
+        if self._smoother is None or self._smoother.labels != info.labels:
+            self._smoother = Smoother(info.labels, weight, margin)
+        self._smoother.tune(weight, margin)
+        return EmotionEvent(
+            stream=window.stream,
+            segment=window.segment,
+            kind=window.kind,
+            start=window.start / SAMPLE_RATE,
+            end=window.end / SAMPLE_RATE,
+            label=decided(scores, info.labels, abstain_below),
+            confidence=round(min(1.0, float(scores.max())), 6),
+            scores={
+                label: round(float(score), 6)
+                for label, score in zip(info.labels, scores, strict=True)
+            },
+            smoothed=self._smoother.update(scores, window.end / SAMPLE_RATE),
+            continued=window.continued,
+            quality=window.quality,
+            latency_ms=_latency(window, started_at, self._clock()),
+            model=window.model.ref,
+            lost=self._losses.take(),
+        )
+
+
+def _latency(window: Window, started_at: float, now: float) -> Latency:
+    def milliseconds(begin: float, end: float) -> float:
+        return round(max(0.0, end - begin) * 1000, 3)
+
+    return Latency(
+        capture=milliseconds(window.captured_at, window.arrived_at),
+        segment=milliseconds(window.arrived_at, window.cut_at),
+        features=milliseconds(window.cut_at, window.ready_at),
+        queue=milliseconds(window.ready_at, started_at),
+        inference=milliseconds(started_at, now),
+        publish=0.0,
+        total=milliseconds(window.captured_at, now),
+    )

@@ -1,0 +1,224 @@
+"""What hears one stream: blocks of sound in, speech events and windows out.
+
+No threads of its own, no sockets, no clock but the one it is given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from edgeser.audio.source import AudioBlock
+from edgeser.events.schema import Quality, SpeechEvent
+from edgeser.features import FrameStream
+from edgeser.features.pieces import pieces_of
+from edgeser.losses import Losses
+from edgeser.model.model import Model
+from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
+from edgeser.settings.schema import SpeechSettings
+from edgeser.speech.config import segmenter_config
+from edgeser.speech.segmenter import (
+    SegmentEnded,
+    Segmenter,
+    SegmenterOutput,
+    SegmentStarted,
+    WindowDue,
+)
+from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity, level_dbfs
+from edgeser.window import Window
+
+BRIDGED_GAP_SAMPLES = SAMPLE_RATE // 10
+"""Up to 0.1 s of lost samples is filled with zeros; a longer gap ends the segment."""
+
+HearingOutput: TypeAlias = SpeechEvent | Window
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HearingState:
+    """How far a stream has been heard, between segments: where a successor begins.
+
+    ``position``: samples, a multiple of a frame; ``rest``: int16 (n,), n < 320, those heard behind
+    it. ``segments``: how many there were. ``floor_dbfs``: the noise floor. ``captured_at``,
+    ``arrived_at``: of the last sample heard.
+    """
+
+    position: int = 0
+    rest: Samples | None = None
+    segments: int = 0
+    floor_dbfs: float = LOWEST_FLOOR_DBFS
+    captured_at: float = 0.0
+    arrived_at: float = 0.0
+
+
+class Hearing:
+    """Finds the speech of one stream, and cuts it into windows for a model. For one thread."""
+
+    def __init__(
+        self,
+        name: str,
+        model: Model,
+        speech: SpeechSettings,
+        losses: Losses,
+        *,
+        begin: HearingState | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``begin``: where to go on. ``clock``: Unix seconds.
+
+        Raises SettingsError if the settings do not suit the model.
+        """
+        begin = begin or HearingState()
+        self.name = name
+        self.model = model
+        self.position = begin.position
+        self._losses = losses
+        self._clock = clock
+        self._vad = VoiceActivity(speech.vad_mode, begin.position, begin.floor_dbfs)
+        config = segmenter_config(speech, model.info.window)
+        self._segmenter = Segmenter(config, begin.position, begin.segments)
+        self._frames = FrameStream(model.info.front_end)
+        self._captured_at = begin.captured_at  # of the sample just before `position`
+        self._arrived_at = begin.arrived_at
+        if begin.rest is not None:
+            self._hear(begin.rest)
+
+    @property
+    def position_s(self) -> float:
+        """Stream seconds heard so far."""
+        return self.position / SAMPLE_RATE
+
+    @property
+    def in_speech(self) -> bool:
+        """A segment is open."""
+        return self._segmenter.in_speech
+
+    @property
+    def state(self) -> HearingState:
+        """Where a successor goes on; to be asked for between segments."""
+        whole = self.position - self.position % FRAME_SAMPLES
+        return HearingState(
+            position=whole,
+            rest=self._frames.samples(whole, self.position),
+            segments=self._segmenter.segments,
+            floor_dbfs=self._vad.floor_dbfs,
+            captured_at=self._captured_at,
+            arrived_at=self._arrived_at,
+        )
+
+    def successor(self, model: Model, speech: SpeechSettings) -> Hearing:
+        """One that carries on from here with another model or other settings; between segments.
+
+        Raises SettingsError like the constructor.
+        """
+        return Hearing(self.name, model, speech, self._losses, begin=self.state, clock=self._clock)
+
+    def push(self, block: AudioBlock) -> list[HearingOutput]:
+        """Take the next block. One that overlaps what was heard already counts once."""
+        self._arrived_at = self._clock()
+        outputs: list[HearingOutput] = []
+        lost = block.first_sample - self.position
+        samples = block.samples[max(0, -lost) :]
+        if not len(samples):
+            return outputs
+        if lost > 0:
+            self._losses.add(samples=lost)
+            if lost > BRIDGED_GAP_SAMPLES:
+                outputs += self.finish()
+                lost = self._jump(block.first_sample)
+            samples = np.concatenate((np.zeros(lost, np.int16), samples))
+        self._captured_at = block.captured_at
+        outputs += self._hear(samples)
+        self._frames.forget(self._segmenter.needed_from)
+        return outputs
+
+    def finish(self) -> list[HearingOutput]:
+        """The sound ends here, or has a gap: the open segment's end, with its final window."""
+        odd = -self.position % FRAME_SAMPLES
+        outputs: list[HearingOutput] = []
+        if odd and self.in_speech:
+            self._captured_at += odd / SAMPLE_RATE
+            outputs += self._hear(np.zeros(odd, np.int16))
+        return outputs + self.break_off()
+
+    def break_off(self) -> list[HearingOutput]:
+        """End the open segment here, at its last whole frame; what comes may follow on."""
+        return [item for output in self._segmenter.flush() for item in self._emit(output)]
+
+    def _jump(self, position: int) -> int:
+        """Go on after a gap at ``position``; give the zeros that lead up to it from the grid."""
+        odd = position % FRAME_SAMPLES
+        self.position = position - odd
+        self._vad.restart(self.position)
+        self._segmenter.restart(self.position)
+        return odd
+
+    def _hear(self, samples: Samples) -> list[HearingOutput]:
+        outputs: list[HearingOutput] = []
+        self._frames.push(samples, self.position)
+        self.position += len(samples)
+        for frame in self._vad.push(samples):
+            for output in self._segmenter.push(frame):
+                outputs += self._emit(output)
+        return outputs
+
+    def _emit(self, output: SegmenterOutput) -> list[HearingOutput]:
+        if isinstance(output, SegmentStarted):
+            start_s = output.start / SAMPLE_RATE
+            return [
+                SpeechEvent(stream=self.name, state="start", segment=output.segment, start=start_s)
+            ]
+        if isinstance(output, WindowDue):
+            return [self._window(output, "partial", continued=False)]
+        ended = SpeechEvent(
+            stream=self.name,
+            state="end",
+            segment=output.segment,
+            start=output.start / SAMPLE_RATE,
+            end=output.end / SAMPLE_RATE,
+            has_final=output.heard,
+        )
+        if not output.heard:
+            return [ended]
+        return [ended, self._window(output, "final", continued=output.continued)]
+
+    def _window(
+        self,
+        cut: WindowDue | SegmentEnded,
+        kind: Literal["partial", "final"],
+        *,
+        continued: bool,
+    ) -> Window:
+        cut_at = self._clock()
+        info = self.model.info
+        frames = self._frames.frames(cut.start, cut.end)
+        pieces = pieces_of(frames, info.front_end, info.window)
+        return Window(
+            stream=self.name,
+            model=self.model,
+            segment=cut.segment,
+            kind=kind,
+            start=cut.start,
+            end=cut.end,
+            continued=continued,
+            pieces=pieces,
+            quality=self._quality(cut),
+            captured_at=self._captured_at - (self.position - self._vad.position) / SAMPLE_RATE,
+            arrived_at=self._arrived_at,
+            cut_at=cut_at,
+            ready_at=self._clock(),
+        )
+
+    def _quality(self, cut: WindowDue | SegmentEnded) -> Quality:
+        samples = self._frames.samples(cut.start, cut.end)
+        level = level_dbfs(samples)
+        clipped = np.count_nonzero((samples >= FULL_SCALE - 1) | (samples <= 1 - FULL_SCALE))
+        return Quality(
+            speech_ratio=round(cut.speech_ratio, 4),
+            level_dbfs=round(level, 2),
+            clipped_ratio=round(float(clipped) / max(1, len(samples)), 6),
+            snr_db=round(level - self._vad.floor_dbfs, 2),
+        )

@@ -1,0 +1,28 @@
+"""What a stream has lost: counted by whoever loses it, told by the next emotion event."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from edgeser.events.schema import Lost
+
+
+class Losses:
+    """The one account that the thread which hears and the one which decides have in common."""
+
+    def __init__(self) -> None:
+        self._samples = self._windows = 0
+        self._lock = Lock()
+
+    def add(self, *, samples: int = 0, windows: int = 0) -> None:
+        """Samples that were never heard, or windows that were dropped before inference."""
+        with self._lock:
+            self._samples += samples
+            self._windows += windows
+
+    def take(self) -> Lost:
+        """What was lost since the last call."""
+        with self._lock:
+            lost = Lost(self._samples, self._windows)
+            self._samples = self._windows = 0
+        return lost

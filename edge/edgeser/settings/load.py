@@ -1,0 +1,162 @@
+"""Reading settings: a TOML file, then ``EDGESER_*`` from the environment, then flags."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+
+from edgeser.errors import UserError
+from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
+from edgeser.settings.schema import MAX_STREAM_NAME, Settings, SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ENVIRONMENT_PREFIX = "EDGESER_"
+
+
+def load_settings(
+    file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, object] | None = None,
+) -> Settings:
+    """Settings from a file, the environment and flags (``{"model.name": ...}``), later ones first.
+
+    Raises SettingsError naming the key, the value and what is expected.
+    """
+    origin = str(file) if file else "settings"
+    tree = _read(file) if file else {}
+    variables, flags = _from_environment(environment), flags or {}
+    if any(path.startswith("audio.") for path in flags):
+        tree.pop("source", None)  # a flag means one source, whatever the file lists
+    audio = [path for path in variables if path.startswith("audio.")]
+    if tree.get("source") and audio:
+        variable = ENVIRONMENT_PREFIX + audio[0].replace(".", "_").upper()
+        raise SettingsError(f"{variable}: {origin} lists [[source]] instead of [audio]; unset it")
+    for layer in (variables, flags):
+        _lay(tree, layer)
+    settings = _convert(tree, origin)
+    try:
+        _check(settings)
+    except UserError as error:
+        raise SettingsError(f"{origin}: {error}") from error
+    return settings
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        tree: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise SettingsError(f"settings {file}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"settings {file}: not TOML: {error}") from error
+    return tree
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    """``EDGESER_SPEECH_MIN_SECONDS=0.3`` means ``speech.min_seconds``; lists are comma-separated.
+
+    A variable whose second word is no section belongs to somebody else.
+    """
+    found: dict[str, object] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+        if section in Settings.__struct_fields__ and key:
+            found[f"{section}.{key}"] = text.split(",") if key == "bind" else text
+    return found
+
+
+def _lay(tree: dict[str, Any], layer: Mapping[str, object]) -> None:
+    """Put values over those that are there."""
+    below = tree.get("audio")
+    if layer.get("audio.source", "mic") != "mic" and isinstance(below, dict):
+        for key in ("device", "channel"):  # of the microphone that is not heard now
+            below.pop(key, None)
+    for path, value in layer.items():
+        _put(tree, path, value)
+
+
+def _put(tree: dict[str, Any], path: str, value: object) -> None:
+    section, _, key = path.partition(".")
+    table = tree.setdefault(section, {})
+    if isinstance(table, dict):
+        table[key] = value
+
+
+def _convert(tree: dict[str, Any], origin: str) -> Settings:
+    try:
+        # strict=False: the environment knows only text.
+        return msgspec.convert(tree, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{origin}: {_readable(str(error), tree)}") from error
+
+
+def _check(settings: Settings) -> None:
+    """What types do not say. Raises UserError naming the key, the value and what is expected."""
+    names: set[str] = set()
+    section = "source" if settings.source else "audio"
+    for audio in settings.sources:
+        name = audio.name
+        if not name.isprintable() or len(name) > MAX_STREAM_NAME:
+            raise UserError(
+                f"{section}.stream: expected at most {MAX_STREAM_NAME} printable characters, "
+                f"got {len(name)}: {name[:40]!r}"
+            )
+        if name in names:
+            raise UserError(
+                f"{section}.stream: two sources are called '{name}'; name each by 'stream'"
+            )
+        names.add(name)
+        for key in ("device", "channel"):
+            if audio.source != "mic" and getattr(audio, key) is not None:
+                raise UserError(f"{section}.{key}: {audio.source!r} is no microphone; leave it out")
+    if not settings.events.bind:
+        raise UserError("events.bind: expected an endpoint at least, got []")
+    for text in settings.events.bind:
+        try:
+            replay_endpoint(parse_bind_endpoint(text, encrypted=settings.events.curve))
+        except UserError as error:
+            raise UserError(f"events.bind: {error}") from error
+    if settings.metrics.listen is not None:
+        host_and_port(settings.metrics.listen)
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Where the metrics are served, out of ``HOST:PORT``. Raises UserError."""
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not host or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
+        raise UserError(f"metrics.listen: expected HOST:PORT, got {listen!r}")
+    return host, int(port)
+
+
+def _readable(message: str, tree: dict[str, Any]) -> str:
+    """msgspec's ``Expected `float` > 0 - at `$.speech.min_seconds``` as path, wish and value."""
+    wish, _, location = message.replace("`object`", "table").partition(" - at `$")
+    path = location.strip("`.")
+    kind: Any = Settings
+    value: Any = tree
+    for part in re.findall(r"[^.\[\]]+", path):
+        if part.isdecimal():
+            kind, value = get_args(kind)[0], value[int(part)]
+        else:
+            kind = next(f.type for f in msgspec.structs.fields(kind) if f.name == part)
+            value = value.get(part) if isinstance(value, dict) else None
+    if wish.startswith("Object contains unknown field"):
+        unknown = wish.rpartition(" ")[2].strip("`")
+        where = f"{path}.{unknown}" if path else unknown
+        return f"{where}: unknown key; there are {', '.join(kind.__struct_fields__)}"
+    if wish.startswith("Invalid enum value"):
+        wish = f"expected one of {', '.join(get_args(kind))}"
+    wish = wish.partition(", got ")[0].replace("`", "")
+    return f"{path}: {wish[:1].lower()}{wish[1:]}, got {msgspec.json.encode(value).decode()}"

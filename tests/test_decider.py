@@ -1,0 +1,92 @@
+"""An event says all that is known of its window, and the state outlives new settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgeser.audio.source import AudioBlock
+from edgeser.decider import Decider
+from edgeser.hearing import Hearing
+from edgeser.losses import Losses
+from edgeser.model.model import Model, load_model
+from edgeser.pcm import SAMPLE_RATE
+from edgeser.settings.schema import DecisionSettings, SpeechSettings
+from edgeser.window import Window
+from tests.sounds import speech
+
+MODEL = load_model()
+LABELS = MODEL.info.labels
+HAPPY = np.eye(len(LABELS), dtype=np.float32)[0]
+
+
+def first_final() -> Window:
+    hearing = Hearing("test", MODEL, SpeechSettings(), Losses(), clock=lambda: 100.0)
+    outputs = hearing.push(AudioBlock(speech()[: 8 * SAMPLE_RATE], 0, 8.0))
+    return next(o for o in outputs if isinstance(o, Window) and o.kind == "final")
+
+
+WINDOW = first_final()
+
+
+def test_an_event_says_all_it_should() -> None:
+    losses = Losses()
+    decider = Decider(DecisionSettings(), losses, clock=lambda: 100.0)
+    losses.add(windows=2)
+    event = decider.decide(WINDOW, MODEL.scores([WINDOW.pieces])[0], WINDOW.ready_at)
+    assert event.stream == "test"
+    assert event.start == WINDOW.start / SAMPLE_RATE
+    assert event.end == WINDOW.end / SAMPLE_RATE
+    assert event.label in [*LABELS, "unknown"]
+    assert sum(event.scores.values()) == pytest.approx(1, abs=1e-5)
+    assert event.confidence == max(event.scores.values())
+    assert event.lost.windows == 2
+    assert event.model == MODEL.ref
+    assert 0.5 < event.quality.speech_ratio <= 1
+    assert event.quality.clipped_ratio == 0
+    assert event.quality.snr_db > 20
+    assert event.latency_ms.capture == pytest.approx((100 - WINDOW.captured_at) * 1000)
+
+
+def test_what_was_lost_is_told_once() -> None:
+    losses = Losses()
+    decider = Decider(DecisionSettings(), losses)
+    losses.add(samples=320)
+    assert decider.decide(WINDOW, HAPPY, 0.0).lost.samples == 320
+    assert decider.decide(WINDOW, HAPPY, 0.0).lost.samples == 0
+
+
+def test_the_smoothed_state_goes_on_under_new_settings() -> None:
+    decider = Decider(DecisionSettings(), Losses())
+    decider.decide(WINDOW, HAPPY * 0.3 + 0.2, 0.0)
+    for _ in range(20):
+        decider.decide(WINDOW, HAPPY, 0.0)
+    decider.settings = DecisionSettings(smoothing_weight=0.1, smoothing_margin=0.3)
+    assert decider.decide(WINDOW, HAPPY, 0.0).smoothed.label == LABELS[0]
+    assert decider.decide(WINDOW, 1 - HAPPY, 0.0).smoothed.label == LABELS[0]  # a tame state
+
+
+def test_new_settings_count_from_the_next_window_on() -> None:
+    decider = Decider(DecisionSettings(abstain_below=0.0), Losses())
+    unsure = HAPPY * 0.2 + 0.8 / len(LABELS)
+    assert decider.decide(WINDOW, unsure, 0.0).label == LABELS[0]
+    decider.settings = DecisionSettings(abstain_below=0.9)
+    assert decider.decide(WINDOW, unsure, 0.0).label == "unknown"
+
+
+def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
+    decider = Decider(DecisionSettings(smoothing_weight=1.0), Losses())
+    assert decider.decide(WINDOW, HAPPY, 0.0).smoothed.label == LABELS[0]
+    other = Model(
+        replace(MODEL.artefact, info=msgspec.structs.replace(MODEL.info, labels=["calm", "tense"])),
+        MODEL.backend,
+    )
+    window = replace(WINDOW, model=other)
+    even = np.array([0.5, 0.5], np.float32)
+    assert decider.decide(window, even, 0.0).smoothed.label == "unknown"
+    event = decider.decide(window, np.array([0.1, 0.9], np.float32), 0.0)
+    assert (event.label, event.smoothed.label) == ("tense", "tense")
+    assert list(event.scores) == ["calm", "tense"]

@@ -1,0 +1,208 @@
+"""Any split into blocks gives the same windows, gaps are exact, and nothing counts twice."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeser.audio.source import AudioBlock
+from edgeser.events.schema import Lost, SpeechEvent
+from edgeser.hearing import BRIDGED_GAP_SAMPLES, Hearing, HearingOutput
+from edgeser.losses import Losses
+from edgeser.model.model import load_model
+from edgeser.pcm import SAMPLE_RATE, Samples
+from edgeser.settings.schema import SettingsError, SpeechSettings
+from edgeser.window import Window
+from tests.cuts import blocks_of, cuts
+from tests.sounds import monologue, noise, silence, speech
+
+MODEL = load_model()
+SPEECH = speech()[: 8 * SAMPLE_RATE]
+
+
+def new_hearing(speech: SpeechSettings | None = None, losses: Losses | None = None) -> Hearing:
+    return Hearing("test", MODEL, speech or SpeechSettings(), losses or Losses(), clock=lambda: 0.0)
+
+
+def run(hearing: Hearing, blocks: list[Samples], position: int = 0) -> list[HearingOutput]:
+    outputs: list[HearingOutput] = []
+    for samples in blocks:
+        end_s = (position + len(samples)) / SAMPLE_RATE
+        outputs += hearing.push(AudioBlock(samples, position, end_s))
+        position += len(samples)
+    return outputs
+
+
+def described(outputs: list[HearingOutput]) -> list[tuple[object, ...]]:
+    return [
+        (o.kind, o.segment, o.start, o.end, o.continued, o.quality)
+        if isinstance(o, Window)
+        else (o.state, o.segment, o.start, o.end)
+        for o in outputs
+    ]
+
+
+def finals(outputs: list[HearingOutput]) -> list[Window]:
+    return [o for o in outputs if isinstance(o, Window) and o.kind == "final"]
+
+
+WHOLE = new_hearing()
+EXPECTED = run(WHOLE, [SPEECH]) + WHOLE.finish()
+
+
+@given(cuts(len(SPEECH)))
+@settings(max_examples=25, deadline=None)
+def test_any_split_into_blocks_gives_the_same_windows(where: list[int]) -> None:
+    hearing = new_hearing()
+    outputs = run(hearing, blocks_of(SPEECH, where)) + hearing.finish()
+    assert described(outputs) == described(EXPECTED)
+    for window, expected in zip(finals(outputs), finals(EXPECTED), strict=True):
+        assert np.abs(window.pieces[0] - expected.pieces[0]).max() < 1e-3
+
+
+def test_it_hears_the_two_utterances() -> None:
+    assert len(finals(EXPECTED)) == 2
+    states = [o.state for o in EXPECTED if isinstance(o, SpeechEvent)]
+    assert states == ["start", "end"] * 2
+
+
+@pytest.mark.parametrize("sound", [silence(20), noise(20)], ids=["silence", "a quiet room"])
+def test_silence_gives_nothing(sound: Samples) -> None:
+    hearing = new_hearing()
+    assert run(hearing, np.split(sound, 100)) + hearing.finish() == []
+
+
+def test_an_endless_voice_is_cut_at_the_maximum_without_a_hole() -> None:
+    hearing = new_hearing()
+    outputs = run(hearing, np.split(monologue(30), 300)) + hearing.finish()
+    segments = finals(outputs)
+    assert len(segments) >= 5
+    limit = round(MODEL.info.window.max_seconds * SAMPLE_RATE)
+    for first, second in pairwise(segments):
+        assert first.continued
+        assert first.end - first.start <= limit
+        assert first.end == second.start
+
+
+def test_every_window_has_the_shape_of_its_samples() -> None:
+    spec = MODEL.info.front_end
+    for window in EXPECTED:
+        if isinstance(window, Window):
+            frames = spec.frame_count(window.end - window.start)
+            assert [piece.shape for piece in window.pieces] == [(frames, spec.width)]
+
+
+def test_a_long_gap_ends_the_segment_and_keeps_the_clock() -> None:
+    losses = Losses()
+    hearing = new_hearing(losses=losses)
+    first = run(hearing, [SPEECH[: SAMPLE_RATE * 2]])
+    assert hearing.in_speech
+    behind = SAMPLE_RATE * 5 + 77  # off every grid
+    second = run(hearing, [SPEECH], position=behind) + hearing.finish()
+    ended = next(o for o in second if isinstance(o, SpeechEvent))
+    assert ended.state == "end"
+    assert ended.end is not None
+    assert ended.end <= 2.0
+    assert not finals(first)
+    starts = [o.start for o in second if isinstance(o, SpeechEvent) and o.state == "start"]
+    assert starts[0] >= behind // 320 * 320 / SAMPLE_RATE
+    assert losses.take() == Lost(samples=behind - 2 * SAMPLE_RATE)
+    assert losses.take() == Lost()
+
+
+def test_a_short_gap_is_bridged_and_counted() -> None:
+    losses = Losses()
+    hearing = new_hearing(losses=losses)
+    half = 2 * SAMPLE_RATE
+    outputs = run(hearing, [SPEECH[:half]])
+    gap = BRIDGED_GAP_SAMPLES
+    outputs += run(hearing, [SPEECH[half + gap :]], position=half + gap) + hearing.finish()
+    assert len(finals(outputs)) == 2
+    assert losses.take() == Lost(samples=gap)
+
+
+def test_samples_that_come_twice_count_once() -> None:
+    hearing = new_hearing()
+    outputs = run(hearing, [SPEECH[:20_000]])
+    outputs += run(hearing, [SPEECH[10_000:20_000]], position=10_000)
+    outputs += run(hearing, [SPEECH[15_000:]], position=15_000) + hearing.finish()
+    assert described(outputs) == described(EXPECTED)
+
+
+def test_clipping_shows_in_the_quality() -> None:
+    hearing = new_hearing()
+    loud = np.clip(SPEECH.astype(np.int32) * 20, -32768, 32767).astype(np.int16)
+    assert finals(run(hearing, [loud]))[0].quality.clipped_ratio > 0.1
+
+
+def test_memory_does_not_grow_with_the_stream() -> None:
+    hearing = new_hearing()
+    sound = np.concatenate((SPEECH, silence(5)))
+    held = []
+    for turn in range(6):
+        run(hearing, np.split(sound, 50), position=turn * len(sound))
+        held.append(hearing._frames.end_sample - hearing._frames._first_sample)
+    assert max(held) < SAMPLE_RATE
+
+
+def test_positions_beyond_32_bits_are_exact() -> None:
+    hearing = new_hearing()
+    far = 2**33 // 320 * 320
+    run(hearing, [silence(0.1)])
+    outputs = run(hearing, np.split(SPEECH, 10), position=far) + hearing.finish()
+    assert [w.end - w.start for w in finals(outputs)] == [w.end - w.start for w in finals(EXPECTED)]
+    assert all(w.start >= far for w in finals(outputs))
+
+
+def test_settings_that_the_model_cannot_follow_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"speech\.max_seconds: the model takes at most"):
+        new_hearing(SpeechSettings(max_seconds=MODEL.info.window.max_seconds + 1))
+    with pytest.raises(SettingsError, match=r"speech\.window_seconds"):
+        new_hearing(SpeechSettings(max_seconds=2.0, window_seconds=3.0))
+
+
+@given(st.integers(0, 400))
+@settings(max_examples=20, deadline=None)
+def test_finishing_anywhere_keeps_the_last_words(extra: int) -> None:
+    hearing = new_hearing()
+    end = 2 * SAMPLE_RATE + extra
+    outputs = run(hearing, [SPEECH[:end]]) + hearing.finish()
+    (final,) = finals(outputs)
+    assert end - 320 < final.end <= end + 320
+
+
+def test_a_stream_that_breaks_off_goes_on_without_a_gap_or_a_sample_too_many() -> None:
+    losses = Losses()
+    hearing = new_hearing(losses=losses)
+    half = 2 * SAMPLE_RATE + 77  # in mid-speech, off every grid
+    run(hearing, [SPEECH[:half]])
+    first = hearing.break_off()
+    assert not hearing.in_speech
+    assert hearing.position == half
+    assert [o.state for o in first if isinstance(o, SpeechEvent)] == ["end"]
+    assert hearing.break_off() == []
+    (final,) = finals(first)
+    assert half - 320 <= final.end <= half
+    second = run(hearing, [SPEECH[half:]], position=half) + hearing.finish()
+    assert all(o.start >= final.end for o in second if isinstance(o, Window))
+    assert losses.take() == Lost()
+
+
+def test_a_successor_carries_on_where_its_predecessor_stopped() -> None:
+    losses = Losses()
+    first = new_hearing(losses=losses)
+    half = 4 * SAMPLE_RATE + 77  # between the utterances, off every grid
+    outputs = run(first, [SPEECH[:half]])
+    assert not first.in_speech
+    losses.add(windows=1)
+    second = first.successor(MODEL, SpeechSettings(hop_seconds=1.0))
+    outputs += run(second, [SPEECH[half:]], position=half) + second.finish()
+    assert [(w.start, w.end) for w in finals(outputs)] == [
+        (w.start, w.end) for w in finals(EXPECTED)
+    ]
+    assert [o.segment for o in outputs if isinstance(o, SpeechEvent)] == [1, 1, 2, 2]
+    assert losses.take() == Lost(windows=1)
