@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgeser.errors import UserError
+from edgeser.events.schema import FaultCode
 from edgeser.pcm import Samples
 
 
@@ -37,7 +38,7 @@ class AudioBlock:
 class AudioFault:
     """Something that happened to the source: it becomes a ``fault`` event as it stands."""
 
-    code: str
+    code: FaultCode
     message: str
     recovered: bool
 

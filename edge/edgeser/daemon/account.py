@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from edgeser.events.schema import Counters, EmotionEvent, Event, FaultEvent
+from edgeser.events.schema import Counters, EmotionEvent, Event, FaultCode, FaultEvent
 from edgeser.losses import Losses
 from edgeser.window import Window
 
@@ -77,7 +77,7 @@ class Account:
         """The model gave no scores for a window."""
         self._troubled(self._failures, f"{window.kind}: {error}")
 
-    def fault(self, code: str, message: str, *, recovered: bool) -> None:
+    def fault(self, code: FaultCode, message: str, *, recovered: bool) -> None:
         """Publish and log what happened to the stream."""
         self._add(faults=1)
         log.log(logging.INFO if recovered else logging.WARNING, "%s: %s", code, message)

@@ -28,7 +28,7 @@ from edgeser.decider import Decider
 from edgeser.errors import UserError
 from edgeser.events.journal.journal import JournalPlace
 from edgeser.events.publish.publisher import Publisher
-from edgeser.events.schema import Event
+from edgeser.events.schema import Event, FaultCode
 from edgeser.events.wire.keys import KeyFolder
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
@@ -202,7 +202,7 @@ class Daemon:
             self._accounts[name].tell()
             self._publisher.publish(intake.status(stopping=stopping))
 
-    def _tell_all(self, code: str, message: str, *, recovered: bool) -> None:
+    def _tell_all(self, code: FaultCode, message: str, *, recovered: bool) -> None:
         """A fault of the whole daemon: every stream says it."""
         for account in self._accounts.values():
             account.fault(code, message, recovered=recovered)

@@ -9,6 +9,7 @@ from typing import Protocol
 from edgeser.daemon.intake import Intake
 from edgeser.decider import Decider
 from edgeser.errors import UserError
+from edgeser.events.schema import FaultCode
 from edgeser.model.model import Model
 from edgeser.settings.schema import Settings
 from edgeser.speech.config import segmenter_config
@@ -25,7 +26,7 @@ _AT_START_ONLY = ("audio", "source", "events", "journal", "metrics")
 class TellFault(Protocol):
     """Publishes a fault of the whole daemon."""
 
-    def __call__(self, code: str, message: str, *, recovered: bool) -> None: ...
+    def __call__(self, code: FaultCode, message: str, *, recovered: bool) -> None: ...
 
 
 class Reload:

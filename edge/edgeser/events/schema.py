@@ -35,6 +35,7 @@ FaultCode: TypeAlias = Literal[
     "settings_rejected",
     "restart_needed",
     "restart_due",
+    "source_failed",
     "daemon_failed",
 ]
 """What went wrong, as this version says it. A later one may have more, so ``FaultEvent.code`` is a

@@ -26,6 +26,7 @@ from edgeser.events.journal.store import (
     move_aside,
 )
 from edgeser.events.journal.sync import JournalSync
+from edgeser.events.schema import FaultCode
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ _DAY_S = 86_400.0
 class JournalNews(NamedTuple):
     """A change for the worse or the better, to be published as a fault."""
 
-    code: str
+    code: FaultCode
     message: str
     recovered: bool
 
