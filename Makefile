@@ -11,7 +11,7 @@ export ORT_DISABLE_TELEMETRY := 1
 PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	$(PYTHON) -c 'import sys; print("python3.%d-venv" % sys.version_info.minor)' 2>/dev/null || echo python3-venv)
 TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
-	systemd systemd-container dbus python3-venv prometheus
+	systemd systemd-container dbus python3-venv prometheus mosquitto
 
 .PHONY: help demo test lint types unit footprint evaluate results gpu-check clean install-service uninstall-service
 
@@ -53,7 +53,7 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@tools/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,dev]'
 	@touch $@ $(VENV)/.runtime
 
 footprint: $(VENV)/.runtime

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from edgeser.bridges.cursor import Cursor
-from edgeser.bridges.feed import Delivery, Feed
+from edgeser.bridges.feed import TOPICS, Delivery, Feed
 from edgeser.bridges.position_file import PositionFile
 from edgeser.errors import UserError
 from edgeser.events.journal.journal import JournalPlace
@@ -91,7 +91,7 @@ class Bridged(RuleBasedStateMachine):
 
     def new_feed(self) -> Feed:
         def subscribe(since: Position | None) -> Subscriber:
-            return Subscriber(self.endpoint, timeout_s=0.02, since=since)
+            return Subscriber(self.endpoint, TOPICS, timeout_s=0.02, since=since)
 
         return Feed(subscribe, self.file, self.file.load() or Position(""))
 
@@ -201,6 +201,21 @@ def test_a_position_outlives_its_process(tmp_path: Path) -> None:
     assert again.load() == behind(7)
     assert [file.name for file in path.parent.glob("*.new")] == []
     again.close()
+
+
+def test_positions_of_the_last_half_hour_are_known(tmp_path: Path) -> None:
+    file = PositionFile(tmp_path / "bridge.cursor")
+    assert file.earlier(0) is None
+    for second in range(0, 7200, 10):
+        file.save(behind(second), now=second)
+    for now in (7200, 7300):
+        earlier = file.earlier(now)
+        assert earlier is not None
+        assert 1800 <= now - earlier.after["fault.mic"] <= 2200
+    assert file.earlier(1000) == behind(5100)  # the clock was set back: the oldest there is
+    size = (tmp_path / "bridge.cursor").stat().st_size
+    file.close()
+    assert size < 2000
 
 
 def test_one_bridge_only_uses_a_file(tmp_path: Path) -> None:

@@ -49,6 +49,8 @@ def words(schema: dict[str, Any]) -> str:
     if "anyOf" in schema:
         return " or ".join(words(option) for option in schema["anyOf"])
     kind: str = schema["type"]
+    if kind == "array":
+        return f"list of {words(schema['items'])}"
     if kind == "object":
         return f"map to {words(schema['additionalProperties'])}"
     if "maximum" in schema:

@@ -159,7 +159,8 @@ class Box:
 
     def undo(self) -> None:
         """Stop the services and take their drop-ins away."""
-        self.run("systemctl", "stop", "edgeser.service", "edgeser@*.service", check=False)
+        units = ("edgeser-mqtt.service", "edgeser.service", "edgeser@*.service")
+        self.run("systemctl", "stop", *units, check=False)
         for folder in self.path("/etc/systemd/system").glob("edgeser*.d"):
             shutil.rmtree(folder)
         self.run("systemctl", "daemon-reload")

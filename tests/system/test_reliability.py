@@ -37,3 +37,10 @@ def test_subscribers_that_come_and_go_leave_nothing() -> None:
 def test_garbage_at_the_ports_disturbs_nobody() -> None:
     figures = proof("fuzz_ports.py", "--times", "1500", "--allowed-mb", "15")
     assert figures["good clients served"] == figures["good clients"]
+
+
+def test_nothing_is_lost_when_broker_bridge_and_daemon_are_killed() -> None:
+    options = ("--finals", "1500", "--kills", "2", "--bridge-kills", "1", "--daemon-restarts", "1")
+    figures = proof("kill_broker.py", *options)
+    assert figures["finals published"] == 1500
+    assert figures["lost"] == figures["never published"] == figures["out of order"] == 0

@@ -18,7 +18,7 @@ needs_systemd = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["edgeser.service", "edgeser@.service"])
+@pytest.fixture(params=["edgeser.service", "edgeser@.service", "edgeser-mqtt.service"])
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A unit whose program exists, as after its installation."""
     text = (UNITS / request.param).read_text()

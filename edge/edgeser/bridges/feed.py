@@ -13,6 +13,9 @@ from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import Position
 from edgeser.events.subscribe.subscriber import Received, Subscriber
 
+TOPICS = ("emotion.", "speech.", "fault.", "status.")
+"""What a bridge subscribes to. Levels are left out: they are measured only for who asks."""
+
 SAVE_INTERVAL_S = 1.0
 
 
@@ -39,11 +42,11 @@ class Feed:
         file: PositionFile,
         start: Position | None,
     ) -> None:
-        """``subscribe`` makes a subscriber of all topics that begins behind a position."""
+        """``subscribe`` makes a subscriber of ``TOPICS`` that begins behind a position."""
         self._subscriber = subscribe(start)
         self._file = file
         self._cursor = Cursor(start)
-        self._saved_at = time.monotonic()
+        self.save()
 
     @property
     def position(self) -> Position | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -15,17 +16,34 @@ from edgeser.events.wire.lock import FileLock, holder
 log = logging.getLogger(__name__)
 
 
+MARK_INTERVAL_S = 300.0
+MARKS_KEPT_S = 1800.0
+"""Mosquitto writes what it holds to its disk every half an hour unless told otherwise."""
+
+
+class _Mark(msgspec.Struct, frozen=True):
+    time: float
+    position: Position
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    position: Position
+    marks: list[_Mark] = []
+
+
 class PositionFile:
     """The file of one bridge, which nobody else may use meanwhile.
 
-    Its folder is made. After a power cut it holds the position saved last or the one before.
+    Its folder is made. After a power cut it holds the position saved last or the one before. Beside
+    the position are those of the last half an hour, five minutes apart, for a receiver that has
+    forgotten what it acknowledged.
     """
 
     def __init__(self, path: Path) -> None:
         """Raises UserError where another process uses it, or the folder cannot be written to."""
         self.path = path
         self._lock_path = path.with_name(f"{path.name}.lock")
-        self._saved: Position | None = None
+        self._saved: _Kept | None = None
         self.trouble = ""
         """Why the last ``save`` failed; empty when it did not."""
         try:
@@ -47,7 +65,7 @@ class PositionFile:
         Raises UserError for a file that holds something else.
         """
         try:
-            self._saved = msgspec.json.decode(self.path.read_bytes(), type=Position)
+            self._saved = msgspec.json.decode(self.path.read_bytes(), type=_Kept)
         except FileNotFoundError:
             self._saved = None
         except OSError as error:
@@ -57,20 +75,31 @@ class PositionFile:
                 f"cursor {self.path}: holds no position: {error}",
                 "delete it to begin with what comes next, or use --since all",
             ) from error
-        return self._saved
+        return self._saved.position if self._saved else None
 
-    def save(self, position: Position | None) -> None:
+    def earlier(self, now: float | None = None) -> Position | None:
+        """The position half an hour ago, or the oldest that is known; None where there is none."""
+        if self._saved is None:
+            return None
+        limit = (time.time() if now is None else now) - MARKS_KEPT_S
+        old = [mark.position for mark in self._saved.marks if mark.time <= limit]
+        known = old[-1:] or [mark.position for mark in self._saved.marks[:1]]
+        return known[0] if known else self._saved.position
+
+    def save(self, position: Position | None, now: float | None = None) -> None:
         """Write a position, whole or not at all.
 
         One that cannot be written is said once and counts as ``trouble``: the bridge goes on, and
         after a restart hands over again what came since the last one that was.
         """
-        if position is None or (position == self._saved and not self.trouble):
+        saved, now = self._saved, time.time() if now is None else now
+        if position is None or (saved and position == saved.position and not self.trouble):
             return
+        kept = _Kept(position, _with_mark(saved.marks if saved else [], position, now))
         aside = self.path.with_name(f"{self.path.name}.new")
         try:
             with aside.open("wb") as file:
-                file.write(msgspec.json.encode(position))
+                file.write(msgspec.json.encode(kept))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(aside, self.path)
@@ -89,8 +118,18 @@ class PositionFile:
         if self.trouble:
             log.info("cursor %s: is written again", self.path)
         self.trouble = ""
-        self._saved = position
+        self._saved = kept
 
     def close(self) -> None:
         """Let others use it."""
         self._lock.release()
+
+
+def _with_mark(marks: list[_Mark], position: Position, now: float) -> list[_Mark]:
+    """The marks, with one more where the last is old enough, less those that are not needed."""
+    if marks and 0 <= now - marks[-1].time < MARK_INTERVAL_S:
+        return marks
+    marks = [*marks, _Mark(now, position)]
+    while len(marks) > 2 and marks[1].time <= now - MARKS_KEPT_S:
+        marks = marks[1:]
+    return marks

@@ -20,6 +20,7 @@ COMMANDS = {
     "listen": "Show the events of a running daemon.",
     "events": "Look into the journal: what was heard, and when.",
     "on": "Run a program when something is heard.",
+    "bridge": "Hand the events on to other systems: MQTT with Home Assistant.",
     "keys": "Make keys for encrypted TCP, and say whose are allowed.",
     "predict": "Recognise the speech in sound files.",
     "bench": "Measure the daemon on this machine.",

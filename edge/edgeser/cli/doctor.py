@@ -16,11 +16,11 @@ from edgeser.cli.options import json_option, settings_option
     is_flag=False,
     flag_value="edgeser",
     metavar="[UNIT]",
-    help="Check the installed service instead (edgeser, or edgeser@NAME).",
+    help="Check the installed service instead (edgeser, edgeser@NAME or edgeser-mqtt).",
 )
 @json_option
 def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> None:
-    """Check microphones, permissions, VAD, model, backend, telemetry and endpoints.
+    """Check microphones, permissions, VAD, model, backend, telemetry, endpoints and broker.
 
     With --service: unit, activity, account, settings, folders and sandbox of the system service.
     Exit code 1 when something needs mending.

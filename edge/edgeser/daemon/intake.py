@@ -102,6 +102,7 @@ class Intake:
             model=model.ref,
             backend=model.backend.name,
             backend_reason=model.reason,
+            labels=model.info.labels,
         )
 
     def listen(self) -> None:

@@ -142,6 +142,17 @@ def _endpoints(name: str, settings: Settings) -> Finding:
     return Finding(name, True, f"free: {', '.join(settings.events.bind)}")
 
 
+def _mqtt(name: str, settings: Settings) -> Finding:
+    if settings.mqtt.broker is None:
+        return Finding(name, True, "no bridge: mqtt.broker names none")
+    from edgeser.bridges.mqtt.address import from_settings
+    from edgeser.bridges.mqtt.broker import Connection
+
+    broker = from_settings(settings.mqtt)
+    Connection(broker, f"edgeser-doctor-{os.getpid()}").close()
+    return Finding(name, True, f"{broker} lets us in")
+
+
 def _scratch(name: str, _: Settings) -> Finding:
     from edgeser.paths import runtime_folder
 
@@ -170,4 +181,5 @@ _CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
     "telemetry": _telemetry,
     "runtime folder": _scratch,
     "endpoints": _endpoints,
+    "mqtt": _mqtt,
 }

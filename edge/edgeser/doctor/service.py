@@ -28,7 +28,7 @@ _PROPERTIES = (
 
 @dataclass(frozen=True)
 class Service:
-    """A unit that was installed as ``edgeser`` or ``edgeser@NAME``."""
+    """A unit that was installed as ``edgeser``, ``edgeser@NAME`` or ``edgeser-mqtt``."""
 
     unit: str
 
@@ -63,8 +63,15 @@ class Service:
         return Path("/run/edgeser") / self._instance
 
     @property
+    def is_bridge(self) -> bool:
+        """Whether it hands events on instead of making them."""
+        return self.unit.removesuffix(".service") == "edgeser-mqtt"
+
+    @property
     def state_folder(self) -> Path:
         """Folder of what it keeps."""
+        if self.is_bridge:
+            return Path("/var/lib/edgeser-mqtt")
         return Path("/var/lib/edgeser") / self._instance
 
     @cached_property
@@ -83,7 +90,8 @@ class Service:
 
 def examine_service(service: Service) -> Iterator[Finding]:
     """Run every check, one after the other; none of them raises."""
-    for name, check in _CHECKS.items():
+    checks = _CHECKS | _BRIDGE_CHECKS if service.is_bridge else _CHECKS
+    for name, check in checks.items():
         try:
             yield check(name, service)
         except UserError as error:
@@ -143,7 +151,7 @@ def _settings(name: str, service: Service) -> Finding:
 
 def _folders(name: str, service: Service) -> Finding:
     wanted = [(service.state_folder, 0o700)]
-    if service.is_active:
+    if service.is_active and not service.is_bridge:
         wanted.append((service.runtime, 0o750))
     for folder, mode in wanted:
         if not folder.is_dir():
@@ -176,6 +184,25 @@ def _sandbox(name: str, service: Service) -> Finding:
     return Finding(name, True, found)
 
 
+def _password(name: str, service: Service) -> Finding:
+    mqtt = load_settings(service.settings, environment={}).mqtt
+    if mqtt.broker is None:
+        fix = f"name it in the [mqtt] table of {service.settings}"
+        return Finding(name, False, "mqtt.broker: no broker is named", fix)
+    if mqtt.password_file is None:
+        return Finding(name, True, "none is set")
+    file = Path(mqtt.password_file)
+    if not file.exists():
+        return Finding(name, False, f"{file}: not there", "put the password in its first line")
+    facts = file.stat()
+    fix = f"sudo chgrp {service.account.pw_name} {file}; sudo chmod 640 {file}"
+    if not _allows(facts, service.account, stat.S_IROTH):
+        return Finding(name, False, f"{file}: the service may not read it", fix)
+    if facts.st_mode & stat.S_IROTH:
+        return Finding(name, False, f"{file}: everybody may read it", fix)
+    return Finding(name, True, f"{file}: for the service's eyes")
+
+
 def _allows(facts: os.stat_result, account: pwd.struct_passwd, permission: int) -> bool:
     """Whether a user has a permission, given as its bit for others."""
     if facts.st_uid == account.pw_uid:
@@ -193,3 +220,5 @@ _CHECKS: dict[str, Callable[[str, Service], Finding]] = {
     "folders": _folders,
     "sandbox": _sandbox,
 }
+
+_BRIDGE_CHECKS: dict[str, Callable[[str, Service], Finding]] = {"password": _password}

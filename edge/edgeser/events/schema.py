@@ -209,6 +209,9 @@ class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
     backend_reason: Annotated[
         str, Meta(description="why none of the others runs it; empty where none was tried")
     ] = ""
+    labels: Annotated[
+        list[str], Meta(description="of the model; empty where an older daemon does not say")
+    ] = []
     last_seq: Annotated[
         dict[str, int], Meta(description="last number sent per topic; filled in by the publisher")
     ] = {}

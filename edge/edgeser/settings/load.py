@@ -11,9 +11,11 @@ from typing import Any, get_args
 
 import msgspec
 
+from edgeser.bridges.mqtt.address import parse_broker
+from edgeser.bridges.mqtt.topics import check_prefix
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
-from edgeser.settings.schema import MAX_STREAM_NAME, Settings, SettingsError
+from edgeser.settings.schema import MAX_STREAM_NAME, MqttSettings, Settings, SettingsError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -129,14 +131,33 @@ def _check(settings: Settings) -> None:
             raise UserError(f"events.bind: {error}") from error
     if settings.metrics.listen is not None:
         host_and_port(settings.metrics.listen)
+    _check_mqtt(settings.mqtt)
 
 
-def host_and_port(listen: str) -> tuple[str, int]:
+def _check_mqtt(mqtt: MqttSettings) -> None:
+    if mqtt.broker is not None:
+        parse_broker(mqtt.broker, tls=mqtt.tls)
+    if mqtt.ca is not None and not mqtt.tls:
+        raise UserError("mqtt.ca: the broker is reached without TLS", "set mqtt.tls = true")
+    if mqtt.password_file is not None and mqtt.user is None:
+        raise UserError("mqtt.password_file: there is no user", "set mqtt.user")
+    if not mqtt.name.isprintable() or len(mqtt.name) > MAX_STREAM_NAME:
+        raise UserError(
+            f"mqtt.node: expected at most {MAX_STREAM_NAME} printable characters, "
+            f"got {len(mqtt.name)}: {mqtt.name[:40]!r}"
+        )
+    check_prefix("mqtt.prefix", mqtt.prefix)
+    check_prefix("mqtt.discovery", mqtt.discovery)
+    if mqtt.metrics is not None:
+        host_and_port(mqtt.metrics, "mqtt.metrics")
+
+
+def host_and_port(listen: str, key: str = "metrics.listen") -> tuple[str, int]:
     """Where the metrics are served, out of ``HOST:PORT``. Raises UserError."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
-        raise UserError(f"metrics.listen: expected HOST:PORT, got {listen!r}")
+        raise UserError(f"{key}: expected HOST:PORT, got {listen!r}")
     return host, int(port)
 
 

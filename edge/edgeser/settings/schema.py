@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
@@ -112,6 +113,27 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str | None = None
 
 
+class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """To which MQTT broker 'edgeser bridge mqtt' hands the events on."""
+
+    broker: str | None = None
+    tls: bool = False
+    ca: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+    node: str | None = None
+    prefix: str = "edgeser"
+    discovery: str = "homeassistant"
+    connect: str | None = None
+    cursor: str | None = None
+    metrics: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of this machine, in topics."""
+        return self.node or socket.gethostname()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings; every field has a default. ``source``, where given, replaces ``audio``."""
 
@@ -123,6 +145,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     events: EventSettings = msgspec.field(default_factory=EventSettings)
     journal: JournalSettings = JournalSettings()
     metrics: MetricsSettings = MetricsSettings()
+    mqtt: MqttSettings = MqttSettings()
 
     @property
     def sources(self) -> list[AudioSettings]:

@@ -1,0 +1,1 @@
+"""Events on an MQTT broker, described so that Home Assistant shows them by itself."""

@@ -1,0 +1,97 @@
+"""How Home Assistant is told of a stream: one retained message describes its device. Pure.
+
+The format is that of Home Assistant's MQTT device discovery
+(https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload).
+"""
+
+from __future__ import annotations
+
+from edgeser import __version__
+from edgeser.bridges.mqtt.state import StreamState
+from edgeser.bridges.mqtt.topics import Topics, safe_name
+
+FRESH_S = 300
+"""A final older than this, told late after an outage, is no news for an automation."""
+
+_FINAL = (
+    "{% if now().timestamp() - value_json.time < " + str(FRESH_S) + " %}"
+    "{{ dict(value_json, event_type=value_json.label) | to_json }}{% endif %}"
+)
+
+Described = dict[str, object]
+
+
+def device_id(node: str, stream: str) -> str:
+    """The device of a stream, in Home Assistant's registry and in the topic of its discovery."""
+    return f"edgeser_{safe_name(node)}_{safe_name(stream)}"
+
+
+def discovery_topic(prefix: str, node: str, stream: str) -> str:
+    """Where the description of a stream is retained."""
+    return f"{prefix}/device/{device_id(node, stream)}/config"
+
+
+def discovery(topics: Topics, stream: str, state: StreamState) -> Described:
+    """The description of a stream whose model's labels are known."""
+    device = device_id(topics.node, stream)
+    where = topics.state(stream)
+    labels = list(state.labels)
+    components: dict[str, Described] = {
+        "emotion": {
+            "p": "sensor",
+            "name": "Emotion",
+            "device_class": "enum",
+            "options": labels,
+            "json_attributes_topic": where,
+        },
+        "confidence": {
+            "p": "sensor",
+            "name": "Confidence",
+            "unit_of_measurement": "%",
+            "state_class": "measurement",
+        },
+        "speech": {"p": "binary_sensor", "name": "Speech", "device_class": "sound"},
+        "problem": {
+            "p": "binary_sensor",
+            "name": "Problem",
+            "device_class": "problem",
+            "entity_category": "diagnostic",
+        },
+        "final": {
+            "p": "event",
+            "name": "Remark",
+            "event_types": labels,
+            "state_topic": topics.final(stream),
+            "value_template": _FINAL,
+        },
+    }
+    if state.has_dimensions:
+        for dimension in ("valence", "arousal"):
+            components[dimension] = {
+                "p": "sensor",
+                "name": dimension.capitalize(),
+                "state_class": "measurement",
+            }
+    for key, component in components.items():
+        component["unique_id"] = f"{device}_{key}"
+        component.setdefault("state_topic", where)
+        component.setdefault("value_template", "{{ value_json." + key + " }}")
+    origin = {"name": "edgeser", "sw_version": __version__}
+    model = f"{state.model.name} {state.model.version}" if state.model else "unknown"
+    return {
+        "device": {
+            "identifiers": [device],
+            "name": f"{topics.node} {stream}",
+            "manufacturer": "edgeser",
+            "model": model,
+            "sw_version": __version__,
+        },
+        "origin": origin,
+        "components": components,
+        "availability": [
+            {"topic": topics.availability},
+            {"topic": topics.stream_availability(stream)},
+        ],
+        "availability_mode": "all",
+        "qos": 1,
+    }

@@ -1,0 +1,203 @@
+"""One connection with one subscription: events go to the broker, its acknowledgements come back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from edgeser.bridges.feed import Delivery, Feed
+from edgeser.bridges.mqtt.address import Broker
+from edgeser.bridges.mqtt.broker import BrokerError, Connection, Message
+from edgeser.bridges.mqtt.discovery import discovery, discovery_topic
+from edgeser.bridges.mqtt.state import StateMessage, StreamState
+from edgeser.bridges.mqtt.topics import Topics
+from edgeser.bridges.position_file import PositionFile
+from edgeser.events.schema import StatusEvent
+from edgeser.events.sequence import Gap
+from edgeser.events.subscribe.catch_up import Position
+from edgeser.events.subscribe.subscriber import Subscriber
+
+log = logging.getLogger(__name__)
+
+STATE_INTERVAL_S = 0.2
+"""A stream's state is published at most so often."""
+
+CURSOR_INTERVAL_S = 1.0
+SILENT_S = 10.0
+"""The daemon says how it is every second: after so long without, its streams are unavailable."""
+
+ONLINE, OFFLINE = b"online", b"offline"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is bridged, from where to where.
+
+    ``subscribe`` makes a subscriber of the feed's topics that begins behind a position. ``start``:
+    where to begin when neither the broker nor ``file`` says; None: with what comes next.
+    """
+
+    broker: Broker
+    topics: Topics
+    subscribe: Callable[[Position | None], Subscriber]
+    file: PositionFile
+    discovery_prefix: str | None = None
+    start: Position | None = None
+
+
+@dataclass
+class Figures:
+    """What the bridge has done, and how it is. Read by other threads."""
+
+    connected: bool = False
+    trouble: str = ""
+    connections: int = 0
+    handed_over: int = 0
+    refused: int = 0
+    missed: int = 0
+    in_flight: int = 0
+    cursor_trouble: str = ""
+
+    @property
+    def line(self) -> str:
+        """For people: how it is."""
+        if not self.connected:
+            return f"waits: {self.trouble}" if self.trouble else "connects"
+        words = f"connected, {self.handed_over} events handed over, {self.in_flight} in flight"
+        return f"{words}; cursor: {self.cursor_trouble}" if self.cursor_trouble else words
+
+
+@dataclass
+class _Stream:
+    state: StreamState = field(default_factory=StreamState)
+    seen_at: float = 0.0
+    described: tuple[object, ...] = ()
+    published: StateMessage | None = None
+    published_at: float = 0.0
+    online: bool | None = None
+
+
+class Session:
+    """Lasts as long as the connection does."""
+
+    def __init__(
+        self, plan: Plan, connection: Connection, position: Position | None, figures: Figures
+    ) -> None:
+        self._topics = plan.topics
+        self._discovery = plan.discovery_prefix
+        self._file = plan.file
+        self._figures = figures
+        self._connection = connection
+        self._feed = Feed(plan.subscribe, plan.file, position)
+        self._streams: dict[str, _Stream] = {}
+        self._told: Position | None = position
+        self._told_at = 0.0
+        self._is_live = False
+
+    def turn(self) -> None:
+        """Hand over one event, or wait a little. Raises BrokerError."""
+        self._acknowledge()
+        for message in self._connection.messages():
+            self._heed(message)
+        if self._connection.is_full:
+            self._connection.wait(0.1)
+        elif delivery := self._feed.next():
+            self._deliver(delivery)
+        self._publish_streams()
+        self._publish_cursor()
+        figures = self._figures
+        figures.in_flight = self._feed.in_flight
+        figures.cursor_trouble = self._file.trouble
+
+    def close(self, flush_s: float) -> None:
+        """Say that nobody is there any more, and save how far we came."""
+        try:
+            if flush_s:
+                deadline = time.monotonic() + flush_s
+                while self._feed.in_flight and time.monotonic() < deadline:
+                    self._connection.wait(0.05)
+                    self._acknowledge()
+                self._publish_cursor(now=True)
+                self._connection.publish(self._topics.availability, OFFLINE, retain=True)
+        except BrokerError as error:
+            log.warning("%s", error)
+        finally:
+            self._connection.close(flush_s)
+            self._feed.close()
+
+    def _acknowledge(self) -> None:
+        for ticket in self._connection.acknowledged():
+            self._feed.acknowledge(ticket)
+            self._figures.handed_over += 1
+        for refused in self._connection.refused:
+            if not self._figures.refused:
+                log.warning("the broker does not take a message, which is left out: %s", refused)
+            self._figures.refused += 1
+        self._connection.refused.clear()
+
+    def _heed(self, message: Message) -> None:
+        """Home Assistant was started: it wants to be told again what there is."""
+        if message == (f"{self._discovery}/status", ONLINE, message.retained):
+            for stream in self._streams.values():
+                stream.described, stream.published, stream.online = (), None, None
+
+    def _deliver(self, delivery: Delivery) -> None:
+        item, now = delivery.item, time.monotonic()
+        if isinstance(item, Gap):
+            self._figures.missed += item.missed
+            log.warning("the journal no longer holds %s", _words(item))
+            return
+        self._is_live |= isinstance(item, StatusEvent)  # these alone are never replayed
+        stream = self._streams.setdefault(item.stream, _Stream())
+        if self._is_live:
+            stream.state.apply(item)
+            stream.seen_at = now
+        if delivery.ticket is not None:
+            topic = self._topics.event(item)
+            self._connection.publish(topic, delivery.payload, ticket=delivery.ticket)
+
+    def _publish_streams(self) -> None:
+        now = time.monotonic()
+        for name, stream in self._streams.items():
+            state = stream.state
+            if state.is_online and now - stream.seen_at > SILENT_S:
+                state.is_gone()
+            self._describe(name, stream)
+            if self._is_live and stream.online != state.is_online:
+                stream.online = state.is_online
+                payload = ONLINE if stream.online else OFFLINE
+                self._connection.publish(
+                    self._topics.stream_availability(name), payload, retain=True
+                )
+            message = state.message()
+            is_due = now - stream.published_at >= STATE_INTERVAL_S
+            if self._is_live and is_due and message != stream.published:
+                stream.published, stream.published_at = message, now
+                payload = msgspec.json.encode(message)
+                self._connection.publish(self._topics.state(name), payload, retain=True)
+
+    def _describe(self, name: str, stream: _Stream) -> None:
+        state = stream.state
+        described = (state.model, state.labels, state.has_dimensions)
+        if self._discovery and state.labels and described != stream.described:
+            stream.described = described
+            topic = discovery_topic(self._discovery, self._topics.node, name)
+            payload = msgspec.json.encode(discovery(self._topics, name, state))
+            self._connection.publish(topic, payload, retain=True)
+
+    def _publish_cursor(self, *, now: bool = False) -> None:
+        position = self._feed.position
+        is_due = now or time.monotonic() - self._told_at >= CURSOR_INTERVAL_S
+        if is_due and position is not None and position != self._told:
+            self._told, self._told_at = position, time.monotonic()
+            payload = msgspec.json.encode(position)
+            self._connection.publish(self._topics.cursor, payload, retain=True)
+
+
+def _words(gap: Gap) -> str:
+    last = "its end" if gap.to_seq is None else str(gap.to_seq)
+    return f"{gap.topic} of {gap.epoch} from {gap.from_seq} to {last}"

@@ -1,0 +1,86 @@
+"""What is retained of a stream: how it is just now. Pure: no clock."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgeser.events.schema import (
+    UNKNOWN,
+    AnyEvent,
+    EmotionEvent,
+    ModelRef,
+    SpeechEvent,
+    StatusEvent,
+)
+
+Switch = Literal["ON", "OFF"]
+
+
+class StateMessage(msgspec.Struct, frozen=True, omit_defaults=False):
+    """The payload of a stream's ``state`` topic."""
+
+    emotion: Annotated[str | None, Meta(description="the smoothed label; null before the first")]
+    confidence: Annotated[float | None, Meta(description="of the last window, percent")]
+    label: Annotated[str | None, Meta(description="of the last window, or `unknown`")]
+    valence: float | None
+    arousal: float | None
+    speech: Annotated[Switch, Meta(description="a segment is open")]
+    problem: Annotated[Switch, Meta(description="no sound arrives, or something is degraded")]
+    daemon: Annotated[str, Meta(description="the daemon's own word for its state")]
+
+
+class StreamState:
+    """A stream as its events tell it."""
+
+    def __init__(self) -> None:
+        self.model: ModelRef | None = None
+        self.labels: tuple[str, ...] = ()
+        """The labels of its model, ``unknown`` last; empty while nobody has said them."""
+        self.has_dimensions = False
+        """Whether its model gives valence and arousal."""
+        self.is_online = False
+        self._speech = False
+        self._daemon = "starting"
+        self._emotion: EmotionEvent | None = None
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take account of the next event of this stream."""
+        if isinstance(event, EmotionEvent):
+            self._emotion = event
+            self._describe(event.model, event.scores)
+            self.has_dimensions |= event.valence is not None or event.arousal is not None
+        elif isinstance(event, SpeechEvent):
+            self._speech = event.state == "start"
+        elif isinstance(event, StatusEvent):
+            self._daemon = event.state
+            self._speech = event.state == "speech"
+            self.is_online = event.state != "stopping"
+            self._describe(event.model, event.labels)
+
+    def is_gone(self) -> None:
+        """The daemon has given no sign of life for too long."""
+        self.is_online = False
+        self._speech = False
+
+    def message(self) -> StateMessage:
+        """What to retain."""
+        last = self._emotion
+        return StateMessage(
+            emotion=last.smoothed.label if last else None,
+            confidence=round(last.confidence * 100, 1) if last else None,
+            label=last.label if last else None,
+            valence=last.valence if last else None,
+            arousal=last.arousal if last else None,
+            speech="ON" if self._speech else "OFF",
+            problem="ON" if self._daemon in ("no_audio", "degraded") else "OFF",
+            daemon=self._daemon,
+        )
+
+    def _describe(self, model: ModelRef, labels: list[str] | dict[str, float]) -> None:
+        if model != self.model:
+            self.model, self.labels = model, ()
+        if labels and not self.labels:
+            self.labels = (*labels, UNKNOWN)

@@ -1,0 +1,84 @@
+"""Where what is published. Pure.
+
+``<prefix>/<node>/availability``           online, offline (the last will)
+``<prefix>/<node>/cursor``                 how far the broker has been told
+``<prefix>/<node>/<stream>/availability``  online while the daemon gives signs of life
+``<prefix>/<node>/<stream>/state``         the stream as it is
+``<prefix>/<node>/<stream>/final``         finals as published; likewise ``speech`` and ``fault``
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from edgeser.errors import UserError
+from edgeser.events.schema import AnyEvent, EmotionEvent
+
+MAX_PREFIX = 200
+"""With names of 120 characters a topic stays far below the 65,535 bytes that MQTT allows."""
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+
+
+def safe_name(name: str) -> str:
+    """A name for a topic and for Home Assistant, which take letters, digits, ``_`` and ``-``.
+
+    What had to be changed is told apart by a part of its hash: ``a/b`` and ``a b`` do not meet.
+    """
+    safe = _UNSAFE.sub("-", name).strip("-")
+    if safe == name:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{safe}-{digest}" if safe else digest
+
+
+@dataclass(frozen=True)
+class Topics:
+    """The topics of one node: a machine with its daemon."""
+
+    prefix: str
+    node: str
+
+    @property
+    def root(self) -> str:
+        """What all of them begin with."""
+        return f"{self.prefix}/{safe_name(self.node)}"
+
+    @property
+    def availability(self) -> str:
+        """Whether the bridge is there."""
+        return f"{self.root}/availability"
+
+    @property
+    def cursor(self) -> str:
+        """How far the broker has been told."""
+        return f"{self.root}/cursor"
+
+    def stream_availability(self, stream: str) -> str:
+        """Whether the daemon is there."""
+        return f"{self.root}/{safe_name(stream)}/availability"
+
+    def state(self, stream: str) -> str:
+        """How the stream is."""
+        return f"{self.root}/{safe_name(stream)}/state"
+
+    def event(self, event: AnyEvent) -> str:
+        """Where a kept event goes."""
+        kind = event.kind if isinstance(event, EmotionEvent) else event.__struct_config__.tag
+        return f"{self.root}/{safe_name(event.stream)}/{kind}"
+
+    def final(self, stream: str) -> str:
+        """Where the finals of a stream go."""
+        return f"{self.root}/{safe_name(stream)}/final"
+
+
+def check_prefix(key: str, prefix: str) -> None:
+    """Whether topics may begin so. Raises UserError naming the settings' ``key``."""
+    bad = not prefix.isprintable() or any(character in prefix for character in "+#$ ")
+    if not prefix or bad or prefix.strip("/") != prefix or len(prefix) > MAX_PREFIX:
+        raise UserError(
+            f"{key}: expected at most {MAX_PREFIX} printable characters without + # $ and blanks, "
+            f"and no / at either end, got {prefix[:40]!r}"
+        )

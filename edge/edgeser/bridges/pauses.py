@@ -1,0 +1,29 @@
+"""How long to wait before the next attempt. Pure."""
+
+from __future__ import annotations
+
+import random
+
+FIRST_S = 1.0
+LONGEST_S = 60.0
+
+
+class Pauses:
+    """Doubles from a second to a minute, each up to a fifth longer by chance.
+
+    So a fleet does not come back to its broker all at once.
+    """
+
+    def __init__(self, rng: random.Random | None = None) -> None:
+        self._rng = rng or random.Random()
+        self._next_s = FIRST_S
+
+    def next_s(self) -> float:
+        """The next pause, in seconds."""
+        pause_s = self._next_s * self._rng.uniform(1.0, 1.2)
+        self._next_s = min(LONGEST_S, self._next_s * 2)
+        return pause_s
+
+    def reset(self) -> None:
+        """All was well for a while."""
+        self._next_s = FIRST_S
