@@ -10,6 +10,7 @@ import pytest
 
 from edgeser.audio.source import AudioBlock
 from edgeser.decider import Decider
+from edgeser.errors import UserError
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import Model, load_model
@@ -90,3 +91,29 @@ def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
     event = decider.decide(window, np.array([0.1, 0.9], np.float32), 0.0)
     assert (event.label, event.smoothed.label) == ("tense", "tense")
     assert list(event.scores) == ["calm", "tense"]
+
+
+def test_valence_and_arousal_are_where_the_scores_lie_on_the_circumplex() -> None:
+    scores = np.array([label == "angry" for label in LABELS], np.float32)
+    event = Decider(DecisionSettings(), Losses()).decide(WINDOW, scores, 0.0)
+    assert (event.valence, event.arousal) == pytest.approx((-0.51, 0.59))
+
+
+def test_a_model_can_be_restricted_to_some_of_its_labels() -> None:
+    model = load_model(labels=["sad", "angry"])
+    assert model.labels == ["angry", "sad"]
+    scores = model.scores([WINDOW.pieces])[0]
+    whole = MODEL.scores([WINDOW.pieces])[0][[LABELS.index("angry"), LABELS.index("sad")]]
+    np.testing.assert_allclose(scores, whole / whole.sum(), atol=1e-5)
+    event = Decider(DecisionSettings(), Losses()).decide(replace(WINDOW, model=model), scores, 0.0)
+    assert list(event.scores) == ["angry", "sad"]
+    assert event.smoothed.label in ("angry", "sad", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [(["angry", "jealous"], "does not know 'jealous'"), (["sad"], "'sad' alone")],
+)
+def test_labels_that_make_no_sense_are_refused(labels: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        load_model(labels=labels)

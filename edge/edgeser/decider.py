@@ -11,6 +11,7 @@ from collections.abc import Callable
 from edgeser.events.schema import EmotionEvent, Latency
 from edgeser.features.front_end import Floats
 from edgeser.losses import Losses
+from edgeser.model.affect import affect_of
 from edgeser.model.decision import Smoother, decided
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.settings.schema import DecisionSettings
@@ -40,13 +41,14 @@ class Decider:
 
     def decide(self, window: Window, scores: Floats, started_at: float) -> EmotionEvent:
         """The event of a window: ``scores`` (labels,), ``started_at`` when its inference began."""
-        settings, info = self.settings, window.model.info
+        settings, info, labels = self.settings, window.model.info, window.model.labels
+        affect = affect_of(scores, labels)
         abstain_below = settings.abstain_below
         if abstain_below is None:
             abstain_below = info.abstain_below
         weight, margin = settings.smoothing_weight, settings.smoothing_margin
-        if self._smoother is None or self._smoother.labels != info.labels:
-            self._smoother = Smoother(info.labels, weight, margin)
+        if self._smoother is None or self._smoother.labels != labels:
+            self._smoother = Smoother(labels, weight, margin)
         self._smoother.tune(weight, margin)
         return EmotionEvent(
             stream=window.stream,
@@ -54,13 +56,14 @@ class Decider:
             kind=window.kind,
             start=window.start / SAMPLE_RATE,
             end=window.end / SAMPLE_RATE,
-            label=decided(scores, info.labels, abstain_below),
+            label=decided(scores, labels, abstain_below),
             confidence=round(min(1.0, float(scores.max())), 6),
             scores={
-                label: round(float(score), 6)
-                for label, score in zip(info.labels, scores, strict=True)
+                label: round(float(score), 6) for label, score in zip(labels, scores, strict=True)
             },
             smoothed=self._smoother.update(scores, window.end / SAMPLE_RATE),
+            valence=None if affect is None else round(affect.valence, 6),
+            arousal=None if affect is None else round(affect.arousal, 6),
             continued=window.continued,
             quality=window.quality,
             latency_ms=_latency(window, started_at, self._clock()),

@@ -33,7 +33,8 @@ class Recognizer:
         if model is None:
             model = self._settings.model.name
         if isinstance(model, str):
-            model = load_model(model, self._settings.model.backend)
+            chosen = self._settings.model
+            model = load_model(model, chosen.backend, labels=chosen.labels)
         self.model = model
 
     def file(self, path: str | Path) -> Iterator[EmotionEvent]:

@@ -54,7 +54,7 @@ def predict(
     recognizer = Recognizer(settings=settings)
     failed = False
     for file in files:
-        table = None if as_json else _table(file, recognizer.model.info.labels)
+        table = None if as_json else _table(file, recognizer.model.labels)
         try:
             for event in recognizer.file(file):
                 if table is None:

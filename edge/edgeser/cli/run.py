@@ -64,7 +64,8 @@ def run(
 
     def load() -> tuple[Settings, Model]:
         settings = load_settings(settings_file, flags=flags)
-        model = load_model(settings.model.name, settings.model.backend, fall_back=True)
+        chosen = settings.model
+        model = load_model(chosen.name, chosen.backend, fall_back=True, labels=chosen.labels)
         return settings, model
 
     settings, loaded = load()

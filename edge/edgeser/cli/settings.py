@@ -33,7 +33,7 @@ def check(file: Path) -> None:
     from edgeser.speech.config import segmenter_config
 
     loaded = load_settings(file)
-    model = load_model(loaded.model.name, loaded.model.backend)
+    model = load_model(loaded.model.name, loaded.model.backend, labels=loaded.model.labels)
     segmenter_config(loaded.speech, model.info.window)
     for audio in loaded.sources:
         if audio.file is not None:

@@ -67,7 +67,7 @@ class Reload:
             self._tell("settings_rejected", message, recovered=True)
             return
         self.say_if_fallen_back(model)
-        if (model.ref, model.backend.name) == (self._model.ref, self._model.backend.name):
+        if _identity(model) == _identity(self._model):
             self._model.reason = model.reason
             model = self._model
         for decider in self._deciders.values():
@@ -102,3 +102,8 @@ class Reload:
                 f"what is new in {', '.join(later)} takes effect when the daemon starts again",
                 recovered=True,
             )
+
+
+def _identity(model: Model) -> tuple[object, ...]:
+    """The same for models that say the same."""
+    return model.ref, model.backend.name, model.labels

@@ -100,7 +100,7 @@ def _model(name: str, settings: Settings) -> Finding:
     from edgeser.model.model import load_model
 
     before = _threads()
-    model = load_model(settings.model.name, settings.model.backend)
+    model = load_model(settings.model.name, settings.model.backend, labels=settings.model.labels)
     extra = _threads() - before
     on_cpu = model.backend.name.startswith("onnxruntime")
     if on_cpu and extra > 0:

@@ -137,8 +137,16 @@ class EmotionEvent(Event, frozen=True, kw_only=True, tag="emotion"):
     confidence: Annotated[Probability, Meta(description="calibrated probability of the likeliest")]
     scores: Annotated[dict[str, float], Meta(description="calibrated probability of each label")]
     smoothed: Smoothed
-    valence: Annotated[float | None, Meta(description="null where the model has none")] = None
-    arousal: Annotated[float | None, Meta(description="null where the model has none")] = None
+    valence: Annotated[
+        float | None,
+        Meta(
+            description="unpleasant -1 to pleasant 1: where the labels lie on the circumplex of "
+            "affect, weighted by the scores; null where a label has no place there"
+        ),
+    ] = None
+    arousal: Annotated[
+        float | None, Meta(description="calm -1 to excited 1, found in the same way")
+    ] = None
     continued: Annotated[
         bool, Meta(description="the segment was cut at the maximum length; the next carries on")
     ] = False

@@ -32,7 +32,7 @@ class Model:
     """Windows of features in, calibrated scores out.
 
     ``reason``: why no other backend runs it; empty where none was tried. ``fell_back``: another was
-    asked for by name.
+    asked for by name. ``labels``: what it tells apart, in the order of its scores.
     """
 
     def __init__(self, artefact: Artefact, backend: Backend) -> None:
@@ -42,6 +42,27 @@ class Model:
         self.fell_back = False
         self.info = artefact.info
         self.ref = artefact.ref
+        self.labels = list(artefact.info.labels)
+        self._columns: list[int] | None = None
+
+    def restrict(self, labels: Sequence[str]) -> None:
+        """Tell apart these labels alone, of its own, from now on; the scores sum to 1 again.
+
+        None means all. Raises UserError for a label that it does not know, or one alone.
+        """
+        known = self.info.labels
+        strange = [label for label in labels if label not in known]
+        if strange:
+            raise UserError(
+                f"model.labels: {self.info.name} does not know '{strange[0]}'",
+                f"choose from {', '.join(known)}",
+            )
+        if len(set(labels)) == 1:
+            raise UserError(
+                f"model.labels: '{labels[0]}' alone is nothing to tell apart", "name two or more"
+            )
+        self._columns = [k for k, label in enumerate(known) if label in labels] or None
+        self.labels = [known[k] for k in self._columns or range(len(known))]
 
     def pieces(self, samples: Samples, baseline: Baseline | None = None) -> Pieces:
         """A sound as one window: int16 (n,), at least a hop -> the features of its pieces."""
@@ -66,6 +87,8 @@ class Model:
             counts = np.array([len(window) for window in windows])
             sums = np.add.reduceat(logits, np.cumsum(counts) - counts, axis=0)
             logits = (sums / counts[:, None]).astype(np.float32)
+        if self._columns is not None:
+            logits = logits[:, self._columns]
         return calibrated(logits, self.info.temperature)
 
     def padded_length(self, frames: int) -> int:
@@ -100,13 +123,14 @@ def load_model(
     *,
     threads: int = 1,
     fall_back: bool = False,
+    labels: Sequence[str] = (),
 ) -> Model:
     """Load a shipped model by name, or any artefact by path, and verify it.
 
     ``backend``: ``auto`` takes a TensorRT engine that was built for it and this GPU, where there is
     one and its golden vectors hold, and ONNX Runtime otherwise. ``threads``: that ONNX Runtime may
     use; one is enough for a microphone. ``fall_back``: go on with ONNX Runtime when ``tensorrt``
-    cannot run; the model then says so.
+    cannot run; the model then says so. ``labels``: tell apart these alone, by default all.
 
     Raises UserError: not found, no ONNX, no metadata, wrong scores for its golden vectors, or a
     backend that was asked for and cannot run.
@@ -126,13 +150,16 @@ def load_model(
         from edgeser.model.backends.tensorrt.open import open_engine
 
         try:
-            return _verified(open_engine(onnx, path, sha256), path, len(onnx), sha256)
+            model = _verified(open_engine(onnx, path, sha256), path, len(onnx), sha256)
+            model.restrict(labels)
+            return model
         except UserError as error:
             if backend == "tensorrt" and not fall_back:
                 raise
             reason = str(error)
     model = _verified(OnnxRuntime(onnx, path, threads), path, len(onnx), sha256)
     model.reason, model.fell_back = reason, backend == "tensorrt"
+    model.restrict(labels)
     return model
 
 

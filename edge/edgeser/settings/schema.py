@@ -74,10 +74,14 @@ class DecisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which model runs, and on what."""
+    """Which model runs, and on what.
+
+    ``labels``: those of its labels that are to be told apart; none means all.
+    """
 
     name: str = DEFAULT_MODEL
     backend: BackendName = "auto"
+    labels: list[str] = []
 
 
 class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
