@@ -136,3 +136,23 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
 def test_a_variable_that_names_no_key_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"speech\.hop: unknown key"):
         load_settings(environment={"EDGESER_SPEECH_HOP": "1"})
+
+
+@pytest.mark.parametrize("variable", ["EDGESER_SOURCE", "EDGESER_SOURCE_DEVICE"])
+def test_a_variable_for_the_list_of_sources_is_refused_not_ignored(variable: str) -> None:
+    with pytest.raises(SettingsError, match=f"{variable}: .*EDGESER_AUDIO_SOURCE"):
+        load_settings(None, {variable: "x"})
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:9464", "[::]:9464", "sensor.lan:9464"])
+def test_metrics_are_open_to_other_machines_by_name_only(listen: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"metrics\.listen: .* in the clear.*metrics\.hosts"):
+        load_settings(None, {"EDGESER_METRICS_LISTEN": listen})
+    load_settings(
+        None, {"EDGESER_METRICS_LISTEN": listen, "EDGESER_METRICS_HOSTS": "sensor.lan:9464"}
+    )
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:9464", "[::1]:9464", "localhost:0"])
+def test_metrics_of_this_machine_need_no_name(listen: str) -> None:
+    load_settings(None, {"EDGESER_METRICS_LISTEN": listen})

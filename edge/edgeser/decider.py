@@ -31,9 +31,9 @@ class Decider:
         settings: DecisionSettings,
         losses: Losses,
         *,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``clock``: that of the hearing, Unix seconds."""
+        """``clock``: that of the hearing, monotonic seconds."""
         self.settings = settings
         self._losses = losses
         self._clock = clock

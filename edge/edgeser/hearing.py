@@ -65,9 +65,9 @@ class Hearing:
         losses: Losses,
         *,
         begin: HearingState | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``begin``: where to go on. ``clock``: Unix seconds.
+        """``begin``: where to go on. ``clock``: monotonic seconds, those of the blocks.
 
         Raises SettingsError if the settings do not suit the model.
         """

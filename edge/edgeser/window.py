@@ -16,10 +16,10 @@ class Window:
 
     ``stream``: the stream's name. ``model``: the one it was cut for. ``start``, ``end``: samples
     [start, end) of the stream; ``pieces``: its features, as the model takes them.
-    ``captured_at``: Unix seconds of the capture of the last sample that was needed to cut it: its
-    own last, or the end of the silence that closed its segment. ``arrived_at``, ``cut_at`` and
-    ``ready_at``: the stream's clock when the block with that sample arrived, when the window had
-    been cut, and when its features were there.
+    ``captured_at``: monotonic seconds of the capture of the last sample that was needed to cut
+    it: its own last, or the end of the silence that closed its segment. ``arrived_at``,
+    ``cut_at`` and ``ready_at``: on the same clock, when the block with that sample arrived, when
+    the window had been cut, and when its features were there.
     """
 
     stream: str

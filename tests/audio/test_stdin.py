@@ -70,11 +70,11 @@ def test_blocks_come_before_the_end_and_carry_the_time_of_arrival(
     source = RawSource(reader)
     assert not source.live
     assert source.name == "stdin"
-    before = time.time()
+    before = time.monotonic()
     writer.write(bytes(700))
     block = next(iter(source.blocks()))
     assert isinstance(block, AudioBlock)
-    assert before <= block.captured_at <= time.time()
+    assert before <= block.captured_at <= time.monotonic()
 
 
 def test_closing_ends_a_silent_pipe(pipe: tuple[BinaryIO, BinaryIO]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,6 +108,40 @@ def test_waiting_until_done_waits_for_the_work_in_hand() -> None:
     backlog.done()
     waiter.join(5)
     assert not waiter.is_alive()
+
+
+def test_a_window_wakes_none_of_the_hundreds_that_wait_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    backlog = Backlog()
+    waiting = threading.Semaphore(0)
+    woken: list[threading.Condition] = []
+    wait = threading.Condition.wait
+
+    def counted(self: threading.Condition, timeout: float | None = None) -> bool:
+        if self._lock is not backlog._lock:  # type: ignore[attr-defined]
+            return wait(self, timeout)  # a thread's own
+        waiting.release()
+        done = wait(self, timeout)
+        woken.append(self)
+        return done
+
+    monkeypatch.setattr(threading.Condition, "wait", counted)
+    names = [f"s{i}" for i in range(200)]
+    for name in names:
+        backlog.put(window("partial", 1, name))
+    threads = [threading.Thread(target=backlog.wait_until_done, args=(n,)) for n in names]
+    for thread in threads:
+        thread.start()
+    for _ in names:
+        waiting.acquire()
+    while len(backlog):
+        backlog.get()
+        backlog.done()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert len(woken) <= len(names)  # each once: when its own window was done
 
 
 def test_windows_of_one_length_are_given_out_together_and_finals_lead() -> None:

@@ -147,8 +147,11 @@ def test_a_thread_that_stands_still_is_no_lost_microphone(monkeypatch: pytest.Mo
 
 def test_a_file_that_has_ended_is_no_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     file = FakeIntake(frame_age_s=10 * DEAF_LIMIT_S)
+    file.is_deaf = True
     file.ended.set()
-    assert World(monkeypatch, file).signs(30) == 2
+    world = World(monkeypatch, file, FakeIntake())
+    assert world.signs(30) == 2
+    assert world.health.troubles() == []
 
 
 def test_a_reload_is_told_from_begin_to_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
-from edgeser.audio.source import AudioBlock, AudioFault
+from edgeser.audio.source import AudioBlock, AudioFault, SourceError
+from edgeser.daemon import intake as intake_module
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
 from edgeser.events.schema import Event, FaultEvent, SpeechEvent
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
-from edgeser.model.model import load_model
+from edgeser.model.model import Model, load_model
 from edgeser.settings.schema import SpeechSettings
 from edgeser.window import Window
 from tests.sounds import monologue
@@ -132,6 +134,76 @@ def taken(backlog: Backlog) -> list[Window]:
         windows += batch
         backlog.done()
     return windows
+
+
+def test_a_reload_that_comes_while_another_is_put_in_force_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[Event] = []
+    backlog = Backlog()
+    backlog.abandon()
+    losses = Losses()
+    asked = iter([SpeechSettings(hop_seconds=1.0), SpeechSettings(hop_seconds=2.0)])
+    wanted: list[SpeechSettings] = []
+
+    def ask() -> None:
+        wanted.append(next(asked))
+        intake.renew(MODEL, wanted[-1])
+
+    def publish(event: Event) -> None:
+        events.append(event)
+        if told(event) == "speech end" and len(wanted) == 1:
+            ask()  # the first reload has just broken the segment off
+
+    hearing = Hearing("played", MODEL, SpeechSettings(), losses)
+    intake = Intake(Played(), hearing, Account("played", losses, publish), backlog)
+    in_force: list[SpeechSettings] = []
+    successor = Hearing.successor
+
+    def noted(self: Hearing, model: Model, speech: SpeechSettings) -> Hearing:
+        in_force.append(speech)
+        return successor(self, model, speech)
+
+    monkeypatch.setattr(Hearing, "successor", noted)
+    monkeypatch.setattr(intake_module, "RENEWED_WITHIN_S", 0.0)
+    sound = blocks(4)
+    for block in sound[:30]:
+        intake.hear(block)
+    assert intake.hearing.in_speech
+    ask()
+    for block in sound[30:]:
+        intake.hear(block)
+    assert in_force == wanted
+    assert len(wanted) == 2
+
+
+def test_a_source_that_fails_still_ends_its_open_segment() -> None:
+    class Failing(Played):
+        def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+            yield from super().blocks()
+            raise SourceError("the pipe broke")
+
+    events: list[Event] = []
+    backlog = Backlog()
+    backlog.abandon()
+    losses = Losses()
+    hearing = Hearing("played", MODEL, SpeechSettings(), losses)
+    account = Account("played", losses, events.append)
+    intake = Intake(Failing(*blocks(4)[:40]), hearing, account, backlog)
+    with pytest.raises(SourceError, match="the pipe broke"):
+        intake.listen()
+    assert [told(event) for event in events] == ["speech start", "speech end"]
+    backlog.close()
+    assert taken(backlog)[0].kind == "final"
+    assert intake.ended.is_set()
+
+
+def test_a_fault_stays_one_line_whatever_a_file_is_called(caplog: pytest.LogCaptureFixture) -> None:
+    fault = AudioFault("file_truncated", "a\nb\x1b[31m.wav: the file is cut off", recovered=False)
+    _, _, events = heard(fault)
+    assert faults(events)[0].message == "a\\nb\\x1b[31m.wav: the file is cut off"
+    assert "\x1b" not in caplog.text
+    assert len(caplog.text.splitlines()) == 1
 
 
 def test_speech_is_published_as_it_begins_and_ends() -> None:

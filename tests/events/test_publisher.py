@@ -59,10 +59,10 @@ def test_one_publisher_serves_ipc_and_tcp_alike(endpoint: str) -> None:
 
 def test_the_publisher_fills_in_epoch_seq_time_and_latency(endpoint: str) -> None:
     with Publisher([endpoint]) as publisher, subscribe(publisher) as subscriber:
-        before = time.time()
-        publisher.publish(emotion(), captured_at=before - 0.5)
+        before, began = time.time(), time.monotonic()
+        publisher.publish(emotion(), captured_at=began - 0.5)
         publisher.publish(emotion())
-        publisher.publish(emotion(), captured_at=before + 3600)
+        publisher.publish(emotion(), captured_at=began + 3600)
         live, timeless, ahead = take(subscriber, 3)
         after = time.time()
     assert isinstance(live, EmotionEvent)
@@ -71,7 +71,7 @@ def test_the_publisher_fills_in_epoch_seq_time_and_latency(endpoint: str) -> Non
     assert live.epoch == timeless.epoch == publisher.epoch
     assert before <= live.time <= timeless.time <= after
     assert live.latency_ms.publish > 0
-    assert live.latency_ms.total == pytest.approx((live.time - before + 0.5) * 1000, abs=0.01)
+    assert live.latency_ms.total >= 500 + live.latency_ms.publish
     assert timeless.latency_ms.total == pytest.approx(20 + timeless.latency_ms.publish, abs=0.01)
     assert ahead.latency_ms.total == 0
 

@@ -184,3 +184,14 @@ def test_nothing_needed_later_is_forgotten(speech: list[bool]) -> None:
 def test_a_contradictory_config_is_refused() -> None:
     with pytest.raises(ValueError, match="maximum is shorter"):
         SegmenterConfig(9, 5, 3, 5, 4, 6, 4, 4, 10, 20, 8, 5)
+
+
+@given(st.lists(st.booleans(), max_size=200))
+def test_without_a_hangover_the_rest_after_a_cut_may_be_empty(speech: list[bool]) -> None:
+    tight = SegmenterConfig(9, 5, 5, 10, 10, 15, 0, 0, 45, 25, 25, 5)
+    for output in run([True] * 45 + speech, tight):
+        if isinstance(output, SegmentEnded):
+            assert output.start <= output.end
+            assert 0 <= output.speech_ratio <= 1
+    rest = run([True] * 45 + [False] * 60, tight)[-1]
+    assert isinstance(rest, SegmentEnded)

@@ -141,3 +141,12 @@ def test_prometheus_accepts_the_alert_rules() -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "7 rules found" in done.stdout
+
+
+def test_a_request_that_names_another_host_reads_nothing(daemon: Daemon, address: str) -> None:
+    request = urllib.request.Request(f"http://{address}/metrics", headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(request, timeout=10)
+    assert error.value.code == 421
+    assert "edgeser_" not in error.value.read().decode()
+    assert get(f"localhost:{address.rpartition(':')[2]}", "/healthz")[0] in (200, 503)

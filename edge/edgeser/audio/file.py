@@ -80,7 +80,7 @@ class FileSource:
                 if resampler.first_non_finite is not None and not warned:
                     warned = True
                     yield due, self._non_finite(resampler.first_non_finite / sound.samplerate)
-                yield due, AudioBlock(samples, position, self._captured_at(due))
+                yield due, AudioBlock(samples, position, due if self.live else time.monotonic())
                 position = end
             missing_s = (sound.frames - resampler.frames_in) / sound.samplerate
             if cut_off or missing_s > _LENGTH_TOLERANCE_S:
@@ -89,9 +89,6 @@ class FileSource:
     def close(self) -> None:
         """End ``blocks`` before the next block."""
         self._closed.set()
-
-    def _captured_at(self, due: float) -> float:
-        return time.time() - time.monotonic() + due if self.live else time.time()
 
     def _non_finite(self, at_s: float) -> AudioFault:
         return AudioFault(

@@ -152,7 +152,7 @@ class Microphone:
             child.bury()  # before the caller is told, who may take his time
             if resampler is not None and len(rest := resampler.flush()):
                 first, captured_at = self._timeline.place(len(rest), captured_at, False)
-                yield AudioBlock(rest, first, _unix(captured_at))
+                yield AudioBlock(rest, first, captured_at)
             raise
         finally:
             self._child = None
@@ -182,7 +182,7 @@ class Microphone:
             self._overflows.count(0 if first_of_run else first - end_before)
         if fault := self._overflows.due(time.monotonic()):
             yield fault
-        yield AudioBlock(samples, first, _unix(captured_at), dropped)
+        yield AudioBlock(samples, first, captured_at, dropped)
 
     def _restored(self, lost_samples: int) -> AudioFault:
         return AudioFault(
@@ -199,7 +199,3 @@ def _capture_command(device: str | None, channel: int | None) -> list[str]:
     if channel is not None:
         command.append(f"--channel={channel}")
     return command
-
-
-def _unix(monotonic_s: float) -> float:
-    return time.time() - time.monotonic() + monotonic_s

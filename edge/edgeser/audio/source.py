@@ -18,8 +18,8 @@ class AudioBlock:
     ``samples``: int16, shape (n,), n >= 1, mono at 16 kHz.
     ``first_sample``: absolute position of ``samples[0]`` since the start of the stream. A position
     ahead of the end of the block before means that the samples between were lost.
-    ``captured_at``: Unix seconds at which the block's last sample was captured; for a file played
-    in real time, when it was due.
+    ``captured_at``: monotonic seconds at which the block's last sample was captured; for a file
+    played in real time, when it was due.
     ``overflowed``: the device dropped samples just before this block.
     """
 

@@ -52,7 +52,7 @@ class RawSource:
         for received in self._received():
             if arrived_at == 0.0:
                 self._refuse_sound_file(received)
-            arrived_at = time.time()
+            arrived_at = time.monotonic()
             received = odd + received
             whole = len(received) - len(received) % 2
             odd = received[whole:]

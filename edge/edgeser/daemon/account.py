@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from edgeser.errors import one_line
 from edgeser.events.schema import Counters, EmotionEvent, Event, FaultCode, FaultEvent
 from edgeser.losses import Losses
 from edgeser.window import Window
@@ -80,6 +81,7 @@ class Account:
     def fault(self, code: FaultCode, message: str, *, recovered: bool) -> None:
         """Publish and log what happened to the stream."""
         self._add(faults=1)
+        message = one_line(message)  # a file's name, a library's words
         log.log(logging.INFO if recovered else logging.WARNING, "%s: %s", code, message)
         self.publish(
             FaultEvent(stream=self.stream, code=code, message=message, recovered=recovered)

@@ -33,7 +33,7 @@ from edgeser.events.wire.keys import KeyFolder
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import Model
-from edgeser.settings.schema import JournalSettings, Settings
+from edgeser.settings.schema import JournalSettings, MetricsSettings, Settings
 
 if TYPE_CHECKING:
     from edgeser.daemon.metrics import Metrics, MetricsServer
@@ -102,7 +102,7 @@ class Daemon:
             self._tell_all,
         )
         self._health = Health(self._intakes, self._backlog)
-        self._server = self._serve(settings.metrics.listen) if settings.metrics.listen else None
+        self._server = self._serve(settings.metrics)
         log.info(
             "%s on %s%s, events at %s",
             model.info.name,
@@ -207,7 +207,9 @@ class Daemon:
         for account in self._accounts.values():
             account.fault(code, message, recovered=recovered)
 
-    def _serve(self, listen: str) -> MetricsServer:
+    def _serve(self, settings: MetricsSettings) -> MetricsServer | None:
+        if settings.listen is None:
+            return None
         from edgeser.daemon.metrics import Gauges, Metrics, MetricsServer
 
         def gauges() -> Gauges:
@@ -216,7 +218,7 @@ class Daemon:
 
         self._metrics = Metrics(self._intakes, gauges)
         try:
-            return MetricsServer(listen, self._metrics)
+            return MetricsServer(settings.listen, self._metrics, settings.hosts)
         except UserError:
             self._publisher.close()
             raise

@@ -48,7 +48,7 @@ class Health:
 
     def troubles(self) -> list[str]:
         """Why the daemon is not well, a line each; empty when it is."""
-        found = [f"{name}: no audio" for name, intake in self._intakes.items() if intake.is_deaf]
+        found = [f"{name}: no audio" for name, intake in self._to_hear().items() if intake.is_deaf]
         if self._backlog.working_s > STUCK_AFTER_S:
             found.append(f"inference: stuck for {self._backlog.working_s:.0f} s")
         return found
@@ -89,6 +89,10 @@ class Health:
         """Tell that the daemon ends."""
         self._manager.stopping()
 
+    def _to_hear(self) -> dict[str, Intake]:
+        """Those of which sound is to be expected: a file that has ended is no trouble."""
+        return {name: i for name, i in self._intakes.items() if not i.ended.is_set()}
+
     def _say(self, reason: str | None) -> None:
         if (reason is None) != (self._hopeless is None):
             message = f"{reason}: the daemon is about to be restarted" if reason else "it goes on"
@@ -100,7 +104,7 @@ class Health:
         """Why the daemon cannot help itself any more; None while it can."""
         if self._backlog.working_s > watchdog_s:
             return f"a window has been in work for {self._backlog.working_s:.0f} s"
-        ages = {name: i.frame_age_s for name, i in self._intakes.items() if not i.ended.is_set()}
+        ages = {name: intake.frame_age_s for name, intake in self._to_hear().items()}
         for name, age_s in ages.items():
             intake = self._intakes[name]
             told = intake.lost is not None or not intake.source.live

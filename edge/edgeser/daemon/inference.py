@@ -39,7 +39,7 @@ class Inference:
 
     def _work(self) -> None:
         while batch := self._backlog.get():
-            started_at = time.time()
+            started_at = time.monotonic()
             try:
                 scores = batch[0].model.scores([window.pieces for window in batch])
             except Exception as error:  # the backend's exceptions share no base class

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
@@ -130,11 +130,15 @@ _TOTALS = {
 class MetricsServer:
     """Serves the metrics over HTTP until closed."""
 
-    def __init__(self, listen: str, metrics: Metrics) -> None:
-        """``listen``: ``HOST:PORT``. Raises UserError when that is malformed or in use."""
+    def __init__(self, listen: str, metrics: Metrics, hosts: Sequence[str] = ()) -> None:
+        """``listen``: ``HOST:PORT``. ``hosts``: by what other ``HOST:PORT`` it may be asked.
+
+        A web page in a browser can make a name of its own lead here, so a request that names
+        another host is refused. Raises UserError when ``listen`` is malformed or in use.
+        """
         address = host_and_port(listen)
         try:
-            self._server = _Server(address, metrics)
+            self._server = _Server(address, metrics, hosts)
         except OSError as error:
             raise UserError(
                 f"metrics.listen: cannot use {listen}: {error.strerror or error}; choose another"
@@ -151,10 +155,14 @@ class MetricsServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], metrics: Metrics) -> None:
+    def __init__(self, address: tuple[str, int], metrics: Metrics, hosts: Sequence[str]) -> None:
         self.metrics = metrics
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
+        own = (address[0], "localhost", "127.0.0.1", "::1")
+        port: int = self.server_address[1]
+        self.hosts = {f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in own}
+        self.hosts |= {host.lower() for host in hosts}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -162,7 +170,9 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _REQUEST_TIMEOUT_S
 
     def do_GET(self) -> None:
-        if self.path == "/metrics":
+        if self.headers.get("Host", "").lower() not in self.server.hosts:
+            self._answer(421, "text/plain", b"no such host here; name it in metrics.hosts\n")
+        elif self.path == "/metrics":
             self._answer(200, CONTENT_TYPE_LATEST, self.server.metrics.page())
         elif self.path == "/healthz":
             troubles = self.server.metrics.troubles()

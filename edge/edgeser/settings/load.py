@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import sys
@@ -23,6 +24,9 @@ else:
     import tomli as tomllib
 
 ENVIRONMENT_PREFIX = "EDGESER_"
+
+_LISTS = ("bind", "hosts")
+"""Keys whose values are lists: separated by commas in the environment."""
 
 
 def load_settings(
@@ -66,15 +70,20 @@ def _read(file: Path) -> dict[str, Any]:
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     """``EDGESER_SPEECH_MIN_SECONDS=0.3`` means ``speech.min_seconds``; lists are comma-separated.
 
-    A variable whose second word is no section belongs to somebody else.
+    A variable whose second word is no section belongs to somebody else. Raises SettingsError.
     """
     found: dict[str, object] = {}
     for variable, text in environment.items():
         if not variable.startswith(ENVIRONMENT_PREFIX):
             continue
         section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+        if section == "source":
+            raise SettingsError(
+                f"{variable}: [[source]] is a list, which only a file can give",
+                "unset it; EDGESER_AUDIO_SOURCE and its like are for a single source",
+            )
         if section in Settings.__struct_fields__ and key:
-            found[f"{section}.{key}"] = text.split(",") if key == "bind" else text
+            found[f"{section}.{key}"] = text.split(",") if key in _LISTS else text
     return found
 
 
@@ -130,7 +139,13 @@ def _check(settings: Settings) -> None:
         except UserError as error:
             raise UserError(f"events.bind: {error}") from error
     if settings.metrics.listen is not None:
-        host_and_port(settings.metrics.listen)
+        host, _ = host_and_port(settings.metrics.listen)
+        if not is_loopback(host) and not settings.metrics.hosts:
+            raise UserError(
+                f"metrics.listen: {settings.metrics.listen} is open to other machines, in the "
+                "clear and to whoever asks",
+                "listen on 127.0.0.1, or name in metrics.hosts by what HOST:PORT it may be asked",
+            )
     _check_mqtt(settings.mqtt)
 
 
@@ -155,10 +170,20 @@ def _check_mqtt(mqtt: MqttSettings) -> None:
 def host_and_port(listen: str, key: str = "metrics.listen") -> tuple[str, int]:
     """Where the metrics are served, out of ``HOST:PORT``. Raises UserError."""
     host, _, port = listen.rpartition(":")
-    host = host.strip("[]")
+    host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
         raise UserError(f"{key}: expected HOST:PORT, got {listen!r}")
     return host, int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _readable(message: str, tree: dict[str, Any]) -> str:

@@ -115,6 +115,7 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where Prometheus finds its metrics."""
 
     listen: str | None = None
+    hosts: list[str] = []
 
 
 class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

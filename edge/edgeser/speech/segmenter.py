@@ -2,7 +2,7 @@
 
 A segment begins when enough of the last frames are speech, and reaches back to the first of them
 and the pre-roll before it. It ends when nothing was speech for a while, and keeps the hangover
-behind its last speech. What follows shares no sample with it. All positions are absolute samples
+after its last speech. What follows shares no sample with it. All positions are absolute samples
 of the stream, multiples of a frame.
 """
 
@@ -41,7 +41,7 @@ class SegmentEnded:
     """Speech ended, or was cut at the maximum length (``continued``).
 
     ``heard``: there was speech enough in it to be recognised; False for a click or a cough shorter
-    than the minimum, and for the silent rest behind a cut.
+    than the minimum, and for the silent rest after a cut.
     """
 
     segment: int
@@ -122,7 +122,7 @@ class Segmenter:
         self._start = 0  # first frame of the open segment
         self._last_speech: int | None = None  # in the open segment
         self._first_speech: int | None = None
-        self._is_rest = False  # the open segment carries on behind a cut
+        self._is_rest = False  # the open segment carries on after a cut
 
     @property
     def in_speech(self) -> bool:
@@ -181,7 +181,7 @@ class Segmenter:
         if end - self._start >= self._config.maximum:
             return self._cut()
         if mark.index - heard_last > self._config.hangover:
-            return []  # a window here would end behind its segment if no more speech comes
+            return []  # a window here would end after its segment if no more speech comes
         return self._window(end)
 
     def _window(self, end: int) -> list[SegmenterOutput]:
@@ -241,4 +241,5 @@ class Segmenter:
 
     def _speech_ratio(self, start: int, end: int) -> float:
         marks = self._marks[start - self._start : end - self._start]
-        return sum(m.speech for m in marks) / len(marks)
+        # The rest after a cut may end where it begins, if the settings leave no hangover.
+        return sum(m.speech for m in marks) / len(marks) if marks else 0.0

@@ -53,18 +53,19 @@ class Numbering:
     ) -> Event:
         """The event as it is sent now.
 
-        ``handed_over``: when the publisher got it (perf_counter); ``journal`` says what it
+        ``handed_over``: when the publisher got it (monotonic seconds); ``journal`` says what it
         holds.
         """
-        now = time.time()
+        now = time.time()  # the one place where the wall clock is read: it may step
         if isinstance(event, EmotionEvent):
             latency = event.latency_ms
-            publish = (time.perf_counter() - handed_over) * 1000
+            sent_at = time.monotonic()
+            publish = (sent_at - handed_over) * 1000
             if captured_at is None:
                 stages = (latency.capture, latency.segment, latency.features, latency.queue)
                 total = sum(stages) + latency.inference + publish
             else:
-                total = max(0.0, now - captured_at) * 1000
+                total = max(0.0, sent_at - captured_at) * 1000
             latency = msgspec.structs.replace(
                 latency, publish=round(publish, 3), total=round(total, 3)
             )

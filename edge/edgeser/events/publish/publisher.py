@@ -129,15 +129,15 @@ class Publisher:
     def publish(self, event: Event, captured_at: float | None = None) -> None:
         """Hand an event over; its ``epoch``, ``seq`` and ``time`` are filled in as it is sent.
 
-        ``captured_at`` is the capture of the window's last sample in Unix seconds. From it comes
-        an emotion event's ``latency_ms.total``; without it the total is the sum of the stages.
+        ``captured_at`` is the capture of the window's last sample, in monotonic seconds. From it
+        comes an emotion event's ``latency_ms.total``; without it that is the sum of the stages.
         A status event's ``last_seq`` and ``journal`` are filled in too.
 
         While ``QUEUE_SIZE`` events wait, status events and partials are dropped and counted;
         others are not. Raises ``RuntimeError`` when the publisher is closed or its thread has
         stopped: an event that must not be lost is never lost without a word.
         """
-        waiting = _Waiting(event, captured_at, time.perf_counter())
+        waiting = _Waiting(event, captured_at, time.monotonic())
         with self._lock:
             if self._closing:
                 raise RuntimeError("the publisher is closed")

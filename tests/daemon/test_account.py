@@ -1,0 +1,71 @@
+"""Whatever thread counts, nothing is lost, and whoever reads meanwhile reads in peace."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from edgeser.daemon.account import Account
+from edgeser.events.schema import Event
+from edgeser.losses import Losses
+
+TURNS = 3000
+
+
+@pytest.fixture(autouse=True)
+def threads_take_turns_often() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def at_once(*works: Callable[[], None]) -> None:
+    failures: list[BaseException] = []
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def test_counts_from_several_threads_add_up() -> None:
+    events: list[Event] = []
+    account = Account("mic", Losses(), events.append)
+
+    def drop() -> None:
+        for _ in range(TURNS):
+            account.dropped("a newer one came first")
+
+    at_once(drop, drop, drop)
+    assert account.totals.dropped_windows == 3 * TURNS
+    assert account.drops == {"a newer one came first": 3 * TURNS}
+    assert account.losses.take().windows == 3 * TURNS
+    account.tell()
+    assert account.totals.faults == len(events) == 1
+
+
+def test_who_reads_the_drops_sees_none_half_made() -> None:
+    account = Account("mic", Losses(), lambda event: None)
+
+    def drop() -> None:
+        for i in range(TURNS):
+            account.dropped(f"reason {i}")
+
+    def read() -> None:
+        while len(account.drops) < TURNS:
+            pass
+
+    at_once(drop, read, account.tell)

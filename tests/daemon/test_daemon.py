@@ -1,0 +1,126 @@
+"""A whole daemon in this process, with its sockets: how it ends, and what a clock may do to it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeser.audio.source import AudioBlock, AudioFault, SourceError
+from edgeser.daemon.daemon import Daemon
+from edgeser.events.schema import AnyEvent, EmotionEvent, FaultEvent, SpeechEvent
+from edgeser.events.subscribe.subscriber import Subscriber
+from edgeser.model.model import load_model
+from edgeser.settings.schema import EventSettings, JournalSettings, Settings
+from tests.sounds import monologue
+
+MODEL = load_model()
+DEADLINE_S = 120.0
+DAY_S = 86_400.0
+
+
+class Talk:
+    """A source that talks, as fast as it is heard, and then waits until it is closed."""
+
+    name = "talk"
+    live = False
+    restarts = 0
+
+    def __init__(self) -> None:
+        self.spoken = threading.Event()
+        self.closed = threading.Event()
+
+    def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+        for i, samples in enumerate(np.split(monologue(4), 200)[:100]):
+            yield AudioBlock(samples, i * len(samples), time.monotonic())
+        self.spoken.set()
+        assert self.closed.wait(DEADLINE_S)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Refused(Talk):
+    """A source that cannot be used, as it turns out while the other one talks."""
+
+    def __init__(self, other: Talk) -> None:
+        super().__init__()
+        self.other = other
+
+    def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+        assert self.other.spoken.wait(DEADLINE_S)
+        raise SourceError("stdin: a WAV file", "give its name as the source")
+        yield  # a generator
+
+
+def settings(folder: Path) -> Settings:
+    return Settings(
+        events=EventSettings(bind=[f"ipc://{folder}/events.sock"]),
+        journal=JournalSettings(path=str(folder / "journal.db")),
+    )
+
+
+def test_a_source_that_fails_takes_no_final_of_another_with_it(tmp_path: Path) -> None:
+    talk = Talk()
+    sources = {"talk": talk, "stdin": Refused(talk)}
+    daemon = Daemon(settings(tmp_path), sources, MODEL, await_subscriber=True)
+    heard: list[AnyEvent] = []
+
+    def listen() -> None:
+        with Subscriber(f"ipc://{tmp_path}/events.sock") as subscriber:
+            for event in subscriber:
+                if isinstance(event, EmotionEvent | SpeechEvent | FaultEvent):
+                    heard.append(event)
+                if isinstance(event, FaultEvent) and event.stream == "talk":
+                    return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    with pytest.raises(SourceError, match="stdin: a WAV file"):
+        daemon.run()
+    listener.join(DEADLINE_S)
+    assert not listener.is_alive()
+    ends = [e for e in heard if isinstance(e, SpeechEvent) and e.state == "end"]
+    finals = [e for e in heard if isinstance(e, EmotionEvent) and e.kind == "final"]
+    assert [e.has_final for e in ends] == [True]
+    assert [e.segment for e in finals] == [ends[0].segment]
+    (fault,) = [e for e in heard if isinstance(e, FaultEvent)]
+    assert fault.code == "source_failed"
+    assert fault.message == ("the daemon ends: stdin: a WAV file; give its name as the source")
+
+
+def test_a_step_of_the_system_clock_distorts_no_latency_and_no_age(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = itertools.cycle([0.0, 40 * DAY_S, -40 * DAY_S])
+    wall = time.time
+    monkeypatch.setattr(time, "time", lambda: wall() + next(steps))
+    talk = Talk()
+    daemon = Daemon(settings(tmp_path), {"talk": talk}, MODEL, await_subscriber=True)
+    heard: list[EmotionEvent] = []
+
+    def listen() -> None:
+        with Subscriber(f"ipc://{tmp_path}/events.sock", topics=("emotion.",)) as subscriber:
+            for event in subscriber:
+                if isinstance(event, EmotionEvent):
+                    heard.append(event)
+                    if event.kind == "final":
+                        return
+                    talk.close()  # the end of its only segment
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    threading.Thread(target=lambda: (talk.spoken.wait(DEADLINE_S), daemon.stop())).start()
+    daemon.run()
+    listener.join(DEADLINE_S)
+    assert not listener.is_alive()
+    for event in heard:
+        latency = event.latency_ms
+        stages = (latency.segment, latency.features, latency.queue, latency.inference)
+        assert all(0 <= stage < DEADLINE_S * 1000 for stage in (*stages, latency.publish))
+        assert sum(stages) <= latency.total < DEADLINE_S * 1000
