@@ -144,6 +144,7 @@ def test_prometheus_accepts_the_alert_rules() -> None:
 
 
 def test_a_request_that_names_another_host_reads_nothing(daemon: Daemon, address: str) -> None:
+    daemon.wait_for("self.statuses")
     request = urllib.request.Request(f"http://{address}/metrics", headers={"Host": "evil.example"})
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(request, timeout=10)
