@@ -86,7 +86,7 @@ def mqtt(
     from edgeser.bridges.mqtt.topics import Topics
     from edgeser.bridges.position_file import PositionFile
     from edgeser.daemon import logs
-    from edgeser.daemon.service_manager import Notifier
+    from edgeser.daemon.service_manager import ServiceManager
     from edgeser.events.subscribe.catch_up import parse_position
     from edgeser.events.subscribe.subscriber import Subscriber
     from edgeser.paths import state_folder
@@ -122,7 +122,7 @@ def mqtt(
     path = Path(wanted.cursor).expanduser() if wanted.cursor else state_folder() / "mqtt.cursor"
     file = PositionFile(path)
     try:
-        notifier = Notifier()
+        notifier = ServiceManager()
         shown_at = 0.0
 
         def on_turn() -> None:
