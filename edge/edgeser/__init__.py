@@ -1,8 +1,9 @@
 """edgeser: speech in, emotion events out, on the device.
 
 Public: ``Subscriber`` and what it yields (``EmotionEvent``, ``SpeechEvent``, ``FaultEvent``,
-``StatusEvent``, ``LevelEvent`` and ``Gap``, told apart by their ``type``), ``Recognizer`` (samples
-or a file in, segments with scores out) and ``load_model``. Each is imported when it is first used.
+``StatusEvent``, ``LevelEvent`` and ``Gap``, told apart by their ``type``), ``Live`` (blocks of
+samples in, events out, without a daemon), ``Recognizer`` (samples or a file in, segments with
+scores out), ``load_model`` and ``UserError``. Each is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeser.errors import UserError as UserError
     from edgeser.events.schema import EmotionEvent as EmotionEvent
     from edgeser.events.schema import FaultEvent as FaultEvent
     from edgeser.events.schema import LevelEvent as LevelEvent
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from edgeser.events.schema import StatusEvent as StatusEvent
     from edgeser.events.sequence import Gap as Gap
     from edgeser.events.subscribe.subscriber import Subscriber as Subscriber
+    from edgeser.live import Live as Live
     from edgeser.model.model import load_model as load_model
     from edgeser.recognizer import Recognizer as Recognizer
 
@@ -32,10 +35,12 @@ _HOMES = {
     "FaultEvent": "edgeser.events.schema",
     "Gap": "edgeser.events.sequence",
     "LevelEvent": "edgeser.events.schema",
+    "Live": "edgeser.live",
     "Recognizer": "edgeser.recognizer",
     "SpeechEvent": "edgeser.events.schema",
     "StatusEvent": "edgeser.events.schema",
     "Subscriber": "edgeser.events.subscribe.subscriber",
+    "UserError": "edgeser.errors",
     "load_model": "edgeser.model.model",
 }
 
@@ -44,10 +49,12 @@ __all__ = [
     "FaultEvent",
     "Gap",
     "LevelEvent",
+    "Live",
     "Recognizer",
     "SpeechEvent",
     "StatusEvent",
     "Subscriber",
+    "UserError",
     "__version__",
     "load_model",
 ]

@@ -160,5 +160,6 @@ def model_path(name_or_file: str) -> Path:
     except OSError as error:  # a name of 300 characters, a folder that may not be entered
         raise ArtefactError(f"model '{name_or_file}': cannot be read: {error.strerror}") from error
     raise ArtefactError(
-        f"model '{name_or_file}': neither a file nor a shipped model ({', '.join(shipped)})"
+        f"model '{name_or_file}': neither a file nor a shipped model ({', '.join(shipped)})",
+        "name one that 'edgeser models' lists, or the path of a file",
     )

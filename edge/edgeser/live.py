@@ -1,0 +1,120 @@
+"""Live sound of a program's own: blocks of samples in, typed events out, without a daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from types import TracebackType
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.audio.resample import Resampler
+from edgeser.audio.source import AudioBlock
+from edgeser.model.model import Model
+from edgeser.pcm import SAMPLE_RATE, Samples
+from edgeser.pipeline import Heard, Pipeline, chosen_model
+from edgeser.settings.schema import Settings
+
+AnySamples: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.floating]
+"""int16, or floats with full scale at 1; shape (n,) or (n, channels)."""
+
+
+class Live:
+    """Hears sound as a program gets it, and gives the events that the daemon would publish.
+
+    Blocks may have any length and, in floats or int16, any rate and number of channels; how the
+    sound is cut into blocks changes no event. Events come in order, each with the Unix time at
+    which it came out as ``time``; ``epoch`` is empty and ``seq`` 0, since nothing is published.
+
+    Inference happens inside ``push``: some milliseconds now and then. Not thread-safe; a program
+    with several streams makes one for each, and may give all of them one loaded model.
+    """
+
+    def __init__(
+        self,
+        model: str | Model | None = None,
+        settings: Settings | None = None,
+        *,
+        rate: int = SAMPLE_RATE,
+        stream: str = "live",
+    ) -> None:
+        """``model``: a name, a file or a loaded model; default: the one in the settings.
+
+        ``rate``: frames per second of what will be pushed. ``stream``: its name in events.
+        Raises UserError if the model cannot be loaded or does not suit the settings, ValueError
+        for a rate below 1.
+        """
+        settings = settings or Settings()
+        if rate < 1:
+            raise ValueError(f"expected a rate of at least 1, got {rate}")
+        self.model = chosen_model(model, settings)
+        self._rate = rate
+        self._pipeline = Pipeline(stream, self.model, settings)
+        self._resampler: Resampler | None = None  # made when the number of channels is known
+        self._finished = False
+
+    def __enter__(self) -> Live:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._finished = True
+
+    def push(self, samples: AnySamples) -> list[Heard]:
+        """The events of the next block.
+
+        Raises ValueError for another type or shape than before, and after ``finish``.
+        """
+        if self._finished:
+            raise ValueError("this stream has ended; make a new Live for the next")
+        return self._heard(self._converted(samples))
+
+    def finish(self) -> list[Heard]:
+        """The sound ends here: the events of its end, with the final of an open segment."""
+        if self._finished:
+            return []
+        self._finished = True
+        rest = [] if self._resampler is None else self._heard(self._resampler.flush())
+        return rest + _timed(self._pipeline.finish())
+
+    def events(self, blocks: Iterable[AnySamples]) -> Iterator[Heard]:
+        """The events of all blocks, to the end of the sound."""
+        for samples in blocks:
+            yield from self.push(samples)
+        yield from self.finish()
+
+    async def aevents(self, blocks: AsyncIterable[AnySamples]) -> AsyncIterator[Heard]:
+        """The same in asyncio: what takes long happens in a thread, so nothing else waits."""
+        async for samples in blocks:
+            for event in await asyncio.to_thread(self.push, samples):
+                yield event
+        for event in await asyncio.to_thread(self.finish):
+            yield event
+
+    def _converted(self, samples: AnySamples) -> Samples:
+        if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
+            raise ValueError(f"expected int16 or floats, got {samples.dtype}")
+        if samples.ndim not in (1, 2) or (samples.shape[-1] == 0 and samples.ndim == 2):
+            raise ValueError(f"expected (n,) or (n, channels), got {samples.shape}")
+        frames = samples[:, None] if samples.ndim == 1 else samples
+        if self._resampler is None:
+            self._resampler = Resampler(self._rate, frames.shape[1])
+        return self._resampler.feed(frames)
+
+    def _heard(self, samples: Samples) -> list[Heard]:
+        if not len(samples):
+            return []
+        first = self._pipeline.position
+        return _timed(self._pipeline.push(AudioBlock(samples, first, time.time())))
+
+
+def _timed(events: list[Heard]) -> list[Heard]:
+    return [msgspec.structs.replace(event, time=time.time()) for event in events]

@@ -1,0 +1,57 @@
+"""One stream from its blocks to its events in one thread: what a daemon does with four."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from edgeser.audio.source import AudioBlock
+from edgeser.decider import Decider
+from edgeser.events.schema import EmotionEvent, SpeechEvent
+from edgeser.hearing import Hearing, HearingOutput
+from edgeser.losses import Losses
+from edgeser.model.model import Model, load_model
+from edgeser.settings.schema import Settings
+from edgeser.window import Window
+
+Heard: TypeAlias = SpeechEvent | EmotionEvent
+
+
+class Pipeline:
+    """Blocks in, events out, in the order of the sound; nothing is dropped. For one thread."""
+
+    def __init__(self, name: str, model: Model, settings: Settings) -> None:
+        """``name``: the stream's. Raises UserError if the settings do not suit the model."""
+        losses = Losses()
+        self._hearing = Hearing(name, model, settings.speech, losses)
+        self._decider = Decider(settings.decision, losses)
+
+    @property
+    def position(self) -> int:
+        """Samples heard so far."""
+        return self._hearing.position
+
+    def push(self, block: AudioBlock) -> list[Heard]:
+        """The events of the next block."""
+        return [self._event(output) for output in self._hearing.push(block)]
+
+    def finish(self) -> list[Heard]:
+        """The sound ends here: the events of the open segment's end."""
+        return [self._event(output) for output in self._hearing.finish()]
+
+    def _event(self, output: HearingOutput) -> Heard:
+        if not isinstance(output, Window):
+            return output
+        scores = output.model.scores([output.pieces])[0]
+        return self._decider.decide(output, scores, output.ready_at)
+
+
+def chosen_model(model: str | Model | None, settings: Settings) -> Model:
+    """``model``: a name, a file, a loaded one, or None for that of the settings.
+
+    Raises UserError if it cannot be loaded.
+    """
+    chosen = settings.model
+    name = chosen.name if model is None else model
+    if not isinstance(name, str):
+        return name
+    return load_model(name, chosen.backend, labels=chosen.labels)

@@ -1,0 +1,36 @@
+"""The Python of docs/library.md does what the page says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.sounds import speech
+
+PAGE = Path(__file__).parent.parent / "docs" / "library.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
+RUNNABLE = [block for block in BLOCKS if "Subscriber" not in block]
+
+
+def test_every_block_is_python() -> None:
+    assert len(BLOCKS) == 5
+    for block in BLOCKS:
+        compile(block, str(PAGE), "exec")
+
+
+@pytest.mark.parametrize("block", RUNNABLE, ids=lambda block: block.splitlines()[-1].strip()[:30])
+def test_it_runs(block: str, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "talk.wav", speech(), 16_000)
+    done = subprocess.run(
+        [sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    if "talk.wav" in block:
+        assert len(done.stdout.splitlines()) == 5
+    if "no-such-model" in block:
+        assert re.search(r"no-such-model.* \| .*edgeser models", done.stdout), done.stdout

@@ -1,0 +1,120 @@
+"""Live sound of a program's own, without a daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import numpy as np
+import pytest
+import soxr
+
+import edgeser
+from edgeser.pcm import Samples, as_floats
+from edgeser.pipeline import Heard
+from tests.sounds import SPEECH_SEGMENTS, silence, speech
+
+MODEL = edgeser.load_model()
+SOUND = np.concatenate((speech(), silence(1.0)))
+
+
+def blocks_of(sound: Samples, length: int) -> list[Samples]:
+    return [sound[first : first + length] for first in range(0, len(sound), length)]
+
+
+def timeless(event: Heard) -> dict[str, object]:
+    """What does not depend on when it was computed."""
+    fields: dict[str, object] = msgspec.to_builtins(event)
+    return {name: value for name, value in fields.items() if name not in ("time", "latency_ms")}
+
+
+def all_events(length: int) -> list[dict[str, object]]:
+    live = edgeser.Live(MODEL)
+    return [timeless(event) for event in live.events(blocks_of(SOUND, length))]
+
+
+def test_events_of_all_kinds_come_while_the_sound_is_pushed() -> None:
+    with edgeser.Live(MODEL, stream="desk") as live:
+        heard = [event for block in blocks_of(SOUND, 1600) for event in live.push(block)]
+        heard += live.finish()
+    kinds = [event.kind for event in heard if isinstance(event, edgeser.EmotionEvent)]
+    assert kinds.count("final") == SPEECH_SEGMENTS
+    assert "partial" in kinds
+    states = [event.state for event in heard if isinstance(event, edgeser.SpeechEvent)]
+    assert states == ["start", "end"] * SPEECH_SEGMENTS
+    assert {event.stream for event in heard} == {"desk"}
+    assert all(event.time > 1.7e9 for event in heard)
+
+
+def test_how_the_sound_is_cut_into_blocks_changes_nothing() -> None:
+    whole = all_events(len(SOUND))
+    assert all_events(320) == whole
+    assert all_events(1237) == whole
+
+
+def test_it_says_what_the_recognizer_says() -> None:
+    finals = [timeless(event) for event in edgeser.Recognizer(MODEL).samples(SOUND)]
+    live = [event for event in all_events(800) if event.get("kind") == "final"]
+    for event in finals + live:
+        del event["stream"]
+    assert live == finals
+
+
+def test_floats_of_another_rate_with_two_channels() -> None:
+    wide = soxr.resample(as_floats(SOUND), 16_000, 44_100).astype(np.float32)
+    stereo = np.stack((wide, wide), axis=1)
+    finals = list(edgeser.Recognizer(MODEL).samples(stereo, rate=44_100))
+    expected = list(edgeser.Recognizer(MODEL).samples(SOUND))
+    assert len(finals) == len(expected)
+    for ours, theirs in zip(finals, expected, strict=True):
+        assert abs(ours.start - theirs.start) <= 0.04
+        assert abs(ours.end - theirs.end) <= 0.04
+
+
+def test_float64_and_float32_are_heard_alike() -> None:
+    floats = as_floats(SOUND)
+    single, double = (
+        [timeless(event) for event in edgeser.Recognizer(MODEL).samples(sound)]
+        for sound in (floats, floats.astype(np.float64))
+    )
+    assert single == double
+
+
+def test_asyncio_gets_the_same_events_and_is_not_held_up() -> None:
+    async def blocks() -> AsyncIterator[Samples]:
+        for block in blocks_of(SOUND, 3200):
+            yield block
+
+    async def heard() -> list[dict[str, object]]:
+        return [timeless(event) async for event in edgeser.Live(MODEL).aevents(blocks())]
+
+    assert asyncio.run(heard()) == all_events(3200)
+
+
+def test_what_is_no_sound_is_refused() -> None:
+    live = edgeser.Live(MODEL)
+    with pytest.raises(ValueError, match="expected int16 or floats, got int32"):
+        live.push(np.zeros(100, np.int32))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="channels"):
+        live.push(np.zeros((2, 3, 4), np.float32))
+    live.push(np.zeros((100, 2), np.float32))
+    with pytest.raises(ValueError, match="expected shape"):
+        live.push(np.zeros((100, 1), np.float32))
+    with pytest.raises(ValueError, match="rate"):
+        edgeser.Live(MODEL, rate=0)
+
+
+def test_after_the_end_there_is_nothing_more() -> None:
+    live = edgeser.Live(MODEL)
+    live.push(SOUND)
+    live.finish()
+    assert live.finish() == []
+    with pytest.raises(ValueError, match="has ended"):
+        live.push(SOUND)
+
+
+def test_no_sound_at_all_is_no_event() -> None:
+    live = edgeser.Live(MODEL)
+    assert live.push(np.zeros(0, np.int16)) == []
+    assert live.finish() == []
