@@ -28,8 +28,8 @@ from edgeser_export.onnx_export import Release, export
 from edgeser_export.record import record_of
 from edgeser_export.scored_folds import scored_folds
 from edgeser_train.corpora import load_corpus
-from edgeser_train.evaluation.metrics import confusion
 from edgeser_train.files import write_whole
+from edgeser_train.metrics import confusion
 
 
 class Outcome(msgspec.Struct):

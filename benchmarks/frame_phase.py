@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from edgeser.errors import UserError
+from edgeser.model.decision import softmax
 from edgeser_export.scored_folds import scored_folds
 from edgeser_train.corpora import load_corpus
-from edgeser_train.evaluation.metrics import softmax
-from edgeser_train.evaluation.scoring import utterance_logits
+from edgeser_train.models.scoring import utterance_logits
 
 
 def main() -> int:

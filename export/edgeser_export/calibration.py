@@ -9,7 +9,7 @@ import numpy as np
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser_train.corpora import Corpus, Utterance, load_corpus
-from edgeser_train.evaluation.scoring import utterance_pieces
+from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.recipe import Recipe
 

@@ -24,7 +24,7 @@ from edgeser_export.verify import Difference, longest_frames, verify
 from edgeser_export.waveform import WaveformModel
 from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
 from edgeser_train.evaluation.report import Report
-from edgeser_train.evaluation.scoring import utterance_pieces
+from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.checkpoint import Origin
 

@@ -9,16 +9,16 @@ import numpy as np
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import pieces_of
+from edgeser.features.pieces import Lengths, batch_of, pieces_of
 from edgeser.model.artefact import Golden
+from edgeser.model.decision import softmax
 from edgeser.model.golden import waveform
 from edgeser.pcm import Samples
-from edgeser_export.batch import Ints, batch_of
 
 GOLDEN = ((1, 1.0), (2, 2.5), (3, 4.0), (4, 7.0))
 """Seed and seconds of each golden vector."""
 
-Network = Callable[[Floats, Ints], Floats]
+Network = Callable[[Floats, Lengths], Floats]
 """(batch, frames, width) and (batch,) -> logits (batch, labels)."""
 
 
@@ -54,6 +54,5 @@ def sound_logits(
 
 def scored(seed: int, seconds: float, logits: Floats, temperature: float) -> Golden:
     """A golden vector of logits (labels,)."""
-    z = logits.astype(np.float64) / temperature
-    powers = np.exp(z - z.max())
-    return Golden(seed, seconds, [round(float(s), 6) for s in powers / powers.sum()])
+    scores = softmax(logits.astype(np.float64) / temperature)
+    return Golden(seed, seconds, [round(float(score), 6) for score in scores])

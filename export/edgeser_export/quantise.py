@@ -18,7 +18,7 @@ from typing import Any
 import onnx
 
 from edgeser.features.front_end import Floats
-from edgeser_export.batch import batch_of
+from edgeser.features.pieces import batch_of
 from edgeser_export.projected_gru import without_identities
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

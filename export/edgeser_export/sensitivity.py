@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
-from edgeser_export.batch import batch_of
+from edgeser.features.pieces import batch_of
 from edgeser_export.quantise import Quantiser
 from edgeser_export.verify import session_of
 

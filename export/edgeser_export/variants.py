@@ -12,21 +12,23 @@ import msgspec
 import numpy as np
 
 from edgeser.features.front_end import Floats
+from edgeser.features.pieces import batch_of
 from edgeser.model.artefact import Estimate, Precision
-from edgeser_export.batch import batch_of
+from edgeser.model.decision import softmax
 from edgeser_export.calibration import pieces_of_some
 from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import half
 from edgeser_export.scored_folds import ScoredFold, scored_folds
 from edgeser_export.sensitivity import Sensitivity, measured
 from edgeser_export.verify import session_of
+from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
-from edgeser_train.evaluation import bootstrap, metrics
+from edgeser_train.evaluation import bootstrap
 from edgeser_train.evaluation.calibration import cross_fitted
 from edgeser_train.evaluation.folds import Part
-from edgeser_train.evaluation.metrics import Doubles, Ints
 from edgeser_train.evaluation.provenance import machine, versions
-from edgeser_train.evaluation.scoring import utterance_pieces
+from edgeser_train.metrics import Doubles, Ints
+from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.training import checkpoint
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
@@ -226,7 +228,7 @@ def _variant(
         ua_change=ua_change,
         ece=metrics.ece(cross_fitted(mine, targets, groups), targets),
         changed=float((mine.argmax(axis=1) != plain.argmax(axis=1)).mean()),
-        score_drift=float(np.abs(metrics.softmax(mine) - metrics.softmax(plain)).mean()),
+        score_drift=float(np.abs(softmax(mine) - softmax(plain)).mean()),
         calibration_error=float(np.mean(errors)) if is_int8 else None,
         left_alone={name: layers.count(name) for name in sorted(set(layers))} if is_int8 else {},
         ships=ships,

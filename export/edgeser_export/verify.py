@@ -15,8 +15,8 @@ import torch
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Lengths, batch_of
 from edgeser.model.artefact import Precision
-from edgeser_export.batch import Ints, batch_of
 from edgeser_train.models.speech_model import SpeechModel
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -94,7 +94,7 @@ def longest_frames(front_end: FrontEnd, window: WindowPolicy) -> int:
     return -(-frames // window.pad_frames) * window.pad_frames
 
 
-def torch_logits(model: SpeechModel, features: Floats, frames: Ints) -> Floats:
+def torch_logits(model: SpeechModel, features: Floats, frames: Lengths) -> Floats:
     """(batch, frames, width) and (batch,) -> (batch, labels), by PyTorch."""
     with torch.inference_mode():
         logits: Floats = model(torch.from_numpy(features), torch.from_numpy(frames)).numpy()
@@ -127,7 +127,7 @@ def accept(found: Difference, tolerance: float) -> None:
 
 def _noise(
     rng: np.random.Generator, model: SpeechModel, longest: int
-) -> Iterator[tuple[Floats, Ints]]:
+) -> Iterator[tuple[Floats, Lengths]]:
     """Batches of noise distributed as the features that the model was trained on."""
     centre, spread = model.mean.numpy(), model.std.numpy()
     for batch, length in _shapes(rng, model.min_frames, longest):
@@ -146,7 +146,7 @@ def _shapes(rng: np.random.Generator, shortest: int, longest: int) -> Iterator[t
         yield int(rng.integers(1, _LARGEST_BATCH + 1)), int(rng.integers(shortest, longest + 1))
 
 
-def _real(rng: np.random.Generator, pieces: Sequence[Floats]) -> Iterator[tuple[Floats, Ints]]:
+def _real(rng: np.random.Generator, pieces: Sequence[Floats]) -> Iterator[tuple[Floats, Lengths]]:
     """The pieces in batches of random size."""
     first = 0
     while first < len(pieces):

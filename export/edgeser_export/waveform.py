@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser_export.projected_gru import not_negative
+from edgeser_train.models.layers import masked_mean
 from edgeser_train.models.speech_model import SpeechModel, within
 
 _DB_PER_NEPER = 10 / math.log(10)
@@ -140,25 +141,22 @@ class Normalised(nn.Module):
             return x
         if way == "peak":
             return x - peak
-        mean = _mean(x, inside)
+        mean = masked_mean(x, inside, dim=1, keepdim=True)
         if way == "level":
             return x - mean.mean(dim=2, keepdim=True)
         if way in ("speech", "voice", "half_speech"):
             levels = x.mean(dim=2, keepdim=True)
-            loud = inside * (levels >= _mean(levels, inside) - 1e-3).to(x.dtype)
-            spectrum = _mean(x, loud)
+            loud = inside * (levels >= masked_mean(levels, inside, dim=1, keepdim=True) - 1e-3).to(
+                x.dtype
+            )
+            spectrum = masked_mean(x, loud, dim=1, keepdim=True)
             if way == "half_speech":
                 spectrum = 0.5 * (spectrum + spectrum.mean(dim=2, keepdim=True))
             return x - spectrum
         x = x - mean
         if way == "mean_var":
-            x = x / _mean(x * x, inside).sqrt().clamp(min=1e-3)
+            x = x / masked_mean(x * x, inside, dim=1, keepdim=True).sqrt().clamp(min=1e-3)
         return x
-
-
-def _mean(x: Tensor, weights: Tensor) -> Tensor:
-    """Mean over time of (batch, time, bins) where ``weights`` (batch, time, 1) is 1, not 0."""
-    return (x * weights).sum(dim=1, keepdim=True) / weights.sum(dim=1, keepdim=True)
 
 
 def _deltas(x: Tensor, frames: Tensor, reach: int) -> Tensor:

@@ -13,10 +13,10 @@ from msgspec import Meta
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Lengths
 from edgeser.model.artefact import Golden, Positive, Tensor, TrainingRecord
 from edgeser.model.golden import waveform
 from edgeser.pcm import Samples
-from edgeser_export.batch import Ints
 from edgeser_export.golden import GOLDEN, scored, sound_logits
 from edgeser_export.verify import (
     RELATIVE_ABOVE,
@@ -141,7 +141,7 @@ def _expected(
     )
 
 
-def _batch(sounds: list[Samples], hop: int, pad_frames: int) -> tuple[Floats, Ints]:
+def _batch(sounds: list[Samples], hop: int, pad_frames: int) -> tuple[Floats, Lengths]:
     frames = np.array([len(sound) // hop for sound in sounds], np.int64)
     length = -(-int(frames.max()) // pad_frames) * pad_frames * hop
     waveforms = np.zeros((len(sounds), length), np.float32)
@@ -150,7 +150,7 @@ def _batch(sounds: list[Samples], hop: int, pad_frames: int) -> tuple[Floats, In
     return waveforms, frames
 
 
-def _run(session: Any, waveforms: Floats, frames: Ints) -> tuple[Floats, Floats]:
+def _run(session: Any, waveforms: Floats, frames: Lengths) -> tuple[Floats, Floats]:
     scores, logits = session.run(
         ["probabilities", "logits"], {"waveform": waveforms, "frames": frames}
     )

@@ -9,7 +9,8 @@ import torch
 from edgeser.model.artefact import Estimate, TrainingRecord
 from edgeser_export.golden import golden_pieces
 from edgeser_export.onnx_export import Release
-from edgeser_train.models import SpeechModel, build
+from edgeser_train.models import build
+from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.recipe import Recipe

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from edgeser.features.front_end import Floats
+from edgeser.features.pieces import batch_of
 from edgeser.model.artefact import WindowPolicy
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model, load_model
-from edgeser_export.batch import batch_of
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import export
 from edgeser_export.verify import Difference, torch_logits
-from edgeser_train.evaluation.scoring import utterance_logits
-from edgeser_train.models import SpeechModel
+from edgeser_train.models.scoring import utterance_logits
+from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.checkpoint import Origin
 from tests.export.models import NAMES, RELEASE, small
 

@@ -24,7 +24,7 @@ from edgeser_export.verify import torch_logits
 from edgeser_export.waveform import Frames, WaveformModel
 from edgeser_export.waveform_info import WaveformInfo
 from edgeser_train.data.front_ends import FRONT_ENDS
-from edgeser_train.models import SpeechModel
+from edgeser_train.models.speech_model import SpeechModel
 from tests.export.models import RELEASE, SPECTRAL, small
 
 SPECTRA = {name: spec for name, spec in FRONT_ENDS.items() if spec.spectral}

@@ -10,10 +10,9 @@ import soundfile
 import torch
 
 from edgeser.features.frames import raw_frames
-from edgeser.features.pieces import pieces_of
 from edgeser.pcm import SAMPLE_RATE
+from edgeser.features.pieces import batch_of, pieces_of
 from edgeser_export.onnx_export import export
-from edgeser_train.data.batches import padded
 from tests.export.models import RELEASE, SPECTRAL, small
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import running
@@ -36,7 +35,7 @@ def test_the_daemon_scores_what_it_hears_as_pytorch_does(name: str, tmp_path: Pa
             round(t * SAMPLE_RATE / recipe.front_end.hop) for t in (event.start, event.end)
         )
         pieces = pieces_of(frames[first:last], recipe.front_end, recipe.window)
-        features, counts = padded(pieces, recipe.window.pad_frames)
+        features, counts = batch_of(pieces, recipe.window.pad_frames)
         with torch.inference_mode():
             logits = model(torch.from_numpy(features), torch.from_numpy(counts)).mean(dim=0)
         expected = torch.softmax(logits / RELEASE.temperature, dim=0)

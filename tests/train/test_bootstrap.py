@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeser_train.evaluation import metrics
+from edgeser_train import metrics
 from edgeser_train.evaluation.bootstrap import difference, interval, tables
 
 

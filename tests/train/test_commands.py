@@ -242,7 +242,7 @@ def test_a_leak_between_a_merged_corpus_and_one_of_its_own_is_seen(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--protocol", "kfold"), "protocol 'kfold': unknown"),
+        (("--protocol", "kfold"), "no protocol 'kfold'"),
         (("--protocol", "loso"), "choose one of its folds with --fold"),
         (("--protocol", "loso", "--fold", "99"), "fold '99'"),
         (("--set", "batch=none"), "bad recipe"),

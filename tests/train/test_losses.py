@@ -11,19 +11,23 @@ from torch.nn import functional as F
 from edgeser.errors import UserError
 from edgeser_train.data.batch import Batch
 from edgeser_train.models.speech_model import SpeechModel
-from edgeser_train.training.losses import (
-    CTC,
-    CrossEntropy,
-    DifficultyFocal,
+from edgeser_train.training.loss import (
     Distillation,
-    Focal,
-    LossSpec,
-    MultiTask,
+    Loss,
     class_weights,
-    difficulty,
     divergence,
     loss_of,
 )
+from edgeser_train.training.losses import (
+    CTC,
+    LOSSES,
+    CrossEntropy,
+    DifficultyFocal,
+    Focal,
+    MultiTask,
+    difficulty,
+)
+from edgeser_train.training.recipe import by_name
 
 WEIGHTS = torch.tensor([0.5, 1.0, 2.0, 0.7])
 
@@ -71,7 +75,7 @@ def weighted(logits: Tensor, batch: Batch) -> Tensor:
 @pytest.mark.parametrize(
     "spec", [CrossEntropy(), Focal(gamma=0.0), DifficultyFocal(exponents=(0.0, 0.0, 0.0))]
 )
-def test_without_focus_every_loss_is_weighted_cross_entropy(spec: LossSpec, batch: Batch) -> None:
+def test_without_focus_every_loss_is_weighted_cross_entropy(spec: Loss, batch: Batch) -> None:
     model = Linear()
     expected = weighted(model(batch.features, batch.frames), batch)
     torch.testing.assert_close(loss_of(spec, model, batch, WEIGHTS), expected)
@@ -211,7 +215,7 @@ def test_multi_task_leaves_out_what_is_unknown(batch: Batch) -> None:
 
 
 @pytest.mark.parametrize("spec", [CTC(), MultiTask()])
-def test_model_must_offer_what_the_loss_asks_for(spec: LossSpec, batch: Batch) -> None:
+def test_model_must_offer_what_the_loss_asks_for(spec: Loss, batch: Batch) -> None:
     with pytest.raises(UserError, match="Linear cannot be trained with it"):
         loss_of(spec, Linear(), batch, WEIGHTS)
 
@@ -219,7 +223,7 @@ def test_model_must_offer_what_the_loss_asks_for(spec: LossSpec, batch: Batch) -
 @pytest.mark.parametrize(
     ("spec", "model"), [(CrossEntropy(), Linear()), (CTC(), Stepwise()), (MultiTask(), Estimator())]
 )
-def test_teacher_who_agrees_adds_nothing(spec: LossSpec, model: SpeechModel, batch: Batch) -> None:
+def test_teacher_who_agrees_adds_nothing(spec: Loss, model: SpeechModel, batch: Batch) -> None:
     term = Distillation(weight=0.4, temperature=3.0)
     with pytest.raises(UserError, match="teacher"):
         loss_of(spec, model, batch, WEIGHTS, term)
@@ -242,13 +246,15 @@ def test_divergence() -> None:
 
 
 def test_losses_are_data() -> None:
-    for spec in (
-        CrossEntropy(weighting=(1.0, 2.0)),
-        Focal(),
-        DifficultyFocal(),
-        CTC(),
-        MultiTask(),
+    for spec in (CrossEntropy(weighting=(1.0, 2.0)), *(loss() for loss in LOSSES.values())):
+        written = msgspec.json.encode(spec)
+        assert msgspec.json.decode(written, type=Loss, dec_hook=by_name) == spec
+    for bad, said in (
+        (b'{"name": "cross-entropy", "label_smoothing": 1}', "label_smoothing"),
+        (b'{"name": "ctc", "gamma": 1}', "loss ctc: Object contains unknown field `gamma`"),
+        (b'"ctc"', "loss: expected an object with a name"),
     ):
-        assert msgspec.json.decode(msgspec.json.encode(spec), type=LossSpec) == spec
-    with pytest.raises(msgspec.ValidationError, match="label_smoothing"):
-        msgspec.json.decode(b'{"name": "cross-entropy", "label_smoothing": 1}', type=LossSpec)
+        with pytest.raises(msgspec.ValidationError, match=said):
+            msgspec.json.decode(bad, type=Loss, dec_hook=by_name)
+    with pytest.raises(UserError, match="no loss 'hinge'; there is cross-entropy, focal"):
+        msgspec.json.decode(b'{"name": "hinge"}', type=Loss, dec_hook=by_name)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgeser.errors import UserError
-from edgeser_train.corpora import LOADERS, Corpus, Utterance, load_corpora, merged
+from edgeser_train.corpora import CORPORA, Corpus, Utterance, load_corpora, merged
 from edgeser_train.corpora.merge import strictest
 from tests.train.synthetic import make_emodb
 
@@ -88,7 +88,7 @@ def test_corpora_are_loaded_by_name(emodb: Path, tmp_path: Path) -> None:
         load_corpora([f"emodb={emodb}", f"emodb={make_emodb(tmp_path)}"])
 
 
-@pytest.mark.parametrize("name", sorted(LOADERS))
+@pytest.mark.parametrize("name", sorted(CORPORA))
 def test_the_wrong_folder_is_one_line(name: str, tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing here")
     for path in (tmp_path, tmp_path / "none", tmp_path / "readme.txt"):

@@ -12,7 +12,8 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
-from edgeser_train.evaluation import metrics
+from edgeser.model.decision import softmax
+from edgeser_train import metrics
 from edgeser_train.evaluation.calibration import abstention, at_bound, cross_fitted, temperature
 
 
@@ -33,7 +34,7 @@ def test_figures_are_those_of_torchmetrics(answers: tuple[np.ndarray, np.ndarray
     assert metrics.wa(counts) == pytest.approx(float(multiclass_accuracy(p, t, 4, "micro")))
     assert metrics.ua(counts) == pytest.approx(float(multiclass_accuracy(p, t, 4, "macro")))
     assert metrics.f1(counts) == pytest.approx(float(multiclass_f1_score(p, t, 4, "macro")))
-    scores = metrics.softmax(logits)
+    scores = softmax(logits)
     expected = multiclass_calibration_error(torch.tensor(scores), t, 4, n_bins=15)
     assert metrics.ece(scores, targets) == pytest.approx(float(expected), abs=1e-6)
 
@@ -78,7 +79,7 @@ def test_temperature_has_the_least_loss(answers: tuple[np.ndarray, np.ndarray]) 
     logits, targets = answers
 
     def loss(t: float) -> float:
-        return -float(np.log(metrics.softmax(logits / t)[np.arange(200), targets]).mean())
+        return -float(np.log(softmax(logits / t)[np.arange(200), targets]).mean())
 
     fitted = temperature(logits, targets)
     assert loss(fitted) <= min(loss(fitted * 1.02), loss(fitted / 1.02))

@@ -13,7 +13,8 @@ from edgeser_train.data.batch import Batch
 from edgeser_train.models import build
 from edgeser_train.models.initialise import initialise, initialise_from
 from edgeser_train.models.pcnse_sadrn_ctc import ConvSE, PcnseSadrnCtc, PcnseSadrnCtcConfig
-from edgeser_train.training.losses import CTC, CrossEntropy, LossSpec, loss_of
+from edgeser_train.training.loss import Loss, loss_of
+from edgeser_train.training.losses import CTC, CrossEntropy
 from tests.train.graphs import assert_agrees, session
 from tests.train.test_ctc import of_torch
 
@@ -173,7 +174,7 @@ def test_graph_equals_the_model(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
 def test_every_weight_is_trained(settings: dict[str, Any]) -> None:
     model = narrow(**settings).train()
-    spec: LossSpec = CTC() if model.config.output == "ctc" else CrossEntropy()
+    spec: Loss = CTC() if model.config.output == "ctc" else CrossEntropy()
     targets = torch.eye(4)[[0, 1, 2, 3]]
     batch = Batch.of(torch.randn(4, 60, 120), torch.full((4,), 60), targets)
     loss = loss_of(spec, model, batch, torch.ones(4))

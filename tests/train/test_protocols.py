@@ -236,5 +236,5 @@ def test_no_protocol_shares_more_than_it_says(protocol: str, speakers: int) -> N
 
 
 def test_an_unknown_protocol_is_named() -> None:
-    with pytest.raises(UserError, match="protocol 'kfold': unknown; there is full, loso, loso_val"):
+    with pytest.raises(UserError, match="no protocol 'kfold'; there is full, loso, loso_val"):
         folds_of("kfold", corpus_of(2))

@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 
 from edgeser.cli import main
 from edgeser_train.corpora import load_corpus
-from edgeser_train.data.batches import Material, Pieces
 from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.protocols import folds_of
 from edgeser_train.evaluation.folds import Plan, run_folds
 from edgeser_train.training import checkpoint
+from edgeser_train.training.batches import Material, Pieces
 from edgeser_train.training.losses import DifficultyFocal
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import RECIPES, recipe_of

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edgeser.errors import UserError
+from edgeser.model.decision import softmax
+from edgeser_train import metrics
 from edgeser_train.data.lineage import Heard
-from edgeser_train.evaluation import metrics
 from edgeser_train.evaluation.calibration import cross_fitted
 from edgeser_train.evaluation.evaluation import FORMAT, Evaluation
 from edgeser_train.evaluation.evaluation_files import found
@@ -70,7 +71,7 @@ def test_calibration_is_cross_fitted_by_fold_with_all_seeds() -> None:
     groups = np.concatenate([[int(f.fold)] * len(f.targets) for f in folds])
     scores = cross_fitted(logits, targets, groups)
     assert r.ece_after == pytest.approx(metrics.ece(scores, targets))
-    assert r.ece_before == pytest.approx(metrics.ece(metrics.softmax(logits), targets))
+    assert r.ece_before == pytest.approx(metrics.ece(softmax(logits), targets))
 
 
 def test_one_fold_is_calibrated_by_speaker() -> None:

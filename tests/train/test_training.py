@@ -18,11 +18,10 @@ from edgeser.features.pieces import WindowPolicy
 from edgeser.model.golden import waveform
 from edgeser_train.corpora import load_corpus
 from edgeser_train.corpora.emodb import load
-from edgeser_train.data.batches import Material, Pieces, Whole
 from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.protocols import Fold
-from edgeser_train.evaluation.scoring import utterance_pieces
 from edgeser_train.models.lightweight import Lightweight
+from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.sound.augment import (
     SpectrogramAugmentation,
     WaveformAugmentation,
@@ -31,6 +30,7 @@ from edgeser_train.sound.augment import (
     warp,
 )
 from edgeser_train.training import checkpoint, training
+from edgeser_train.training.batches import Material, Pieces, Whole
 from edgeser_train.training.losses import Focal
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import recipe_of

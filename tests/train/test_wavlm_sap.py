@@ -14,8 +14,10 @@ import torch
 from edgeser.errors import UserError
 from edgeser_train.data.batch import Batch
 from edgeser_train.models import build
-from edgeser_train.models.wavlm_sap import SelfAttention, WavlmSap, WavlmSapConfig, mean_over
-from edgeser_train.training.losses import CrossEntropy, MultiTask, loss_of
+from edgeser_train.models.layers import SelfAttention, masked_mean
+from edgeser_train.models.wavlm_sap import WavlmSap, WavlmSapConfig
+from edgeser_train.training.loss import loss_of
+from edgeser_train.training.losses import CrossEntropy, MultiTask
 from tests.train.graphs import assert_agrees, session
 
 pytest.importorskip("transformers", reason="transformers is not installed (extra 'wavlm')")
@@ -99,7 +101,7 @@ def test_masked_attention_is_attention_among_the_gathered() -> None:
     attention = SelfAttention(32, 4)
     x, speech = torch.randn(3, 50, 32), torch.rand(3, 50) > 0.6
     with torch.inference_mode():
-        masked = mean_over(attention(x, speech), speech)
+        masked = masked_mean(attention(x, speech), speech[:, :, None], dim=1)
         for i in range(3):
             gathered = x[i : i + 1, speech[i]]
             everything = torch.ones(1, gathered.shape[1], dtype=torch.bool)
@@ -111,8 +113,9 @@ def test_attention_is_torch_s() -> None:
     torch.manual_seed(3)
     ours, theirs = SelfAttention(32, 4), torch.nn.MultiheadAttention(32, 4, batch_first=True)
     with torch.no_grad():
-        theirs.in_proj_weight.copy_(ours.inputs.weight)
-        theirs.in_proj_bias.copy_(ours.inputs.bias)
+        inputs = (ours.query, ours.key, ours.value)
+        theirs.in_proj_weight.copy_(torch.cat([layer.weight for layer in inputs]))
+        theirs.in_proj_bias.copy_(torch.cat([layer.bias for layer in inputs]))
     theirs.out_proj = ours.output
     x, counts = torch.randn(2, 20, 32), torch.rand(2, 20) > 0.3
     expected, _ = theirs(x, x, x, key_padding_mask=~counts)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from msgspec import Meta
 
 from edgeser.features.baseline import Baseline
@@ -13,6 +15,9 @@ from edgeser.features.front_end import Floats, FrontEnd
 
 Pieces: TypeAlias = list[Floats]
 """The features of one window's pieces, each (frames, width), all of one length."""
+
+Lengths: TypeAlias = npt.NDArray[np.int64]
+"""How many frames of each piece count, (pieces,)."""
 
 Positive = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -78,6 +83,24 @@ def pieces_of(
     if policy.fill:
         pieces = (_filled(piece, policy.frames, front_end.silence) for piece in pieces)
     return [front_end.normalised(piece, baseline) for piece in pieces]
+
+
+def batch_of(pieces: Sequence[Floats], multiple: int = 1) -> tuple[Floats, Lengths]:
+    """Pieces (n, width) as one array (pieces, frames, width), and their lengths (pieces,).
+
+    Padded behind with zeros to the longest, and to a multiple of ``multiple`` frames.
+    """
+    lengths = np.array([len(piece) for piece in pieces], np.int64)
+    frames = padded_length(int(lengths.max()), multiple)
+    batch = np.zeros((len(pieces), frames, pieces[0].shape[1]), np.float32)
+    for row, piece in zip(batch, pieces, strict=True):
+        row[: len(piece)] = piece
+    return batch, lengths
+
+
+def padded_length(frames: int, multiple: int) -> int:
+    """The least multiple of ``multiple`` that holds so many frames."""
+    return -(-frames // multiple) * multiple
 
 
 def _filled(frames: Floats, length: int, silence: float) -> Floats:

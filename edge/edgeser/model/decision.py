@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from edgeser.events.schema import UNKNOWN, Smoothed
 from edgeser.features.front_end import Floats
 
+_Real = TypeVar("_Real", bound=np.floating)
+
 
 def calibrated(logits: Floats, temperature: float) -> Floats:
     """Softmax of logits / temperature over the last axis (Guo et al. 2017)."""
-    scaled = logits / np.float32(temperature)
-    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    scores: Floats = powers / powers.sum(axis=-1, keepdims=True)
+    return softmax(logits / np.float32(temperature))
+
+
+def softmax(logits: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
+    """Over the last axis, in the precision of the logits."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    scores: npt.NDArray[_Real] = powers / powers.sum(axis=-1, keepdims=True)
     return scores
 
 

@@ -13,7 +13,7 @@ from edgeser.errors import UserError
 from edgeser.features.baseline import Baseline
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import Pieces, pieces_of
+from edgeser.features.pieces import Pieces, batch_of, padded_length, pieces_of
 from edgeser.model.artefact import Artefact, ArtefactError, info_from_metadata, model_path
 from edgeser.model.backends.onnxruntime import OnnxRuntime
 from edgeser.model.backends.protocol import Backend
@@ -77,11 +77,7 @@ class Model:
         neighbours.
         """
         pieces = [piece for window in windows for piece in window]
-        frames = np.array([len(piece) for piece in pieces], np.int64)
-        length = self.padded_length(int(frames.max()))
-        batch = np.zeros((len(pieces), length, self.info.front_end.width), np.float32)
-        for row, piece in zip(batch, pieces, strict=True):
-            row[: len(piece)] = piece
+        batch, frames = batch_of(pieces, self.info.window.pad_frames)
         logits = self.backend.run(batch, frames)
         if len(pieces) > len(windows):
             counts = np.array([len(window) for window in windows])
@@ -93,8 +89,7 @@ class Model:
 
     def padded_length(self, frames: int) -> int:
         """Frames of the input that a piece of so many frames is padded to."""
-        step = self.info.window.pad_frames
-        return -(-frames // step) * step
+        return padded_length(frames, self.info.window.pad_frames)
 
     def verify(self) -> float:
         """Run the golden vectors; the largest difference. Raises ArtefactError if it drifts.

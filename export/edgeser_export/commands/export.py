@@ -13,7 +13,7 @@ from edgeser_train.commands.options import need_extra
 
 if TYPE_CHECKING:
     from edgeser_train.evaluation.report import Report
-    from edgeser_train.models import SpeechModel
+    from edgeser_train.models.speech_model import SpeechModel
     from edgeser_train.training.checkpoint import Origin
 
 _path = click.Path(path_type=Path)

@@ -72,13 +72,13 @@ def train(
     """
     need_extra("train")
     from edgeser_train.corpora import load_corpora
-    from edgeser_train.data.batches import Material
     from edgeser_train.data.frames import corpus_frames
     from edgeser_train.data.protocols import folds_of
     from edgeser_train.evaluation.folds import Plan
     from edgeser_train.files import alone_in
     from edgeser_train.sound.sounds import load_sounds
     from edgeser_train.training import checkpoint
+    from edgeser_train.training.batches import Material
     from edgeser_train.training.recipe import changed
     from edgeser_train.training.recipes import recipe_of
     from edgeser_train.training.start import start_of

@@ -1,42 +1,47 @@
-"""Corpora by name."""
+"""Corpora by name. A corpus is a file that reads it, and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora import crema_d, emodb, fau_aibo, iemocap, kemdy19, manifest, ravdess
-from edgeser_train.corpora.corpus import LABELS, Corpus, Utterance
+from edgeser_train.corpora.corpus import LABELS, Corpus, Release, Utterance
 from edgeser_train.corpora.merge import merged
+from edgeser_train.registry import Registry
 
 __all__ = [
+    "CORPORA",
     "LABELS",
-    "LOADERS",
     "Corpus",
+    "Release",
     "Utterance",
     "load_corpora",
     "load_corpus",
     "merged",
 ]
 
-LOADERS: dict[str, Callable[[Path], Corpus]] = {
-    "emodb": emodb.load,
-    "emodb7": emodb.load_7,
-    "emodb7-2s": emodb.load_7_2s,
-    "ravdess": ravdess.load,
-    "ravdess4": ravdess.load_4,
-    **{
-        name: partial(iemocap.load, name, selection=selection)
-        for name, selection in iemocap.SELECTIONS.items()
+_HERE = "edgeser_train.corpora"
+
+CORPORA: Registry[Release] = Registry(
+    "corpus",
+    "edgeser.corpora",
+    {
+        "emodb": f"{_HERE}.emodb:FOUR_CLASSES",
+        "emodb7": f"{_HERE}.emodb:SEVEN_CLASSES",
+        "emodb7-2s": f"{_HERE}.emodb:SEVEN_CLASSES_2S",
+        "ravdess": f"{_HERE}.ravdess:EIGHT_CLASSES",
+        "ravdess4": f"{_HERE}.ravdess:FOUR_CLASSES",
+        "iemocap4": f"{_HERE}.iemocap:IMPROVISED",
+        "iemocap4-improvised-exc": f"{_HERE}.iemocap:IMPROVISED_EXCITED",
+        "iemocap4-all": f"{_HERE}.iemocap:ALL_EXCITED",
+        "fau-aibo": f"{_HERE}.fau_aibo:RELEASE",
+        "kemdy19": f"{_HERE}.kemdy19:RELEASE",
+        "crema-d": f"{_HERE}.crema_d:SIX_CLASSES",
+        "crema-d4": f"{_HERE}.crema_d:FOUR_CLASSES",
+        "manifest": f"{_HERE}.manifest:RELEASE",
     },
-    "fau-aibo": fau_aibo.load,
-    "kemdy19": kemdy19.load,
-    "crema-d": crema_d.load,
-    "crema-d4": crema_d.load_4,
-    "manifest": manifest.load,
-}
+)
 
 
 def load_corpora(named_paths: Sequence[str]) -> Corpus:
@@ -48,9 +53,5 @@ def load_corpus(named_path: str) -> Corpus:
     """The corpus that ``NAME=PATH`` means. Raises UserError."""
     name, equals, path = named_path.partition("=")
     if not equals or not path:
-        raise UserError(f"--corpus {named_path}: write NAME=PATH, e.g. emodb=/data/emodb")
-    if name not in LOADERS:
-        raise UserError(
-            f"--corpus {named_path}: no corpus '{name}'", f"there is {', '.join(LOADERS)}"
-        )
-    return LOADERS[name](Path(path).expanduser())
+        raise UserError(f"--corpus {named_path}", "write NAME=PATH, e.g. emodb=/data/emodb")
+    return CORPORA.named(name, f"--corpus {named_path}").load(Path(path).expanduser())

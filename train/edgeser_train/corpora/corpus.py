@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,20 @@ class Utterance:
             mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="VHQ")
         samples: Samples = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
         return speech_of(samples) if self.trim else samples
+
+
+@dataclass(frozen=True)
+class Release:
+    """A corpus that can be had: how it is read, and what is known of it by name alone.
+
+    ``load``: its folder or file to the corpus; raises UserError. ``recordings``: what it is a
+    selection of, e.g. "ravdess"; selections of the same recordings share speakers, and nobody else
+    has them. "" where that differs from file to file, and then nothing is said of the ``licence``.
+    """
+
+    load: Callable[[Path], Corpus]
+    recordings: str = ""
+    licence: str = ""
 
 
 @dataclass(frozen=True)

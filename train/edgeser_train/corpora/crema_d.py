@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.folder import demand_counts, sound_files
 
 LICENCE = "ODbL-1.0"
@@ -58,3 +58,7 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], expected: Mapping[st
     found = [u.label for u in utterances] + ["speakers"] * len(corpus.speakers)
     demand_counts(name, folder, found, {k: expected[k] for k in (*labels, "speakers")})
     return corpus
+
+
+SIX_CLASSES = Release(load, "crema-d", LICENCE)
+FOUR_CLASSES = Release(load_4, "crema-d", LICENCE)

@@ -17,7 +17,7 @@ from pathlib import Path
 import soundfile
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.folder import demand_all, sound_files
 
 LICENCE = "CC0-1.0"
@@ -100,3 +100,8 @@ def _is_2s(path: Path) -> bool:
     except (OSError, soundfile.SoundFileError) as error:
         raise UserError(f"corpus file {path}: cannot be read: {error}") from error
     return bool(info.frames == 2 * info.samplerate)
+
+
+FOUR_CLASSES = Release(load, "emodb", LICENCE)
+SEVEN_CLASSES = Release(load_7, "emodb", LICENCE)
+SEVEN_CLASSES_2S = Release(load_7_2s, "emodb", LICENCE)

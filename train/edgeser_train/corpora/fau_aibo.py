@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.folder import demand_all, demand_counts, sound_files
 
 LICENCE = "LicenseRef-FAU-Aibo"
@@ -92,3 +92,6 @@ def _rows(file: Path) -> Iterator[tuple[str, str, float]]:
             raise UserError(f"{file} line {number}: {row[0]} has a label already")
         seen.add(row[0])
         yield row
+
+
+RELEASE = Release(load, "fau-aibo", LICENCE)

@@ -14,10 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.folder import counted, demand_counts, sound_files
 
 LICENCE = "LicenseRef-IEMOCAP"
@@ -193,3 +194,9 @@ def _evaluations(session: Path) -> Iterator[Evaluation]:
 
 def _evaluation(head: re.Match[str], votes: list[str]) -> Evaluation:
     return Evaluation(head[1], head[2], float(head[3]), float(head[4]), tuple(votes))
+
+
+IMPROVISED, IMPROVISED_EXCITED, ALL_EXCITED = (
+    Release(partial(load, name, selection=selection), "iemocap", LICENCE)
+    for name, selection in SELECTIONS.items()
+)

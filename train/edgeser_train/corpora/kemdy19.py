@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.folder import demand_all, demand_counts, sound_files
 
 LICENCE = "LicenseRef-KEMDy19"
@@ -120,3 +120,6 @@ def _rows(file: Path) -> Iterator[_Row]:
             raise UserError(f"{file} line {number}: valence or arousal is no number") from error
         votes = tuple(row[i].strip() for i in voters if i < len(row) and row[i].strip())
         yield match[0], row[total].strip(), valence, arousal, votes
+
+
+RELEASE = Release(load, "kemdy19", LICENCE)

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.merge import strictest
 
 _Name = Annotated[str, Meta(pattern=r"^[^\s/,:+]+$")]
@@ -130,3 +130,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     with path.open(encoding="utf-8-sig") as file:
         yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
+
+
+RELEASE = Release(load)
+"""Anybody's: a name, recordings and a licence for each list."""

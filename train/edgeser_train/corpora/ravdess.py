@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.folder import demand_all, sound_files
 
 LICENCE = "CC-BY-NC-SA-4.0"
@@ -84,3 +84,7 @@ def stems() -> dict[str, str]:
         if not (label == "neutral" and intensity == "02")
         for actor in SPEAKERS
     }
+
+
+EIGHT_CLASSES = Release(load, "ravdess", LICENCE)
+FOUR_CLASSES = Release(load_4, "ravdess", LICENCE)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -24,9 +24,8 @@ from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.pcm import Samples
 from edgeser_train.corpora import Corpus
-from edgeser_train.sound.augment import vary
-from edgeser_train.sound.sounds import load_sounds
-from edgeser_train.training.recipe import Recipe
+from edgeser_train.sound.augment import WaveformAugmentation, vary
+from edgeser_train.sound.sounds import Sounds, load_sounds
 from edgeser_train.workers import Workers
 
 _SEED = 20_05
@@ -34,6 +33,23 @@ _FEW = 64
 """Copies that are made sooner than processes start that would make them."""
 
 Stored: TypeAlias = npt.NDArray[np.floating]
+
+
+class Copies(Protocol):
+    """Which frames are made of a recording; a recipe says so.
+
+    ``variants`` copies, the first as recorded, the others varied by ``waveform``; each of them in
+    every one of ``front_ends``, of which ``front_end`` is the first.
+    """
+
+    @property
+    def front_end(self) -> FrontEnd: ...
+    @property
+    def front_ends(self) -> list[FrontEnd]: ...
+    @property
+    def waveform(self) -> WaveformAugmentation | None: ...
+    @property
+    def variants(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -57,7 +73,7 @@ class CorpusFrames:
         return int(self.bounds.shape[1])
 
 
-def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
+def corpus_frames(corpus: Corpus, recipe: Copies, cache: Path) -> CorpusFrames:
     """From the cache, or computed and put there.
 
     Raises UserError when a file is shorter than a frame, the disk is full, a worker was killed, or
@@ -80,7 +96,7 @@ def corpus_frames(corpus: Corpus, recipe: Recipe, cache: Path) -> CorpusFrames:
     return CorpusFrames(rows, bounds)
 
 
-def _key(corpus: Corpus, recipe: Recipe) -> str:
+def _key(corpus: Corpus, recipe: Copies) -> str:
     windows_only = {
         "normalise": "none",
         "range_db": 80.0,
@@ -94,7 +110,7 @@ def _key(corpus: Corpus, recipe: Recipe) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
-def _compute(corpus: Corpus, recipe: Recipe, folder: Path) -> None:
+def _compute(corpus: Corpus, recipe: Copies, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -118,8 +134,7 @@ def _compute(corpus: Corpus, recipe: Recipe, folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _copies_of_all(corpus: Corpus, recipe: Recipe, cache: Path) -> Iterator[list[Stored]]:
-    work = partial(_copies, recipe)
+def _copies_of_all(corpus: Corpus, recipe: Copies, cache: Path) -> Iterator[list[Stored]]:
     sounds = load_sounds(corpus, cache)
     hop = recipe.front_end.hop
     for utterance, samples in zip(corpus.utterances, np.diff(sounds.bounds), strict=True):
@@ -128,7 +143,8 @@ def _copies_of_all(corpus: Corpus, recipe: Recipe, cache: Path) -> Iterator[list
                 f"corpus file {utterance.path}: {samples} samples, a frame takes {hop}",
                 "replace the file, or take it out of the corpus",
             )
-    jobs = [(i, sounds.of(i)) for i in range(len(sounds))]
+    jobs = range(len(sounds))
+    work = partial(_copies, recipe, sounds)
     console = Console(stderr=True)
     if len(jobs) * recipe.variants * len(recipe.front_ends) <= _FEW:
         yield from map(work, jobs)
@@ -143,8 +159,8 @@ def _copies_of_all(corpus: Corpus, recipe: Recipe, cache: Path) -> Iterator[list
         )
 
 
-def _copies(recipe: Recipe, job: tuple[int, Samples]) -> list[Stored]:
-    i, samples = job
+def _copies(recipe: Copies, sounds: Sounds, i: int) -> list[Stored]:
+    samples = sounds.of(i)
     copies: list[Stored] = []
     for copy in range(recipe.variants):
         sound = samples

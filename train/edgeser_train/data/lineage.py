@@ -12,7 +12,7 @@ import soundfile
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance
-from edgeser_train.corpora.releases import RELEASED
+from edgeser_train.corpora.releases import released
 from edgeser_train.corpora.trim import TRIMMING
 from edgeser_train.data.protocols import Fold
 
@@ -97,6 +97,6 @@ def _may_be_one(some: set[str], others: set[str]) -> bool:
     for speaker in others:
         corpus, _, name = speaker.partition(":")
         for other in corpora_of.get(name, set()) - {corpus}:
-            if not {corpus, other} <= RELEASED:
+            if not {corpus, other} <= released():
                 return True
     return False

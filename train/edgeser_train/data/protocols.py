@@ -9,6 +9,7 @@ from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
 from edgeser_train.data import splits
 from edgeser_train.data.splits import Fold, Indices
+from edgeser_train.registry import Registry
 
 __all__ = ["PROTOCOLS", "Fold", "Indices", "LeakError", "Protocol", "check", "folds_of"]
 
@@ -28,7 +29,7 @@ class Protocol:
     folds: Callable[[Corpus, int], list[Fold]]
 
 
-PROTOCOLS: dict[str, Protocol] = {
+_OURS: dict[str, Protocol | str] = {
     "full": Protocol("every utterance trains, nothing is held out", True, splits.full),
     "loso": Protocol("leave one speaker out: one tests, all others train", True, splits.loso),
     "loso_val": Protocol(
@@ -55,15 +56,15 @@ PROTOCOLS: dict[str, Protocol] = {
     "cross": Protocol("the first corpus trains, each other one tests", True, splits.cross),
 }
 
+PROTOCOLS = Registry[Protocol]("protocol", "edgeser.protocols", _OURS)
+
 
 def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
     """All folds of a named protocol, checked for leaks. ``seed`` is of the split alone.
 
     Raises UserError for a bad name, a corpus that the protocol does not fit, an empty part.
     """
-    if protocol not in PROTOCOLS:
-        raise UserError(f"protocol '{protocol}': unknown", f"there is {', '.join(PROTOCOLS)}")
-    chosen = PROTOCOLS[protocol]
+    chosen = PROTOCOLS.named(protocol, f"protocol '{protocol}'")
     folds = chosen.folds(corpus, seed)
     for fold in folds:
         check(fold, corpus, speaker_independent=chosen.speaker_independent)

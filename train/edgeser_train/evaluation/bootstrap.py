@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgeser.model.artefact import Estimate
-from edgeser_train.evaluation.metrics import Doubles, Ints
+from edgeser_train.metrics import Doubles, Ints
 
 Counts: TypeAlias = Doubles
 Figure: TypeAlias = Callable[[npt.NDArray[np.number]], Doubles]

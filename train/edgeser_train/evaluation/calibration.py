@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeser_train.evaluation.metrics import Doubles, Ints, softmax
+from edgeser.model.decision import softmax
+from edgeser_train.metrics import Doubles, Ints
 
 _LEAST = 0.25
 _USUAL = 4.0

@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 
 from edgeser.model.artefact import Estimate
+from edgeser_train import metrics
 from edgeser_train.corpora.releases import recordings_of
-from edgeser_train.evaluation import bootstrap, metrics
+from edgeser_train.evaluation import bootstrap
 from edgeser_train.evaluation.bootstrap import Counts, Figure
 from edgeser_train.evaluation.evaluation import Answer, Evaluation
 

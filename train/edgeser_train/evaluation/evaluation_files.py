@@ -9,6 +9,7 @@ import msgspec
 
 from edgeser.errors import UserError
 from edgeser_train.evaluation.evaluation import FORMAT, Evaluation
+from edgeser_train.training.recipe import by_name
 
 AnyEvaluation = TypeVar("AnyEvaluation", bound=Evaluation)
 
@@ -54,7 +55,7 @@ def read(path: Path, kind: type[AnyEvaluation]) -> AnyEvaluation:
                 f"report {path}: of format {found.format}, this edgeser reads {FORMAT}",
                 "'edgeser evaluate' writes it anew from the folds it has kept",
             )
-        return msgspec.json.decode(content, type=kind)
+        return msgspec.json.decode(content, type=kind, dec_hook=by_name)
     except (msgspec.MsgspecError, ValueError, OSError) as error:
         raise UserError(f"report {path}: not a report of 'edgeser evaluate': {error}") from error
 

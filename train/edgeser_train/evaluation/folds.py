@@ -15,15 +15,15 @@ import msgspec
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
-from edgeser_train.data.batches import Material
 from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.lineage import sounds_of
 from edgeser_train.data.protocols import Fold
-from edgeser_train.evaluation.scoring import utterance_logits
 from edgeser_train.files import alone_in, write_whole
+from edgeser_train.models.scoring import utterance_logits
 from edgeser_train.sound import conditions
 from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
+from edgeser_train.training.batches import Material
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.start import Start

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeser.model.decision import softmax
+from edgeser_train import metrics
 from edgeser_train.data.protocols import PROTOCOLS, folds_of
-from edgeser_train.evaluation import bootstrap, metrics
+from edgeser_train.evaluation import bootstrap
 from edgeser_train.evaluation.calibration import abstention, cross_fitted, temperature
 from edgeser_train.evaluation.evaluation import (
     FORMAT,
@@ -24,8 +26,8 @@ from edgeser_train.evaluation.evaluation import (
     Training,
 )
 from edgeser_train.evaluation.folds import FoldResult, Plan
-from edgeser_train.evaluation.metrics import Doubles, Ints
 from edgeser_train.evaluation.provenance import machine, versions
+from edgeser_train.metrics import Doubles, Ints
 from edgeser_train.models import build
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
@@ -93,7 +95,7 @@ def report_of(
     )
     return Report(
         format=FORMAT,
-        model=str(plan.recipe.model.__struct_config__.tag),
+        model=plan.recipe.name,
         corpus=plan.corpus.name,
         corpora=sorted(set(a.corpus)),
         licence=plan.corpus.licence,
@@ -140,7 +142,7 @@ def report_of(
         conditions=_condition_rows(a, said, len(labels)),
         temperature=temperature(every, targets),
         calibrated_on=calibrated_on,
-        ece_before=metrics.ece(metrics.softmax(every), targets),
+        ece_before=metrics.ece(softmax(every), targets),
         ece_after=metrics.ece(scores, targets),
         abstain_below=threshold,
         answered=float(answered.mean()),

@@ -1,37 +1,36 @@
-"""The models by name."""
+"""The models by name. A model is a file with its configuration and its network, and a line here."""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
-from edgeser_train.models.attention_pooling import AttentionPooling, AttentionPoolingConfig
-from edgeser_train.models.eca_cnn import EcaCnn, EcaCnnConfig
-from edgeser_train.models.lightweight import Lightweight, LightweightConfig
-from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtc, PcnseSadrnCtcConfig
-from edgeser_train.models.speech_model import SpeechModel
-from edgeser_train.models.wavlm_sap import WavlmSap, WavlmSapConfig
+from edgeser_train.models.config import ModelConfig
+from edgeser_train.registry import Registry
 
-__all__ = ["ModelConfig", "SpeechModel", "build", "class_of"]
+if TYPE_CHECKING:
+    from edgeser_train.models.speech_model import SpeechModel
 
-ModelConfig: TypeAlias = (
-    LightweightConfig | EcaCnnConfig | AttentionPoolingConfig | PcnseSadrnCtcConfig | WavlmSapConfig
+__all__ = ["MODELS", "ModelConfig", "build", "class_of"]
+
+MODELS: Registry[type[SpeechModel]] = Registry(
+    "model",
+    "edgeser.models",
+    {
+        "lightweight": "edgeser_train.models.lightweight:Lightweight",
+        "eca-cnn": "edgeser_train.models.eca_cnn:EcaCnn",
+        "attention-pooling": "edgeser_train.models.attention_pooling:AttentionPooling",
+        "pcnse-sadrn-ctc": "edgeser_train.models.pcnse_sadrn_ctc:PcnseSadrnCtc",
+        "wavlm-sap": "edgeser_train.models.wavlm_sap:WavlmSap",
+    },
 )
-"""The architecture as data: one tagged struct per model, its tag the model's name."""
-
-_CLASSES: dict[type[ModelConfig], type[SpeechModel]] = {
-    LightweightConfig: Lightweight,
-    EcaCnnConfig: EcaCnn,
-    AttentionPoolingConfig: AttentionPooling,
-    PcnseSadrnCtcConfig: PcnseSadrnCtc,
-    WavlmSapConfig: WavlmSap,
-}
+"""Their names are known without importing PyTorch."""
 
 
 def build(config: ModelConfig) -> SpeechModel:
     """The network of a configuration, freshly initialised."""
-    return class_of(config)(config)  # type: ignore[arg-type]
+    return class_of(config)(config)  # type: ignore[arg-type]  # each takes its own
 
 
 def class_of(config: ModelConfig) -> type[SpeechModel]:
-    """What a configuration configures."""
-    return _CLASSES[type(config)]
+    """What a configuration configures. Raises UserError for a model that is not installed."""
+    return MODELS.named(config.name, "model")

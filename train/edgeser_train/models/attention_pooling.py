@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import ConvLayer
 from edgeser_train.models.speech_model import SpeechModel
 
@@ -23,6 +24,7 @@ ALONG_TIME = (8, 2)
 
 class AttentionPoolingConfig(
     msgspec.Struct,
+    ModelConfig,
     frozen=True,
     forbid_unknown_fields=True,
     tag_field="name",
@@ -78,10 +80,11 @@ class AttentionPooling(SpeechModel):
     every piece to one length.
     """
 
+    config_type = AttentionPoolingConfig
     min_frames = 8  # one position is left after three poolings
 
     def __init__(self, config: AttentionPoolingConfig) -> None:
-        super().__init__(config.bins)
+        super().__init__(config.width)
         self.config = config
         c = config
         self.layers = nn.ModuleList([FirstLayer(CHANNELS[0], bias=c.conv_bias)])

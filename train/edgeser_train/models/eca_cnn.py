@@ -10,14 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgeser_train.models.layers import ConvLayer
+from edgeser_train.models.config import ModelConfig
+from edgeser_train.models.layers import ConvLayer, masked_mean
 from edgeser_train.models.speech_model import SpeechModel, within
 
 LAYERS = 6
 
 
 class EcaCnnConfig(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="eca-cnn"
+    msgspec.Struct,
+    ModelConfig,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="eca-cnn",
 ):
     """The architecture as data; the defaults are the paper's choice.
 
@@ -62,10 +68,11 @@ class EcaCnn(SpeechModel):
     training, the batch normalisation's statistics do see the zeros of a padded batch.)
     """
 
+    config_type = EcaCnnConfig
     min_frames = 2 ** (LAYERS - 1)  # one position is left after the poolings
 
     def __init__(self, config: EcaCnnConfig) -> None:
-        super().__init__(config.mels)
+        super().__init__(config.width)
         self.config = config
         c = config
         widths = [1, *(16 * i * c.n for i in range(1, LAYERS + 1))]
@@ -129,9 +136,7 @@ def _mean(x: Tensor, inside: Tensor) -> Tensor:
 
     ``x`` (batch, channels, time, bands), ``inside`` (batch, 1, time, 1) of 0 and 1.
     """
-    over_bands = x.mean(3, keepdim=True)
-    total = (over_bands * inside).sum(2, keepdim=True)
-    return total / inside.sum(2, keepdim=True).clamp(min=1.0)
+    return masked_mean(x.mean(3, keepdim=True), inside, dim=2, keepdim=True)
 
 
 def _kernel(config: EcaCnnConfig, channels: int) -> int:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
+
+FAR_BELOW = -1e30
+"""A score that no softmax gives any weight, and that float32 and bfloat16 hold."""
 
 
 class ConvLayer(nn.Module):
@@ -17,3 +21,65 @@ class ConvLayer(nn.Module):
         """(batch, channels in, time, bands) -> (batch, channels out, time, bands)."""
         y: Tensor = self.norm(self.conv(x)).relu_()
         return y
+
+
+class AttentionPooling(nn.Module):
+    """softmax over time of u * sigmoid(w . h + b): one learned weight per step."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(inputs, 1)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, h: Tensor, counts: Tensor) -> Tensor:
+        """(batch, time, inputs), (batch, time) bool -> (batch, inputs)."""
+        scores = self.scale * torch.sigmoid(self.score(h).squeeze(2).float())
+        weights = torch.softmax(scores.masked_fill(~counts, FAR_BELOW), dim=1)
+        return (weights[:, :, None] * h).sum(dim=1)
+
+
+class MeanPooling(nn.Module):
+    """Mean over time."""
+
+    def forward(self, h: Tensor, counts: Tensor) -> Tensor:
+        """(batch, time, inputs), (batch, time) bool -> (batch, inputs)."""
+        return masked_mean(h, counts[:, :, None], dim=1)
+
+
+class SelfAttention(nn.Module):
+    """Scaled dot-product attention among the steps that count (Vaswani et al. 2017, section 3.2).
+
+    ``mixed``: several heads' answers are mixed by one more linear layer.
+    """
+
+    def __init__(self, size: int, heads: int = 1, *, bias: bool = True, mixed: bool = True) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(size, size, bias=bias)
+        self.key = nn.Linear(size, size, bias=bias)
+        self.value = nn.Linear(size, size, bias=bias)
+        self.output = nn.Linear(size, size, bias=bias) if mixed else nn.Identity()
+
+    def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
+        """(batch, time, size), (batch, time) bool or all -> as x; junk where nothing counts."""
+        batch, time, size = x.shape
+        query, key, value = (
+            layer(x).reshape(batch, time, self.heads, size // self.heads).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        scores = (query @ key.transpose(2, 3)).float() * (size // self.heads) ** -0.5
+        if counts is not None:
+            scores = scores.masked_fill(~counts[:, None, None, :], FAR_BELOW)
+        attended = torch.softmax(scores, dim=3).to(value.dtype) @ value
+        answer: Tensor = self.output(attended.transpose(1, 2).reshape(batch, time, size))
+        return answer
+
+
+def masked_mean(x: Tensor, counts: Tensor, dim: int, *, keepdim: bool = False) -> Tensor:
+    """Mean of ``x`` over ``dim`` where ``counts``, bool or 0 and 1 and broadcast to x, is 1.
+
+    0 where nothing counts.
+    """
+    weights = counts.to(x.dtype)
+    total = (x * weights).sum(dim, keepdim=keepdim)
+    return total / weights.sum(dim, keepdim=keepdim).clamp(min=1.0)

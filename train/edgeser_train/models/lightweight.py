@@ -6,13 +6,22 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
+from edgeser_train.models.config import ModelConfig
+from edgeser_train.models.layers import FAR_BELOW, AttentionPooling, MeanPooling
 from edgeser_train.models.speech_model import SpeechModel, within
 
 
 class LightweightConfig(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="lightweight"
+    msgspec.Struct,
+    ModelConfig,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="lightweight",
 ):
     """The architecture as data; the defaults are the paper's (section 2), ``blocks`` its n.
+
+    Without ``attention``, as in the paper's ablation, the steps are averaged.
 
     ``dropout`` (none in the paper) acts in training only, in front of the GRU and of the head.
     With ``early_pool`` the pooling stands in front of the first separable convolution and not
@@ -51,10 +60,11 @@ class LightweightConfig(
 class Lightweight(SpeechModel):
     """Log-mel features to logits."""
 
+    config_type = LightweightConfig
     min_frames = 3
 
     def __init__(self, config: LightweightConfig) -> None:
-        super().__init__(config.mels)
+        super().__init__(config.width)
         self.config = config
         c = config
         self.entry = nn.Conv2d(1, c.entry_channels, 3, stride=2)
@@ -147,34 +157,10 @@ class SharedBiGRU(nn.Module):
         return torch.cat((both[:batch], _rows(both[batch:], rows)), dim=2)
 
 
-class AttentionPooling(nn.Module):
-    """softmax over time of u * sigmoid(w . h + b): one learned weight per step."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.score = nn.Linear(inputs, 1)
-        self.scale = nn.Parameter(torch.ones(1))
-
-    def forward(self, h: Tensor, valid: Tensor) -> Tensor:
-        """(batch, time, inputs), (batch, time) bool -> (batch, inputs)."""
-        scores = self.scale * torch.sigmoid(self.score(h).squeeze(2).float())
-        weights = torch.softmax(scores.masked_fill(~valid, -1e30), dim=1)
-        return (weights[:, :, None] * h).sum(dim=1)
-
-
-class MeanPooling(nn.Module):
-    """Mean over time: the paper's ablation without attention."""
-
-    def forward(self, h: Tensor, valid: Tensor) -> Tensor:
-        """(batch, time, inputs), (batch, time) bool -> (batch, inputs)."""
-        weights = valid.to(h.dtype)
-        return (h * weights[:, :, None]).sum(dim=1) / weights.sum(dim=1, keepdim=True)
-
-
 def _blocked(lengths: Tensor, x: Tensor) -> Tensor:
     """0 inside each length, far below any activation behind it: (batch, 1, time of x, 1)."""
     outside = ~within(lengths, x.shape[2])
-    return outside[:, None, :, None].to(x.dtype) * -1e30
+    return outside[:, None, :, None].to(x.dtype) * FAR_BELOW
 
 
 def _rows(x: Tensor, rows: Tensor) -> Tensor:

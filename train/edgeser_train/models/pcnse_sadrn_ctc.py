@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeser.errors import UserError
+from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.ctc import class_log_probs
+from edgeser_train.models.layers import SelfAttention
 from edgeser_train.models.speech_model import SpeechModel
 
 _TRIMMED = 13
@@ -19,7 +21,12 @@ _TRIMMED = 13
 
 
 class PcnseSadrnCtcConfig(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="pcnse-sadrn-ctc"
+    msgspec.Struct,
+    ModelConfig,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="pcnse-sadrn-ctc",
 ):
     """The architecture as data; the defaults are the paper's.
 
@@ -75,6 +82,8 @@ class PcnseSadrnCtcConfig(
 class PcnseSadrnCtc(SpeechModel):
     """Log-mel features with deltas to logits: of CTC, the exact log P([k] | X)."""
 
+    config_type = PcnseSadrnCtcConfig
+
     def __init__(self, config: PcnseSadrnCtcConfig) -> None:
         super().__init__(config.width)
         self.config = config
@@ -88,7 +97,10 @@ class PcnseSadrnCtc(SpeechModel):
         elif c.back_end == "blstm":
             self.context = BiLSTM(inputs, c.channels)
         attends = c.attention and c.back_end != "none"
-        self.attention = SelfAttention(outputs) if attends else nn.Identity()
+        # One head and no biases, softmax(Q K' / sqrt(d)) V.
+        self.attention = (
+            SelfAttention(outputs, bias=False, mixed=False) if attends else nn.Identity()
+        )
         self.head = nn.Linear(outputs, c.labels + (c.output == "ctc"))
         self.apply(_initialise)
 
@@ -234,22 +246,6 @@ class BiLSTM(nn.Module):
         state = x.new_zeros(2, x.shape[0], self.lstm.hidden_size)
         h: Tensor = self.lstm(x, (state, state))[0]
         return h
-
-
-class SelfAttention(nn.Module):
-    """softmax(Q K' / sqrt(d)) V with one head and no biases."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.query = nn.Linear(size, size, bias=False)
-        self.key = nn.Linear(size, size, bias=False)
-        self.value = nn.Linear(size, size, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, steps, size) -> the same shape."""
-        scores = self.query(x) @ self.key(x).transpose(1, 2) / x.shape[2] ** 0.5
-        attended: Tensor = torch.softmax(scores.float(), dim=2).to(x.dtype) @ self.value(x)
-        return attended
 
 
 def _initialise(module: nn.Module) -> None:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor, nn
 
+from edgeser.features import FrontEnd, WindowPolicy
+from edgeser_train.models.config import ModelConfig
+
 if TYPE_CHECKING:
     from edgeser_train.corpora import Utterance
 
@@ -17,17 +20,22 @@ class SpeechModel(nn.Module, ABC):
     """A network over a window of features.
 
     The statistics of the training features (``mean``, ``std``, one value per feature) are buffers:
-    a checkpoint and an exported graph carry them. ``min_frames`` is the shortest window that the
-    network can hear.
+    a checkpoint and an exported graph carry them.
+
+    ``config_type``: of that; ``min_frames``: the shortest window that the network can hear;
+    ``front_end`` and ``window``: what it hears, unless a recipe says otherwise.
     """
 
+    config_type: ClassVar[type[ModelConfig]]
     min_frames: ClassVar[int] = 1
+    front_end: ClassVar[FrontEnd] = FrontEnd(normalise="speech")
+    window: ClassVar[WindowPolicy] = WindowPolicy()
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, width: int) -> None:
-        """``width``: features per frame."""
+        """``width``: features per frame. A subclass takes its configuration alone."""
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))

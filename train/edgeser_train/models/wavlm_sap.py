@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from edgeser.errors import UserError
+from edgeser_train.models.config import ModelConfig
+from edgeser_train.models.layers import SelfAttention, masked_mean
 from edgeser_train.models.speech_model import SpeechModel, within
-from edgeser_train.models.wavlm import WavlmEncoder
+from edgeser_train.models.wavlm import WavlmEncoder, WavlmSizes
 
 if TYPE_CHECKING:
     from edgeser_train.corpora import Utterance
@@ -21,7 +23,12 @@ HOP = 320
 
 
 class WavlmSapConfig(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="name", tag="wavlm-sap"
+    msgspec.Struct,
+    ModelConfig,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="wavlm-sap",
 ):
     """The architecture as data; the defaults are the paper's over WavLM-Large.
 
@@ -70,6 +77,7 @@ class WavlmSap(SpeechModel):
     The front end has normalised the samples: ``mean`` and ``std`` are not used.
     """
 
+    config_type = WavlmSapConfig
     min_frames = 2
 
     def __init__(self, config: WavlmSapConfig) -> None:
@@ -77,7 +85,12 @@ class WavlmSap(SpeechModel):
         super().__init__(config.width)
         self.config = config
         c = config
-        self.encoder = WavlmEncoder(c)
+        self.encoder = WavlmEncoder(
+            WavlmSizes(
+                c.hidden, c.layers, c.encoder_heads, c.feed_forward, c.conv_channels, c.norm
+            ),
+            c.dropout,
+        )
         self.attention = SelfAttention(c.hidden, c.heads) if c.pooling != "gap" else None
         self.project = nn.Linear(c.hidden * (2 if c.pooling == "both" else 1), c.head)
         self.classify = nn.Linear(c.head, c.labels)
@@ -132,12 +145,12 @@ class WavlmSap(SpeechModel):
         samples = features[:, :, :HOP].masked_fill(outside[:, :, None], 0.0)
         h, steps = self.encoder(samples.flatten(1), frames)
         counts = within(steps, h.shape[1])
-        pooled = [mean_over(h, counts)] if self.config.pooling != "sap" else []
+        pooled = [masked_mean(h, counts[:, :, None], dim=1)] if self.config.pooling != "sap" else []
         if self.attention is not None:
             speech = counts & (features[:, : h.shape[1], HOP] > 0.5)
             # A window without speech is pooled whole.
             speech = speech | (counts & ~speech.any(dim=1, keepdim=True))
-            pooled.append(mean_over(self.attention(h, speech), speech))
+            pooled.append(masked_mean(self.attention(h, speech), speech[:, :, None], dim=1))
         represented: Tensor = self.project(torch.cat(pooled, dim=1))
         return represented
 
@@ -153,30 +166,3 @@ class WavlmSap(SpeechModel):
             return []
         whole = self.config.frozen == "encoder"
         return [self.encoder if whole else self.encoder.backbone.feature_extractor]
-
-
-class SelfAttention(nn.Module):
-    """Scaled dot-product attention of several heads among the steps that count, and no more."""
-
-    def __init__(self, size: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.inputs = nn.Linear(size, 3 * size)
-        self.output = nn.Linear(size, size)
-
-    def forward(self, x: Tensor, counts: Tensor) -> Tensor:
-        """(batch, time, size), (batch, time) bool -> the shape of x; junk where nothing counts."""
-        batch, time, size = x.shape
-        split = self.inputs(x).reshape(batch, time, 3, self.heads, size // self.heads)
-        query, key, value = split.permute(2, 0, 3, 1, 4)
-        scores = (query @ key.transpose(2, 3)).float() * (size // self.heads) ** -0.5
-        scores = scores.masked_fill(~counts[:, None, None, :], -1e30)
-        attended = torch.softmax(scores, dim=3).to(value.dtype) @ value
-        mixed: Tensor = self.output(attended.transpose(1, 2).reshape(batch, time, size))
-        return mixed
-
-
-def mean_over(x: Tensor, counts: Tensor) -> Tensor:
-    """(batch, time, size), (batch, time) bool -> mean over the steps that count (batch, size)."""
-    total = x.masked_fill(~counts[:, :, None], 0.0).sum(dim=1)
-    return total / counts.sum(dim=1, keepdim=True).to(x.dtype)

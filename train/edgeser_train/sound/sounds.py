@@ -24,10 +24,21 @@ class Sounds:
     """The samples of all utterances, one behind the other.
 
     ``samples``: int16 (all samples,), mapped from disk. ``bounds``: (utterances + 1,).
+    ``folder``: where both lie.
     """
 
     samples: Samples
     bounds: npt.NDArray[np.int64]
+    folder: Path
+
+    @classmethod
+    def opened(cls, folder: Path) -> Sounds:
+        """Mapped from a folder of the cache. Raises OSError, ValueError or EOFError."""
+        bounds = np.load(folder / "bounds.npy")
+        return cls(np.memmap(folder / "samples.int16", np.int16, "r"), bounds, folder)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Sounds.opened, (self.folder,)  # another process maps the same file
 
     def __len__(self) -> int:
         return len(self.bounds) - 1
@@ -50,13 +61,12 @@ def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
     except OSError as error:
         raise UserError(f"cache {folder}: cannot be written: {error}") from error
     try:
-        bounds = np.load(folder / "bounds.npy")
-        samples = np.memmap(folder / "samples.int16", np.int16, "r")
+        sounds = Sounds.opened(folder)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"cache {folder}: damaged ({error})", "delete it") from error
-    if len(bounds) != len(corpus.utterances) + 1 or bounds[-1] != len(samples):
+    if len(sounds) != len(corpus.utterances) or sounds.bounds[-1] != len(sounds.samples):
         raise UserError(f"cache {folder}: damaged", "delete it")
-    return Sounds(samples, bounds)
+    return sounds
 
 
 def _read(corpus: Corpus, folder: Path) -> None:

@@ -19,8 +19,9 @@ from edgeser_train.corpora.releases import licence_of
 from edgeser_train.data.lineage import Heard, heard_in, sound_of, speaker_of, speakers_of
 from edgeser_train.data.protocols import Fold
 from edgeser_train.files import write_whole
-from edgeser_train.models import SpeechModel, build
-from edgeser_train.training.recipe import Recipe
+from edgeser_train.models import build
+from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.training.recipe import Recipe, by_name
 
 _CODE = (":/edge/edgeser", ":/train", ":/export", ":!/edge/edgeser/models")
 
@@ -58,7 +59,7 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
         raise UserError(f"checkpoint {path}: no such file", "'edgeser train' makes one")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        origin = msgspec.json.decode(content["origin"], type=Origin)
+        origin = msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
         model = build(origin.recipe.model)
         model.load_state_dict(content["weights"])
     except Exception as error:
@@ -71,7 +72,7 @@ def load_origin(path: Path) -> Origin:
     """What a checkpoint says about itself, without its model. Raises UserError."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return msgspec.json.decode(content["origin"], type=Origin)
+        return msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error

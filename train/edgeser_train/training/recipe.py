@@ -11,9 +11,10 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.model.artefact import WindowPolicy
-from edgeser_train.models import ModelConfig, class_of
+from edgeser_train.models import MODELS, ModelConfig, class_of
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation
-from edgeser_train.training.losses import Distillation, LossSpec
+from edgeser_train.training.loss import Distillation, Loss
+from edgeser_train.training.losses import LOSSES
 
 _LARGEST_BATCH = 65_536
 
@@ -47,7 +48,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """How a model is trained.
 
     ``variants`` copies of each utterance are kept (the first one as recorded), each of them once
-    more for every analysis window of ``stft_windows`` (samples; paper 000's augmentation). A batch
+    more for every analysis window of ``stft_windows`` (samples; as Kim and Kwon augment). A batch
     holds random pieces of one length out of ``crop_frames``; without any, a random one of the
     pieces that ``window`` cuts. ``waveform`` and ``spectrogram`` are none where nothing is varied.
 
@@ -59,7 +60,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     model: ModelConfig
     front_end: FrontEnd
     window: WindowPolicy
-    loss: LossSpec
+    loss: Loss
     waveform: WaveformAugmentation | None = WaveformAugmentation()
     spectrogram: SpectrogramAugmentation | None = SpectrogramAugmentation()
     optimiser: Optimiser = Optimiser()
@@ -113,12 +114,32 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def name(self) -> str:
         """The model's name."""
-        return str(self.model.__struct_config__.tag)
+        return self.model.name
 
     @property
     def fingerprint(self) -> str:
         """The same for equal recipes."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+
+def by_name(kind: type, raw: object) -> object:
+    """``dec_hook`` of msgspec for all that holds a recipe: a part by the name that it carries.
+
+    Raises UserError for a name that there is not, ValueError for a part that is none.
+    """
+    if kind not in (ModelConfig, Loss):
+        raise NotImplementedError(kind)
+    what = "model" if kind is ModelConfig else "loss"
+    if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
+        raise ValueError(f"{what}: expected an object with a name")
+    if kind is ModelConfig:
+        chosen: type = MODELS.named(raw["name"], what).config_type
+    else:
+        chosen = LOSSES.named(raw["name"], what)
+    try:
+        return msgspec.convert(raw, chosen)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{what} {raw['name']}: {error}") from error
 
 
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
@@ -147,7 +168,7 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
             fresh.append(names)
         part[names[-1]] = value
     try:
-        return msgspec.convert(tree, Recipe)
+        return msgspec.convert(tree, Recipe, dec_hook=by_name)
     except (msgspec.ValidationError, ValueError) as error:
         raise UserError(f"--set: bad recipe: {error}") from error
 

@@ -20,7 +20,8 @@ from edgeser_train.models.lightweight import LightweightConfig
 from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtcConfig
 from edgeser_train.models.wavlm_sap import WavlmSapConfig
 from edgeser_train.sound.augment import SpectrogramAugmentation
-from edgeser_train.training.losses import CTC, CrossEntropy, Distillation, Focal, MultiTask
+from edgeser_train.training.loss import Distillation
+from edgeser_train.training.losses import CTC, CrossEntropy, Focal, MultiTask
 from edgeser_train.training.recipe import Optimiser, Recipe
 
 _SMOOTHED = CrossEntropy(weighting="inverse", label_smoothing=0.1)
@@ -196,6 +197,6 @@ def recipe_of(
     recipe = RECIPES[model][name]
     return msgspec.structs.replace(
         recipe,
-        model=msgspec.structs.replace(recipe.model, labels=labels),
+        model=recipe.model.for_labels(labels),
         distillation=Distillation() if taught else None,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.protocols import Fold
-from edgeser_train.models import SpeechModel
+from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 

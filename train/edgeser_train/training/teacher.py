@@ -13,7 +13,7 @@ from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.protocols import Fold
-from edgeser_train.evaluation.scoring import utterance_logits
+from edgeser_train.models.scoring import utterance_logits
 from edgeser_train.sound.sounds import Sounds
 from edgeser_train.training import checkpoint
 

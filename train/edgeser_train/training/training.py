@@ -25,14 +25,15 @@ from torch import Tensor
 from edgeser.errors import UserError, shortage
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import pieces_of
+from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.batch import Batch
-from edgeser_train.data.batches import Material, PieceModule, Pieces
 from edgeser_train.data.protocols import Fold
-from edgeser_train.evaluation import metrics
-from edgeser_train.models import SpeechModel, build
+from edgeser_train.models import build
 from edgeser_train.models.initialise import initialise
-from edgeser_train.training.losses import class_weights, loss_of
+from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.training.batches import Material, PieceModule, Pieces
+from edgeser_train.training.loss import class_weights, loss_of
 from edgeser_train.training.optimiser import optimiser_of
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.states import BEST, LATEST, NoEpochLeft, WholeStates, resumable, tidy

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from edgeser.features import FrontEnd
+from edgeser.features.pieces import padded_length
 from edgeser.model.artefact import ArtefactInfo, WindowPolicy
 
 
@@ -24,10 +25,10 @@ def shapes_of(info: ArtefactInfo, batch: int) -> Shapes:
     """What a model is fed by ``Model.scores``, with ``batch`` windows at once at most."""
     window, front_end = info.window, info.front_end
     if window.fill:
-        always = _padded(window.frames, window)
+        always = padded_length(window.frames, window.pad_frames)
         return Shapes(always, always, always, batch)
     steady, longest = (
-        _padded(_frames(window, front_end, seconds), window)
+        padded_length(_frames(window, front_end, seconds), window.pad_frames)
         for seconds in (window.seconds, window.max_seconds)
     )
     return Shapes(window.pad_frames, steady, longest, batch)
@@ -37,7 +38,3 @@ def _frames(window: WindowPolicy, front_end: FrontEnd, seconds: float) -> int:
     """Frames of the longest piece of a window of so many seconds."""
     whole = front_end.frame_count(round(seconds * front_end.sample_rate))
     return whole if window.cut == "whole" else min(whole, window.frames)
-
-
-def _padded(frames: int, window: WindowPolicy) -> int:
-    return -(-frames // window.pad_frames) * window.pad_frames

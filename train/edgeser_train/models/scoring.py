@@ -11,11 +11,10 @@ import torch
 from edgeser.features import FrontEnd
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import pieces_of
+from edgeser.features.pieces import batch_of, pieces_of
 from edgeser.model.artefact import WindowPolicy
 from edgeser.pcm import Samples
-from edgeser_train.data.batches import padded
-from edgeser_train.models import SpeechModel
+from edgeser_train.models.speech_model import SpeechModel
 
 Logits = npt.NDArray[np.float32]
 
@@ -32,7 +31,7 @@ def utterance_logits(
     with torch.inference_mode():
         for sound in sounds:
             pieces = utterance_pieces(sound, front_end, window, model.min_frames)
-            features, frames = padded(pieces, window.pad_frames)
+            features, frames = batch_of(pieces, window.pad_frames)
             logits = model(torch.from_numpy(features), torch.from_numpy(frames))
             rows.append(logits.mean(dim=0).numpy())
     return np.stack(rows)

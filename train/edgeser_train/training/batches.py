@@ -13,11 +13,11 @@ from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import pieces_of
+from edgeser.features.pieces import batch_of, pieces_of
+from edgeser.model.decision import softmax
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.batch import Batch
 from edgeser_train.data.frames import CorpusFrames
-from edgeser_train.evaluation.metrics import softmax
 from edgeser_train.sound.augment import mask, warp
 from edgeser_train.training.losses import difficulty
 from edgeser_train.training.recipe import Recipe
@@ -89,7 +89,7 @@ class Pieces(IterableDataset[Batch]):
         length = int(rng.choice(recipe.crop_frames)) if recipe.crop_frames else 0
         copies = material.frames.copies
         pieces = [material.piece(i, int(rng.integers(copies)), length, rng) for i in chosen]
-        features, frames = padded(pieces, recipe.window.pad_frames if not length else 1)
+        features, frames = batch_of(pieces, recipe.window.pad_frames if not length else 1)
         targets = np.array(corpus.targets)[chosen]
         soft = np.eye(len(corpus.labels), dtype=np.float32)[targets]
         answers = None if material.teacher is None else material.teacher[chosen]
@@ -126,7 +126,7 @@ class Whole(Dataset[tuple[Tensor, Tensor, int]]):
         utterance = self.part[position]
         rows = material.frames.of(utterance, 0)
         pieces = pieces_of(rows, material.recipe.front_end, material.recipe.window)
-        features, frames = padded(pieces, material.recipe.window.pad_frames)
+        features, frames = batch_of(pieces, material.recipe.window.pad_frames)
         target = material.corpus.targets[utterance]
         return torch.from_numpy(features), torch.from_numpy(frames), target
 
@@ -161,19 +161,6 @@ class _Epoch(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         self.module.pieces.epoch = self.module.epoch()
         return iter(self.module.pieces)
-
-
-def padded(pieces: list[Floats], multiple: int) -> tuple[Floats, Indices]:
-    """Pieces (n, width) as one array (pieces, frames, width) and their lengths (pieces,).
-
-    ``frames`` is a multiple of ``multiple``, as on the device.
-    """
-    frames = np.array([len(piece) for piece in pieces], np.int64)
-    length = -(-int(frames.max()) // multiple) * multiple
-    features = np.zeros((len(pieces), length, pieces[0].shape[1]), np.float32)
-    for row, piece in zip(features, pieces, strict=True):
-        row[: len(piece)] = piece
-    return features, frames
 
 
 def _mixing(n: int, beta: float, rng: np.random.Generator) -> Callable[[Floats], Floats]:

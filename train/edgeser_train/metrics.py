@@ -52,13 +52,6 @@ def recalls(counts: npt.NDArray[np.number]) -> Doubles:
     return _ratio(_diagonal(counts), counts.sum(axis=-1))
 
 
-def softmax(logits: npt.NDArray[np.floating]) -> Doubles:
-    """Over the last axis, in double precision."""
-    z = logits.astype(np.float64)
-    powers = np.exp(z - z.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float64)
-
-
 def ece(scores: Doubles, targets: Ints, bins: int = 15) -> float:
     """Expected calibration error of the winning class (Guo et al. 2017, section 2), L1."""
     confidence = scores.max(axis=1)

@@ -1,0 +1,90 @@
+"""What there is of one kind, by name: what lies here, and what other packages bring.
+
+A package brings a thing by an entry point (https://packaging.python.org/specifications/entry-points)
+in one of the groups ``edgeser.models``, ``edgeser.recipes``, ``edgeser.corpora``,
+``edgeser.losses``, ``edgeser.protocols``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar, cast
+
+from edgeser.errors import UserError
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Things by name, ours first. Names are known without importing anything.
+
+    A value is imported when it is first asked for: an entry point, or one of ours that is given
+    as "module:attribute".
+    """
+
+    def __init__(self, kind: str, group: str, own: Mapping[str, T | str]) -> None:
+        """``kind``: what a user calls such a thing; ``group``: of the entry points."""
+        self.kind = kind
+        self.group = group
+        self._own = own
+        self._loaded: dict[str, T] = {}
+
+    def __getitem__(self, name: str) -> T:
+        """Raises KeyError for an unknown name, UserError for one that cannot be imported."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._own
+        yield from sorted(self._others)
+
+    def __len__(self) -> int:
+        return len(self._own) + len(self._others)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self._others
+
+    def named(self, name: str, where: str) -> T:
+        """As ``[name]``. ``where``: what begins the UserError of an unknown name."""
+        if name not in self:
+            raise UserError(f"{where}: no {self.kind} '{name}'", f"there is {', '.join(self)}")
+        return self[name]
+
+    @cached_property
+    def _others(self) -> dict[str, EntryPoint]:
+        found: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self.group):
+            taken = found.get(point.name)
+            if point.name in self._own or (taken is not None and taken.value != point.value):
+                raise UserError(
+                    f"{self.kind} '{point.name}': {_package(point)} brings one, and there is one "
+                    "of that name already",
+                    f"uninstall {_package(point)}, or give its {self.kind} another name",
+                )
+            found[point.name] = point
+        return found
+
+    def _load(self, name: str) -> T:
+        if name not in self._own:
+            point = self._others[name]
+            try:
+                return cast(T, point.load())
+            except Exception as error:
+                raise UserError(
+                    f"{self.kind} '{name}' of {_package(point)} ({point.value}): "
+                    f"{type(error).__name__}: {error}",
+                    f"mend or uninstall {_package(point)}",
+                ) from error
+        own = self._own[name]
+        if not isinstance(own, str):
+            return own
+        module, _, attribute = own.partition(":")
+        return cast(T, getattr(importlib.import_module(module), attribute))
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else "a package"
