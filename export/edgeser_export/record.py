@@ -16,7 +16,7 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
     """The record of a checkpoint, with the figures of its recipe's evaluation.
 
     Raises UserError when the report is not of models trained like this one: of another recipe,
-    corpus or set of labels, of a chosen training part, or with no forebears where this one has.
+    corpus or set of labels, of a chosen training part, or with no ancestors where this one has.
     """
     if report is None:
         return TrainingRecord(
@@ -63,15 +63,15 @@ def _demand_of_its_kind(report: Report, origin: Origin) -> None:
             "evaluate with another protocol, e.g. 'loso', "
             "or export a checkpoint of that evaluation",
         )
-    own, forebears = _own_corpora(origin, report, of_a_fold=of_a_fold)
+    own, ancestors = _own_corpora(origin, report, of_a_fold=of_a_fold)
     if not own or report.labels != origin.labels:
         raise UserError(
             f"--report: it is of {report.corpus} ({', '.join(report.labels)}), "
             f"the checkpoint of {'+'.join(origin.corpora)} ({', '.join(origin.labels)})"
         )
-    if forebears and not (report.taught_by or report.started_from):
+    if ancestors and not (report.taught_by or report.started_from):
         raise UserError(
-            f"--report: the checkpoint has learnt from models that heard {', '.join(forebears)}, "
+            f"--report: the checkpoint has learnt from models that heard {', '.join(ancestors)}, "
             "those of the report have not",
             "evaluate with the same --teacher or --initialise",
         )
@@ -86,7 +86,7 @@ def _demand_of_its_kind(report: Report, origin: Origin) -> None:
 
 def _own_corpora(origin: Origin, report: Report, *, of_a_fold: bool) -> tuple[list[str], list[str]]:
     """The checkpoint's corpora: those that the report is of, which come first, and those that only
-    its forebears heard. The model of a fold may lack a corpus that is tested as a whole.
+    its ancestors heard. The model of a fold may lack a corpus that is tested as a whole.
     """
     for count in range(len(origin.corpora), 0, -1):
         own, others = origin.corpora[:count], origin.corpora[count:]
@@ -105,6 +105,6 @@ def _protocol(report: Report) -> str:
     if report.folds_left_out:
         words.append(f"{len(folds)} of {len(folds) + len(report.folds_left_out)} folds")
     words.append("pooled")
-    if not report.forebears_known:
-        words.append("whom its forebears heard is not known")
+    if not report.ancestors_known:
+        words.append("whom its ancestors heard is not known")
     return ", ".join(words)

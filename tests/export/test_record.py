@@ -56,8 +56,8 @@ def test_a_record_says_of_how_many_folds_its_figures_are(origin: Origin, report:
     assert record_of(origin, report).protocol == "loso, test part, 2 of 10 folds, pooled"
     whole = changed(report, folds_left_out=[])
     assert record_of(origin, whole).protocol == "loso, test part, pooled"
-    unsure = changed(whole, forebears_known=False)
-    assert "whom its forebears heard is not known" in record_of(origin, unsure).protocol
+    unsure = changed(whole, ancestors_known=False)
+    assert "whom its ancestors heard is not known" in record_of(origin, unsure).protocol
 
 
 def test_a_fold_carries_the_evaluation_that_it_is_of(tiny_run: Path, report: Report) -> None:
@@ -97,8 +97,8 @@ def test_another_corpus_is_refused(origin: Origin, report: Report) -> None:
     assert "that the checkpoint was not trained on, e.g. 03a01Fa" in refused(smaller, report)
 
 
-def test_forebears_must_be_there_in_both(origin: Origin, report: Report) -> None:
+def test_ancestors_must_be_there_in_both(origin: Origin, report: Report) -> None:
     pupil = changed(origin, corpora=["emodb", "mine"], trained_on=[*origin.trained_on, "0.wav"])
     assert "models that heard mine, those of the report have not" in refused(pupil, report)
-    for with_forebears in ({"taught_by": ["teacher"]}, {"started_from": "stage-1"}):
-        assert record_of(pupil, changed(report, **with_forebears)).corpora == ["emodb", "mine"]
+    for with_ancestors in ({"taught_by": ["teacher"]}, {"started_from": "stage-1"}):
+        assert record_of(pupil, changed(report, **with_ancestors)).corpora == ["emodb", "mine"]

@@ -176,7 +176,7 @@ def test_a_pupil_is_bound_by_its_teacher_s_licence(
     corpus = load_corpora([f"emodb={emodb}"])
     fold = next(fold for fold in folds_of("loso", corpus) if fold.name == "08")
     plan = Plan(corpus, origin.recipe, "loso", teacher=Teacher((tmp_path / "teacher.pt",)))
-    pupil = checkpoint.origin_of(corpus, origin.recipe, "loso", fold, 1, plan.forebears(fold))
+    pupil = checkpoint.origin_of(corpus, origin.recipe, "loso", fold, 1, plan.ancestors(fold))
     assert pupil.licence == "CC-BY-NC-SA-4.0"
     assert pupil.corpora == ["emodb", "ravdess4"]
 

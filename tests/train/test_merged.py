@@ -40,7 +40,7 @@ def test_names_speakers_sessions_and_groups_tell_where_they_are_from() -> None:
     )
     assert (third.name, third.corpus) == ("ravdess:angry-1", "ravdess4")
     assert (third.group, third.session, third.gender) == ("ravdess:g", "ravdess:s", "male")
-    assert both.targets == (0, 1, 0, 1)
+    assert both.targets.tolist() == [0, 1, 0, 1]
 
 
 def test_one_alone_stays_as_it_is() -> None:

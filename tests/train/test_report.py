@@ -158,11 +158,11 @@ def test_the_code_that_trained_is_told_apart_from_the_one_that_writes() -> None:
     assert "Folds trained at: not known." in markdown(made(), has_choice=False)
 
 
-def test_new_speakers_are_claimed_only_of_forebears_that_say_whom_they_heard() -> None:
+def test_new_speakers_are_claimed_only_of_ancestors_that_say_whom_they_heard() -> None:
     p = dataclasses.replace(plan(), start=Start(Path("/runs/first/model.pt")))
     known, doubtful = Heard(["emodb:09"], []), Heard(["emodb:09"], [], known=False)
     r = report_of(p, results(p), "", [origin(p, heard=known)] * 4)
-    assert (r.started_from, r.forebears_known, r.speaker_independent) == (
+    assert (r.started_from, r.ancestors_known, r.speaker_independent) == (
         "first/model.pt",
         True,
         True,
@@ -172,7 +172,7 @@ def test_new_speakers_are_claimed_only_of_forebears_that_say_whom_they_heard() -
     assert "Training started from the weights of first/model.pt." in text
     for heard in (doubtful, None):
         r = report_of(p, results(p), "", [origin(p, heard=known)] * 3 + [origin(p, heard=heard)])
-        assert (r.forebears_known, r.speaker_independent) == (False, False)
+        assert (r.ancestors_known, r.speaker_independent) == (False, False)
         text = markdown(r, has_choice=False)
         assert "**Started from a model whose speakers are not known**" in text
         assert "Speaker-independent" not in text

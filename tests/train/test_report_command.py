@@ -193,7 +193,7 @@ def test_the_code_is_that_which_trained(tmp_path: Path) -> None:
     trained = [Training(f"{digit * 12}", "2026-01-02", 1) for digit in "ab"]
     write(msgspec.structs.replace(made(), trained=trained), tmp_path / "r")
     write(
-        msgspec.structs.replace(made(), speaker_independent=False, forebears_known=False),
+        msgspec.structs.replace(made(), speaker_independent=False, ancestors_known=False),
         tmp_path / "s",
     )
     document = edgeser("report", tmp_path / "r", tmp_path / "s", "-o", tmp_path / "t.md")

@@ -14,8 +14,8 @@ from edgeser_train.commands.options import (
     cache_option,
     corpus_option,
     data_seed_option,
+    dry_run_option,
     failures_told,
-    fold_named,
     initialise_option,
     named_recipe_option,
     need_extra,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What is scored; choose recipes on the validation part of loso_val.",
 )
-@click.option("--folds", metavar="A,B", help="Only these folds.")
+@click.option("--folds", metavar="A,B", help="Only these folds, by name or number.")
 @named_recipe_option
 @recipe_option
 @teacher_option
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     help="Folds trained at the same time.",
 )
 @cache_option
+@dry_run_option
 @click.option(
     "-o",
     "--output",
@@ -99,12 +100,13 @@ def evaluate(
     robustness: bool,
     jobs: int,
     cache: Path,
+    dry_run: bool,
     output: Path,
     report_folder: Path | None,
 ) -> None:
     """Train and score every fold of a protocol, then write the report.
 
-    Stop it at any time, or kill it: the same command goes on behind the last epochs that it kept.
+    Stop it at any time, or kill it: the same command goes on after the last epochs that it kept.
 
     \b
     Examples: edgeser evaluate --model lightweight --corpus emodb=/data/emodb
@@ -113,45 +115,52 @@ def evaluate(
                 --protocol cross -o runs/emodb-to-ravdess
     """
     need_extra("train")
-    from edgeser_train.corpora import load_corpora
-    from edgeser_train.data.protocols import folds_of
-    from edgeser_train.evaluation.folds import Plan, origins_of, run_folds
-    from edgeser_train.evaluation.report import report_of
-    from edgeser_train.evaluation.report_files import write
+    from edgeser_train import experiments
+    from edgeser_train.commands.outline import outline
+    from edgeser_train.commands.running import Running
     from edgeser_train.sound.conditions import DEFAULT_CONDITIONS, ROBUSTNESS, missing
-    from edgeser_train.training.recipe import changed
-    from edgeser_train.training.recipes import recipe_of
-    from edgeser_train.training.start import start_of
-    from edgeser_train.training.teacher import teacher_of
 
-    data = load_corpora(corpora)
-    teacher = teacher_of(teachers)
-    start = start_of(initialise)
-    named = recipe_of(model, recipe_name, labels=len(data.labels), taught=bool(teachers))
-    chosen = folds_of(protocol, data, data_seed)
-    if folds is not None:
-        chosen = [fold_named(n, chosen, protocol) for n in dict.fromkeys(folds.split(","))]
-    plan = Plan(
-        data,
-        changed(named, settings),
-        protocol,
-        "validation" if part == "validation" else "test",
-        _numbers(seeds),
-        data_seed,
-        ROBUSTNESS if robustness else DEFAULT_CONDITIONS,
-        teacher,
-        start,
+    plan = experiments.planned(
+        model,
+        corpora,
+        protocol=protocol,
+        recipe=recipe_name,
+        settings=settings,
+        part="validation" if part == "validation" else "test",
+        seeds=_numbers(seeds),
+        data_seed=data_seed,
+        conditions=ROBUSTNESS if robustness else DEFAULT_CONDITIONS,
+        teachers=teachers,
+        start=initialise,
     )
     for condition, reason in missing().items() if robustness else ():
         click.echo(f"condition '{condition}' is left out: {reason}", err=True)
-    results = run_folds(plan, chosen, output, cache, jobs=jobs, on_result=_tell)
-    report = report_of(plan, results, _command_line(corpora), origins_of(output, results))
-    folder = report_folder or output / "report"
-    write(report, folder)
+    names = None if folds is None else folds.split(",")
+    chosen = experiments.folds_named(plan, names)
+    if dry_run:
+        click.echo(outline(plan, chosen, output))
+        return
+    with Running(output, len(chosen) * len(plan.seeds), plan.recipe.epochs) as running:
+
+        def told(result: FoldResult, kept: bool) -> None:
+            running.finished(kept)
+            running.say(_line(result, kept))
+
+        report = experiments.evaluate(
+            plan,
+            output,
+            folds=names,
+            jobs=jobs,
+            cache=cache,
+            report=report_folder,
+            command=_command_line(corpora),
+            on_result=told,
+        )
     click.echo(
         f"WA {100 * report.wa.value:.1f} % ({100 * report.wa.low:.1f} to "
         f"{100 * report.wa.high:.1f}), UA {100 * report.ua.value:.1f} % "
-        f"({100 * report.ua.low:.1f} to {100 * report.ua.high:.1f}); {folder / 'report.md'}"
+        f"({100 * report.ua.low:.1f} to {100 * report.ua.high:.1f}); "
+        f"{(report_folder or output / 'report') / 'report.md'}"
     )
 
 
@@ -165,16 +174,14 @@ def _numbers(seeds: str) -> tuple[int, ...]:
     return numbers
 
 
-def _tell(result: FoldResult, resumed: bool) -> None:
+def _line(result: FoldResult, kept: bool) -> str:
     right = sum(
         max(range(len(row)), key=row.__getitem__) == target
         for row, target in zip(result.logits[0], result.targets, strict=True)
     )
-    note = "kept" if resumed else f"{result.seconds:.0f} s"
+    note = "kept" if kept else f"{result.seconds:.0f} s"
     share = 100 * right / len(result.targets)
-    click.echo(
-        f"fold {result.fold}: {share:.1f} % of {len(result.targets)} right ({note})", err=True
-    )
+    return f"fold {result.fold}: {share:.1f} % of {len(result.targets)} right ({note})"
 
 
 def _command_line(corpora: tuple[str, ...]) -> str:

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgeser.errors import OUT_OF_MEMORY, UserError, shortage
-
-if TYPE_CHECKING:
-    from edgeser_train.data.protocols import Fold
+from edgeser_train.models import MODELS
 
 _NEEDED = {
     "train": ("torch", "lightning", "matplotlib"),
     "export": ("torch", "onnx"),
 }
 
-MODELS = ("lightweight", "eca-cnn", "attention-pooling", "pcnse-sadrn-ctc", "wavlm-sap")
+
+class _Model(click.ParamType[str]):
+    """The name of a model, ours or of another package that is installed."""
+
+    name = "name"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in MODELS:
+            self.fail(f"no model {value!r}; there is {', '.join(MODELS)}", param, ctx)
+        return value
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        return f"[{'|'.join(MODELS)}]"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
+
 
 trainable_option = click.option(
     "--model",
-    type=click.Choice(MODELS),
+    type=_Model(),
     default="lightweight",
     show_default=True,
     help="The architecture.",
@@ -85,6 +102,11 @@ cache_option = click.option(
 )
 
 
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Say what would be trained, and train nothing."
+)
+
+
 def need_extra(extra: str) -> None:
     """Raises UserError that says what to install when the extra's libraries are missing."""
     missing = [name for name in _NEEDED[extra] if find_spec(name) is None]
@@ -94,17 +116,9 @@ def need_extra(extra: str) -> None:
         )
 
 
-def fold_named(name: str | None, folds: Sequence[Fold], protocol: str) -> Fold:
-    """The fold of that name, or the only one. Raises UserError."""
-    if name is None and len(folds) == 1:
-        return folds[0]
-    for fold in folds:
-        if fold.name == name:
-            return fold
-    names = ", ".join(fold.name for fold in folds)
-    if name is None:
-        raise UserError(f"protocol '{protocol}': choose one of its folds with --fold: {names}")
-    raise UserError(f"fold '{name}': protocol '{protocol}' has {names}")
+def first_of_all() -> bool:
+    """Whether this process is the one that speaks, of those that ``torchrun`` started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

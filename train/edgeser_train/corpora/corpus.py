@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 import soxr
 
@@ -120,10 +122,10 @@ class Corpus:
         """Names of the corpora that it was merged from, or its own."""
         return tuple(dict.fromkeys(u.corpus or self.name for u in self.utterances))
 
-    @property
-    def targets(self) -> tuple[int, ...]:
-        """Index of each utterance's label."""
-        return tuple(self.labels.index(u.label) for u in self.utterances)
+    @cached_property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """Index of each utterance's label (utterances,)."""
+        return np.array([self.labels.index(u.label) for u in self.utterances], np.int64)
 
     @property
     def fingerprint(self) -> str:

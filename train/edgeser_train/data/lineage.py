@@ -21,7 +21,7 @@ class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model has heard, and all that it learnt from or began with.
 
     ``speakers``: as ``speaker_of`` names them. ``sounds``: digests as of ``sound_of``. ``known``:
-    False where a forebear does not say whom it heard, or names somebody so that it may be a
+    False where a ancestor does not say whom it heard, or names somebody so that it may be a
     speaker whom the fold holds out.
     """
 
@@ -30,18 +30,18 @@ class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     known: bool = True
 
 
-def heard_in(corpus: Corpus, fold: Fold, forebears: Sequence[Heard | None]) -> Heard:
-    """In a fold's training and validation part, and by its forebears; None is one that is old.
+def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> Heard:
+    """In a fold's training and validation part, and by its ancestors; None is one that is old.
 
     Raises UserError for a file that cannot be read.
     """
-    told = [forebear for forebear in forebears if forebear is not None]
+    told = [ancestor for ancestor in ancestors if ancestor is not None]
     own = (*fold.train, *fold.validation)
-    speakers = {speaker for forebear in told for speaker in forebear.speakers}
-    sounds = {sound for forebear in told for sound in forebear.sounds}
+    speakers = {speaker for ancestor in told for speaker in ancestor.speakers}
+    sounds = {sound for ancestor in told for sound in ancestor.sounds}
     known = (
-        len(told) == len(forebears)
-        and all(forebear.known for forebear in told)
+        len(told) == len(ancestors)
+        and all(ancestor.known for ancestor in told)
         and not _may_be_one(speakers, speakers_of(corpus, (*fold.test, *fold.validation)))
     )
     return Heard(

@@ -109,7 +109,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``trained``: when and by what code, empty in reports that are older than it; ``date``,
     ``commit``, ``machine`` and ``versions`` are those of the report's writing. ``taught_by`` and
-    ``started_from`` name checkpoints or runs. ``forebears_known``: False where it is not known
+    ``started_from`` name checkpoints or runs. ``ancestors_known``: False where it is not known
     whether these have heard the speakers that are scored; nothing is ``speaker_independent`` then.
     """
 
@@ -159,4 +159,4 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     answers: list[Answer]
     trained: list[Training] = []
     started_from: str = ""
-    forebears_known: bool = True
+    ancestors_known: bool = True

@@ -48,7 +48,8 @@ def read(path: Path, kind: type[AnyEvaluation]) -> AnyEvaluation:
     if not path.is_file():
         raise UserError(f"report {path}: no such file", "'edgeser evaluate' makes one")
     try:
-        content = path.read_bytes()
+        # Its name in reports that are older.
+        content = path.read_bytes().replace(b'"forebears_known"', b'"ancestors_known"')
         found = msgspec.json.decode(content, type=_Format)
         if found.confusion is not None and found.format != FORMAT:
             raise UserError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,6 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from edgeser.errors import UserError
-from edgeser_train.corpora import Corpus
 from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.lineage import sounds_of
 from edgeser_train.data.protocols import Fold
@@ -23,13 +21,10 @@ from edgeser_train.models.scoring import utterance_logits
 from edgeser_train.sound import conditions
 from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
-from edgeser_train.training.batches import Material
 from edgeser_train.training.checkpoint import Origin
-from edgeser_train.training.recipe import Recipe
-from edgeser_train.training.start import Start
+from edgeser_train.training.fold import TrainingPlan, train_fold
 from edgeser_train.training.states import forget
-from edgeser_train.training.teacher import Teacher
-from edgeser_train.training.training import check_fit, train
+from edgeser_train.training.training import check_fit
 from edgeser_train.workers import Workers
 
 Part: TypeAlias = Literal["test", "validation"]
@@ -62,40 +57,16 @@ class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 
 @dataclass(frozen=True)
-class Plan:
-    """All that decides the results of an evaluation."""
+class Plan(TrainingPlan):
+    """All that decides the results of an evaluation: how folds are trained, and what is scored."""
 
-    corpus: Corpus
-    recipe: Recipe
-    protocol: str
     part: Part = "test"
     seeds: tuple[int, ...] = (1,)
-    data_seed: int = 1
     conditions: tuple[str, ...] = conditions.DEFAULT_CONDITIONS
-    teacher: Teacher | None = None
-    start: Start | None = None
 
     @property
     def key(self) -> str:
-        """The same for plans whose folds can stand in one run folder."""
-        digest = hashlib.sha256(self.recipe.fingerprint.encode())
-        for word in (self.protocol, self.part, self.data_seed, *self.conditions):
-            digest.update(f"{word}\n".encode())
-        for u in self.corpus.utterances:
-            told = (u.corpus, u.name, u.label, u.speaker, u.session, u.part, u.group)
-            digest.update(f"{told} {u.agreement} {u.valence} {u.arousal}\n".encode())
-        if self.teacher:
-            digest.update(self.teacher.fingerprint.encode())
-        if self.start:
-            digest.update(f"start {self.start.fingerprint}".encode())
-        return digest.hexdigest()[:16]
-
-    def forebears(self, fold: Fold) -> list[Origin]:
-        """Of the models that the fold's model learns from or begins with. Raises UserError."""
-        origins = self.teacher.origins(fold) if self.teacher else []
-        if self.start:
-            origins.append(self.start.of(self.corpus, fold)[1])
-        return origins
+        return self._key(self.protocol, self.part, self.data_seed, *self.conditions)
 
 
 @dataclass(frozen=True)
@@ -129,11 +100,7 @@ def run_folds(
                 f"protocol '{plan.protocol}': it has no {plan.part} part to score", "take 'loso'"
             )
         check_fit(plan.recipe, plan.corpus, fold)
-    wanted = [
-        _Job(fold, seed, fold.name if len(plan.seeds) == 1 else f"{fold.name}-seed{seed}")
-        for seed in plan.seeds
-        for fold in folds
-    ]
+    wanted = _jobs(plan, folds)
     results: dict[str, FoldResult] = {}
     code = checkpoint.commit()
     with alone_in(run):
@@ -194,20 +161,10 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
     begun = time.monotonic()
     corpus, recipe, fold = plan.corpus, plan.recipe, job.fold
     heard = sounds_of(corpus)
-    sounds = load_sounds(corpus, cache)
-    taught = plan.teacher.logits(corpus, fold, sounds) if plan.teacher else None
-    material = Material(corpus, corpus_frames(corpus, recipe, cache), recipe, taught)
-    started = plan.start.of(corpus, fold) if plan.start else None
-    work = run / "unfinished" / f"{job.stem}-seed{job.seed}-{plan.key}"
-    trained = train(
-        material,
-        fold,
-        work,
-        seed=job.seed,
-        data_seed=plan.data_seed,
-        logs=run / "logs" / job.stem,
-        start=started[0] if started else None,
+    done = train_fold(
+        plan, fold, job.seed, run, cache, stem=job.stem, logs=run / "logs" / job.stem, code=code
     )
+    trained, sounds = done.trained, load_sounds(corpus, cache)
     indices = _scored(fold, plan.part)
     utterances = [corpus.utterances[i] for i in indices]
     logits = [
@@ -227,7 +184,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
         utterances=[u.name for u in utterances],
         corpora=[u.corpus for u in utterances],
         speakers=[u.speaker for u in utterances],
-        targets=[corpus.targets[i] for i in indices],
+        targets=corpus.targets[list(indices)].tolist(),
         conditions=list(plan.conditions),
         logits=logits,
         losses=trained.losses,
@@ -236,11 +193,9 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
         seconds=round(time.monotonic() - begun, 1),
         sounds=heard,
     )
-    forebears = plan.forebears(fold)
-    origin = checkpoint.origin_of(corpus, recipe, plan.protocol, fold, job.seed, forebears, code)
-    checkpoint.save(run / f"{job.stem}.pt", trained.model, origin)
+    checkpoint.save(run / f"{job.stem}.pt", trained.model, done.origin)
     write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))
-    forget(work)
+    forget(done.work)
     return result
 
 
@@ -252,6 +207,22 @@ def origins_of(run: Path, results: Sequence[FoldResult]) -> list[Origin | None]:
     files = [_file_of(run, result.fold, result.seed) for result in results]
     weights = [file and file.with_suffix(".pt") for file in files]
     return [checkpoint.load_origin(path) if path and path.is_file() else None for path in weights]
+
+
+def kept_names(plan: Plan, folds: Sequence[Fold], run: Path) -> set[str]:
+    """Of the trainings of these folds that ``run`` holds already.
+
+    Raises UserError where it holds those of another plan.
+    """
+    return {job.stem for job in _jobs(plan, folds) if _kept(plan, job, run) is not None}
+
+
+def _jobs(plan: Plan, folds: Sequence[Fold]) -> list[_Job]:
+    return [
+        _Job(fold, seed, fold.name if len(plan.seeds) == 1 else f"{fold.name}-seed{seed}")
+        for seed in plan.seeds
+        for fold in folds
+    ]
 
 
 def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:

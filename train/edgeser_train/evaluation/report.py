@@ -108,7 +108,7 @@ def report_of(
         data_seed=plan.data_seed,
         taught_by=[_called(path) for path in plan.teacher.paths] if plan.teacher else [],
         started_from=_called(plan.start.path) if plan.start else "",
-        forebears_known=known,
+        ancestors_known=known,
         recipe=plan.recipe,
         command=command,
         date=checkpoint.today(),

@@ -108,7 +108,7 @@ def _how(names: Sequence[str], evaluations: Sequence[Evaluation]) -> Sheet:
 def _speakers(e: Evaluation) -> str:
     if e.speaker_independent:
         return "new"
-    return "also trained on" if e.forebears_known else "not known"
+    return "also trained on" if e.ancestors_known else "not known"
 
 
 def _short(commit: str) -> str:

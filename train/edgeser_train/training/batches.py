@@ -90,7 +90,7 @@ class Pieces(IterableDataset[Batch]):
         copies = material.frames.copies
         pieces = [material.piece(i, int(rng.integers(copies)), length, rng) for i in chosen]
         features, frames = batch_of(pieces, recipe.window.pad_frames if not length else 1)
-        targets = np.array(corpus.targets)[chosen]
+        targets = corpus.targets[chosen]
         soft = np.eye(len(corpus.labels), dtype=np.float32)[targets]
         answers = None if material.teacher is None else material.teacher[chosen]
         if recipe.spectrogram is not None and recipe.spectrogram.mixup > 0:
@@ -127,7 +127,7 @@ class Whole(Dataset[tuple[Tensor, Tensor, int]]):
         rows = material.frames.of(utterance, 0)
         pieces = pieces_of(rows, material.recipe.front_end, material.recipe.window)
         features, frames = batch_of(pieces, material.recipe.window.pad_frames)
-        target = material.corpus.targets[utterance]
+        target = int(material.corpus.targets[utterance])
         return torch.from_numpy(features), torch.from_numpy(frames), target
 
 

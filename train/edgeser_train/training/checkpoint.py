@@ -107,7 +107,7 @@ def _seen(origin: Origin, corpus: Corpus, held_out: Sequence[int]) -> set[str]:
     """Names of those utterances that the checkpoint has heard.
 
     They are the same by their sound, or by their name and speaker; by their name alone where the
-    checkpoint does not know what all its forebears have heard.
+    checkpoint does not know what all its ancestors have heard.
     """
     held = [corpus.utterances[i] for i in held_out]
     known = {_own(name) for name in origin.trained_on}
@@ -156,12 +156,12 @@ def origin_of(
     protocol: str,
     fold: Fold,
     seed: int,
-    forebears: Sequence[Origin] = (),
+    ancestors: Sequence[Origin] = (),
     code: str = "",
 ) -> Origin:
     """Of a model trained today on a fold's training and validation part.
 
-    ``forebears``: of the model whose weights it began with and of its teachers; what they saw, it
+    ``ancestors``: of the model whose weights it began with and of its teachers; what they saw, it
     has seen, and their licences bind it. ``code``: the commit that trains, by default the one
     that lies here now. Raises UserError for a file of the corpus that cannot be read.
     """
@@ -169,10 +169,10 @@ def origin_of(
     trained_on = [u.name for u in own]
     corpora = list(dict.fromkeys(u.corpus or corpus.name for u in own))
     licence = licence_of(corpus, corpora)
-    for forebear in forebears:
-        trained_on = list(dict.fromkeys([*trained_on, *forebear.trained_on]))
-        corpora = list(dict.fromkeys([*corpora, *forebear.corpora]))
-        licence = strictest([licence, forebear.licence])
+    for ancestor in ancestors:
+        trained_on = list(dict.fromkeys([*trained_on, *ancestor.trained_on]))
+        corpora = list(dict.fromkeys([*corpora, *ancestor.corpora]))
+        licence = strictest([licence, ancestor.licence])
     return Origin(
         labels=list(corpus.labels),
         recipe=recipe,
@@ -183,7 +183,7 @@ def origin_of(
         seed=seed,
         date=today(),
         commit=code or commit(),
-        heard=heard_in(corpus, fold, [forebear.heard for forebear in forebears]),
+        heard=heard_in(corpus, fold, [ancestor.heard for ancestor in ancestors]),
     )
 
 

@@ -15,6 +15,7 @@ from edgeser_train.models import MODELS, ModelConfig, class_of
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation
 from edgeser_train.training.loss import Distillation, Loss
 from edgeser_train.training.losses import LOSSES
+from edgeser_train.training.precision import Choice
 
 _LARGEST_BATCH = 65_536
 
@@ -55,6 +56,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     The weights used are those of the last epoch, or with ``patience`` those of the epoch with the
     best UA on the validation part, and training ends when that many epochs brought none better.
     With ``ema_decay`` they are the exponential moving average. ``accumulate`` batches make a step.
+    ``precision`` "auto" is bf16 where the processor computes in it, else fp32.
     """
 
     model: ModelConfig
@@ -75,7 +77,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     clip_norm: float = 5.0
     ema_decay: float = 0.98
     patience: int = 0
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Choice = "auto"
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.variants, self.accumulate) < 1:

@@ -151,7 +151,7 @@ _FINE_TUNING = {
     "batch": 8,
     "accumulate": 8,
     "epochs": 30,
-    "precision": "bf16",
+    "precision": "auto",
 }
 
 _WAVLM_SAP = {

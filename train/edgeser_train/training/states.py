@@ -17,6 +17,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from edgeser.errors import UserError
 from edgeser_train.files import write_whole
+from edgeser_train.training.progress import forget_in
 
 BEST, LATEST = "best", "latest"
 
@@ -80,6 +81,8 @@ def _whole(path: Path) -> bool:
 
 def tidy(work: Path) -> None:
     """Remove the folder of a training that kept nothing, and its folder's folder."""
+    if not any(work.glob("*.ckpt")):
+        forget_in(work)
     with contextlib.suppress(OSError):
         work.rmdir()
         work.parent.rmdir()

@@ -35,6 +35,8 @@ from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.batches import Material, PieceModule, Pieces
 from edgeser_train.training.loss import class_weights, loss_of
 from edgeser_train.training.optimiser import optimiser_of
+from edgeser_train.training.precision import precision_of
+from edgeser_train.training.progress import Teller
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.states import BEST, LATEST, NoEpochLeft, WholeStates, resumable, tidy
 
@@ -65,12 +67,11 @@ def train(
     seed: int,
     data_seed: int,
     logs: Path | None = None,
-    progress: bool = False,
     start: SpeechModel | None = None,
 ) -> Trained:
     """Train a model on the training part of a fold; with ``patience`` its validation part ends it.
 
-    ``work`` is a folder of this training's own: killed at any time, the same call goes on behind
+    ``work`` is a folder of this training's own: killed at any time, the same call goes on after
     the last epoch that it kept there, to the same end, even if that was its last one. ``logs``: a
     folder for curves as CSV and for TensorBoard. ``seed`` is of weights and dropout, ``data_seed``
     of the order of examples and their augmentation. ``torchrun`` says how many processes train
@@ -93,15 +94,15 @@ def train(
     if recipe.standardise:
         _set_statistics(model, material, fold.train)
     pieces = Pieces(material, fold.train, data_seed)
-    targets = np.array([corpus.targets[i] for i in fold.train])
+    targets = corpus.targets[list(fold.train)]
     weights = class_weights(targets, labels, recipe.loss.weighting)
-    classifier = _Classifier(model, recipe, weights, len(pieces), seed)
+    classifier = _Classifier(model, recipe, weights, len(pieces), seed, Teller(work))
     validation = fold.validation if recipe.patience else ()
     module = PieceModule(pieces, validation, lambda: len(classifier.losses))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+        _without_advice()
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        trainer = _trainer(recipe, work, logs, progress)
+        trainer = _trainer(recipe, work, logs)
         try:
             latest = resumable(work, best=bool(recipe.patience))
             trainer.fit(classifier, module, ckpt_path=latest, weights_only=False)
@@ -138,7 +139,13 @@ class _Classifier(L.LightningModule):
     """A model, its loss, and the curves of both."""
 
     def __init__(
-        self, model: SpeechModel, recipe: Recipe, weights: Tensor, batches: int, seed: int
+        self,
+        model: SpeechModel,
+        recipe: Recipe,
+        weights: Tensor,
+        batches: int,
+        seed: int,
+        teller: Teller,
     ) -> None:
         super().__init__()
         self.model = model
@@ -146,6 +153,8 @@ class _Classifier(L.LightningModule):
         self.weights = weights
         self.steps = recipe.epochs * math.ceil(batches / recipe.accumulate)
         self.seed = seed
+        self.batches = batches
+        self.teller = teller
         self.losses: list[float] = []
         self.validation: list[float] = []
         self._batch_losses: list[float] = []
@@ -165,6 +174,13 @@ class _Classifier(L.LightningModule):
                 f"lower optimiser.learning_rate ({self.recipe.optimiser.learning_rate})",
             )
         self._batch_losses.append(value)
+        if self.trainer.is_global_zero:
+            self.teller.tell(
+                len(self.losses) + (index + 1) / self.batches,
+                self.recipe.epochs,
+                self.losses[-1] if self.losses else float(np.mean(self._batch_losses)),
+                self.validation[-1] if self.validation else None,
+            )
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -197,7 +213,23 @@ class _Classifier(L.LightningModule):
         return optimiser_of(self.model, self.recipe.optimiser, self.steps, self.recipe.epochs)
 
 
-def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L.Trainer:
+def _without_advice() -> None:
+    """Pass over what Lightning and torch always say of trainings like ours; all else is heard."""
+    for advice in (
+        ".*does not have many workers.*",  # batches are made faster than they are used
+        ".*is smaller than the logging interval.*",
+        ".*You called .self.log.*but have no logger configured.*",
+        ".*lr_scheduler.step.*before .optimizer.step.*",  # so it seems to torch after a resumption
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*you have not set an explicit .*seed.*",
+        ".*IterableDataset.* has .__len__. defined.*",
+        ".*resuming from a checkpoint that ended before the epoch ended.*",
+        ".*GPU available but not used.*",
+    ):
+        warnings.filterwarnings("ignore", message=advice)
+
+
+def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
     every = max(1, recipe.epochs // _KEPT_STATES)
     callbacks: list[Callback] = [NoEpochLeft()]
     if recipe.ema_decay:
@@ -207,7 +239,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
         callbacks.append(
             ModelCheckpoint(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
         )
-    callbacks.append(  # behind the best one, so that no kept epoch has yet to be compared with it
+    callbacks.append(  # after the best one, so that no kept epoch has yet to be compared with it
         ModelCheckpoint(
             work,
             LATEST,
@@ -227,7 +259,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
         devices=local,
         num_nodes=world // local,
         strategy="ddp" if world > 1 else "auto",
-        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+        precision="bf16-mixed" if precision_of(recipe.precision) == "bf16" else "32-true",
         max_epochs=recipe.epochs,
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.clip_norm or None,
@@ -238,7 +270,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None, progress: bool) -> L
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         enable_model_summary=False,
-        enable_progress_bar=progress,
+        enable_progress_bar=False,
     )
 
 

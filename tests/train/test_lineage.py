@@ -43,10 +43,10 @@ def fold_of(corpus: Corpus, name: str, protocol: str = "loso") -> Fold:
     return next(fold for fold in folds_of(protocol, corpus) if fold.name == name)
 
 
-def kept(path: Path, corpus: Corpus, fold: Fold, *forebears: Origin, old: bool = False) -> Path:
+def kept(path: Path, corpus: Corpus, fold: Fold, *ancestors: Origin, old: bool = False) -> Path:
     """A checkpoint of a fold of a corpus; ``old``: from before it told what it heard."""
     recipe = changed(recipe_of("lightweight", labels=2), [f"model.{word}" for word in TINY])
-    origin = checkpoint.origin_of(corpus, recipe, "loso", fold, 1, forebears)
+    origin = checkpoint.origin_of(corpus, recipe, "loso", fold, 1, ancestors)
     if old:
         origin = msgspec.structs.replace(origin, heard=None)
     checkpoint.save(path, build(recipe.model), origin)

@@ -1,0 +1,109 @@
+"""What a training shows while it runs: folds, epochs, loss and the time left."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from edgeser_train.training.progress import Progress, told_in
+
+_EVERY_S = 1.0
+_LINES_EVERY_S = 60.0
+"""Where standard error is no terminal: a log is not filled."""
+
+
+@dataclass
+class Pace:
+    """How far all trainings are together, and how long the rest takes at the pace so far."""
+
+    trainings: int
+    epochs: int
+    finished: int = 0
+    _first: dict[str, float] = field(default_factory=dict)
+    """Epochs that each had done when it was first seen: what a resumption did not have to do."""
+
+    def lines(self, running: Sequence[Progress], elapsed_s: float) -> list[str]:
+        """One for all, and one for each that is running."""
+        for told in running:
+            self._first.setdefault(told.name, told.done if told.done > 1 else 0.0)
+        done = self.finished * self.epochs + sum(told.done for told in running)
+        worked = done - sum(self._first.values())
+        left = self.trainings * self.epochs - done
+        words = f"trained {self.finished} of {self.trainings}"
+        if worked > 0 and left > 0:
+            words += f", about {duration(left * elapsed_s / worked)} left"
+        return [words, *(_line(told) for told in running)]
+
+
+def duration(seconds: float) -> str:
+    """E.g. "1 h 05 min", "3 min", "20 s"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
+
+
+def _line(told: Progress) -> str:
+    name = told.name.rpartition("-")[0]
+    ua = "" if told.ua is None else f", validation UA {100 * told.ua:.1f} %"
+    return f"  {name}: epoch {told.done:.1f} of {told.epochs}, loss {told.loss:.3f}{ua}"
+
+
+class Running:
+    """Shows the trainings below a run folder until the block is left.
+
+    On a terminal the lines change in place; elsewhere they are written once a minute.
+    """
+
+    def __init__(self, run: Path, trainings: int, epochs: int) -> None:
+        self.pace = Pace(trainings, epochs)
+        self._works = run / "unfinished"
+        self._console = Console(stderr=True, highlight=False)
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def finished(self, kept: bool) -> None:
+        """One training has ended; one that was kept from before is not worked at."""
+        if kept:
+            self.pace.trainings -= 1
+        else:
+            self.pace.finished += 1
+
+    def say(self, line: str) -> None:
+        """A line that stays, above those that change."""
+        self._console.print(line, markup=False)
+
+    def _show(self) -> None:
+        begun = time.monotonic()
+        if not self._console.is_terminal:
+            while not self._ended.wait(_LINES_EVERY_S):
+                for line in self._lines(begun):
+                    self.say(line)
+            return
+        with Live(console=self._console, transient=True, auto_refresh=False) as live:
+            while not self._ended.wait(_EVERY_S):
+                live.update(Text("\n".join(self._lines(begun))), refresh=True)
+
+    def _lines(self, begun: float) -> list[str]:
+        return self.pace.lines(told_in(self._works), time.monotonic() - begun)

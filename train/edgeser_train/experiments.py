@@ -1,0 +1,145 @@
+"""Training and evaluation from Python: what ``edgeser train`` and ``edgeser evaluate`` call.
+
+::
+
+    from edgeser_train.experiments import evaluate, planned, train
+
+    plan = planned("lightweight", ["emodb=/data/emodb"], protocol="loso", settings=["epochs=20"])
+    report = evaluate(plan, Path("runs/loso"), jobs=2)
+    print(report.ua.value)
+    train(planned("lightweight", ["emodb=/data/emodb"], protocol="full"), Path("runs/all"))
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus, load_corpora
+from edgeser_train.data.protocols import Fold, folds_of
+from edgeser_train.evaluation.folds import FoldResult, Part, Plan, origins_of, run_folds
+from edgeser_train.evaluation.report import Report, report_of
+from edgeser_train.evaluation.report_files import write
+from edgeser_train.files import alone_in
+from edgeser_train.sound.conditions import DEFAULT_CONDITIONS
+from edgeser_train.training.fold import TrainedFold, train_fold
+from edgeser_train.training.recipe import changed
+from edgeser_train.training.recipes import recipe_of
+from edgeser_train.training.start import start_of
+from edgeser_train.training.teacher import teacher_of
+
+CACHE = Path("runs/cache")
+
+
+def planned(
+    model: str,
+    corpora: Sequence[str] | Corpus,
+    *,
+    protocol: str,
+    recipe: str = "edgeser",
+    settings: Sequence[str] = (),
+    part: Part = "test",
+    seeds: Sequence[int] = (1,),
+    data_seed: int = 1,
+    conditions: Sequence[str] = DEFAULT_CONDITIONS,
+    teachers: Sequence[Path] = (),
+    start: Path | None = None,
+) -> Plan:
+    """A plan out of names, as the command line has them.
+
+    ``corpora``: ``NAME=PATH``, several are merged; or a corpus in memory. ``settings``:
+    ``FIELD=VALUE`` of the recipe. ``part``: what an evaluation scores. ``conditions``: how it hears
+    it. ``teachers``, ``start``: checkpoints, or run folders.
+
+    Raises UserError for what there is not.
+    """
+    data = corpora if isinstance(corpora, Corpus) else load_corpora(corpora)
+    named = recipe_of(model, recipe, labels=len(data.labels), taught=bool(teachers))
+    return Plan(
+        data,
+        changed(named, settings),
+        protocol,
+        data_seed,
+        teacher_of(teachers),
+        start_of(start),
+        part=part,
+        seeds=tuple(seeds),
+        conditions=tuple(conditions),
+    )
+
+
+def folds_named(plan: Plan, names: Sequence[str] | None = None) -> list[Fold]:
+    """The plan's folds of those names or numbers, counted from 1; all without any.
+
+    Raises UserError for one that there is not.
+    """
+    folds = folds_of(plan.protocol, plan.corpus, plan.data_seed)
+    if names is None:
+        return folds
+    by_name = {fold.name: fold for fold in folds}
+    by_number = {str(number): fold for number, fold in enumerate(folds, 1)}
+    chosen = {}
+    for name in names:
+        fold = by_name.get(name) or by_number.get(name.lstrip("0"))
+        if fold is None:
+            told = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
+            raise UserError(f"fold '{name}': protocol '{plan.protocol}' has {told}")
+        chosen[fold.name] = fold
+    return list(chosen.values())
+
+
+def only_fold(plan: Plan, name: str | None) -> Fold:
+    """The fold of that name or number, or the only one. Raises UserError."""
+    folds = folds_named(plan, None if name is None else [name])
+    if len(folds) > 1:
+        told = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
+        raise UserError(
+            f"protocol '{plan.protocol}' has several folds", f"choose one with --fold: {told}"
+        )
+    return folds[0]
+
+
+def train(
+    plan: Plan, output: Path, *, fold: str | None = None, cache: Path = CACHE
+) -> TrainedFold | None:
+    """Train one fold with the plan's first seed and write ``output/model.pt``; nothing is scored.
+
+    Killed at any time, the same call goes on where it was. None in every process but the first,
+    where ``torchrun`` started several. Raises UserError as ``train_fold`` does.
+    """
+    chosen = only_fold(plan, fold)
+    first = os.environ.get("RANK", "0") == "0"
+    with alone_in(output) if first else nullcontext():
+        done = train_fold(plan, chosen, plan.seeds[0], output, cache, logs=output / "logs")
+        if not first:
+            return None
+        done.keep(output / "model.pt")
+        return done
+
+
+def evaluate(
+    plan: Plan,
+    output: Path,
+    *,
+    folds: Sequence[str] | None = None,
+    jobs: int = 1,
+    cache: Path = CACHE,
+    report: Path | None = None,
+    command: str = "edgeser_train.experiments.evaluate",
+    on_result: Callable[[FoldResult, bool], None] = lambda result, resumed: None,
+) -> Report:
+    """Train and score folds of every seed in ``output``, and write the report in ``report``, by
+    default ``output/report``.
+
+    ``on_result``: told of every fold, and whether it was there before. ``command``: how the report
+    says that it was made. Raises UserError as ``run_folds`` does.
+    """
+    results = run_folds(
+        plan, folds_named(plan, folds), output, cache, jobs=jobs, on_result=on_result
+    )
+    made = report_of(plan, results, command, origins_of(output, results))
+    write(made, report or output / "report")
+    return made

@@ -1,0 +1,111 @@
+"""One fold trained: what ``edgeser train`` and every fold of ``edgeser evaluate`` do."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from edgeser_train.corpora import Corpus
+from edgeser_train.data.frames import corpus_frames
+from edgeser_train.data.protocols import Fold
+from edgeser_train.sound.sounds import load_sounds
+from edgeser_train.training import checkpoint
+from edgeser_train.training.batches import Material
+from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.recipe import Recipe
+from edgeser_train.training.start import Start
+from edgeser_train.training.states import forget
+from edgeser_train.training.teacher import Teacher
+from edgeser_train.training.training import Trained, check_fit, train
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """All that decides the weights that a fold and a seed give.
+
+    ``data_seed``: of what is drawn by chance in splits, in the order of examples and in
+    augmentation. ``teacher``, ``start``: what it learns from, and what it begins with.
+    """
+
+    corpus: Corpus
+    recipe: Recipe
+    protocol: str
+    data_seed: int = 1
+    teacher: Teacher | None = None
+    start: Start | None = None
+
+    @property
+    def key(self) -> str:
+        """The same for plans whose folds can stand in one run folder."""
+        return self._key(self.protocol, self.data_seed)
+
+    def _key(self, *words: object) -> str:
+        digest = hashlib.sha256(self.recipe.fingerprint.encode())
+        for word in words:
+            digest.update(f"{word}\n".encode())
+        for u in self.corpus.utterances:
+            told = (u.corpus, u.name, u.label, u.speaker, u.session, u.part, u.group)
+            digest.update(f"{told} {u.agreement} {u.valence} {u.arousal}\n".encode())
+        if self.teacher:
+            digest.update(self.teacher.fingerprint.encode())
+        if self.start:
+            digest.update(f"start {self.start.fingerprint}".encode())
+        return digest.hexdigest()[:16]
+
+    def ancestors(self, fold: Fold) -> list[Origin]:
+        """Of the models that the fold's model learns from or begins with. Raises UserError."""
+        origins = self.teacher.origins(fold) if self.teacher else []
+        if self.start:
+            origins.append(self.start.of(self.corpus, fold)[1])
+        return origins
+
+
+class TrainedFold(NamedTuple):
+    """A fold's model with its curves, what it says of itself, and the folder of its states."""
+
+    trained: Trained
+    origin: Origin
+    work: Path
+
+    def keep(self, path: Path) -> None:
+        """Write the checkpoint, and forget the states of the training. Raises UserError."""
+        checkpoint.save(path, self.trained.model, self.origin)
+        forget(self.work)
+
+
+def train_fold(
+    plan: TrainingPlan,
+    fold: Fold,
+    seed: int,
+    run: Path,
+    cache: Path,
+    *,
+    stem: str = "",
+    logs: Path | None = None,
+    code: str = "",
+) -> TrainedFold:
+    """Train the model of one fold and one seed; nothing is scored.
+
+    It works in a folder below ``run``: killed at any time, the same call goes on where it was.
+    ``cache``: where the corpus's sound and frames are kept. ``stem``: what that folder's name
+    begins with; the fold's by default. ``logs``: a folder for curves, as CSV and for TensorBoard.
+    ``code``: the commit that trains, by default the one that lies here now. Raises UserError as
+    ``train`` does, and for a teacher or start that has heard what the fold holds out.
+    """
+    corpus, recipe = plan.corpus, plan.recipe
+    check_fit(recipe, corpus, fold)
+    started = plan.start.of(corpus, fold)[0] if plan.start else None
+    origin = checkpoint.origin_of(
+        corpus, recipe, plan.protocol, fold, seed, plan.ancestors(fold), code
+    )
+    answers = (
+        plan.teacher.logits(corpus, fold, load_sounds(corpus, cache)) if plan.teacher else None
+    )
+    material = Material(corpus, corpus_frames(corpus, recipe, cache), recipe, answers)
+    work = run / "unfinished" / f"{stem or fold.name}-seed{seed}-{plan.key}"
+    trained = train(
+        material, fold, work, seed=seed, data_seed=plan.data_seed, logs=logs, start=started
+    )
+    return TrainedFold(trained, origin, work)

@@ -1,0 +1,56 @@
+"""How far a training is, told in its own folder to whoever looks, in this process or another."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from edgeser_train.files import write_whole
+
+_FILE = "progress.json"
+_AT_MOST_EVERY_S = 0.5
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """``done``: epochs, with the part of the one at work; ``loss``: mean of the last whole epoch,
+    of the batches so far before there is one; ``ua``: on the validation part, where it is watched.
+    """
+
+    name: str
+    done: float
+    epochs: int
+    loss: float
+    ua: float | None = None
+
+
+class Teller:
+    """Writes the progress of one training, not more than twice a second."""
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._next = 0.0
+
+    def tell(self, done: float, epochs: int, loss: float, ua: float | None) -> None:
+        """Raises UserError when it cannot be written."""
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _AT_MOST_EVERY_S
+            progress = Progress(self._work.name, done, epochs, loss, ua)
+            write_whole(self._work / _FILE, msgspec.json.encode(progress))
+
+
+def told_in(works: Path) -> list[Progress]:
+    """What the trainings below a folder have told, by name."""
+    found = []
+    for path in sorted(works.glob(f"*/{_FILE}")):
+        try:
+            found.append(msgspec.json.decode(path.read_bytes(), type=Progress))
+        except (OSError, msgspec.MsgspecError):
+            continue  # it has just ended
+    return found
+
+
+def forget_in(work: Path) -> None:
+    """Remove what was told."""
+    (work / _FILE).unlink(missing_ok=True)
