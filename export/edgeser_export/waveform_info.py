@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import msgspec
 import numpy as np
 import torch
-from msgspec import Meta
 
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Lengths
-from edgeser.model.artefact import Golden, Positive, Tensor, TrainingRecord
+from edgeser.model.artefact import Golden, ModelInfo
 from edgeser.model.golden import waveform
 from edgeser.pcm import Samples
 from edgeser_export.golden import GOLDEN, scored, sound_logits
@@ -34,7 +32,7 @@ _FULL_SCALE = np.float32(1 / 32768)
 _SCORE_TOLERANCE = 1e-3
 
 
-class WaveformInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The contract of the graph: one piece of sound per row.
 
     ``waveform`` (batch, samples): mono, ``sample_rate``, in [-1, 1], padded behind with anything to
@@ -45,20 +43,8 @@ class WaveformInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     sounds, cut to ``seconds``.
     """
 
-    format: Literal[1] = 1
-    name: str
-    version: str
-    labels: Annotated[list[str], Meta(min_length=2)]
     sample_rate: int
     hop: int
-    front_end: FrontEnd
-    window: WindowPolicy
-    inputs: list[Tensor]
-    outputs: list[Tensor]
-    temperature: Positive
-    abstain_below: Annotated[float, Meta(ge=0, lt=1)]
-    training: TrainingRecord
-    golden: Annotated[list[Golden], Meta(min_length=1)]
 
 
 def waveform_golden(

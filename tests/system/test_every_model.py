@@ -10,8 +10,8 @@ import soundfile
 import torch
 
 from edgeser.features.frames import raw_frames
-from edgeser.pcm import SAMPLE_RATE
 from edgeser.features.pieces import batch_of, pieces_of
+from edgeser.pcm import SAMPLE_RATE
 from edgeser_export.onnx_export import export
 from tests.export.models import RELEASE, SPECTRAL, small
 from tests.sounds import SPEECH_FILE

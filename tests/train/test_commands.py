@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpora, load_corpus
 from edgeser_train.data.protocols import Fold, folds_of
-from edgeser_train.evaluation import folds as folds_module
 from edgeser_train.evaluation.folds import Plan
 from edgeser_train.training import checkpoint
+from edgeser_train.training import fold as fold_module
 from edgeser_train.training.teacher import Teacher
 from edgeser_train.training.training import Trained, train
 from tests.train.synthetic import make_emodb, make_manifest, tiny_settings
@@ -45,7 +46,7 @@ def test_an_evaluation_killed_between_folds_goes_on(
         trained.append(what[1].name)
         return train(*what, **how)
 
-    monkeypatch.setattr(folds_module, "train", killed_at_the_second)
+    monkeypatch.setattr(fold_module, "train", killed_at_the_second)
     two = ("--folds", "08,16")
     done = edgeser("evaluate", *common, *two)
     assert done.exit_code == 130
@@ -243,7 +244,7 @@ def test_a_leak_between_a_merged_corpus_and_one_of_its_own_is_seen(
     ("words", "said"),
     [
         (("--protocol", "kfold"), "no protocol 'kfold'"),
-        (("--protocol", "loso"), "choose one of its folds with --fold"),
+        (("--protocol", "loso"), "choose one with --fold: 1 03, 2 08, 3 09"),
         (("--protocol", "loso", "--fold", "99"), "fold '99'"),
         (("--set", "batch=none"), "bad recipe"),
         (("--set", "model.labels=7"), "the corpus has 4"),
@@ -271,6 +272,33 @@ def test_what_cannot_be_evaluated_is_one_line(common: tuple[object, ...], tmp_pa
         assert done.exit_code == 2, done.output
         assert said in done.output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_says_what_would_be_trained(
+    common: tuple[object, ...], tiny_run: Path, tmp_path: Path
+) -> None:
+    done = edgeser("evaluate", *common, "--protocol", "loso", "--folds", "2,03", "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "lightweight, " in done.output
+    assert "339 utterances of 10 speakers (angry 127, happy 71, neutral 79, sad 62)" in done.output
+    assert "seed 1; 2 trainings" in done.output
+    # By number and by name.
+    assert re.findall(r"fold \d +(\d\d): \d+ train, (\d+) test", done.output) == [
+        ("08", "42"),
+        ("03", "36"),
+    ]
+    assert not (tmp_path / "run").exists()
+    done = edgeser("train", *common, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert "full: 339 train, 0 test" in done.output
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_exported_model_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
+    done = edgeser("export", tmp_path / "m.onnx", "-o", tmp_path / "other.onnx")
+    assert done.exit_code == 2
+    assert "this is an exported model, not a checkpoint; give the model.pt" in done.output
 
 
 def test_an_incomplete_corpus_is_one_line(tmp_path: Path) -> None:

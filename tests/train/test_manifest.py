@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeser.errors import UserError
-from edgeser_train.corpora import load_corpus
+from edgeser_train.corpora import load_corpus, manifest
 
 HEAD = "path,speaker,label,agreement,valence,part,licence,group\n"
 ROWS = "a.wav,ann,sad,0.75,2.5,train,CC0-1.0,\nsub/b.wav,bob,angry,,,test,CC-BY-4.0,\n"
@@ -61,6 +61,8 @@ def test_json_lines(folder: Path) -> None:
         ("c.wav,a/b,sad", r"line 4: .*regex.* `\$\.speaker`"),
         ("c.wav,ann,sad,,,,,,more", "line 4: more cells than headings"),
         ('c.wav,"ann"x,sad', "line 4: .* expected after"),
+        ('c.wav,"ann\n",sad', r"line 5: .*regex.* `\$\.speaker`"),
+        ('c.wav,ann,"sad\n"', r"line 5: .*regex.* `\$\.label`"),
     ],
 )
 def test_a_bad_row_is_named_with_its_line(folder: Path, row: str, said: str) -> None:
@@ -68,6 +70,30 @@ def test_a_bad_row_is_named_with_its_line(folder: Path, row: str, said: str) -> 
     file.write_text(f"{HEAD}{ROWS}{row}\n")
     with pytest.raises(UserError, match=f"manifest .*{said}"):
         load_corpus(f"manifest={file}")
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        ("file,speaker,emotion", "no path, no label, file is unknown, emotion is unknown"),
+        ("path,speaker,label,mood", "mood is unknown"),
+        ("", "none (no path, no speaker, no label)"),
+    ],
+)
+def test_wrong_columns_are_told_with_those_that_are_wanted(
+    folder: Path, head: str, said: str
+) -> None:
+    (folder / "mine.csv").write_text(f"{head}\na.wav,ann,sad\n")
+    with pytest.raises(UserError) as caught:
+        load_corpus(f"manifest={folder / 'mine.csv'}")
+    assert said in str(caught.value)
+    assert f"its columns are {', '.join(head.split(',')) if head else 'none'}" in str(caught.value)
+    assert "wanted: path (of the sound file" in str(caught.value)
+    assert "arousal (a number)" in str(caught.value)
+
+
+def test_every_column_is_explained() -> None:
+    assert tuple(manifest.COLUMNS) == manifest.Row.__struct_fields__
 
 
 def test_a_group_of_two_speakers_is_named(folder: Path) -> None:

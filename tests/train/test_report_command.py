@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -42,6 +43,16 @@ def test_runs_side_by_side(runs: Path) -> None:
         assert word in done.output
     assert max(map(len, done.output.splitlines())) <= 80
     text = (runs / "t.md").read_text()
+    for name in ("t.csv", "t.tex"):
+        assert edgeser("report", runs / "weak", runs / "seeds", "-o", runs / name).exit_code == 0
+    rows = list(csv.DictReader((runs / "t.csv").open()))
+    assert [row["run"] for row in rows] == ["weak", "seeds"]
+    assert 0 <= float(rows[0]["ua_low"]) <= float(rows[0]["ua"]) <= float(rows[0]["ua_high"]) <= 1
+    latex = (runs / "t.tex").read_text()
+    assert latex.count(r"\\") == 3
+    assert r"UA \%" in latex
+    done = edgeser("report", runs / "weak", "-o", runs / "t.doc")
+    assert (done.exit_code, "name it .md, .csv or .tex" in done.output) == (2, True)
     assert text.startswith("# Evaluations side by side")
     assert "## Compared to weak" in text
     assert "| strong | 48 | WA | +" in text

@@ -28,6 +28,7 @@ __all__ = [
     "ArtefactInfo",
     "Estimate",
     "Golden",
+    "ModelInfo",
     "Precision",
     "Tensor",
     "TrainingRecord",
@@ -87,11 +88,8 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scores: list[float]
 
 
-class ArtefactInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All that the runtime needs to know about a model.
-
-    ``precision`` is that of the graph's weights and inner tensors; inputs and outputs never change.
-    """
+class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What every exported graph says of itself, whatever it takes."""
 
     format: Literal[1] = 1
     name: str
@@ -104,8 +102,16 @@ class ArtefactInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     temperature: Positive
     abstain_below: Annotated[float, Meta(ge=0, lt=1)]
     training: TrainingRecord
-    precision: Precision = "fp32"
     golden: Annotated[list[Golden], Meta(min_length=1)]
+
+
+class ArtefactInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All that the runtime needs to know about a model.
+
+    ``precision`` is that of the graph's weights and inner tensors; inputs and outputs never change.
+    """
+
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeser_train.corpora import Corpus
-from edgeser_train.data.protocols import PROTOCOLS, Fold
+from edgeser_train.data.protocols import PROTOCOLS, Fold, folds_of
 from edgeser_train.evaluation.folds import Plan, kept_names
 from edgeser_train.models import build
 from edgeser_train.training.precision import precision_of
@@ -36,7 +36,9 @@ def outline(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
     ]
     if kept:
         lines.append(f"kept      {len(kept)} that are not trained again")
-    for number, fold in enumerate(folds, 1):
+    names = [fold.name for fold in folds_of(plan.protocol, corpus, plan.data_seed)]
+    for fold in folds:
+        number = names.index(fold.name) + 1
         held = f", {len(fold.validation)} validate" if fold.validation else ""
         lines.append(
             f"fold {number:<4} {fold.name}: {len(fold.train)} train{held}, {len(fold.test)} test"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeser.cli.options import json_option
+from edgeser.errors import UserError
 
 if TYPE_CHECKING:
     from edgeser_train.evaluation.side_by_side import Sheet
@@ -22,15 +23,16 @@ _NAME_WIDTH = 15
     \b
     edgeser report runs/loso runs/eca
     edgeser report docs/reports/* -o table.md
+    edgeser report runs/* -o figures.csv
     """
 )
 @click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
 @click.option(
     "-o",
     "--output",
-    metavar="FILE.md",
+    metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Also write the tables there, as markdown.",
+    help="Also write them there: FILE.md all tables, FILE.csv figures, FILE.tex a table.",
 )
 @json_option
 def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
@@ -46,8 +48,11 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
     from edgeser_train.evaluation.evaluation import Evaluation
     from edgeser_train.evaluation.evaluation_files import found, read
     from edgeser_train.evaluation.side_by_side import as_document, markdown, names_of, sheets
+    from edgeser_train.evaluation.tables import as_csv, as_latex
     from edgeser_train.files import write_whole
 
+    if output is not None and output.suffix not in (".md", ".csv", ".tex"):
+        raise UserError(f"-o {output}: no table of that kind", "name it .md, .csv or .tex")
     evaluations = [read(found(run), Evaluation) for run in runs]
     names = names_of(runs)
     comparisons = [
@@ -56,7 +61,13 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
     ]
     made = sheets(names, evaluations, comparisons)
     if output is not None:
-        write_whole(output, markdown(made).encode())
+        if output.suffix == ".csv":
+            table = as_csv(names, evaluations)
+        elif output.suffix == ".tex":
+            table = as_latex(names, evaluations)
+        else:
+            table = markdown(made)
+        write_whole(output, table.encode())
     if as_json:
         click.echo(msgspec.json.encode(as_document(names, evaluations, comparisons)).decode())
         return

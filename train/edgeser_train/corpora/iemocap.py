@@ -18,8 +18,9 @@ from functools import partial
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Release, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release
 from edgeser_train.corpora.folder import counted, demand_counts, sound_files
+from edgeser_train.corpora.pairs import STYLES, told_by, utterance
 
 LICENCE = "LicenseRef-IEMOCAP"
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -79,8 +80,6 @@ SELECTIONS = {
 _NAME = re.compile(r"Ses0([1-5])[FM]_(impro|script)\w*_([FM])\w{3}")
 _NUMBER = r"\s*(\d+(?:\.\d+)?)\s*"
 _HEAD = re.compile(rf"\[.*\]\t(\S+)\t(\w+)\t\[{_NUMBER},{_NUMBER},{_NUMBER}\]\s*")
-_STYLES = {"impro": "improvised", "script": "scripted"}
-_GENDERS = {"F": "female", "M": "male"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,16 @@ def load(name: str, folder: Path, selection: Selection) -> Corpus:
                 "take the complete corpus",
             )
         utterances += [
-            _utterance(name, found[e.name], e, selection.label_of_code[e.code])
+            utterance(
+                name,
+                found[e.name],
+                e.name,
+                _NAME,
+                selection.label_of_code[e.code],
+                agreement=e.agreement,
+                valence=e.valence,
+                arousal=e.arousal,
+            )
             for e in sorted(evaluations, key=lambda e: e.name)
         ]
     expected = {
@@ -140,32 +148,8 @@ def load(name: str, folder: Path, selection: Selection) -> Corpus:
     return Corpus(name, LICENCE, LABELS, tuple(utterances), recordings="iemocap")
 
 
-def _utterance(corpus: str, path: Path, evaluation: Evaluation, label: str) -> Utterance:
-    session, style, gender = _parts(evaluation.name)
-    return Utterance(
-        evaluation.name,
-        path,
-        speaker=f"{session}{gender}",
-        label=label,
-        corpus=corpus,
-        gender=_GENDERS[gender],
-        style=_STYLES[style],
-        session=session,
-        agreement=evaluation.agreement,
-        valence=evaluation.valence,
-        arousal=evaluation.arousal,
-    )
-
-
-def _parts(name: str) -> tuple[str, str, str]:
-    """Session, impro or script, F or M."""
-    match = _NAME.fullmatch(name)
-    assert match is not None
-    return match[1], match[2], match[3]
-
-
 def _is_in(selection: Selection, evaluation: Evaluation) -> bool:
-    style = _STYLES[_parts(evaluation.name)[1]]
+    style = STYLES[told_by(evaluation.name, _NAME)[1]]
     return evaluation.code in selection.label_of_code and style in selection.styles
 
 

@@ -20,8 +20,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Release, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release
 from edgeser_train.corpora.folder import demand_all, demand_counts, sound_files
+from edgeser_train.corpora.pairs import utterance
 
 LICENCE = "LicenseRef-KEMDy19"
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -29,8 +30,6 @@ COUNTS = {"angry": 1530, "happy": 1313, "neutral": 4328, "sad": 773}
 
 _NAME = re.compile(r"Sess(\d\d)_(impro|script)\d\d_([FM])\d\d\d")
 _FILE = re.compile(r"Session(\d\d)_([FM])_res")
-_STYLES = {"impro": "improvised", "script": "scripted"}
-_GENDERS = {"F": "female", "M": "male"}
 
 
 _Row = tuple[str, str, float, float, tuple[str, ...]]
@@ -58,36 +57,28 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
         label_of = with_ties
     demand_counts(name, folder, label_of.values(), expected)
     demand_all(name, folder, label_of, found)
-    utterances = tuple(
-        _utterance(name, found[stem], label, rows[stem]) for stem, label in label_of.items()
-    )
-    return Corpus(name, LICENCE, LABELS, utterances, recordings=name)
+    utterances = []
+    for stem, label in label_of.items():
+        _, _, valence, arousal, votes = rows[stem]
+        agreement = votes.count(label) / len(votes) if votes else None
+        told = utterance(
+            name,
+            found[stem],
+            stem,
+            _NAME,
+            label,
+            agreement=agreement,
+            valence=valence,
+            arousal=arousal,
+        )
+        utterances.append(told)
+    return Corpus(name, LICENCE, LABELS, tuple(utterances), recordings=name)
 
 
 def _labels(rows: Iterable[_Row]) -> dict[str, str]:
     """The first named emotion by name, of those that are of the four, sorted."""
     first = {row[0]: row[1].split(";")[0].strip() for row in rows}
     return {stem: first[stem] for stem in sorted(first) if first[stem] in LABELS}
-
-
-def _utterance(corpus: str, path: Path, label: str, row: _Row) -> Utterance:
-    stem, _, valence, arousal, votes = row
-    match = _NAME.fullmatch(stem)
-    assert match is not None
-    session, style, gender = match.groups()
-    return Utterance(
-        stem,
-        path,
-        speaker=f"{session}{gender}",
-        label=label,
-        corpus=corpus,
-        gender=_GENDERS[gender],
-        style=_STYLES[style],
-        session=session,
-        agreement=votes.count(label) / len(votes) if votes else None,
-        valence=valence,
-        arousal=arousal,
-    )
 
 
 def _rows(file: Path) -> Iterator[_Row]:

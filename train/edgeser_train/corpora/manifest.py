@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +20,7 @@ from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.merge import strictest
 
-_Name = Annotated[str, Meta(pattern=r"^[^\s/,:+]+$")]
+_Name = Annotated[str, Meta(pattern=r"^[^\s/,:+]+\Z")]
 """Is part of folds' and files' names."""
 
 
@@ -39,6 +39,30 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arousal: float | None = None
     group: str = ""
     licence: str = "unspecified"
+
+
+COLUMNS = {
+    "path": "of the sound file, from the manifest's folder on",
+    "speaker": "who speaks",
+    "label": "the class",
+    "session": "who was recorded together",
+    "gender": "female or male",
+    "style": "improvised or scripted",
+    "part": "train, validation or test",
+    "agreement": "share of votes for the label, 0 to 1",
+    "valence": "a number",
+    "arousal": "a number",
+    "group": "utterances that stay in one part",
+    "licence": "an SPDX name",
+}
+"""What each field of ``Row`` is, for an error."""
+
+REQUIRED = ("path", "speaker", "label")
+
+_WANTED = (
+    f"wanted: {', '.join(f'{name} ({COLUMNS[name]})' for name in REQUIRED)}; may be there: "
+    + ", ".join(f"{name} ({what})" for name, what in COLUMNS.items() if name not in REQUIRED)
+)
 
 
 def load(path: Path) -> Corpus:
@@ -106,7 +130,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
                 else:
                     row = msgspec.convert(raw, Row, strict=False)
             except msgspec.MsgspecError as error:
-                raise UserError(f"manifest {path} line {number}: {error}") from error
+                fix = _WANTED if "field `" in str(error) else None
+                raise UserError(f"manifest {path} line {number}: {error}", fix) from error
             numbers = (row.agreement, row.valence, row.arousal)
             if not all(value is None or math.isfinite(value) for value in numbers):
                 raise UserError(f"manifest {path} line {number}: a number is not finite")
@@ -119,12 +144,25 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, restkey="", strict=True)
         try:
+            _demand_columns(path, reader.fieldnames or ())
             for cells in reader:
                 if "" in cells:
                     raise csv.Error("more cells than headings, or a heading is empty")
                 yield reader.line_num, {key: value for key, value in cells.items() if value}
         except csv.Error as error:
             raise UserError(f"manifest {path} line {reader.reader.line_num}: {error}") from error
+
+
+def _demand_columns(path: Path, found: Sequence[str]) -> None:
+    """Raises UserError that says which columns there are, and which are wanted."""
+    lacking = [name for name in REQUIRED if name not in found]
+    strange = [name for name in found if name and name not in COLUMNS]
+    if lacking or strange:
+        wrong = [f"no {name}" for name in lacking] + [f"{name} is unknown" for name in strange]
+        raise UserError(
+            f"manifest {path}: its columns are {', '.join(found) or 'none'} ({', '.join(wrong)})",
+            _WANTED,
+        )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -22,7 +22,6 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
-from edgeser.pcm import Samples
 from edgeser_train.corpora import Corpus
 from edgeser_train.sound.augment import WaveformAugmentation, vary
 from edgeser_train.sound.sounds import Sounds, load_sounds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import subprocess
+import zipfile
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -55,8 +56,7 @@ def save(path: Path, model: SpeechModel, origin: Origin) -> None:
 
 def load(path: Path) -> tuple[SpeechModel, Origin]:
     """The model, ready for inference, and its origin. Raises UserError for any other file."""
-    if not path.is_file():
-        raise UserError(f"checkpoint {path}: no such file", "'edgeser train' makes one")
+    _demand_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         origin = msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
@@ -70,12 +70,24 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
 
 def load_origin(path: Path) -> Origin:
     """What a checkpoint says about itself, without its model. Raises UserError."""
+    _demand_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
+
+
+def _demand_checkpoint(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"checkpoint {path}: no such file", "'edgeser train' makes one")
+    if not zipfile.is_zipfile(path):  # what torch.save writes
+        what = "an exported model" if path.suffix == ".onnx" else "something else"
+        raise UserError(
+            f"checkpoint {path}: this is {what}, not a checkpoint",
+            "give the model.pt that 'edgeser train' wrote",
+        )
 
 
 def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[SpeechModel, Origin]:
@@ -193,8 +205,13 @@ def today() -> str:
 
 
 def commit() -> str:
-    """The commit of the code, with a '+' when the code has changes; 'unknown' outside git."""
+    """The commit of the code, with a '+' when the code has changes; 'unknown' outside git.
+
+    A repository counts only where it keeps this very file: an installed copy may lie in a virtual
+    environment inside somebody else's.
+    """
     try:
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
         name = _git("rev-parse", "--short=12", "HEAD")
         changes = _git("status", "--porcelain", "--", *_CODE)
     except (OSError, subprocess.CalledProcessError):

@@ -14,11 +14,13 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.features.pieces import WindowPolicy
 from edgeser_train.data import front_ends
+from edgeser_train.models import MODELS
 from edgeser_train.models.attention_pooling import AttentionPoolingConfig
 from edgeser_train.models.eca_cnn import EcaCnnConfig
 from edgeser_train.models.lightweight import LightweightConfig
 from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtcConfig
 from edgeser_train.models.wavlm_sap import WavlmSapConfig
+from edgeser_train.registry import Registry
 from edgeser_train.sound.augment import SpectrogramAugmentation
 from edgeser_train.training.loss import Distillation
 from edgeser_train.training.losses import CTC, CrossEntropy, Focal, MultiTask
@@ -185,6 +187,29 @@ RECIPES: dict[str, dict[str, Recipe]] = {
 }
 
 
+_OTHERS = Registry[dict[str, Recipe]]("recipe", "edgeser.recipes", {})
+"""Recipes that other packages bring for models of theirs, by the model's name."""
+
+
+def recipes_of(model: str) -> dict[str, Recipe]:
+    """A model's recipes by name. One that brings none is trained in our way on what it says that
+    it hears. Raises UserError for a model that there is not.
+    """
+    if model in RECIPES:
+        return RECIPES[model]
+    if model in _OTHERS:
+        return _OTHERS[model]
+    network = MODELS.named(model, "model")
+    plain = Recipe(
+        model=network.config_type(),
+        front_end=network.front_end,
+        window=network.window,
+        loss=_SMOOTHED,
+        spectrogram=SpectrogramAugmentation(mel_mask=network.front_end.width // 8),
+    )
+    return {"edgeser": plain}
+
+
 def recipe_of(
     model: str, name: str = "edgeser", *, labels: int = 4, taught: bool = False
 ) -> Recipe:
@@ -192,9 +217,10 @@ def recipe_of(
 
     Raises UserError.
     """
-    if name not in RECIPES[model]:
-        raise UserError(f"--recipe {name}: {model} has {', '.join(RECIPES[model])}")
-    recipe = RECIPES[model][name]
+    recipes = recipes_of(model)
+    if name not in recipes:
+        raise UserError(f"--recipe {name}: there is none", f"{model} has {', '.join(recipes)}")
+    recipe = recipes[name]
     return msgspec.structs.replace(
         recipe,
         model=recipe.model.for_labels(labels),

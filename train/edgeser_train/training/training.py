@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import warnings
@@ -32,6 +31,7 @@ from edgeser_train.data.protocols import Fold
 from edgeser_train.models import build
 from edgeser_train.models.initialise import initialise
 from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.training.advice import without_advice
 from edgeser_train.training.batches import Material, PieceModule, Pieces
 from edgeser_train.training.loss import class_weights, loss_of
 from edgeser_train.training.optimiser import optimiser_of
@@ -100,8 +100,7 @@ def train(
     validation = fold.validation if recipe.patience else ()
     module = PieceModule(pieces, validation, lambda: len(classifier.losses))
     with warnings.catch_warnings():
-        _without_advice()
-        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        without_advice()
         trainer = _trainer(recipe, work, logs)
         try:
             latest = resumable(work, best=bool(recipe.patience))
@@ -211,22 +210,6 @@ class _Classifier(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return optimiser_of(self.model, self.recipe.optimiser, self.steps, self.recipe.epochs)
-
-
-def _without_advice() -> None:
-    """Pass over what Lightning and torch always say of trainings like ours; all else is heard."""
-    for advice in (
-        ".*does not have many workers.*",  # batches are made faster than they are used
-        ".*is smaller than the logging interval.*",
-        ".*You called .self.log.*but have no logger configured.*",
-        ".*lr_scheduler.step.*before .optimizer.step.*",  # so it seems to torch after a resumption
-        ".*Checkpoint directory .* exists and is not empty.*",
-        ".*you have not set an explicit .*seed.*",
-        ".*IterableDataset.* has .__len__. defined.*",
-        ".*resuming from a checkpoint that ended before the epoch ended.*",
-        ".*GPU available but not used.*",
-    ):
-        warnings.filterwarnings("ignore", message=advice)
 
 
 def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:

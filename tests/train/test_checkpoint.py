@@ -1,0 +1,53 @@
+"""What a checkpoint says of the code that made it, and what is none."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus, Utterance
+from edgeser_train.training import checkpoint
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_commit_is_that_of_the_code_and_of_no_repository_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q")
+    (tmp_path / "theirs.py").write_text("")
+    git(tmp_path, "add", "theirs.py")
+    git(tmp_path, "commit", "-qm", "theirs")
+    installed = tmp_path / ".venv" / "checkpoint.py"
+    installed.parent.mkdir()
+    installed.write_text("")
+    monkeypatch.setattr(checkpoint, "__file__", str(installed))
+    assert checkpoint.commit() == "unknown"
+    git(tmp_path, "add", ".venv/checkpoint.py")
+    git(tmp_path, "commit", "-qm", "ours")
+    assert len(checkpoint.commit()) == 12
+
+
+def test_what_is_no_checkpoint_is_told_in_plain_words(tmp_path: Path) -> None:
+    for name, said in (("m.onnx", "this is an exported model"), ("m.pt", "this is something else")):
+        (tmp_path / name).write_bytes(b"\x08\x08onnx")
+        for load in (checkpoint.load, checkpoint.load_origin):
+            with pytest.raises(UserError, match=f"{name}: {said}.*give the model.pt"):
+                load(tmp_path / name)
+    torch.save({"weights": {}}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match="not one of this version"):
+        checkpoint.load(tmp_path / "other.pt")
+
+
+def test_targets_are_computed_once() -> None:
+    utterances = tuple(Utterance(str(i), Path(), "a", label) for i, label in enumerate("bab"))
+    corpus = Corpus("c", "CC0-1.0", ("a", "b"), utterances)
+    assert corpus.targets.tolist() == [1, 0, 1]
+    assert corpus.targets is corpus.targets

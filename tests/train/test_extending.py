@@ -1,0 +1,114 @@
+"""A package from outside, as docs/extending.md builds it: found, trained, evaluated, exported."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edgeser.errors import UserError
+from edgeser_train.registry import Registry
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
+
+
+def listing(name: str) -> str:
+    """The file of that name that the page shows."""
+    found = re.search(
+        rf"^`{re.escape(name)}`:\n\n```\w+\n(.*?)^```$", PAGE.read_text(), re.M | re.S
+    )
+    assert found, name
+    return found[1]
+
+
+def installed(folder: Path, module: str, project: str) -> Path:
+    """What pip makes of a package of one module: the module, and its metadata beside it."""
+    name = tomllib.loads(project)["project"]["name"].replace("-", "_")
+    (folder / f"{name}.py").write_text(module)
+    metadata = folder / f"{name}-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    lines = []
+    for group, points in tomllib.loads(project)["project"]["entry-points"].items():
+        lines += [f"[{group}]", *(f"{point} = {value}" for point, value in points.items())]
+    (metadata / "entry_points.txt").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def make_tones(folder: Path) -> Path:
+    """0.6 s each: four speakers, two labels, two takes."""
+    folder.mkdir()
+    t = np.arange(9600) / 16_000
+    for speaker, hz in (("ann", 200), ("bob", 150), ("cat", 250), ("dan", 120)):
+        for label, factor in (("high", 4), ("low", 1)):
+            for take in (1, 2):
+                sound = 0.3 * np.sin(2 * np.pi * hz * factor * (1 + 0.02 * take) * t)
+                soundfile.write(folder / f"{speaker}-{label}-{take}.wav", sound, 16_000, "PCM_16")
+    return folder
+
+
+def edgeser(packages: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    paths = os.pathsep.join([str(packages), *filter(None, sys.path)])
+    return subprocess.run(
+        [sys.executable, "-m", "edgeser", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+
+
+def test_the_package_of_the_page_is_trained_and_exported(tmp_path: Path) -> None:
+    packages = installed(
+        tmp_path / "packages", listing("edgeser_tiny.py"), listing("pyproject.toml")
+    )
+    tones = make_tones(tmp_path / "tones")
+    common = ("--model", "tiny", "--corpus", f"tones={tones}", "--cache", tmp_path / "cache")
+    short = ("--set", "loss.name=brier", "--set", "variants=1", "--set", "epochs=2")
+    short += ("--set", "crop_frames=[40]", "--set", "batch=4")
+    run, all_ = tmp_path / "run", tmp_path / "all"
+    for words in (
+        ("evaluate", *common, *short, "--protocol", "halves", "-o", run),
+        ("train", *common, *short, "-o", all_),
+        ("export", all_ / "model.pt", "-o", tmp_path / "tiny.onnx"),
+    ):
+        done = edgeser(packages, *words)
+        assert done.returncode == 0, done.stderr
+    assert "every second speaker tests" in (run / "report" / "report.md").read_text()
+    # The artefact stands alone; the checkpoint needs the package.
+    alone = tmp_path / "none"
+    done = edgeser(alone, "predict", "--model", tmp_path / "tiny.onnx", tones / "ann-low-1.wav")
+    assert done.returncode == 0, done.stderr
+    done = edgeser(alone, "export", all_ / "model.pt", "-o", tmp_path / "other.onnx")
+    assert done.returncode == 2
+    assert "no model 'tiny'; there is lightweight, eca-cnn" in done.stderr
+
+
+def test_what_another_package_brings_is_named_where_it_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points = '[project]\nname = "broken"\n[project.entry-points."edgeser.things"]\n'
+    points += 'bad = "broken:Nothing"\nours = "broken:ours"\n'
+    installed(tmp_path, "", points)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    things = Registry[object]("thing", "edgeser.things", {"good": object()})
+    assert list(things) == ["good", "bad", "ours"]
+    assert "bad" in things
+    with pytest.raises(UserError, match=r"thing 'bad' of broken \(broken:Nothing\).*uninstall"):
+        things["bad"]
+    with pytest.raises(UserError, match="--thing x: no thing 'x'; there is good, bad, ours"):
+        things.named("x", "--thing x")
+    mine = Registry[object]("thing", "edgeser.things", {"ours": object()})
+    with pytest.raises(UserError, match="thing 'ours': broken brings one, and there is one"):
+        list(mine)

@@ -1,0 +1,82 @@
+"""What a training tells while it runs, and in which numbers it computes."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from edgeser_train.commands.running import Pace, Running, duration
+from edgeser_train.training.advice import without_advice
+from edgeser_train.training.precision import computes_in_bf16, precision_of
+from edgeser_train.training.progress import Progress, Teller, forget_in, told_in
+
+
+def test_a_training_tells_how_far_it_is_and_is_forgotten(tmp_path: Path) -> None:
+    work = tmp_path / "unfinished" / "03-seed1-abc"
+    Teller(work).tell(1.5, 40, 0.7, None)
+    assert told_in(work.parent) == [Progress("03-seed1-abc", 1.5, 40, 0.7)]
+    (work / "progress.json").write_text("{")
+    assert told_in(work.parent) == []
+    forget_in(work)
+    forget_in(work)
+    assert told_in(tmp_path / "none") == []
+
+
+def test_a_teller_does_not_fill_the_disk_with_words(tmp_path: Path) -> None:
+    teller = Teller(tmp_path / "a")
+    for batch in range(1000):
+        teller.tell(batch / 1000, 1, 1.0, None)
+    assert told_in(tmp_path)[0].done < 1
+
+
+def test_the_time_left_is_that_of_the_pace_so_far() -> None:
+    pace = Pace(trainings=3, epochs=10)
+    assert pace.lines([], 5.0) == ["trained 0 of 3"]
+    running = [Progress("03-seed1-abc", 5.0, 10, 0.51234, 0.5)]
+    # Found at epoch 5, so a resumption: what was done before says nothing of the pace.
+    assert pace.lines(running, 5.0)[0] == "trained 0 of 3"
+    running = [Progress("03-seed1-abc", 10.0, 10, 0.4, 0.5)]
+    first, second = pace.lines(running, 60.0)
+    assert first == "trained 0 of 3, about 4 min left"  # 20 epochs, 12 s each
+    assert second == "  03-seed1: epoch 10.0 of 10, loss 0.400, validation UA 50.0 %"
+    pace.finished = 1
+    assert pace.lines([], 60.0)[0] == "trained 1 of 3, about 4 min left"
+
+
+def test_trainings_that_were_kept_are_not_to_be_done(tmp_path: Path) -> None:
+    with Running(tmp_path, 3, 10) as running:
+        running.finished(kept=True)
+        running.finished(kept=False)
+    assert running.pace.lines([], 10.0)[0] == "trained 1 of 2, about 10 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.4, "0 s"), (59, "59 s"), (200, "3 min"), (3900, "1 h 05 min")]
+)
+def test_durations_are_read_at_a_glance(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def test_bf16_is_for_processors_that_compute_in_it() -> None:
+    def cpu(flags: str, cores: int = 2) -> str:
+        return "\n\n".join(f"processor\t: {i}\nflags\t\t: {flags}" for i in range(cores))
+
+    assert computes_in_bf16(cpu("fpu avx512f avx512_bf16"))
+    assert computes_in_bf16(cpu("fpu amx_bf16 amx_tile"))
+    assert computes_in_bf16("processor : 0\nFeatures : fp asimd bf16 i8mm\n")
+    assert not computes_in_bf16(cpu("fpu avx2 avx512f"))
+    assert not computes_in_bf16(cpu("avx512_bf16", 1) + "\n\n" + cpu("avx2", 1))
+    assert not computes_in_bf16("")
+    assert (precision_of("bf16"), precision_of("fp32")) == ("bf16", "fp32")
+    assert precision_of("auto") in ("bf16", "fp32")
+
+
+def test_warnings_are_heard_but_for_advice_that_is_always_given() -> None:
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        without_advice()
+        warnings.warn("The 'train_dataloader' does not have many workers which", stacklevel=1)
+        warnings.warn("overflow in a model of mine", RuntimeWarning, stacklevel=1)
+    assert [str(warning.message) for warning in heard] == ["overflow in a model of mine"]

@@ -1,0 +1,26 @@
+"""What Lightning and torch always say of trainings like ours, and nobody needs to hear."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+_ADVICE = (
+    ".*does not have many workers.*",  # batches are made faster than they are used
+    ".*is smaller than the logging interval.*",
+    ".*You called .self.log.*but have no logger configured.*",
+    ".*lr_scheduler.step.*before .optimizer.step.*",  # so it seems to torch after a resumption
+    ".*Checkpoint directory .* exists and is not empty.*",
+    ".*you have not set an explicit .*seed.*",
+    ".*IterableDataset.* has .__len__. defined.*",
+    ".*resuming from a checkpoint that ended before the epoch ended.*",
+    ".*GPU available but not used.*",
+    ".*treespec, LeafSpec.*is deprecated.*",  # Lightning's own use of torch
+)
+
+
+def without_advice() -> None:
+    """Pass over that from here on; every other warning is heard."""
+    for advice in _ADVICE:
+        warnings.filterwarnings("ignore", message=advice)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
