@@ -113,7 +113,7 @@ class Live:
         if not len(samples):
             return []
         first = self._pipeline.position
-        return _timed(self._pipeline.push(AudioBlock(samples, first, time.time())))
+        return _timed(self._pipeline.push(AudioBlock(samples, first, time.monotonic())))
 
 
 def _timed(events: list[Heard]) -> list[Heard]:
