@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from edgeser.events.journal.reader import JournalReader
     from edgeser.events.schema import AnyEvent
 
-COLUMNS = ("time", "stream", "type", "what", "start", "end", "confidence", "epoch", "seq")
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
@@ -132,34 +131,20 @@ def _print_json(found: Iterable[tuple[AnyEvent, bytes]]) -> None:
 
 
 def _print_csv(found: Iterable[tuple[AnyEvent, bytes]]) -> None:
+    from edgeser.events.table import COLUMNS, row
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(COLUMNS)
     for event, _ in found:
-        writer.writerow(_row(event))
+        writer.writerow(row(event))
     sys.stdout.flush()
 
 
 def _print_table(found: Iterable[tuple[AnyEvent, bytes]]) -> None:
+    from edgeser.events.table import row
+
     for event, _ in found:
-        time, stream, kind, what, start, end, confidence, _epoch, _seq = _row(event)
+        time, stream, kind, what, start, end, confidence, _epoch, _seq = row(event)
         span = f"{start:>9} – {end:<9}" if start else " " * 21
         line = f"{time[:19].replace('T', ' ')}  {stream:<8} {kind:<8} {span} {what}"
         click.echo(f"{line} {float(confidence):.0%}" if confidence else line)
-
-
-def _row(event: AnyEvent) -> tuple[str, ...]:
-    """One event in the columns of ``COLUMNS``."""
-    from edgeser.events.schema import EmotionEvent, FaultEvent, SpeechEvent
-
-    what = start = end = confidence = ""
-    if isinstance(event, EmotionEvent):
-        what, confidence = event.label, f"{event.confidence:.4f}"
-    elif isinstance(event, SpeechEvent):
-        what = event.state
-    elif isinstance(event, FaultEvent):
-        what = f"{event.code}: {event.message}"
-    if isinstance(event, EmotionEvent | SpeechEvent):
-        start, end = f"{event.start:.2f}", "" if event.end is None else f"{event.end:.2f}"
-    time = datetime.fromtimestamp(event.time).astimezone().isoformat(timespec="milliseconds")
-    kind = str(event.__struct_config__.tag)
-    return (time, event.stream, kind, what, start, end, confidence, event.epoch, str(event.seq))

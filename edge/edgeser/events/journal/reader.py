@@ -11,6 +11,7 @@ from urllib.parse import quote
 from edgeser.events.journal.store import APPLICATION_ID, CACHE_KB, FORMAT, ForeignFileError
 
 BUSY_S = 1.0
+END_OF_IDS = 2**63 - 1
 
 
 class Topic(NamedTuple):
@@ -28,6 +29,23 @@ class Kept(NamedTuple):
     seq: int
     after: int
     payload: bytes
+
+
+class Published(NamedTuple):
+    """An entry with its place in the journal: ``id`` grows in the order of publishing."""
+
+    id: int
+    topic: str
+    time: float
+    payload: bytes
+
+
+class Extent(NamedTuple):
+    """Times (Unix seconds) of the first and the last entry held, and how many they are."""
+
+    first: float
+    last: float
+    entries: int
 
 
 class JournalReader:
@@ -112,6 +130,41 @@ class JournalReader:
             (since, before),
         )
         return (payload for topic, payload in rows if topic.startswith(tuple(prefixes)))
+
+    def published(
+        self,
+        since: float = 0.0,
+        before: float = float("inf"),
+        *,
+        beyond: int | None = None,
+        newest_first: bool = False,
+    ) -> Iterator[Published]:
+        """Events of all topics and runs with ``since`` <= time < ``before``.
+
+        ``beyond``: only those that come after the entry of this id, in the order asked for.
+        """
+        first, last = (0, beyond) if newest_first else (beyond, None)
+        rows = self._database.execute(
+            "SELECT events.id, topic, time, payload FROM events"
+            " JOIN topics ON topics.id = topic_id"
+            " WHERE events.id > :first AND events.id < :last AND time >= :since AND time < :before"
+            f" ORDER BY events.id {'DESC' if newest_first else 'ASC'}",
+            {
+                "first": first or 0,
+                "last": END_OF_IDS if last is None else last,
+                "since": since,
+                "before": before,
+            },
+        )
+        return map(Published._make, rows)
+
+    def extent(self) -> Extent | None:
+        """What the journal holds, over all runs; None where it is empty."""
+        first, last, count = self._database.execute(
+            "SELECT (SELECT time FROM events ORDER BY id LIMIT 1),"
+            " (SELECT time FROM events ORDER BY id DESC LIMIT 1), (SELECT count(*) FROM events)"
+        ).fetchone()
+        return Extent(first, last, count) if count else None
 
 
 def _connect(path: Path) -> sqlite3.Connection:
