@@ -18,6 +18,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 COMMANDS = {
     "run": "Listen and publish emotion events.",
     "listen": "Show the events of a running daemon.",
+    "page": "Show in a browser what a daemon hears (extra: page).",
     "events": "Look into the journal: what was heard, and when.",
     "on": "Run a program when something is heard.",
     "bridge": "Hand the events on to other systems: MQTT with Home Assistant.",

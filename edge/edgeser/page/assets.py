@@ -1,0 +1,22 @@
+"""The page's files: our own, and those that npm brought (``tools/page_assets.py``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgeser.errors import UserError
+
+STATIC = Path(__file__).parent / "static"
+VENDOR = STATIC / "vendor"
+
+NEEDED = ("uPlot.iife.min.js", "uPlot.min.css", "preact.js", "inter.woff2")
+
+
+def check_assets() -> None:
+    """Raises ``UserError`` where npm's files are missing."""
+    missing = [name for name in NEEDED if not (VENDOR / name).exists()]
+    if missing:
+        raise UserError(
+            f"the page's front end is not complete: {', '.join(missing)} missing in {VENDOR}",
+            "in a checkout run 'make page-assets', which takes npm; or install a released wheel",
+        )

@@ -1,0 +1,116 @@
+"""The card of the model that a daemon runs, where it is one of the shipped."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import sys
+
+import msgspec
+
+from edgeser.errors import UserError
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+PATIENCE_S = 120.0
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """A share with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Training(msgspec.Struct, frozen=True):
+    """What it was trained on, and how well it does."""
+
+    corpora: list[str]
+    licence: str
+    date: str
+    protocol: str
+    ua: Figure
+    wa: Figure
+    ece: float
+
+
+class Window(msgspec.Struct, frozen=True):
+    """How much speech it looks at."""
+
+    seconds: float
+    min_seconds: float
+    max_seconds: float
+
+
+class Card(msgspec.Struct, frozen=True):
+    """Of what an artefact says of itself, what the page shows."""
+
+    name: str
+    version: str
+    sha256: str
+    labels: list[str]
+    abstain_below: float
+    training: Training
+    window: Window
+
+
+class ModelCard:
+    """Reads cards, each once."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, Card] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def read(self, name: str, sha256: str) -> Card:
+        """Raises ``UserError`` where the model is none of those that were installed with edgeser.
+
+        The name comes from the network: it is matched before it is used.
+        """
+        if not _NAME.fullmatch(name) or not _SHA256.fullmatch(sha256):
+            raise UserError("a model has a name and a SHA-256")
+        async with self._one_at_a_time:
+            if name not in self._read:
+                self._read[name] = await _ask(name)
+        card = self._read[name]
+        if card.sha256 != sha256:
+            raise UserError(f"the model '{name}' that runs is not the one installed here")
+        return card
+
+
+async def _ask(name: str) -> Card:
+    """In a process of its own: to read an artefact takes NumPy, and the memory for it."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "edgeser.page.card", name),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE_S)
+        return msgspec.json.decode(output, type=Card)
+    except asyncio.TimeoutError:
+        raise UserError(f"reading the card of '{name}' took too long", "ask again") from None
+    except msgspec.MsgspecError:
+        raise UserError(f"there is no card of the model '{name}' here") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _print(name: str) -> None:
+    """The card of a shipped model, as JSON. Nothing is run: the daemon checks its model itself."""
+    from edgeser.model.artefact import info_from_metadata, shipped_models
+    from edgeser.model.onnx_file import read_onnx
+
+    path = shipped_models()[name]
+    content = path.read_bytes()
+    info = info_from_metadata(read_onnx(content, path).metadata, path)
+    fields = {**msgspec.to_builtins(info), "sha256": hashlib.sha256(content).hexdigest()}
+    sys.stdout.buffer.write(msgspec.json.encode(msgspec.convert(fields, Card)))
+
+
+if __name__ == "__main__":
+    _print(sys.argv[1])

@@ -1,0 +1,109 @@
+"""Brings what a daemon publishes to the hub, and to the copy of its journal where there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from edgeser.errors import UserError
+from edgeser.events.sequence import Gap
+from edgeser.events.subscribe.subscriber import Received, Subscriber
+from edgeser.page.hub import Hub
+
+log = logging.getLogger(__name__)
+
+EVENTS = ("emotion.", "speech.", "fault.", "status.")
+LEVELS = ("level.",)
+"""The daemon measures these more often than once a second only while somebody asks for them."""
+
+CHECK_S = 1.0
+AGAIN_S = 5.0
+
+
+class Daemon(NamedTuple):
+    """Where a daemon publishes, and with which keys it lets us read."""
+
+    endpoint: str | None = None
+    key: Path | None = None
+    server_key: str | None = None
+
+    def check(self) -> str:
+        """The endpoint in full. Raises ``UserError`` where it cannot be used."""
+        with self.subscribe(()) as subscriber:
+            return subscriber.endpoint
+
+    def subscribe(self, topics: tuple[str, ...], since: str | None = None) -> Subscriber:
+        """Raises ``UserError``."""
+        return Subscriber(
+            self.endpoint, topics, CHECK_S, since=since, key=self.key, server_key=self.server_key
+        )
+
+
+class Listener:
+    """Two subscriptions: one all the time, and one for the levels while a browser looks."""
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        hub: Hub,
+        keep: Callable[[Received, bytes], None] | None = None,
+    ) -> None:
+        """``keep``: gets everything too, the past that the daemon's journal holds first."""
+        self._daemon = daemon
+        self._hub = hub
+        self._keep = keep
+        self._looked_at = asyncio.Event()
+        hub.on_clients(self._clients_changed)
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        await asyncio.gather(self._events(), self._levels())
+
+    async def _events(self) -> None:
+        since = "all" if self._keep else None
+        while True:
+            try:
+                with self._daemon.subscribe(EVENTS, since) as subscriber:
+                    await self._listen(subscriber, self._take)
+            except UserError as error:
+                log.warning("%s", error)
+                self._hub.is_in_trouble(str(error))
+                await asyncio.sleep(AGAIN_S)
+
+    async def _levels(self) -> None:
+        while True:
+            await self._looked_at.wait()
+            with suppress(UserError), self._daemon.subscribe(LEVELS) as subscriber:
+                await self._listen(subscriber, self._hub.take, self._looked_at.is_set)
+            await asyncio.sleep(CHECK_S)
+
+    async def _listen(
+        self,
+        subscriber: Subscriber,
+        take: Callable[[Received, bytes], None],
+        goes_on: Callable[[], bool] = lambda: True,
+    ) -> None:
+        while goes_on():
+            try:
+                item = await anext(subscriber)
+            except TimeoutError:
+                self._hub.check()
+            else:
+                take(item, subscriber.payload)
+
+    def _take(self, item: Received, payload: bytes) -> None:
+        if self._keep is not None:
+            self._keep(item, payload)
+        if isinstance(item, Gap) or not self._hub.is_old(item.time):
+            self._hub.take(item, payload)
+        self._hub.check()
+
+    def _clients_changed(self, clients: int) -> None:
+        if clients:
+            self._looked_at.set()
+        else:
+            self._looked_at.clear()

@@ -1,0 +1,87 @@
+"""Server-sent events: one response for each browser, as long as it stays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+from starlette.types import Receive, Scope, Send
+
+from edgeser.page.hub import Hub
+
+FRAME_S = 0.1
+"""A browser is told at most so often; what came meanwhile goes together."""
+
+PATIENCE_S = 10.0
+"""After so long without news a comment shows that the connection stands."""
+
+RETRY_MS = 1000
+MAX_BROWSERS = 64
+
+_encode = msgspec.json.Encoder().encode
+
+
+class LiveResponse:
+    """An ASGI application that tells what a hub holds, and then what comes."""
+
+    def __init__(self, hub: Hub, hello: dict[str, object], position: str | None) -> None:
+        """``hello``: told first. ``position``: where the browser was when it was told last."""
+        self._hub = hub
+        self._hello = hello
+        self._number = hub.number_of(position)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until either side goes."""
+        headers = [
+            (b"content-type", b"text/event-stream; charset=utf-8"),
+            (b"cache-control", b"no-store"),
+            (b"x-accel-buffering", b"no"),  # nginx is to pass it on at once
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        sending = asyncio.create_task(self._send(send))
+        leaving = asyncio.create_task(_left(receive))
+        self._hub.enter()
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hub.leave()
+            sending.cancel()
+            leaving.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+
+    async def _send(self, send: Send) -> None:
+        async for body in self._bodies():
+            await send({"type": "http.response.body", "body": body, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _bodies(self) -> AsyncIterator[bytes]:
+        hub = self._hub
+        number = self._number
+        missed = None if number is None else hub.behind(number)
+        yield b"retry: %d\n\n" % RETRY_MS
+        if number is None or missed is None:
+            number = hub.last
+            hello = _encode({**self._hello, "type": "hello", "link": hub.link})
+            yield b"data: %s\n\n%s" % (hello, hub.snapshot())
+            # The latest of what passes has numbers before others: say where we are.
+            yield b'id: %s\ndata: {"type":"ready"}\n\n' % hub.position().encode()
+        elif missed:
+            number = hub.last
+            yield missed
+        while not hub.closed:
+            if not await hub.news(number, PATIENCE_S):
+                yield b":\n\n"
+                continue
+            await asyncio.sleep(FRAME_S)
+            missed = hub.behind(number)
+            if missed is None:  # it read too slowly; it is told anew when it comes again
+                return
+            number = hub.last
+            if missed:
+                yield missed
+
+
+async def _left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,118 @@
+"""What is asked of the journal, out of a URL. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import msgspec
+
+from edgeser.errors import UserError
+
+MAX_LIMIT = 1000
+MAX_EDGES = 500
+MAX_VALUES = 64
+"""Labels, streams or topics that may be named at once."""
+
+MAX_TEXT = 128
+
+
+class Glance(msgspec.Struct, frozen=True):
+    """Of an event, what it is searched by. All else in it is skipped without being looked at."""
+
+    type: str
+    stream: str = ""
+    label: str = ""
+    confidence: float = 0.0
+    start: float = 0.0
+    end: float | None = None
+    code: str = ""
+    message: str = ""
+    recovered: bool = False
+
+    @property
+    def length_s(self) -> float:
+        """Seconds of speech; 0 where it has none."""
+        return max(0.0, self.end - self.start) if self.end is not None else 0.0
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events are wanted. Empty tuples want all."""
+
+    since: float = 0.0
+    before: float = math.inf
+    topics: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    streams: tuple[str, ...] = ()
+    confidence: float = 0.0
+    after: int | None = None
+    limit: int = 200
+    newest_first: bool = False
+
+    def wants(self, event: Glance, topic: str) -> bool:
+        """Whether an event is one of those. Labels and confidence leave only emotions."""
+        if self.topics and not topic.startswith(self.topics):
+            return False
+        if self.streams and event.stream not in self.streams:
+            return False
+        if self.labels and event.label not in self.labels:
+            return False
+        return not self.confidence or (bool(event.label) and event.confidence >= self.confidence)
+
+
+def read_query(fields: Mapping[str, list[str]]) -> Query:
+    """The query in the fields of a URL. Raises ``UserError`` for what is none."""
+    return Query(
+        since=_number(fields, "since", 0.0),
+        before=_number(fields, "before", math.inf),
+        topics=_texts(fields, "topic"),
+        labels=_texts(fields, "label"),
+        streams=_texts(fields, "stream"),
+        confidence=_number(fields, "confidence", 0.0),
+        after=_whole(fields, "after"),
+        limit=min(_whole(fields, "limit") or 200, MAX_LIMIT),
+        newest_first=_texts(fields, "order") == ("newest",),
+    )
+
+
+def read_edges(fields: Mapping[str, list[str]]) -> list[float]:
+    """Times that part the bins, ascending. Raises ``UserError``."""
+    texts = "".join(fields.get("edges", [])).split(",")
+    if not 2 <= len(texts) <= MAX_EDGES:
+        raise UserError(f"edges: expected 2 to {MAX_EDGES} times, in Unix seconds, with commas")
+    edges = [_finite("edges", text) for text in texts]
+    if edges != sorted(edges):
+        raise UserError("edges: expected ascending times")
+    return edges
+
+
+def _texts(fields: Mapping[str, list[str]], name: str) -> tuple[str, ...]:
+    values = fields.get(name, [])
+    if len(values) > MAX_VALUES or any(len(value) > MAX_TEXT for value in values):
+        raise UserError(f"{name}: at most {MAX_VALUES} of {MAX_TEXT} characters each")
+    return tuple(values)
+
+
+def _number(fields: Mapping[str, list[str]], name: str, default: float) -> float:
+    values = fields.get(name, [])
+    return _finite(name, values[0]) if values and values[0] else default
+
+
+def _finite(name: str, text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{name}: expected a number, got {text[:40]!r}")
+    return number
+
+
+def _whole(fields: Mapping[str, list[str]], name: str) -> int | None:
+    values = fields.get(name, [])
+    if not values or not values[0]:
+        return None
+    text = values[0]
+    if not (text.isascii() and text.isdecimal() and len(text) < 19):
+        raise UserError(f"{name}: expected a whole number, got {text[:40]!r}")
+    return int(text)

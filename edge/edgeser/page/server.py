@@ -1,0 +1,174 @@
+"""Serves the page until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio.to_thread
+import uvicorn
+from starlette.types import ASGIApp
+
+from edgeser.errors import UserError
+from edgeser.page import history
+from edgeser.page.app import Page
+from edgeser.page.copy import JournalCopy
+from edgeser.page.hub import KEPT_S, Hub
+from edgeser.page.listener import Daemon, Listener
+from edgeser.page.security import Guard, Listen
+
+log = logging.getLogger(__name__)
+
+STALLED_MS = 20_000
+"""A connection over which nothing gets through for so long is cut by the kernel, whether the
+browser stopped reading or the phone left the house."""
+
+MAX_CONNECTIONS = 256
+MAX_HEADER_BYTES = 16_384
+SHUTDOWN_S = 2
+
+
+@dataclass(frozen=True)
+class Tls:
+    """Files of a certificate and its key."""
+
+    certificate: Path
+    key: Path
+
+
+def serve(
+    daemon: Daemon,
+    journal: Path | None,
+    listen: Listen,
+    token: str | None,
+    tls: Tls | None = None,
+    *,
+    stalled_ms: int = STALLED_MS,
+    ready: Callable[[str], None] = lambda url: None,
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    ``journal``: its file; without one the past is asked from the daemon. ``ready``: told the URL
+    once it answers. Raises ``UserError`` where it cannot listen or connect.
+    """
+    endpoint = daemon.check()
+    bound = _bind(listen, stalled_ms)
+    port = bound.getsockname()[1]
+    listen = Listen(listen.host, port, listen.proxy, listen.tls, listen.names)
+    with bound, contextlib.ExitStack() as stack:
+        copy = None if journal else stack.enter_context(JournalCopy())
+        asyncio.run(
+            _serve(daemon, endpoint, journal, copy, Guard(listen, token), tls, bound, ready)
+        )
+
+
+async def _serve(
+    daemon: Daemon,
+    endpoint: str,
+    journal: Path | None,
+    copy: JournalCopy | None,
+    guard: Guard,
+    tls: Tls | None,
+    bound: socket.socket,
+    ready: Callable[[str], None],
+) -> None:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = 4
+    hub = Hub()
+    listener = Listener(daemon, hub, copy.keep if copy else None)
+    path = copy.path if copy else journal
+    if journal is not None:
+        _recall(hub, journal)
+    server = _Server(_config(Page(hub, guard, endpoint, path).app(), tls), hub)
+    listening = asyncio.create_task(listener.run())
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    async for _ in _until(lambda: server.started or serving.done()):
+        pass
+    if server.started:
+        ready(guard.listen.url)
+    try:
+        await asyncio.wait({listening, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if listening.done():  # a defect: it goes on until it is cancelled
+            server.should_exit = True
+            hub.close()
+            await serving
+            await listening
+        await serving
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    """Lets the browsers go when it ends: their responses would not end by themselves."""
+
+    def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
+        super().__init__(config)
+        self._hub = hub
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._hub.close()
+        await super().shutdown(sockets)
+
+
+def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
+    config = uvicorn.Config(
+        app,
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        timeout_graceful_shutdown=SHUTDOWN_S,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise UserError(f"--tls-cert, --tls-key: they cannot be used: {error}") from error
+    return config
+
+
+def _bind(listen: Listen, stalled_ms: int) -> socket.socket:
+    try:
+        bound = socket.create_server(
+            (listen.host, listen.port),
+            family=socket.AF_INET6 if ":" in listen.host else socket.AF_INET,
+            backlog=64,
+        )
+    except OSError as error:
+        raise UserError(
+            f"--listen {listen.host}:{listen.port}: {error.strerror or error}",
+            "choose another port with --listen HOST:PORT",
+        ) from error
+    # Connections inherit it.
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
+    return bound
+
+
+def _recall(hub: Hub, journal: Path) -> None:
+    """The last two minutes, from before this process began."""
+    try:
+        for entry in history.recent(journal, time.time() - KEPT_S):
+            hub.recall(entry.topic, entry.payload)
+    except history.NoJournalError as error:
+        log.info("%s", error)
+
+
+async def _until(condition: Callable[[], bool]) -> AsyncIterator[None]:
+    while not condition():
+        await asyncio.sleep(0.02)
+        yield

@@ -1,0 +1,87 @@
+// The page: which view is shown, the theme, and when things are drawn.
+
+import { html, render, useEffect, useState } from "./vendor/preact.js";
+import { connect } from "./live.js";
+import { clockOf, explain, newState } from "./state.js";
+import { Now } from "./now.js";
+import { Past } from "./past.js";
+import { Health } from "./health.js";
+import { forgetColours } from "./palette.js";
+
+const VIEWS = { now: ["Now", Now], past: ["Past", Past], health: ["Health", Health] };
+const DRAWN_MS = 200;
+const THEMES = { auto: ["◐", "Theme: as the system"], light: ["☀", "Theme: light"], dark: ["☾", "Theme: dark"] };
+
+const state = newState();
+let draw = () => {};
+let due = 0;
+
+/** Draw soon, but five times a second at most, and not while nobody looks. */
+function changed() {
+  if (due || document.hidden) return;
+  due = setTimeout(() => { due = 0; draw(); }, DRAWN_MS);
+}
+document.addEventListener("visibilitychange", changed);
+connect(state, changed);
+setInterval(changed, 1000);
+// For the tests, which look at what the page knows.
+window.edgeser = { state, changed };
+
+const viewOf = (hash) => (Object.hasOwn(VIEWS, hash.slice(1)) ? hash.slice(1) : "now");
+
+function App() {
+  const [, tick] = useState(0);
+  const [view, setView] = useState(viewOf(location.hash));
+  const [theme, setTheme] = useState(document.documentElement.dataset.theme ?? "auto");
+  const [epoch, setEpoch] = useState(0);
+  draw = () => tick((n) => n + 1);
+  useEffect(() => {
+    const go = () => setView(viewOf(location.hash));
+    addEventListener("hashchange", go);
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    const recolour = () => { forgetColours(); setEpoch((n) => n + 1); };
+    dark.addEventListener("change", recolour);
+    return () => { removeEventListener("hashchange", go); dark.removeEventListener("change", recolour); };
+  }, []);
+  const nextTheme = () => {
+    const names = Object.keys(THEMES);
+    const next = names[(names.indexOf(theme) + 1) % names.length];
+    if (next === "auto") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = next;
+    localStorage.setItem("edgeser-theme", next);
+    forgetColours();
+    setTheme(next);
+    setEpoch((n) => n + 1);
+  };
+  const now = clockOf(state);
+  const [name, View] = VIEWS[view];
+  const streams = [...state.streams.values()];
+  const said = explain(state, streams.find((s) => s.speaking) ?? streams[0], now);
+  useEffect(() => { document.title = view === "now" ? "edgeser" : `${name} · edgeser`; }, [view]);
+  return html`
+    <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>Skip to what is shown</a>
+    <header class="top">
+      <a class="brand" href="#now" aria-label="edgeser, now"><img src="/static/icon.svg" alt="" width="28" height="28"/><span>edgeser</span></a>
+      <nav aria-label="Views">${Object.entries(VIEWS).map(([key, [label]]) => html`
+        <a href=${`#${key}`} aria-current=${key === view ? "page" : undefined}>${label}</a>`)}</nav>
+      <span class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></span>
+      <button class="icon" onClick=${nextTheme} aria-label=${THEMES[theme][1]} title=${THEMES[theme][1]}>${THEMES[theme][0]}</button>
+    </header>
+    <main id="main" tabindex="-1">
+      <h1 class="hidden">${name}</h1>
+      <${View} state=${state} now=${now} themed=${epoch} />
+    </main>
+    <${Announcer} state=${state} said=${said} />`;
+}
+
+/** Tells a screen reader what changed, and nothing twice. */
+function Announcer({ state, said }) {
+  const emotions = [...state.streams.values()].filter((s) => s.smoothed)
+    .map((s) => (state.streams.size > 1 ? `${s.name}: ${s.smoothed}` : s.smoothed));
+  const spoken = said.kind === "speech" || said.kind === "quiet" ? "" : `${said.what}. `;
+  return html`<p class="hidden" role="status" aria-live="polite">${spoken}${emotions.join(", ")}</p>`;
+}
+
+const root = document.getElementById("app");
+root.textContent = "";
+render(html`<${App} />`, root);

@@ -1,0 +1,123 @@
+// The past, a day at a time, as the server tells it. Days that were read lately are kept.
+
+const DAYS_KEPT = 6;
+const FRESH_MS = 20_000;
+
+export const dayStart = (unix) => new Date(unix * 1000).setHours(0, 0, 0, 0) / 1000;
+
+/** Midnights have no fixed distance: clocks are put forward and back. */
+export function dayAfter(start, days = 1) {
+  const date = new Date(start * 1000);
+  return new Date(date.getFullYear(), date.getMonth(), date.getDate() + days).getTime() / 1000;
+}
+
+export async function ask(path, fields = {}) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields)) {
+    for (const one of Array.isArray(value) ? value : [value]) if (one !== "" && one !== null) query.append(name, one);
+  }
+  const answer = await fetch(`${path}?${query}`);
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.error ?? `${answer.status}`);
+  return body;
+}
+
+export class Archive {
+  constructor(changed) {
+    this.changed = changed;
+    this.trouble = "";
+    this.days = new Map();
+    this.labels = [];
+    this.streams = [];
+  }
+
+  /** Days that overlap a span and are there; the others are asked for. */
+  between(from, to) {
+    const found = [];
+    for (let day = dayStart(from); day < to && found.length < DAYS_KEPT; day = dayAfter(day)) {
+      const held = this.days.get(day);
+      if (!held || (held.isToday && Date.now() - held.at > FRESH_MS && !held.asking)) this.#load(day, held);
+      if (held?.data) found.push(held.data);
+    }
+    return found;
+  }
+
+  async #load(day, held) {
+    const entry = held ?? { data: null };
+    Object.assign(entry, { at: Date.now(), asking: true, isToday: dayAfter(day) * 1000 > Date.now() });
+    this.days.delete(day);
+    this.days.set(day, entry);
+    while (this.days.size > DAYS_KEPT) this.days.delete(this.days.keys().next().value);
+    try {
+      const raw = await ask("/api/timeline", { since: day, before: dayAfter(day), topic: ["emotion.", "fault."] });
+      entry.data = this.#packed(raw);
+      this.trouble = "";
+    } catch (error) {
+      this.trouble = error.message;
+    }
+    entry.asking = false;
+    this.changed();
+  }
+
+  /** Typed arrays: 50,000 finals take a megabyte, and drawing reads them in order. */
+  #packed(raw) {
+    const place = (known, name) => {
+      if (!known.includes(name)) known.push(name);
+      return known.indexOf(name);
+    };
+    const labels = raw.labels.map((name) => place(this.labels, name));
+    const streams = raw.streams.map((name) => place(this.streams, name));
+    const n = raw.end_ms.length;
+    const data = {
+      n, since: raw.since, faults: raw.faults, complete: raw.complete,
+      end: Float64Array.from(raw.end_ms, (ms) => raw.since + ms / 1000),
+      length: Float32Array.from(raw.length_ms, (ms) => ms / 1000),
+      label: Uint8Array.from(raw.label, (i) => labels[i]),
+      stream: Uint8Array.from(raw.stream, (i) => streams[i]),
+      confidence: Uint8Array.from(raw.confidence),
+    };
+    for (const fault of raw.faults) place(this.streams, fault.stream);
+    return data;
+  }
+}
+
+/** Whether a final is shown. */
+export function chosen(archive, data, i, filter) {
+  return (filter.labels.length === 0 || filter.labels.includes(archive.labels[data.label[i]]))
+    && (filter.stream === "" || archive.streams[data.stream[i]] === filter.stream)
+    && data.confidence[i] >= filter.confidence;
+}
+
+/** The first final that ends behind a time. */
+export function firstAfter(data, time) {
+  let low = 0;
+  let high = data.n;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (data.end[middle] < time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** Sums over a span, of what is shown. */
+export function summarise(archive, days, from, to, filter) {
+  const sums = { finals: 0, speech: 0, byLabel: new Map(), confidence: 0, hours: new Map(), faults: 0, first: null, last: null, longest: 0 };
+  for (const data of days) {
+    for (let i = firstAfter(data, from); i < data.n && data.end[i] < to; i += 1) {
+      if (!chosen(archive, data, i, filter)) continue;
+      const label = archive.labels[data.label[i]];
+      const hour = data.end[i] - (data.end[i] % 3600);
+      sums.finals += 1;
+      sums.speech += data.length[i];
+      sums.confidence += data.confidence[i];
+      sums.byLabel.set(label, (sums.byLabel.get(label) ?? 0) + data.length[i]);
+      sums.hours.set(hour, (sums.hours.get(hour) ?? 0) + data.length[i]);
+      sums.first ??= data.end[i] - data.length[i];
+      sums.last = data.end[i];
+      sums.longest = Math.max(sums.longest, data.length[i]);
+    }
+    sums.faults += data.faults.filter((f) => f.time >= from && f.time < to && !f.recovered && (filter.stream === "" || f.stream === filter.stream)).length;
+  }
+  return sums;
+}

@@ -1,0 +1,41 @@
+// Numbers and times as people read them.
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const dayTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const month = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric" });
+const dayMonth = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const whole = new Intl.NumberFormat();
+
+export const clockTime = (unix) => clock.format(unix * 1000);
+export const hourMinute = (unix) => short.format(unix * 1000);
+export const dayName = (unix) => day.format(unix * 1000);
+export const dayAndTime = (unix) => dayTime.format(unix * 1000);
+export const dayOfMonth = (unix) => dayMonth.format(unix * 1000);
+export const monthName = (unix) => month.format(unix * 1000);
+export const count = (n) => whole.format(n);
+export const percent = (share) => `${Math.round(share * 100)} %`;
+export const plural = (n, noun) => `${whole.format(n)} ${noun}${n === 1 ? "" : "s"}`;
+export const words = (text) => text.replaceAll("_", " ");
+export const title = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");
+
+/** 42 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
+export function duration(seconds) {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 60) return `${s} s`;
+  if (s < 3600) return `${Math.floor(s / 60)} min${s % 60 && s < 600 ? ` ${s % 60} s` : ""}`;
+  const minutes = Math.round(s / 60);
+  if (minutes < 1440) return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
+  const hours = Math.round(s / 3600);
+  return `${Math.floor(hours / 24)} d${hours % 24 ? ` ${hours % 24} h` : ""}`;
+}
+
+export const milliseconds = (ms) => (ms < 9.95 ? ms.toFixed(1) : Math.round(ms).toString());
+
+export function bytes(n) {
+  return n < 1e6 ? `${Math.ceil(n / 1e3)} kB` : `${(n / 1e6).toFixed(1)} MB`;
+}
+
+/** Moves a bar so far out of its track that a share of it is seen; its end stays round. */
+export const filled = (share) => `translateX(${(100 * (Math.max(0, Math.min(1, share)) - 1)).toFixed(1)}%)`;

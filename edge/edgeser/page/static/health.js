@@ -1,0 +1,95 @@
+// How the daemon is, and what it runs.
+
+import { html, useEffect, useState } from "./vendor/preact.js";
+import { ask } from "./archive.js";
+import { explain } from "./state.js";
+import { bytes, clockTime, count, dayAndTime, duration, percent, plural, words } from "./format.js";
+
+const ASKED_MS = 15_000;
+
+export function Health({ state, now }) {
+  const streams = [...state.streams.values()].sort((a, b) => a.name.localeCompare(b.name));
+  const status = streams.find((s) => s.status)?.status;
+  return html`<div class="health">
+    ${streams.map((s) => html`<${StreamHealth} key=${s.name} stream=${s} state=${state} now=${now} />`)}
+    ${!streams.length && html`<${Absent} said=${explain(state, undefined, now)} />`}
+    <${Journal} state=${state} />
+    ${status && html`<${Model} status=${status} />`}
+    <${Versions} state=${state} status=${status} />
+    <${Faults} state=${state} />
+  </div>`;
+}
+
+const Facts = ({ facts }) => html`<dl>${facts.map(([k, v, bad]) => html`<div class=${bad ? "bad" : ""}><dt>${k}</dt><dd>${v}</dd></div>`)}</dl>`;
+
+const Absent = ({ said }) => html`<section class="card"><h2>The daemon</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p><p class="muted">${said.why}</p></section>`;
+
+function StreamHealth({ stream, state, now }) {
+  const said = explain(state, stream, now);
+  const s = stream.status;
+  const c = s?.counters;
+  const age = s && s.frame_age_s !== null ? s.frame_age_s + Math.max(0, now - stream.statusAt - 1.2) : null;
+  const facts = s ? [
+    ["Last sound", age === null ? "never" : age < 1 ? "now" : `${duration(age)} ago`, age === null || age > 1.5],
+    ["Up for", duration(s.uptime_s)],
+    ["Heard", duration(s.position_s)],
+    ["Speech", plural(c.segments, "stretch").replace("stretchs", "stretches")],
+    ["Finals", count(c.finals)],
+    ["Partials", count(c.partials)],
+    ["Dropped windows", count(c.dropped_windows), c.dropped_windows > 0],
+    ["Lost sound", c.lost_samples ? `${(c.lost_samples / 16_000).toFixed(2)} s` : "none", c.lost_samples > 0],
+    ["Overflows", count(c.overflows), c.overflows > 0],
+    ["Restarts of the source", count(c.restarts), c.restarts > 0],
+    ["Faults", count(c.faults), c.faults > 0],
+  ] : [];
+  return html`<section class="card"><div class="bar"><h2>${stream.name}</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p></div>
+    <p class="muted why">${said.why || "All is well."}</p><${Facts} facts=${facts} /></section>`;
+}
+
+function Journal({ state }) {
+  const [held, setHeld] = useState(null);
+  const [trouble, setTrouble] = useState("");
+  useEffect(() => {
+    const look = () => ask("/api/journal").then((h) => { setHeld(h); setTrouble(""); }).catch((e) => setTrouble(e.message));
+    look();
+    const timer = setInterval(look, ASKED_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const facts = held ? [
+    ["From", held.first === null ? "–" : dayAndTime(held.first)], ["To", held.last === null ? "–" : dayAndTime(held.last)],
+    ["Spans", held.first === null ? "–" : duration(held.last - held.first)], ["Events", count(held.events)], ["Size", bytes(held.bytes)],
+  ] : [];
+  const ranges = Object.entries([...state.streams.values()].find((s) => s.status)?.status.journal ?? {});
+  return html`<section class="card"><h2>Journal</h2>${trouble && html`<p class="trouble">${trouble}</p>`}<${Facts} facts=${facts} />
+    ${ranges.length > 0 && html`<details><summary>Numbers of this run</summary><dl>${ranges.map(([t, r]) => html`<div><dt>${t}</dt><dd>${count(r.first)} – ${count(r.last)}</dd></div>`)}</dl></details>`}</section>`;
+}
+
+function Model({ status }) {
+  const { name, version, sha256 } = status.model;
+  const [card, setCard] = useState(null);
+  const [trouble, setTrouble] = useState("");
+  useEffect(() => {
+    ask(`/api/model/${encodeURIComponent(name)}/${encodeURIComponent(sha256)}`).then((c) => { setCard(c); setTrouble(""); }).catch((e) => { setCard(null); setTrouble(e.message); });
+  }, [sha256]);
+  const figure = (f) => `${(100 * f.value).toFixed(1)} % (${(100 * f.low).toFixed(1)} to ${(100 * f.high).toFixed(1)})`;
+  const facts = [["Name", `${name} ${version}`], ["Runs on", status.backend + (status.backend_reason ? `: ${status.backend_reason}` : "")]];
+  if (card) {
+    facts.push(["Labels", card.labels.map(words).join(", ")], ["Trained on", `${card.training.corpora.join(", ")}, ${card.training.date}`], ["Licence of the data", card.training.licence],
+      ["Tried by", card.training.protocol], ["Unweighted accuracy", figure(card.training.ua)], ["Weighted accuracy", figure(card.training.wa)],
+      ["Says unknown below", percent(card.abstain_below)], ["Looks at", `${card.window.min_seconds} to ${card.window.max_seconds} s of speech`]);
+  }
+  return html`<section class="card"><h2>Model</h2><${Facts} facts=${facts} />${!card && html`<p class="muted">${trouble || "Reading its card …"}</p>`}
+    <p class="hash" title="SHA-256 of the model's file">${sha256}</p></section>`;
+}
+
+const Versions = ({ state, status }) => html`<section class="card"><h2>Version</h2><${Facts} facts=${[
+  ["This page", state.hello?.version ?? "–"], ["Events", status ? `version ${status.v}` : "–"], ["Run of the daemon", status?.epoch ?? "–"], ["Endpoint", state.hello?.endpoint ?? "–"]]} /></section>`;
+
+function Faults({ state }) {
+  const faults = [...state.faults].reverse();
+  return html`<section class="card wide"><h2>Faults since this page was opened</h2>
+    ${faults.length === 0 ? html`<p class="muted">None.</p>` : html`<ul class="faults">${faults.map((f) => html`<li key=${`${f.time}${f.code}${f.stream}`} class=${f.recovered ? "over" : ""}>
+      <span class="sign" aria-hidden="true">${f.recovered ? "✓" : "!"}</span><time>${clockTime(f.time)}</time><strong>${words(f.code)}</strong>
+      <span>${f.stream}: ${f.message}${state.hello?.fault_codes[f.code] ? html`<em> ${state.hello.fault_codes[f.code]}</em>` : null}</span></li>`)}</ul>`}
+  </section>`;
+}

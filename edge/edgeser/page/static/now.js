@@ -1,0 +1,153 @@
+// What is heard now: one card for each stream.
+
+import { html, useRef } from "./vendor/preact.js";
+import { Scores } from "./scores.js";
+import { hue } from "./palette.js";
+import { explain, SHOWN_S } from "./state.js";
+import { clockTime, duration, filled, milliseconds, percent, title, words } from "./format.js";
+
+const LOWEST_DBFS = -80;
+const STAGES = ["capture", "segment", "features", "queue", "inference", "publish"];
+
+export function Now({ state, now, themed }) {
+  const streams = [...state.streams.values()].sort((a, b) => a.name.localeCompare(b.name));
+  const said = explain(state, streams[0], now);
+  if (!streams.length) return html`<${Nothing} said=${said} />`;
+  const shown = streams.length === 1 ? "one" : "many";
+  return html`<div class=${`streams ${shown}`}>
+    ${streams.map((s) => html`<${Stream} key=${s.name} ...${{ stream: s, state, now, themed, shown }} />`)}
+  </div>`;
+}
+
+/** Nothing has ever been heard: say so, large, and what to do. */
+function Nothing({ said }) {
+  return html`<section class="nothing card">
+    <div class="orb c-grey"><i></i><b></b></div>
+    <h2>${said.what}</h2><p>${said.why}</p>
+  </section>`;
+}
+
+function Stream({ stream, state, now, themed, shown }) {
+  const said = explain(state, stream, now);
+  const gone = said.kind === "bad" || said.kind === "wait";
+  return html`<article class=${`card stream ${gone ? "gone" : ""}`} aria-label=${`Stream ${stream.name}`}>
+    <header class="bar">
+      <h2>${stream.name}</h2>
+      <p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p>
+    </header>
+    <div class="heard">
+      <${Emotion} stream=${stream} said=${said} now=${now} />
+      <${Bars} stream=${stream} />
+      ${stream.points.some((p) => p.valence !== null) && html`<${Plane} points=${stream.points} now=${now} />`}
+    </div>
+    <${Meter} stream=${stream} />
+    <${Scores} stream=${stream} state=${state} now=${now} themed=${themed} height=${shown === "one" ? 220 : 160} />
+    <${Latency} stream=${stream} />
+    <${Faults} state=${state} stream=${stream} now=${now} />
+    ${shown === "one" && html`<${Finals} finals=${stream.finals} />`}
+  </article>`;
+}
+
+/** The smoothed emotion, large. It rests while nobody speaks; it never flickers. */
+function Emotion({ stream, said, now }) {
+  const label = stream.smoothed;
+  const loud = stream.speaking && stream.level !== null ? Math.max(0, Math.min(1, (stream.level + 60) / 50)) : 0;
+  const why = said.why ? `${said.why}${said.from && said.kind === "quiet" ? ` Last speech ${duration(now - said.from)} ago.` : ""}` : "";
+  const line = why || (stream.speaking ? `Speaking for ${duration(now - stream.segmentFrom)}` : "");
+  return html`<div class="emotion">
+    <div class=${`orb c-${label ? hue(label) : "grey"} ${stream.speaking ? "live" : ""}`} style=${{ "--loud": loud.toFixed(2) }} aria-hidden="true"><i></i><b></b></div>
+    <div class="word">
+      <p class="label">${label ? title(words(label)) : "–"}</p>
+      <p class="since">${label ? `${label === "unknown" ? "not sure enough to say" : "the mood"} for ${duration(now - stream.smoothedFrom)}` : "nothing recognised yet"}</p>
+      <p class="why">${line}</p>
+    </div>
+  </div>`;
+}
+
+/** The scores of the latest window: name, bar, number. */
+function Bars({ stream }) {
+  const scores = stream.emotion?.scores ?? {};
+  const labels = stream.labels.length ? stream.labels : [];
+  return html`<ul class="scorebars" aria-label="Scores of the latest window">
+    ${labels.map((label) => html`<li key=${label} class=${`c-${hue(label)}`}>
+      <span class="name"><i aria-hidden="true"></i>${words(label)}</span>
+      <span class="track" aria-hidden="true"><b style=${{ transform: filled(scores[label] ?? 0) }}></b></span>
+      <span class="value">${percent(scores[label] ?? 0)}</span>
+    </li>`)}
+  </ul>`;
+}
+
+const place = (dbfs) => Math.max(0, Math.min(1, 1 - dbfs / LOWEST_DBFS));
+
+function Meter({ stream }) {
+  const peak = useRef({ value: 0, at: 0 });
+  const { level, floor } = stream;
+  const share = level === null ? 0 : place(level);
+  const time = performance.now();
+  if (share >= peak.current.value || time - peak.current.at > 2000) peak.current = { value: share, at: time };
+  const text = level === null ? "" : `${level.toFixed(0)} dBFS`;
+  return html`<div class="meter">
+    <h3>Level</h3>
+    <div class=${`track ${stream.speaking ? "speech" : ""}`} role="meter" aria-label="Level" aria-valuemin=${LOWEST_DBFS} aria-valuemax="0"
+        aria-valuenow=${level === null ? undefined : Math.round(level)} aria-valuetext=${text || "not known"}>
+      <span class="fill"><b style=${{ transform: filled(share) }}></b></span>
+      ${level !== null && html`<i class="peak" style=${{ left: `${(100 * peak.current.value).toFixed(1)}%` }}></i>`}
+      ${floor !== null && html`<i class="floor" style=${{ left: `${(100 * place(floor)).toFixed(1)}%` }} title=${`noise floor ${floor.toFixed(0)} dBFS`}></i>`}
+    </div>
+    <p class="value">${text || "–"}</p>
+    <p class="note">${stream.speaking ? "speech" : level === null ? "not known" : "no speech"}${floor === null ? "" : ` · noise ${floor.toFixed(0)} dBFS`}</p>
+  </div>`;
+}
+
+/** Where the time went, from the sound to the event; each part as wide as its share. */
+function Latency({ stream }) {
+  const latest = stream.emotion?.latency_ms;
+  const totals = stream.points.map((p) => p.latency.total).sort((a, b) => a - b);
+  const at = (q) => totals[Math.min(totals.length - 1, Math.floor(q * totals.length))];
+  const parts = latest ? STAGES.map((stage) => [stage, latest[stage] ?? 0]) : [];
+  const sum = parts.reduce((s, [, ms]) => s + ms, 0) || 1;
+  const told = parts.map(([stage, ms]) => `${stage} ${milliseconds(ms)} ms`).join(" · ");
+  return html`<div class="latency">
+    <h3>Latency</h3>
+    <div class="strip" role="img" aria-label=${latest ? `Latest event: ${told}` : "No event yet"} title=${told}>
+      ${parts.map(([stage, ms], i) => html`<span key=${stage} class=${`s${i}`} style=${{ flexGrow: (ms / sum).toFixed(4) }}><em>${stage}</em></span>`)}
+    </div>
+    <p class="value">${latest ? `${milliseconds(latest.total)} ms` : "–"}</p>
+    <p class="note">${totals.length ? `median ${milliseconds(at(0.5))} · worst ${milliseconds(totals.at(-1))} ms` : ""}</p>
+  </div>`;
+}
+
+function Plane({ points, now }) {
+  const known = points.filter((p) => p.valence !== null && p.arousal !== null && p.time > now - SHOWN_S).slice(-40);
+  const x = (v) => 50 + 42 * Math.max(-1, Math.min(1, v));
+  const y = (a) => 50 - 42 * Math.max(-1, Math.min(1, a));
+  const last = known.at(-1);
+  return html`<figure class="plane">
+    <svg viewBox="0 0 100 100" role="img" aria-label=${last ? `Valence ${last.valence.toFixed(2)}, arousal ${last.arousal.toFixed(2)}` : "Valence and arousal: nothing yet"}>
+      <path class="axes" d="M50 4V96M4 50H96"/>
+      <text x="50" y="8" text-anchor="middle">excited</text><text x="50" y="98" text-anchor="middle">calm</text>
+      <text x="3" y="48">unpleasant</text><text x="97" y="48" text-anchor="end">pleasant</text>
+      ${known.slice(1).map((p, i) => html`<line class="tail" key=${p.time} x1=${x(known[i].valence)} y1=${y(known[i].arousal)} x2=${x(p.valence)} y2=${y(p.arousal)} opacity=${((i + 1) / known.length).toFixed(2)}/>`)}
+      ${last && html`<circle class="point" cx=${x(last.valence)} cy=${y(last.arousal)} r="4"/>`}
+    </svg>
+  </figure>`;
+}
+
+function Faults({ state, stream, now }) {
+  const shown = state.faults.filter((f) => f.stream === stream.name && f.time > now - 600).slice(-3).reverse();
+  if (!shown.length) return null;
+  return html`<ul class="faults" aria-label="Faults">
+    ${shown.map((f) => html`<li key=${`${f.time}${f.code}`} class=${f.recovered ? "over" : ""}>
+      <span class="sign" aria-hidden="true">${f.recovered ? "✓" : "!"}</span>
+      <time>${clockTime(f.time)}</time><strong>${words(f.code)}</strong><span>${f.message}</span></li>`)}
+  </ul>`;
+}
+
+function Finals({ finals }) {
+  return html`<section class="finals"><h3>What was said sounded</h3>
+    ${finals.length ? html`<ol>${finals.slice(0, 8).map((f) => html`<li key=${f.id} class=${`c-${hue(f.label)}`}>
+      <time>${clockTime(f.time)}</time><span class="name"><i aria-hidden="true"></i>${words(f.label)}</span>
+      <span class="value">${percent(f.confidence)}</span><span class="length">${f.length.toFixed(1)} s</span></li>`)}</ol>`
+    : html`<p class="muted">Each stretch of speech gets a line here once it has ended.</p>`}
+  </section>`;
+}

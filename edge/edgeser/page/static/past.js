@@ -1,0 +1,143 @@
+// The past: a day on a timeline, a month as a calendar, a search, and both to take away.
+
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
+import { Archive, ask, dayAfter, dayStart, summarise } from "./archive.js";
+import { Month } from "./month.js";
+import { Timeline } from "./timeline.js";
+import { hue } from "./palette.js";
+import { clockTime, count, dayName, duration, filled, hourMinute, monthName, percent, plural, words } from "./format.js";
+
+const SETTLED_MS = 250;
+const ROWS = 100;
+const SPANS = { hour: "Hour", day: "Day", month: "Month" };
+
+const isoDay = (unix) => {
+  const d = new Date(unix * 1000);
+  return `${d.getFullYear()}-${String(d.getMonth() + 1).padStart(2, "0")}-${String(d.getDate()).padStart(2, "0")}`;
+};
+
+function around(span, time) {
+  if (span === "day") return [dayStart(time), dayAfter(dayStart(time))];
+  const hour = time - (time % 3600);
+  return [hour, hour + 3600];
+}
+
+export function Past({ state, themed }) {
+  const [, redraw] = useState(0);
+  const archive = useMemo(() => new Archive(() => redraw((n) => n + 1)), []);
+  const [span, setSpan] = useState("day");
+  const [range, setRange] = useState(() => around("day", Date.now() / 1000));
+  const [filter, setFilter] = useState({ labels: [], stream: "", confidence: 0 });
+  const settled = useSettled(range);
+  const middle = (range[0] + range[1]) / 2;
+  const day = dayStart(middle);
+  const days = span === "month" ? [] : archive.between(...range);
+  const whole = span === "month" ? [] : archive.between(day, dayAfter(day));
+  const labels = [...new Set([...[...state.streams.values()].flatMap((s) => s.labels), ...archive.labels])].sort((a, b) => (a === "unknown") - (b === "unknown"));
+  const streams = [...new Set([...archive.streams, ...state.streams.keys()])].sort();
+
+  const go = (next, time = middle) => { setSpan(next); if (next !== "month") setRange(around(next, time)); };
+  const step = (by) => {
+    if (span === "month") {
+      const d = new Date(day * 1000);
+      const to = new Date(d.getFullYear(), d.getMonth() + by, 15).getTime() / 1000;
+      setRange(around("day", to));
+    } else if (span === "day") setRange(around("day", dayAfter(day, by) + 1));
+    else setRange([range[0] + by * 3600, range[1] + by * 3600]);
+  };
+  const heading = span === "month" ? monthName(middle) : dayName(middle);
+  const fields = { since: settled[0], before: settled[1], topic: filter.labels.length || filter.confidence ? ["emotion."] : ["emotion.", "fault."], label: filter.labels, stream: filter.stream, confidence: filter.confidence ? filter.confidence / 100 : "" };
+
+  return html`<div class="toolbar">
+      <div class="segmented" role="group" aria-label="Span">${Object.entries(SPANS).map(([k, name]) => html`<button aria-pressed=${k === span} onClick=${() => go(k)}>${name}</button>`)}</div>
+      <div class="step">
+        <button class="icon" aria-label="Back" onClick=${() => step(-1)}>‹</button>
+        <h2 aria-live="polite">${heading}</h2>
+        <button class="icon" aria-label="Forward" onClick=${() => step(1)}>›</button>
+      </div>
+      <label class="date"><span class="hidden">Go to day</span><input type="date" value=${isoDay(middle)} onChange=${(e) => { const d = new Date(`${e.target.value}T12:00`); if (!Number.isNaN(d.getTime())) go(span, d.getTime() / 1000); }} /></label>
+      <button class="plain" onClick=${() => go(span, Date.now() / 1000)}>Today</button>
+    </div>
+    <${Filter} ...${{ filter, setFilter, labels, streams }} />
+    ${archive.trouble && html`<p class="trouble card" role="alert">${archive.trouble}</p>`}
+    ${span === "month"
+      ? html`<${Month} ...${{ middle, filter, labels, open: (d) => go("day", d + 1) }} />`
+      : html`<section class="card"><${Timeline} ...${{ archive, days, range, setRange, filter, labels, themed, version: `${days.map((d) => d.n)}${JSON.stringify(filter)}` }} /></section>
+        <div class="columns">
+          <${Summary} ...${{ archive, day, sums: summarise(archive, whole, day, dayAfter(day), filter) }} />
+          <${Found} ...${{ fields, setRange }} />
+        </div>`}`;
+}
+
+/** A value once it has rested for a moment: nothing is asked while something moves. */
+function useSettled(value) {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), SETTLED_MS);
+    return () => clearTimeout(timer);
+  }, [value[0], value[1]]);
+  return settled;
+}
+
+function Filter({ filter, setFilter, labels, streams }) {
+  const toggle = (label) => setFilter({ ...filter, labels: filter.labels.includes(label) ? filter.labels.filter((l) => l !== label) : [...filter.labels, label] });
+  return html`<div class="filter" role="search" aria-label="Search the journal">
+    <div class="labels" role="group" aria-label="Labels">${labels.map((l) => html`<button class=${`tag c-${hue(l)}`} aria-pressed=${filter.labels.includes(l)} onClick=${() => toggle(l)}><i aria-hidden="true"></i>${words(l)}</button>`)}</div>
+    <label class="range">at least <input type="range" min="0" max="95" step="5" value=${filter.confidence} onInput=${(e) => setFilter({ ...filter, confidence: Number(e.target.value) })} aria-valuetext=${`${filter.confidence} percent`} /><output>${percent(filter.confidence / 100)}</output></label>
+    <label class="pick">Stream <select value=${filter.stream} onChange=${(e) => setFilter({ ...filter, stream: e.target.value })}><option value="">all</option>${streams.map((s) => html`<option value=${s}>${s}</option>`)}</select></label>
+  </div>`;
+}
+
+function Summary({ day, sums }) {
+  const order = [...sums.byLabel].sort((a, b) => b[1] - a[1]);
+  const busiest = [...sums.hours].sort((a, b) => b[1] - a[1])[0];
+  const facts = [
+    ["Speech", sums.finals ? duration(sums.speech) : "none"],
+    ["Stretches", count(sums.finals)],
+    ["First to last", sums.first === null ? "–" : `${hourMinute(sums.first)} – ${hourMinute(sums.last)}`],
+    ["Busiest hour", busiest ? `${hourMinute(busiest[0])}, ${duration(busiest[1])}` : "–"],
+    ["Longest", sums.longest ? `${sums.longest.toFixed(1)} s` : "–"],
+    ["Mean confidence", sums.finals ? percent(sums.confidence / sums.finals / 100) : "–"],
+    ["Faults", count(sums.faults)],
+  ];
+  return html`<section class="card summary" aria-label=${`Summary of ${dayName(day)}`}>
+    <h3>The day</h3>
+    <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : "Nothing was said"}</p>
+    <div class="stack" aria-hidden="true">${order.map(([l, s]) => html`<span class=${`c-${hue(l)}`} style=${{ flexGrow: s }}></span>`)}</div>
+    <ul class="scorebars">${order.map(([l, s]) => html`<li key=${l} class=${`c-${hue(l)}`}><span class="name"><i aria-hidden="true"></i>${words(l)}</span>
+      <span class="track" aria-hidden="true"><b style=${{ transform: filled(s / sums.speech) }}></b></span><span class="value">${percent(s / sums.speech)}</span></li>`)}</ul>
+    <dl>${facts.map(([k, v]) => html`<div><dt>${k}</dt><dd>${v}</dd></div>`)}</dl>
+  </section>`;
+}
+
+function Found({ fields, setRange }) {
+  const [page, setPage] = useState({ events: [], next: null, trouble: "" });
+  const key = JSON.stringify(fields);
+  const asked = useRef("");
+  useEffect(() => {
+    asked.current = key;
+    ask("/api/events", { ...fields, order: "newest", limit: ROWS })
+      .then((p) => { if (asked.current === key) setPage({ ...p, trouble: "" }); })
+      .catch((error) => { if (asked.current === key) setPage({ events: [], next: null, trouble: error.message }); });
+  }, [key]);
+  const more = async () => {
+    const next = await ask("/api/events", { ...fields, order: "newest", limit: ROWS, after: page.next });
+    if (asked.current === key) setPage({ ...next, events: [...page.events, ...next.events], trouble: "" });
+  };
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields)) for (const v of [value].flat()) if (v !== "") query.append(name, v);
+  const look = (event) => { const t = event.time; setRange([t - 60, t + 60]); };
+  return html`<section class="card found">
+    <div class="bar"><h3>${page.next === null ? plural(page.events.length, "event") : `The latest ${count(page.events.length)} events`} in view</h3>
+      <a class="plain" href=${`/api/events.csv?${query}`} download>CSV</a><a class="plain" href=${`/api/events.json?${query}`} download>JSON</a></div>
+    <div class="scroll" tabindex="0"><table><thead><tr><th>Time</th><th>What</th><th class="n">Sure</th><th class="n">Length</th><th>Stream</th></tr></thead>
+    <tbody>${page.events.map(({ id, event: e }) => html`<tr key=${id}>
+      <td><button class="link" onClick=${() => look(e)} aria-label=${`Show ${clockTime(e.time)} on the timeline`}>${clockTime(e.time)}</button></td>
+      ${e.type === "fault"
+        ? html`<td colspan="3"><span class="sign" aria-hidden="true">${e.recovered ? "✓" : "!"}</span> <strong>${words(e.code)}</strong> ${e.message}</td>`
+        : html`<td class=${`c-${hue(e.label)}`}><span class="name"><i aria-hidden="true"></i>${words(e.label)}</span></td><td class="n">${percent(e.confidence)}</td><td class="n">${(e.end - e.start).toFixed(1)} s</td>`}
+      <td>${e.stream}</td></tr>`)}</tbody></table>
+    ${page.events.length === 0 && html`<p class="muted">${page.trouble || "Nothing in this span. Zoom out, or ask for less."}</p>`}
+    ${page.next !== null && html`<button class="plain more" onClick=${more}>Earlier</button>`}</div>
+  </section>`;
+}

@@ -1,0 +1,132 @@
+// The scores of the last two minutes, as bands that fill the height or as lines.
+
+import { html, useState } from "./vendor/preact.js";
+import { TimeChart, canvasFont, hatch, mark } from "./chart.js";
+import { colour, hue, labelColour } from "./palette.js";
+import { SHOWN_S } from "./state.js";
+import { clockTime, percent, words } from "./format.js";
+
+const NAMED_PX = 74;
+const NAMED_SHARE = 0.2;
+
+/** Points of one segment belong together; between segments nothing was said. */
+function segmentsOf(points) {
+  const segments = [];
+  for (const point of points) {
+    const last = segments.at(-1);
+    if (last && last[0].segment === point.segment) last.push(point);
+    else segments.push([point]);
+  }
+  return segments;
+}
+
+function shares(point, labels) {
+  let sum = 0;
+  for (const label of labels) sum += point.scores[label] ?? 0;
+  return labels.map((label) => (point.scores[label] ?? 0) / (sum || 1));
+}
+
+function paintBands(u, ctx, segment, labels) {
+  const { top, height } = u.bbox;
+  const xs = [u.valToPos(segment[0].from, "x", true), ...segment.map((p) => u.valToPos(p.time, "x", true))];
+  const levels = segment.map((p) => shares(p, labels));
+  const columns = [levels[0], ...levels];
+  const below = xs.map(() => 0);
+  const gap = devicePixelRatio;
+  labels.forEach((label, i) => {
+    const above = below.map((b, k) => b + columns[k][i]);
+    ctx.fillStyle = labelColour(label);
+    ctx.beginPath();
+    xs.forEach((x, k) => ctx.lineTo(x, top + height * (1 - above[k]) + gap));
+    for (let k = xs.length - 1; k >= 0; k -= 1) ctx.lineTo(xs[k], top + height * (1 - below[k]));
+    ctx.closePath();
+    ctx.fill();
+    name(ctx, label, i, xs, columns, below, top, height);
+    above.forEach((a, k) => { below[k] = a; });
+  });
+}
+
+/** The name within its band, where there is room: colour never stands alone. */
+function name(ctx, label, i, xs, columns, below, top, height) {
+  const width = (xs.at(-1) - xs[0]) / devicePixelRatio;
+  if (width < NAMED_PX) return;
+  let best = 0;
+  for (let k = 1; k < xs.length - 1; k += 1) {
+    const inside = xs[k] - xs[0] > 34 * devicePixelRatio && xs.at(-1) - xs[k] > 34 * devicePixelRatio;
+    if (inside && columns[k][i] > (columns[best]?.[i] ?? 0)) best = k;
+  }
+  if (!best || columns[best][i] < NAMED_SHARE) return;
+  ctx.font = canvasFont(12, 600);
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  ctx.fillStyle = colour(`on-${hue(label)}`);
+  ctx.fillText(words(label), xs[best], top + height * (1 - below[best] - columns[best][i] / 2));
+}
+
+function paintLines(u, ctx, segment, labels) {
+  const dashes = [[], [7, 3], [2, 3], [9, 3, 2, 3], [4, 4]];
+  labels.forEach((label, i) => {
+    ctx.strokeStyle = labelColour(label);
+    ctx.lineWidth = 2.5 * devicePixelRatio;
+    ctx.lineJoin = "round";
+    ctx.setLineDash(dashes[i % dashes.length].map((d) => d * devicePixelRatio));
+    ctx.beginPath();
+    ctx.moveTo(u.valToPos(segment[0].from, "x", true), u.valToPos(segment[0].scores[label] ?? 0, "y", true));
+    for (const point of segment) ctx.lineTo(u.valToPos(point.time, "x", true), u.valToPos(point.scores[label] ?? 0, "y", true));
+    ctx.stroke();
+  });
+  ctx.setLineDash([]);
+}
+
+function note(u, ctx, from, to, text) {
+  if ((to - from) / devicePixelRatio < 120) return;
+  ctx.font = canvasFont(12, 500);
+  ctx.textAlign = "center";
+  ctx.textBaseline = "middle";
+  const width = ctx.measureText(text).width + 20 * devicePixelRatio;
+  if (width > to - from) return;
+  const y = u.bbox.top + u.bbox.height / 2;
+  ctx.fillStyle = colour("surface");
+  ctx.beginPath();
+  ctx.roundRect((from + to - width) / 2, y - 13 * devicePixelRatio, width, 26 * devicePixelRatio, 13 * devicePixelRatio);
+  ctx.fill();
+  ctx.fillStyle = colour("muted");
+  ctx.fillText(text, (from + to) / 2, y);
+}
+
+export function Scores({ stream, state, now, themed, height }) {
+  const [kind, setKind] = useState(localStorage.getItem("edgeser-scores") === "lines" ? "lines" : "bands");
+  const [at, setAt] = useState(null);
+  const to = Math.floor(now * 4) / 4;
+  const labels = stream.labels;
+  const faults = state.faults.filter((f) => f.stream === stream.name && f.time > to - SHOWN_S);
+  const choose = (next) => { localStorage.setItem("edgeser-scores", next); setKind(next); };
+  const paint = (u, ctx) => {
+    for (const absence of state.absences) {
+      const box = hatch(u, ctx, absence.from, absence.to ?? to);
+      if (box) note(u, ctx, box[0], box[1], "no daemon");
+    }
+    const draw = kind === "bands" ? paintBands : paintLines;
+    for (const segment of segmentsOf(stream.points)) draw(u, ctx, segment, labels);
+    for (const fault of faults) mark(u, ctx, fault.time, fault.recovered);
+  };
+  const point = at === null ? null : stream.points.find((p) => p.from <= at && at <= p.time);
+  const fault = at === null ? null : faults.find((f) => Math.abs(f.time - at) < 1.5);
+  const said = fault ? `${clockTime(fault.time)}  ${words(fault.code)}: ${fault.message}`
+    : point ? `${clockTime(point.time)}  ${labels.map((l) => `${words(l)} ${percent(point.scores[l] ?? 0)}`).join(" · ")}`
+      : "";
+  const spoken = stream.emotion
+    ? `Scores of the last two minutes. Latest: ${labels.map((l) => `${words(l)} ${percent(stream.emotion.scores[l])}`).join(", ")}.`
+    : "Scores of the last two minutes: none yet.";
+  return html`<section class="scores">
+    <div class="bar">
+      <h3>Scores, last two minutes</h3>
+      <p class="readout" aria-hidden="true">${said}</p>
+      <div class="segmented" role="group" aria-label="Drawn as">
+        ${["bands", "lines"].map((k) => html`<button aria-pressed=${k === kind} onClick=${() => choose(k)}>${k}</button>`)}
+      </div>
+    </div>
+    <${TimeChart} seconds height=${height} range=${[to - SHOWN_S, to]} paint=${paint} label=${spoken}
+      version=${`${state.version}${kind}`} themed=${themed} onHover=${(u, t) => setAt(t)} />
+  </section>`;
+}

@@ -1,0 +1,233 @@
+// What the page knows, from the messages so far. No drawing, no network; times are Unix seconds.
+
+export const SHOWN_S = 120;
+const KEPT_S = SHOWN_S + 10;
+const FINALS = 12;
+const FAULTS = 50;
+const STREAMS = 256;
+
+export function newState() {
+  return {
+    hello: null,
+    connected: false,      // to the page's own server
+    everConnected: false,
+    live: false,           // what comes is new, not what was before this page was opened
+    link: { heard: false, time: 0, trouble: "" },
+    absences: [],          // {from, to, why}: nothing was heard of the daemon
+    streams: new Map(),
+    faults: [],
+    epoch: "",
+    skew: 0,               // the daemon's clock less ours
+    version: 0,
+  };
+}
+
+function newStream(name) {
+  return {
+    name, labels: [], status: null, statusAt: 0, level: null, floor: null, levelAt: 0,
+    speaking: false, segment: 0, segmentFrom: 0, lastSpeech: 0,
+    emotion: null, smoothed: null, smoothedFrom: 0, points: [], finals: [], seen: new Map(),
+  };
+}
+
+export const clockOf = (state, nowMs = Date.now()) => nowMs / 1000 + state.skew;
+
+/** Take a message. Mutates, for a message comes ten times a second and more. */
+export function apply(state, message, nowMs = Date.now()) {
+  state.version += 1;
+  switch (message.type) {
+    case "hello": {
+      const kept = { connected: true, everConnected: true, skew: state.skew, version: state.version };
+      Object.assign(state, newState(), kept);
+      state.hello = message;
+      applyLink(state, message.link);
+      return;
+    }
+    case "ready": state.live = true; return;
+    case "link": applyLink(state, message); return;
+    case "gap": applyGap(state, message, nowMs); return;
+    default:
+  }
+  if (typeof message.stream !== "string" || typeof message.time !== "number") return;
+  const stream = streamOf(state, message.stream);
+  if (!stream || isTwice(stream, message)) return;
+  if (message.epoch !== state.epoch) enterRun(state, message);
+  switch (message.type) {
+    case "status": applyStatus(state, stream, message, nowMs); break;
+    case "level": applyLevel(stream, message); break;
+    case "speech": applySpeech(stream, message); break;
+    case "emotion": applyEmotion(stream, message); break;
+    case "fault": applyFault(state, message); break;
+    default:
+  }
+  forget(state, clockOf(state, nowMs) - KEPT_S);
+}
+
+function streamOf(state, name) {
+  let stream = state.streams.get(name);
+  if (!stream && state.streams.size < STREAMS) {
+    stream = newStream(name);
+    state.streams.set(name, stream);
+  }
+  return stream;
+}
+
+/** Whether an event came before: once live and once replayed. */
+function isTwice(stream, event) {
+  const last = stream.seen.get(event.type);
+  if (last && last.epoch === event.epoch && event.seq <= last.seq) return true;
+  stream.seen.set(event.type, { epoch: event.epoch, seq: event.seq });
+  return false;
+}
+
+function applyLink(state, link) {
+  const was = state.link;
+  state.link = link;
+  const open = state.absences.at(-1);
+  if (!link.heard && !(open && open.to === null)) {
+    if (was.heard) state.absences.push({ from: link.time, to: null, why: "no daemon", epoch: state.epoch });
+  } else if (link.heard && open && open.to === null) {
+    open.to = link.time;
+  }
+  if (!link.heard) for (const stream of state.streams.values()) silence(stream);
+}
+
+function silence(stream) {
+  stream.speaking = false;
+  stream.level = null;
+}
+
+/** Another run of the daemon. The time before it began stays marked; one that only could not be
+ * heard for a while is not another run, and replay has filled the gap. */
+function enterRun(state, event) {
+  state.epoch = event.epoch;
+  for (const stream of state.streams.values()) silence(stream);
+}
+
+function applyGap(state, gap, nowMs) {
+  const many = gap.to_seq === null ? "some events" : `${gap.to_seq - gap.from_seq + 1} events`;
+  applyFault(state, {
+    type: "gap", time: clockOf(state, nowMs), stream: gap.topic.split(".").slice(1).join("."),
+    code: "events_missed", recovered: false,
+    message: `${many} of ${gap.topic} were missed and are kept nowhere`,
+  });
+}
+
+function applyStatus(state, stream, event, nowMs) {
+  stream.status = event;
+  stream.statusAt = event.time;
+  if (state.live) state.skew = event.time - nowMs / 1000;
+  if (Math.abs(state.skew) < 0.5) state.skew = 0;
+  const last = state.absences.at(-1);
+  if (last && last.to !== null && last.epoch !== undefined) {
+    if (last.epoch === event.epoch) state.absences.pop();
+    else last.to = Math.max(last.from, Math.min(last.to, event.time - event.uptime_s));
+    if (last.epoch !== event.epoch) delete last.epoch;
+  }
+  if (event.state === "speech") stream.lastSpeech = event.time;
+  if (event.time - stream.levelAt > 1.5) {
+    stream.level = event.level_dbfs ?? null;
+    stream.floor = event.noise_floor_dbfs ?? null;
+    if (event.state !== "speech") stream.speaking = false;
+  }
+}
+
+function applyLevel(stream, event) {
+  stream.level = event.level_dbfs ?? null;
+  stream.floor = event.noise_floor_dbfs ?? null;
+  stream.levelAt = event.time;
+  if (typeof event.speech === "boolean") stream.speaking = event.speech;
+}
+
+function applySpeech(stream, event) {
+  stream.speaking = event.state === "start";
+  if (event.state === "start") {
+    stream.segment = event.segment;
+    stream.segmentFrom = event.time;
+  }
+  stream.lastSpeech = event.time;
+}
+
+function applyEmotion(stream, event) {
+  const length = event.end - event.start;
+  const point = {
+    time: event.time, from: event.time - length, segment: `${event.epoch}:${event.segment}`,
+    scores: event.scores, label: event.label, confidence: event.confidence, kind: event.kind,
+    latency: event.latency_ms, valence: event.valence ?? null, arousal: event.arousal ?? null,
+  };
+  stream.labels = Object.keys(event.scores);
+  stream.emotion = event;
+  stream.lastSpeech = event.time;
+  if (event.smoothed.label !== stream.smoothed) {
+    stream.smoothed = event.smoothed.label;
+    stream.smoothedFrom = event.time - Math.max(0, event.end - event.smoothed.since);
+  }
+  insert(stream.points, point);
+  if (event.kind === "final") {
+    stream.finals.unshift({ ...point, length, id: `${event.epoch}:${event.seq}` });
+    stream.finals.length = Math.min(stream.finals.length, FINALS);
+  }
+}
+
+/** By time: what a replay brings is older than what is there. */
+function insert(points, point) {
+  let at = points.length;
+  while (at && points[at - 1].time > point.time) at -= 1;
+  points.splice(at, 0, point);
+}
+
+function applyFault(state, event) {
+  state.faults.push(event);
+  if (state.faults.length > FAULTS) state.faults.shift();
+}
+
+function forget(state, before) {
+  for (const stream of state.streams.values()) {
+    let old = 0;
+    while (old < stream.points.length && stream.points[old].time < before) old += 1;
+    if (old) stream.points.splice(0, old);
+  }
+  while (state.absences.length && state.absences[0].to !== null && state.absences[0].to < before) {
+    state.absences.shift();
+  }
+}
+
+const QUIET_DBFS = -65;
+
+/** What is going on, in one line, and why nothing is heard where that is so. */
+export function explain(state, stream, now) {
+  if (!state.everConnected) return { kind: "wait", what: "Connecting", why: "" };
+  if (!state.connected) {
+    return { kind: "bad", what: "This page has lost its server", why: "Is 'edgeser page' still running? Trying again every second." };
+  }
+  if (!state.link.heard) {
+    const since = state.absences.at(-1);
+    const endpoint = state.hello?.endpoint ?? "";
+    if (state.link.trouble) return { kind: "bad", what: "The daemon cannot be heard", why: state.link.trouble };
+    return since
+      ? { kind: "bad", what: "The daemon has gone", why: `Nothing has come from ${endpoint} since ${new Date(since.from * 1000).toLocaleTimeString()}. What it hears meanwhile is filled in when it is back.`, from: since.from }
+      : { kind: "bad", what: "No daemon is running", why: `Nothing comes from ${endpoint}. Start one with: edgeser run` };
+  }
+  const status = stream?.status;
+  if (!status) return { kind: "wait", what: "Waiting for the first status", why: "" };
+  const fault = [...state.faults].reverse().find((f) => f.stream === stream.name && !f.recovered);
+  switch (status.state) {
+    case "no_audio": return { kind: "bad", what: "No sound arrives", why: fault ? fault.message : "The microphone or file gives nothing; it is being restarted." };
+    case "starting": return { kind: "wait", what: "Starting", why: "The model is being loaded and tried." };
+    case "stopping": return { kind: "wait", what: "Stopping", why: "The daemon ends: it was told to, or its file is over." };
+    case "degraded": return { kind: "warn", what: "Working, but not well", why: fault ? fault.message : "See the faults below." };
+    default:
+  }
+  if (stream.speaking || status.state === "speech") return { kind: "speech", what: "Speech", why: "" };
+  if (status.frame_age_s !== null && status.frame_age_s > 1.5) {
+    return { kind: "warn", what: "No sound just now", why: `The last sound came ${status.frame_age_s.toFixed(0)} s ago.` };
+  }
+  if (stream.level !== null && stream.level <= -99) {
+    return { kind: "warn", what: "Pure silence", why: "Sound arrives, but every sample is zero. Is the microphone muted?" };
+  }
+  if (stream.level !== null && stream.level < QUIET_DBFS && !stream.lastSpeech) {
+    return { kind: "quiet", what: "Listening", why: "It is very quiet. Say something; if nothing moves, the microphone may be turned down." };
+  }
+  const ago = stream.lastSpeech ? now - stream.lastSpeech : null;
+  return { kind: "quiet", what: "Listening", why: ago === null ? "Nobody has spoken yet." : "Nobody speaks.", from: stream.lastSpeech || null };
+}

@@ -1,0 +1,96 @@
+"""Brings what the page is built on, from npm: pinned in edge/edgeser/page/package.json.
+
+python tools/page_assets.py
+
+Copies the few files that are needed, and the licences, to edge/edgeser/page/static/vendor. A file
+whose content is not the known one is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+PAGE = Path(__file__).resolve().parent.parent / "edge" / "edgeser" / "page"
+VENDOR = PAGE / "static" / "vendor"
+
+FILES = {
+    "uPlot.iife.min.js": "uplot/dist/uPlot.iife.min.js",
+    "uPlot.min.css": "uplot/dist/uPlot.min.css",
+    "preact.js": "htm/preact/standalone.module.js",
+    "inter.woff2": "@fontsource-variable/inter/files/inter-latin-wght-normal.woff2",
+    "inter-ext.woff2": "@fontsource-variable/inter/files/inter-latin-ext-wght-normal.woff2",
+    "LICENSE.uplot.txt": "uplot/LICENSE",
+    "LICENSE.htm.txt": "htm/LICENSE",
+    "LICENSE.preact.txt": "preact/LICENSE",
+    "LICENSE.inter.txt": "@fontsource-variable/inter/LICENSE",
+}
+"""Our name of each file, and where it is in node_modules. htm's file holds Preact as well."""
+
+STAMP = ".versions.json"
+
+
+class AssetError(Exception):
+    """The files cannot be had; the message says why."""
+
+
+def is_complete() -> bool:
+    """Whether the files of the pinned versions are there."""
+    stamp = VENDOR / STAMP
+    return stamp.exists() and json.loads(stamp.read_text()) == _pinned()
+
+
+def bring() -> None:
+    """Ask npm for the pinned versions and copy the files. Raises ``AssetError``."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise AssetError("npm is not installed: apt-get install npm")
+    with tempfile.TemporaryDirectory(prefix="edgeser-npm-") as folder:
+        shutil.copy(PAGE / "package.json", folder)
+        # No script of a package is run.
+        quiet = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
+        done = subprocess.run([npm, "install", *quiet], cwd=folder, capture_output=True, text=True)
+        if done.returncode:
+            raise AssetError(f"npm install failed: {(done.stderr or done.stdout).strip()}")
+        modules = Path(folder) / "node_modules"
+        _check(modules)
+        shutil.rmtree(VENDOR, ignore_errors=True)
+        VENDOR.mkdir()
+        for name, source in FILES.items():
+            shutil.copy(modules / source, VENDOR / name)
+    (VENDOR / STAMP).write_text(json.dumps(_pinned(), indent=2) + "\n")
+
+
+def _check(modules: Path) -> None:
+    known = json.loads((PAGE / "package.json").read_text())["sha256"]
+    for source in FILES.values():
+        found = hashlib.sha256((modules / source).read_bytes()).hexdigest()
+        if found != known.get(source):
+            raise AssetError(f"{source}: its SHA-256 is {found}, not that in package.json")
+
+
+def _pinned() -> object:
+    package = json.loads((PAGE / "package.json").read_text())
+    return [package["dependencies"], package["sha256"]]
+
+
+def main() -> int:
+    """Bring them unless they are there."""
+    if is_complete():
+        return 0
+    try:
+        bring()
+    except AssetError as error:
+        print(f"edgeser: the page's front end: {error}", file=sys.stderr)
+        return 2
+    print(f"The page's front end is in {VENDOR}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
