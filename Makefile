@@ -1,4 +1,5 @@
 # make demo    set up, then show emotion events from a bundled sound file
+# make page    set up, then show in a browser what a daemon hears
 # make test    set up, then lint, check types and run every test
 # make help    the other targets
 
@@ -11,12 +12,14 @@ export ORT_DISABLE_TELEMETRY := 1
 PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	$(PYTHON) -c 'import sys; print("python3.%d-venv" % sys.version_info.minor)' 2>/dev/null || echo python3-venv)
 TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
-	systemd systemd-container dbus python3-venv prometheus mosquitto
+	systemd systemd-container dbus python3-venv prometheus mosquitto \
+	chromium fonts-dejavu-core openssl
 
-.PHONY: help demo test lint types unit footprint evaluate results gpu-check clean install-service uninstall-service
+.PHONY: help demo page page-assets test lint types unit footprint evaluate results gpu-check clean install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
+	@echo "make page      the same in a browser; ARGS='--open' opens one"
 	@echo "make test      lint, types and tests"
 	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser"
 	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves the settings"
@@ -31,6 +34,13 @@ help:
 demo: $(VENV)/.runtime
 	@$(BIN)/python examples/demo.py
 
+page: $(VENV)/.page page-assets
+	@$(BIN)/python examples/page.py $(ARGS)
+
+page-assets: | $(BIN)/python
+	@command -v npm >/dev/null || tools/debian-packages npm
+	@$(BIN)/python tools/page_assets.py
+
 test: lint types unit
 
 lint: $(VENV)/.tests
@@ -40,7 +50,7 @@ lint: $(VENV)/.tests
 types: $(VENV)/.tests
 	$(BIN)/mypy
 
-unit: $(VENV)/.tests
+unit: $(VENV)/.tests page-assets
 	$(BIN)/python -m pytest
 
 $(BIN)/python:
@@ -51,10 +61,14 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 
+$(VENV)/.page: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[page]'
+	@touch $@ $(VENV)/.runtime
+
 $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@tools/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,dev]'
-	@touch $@ $(VENV)/.runtime
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,page,dev]'
+	@touch $@ $(VENV)/.runtime $(VENV)/.page
 
 footprint: $(VENV)/.runtime
 	$(BIN)/python benchmarks/footprint.py

@@ -1,0 +1,233 @@
+"""The page in Debian's Chromium: what is seen, in every state, and where pictures of it go.
+
+With EDGESER_SCREENSHOTS=FOLDER each state is also drawn into a file there.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .world import (
+    Daemon,
+    PageProcess,
+    chromium,
+    conversation,
+    days_of_speech,
+    emotion,
+    fault,
+    level,
+    page_of,
+    speech,
+    status,
+    until,
+    write_journal,
+)
+
+DESK = {"width": 1440, "height": 900}
+PHONE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+def daemon(folder: Path) -> Iterator[Daemon]:
+    now = time.time()
+    recent = [(now - 122 + at, event) for at, events in conversation(112) for event in events]
+    past = [*days_of_speech(12, now, 300), *recent]
+    write_journal(folder / "journal.db", past)
+    daemon = Daemon(f"ipc://{folder}/events.sock", folder / "journal.db")
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def page(daemon: Daemon, folder: Path) -> Iterator[PageProcess]:
+    with page_of(daemon, folder) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@contextmanager
+def opened(
+    browser: Any, page: PageProcess, view: str = "", size: dict[str, int] = DESK, **more: Any
+) -> Iterator[Any]:
+    """A tab, in which nothing may go wrong."""
+    context = browser.new_context(viewport=size, locale="en-GB", **more)
+    tab = context.new_page()
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda m: wrong.append(m.text) if "Security Policy" in m.text else None)
+    try:
+        tab.goto(f"{page.url}/{view}")
+        yield tab
+        assert wrong == []
+    finally:
+        context.close()
+
+
+def shot(tab: Any, name: str) -> None:
+    if folder := os.environ.get("EDGESER_SCREENSHOTS"):
+        tab.screenshot(path=Path(folder) / f"{name}.png")
+
+
+def shows(tab: Any, words: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def there() -> bool:
+        meanwhile()
+        return words in tab.inner_text("body")
+
+    until(there, f"{words!r} in {tab.inner_text('body')[:300]!r}")
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "more"),
+    [
+        ("light", DESK, {"color_scheme": "light"}),
+        ("dark", DESK, {"color_scheme": "dark"}),
+        ("phone", PHONE, {"color_scheme": "light"}),
+        ("wall", {"width": 2560, "height": 1440}, {"color_scheme": "dark"}),
+    ],
+)
+def test_speech_is_seen(
+    browser: Any, page: PageProcess, daemon: Daemon, name: str, size: dict[str, int], more: Any
+) -> None:
+    with opened(browser, page, size=size, **more) as tab:
+        daemon.tell(status("speech"), speech(90), emotion("happy", segment=90, end=2.0))
+        shows(tab, "Happy", lambda: daemon.tell(status("speech"), level(-22.0, talking=True)))
+        shows(tab, "-22 dBFS", lambda: daemon.tell(level(-22.0, talking=True)))
+        for words in ("happy", "neutral", "sad", "angry", "Latency", "5.9 ms"):
+            assert words in tab.inner_text("main") or name == "phone"
+        wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        assert tab.evaluate(wider) <= 0
+        shot(tab, name)
+
+
+def test_nothing_moves_when_the_words_change(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    with opened(browser, page) as tab:
+        places = []
+        for segment, label in enumerate(("happy", "unknown", "sad", "neutral"), 200):
+            scores = {"angry": 0.02, "happy": 0.9, "neutral": 0.05, "sad": 0.03}
+            told = emotion(label, segment=segment, scores=scores, smoothed=label)
+            shows(tab, label.title(), lambda told=told: daemon.tell(status("speech"), told))
+            places.append([
+                tab.evaluate(f"document.querySelector('{part}').getBoundingClientRect().top")
+                for part in (".meter", ".scores", ".latency")
+            ])  # fmt: skip
+        assert places.count(places[0]) == len(places)
+
+
+def test_silence_is_explained(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    with opened(browser, page) as tab:
+        shows(
+            tab,
+            "Is the microphone muted?",
+            lambda: daemon.tell(status(level_dbfs=-100.0), level(-100.0, talking=False)),
+        )
+        shot(tab, "silence")
+
+
+def test_a_fault_is_seen_where_it_happened(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    with opened(browser, page, color_scheme="dark") as tab:
+        shows(tab, "mic", lambda: daemon.tell(status()))
+        daemon.tell(fault("nothing came for 2.0 s"))
+        beat = lambda: daemon.tell(status("no_audio", frame_age_s=9.0, level_dbfs=None))  # noqa: E731
+        shows(tab, "No sound arrives", beat)
+        shows(tab, "nothing came for 2.0 s", beat)
+        shot(tab, "fault")
+
+
+def test_a_gap_is_shown_and_filled_when_the_daemon_is_back(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    with opened(browser, page) as tab:
+        shows(tab, "mic", lambda: daemon.tell(status()))
+        daemon.stop()
+        shows(tab, "The daemon has gone")
+        shot(tab, "gap")
+        assert tab.evaluate("window.edgeser.state.absences.at(-1).to") is None
+        daemon.again()
+        told = emotion("sad", segment=300, kind="final", end=2.0)
+        daemon.tell(status(uptime_s=0.5), told)
+        shows(tab, "Sad", lambda: daemon.tell(status(uptime_s=1.0)))
+        absence = tab.evaluate("window.edgeser.state.absences.at(-1)")
+        assert absence["to"] > absence["from"]
+
+
+def test_valence_and_arousal_are_drawn_where_there_are_some(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    with opened(browser, page) as tab:
+        shows(tab, "mic", lambda: daemon.tell(status()))
+        told = [emotion(segment=400 + i, mood=(0.1 * i, 0.5)) for i in range(4)]
+        shows(tab, "excited", lambda: daemon.tell(status("speech"), *told))
+        assert "Valence 0.30" in tab.locator(".plane svg").get_attribute("aria-label")
+
+
+def test_the_past_is_scrolled_searched_and_summed_up(browser: Any, page: PageProcess) -> None:
+    with opened(browser, page, "#past") as tab:
+        shows(tab, "Mostly")
+        shows(tab, "events in view")
+        shot(tab, "past")
+        before = tab.inner_text(".timeline .readout")
+        tab.focus(".grab")
+        for key in ("+", "+", "ArrowLeft"):
+            tab.keyboard.press(key)
+        until(lambda: tab.inner_text(".timeline .readout") != before, "it was zoomed")
+        tab.click(".filter .tag:has-text('happy')")
+        found = ".found tbody tr td:nth-child(2)"
+        until(lambda: set(tab.locator(found).all_inner_texts()) <= {"happy"}, "only happy ones")
+        assert "label=happy" in tab.get_attribute(".found a:has-text('CSV')", "href")
+        tab.click("text=Month")
+        until(lambda: tab.locator(".day .amount:not(:empty)").count() > 3, "a calendar")
+        shot(tab, "month")
+        tab.locator(".day:not(.empty)").first.click()
+        shows(tab, "The day")
+
+
+def test_health_tells_what_runs(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    with opened(browser, page, "#health") as tab:
+        shows(tab, "Dropped windows", lambda: daemon.tell(status(dropped=3)))
+        shows(tab, "Unweighted accuracy", lambda: daemon.tell(status(dropped=3)))
+        for words in ("Last sound", "Journal", "lightweight-emodb", "Version", "onnxruntime/CPU"):
+            assert words in tab.inner_text("main")
+        shot(tab, "health")
+
+
+def test_by_keyboard_alone(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    with opened(browser, page) as tab:
+        shows(tab, "mic", lambda: daemon.tell(status()))
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("document.activeElement.className") == "skip"
+        for _ in range(3):
+            tab.keyboard.press("Tab")
+        tab.keyboard.press("Enter")
+        until(lambda: tab.evaluate("location.hash") == "#past", "the past, by Tab and Enter")
+        tab.keyboard.press("Tab")
+        tab.keyboard.press("Tab")
+        tab.keyboard.press("Enter")
+        theme = "document.documentElement.dataset.theme"
+        assert tab.evaluate(theme) == "light"
+        tab.reload()
+        assert tab.evaluate(theme) == "light"
+
+
+def test_what_is_drawn_is_also_said(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    with opened(browser, page) as tab:
+        told = emotion("happy", segment=500, kind="final")
+        shows(tab, "Happy", lambda: daemon.tell(status(), told))
+        assert "happy 80" in tab.get_attribute(".scores .plot", "aria-label")
+        assert "inference 4.4 ms" in tab.get_attribute(".strip", "aria-label")
+        assert "happy" in tab.inner_text("[role=status]")
+        unnamed = "[...document.querySelectorAll('button, a, input, select')].filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).length"  # noqa: E501
+        assert tab.evaluate(unnamed) == 0

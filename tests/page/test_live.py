@@ -1,0 +1,174 @@
+"""Server-sent events: what a browser is told, and what one that goes away or stops costs."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .world import Daemon, PageProcess, emotion, fault, status, until
+
+AT_REST = 4
+"""Subscriptions of a page that nobody looks at: emotions, speech, faults and statuses."""
+
+
+class Told:
+    """A client of ``/api/live`` over a plain socket."""
+
+    def __init__(
+        self, page: PageProcess, position: str = "", query: str = "", *, small: bool = False
+    ) -> None:
+        """``small``: with little room for what has not been read."""
+        self._socket = socket.socket()
+        if small:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self._socket.connect(("127.0.0.1", page.port))
+        self._socket.settimeout(0.2)
+        last = f"Last-Event-ID: {position}\r\n" if position else ""
+        request = f"GET /api/live{query} HTTP/1.1\r\nHost: {page.host}\r\n{last}\r\n"
+        self._socket.sendall(request.encode())
+        self._raw = b""
+        self._latest = 0
+        self.position = ""
+
+    def read(self) -> list[dict[str, Any]]:
+        """All messages so far."""
+        self._receive()
+        messages = []
+        for line in self._raw[: self._raw.rfind(b"\n\n") + 1].splitlines():
+            if line.startswith(b"id: "):
+                self.position = line[4:].decode()
+            if line.startswith(b"data: "):
+                messages.append(json.loads(line[6:]))
+        return messages
+
+    def types(self) -> list[str]:
+        return [message["type"] for message in self.read()]
+
+    def latest(self, stream: str) -> int:
+        """The last segment told of a stream; forgets what was read."""
+        segments = [m["segment"] for m in self.read() if m.get("stream") == stream]
+        self._raw = self._raw[self._raw.rfind(b"\n\n") :]
+        self._latest = max([self._latest, *segments])
+        return self._latest
+
+    def has_ended(self) -> bool:
+        """Whether the page has said that this is all."""
+        self._receive()
+        return self._raw.endswith(b"0\r\n\r\n")
+
+    def _receive(self) -> None:
+        try:
+            while part := self._socket.recv(1 << 16):
+                self._raw += part
+        except TimeoutError:
+            pass
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@contextmanager
+def told(
+    page: PageProcess, position: str = "", query: str = "", *, small: bool = False
+) -> Iterator[Told]:
+    client = Told(page, position, query, small=small)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def test_it_begins_with_hello_and_the_last_two_minutes(daemon: Daemon, page: PageProcess) -> None:
+    with told(page) as client:
+        until(lambda: "ready" in client.types(), "ready")
+        first, *rest = client.read()
+        assert first["type"] == "hello"
+        assert first["endpoint"] == daemon.endpoint
+        assert "neutral" in [message.get("label") for message in rest]
+
+
+def test_events_come_as_they_were_published(daemon: Daemon, page: PageProcess) -> None:
+    with told(page) as client:
+        until(lambda: "ready" in client.types(), "ready")
+        daemon.tell(status("speech"), emotion("sad", segment=41))
+        until(lambda: [m for m in client.read() if m.get("segment") == 41], "the event")
+        (event,) = [m for m in client.read() if m.get("segment") == 41]
+        assert event["scores"]["sad"] == 0.8
+        assert event["latency_ms"]["total"] > 0
+
+
+def test_who_comes_again_gets_what_came_meanwhile_and_nothing_twice(
+    daemon: Daemon, page: PageProcess
+) -> None:
+    with told(page) as client:
+        until(lambda: "ready" in client.types(), "ready")
+        position = client.position
+    daemon.tell(fault("while away"))
+    until(lambda: "while away" in str(page.ask("/api/events?topic=fault.")), "it is published")
+    for header, query in ((position, ""), ("", f"?since={position}")):
+        with told(page, header, query) as again:
+            until(lambda again=again: "while away" in str(again.read()), "what came meanwhile")
+            assert "hello" not in again.types()
+            assert str(again.read()).count("while away") == 1
+
+
+def test_a_position_of_another_run_or_none_at_all_begins_anew(page: PageProcess) -> None:
+    for position in ("0:1", "nonsense", "feedbeef:99999999999999999999"):
+        with told(page, position) as client:
+            until(lambda client=client: "hello" in client.types(), "hello")
+
+
+def test_a_daemon_that_goes_and_comes_is_told(daemon: Daemon, page: PageProcess) -> None:
+    with told(page) as client:
+        until(lambda: "ready" in client.types(), "ready")
+
+        def links() -> list[bool]:
+            return [m["heard"] for m in client.read() if m["type"] == "link"]
+
+        daemon.tell(status())
+        until(lambda: page.get("/healthz")[0] == 200, "heard")
+        daemon.stop()
+        until(lambda: links()[-1:] == [False], "gone")
+        assert page.get("/healthz")[0] == 503
+        daemon.again()
+
+        def back() -> bool:
+            daemon.tell(status(uptime_s=1))
+            return links()[-1:] == [True]
+
+        until(back, "back")
+        daemon.tell(fault("after the restart"))
+        until(lambda: "after the restart" in str(client.read()), "what it says then")
+
+
+def test_levels_are_asked_for_only_while_a_browser_looks(daemon: Daemon, page: PageProcess) -> None:
+    publisher = daemon.publisher
+    until(lambda: publisher.subscriptions == AT_REST, "nobody looks")
+    with told(page) as client:
+        until(lambda: "ready" in client.types(), "ready")
+        until(lambda: publisher.subscriptions > AT_REST, "levels are asked for")
+
+    def at_rest() -> bool:
+        daemon.tell(status())
+        return publisher.subscriptions == AT_REST
+
+    until(at_rest, "nobody asks for them any more")
+
+
+def test_one_that_reads_no_more_holds_nobody_up(daemon: Daemon, page: PageProcess) -> None:
+    with told(page) as reads, told(page, small=True) as stalled:
+        until(lambda: "ready" in reads.types(), "ready")
+        for number in range(1, 9001):  # more than the ring and the kernel's buffers hold
+            daemon.tell(emotion(segment=number, stream="loud", label="sad", end=float(number)))
+            if number % 300 == 0:
+                until(
+                    lambda number=number: reads.latest("loud") == number, "who reads gets it"
+                )  # fmt: skip
+        until(lambda: stalled.has_ended(), "who does not read is told no more")
+        assert stalled.latest("loud") < 9000
+    with told(page) as again:
+        until(lambda: "ready" in again.types(), "and begins anew")
+        assert again.latest("loud") == 9000
