@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edgeser.bench import SPEECH_FILE
+from edgeser.bench import SPEECH_FILE, receiver
 from edgeser.bench.figures import Distribution, ratios, violated
 from edgeser.bench.flops import flops
 from edgeser.bench.latency import LatencyReport
@@ -150,6 +150,19 @@ def test_a_daemon_that_is_killed_ends_the_benchmark(arguments: list[str]) -> Non
     assert not [pid for pid in children.values() if Path(f"/proc/{pid}").exists()]
 
 
+def test_a_daemon_that_hangs_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        daemon(["--source", str(SPEECH_FILE), "--await-subscriber"]) as running,
+        receiver.receiver(running) as received,
+    ):
+        events = iter(received)
+        next(events)
+        os.kill(running.pid, signal.SIGSTOP)
+        monkeypatch.setattr(receiver, "HANG_S", 1.0)
+        with pytest.raises(UserError, match="the daemon hangs: nothing came of it for"):
+            list(events)
+
+
 def _children(process: subprocess.Popen[bytes], *words: str) -> dict[str, int]:
     """Process ids of its children by a word of their command lines, once all are there."""
     found: dict[str, int] = {}
@@ -170,6 +183,8 @@ def test_soak_loses_nothing_and_does_not_drift(tmp_path: Path) -> None:
     report = json.loads(file.read_text())
     assert report["finals"] == report["segments"] >= 20
     assert report["lost_finals"] == report["gaps"] == report["drift_samples"] == 0
+    assert report["rss_growth_mb_per_day"] is None
+    assert "too short for a trend: it takes 6 h of sound" in done.out
     assert report["last_sample"] == pytest.approx(0.05 * 3600 * 16_000, rel=0.3)
 
 
@@ -218,7 +233,7 @@ def test_model_measures_every_case(tmp_path: Path) -> None:
         assert case["runs"] >= 5
         assert 0 < case["p50_ms"] <= case["p99_ms"]
         assert case["gflops"] > 0
-        assert case["peak_gflops"] > 0
+        assert case["product_gflops"] > 0
 
 
 def test_throughput_stops_at_the_first_step_that_is_too_late(tmp_path: Path) -> None:

@@ -20,6 +20,9 @@ from edgeser.events.schema import AnyEvent, decode
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Subscriber
 
+HANG_S = 60.0
+"""A daemon says every second how it is: one that was silent for so long hangs."""
+
 PATIENCE_S = 2.0
 """A daemon that has ended is waited for no longer than this after the last that came of it."""
 
@@ -48,8 +51,8 @@ class Receiver:
     def __iter__(self) -> Iterator[tuple[float, AnyEvent]]:
         """Without end: whoever reads stops when the daemon says that it does.
 
-        Raises UserError when there is nobody to come anything from: the daemon or the subscriber
-        has died.
+        Raises UserError when nothing more will come: the daemon or the subscriber has died, or the
+        daemon hangs.
         """
         for line in self._lines():
             received_at, _, payload = line.partition(b" ")
@@ -71,12 +74,18 @@ class Receiver:
         """What the subscriber has printed since; empty when it ended, or the daemon long ago."""
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
+        silent_since = time.monotonic()
         while True:
             had_ended = self._daemon.has_ended  # asked first: its last events may be on their way
             if select.select([output], [], [], PATIENCE_S)[0]:
                 return os.read(output, 65_536)
             if had_ended:
                 return b""
+            if (silent_s := time.monotonic() - silent_since) > HANG_S:
+                raise UserError(
+                    f"the daemon hangs: nothing came of it for {silent_s:.0f} s",
+                    "run 'edgeser run' by hand, and 'kill -ABRT' it to see where it is",
+                )
 
 
 @contextmanager

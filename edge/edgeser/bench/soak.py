@@ -27,13 +27,17 @@ WARM_UP_SHARE = 0.1
 """Memory is compared with what it was after this share of the run."""
 
 
+SLOPE_HOURS = 6.0
+"""Of sound, at the least, for memory a day to mean anything: a shorter run is all warm-up."""
+
+
 class SoakReport(msgspec.Struct, frozen=True, kw_only=True):
     """The result of ``edgeser bench soak``.
 
     ``segments``: those that ended with enough speech for a final. ``lost_finals``: how many of them
     had none, and finals that came more than once. ``gaps``: holes that the
     subscriber saw. ``drift_samples``: how far the last turn's segments are from where the first
-    turn's were.
+    turn's were. ``rss_growth_mb_per_day``: null where the run was too short to tell.
     """
 
     format: Literal["edgeser-soak-1"] = "edgeser-soak-1"
@@ -50,7 +54,7 @@ class SoakReport(msgspec.Struct, frozen=True, kw_only=True):
     drift_samples: int
     rss_warm_mb: float
     rss_end_mb: float
-    rss_growth_mb_per_day: float
+    rss_growth_mb_per_day: float | None
     rss_mb: list[float]
 
 
@@ -90,7 +94,6 @@ def measure(
         raise UserError(f"{speech}: the daemon heard no speech in it", "give another --speech")
     warm = int(len(rss) * WARM_UP_SHARE)
     audio_hours = status.position_s / 3600
-    days = audio_hours * (1 - WARM_UP_SHARE) / 24
     return SoakReport(
         machine=this_machine(),
         audio_hours=audio_hours,
@@ -105,9 +108,16 @@ def measure(
         drift_samples=_drift(starts, len(turn)),
         rss_warm_mb=rss[warm],
         rss_end_mb=rss[-1],
-        rss_growth_mb_per_day=(rss[-1] - rss[warm]) / days if days else 0.0,
+        rss_growth_mb_per_day=_slope(rss[-1] - rss[warm], audio_hours),
         rss_mb=rss,
     )
+
+
+def _slope(grown_mb: float, audio_hours: float) -> float | None:
+    """MB in 24 h of sound; None for a run that was too short."""
+    if audio_hours < SLOPE_HOURS:
+        return None
+    return grown_mb / (audio_hours * (1 - WARM_UP_SHARE) / 24)
 
 
 def _turn(samples: Samples) -> Samples:

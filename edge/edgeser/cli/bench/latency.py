@@ -1,0 +1,113 @@
+"""``edgeser bench latency``: how late events are."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeser.cli.bench.options import FilePath, report_option, save, save_report, speech_option
+from edgeser.cli.options import model_option
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    from edgeser.bench.latency import LatencyReport
+
+
+@click.command()
+@click.option("--seconds", default=30.0, show_default=True, help="How long to measure.")
+@speech_option
+@click.option("--continuous", is_flag=True, help="Leave out the pauses: speech all the time.")
+@click.option("--transport", type=click.Choice(["ipc", "tcp"]), default="ipc", show_default=True)
+@model_option
+@report_option
+@click.option("--html", "html_file", type=FilePath, metavar="FILE", help="Save a page.")
+@click.option(
+    "--compare",
+    "old_file",
+    type=FilePath,
+    metavar="FILE",
+    help="Compare with a saved report.",
+)
+@click.option("--fail-if", "conditions", multiple=True, help="Exit with 1 if so, e.g. 'p99_ms>20'.")
+def latency(
+    seconds: float,
+    speech: Path | None,
+    continuous: bool,
+    transport: str,
+    model: str | None,
+    json_file: Path | None,
+    html_file: Path | None,
+    old_file: Path | None,
+    conditions: tuple[str, ...],
+) -> None:
+    """How late are my events?
+
+    A real daemon hears speech in real time, and a subscriber in another process notes when it has
+    decoded each event.
+
+    \b
+    Example: edgeser bench latency --seconds 60 --json new.json --compare old.json
+             --fail-if 'p99_ms>50'
+    """
+    if not 3 <= seconds <= 86_400:
+        raise UserError(f"--seconds: expected 3 to 86400, got {seconds:g}")
+
+    from rich.console import Console
+
+    from edgeser.bench import SPEECH_FILE
+    from edgeser.bench.figures import violated
+    from edgeser.bench.latency import measure
+    from edgeser.bench.show import show, show_comparison
+
+    old = None if old_file is None else _read(old_file)
+    violated(conditions, dict.fromkeys(_names(), 0.0))  # a misspelt one is said before the run
+    report = measure(
+        speech or SPEECH_FILE,
+        seconds,
+        transport=transport,
+        continuous=continuous,
+        model=model,
+        command=shlex.join(["edgeser", *sys.argv[1:]]),
+    )
+    console = Console(highlight=False)
+    show(report, console)
+    if old is not None:
+        show_comparison(report, old, console)
+    if json_file is not None:
+        save_report(json_file, report)
+    if html_file is not None:
+        from edgeser.bench.page import page
+
+        save(html_file, page(report, old).encode())
+    broken = violated(conditions, report.figures)
+    for line in broken:
+        click.echo(f"edgeser: {line}", err=True)
+    raise SystemExit(1 if broken else 0)
+
+
+def _names() -> list[str]:
+    from edgeser.bench.figures import PERCENTILES
+    from edgeser.bench.latency import SINGLES, STAGES
+
+    stages = [f"{stage}_{name}_ms" for stage in (*STAGES, "overhead") for name in PERCENTILES]
+    return [*stages, *(f"{name}_ms" for name in PERCENTILES), *SINGLES]
+
+
+def _read(file: Path) -> LatencyReport:
+    import msgspec
+
+    from edgeser.bench.latency import LatencyReport
+
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=LatencyReport)
+    except OSError as error:
+        raise UserError(f"--compare {file}: {error.strerror}") from error
+    except msgspec.MsgspecError as error:
+        raise UserError(
+            f"--compare {file}: no report of this version of the benchmark ({error})",
+            "make it anew",
+        ) from error
