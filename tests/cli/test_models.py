@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeser.model.artefact import ArtefactError, model_path, shipped_models
+from edgeser.model.model import load_model
+from tests.model.test_model import rewritten
 from tests.system.daemons import edgeser
 
 NOBODY = 65_534
@@ -42,3 +46,42 @@ def unprivileged() -> Iterator[None]:
         yield
     finally:
         os.seteuid(user)
+
+
+def test_no_name_is_cut_on_a_narrow_terminal() -> None:
+    listed = edgeser("models", env={**os.environ, "COLUMNS": "40"}).out
+    assert all(f" {name} " in listed for name in shipped_models())
+
+
+def test_a_model_that_was_not_evaluated_says_so(tmp_path: Path) -> None:
+    unknown = {"value": 0.0, "low": 0.0, "high": 1.0}
+    training = {**told("lightweight-emodb")["training"], "ua": unknown}
+    said = edgeser("models", str(rewritten(tmp_path, {"training": training}))).out
+    assert "UA %            not evaluated" in said
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("front_end", {"n_fft": 10**18}),
+        ("front_end", {"mels": 10**18}),
+        ("front_end", {"deltas": 10**18}),
+        ("front_end", {"sample_rate": 10**18}),
+        ("window", {"pad_frames": 10**18}),
+        ("window", {"max_seconds": 1e18}),
+        ("window", {"cut": "centre", "fill": True, "frames": 10**18}),
+        ("golden", [{"seed": 1, "seconds": 1e18, "scores": [1, 0, 0, 0]}]),
+        ("golden", [{"seed": -1, "seconds": 1, "scores": [1, 0, 0, 0]}]),
+    ],
+)
+def test_metadata_beyond_any_model_are_refused(tmp_path: Path, part: str, change: object) -> None:
+    if isinstance(change, dict):
+        change = {**told("lightweight-emodb")[part], **change}
+    file = rewritten(tmp_path, {part: change})
+    with pytest.raises(ArtefactError, match=f"model {file}: bad metadata: "):
+        load_model(str(file))
+
+
+def told(name: str) -> dict[str, Any]:
+    tree: dict[str, Any] = json.loads(edgeser("models", name, "--json").out)
+    return tree

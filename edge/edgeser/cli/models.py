@@ -1,41 +1,131 @@
-"""``edgeser models``: the artefacts there are, and what one says of itself."""
+"""``edgeser models``: the artefacts there are, what one says of itself, and the daemon's choice."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgeser.cli.options import json_option
+from edgeser.errors import UserError
 
 if TYPE_CHECKING:
     from edgeser.model.artefact import Estimate
     from edgeser.model.model import Model
 
+SERVICE_SETTINGS = Path("/etc/edgeser/edgeser.toml")
 
-@click.command()
-@click.argument("name", required=False, metavar="[NAME|FILE]")
+
+class _Models(click.Group):
+    """What is no command of it is the model to describe."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = args[0] in self.commands
+        return super().resolve_command(ctx, args if known else ["describe", *args])
+
+
+@click.group(
+    cls=_Models,
+    invoke_without_command=True,
+    subcommand_metavar="[NAME|FILE | use NAME|FILE | use --rollback]",
+)
 @json_option
-def models(name: str | None, as_json: bool) -> None:
-    """List the shipped models, or describe one after checking its golden vectors.
+@click.pass_context
+def models(ctx: click.Context, as_json: bool) -> None:
+    """List the shipped models, describe one after checking its golden vectors, or choose one.
 
     \b
     Examples: edgeser models
               edgeser models lightweight-emodb
+              sudo edgeser models use lightweight-emodb-int8
     """
     import msgspec
 
     from edgeser.model.artefact import shipped_models
     from edgeser.model.model import load_model
 
-    loaded = [load_model(model) for model in ([name] if name else shipped_models())]
+    ctx.obj = as_json
+    if ctx.invoked_subcommand is not None:
+        return
+    loaded = [load_model(name) for name in shipped_models()]
     if as_json:
-        described = [{"sha256": m.ref.sha256, **msgspec.to_builtins(m.info)} for m in loaded]
-        click.echo(msgspec.json.encode(described[0] if name else described).decode())
-    elif name:
-        _describe(loaded[0])
+        click.echo(msgspec.json.encode([_as_tree(model) for model in loaded]).decode())
     else:
         _list(loaded)
+
+
+@models.command(hidden=True)
+@click.argument("name", metavar="NAME|FILE")
+@json_option
+@click.pass_obj
+def describe(asked_json: bool, name: str, as_json: bool) -> None:
+    """Describe a model after checking its golden vectors.
+
+    Example: edgeser models lightweight-emodb
+    """
+    import msgspec
+
+    from edgeser.model.model import load_model
+
+    model = load_model(name)
+    if asked_json or as_json:
+        click.echo(msgspec.json.encode(_as_tree(model)).decode())
+    else:
+        _describe(model)
+
+
+@models.command()
+@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.option("--rollback", is_flag=True, help="Go back to the model before.")
+@click.option(
+    "--settings",
+    "file",
+    type=click.Path(path_type=Path),
+    default=SERVICE_SETTINGS,
+    show_default=True,
+    metavar="FILE",
+    help="The settings file that is changed.",
+)
+def use(name: str | None, rollback: bool, file: Path) -> None:
+    """Choose the model of a daemon, by its settings file, and tell the daemon to take it up.
+
+    The model's golden vectors are run first: one that drifts is not chosen. The name is written
+    into the file, and the one that it replaces beside it (FILE.model-before), for --rollback.
+
+    \b
+    Examples: sudo edgeser models use lightweight-emodb-int8
+              sudo edgeser models use --rollback
+              edgeser models use my-model.onnx --settings edgeser.toml
+    """
+    from edgeser.cli.reload import reload_daemon
+    from edgeser.model.model import load_model
+    from edgeser.settings.choice import choose, chosen_before
+    from edgeser.settings.schema import load_settings
+
+    if rollback == (name is not None):
+        raise UserError("models use: expected either a model or --rollback")
+    settings = load_settings(file if file.exists() else None, environment={})
+    if name is None:
+        name = chosen_before(file)
+    elif Path(name).is_file():
+        name = str(Path(name).absolute())
+    model = load_model(name, settings.model.backend)
+    choose(file, name, settings.model.name)
+    click.echo(f"{file}: {settings.model.name} before, {name} now")
+    pid = reload_daemon(file, settings, model.ref)
+    if pid is None:
+        click.echo("no daemon runs with these settings; the next one takes it up")
+    else:
+        click.echo(f"the daemon (pid {pid}) runs {model.info.name} {model.info.version}")
+
+
+def _as_tree(model: Model) -> dict[str, object]:
+    import msgspec
+
+    return {"sha256": model.ref.sha256, **msgspec.to_builtins(model.info)}
 
 
 def _list(loaded: list[Model]) -> None:
@@ -44,27 +134,32 @@ def _list(loaded: list[Model]) -> None:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("name")
-    table.add_column("version")
-    table.add_column("labels")
-    table.add_column("UA %", justify="right")
-    table.add_column("licence of the data")
+    # A name is what one types: it is never cut, however narrow the terminal.
+    for heading in ("name", "version"):
+        table.add_column(heading, no_wrap=True, overflow="ignore")
+    table.add_column("labels", overflow="fold")
+    table.add_column("UA %", justify="right", no_wrap=True)
+    table.add_column("licence of the data", overflow="fold")
     for model in loaded:
         info = model.info
         table.add_row(
             info.name,
             info.version,
             ", ".join(info.labels),
-            f"{info.training.ua.value * 100:.1f}",
+            f"{info.training.ua.value * 100:.1f}" if _is_evaluated(model) else "-",
             info.training.licence,
         )
+    table.columns[0].min_width = max(len(model.info.name) for model in loaded)
     Console(highlight=False).print(table)
 
 
 def _describe(model: Model) -> None:
     info, training, window = model.info, model.info.training, model.info.window
+    evaluated = _is_evaluated(model)
 
     def percent(estimate: Estimate) -> str:
+        if not evaluated:
+            return "not evaluated"
         low, high = estimate.low * 100, estimate.high * 100
         return f"{estimate.value * 100:.1f} ({low:.1f} to {high:.1f})"
 
@@ -79,7 +174,7 @@ def _describe(model: Model) -> None:
         "UA %": percent(training.ua),
         "WA %": percent(training.wa),
         "F1 %": percent(training.f1),
-        "ECE %": f"{training.ece * 100:.1f}",
+        "ECE %": f"{training.ece * 100:.1f}" if evaluated else "not evaluated",
         "windows": f"{window.min_seconds:g} to {window.seconds:g} s, "
         f"whole segments to {window.max_seconds:g} s",
         "unknown below": f"{info.abstain_below:.2f}",
@@ -88,3 +183,9 @@ def _describe(model: Model) -> None:
     width = max(map(len, rows))
     for key, value in rows.items():
         click.echo(f"{key:<{width}}  {value}")
+
+
+def _is_evaluated(model: Model) -> bool:
+    """An export without a report knows no figure: nought, with an interval of everything."""
+    ua = model.info.training.ua
+    return (ua.value, ua.low, ua.high) != (0.0, 0.0, 1.0)

@@ -20,6 +20,9 @@ __all__ = ["Floats", "FrontEnd", "Kind"]
 _BLOCK = 128
 """Frames analysed at once: the arrays of many more outgrow the cache and take twice as long."""
 
+_MOST = {"sample_rate": 192_000, "n_fft": 65_536, "mels": 4096, "deltas": 100}
+"""Far beyond any model's, so that an artefact cannot ask for more memory than there is."""
+
 Kind: TypeAlias = Literal["mel", "linear", "waveform"]
 
 
@@ -93,6 +96,9 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     baseline_frames: int = 3000
 
     def __post_init__(self) -> None:
+        for name, most in _MOST.items():
+            if (value := getattr(self, name)) > most:
+                raise ValueError(f"front end: {name} {value} is more than {most}")
         if not 0 < self.hop <= self.window or (self.spectral and self.window > self.n_fft):
             raise ValueError(
                 f"front end: need 0 < hop <= window <= n_fft, got hop {self.hop}, "

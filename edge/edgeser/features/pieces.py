@@ -19,8 +19,9 @@ Pieces: TypeAlias = list[Floats]
 Lengths: TypeAlias = npt.NDArray[np.int64]
 """How many frames of each piece count, (pieces,)."""
 
-Positive = Annotated[float, Meta(gt=0)]
-Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0, le=60)]
+Count = Annotated[int, Meta(ge=0, le=10_000)]
+"""Bounds far beyond any model's, so that an artefact cannot ask for more memory than there is."""
 
 
 class WindowPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,10 +40,10 @@ class WindowPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       with it when a rest is left; a window that is no longer than a piece is one piece
     """
 
-    seconds: Positive = 3.0
-    min_seconds: Positive = 1.0
-    max_seconds: Positive = 7.0
-    pad_frames: Annotated[int, Meta(ge=1)] = 50
+    seconds: Seconds = 3.0
+    min_seconds: Seconds = 1.0
+    max_seconds: Seconds = 7.0
+    pad_frames: Annotated[int, Meta(ge=1, le=10_000)] = 50
     cut: Literal["whole", "centre", "segments"] = "whole"
     frames: Count = 0
     hop_frames: Count = 0

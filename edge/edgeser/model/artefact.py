@@ -83,8 +83,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calibrated scores that the test sound ``golden.waveform(seed, seconds)`` must give."""
 
-    seed: int
-    seconds: float
+    seed: Annotated[int, Meta(ge=0, le=2**62)]
+    seconds: Annotated[float, Meta(gt=0, le=60)]
     scores: list[float]
 
 

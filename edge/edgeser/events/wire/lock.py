@@ -43,6 +43,23 @@ class FileLock:
         return os.path.samestat(found, os.fstat(self._descriptor))
 
 
+def holder_pid(path: Path) -> int | None:
+    """The process that holds a lock now; None: nobody does, or nobody who says so."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        return int(os.pread(descriptor, 20, 0))
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(descriptor)
+
+
 def holder(path: Path) -> str:
     """Who holds a lock, in words."""
     try:

@@ -1,0 +1,68 @@
+"""Telling a daemon that runs to read its settings anew, and seeing what it made of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from edgeser.errors import UserError
+from edgeser.events.schema import FaultEvent, ModelRef, StatusEvent
+from edgeser.events.subscribe.subscriber import Subscriber
+from edgeser.events.wire.endpoint import IpcEndpoint, parse_endpoint
+from edgeser.events.wire.lock import holder_pid
+from edgeser.settings.schema import Settings
+
+SERVICE_FOLDER = Path("/etc/edgeser")
+PATIENCE_S = 60.0
+
+
+def reload_daemon(file: Path, settings: Settings, expected: ModelRef) -> int | None:
+    """Reload the daemon of a settings file and wait until it runs the model.
+
+    Returns its process id; None: none runs, or only on TCP, where nobody can tell whose it is.
+    Raises UserError when the daemon refuses, or says nothing within a minute.
+    """
+    for endpoint in _endpoints(file, settings):
+        parsed = parse_endpoint(endpoint)
+        if not isinstance(parsed, IpcEndpoint):
+            continue
+        pid = holder_pid(parsed.path.with_name(parsed.path.name + ".lock"))
+        if pid is not None:
+            _reload(pid, endpoint, expected)
+            return pid
+    return None
+
+
+def _endpoints(file: Path, settings: Settings) -> list[str]:
+    if file.absolute().parent != SERVICE_FOLDER:
+        return settings.events.bind
+    folder = Path("/run/edgeser") / ("" if file.stem == "edgeser" else file.stem)
+    return [f"ipc://{folder / 'events.sock'}"]
+
+
+def _reload(pid: int, endpoint: str, expected: ModelRef) -> None:
+    silent = UserError(
+        f"the daemon (pid {pid}) did not take the model up within {PATIENCE_S:g} s",
+        "see its log, or go back with 'edgeser models use --rollback'",
+    )
+    with Subscriber(endpoint, ("status.", "fault."), PATIENCE_S) as subscriber:
+        try:
+            next(subscriber)  # connected: no answer is missed
+            os.kill(pid, signal.SIGHUP)
+            deadline = time.monotonic() + PATIENCE_S
+            for event in subscriber:
+                if isinstance(event, FaultEvent) and event.code == "settings_rejected":
+                    raise UserError(
+                        f"the daemon (pid {pid}) refused: {event.message}",
+                        "go back with 'edgeser models use --rollback'",
+                    )
+                if isinstance(event, StatusEvent) and event.model == expected:
+                    return
+                if time.monotonic() > deadline:
+                    raise silent
+        except PermissionError:
+            raise UserError(f"the daemon (pid {pid}) is another user's", "try it as root") from None
+        except TimeoutError:
+            raise silent from None
