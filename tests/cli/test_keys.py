@@ -7,6 +7,8 @@ import signal
 import socket
 from pathlib import Path
 
+import zmq
+
 from edgeser import Subscriber
 from tests.events.helpers import until
 from tests.system.daemons import edgeser, running
@@ -45,6 +47,17 @@ def test_new_allow_list_and_revoke(tmp_path: Path) -> None:
     assert json.loads(said("list", "--json", *ours))["allowed"] == {}
     secret = (tmp_path / "theirs" / "phone.secret").read_text().strip()
     assert secret not in listed
+
+
+def test_a_public_key_may_begin_with_a_dash(tmp_path: Path) -> None:
+    folder = ("--keys", str(tmp_path))
+    key = next(key for key in iter(new_public_key, "") if key.startswith("-"))
+    said("allow", "phone", key, *folder)
+    assert json.loads(said("list", "--json", *folder))["allowed"] == {"phone": key}
+
+
+def new_public_key() -> str:
+    return zmq.curve_keypair()[0].decode()
 
 
 def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:

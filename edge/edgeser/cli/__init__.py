@@ -4,45 +4,76 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
-from typing import Any
+import signal
+from typing import Any, NamedTuple
 
 import click
+from click.shell_completion import CompletionItem
 
 from edgeser import __version__
-from edgeser.errors import UserError
+from edgeser.errors import UserError, shortage
 
 # Before NumPy is imported: its pool of BLAS threads has no work here and would only hold memory.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-COMMANDS = {
-    "run": "Listen and publish emotion events.",
-    "listen": "Show the events of a running daemon.",
-    "page": "Show in a browser what a daemon hears (extra: page).",
-    "events": "Look into the journal: what was heard, and when.",
-    "on": "Run a program when something is heard.",
-    "bridge": "Hand the events on to other systems: MQTT with Home Assistant.",
-    "keys": "Make keys for encrypted TCP, and say whose are allowed.",
-    "predict": "Recognise the speech in sound files.",
-    "bench": "Measure the daemon on this machine.",
-    "devices": "List the microphones.",
-    "models": "List the models, or describe one.",
-    "settings": "Check or show the settings.",
-    "doctor": "Check this installation and say how to mend it.",
-    "train": "Train a model on a corpus (extra: train).",
-    "evaluate": "Evaluate a model under a named protocol (extra: train).",
-    "report": "Put evaluations side by side, and say how sure a difference is.",
-    "export": "Make a verified artefact of a checkpoint (extra: export).",
-    "engine": "Build TensorRT engines for an NVIDIA GPU, and keep them (extra: tensorrt).",
-}
 
-_ROOMS = {
-    "train": "edgeser_train.commands",
-    "evaluate": "edgeser_train.commands",
-    "report": "edgeser_train.commands",
-    "export": "edgeser_export.commands",
+class Entry(NamedTuple):
+    """A command: the package with its module, which defines it under its own name.
+
+    ``clears_up``: it has something to finish or to remove at Ctrl-C; any other just ends.
+    """
+
+    room: str
+    summary: str
+    clears_up: bool = False
+
+
+COMMANDS = {
+    "run": Entry("edgeser.cli", "Listen and publish emotion events."),
+    "listen": Entry("edgeser.cli", "Show the events of a running daemon.", clears_up=True),
+    "page": Entry(
+        "edgeser.cli",
+        "Show in a browser what a daemon hears (extra: page).",
+        clears_up=True,
+    ),
+    "events": Entry("edgeser.cli", "Look into the journal: what was heard, and when."),
+    "on": Entry("edgeser.cli", "Run a program when something is heard.", clears_up=True),
+    "bridge": Entry(
+        "edgeser.cli",
+        "Hand the events on to other systems: MQTT with Home Assistant.",
+        clears_up=True,
+    ),
+    "keys": Entry("edgeser.cli", "Make keys for encrypted TCP, and say whose are allowed."),
+    "predict": Entry("edgeser.cli", "Recognise the speech in sound files."),
+    "bench": Entry("edgeser.cli", "Measure the daemon on this machine.", clears_up=True),
+    "devices": Entry("edgeser.cli", "List the microphones."),
+    "models": Entry("edgeser.cli", "List the models, describe one, or choose the daemon's."),
+    "settings": Entry("edgeser.cli", "Check or show the settings."),
+    "doctor": Entry("edgeser.cli", "Check this installation and say how to mend it."),
+    "completion": Entry("edgeser.cli", "Print completion for a shell, or the manual page."),
+    "train": Entry(
+        "edgeser_train.commands", "Train a model on a corpus (extra: train).", clears_up=True
+    ),
+    "evaluate": Entry(
+        "edgeser_train.commands",
+        "Evaluate a model under a named protocol (extra: train).",
+        clears_up=True,
+    ),
+    "report": Entry(
+        "edgeser_train.commands", "Put evaluations side by side, and say how sure a difference is."
+    ),
+    "export": Entry(
+        "edgeser_export.commands",
+        "Make a verified artefact of a checkpoint (extra: export).",
+        clears_up=True,
+    ),
+    "engine": Entry(
+        "edgeser.cli",
+        "Build TensorRT engines for an NVIDIA GPU, and keep them (extra: tensorrt).",
+        clears_up=True,
+    ),
 }
-"""Where a command lives that is not one of the runtime's."""
+"""A command is added by its file and its line here."""
 
 
 class _Commands(click.Group):
@@ -54,20 +85,45 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"{_ROOMS.get(cmd_name, 'edgeser.cli')}.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        entry = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"{entry.room}.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        if entry.clears_up and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # see __main__.py
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and lines of help; none of the commands is imported for it."""
+        named = [
+            CompletionItem(name, help=entry.summary)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            return ctx.exit(128 + signal.SIGINT)
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Every failure that the user or the machine causes is one line, and exit code 2."""
+        try:
+            return super().main(*args, **extra)
         except UserError as error:
-            click.echo(f"edgeser: {error}", err=True)
-            ctx.exit(2)
+            line = str(error)
+        except (MemoryError, OSError, RuntimeError) as error:
+            lacking = shortage(error)
+            if lacking is None:
+                raise
+            line = lacking
+        click.echo(f"edgeser: {line}", err=True)
+        raise SystemExit(2)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,5 +133,3 @@ def main() -> None:
 
     Example: edgeser run --source mic
     """
-    if isinstance(sys.stdout.encoding, str) and sys.stdout.encoding.lower() == "ascii":
-        sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]

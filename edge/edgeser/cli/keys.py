@@ -50,7 +50,8 @@ def new(name: str, folder: Path | None, settings_file: Path | None) -> None:
     click.echo(_folder(folder, settings_file).new(name))
 
 
-@keys.command()
+# A public key may begin with a dash: what is no option of ours is a value.
+@keys.command(context_settings={"ignore_unknown_options": True})
 @click.argument("name")
 @click.argument("public_key")
 @folder_option

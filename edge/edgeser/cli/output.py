@@ -1,0 +1,72 @@
+"""Standard output as a user may leave it: closed, full, or a pipe whose reader has seen enough."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+STDOUT, STDERR = 1, 2
+
+
+class _Output(io.FileIO):
+    """Standard output, whose failure is the user's to mend and never looks like another file's."""
+
+    def write(self, data: ReadableBuffer, /) -> int | None:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            _discard()
+            raise SystemExit(0) from None  # whoever reads has seen enough
+        except OSError as error:
+            _discard()
+            raise UserError(
+                f"standard output: cannot be written: {error.strerror}",
+                "lead it to a file with space, a pipe or a terminal",
+            ) from None
+
+
+def guard() -> None:
+    """Make standard output say what is wrong with it in a line.
+
+    A closed descriptor 1 or 2 is taken up, or the next file that is opened would get its number
+    and what was meant to be printed. Reading-only: writing fails as it does on a closed one.
+    """
+    _take_up(STDOUT, os.O_RDONLY)
+    _take_up(STDERR, os.O_WRONLY)
+    if sys.stderr is None:
+        sys.stderr = open(STDERR, "w", closefd=False)  # noqa: SIM115
+    old = sys.stdout
+    if old is not None:
+        old.flush()
+    encoding = getattr(old, "encoding", None) or "utf-8"
+    errors = "replace" if encoding.lower() == "ascii" else getattr(old, "errors", None)
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(_Output(STDOUT, "w", closefd=False)),
+        encoding,
+        errors or "surrogateescape",
+        line_buffering=os.isatty(STDOUT),
+    )
+
+
+def _take_up(descriptor: int, mode: int) -> None:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        taken = os.open(os.devnull, mode)
+        if taken != descriptor:  # a lower number is closed, too
+            os.dup2(taken, descriptor)
+            os.close(taken)
+
+
+def _discard() -> None:
+    """What is left in buffers goes nowhere: it must not fail a second time at the end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, STDOUT)
+    os.close(nowhere)

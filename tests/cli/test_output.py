@@ -1,0 +1,99 @@
+"""Standard output that is closed, full or read no further; Ctrl-C while a command still starts."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeser.cli import COMMANDS
+from tests.sounds import SPEECH_FILE
+from tests.system.daemons import EDGESER
+
+PRINTING = [["models"], ["predict", str(SPEECH_FILE)], ["settings", "show"], ["--help"]]
+PATIENCE_S = 300
+
+
+def shell(line: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line, "bash", *EDGESER],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=lambda a: a[0])
+@pytest.mark.parametrize(
+    ("redirection", "why"),
+    [(">&-", "Bad file descriptor"), (">/dev/full", "No space left on device")],
+)
+def test_output_that_goes_nowhere_is_one_line(
+    arguments: list[str], redirection: str, why: str
+) -> None:
+    done = shell(f'"$@" {" ".join(arguments)} {redirection}')
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"edgeser: standard output: cannot be written: {why}; ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    done = shell('"$@" --help | true')
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_daemon_needs_no_standard_output(tmp_path: Path) -> None:
+    done = shell(
+        f'"$@" run --source {SPEECH_FILE} --fast --once --bind ipc://{tmp_path}/events.sock >&-'
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["models", "listen", "run", "doctor", "events"])
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.2])
+def test_ctrl_c_while_a_command_starts_is_no_traceback(
+    command: str, after_s: float, tmp_path: Path
+) -> None:
+    assert command in COMMANDS
+    more: list[str] = []
+    if command == "run":
+        more = ["--source", "-", "--bind", f"ipc://{tmp_path}/events.sock"]
+    process = subprocess.Popen(
+        [*EDGESER, command, *more],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+    )
+    until_ours(process.pid)
+    time.sleep(after_s)
+    process.send_signal(signal.SIGINT)
+    assert process.stdin is not None
+    process.stdin.close()  # `run` ends with its source at the latest
+    process.stdin = None
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert b"Traceback" not in said, said.decode()
+
+
+def until_ours(pid: int) -> None:
+    """Wait until the interpreter has started, caught SIGINT, and let go of it: our first line."""
+    caught = False
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return  # it has ended
+        mask = re.search(r"SigCgt:\s*([0-9a-f]+)", status)
+        catches = mask is not None and bool(int(mask[1], 16) & 1 << signal.SIGINT - 1)
+        if (caught and not catches) or "State:\tZ" in status:
+            return
+        caught = caught or catches
+        time.sleep(0.0005)
+    raise TimeoutError(pid)
