@@ -15,12 +15,14 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto \
 	chromium fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets test lint types unit footprint evaluate results gpu-check clean install-service uninstall-service
+.PHONY: help demo page page-assets test quick lint types unit footprint evaluate results gpu-check clean install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
 	@echo "make page      the same in a browser; ARGS='--open' opens one"
 	@echo "make test      lint, types and tests"
+	@echo "make quick     lint, types and the tests that need neither systemd nor a sound server, but"
+	@echo "               for those that train or measure"
 	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser"
 	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves the settings"
 	@echo "make footprint start-up time, memory and load of the daemon in silence"
@@ -43,9 +45,19 @@ page-assets: | $(BIN)/python
 
 test: lint types unit
 
+# Left out: what boots systemd or a sound server (tests/system, virtual microphones), what trains or
+# exports, and what measures or waits for whole daemons.
+QUICK := tests --ignore=tests/system --ignore=tests/trials --ignore=tests/bench --ignore=tests/train \
+	--ignore=tests/export --ignore=tests/daemon --ignore=tests/audio/test_virtual_microphone.py \
+	--ignore=tests/audio/test_microphone.py --ignore=tests/model/tensorrt --ignore=tests/cli
+
+quick: lint types
+	$(BIN)/python -m pytest -q $(QUICK)
+
 lint: $(VENV)/.tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: $(VENV)/.tests
 	$(BIN)/mypy

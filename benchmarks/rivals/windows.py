@@ -16,6 +16,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -173,7 +174,8 @@ def wav2vec2(samples: Samples) -> tuple[str, Way]:
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 
     # The defaults are those of wav2vec2-base: 12 layers of 768, 95 million weights.
-    network = Wav2Vec2Model(Wav2Vec2Config(attn_implementation="eager", return_dict=False)).eval()
+    config = Wav2Vec2Config(attn_implementation="eager", return_dict=False)  # type: ignore[call-arg]
+    network = Wav2Vec2Model(config).eval()
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's
         file = f"{folder}/wav2vec2.onnx"
@@ -210,7 +212,7 @@ def _opensmile(name: str, samples: Samples) -> tuple[str, Way]:
     )
 
 
-def _torchaudio_mel() -> Callable[..., object]:
+def _torchaudio_mel() -> Callable[..., Any]:
     import torch
 
     from edgeser_train.torchaudio import transforms

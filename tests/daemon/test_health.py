@@ -9,7 +9,6 @@ from typing import Any, cast
 
 import pytest
 
-from edgeser.daemon import health as health_module
 from edgeser.daemon.health import DEAF_LIMIT_S, SILENT_LIMIT_S, STUCK_AFTER_S, Health
 
 WATCHDOG_S = 30.0
@@ -60,7 +59,8 @@ class World:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *intakes: FakeIntake) -> None:
         self.now = 0.0
-        monkeypatch.setattr(health_module.time, "monotonic", lambda: self.now)
+        clock = "edgeser.daemon.health.time.monotonic"
+        monkeypatch.setattr(clock, lambda: self.now)
         self.manager = FakeManager()
         self.backlog = SimpleNamespace(working_s=0.0)
         named = {f"s{number}": intake for number, intake in enumerate(intakes)}

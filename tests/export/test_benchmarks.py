@@ -66,7 +66,7 @@ def test_integers_are_calibrated_on_nothing_that_is_scored(
     """Of a run of ``--part validation`` the checkpoint has seen what is scored."""
     seen, other = "08a01Wa", "08a01Na"
     heard: list[str] = []
-    original = variants.pieces_of_some
+    original = variants.pieces_of_some  # type: ignore[attr-defined]
 
     def pieces(utterances: list[Utterance], recipe: Recipe, min_frames: int) -> list[Floats]:
         heard.extend(u.name for u in utterances)

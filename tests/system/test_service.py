@@ -66,6 +66,21 @@ def test_it_starts_and_says_how_it_is(talk: Box) -> None:
     assert "ready: file is heard" in talk.journal()
 
 
+def test_shells_and_man_know_the_command(box: Box) -> None:
+    share = "/usr/local/share"
+    script = f"""
+        source {share}/bash-completion/completions/edgeser
+        COMP_WORDS=(edgeser li) COMP_CWORD=1
+        _edgeser_completion edgeser
+        echo "${{COMPREPLY[@]}}"
+    """
+    assert box.run("bash", "-c", script) == "listen"
+    assert "#compdef edgeser" in box.run("cat", f"{share}/zsh/site-functions/_edgeser")
+    fish = box.run("cat", f"{share}/fish/vendor_completions.d/edgeser.fish")
+    assert "complete --no-files --command edgeser" in fish
+    assert ".TH EDGESER 1" in box.run("cat", f"{share}/man/man1/edgeser.1")
+
+
 def test_the_sandbox_lets_loopback_through(talk: Box) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

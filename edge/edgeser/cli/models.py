@@ -103,7 +103,7 @@ def use(name: str | None, rollback: bool, file: Path) -> None:
     from edgeser.cli.reload import reload_daemon
     from edgeser.model.model import load_model
     from edgeser.settings.choice import choose, chosen_before
-    from edgeser.settings.schema import load_settings
+    from edgeser.settings.load import load_settings
 
     if rollback == (name is not None):
         raise UserError("models use: expected either a model or --rollback")

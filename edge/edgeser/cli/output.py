@@ -18,7 +18,7 @@ STDOUT, STDERR = 1, 2
 class _Output(io.FileIO):
     """Standard output, whose failure is the user's to mend and never looks like another file's."""
 
-    def write(self, data: ReadableBuffer, /) -> int | None:
+    def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:

@@ -174,10 +174,11 @@ def methods(file: Path) -> list[tuple[str, str, str, list[str]]]:
     import ast
 
     tree = ast.parse(file.read_text())
-    owners = [(node.name, node) for node in tree.body if isinstance(node, ast.ClassDef)]
+    classes = [(node.name, node) for node in tree.body if isinstance(node, ast.ClassDef)]
+    owners: list[tuple[str, ast.Module | ast.ClassDef]] = [("", tree), *classes]
     return [
         (f"{file.name}:{node.lineno}", owner, node.name, [a.arg for a in node.args.args])
-        for owner, body in [("", tree), *owners]
+        for owner, body in owners
         for node in body.body
         if isinstance(node, ast.FunctionDef)
     ]

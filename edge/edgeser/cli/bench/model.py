@@ -11,7 +11,7 @@ from edgeser.cli.bench.options import report_option, save_report
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
-    from edgeser.model.backends.protocol import BackendName
+    from edgeser.settings.schema import BackendName
 
 
 @click.command()
