@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from edgeser.cli import COMMANDS
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS
-from tests.system.daemons import edgeser
+from tests.system.daemons import edgeser, running
 
 SUBCOMMANDS = [[name] for name in COMMANDS] + [["settings", "check"], ["settings", "show"]]
 
@@ -116,6 +117,19 @@ def test_doctor_looks_at_the_sources_that_the_settings_name(tmp_path: Path) -> N
     found = findings()
     assert not found["microphones"]["ok"]
     assert not found["sound files"]["ok"]
+
+
+def test_a_daemon_that_runs_is_no_trouble_to_the_doctor(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    with running("--source", "-", stdin=subprocess.PIPE) as daemon:
+        daemon.wait_for("self.statuses", 300)
+        source = f'[audio]\nsource = "{SPEECH_FILE}"\n'
+        file.write_text(f'{source}[events]\nbind = ["{daemon.endpoint}"]\n')
+        done = edgeser("doctor", "--settings", str(file), "--json", timeout_s=300)
+    findings = {f["check"]: f for f in map(json.loads, done.out.splitlines())}
+    assert findings["endpoints"]["ok"], findings["endpoints"]
+    assert "is held by a daemon that runs" in findings["endpoints"]["found"]
+    assert findings["level"]["ok"]
 
 
 def test_doctor_says_what_to_do_about_a_taken_endpoint(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_wrong_settings_are_refused_and_the_old_ones_stay(tmp_path: Path) -> Non
         (fault,) = daemon.faults
         assert fault.code == "settings_rejected"
         assert "speech.hop_seconds: expected float >= 0.1, got -1" in fault.message
+        assert "WARNING settings_rejected: " in daemon.log.read_text()
         file.write_text('[audio]\nstall_seconds = 3\n[model]\nname = "lightweight-emodb"\n')
         daemon.signal(signal.SIGHUP)
         daemon.wait_for("len(self.faults) == 2")

@@ -5,10 +5,14 @@ from __future__ import annotations
 import faulthandler
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from edgeser.cli.options import backend_option, given, model_option, settings_option
+
+if TYPE_CHECKING:
+    from edgeser.daemon.logs import LogFormat
 
 
 @click.command()
@@ -23,6 +27,14 @@ from edgeser.cli.options import backend_option, given, model_option, settings_op
 @click.option("--wait", is_flag=True, help="Wait for a microphone that is not there.")
 @click.option("--await-subscriber", is_flag=True, help="Begin when the first subscriber is there.")
 @click.option("--verbose", is_flag=True, help="Log every emotion event.")
+@click.option(
+    "--log",
+    "log_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines for people, or a JSON object a line.",
+)
 def run(
     settings_file: Path | None,
     source: str | None,
@@ -35,6 +47,7 @@ def run(
     wait: bool,
     await_subscriber: bool,
     verbose: bool,
+    log_format: LogFormat,
 ) -> None:
     """Listen to a source and publish emotion events until stopped.
 
@@ -53,7 +66,7 @@ def run(
     from edgeser.settings.load import load_settings
     from edgeser.settings.schema import Settings
 
-    logs.set_up(verbose=verbose)
+    logs.set_up(verbose=verbose, log_format=log_format)
     flags = given(
         audio__source=source,
         audio__device=device,

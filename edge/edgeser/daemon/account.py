@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 DEGRADED_FOR_S = 10.0
 """How long a dropped window or a failed inference shows in the state."""
 
+_HEEDED: set[FaultCode] = {"settings_rejected", "restart_needed"}
+"""Nothing is lost, and yet somebody has something to do."""
+
 
 class Account:
     """Totals, faults and the last event of one stream; for any thread.
@@ -82,7 +85,8 @@ class Account:
         """Publish and log what happened to the stream."""
         self._add(faults=1)
         message = one_line(message)  # a file's name, a library's words
-        log.log(logging.INFO if recovered else logging.WARNING, "%s: %s", code, message)
+        quiet = recovered and code not in _HEEDED
+        log.log(logging.INFO if quiet else logging.WARNING, "%s: %s", code, message)
         self.publish(
             FaultEvent(stream=self.stream, code=code, message=message, recovered=recovered)
         )

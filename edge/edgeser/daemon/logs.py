@@ -1,10 +1,17 @@
-"""Where the daemon's log goes: lines for people, or for journald with their level."""
+"""Where the daemon's log goes: lines for people, for journald with their level, or for programs."""
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Literal, TypeAlias
+
+from edgeser.errors import one_line
+
+LogFormat: TypeAlias = Literal["text", "json"]
 
 _PRIORITIES = (
     (logging.CRITICAL, 2),
@@ -15,19 +22,54 @@ _PRIORITIES = (
 )
 
 
-class JournalFormatter(logging.Formatter):
-    """Every line begins with its level in angle brackets, as sd-daemon(3) has it."""
+class TextFormatter(logging.Formatter):
+    """The level and the message, one line whatever is in it; a traceback follows on its own lines.
+
+    ``for_journald``: every line begins with its level in angle brackets, as sd-daemon(3) has it.
+    """
+
+    def __init__(self, *, for_journald: bool = False) -> None:
+        super().__init__()
+        self._for_journald = for_journald
 
     def format(self, record: logging.LogRecord) -> str:
+        lines = [one_line(record.getMessage())]
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).splitlines()
+        if not self._for_journald:
+            return "\n".join([f"{record.levelname} {lines[0]}", *lines[1:]])
         priority = next((p for level, p in _PRIORITIES if record.levelno >= level), 7)
-        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+        return "\n".join(f"<{priority}>{line}" for line in lines)
 
 
-def set_up(*, verbose: bool, environment: Mapping[str, str] = os.environ) -> None:
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: ``time`` (UTC, ISO 8601), ``level``, ``logger``, ``message``, and
+    ``exception`` with a traceback where there is one.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, timezone.utc)
+        fields = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+def set_up(
+    *,
+    verbose: bool,
+    log_format: LogFormat = "text",
+    environment: Mapping[str, str] = os.environ,
+) -> None:
     """Log to standard error, with levels for journald when that is where it leads."""
     handler = logging.StreamHandler()
-    if "JOURNAL_STREAM" in environment:
-        handler.setFormatter(JournalFormatter())
+    if log_format == "json":
+        handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+        handler.setFormatter(TextFormatter(for_journald="JOURNAL_STREAM" in environment))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])

@@ -61,6 +61,24 @@ def _microphones(name: str, settings: Settings) -> Finding:
     )
 
 
+def _level(name: str, settings: Settings) -> Finding:
+    from edgeser.doctor.hearing import DIGITAL_SILENCE_DBFS, level_dbfs, meter, running_daemon
+
+    wanted = [audio for audio in settings.sources if audio.source == "mic"]
+    if not wanted:
+        return Finding(name, True, "not needed: the settings name other sources")
+    daemon = running_daemon(settings.events.bind[0])
+    if daemon is not None:  # it has the device to itself
+        levels = [-120.0 if daemon.level_dbfs is None else daemon.level_dbfs]
+    else:
+        levels = [level_dbfs(audio) for audio in wanted]
+    found = ", ".join(map(meter, levels))
+    if min(levels) < DIGITAL_SILENCE_DBFS:
+        fix = "unmute it and turn it up (alsamixer, pavucontrol), or choose another device"
+        return Finding(name, False, f"{found}: no sound comes, not even noise", fix)
+    return Finding(name, True, f"{found} (say something, and it rises)")
+
+
 def _sound_files(name: str, settings: Settings) -> Finding:
     from edgeser.audio.file import FileSource
 
@@ -134,12 +152,22 @@ def _telemetry(name: str, _: Settings) -> Finding:
 
 
 def _endpoints(name: str, settings: Settings) -> Finding:
+    from edgeser.doctor.hearing import running_daemon
     from edgeser.events.publish.publisher import Publisher
     from edgeser.events.wire.keys import KeyFolder
 
     keys = KeyFolder(settings.events.key_folder) if settings.events.curve else None
-    Publisher(settings.events.bind, keys=keys).close()
-    return Finding(name, True, f"free: {', '.join(settings.events.bind)}")
+    found = []
+    for endpoint in settings.events.bind:
+        try:
+            Publisher([endpoint], keys=keys).close()
+            found.append(f"{endpoint} is free")
+        except UserError:
+            daemon = running_daemon(endpoint)
+            if daemon is None:
+                raise
+            found.append(f"{endpoint} is held by a daemon that runs ({daemon.state})")
+    return Finding(name, True, ", ".join(found))
 
 
 def _mqtt(name: str, settings: Settings) -> Finding:
@@ -175,6 +203,7 @@ def _threads() -> int:
 _CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
     "microphones": _microphones,
     "sound access": _sound_access,
+    "level": _level,
     "sound files": _sound_files,
     "voice activity": _vad,
     "model": _model,
