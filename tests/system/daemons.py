@@ -19,7 +19,7 @@ from edgeser.events.schema import AnyEvent, EmotionEvent, FaultEvent, SpeechEven
 EDGESER = [sys.executable, "-m", "edgeser"]
 
 
-def edgeser(*arguments: str, timeout_s: float = 60, **options: object) -> Finished:
+def edgeser(*arguments: str, timeout_s: float = 300, **options: object) -> Finished:
     """Run a command to its end."""
     done = subprocess.run(
         [*EDGESER, *arguments],
