@@ -319,7 +319,7 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
     other.write_bytes(msgspec.json.encode(tree))
     to_out = ("-o", out)
     for words, said in [
-        ((text, *to_out), "not one of this version"),
+        ((text, *to_out), "this is something else, not a checkpoint"),
         ((tmp_path / "none.pt", *to_out), "no such file"),
         ((model, "--report", tmp_path / "r.json", *to_out), "no such file"),
         ((model, "--report", other, *to_out), "of another recipe"),
