@@ -30,7 +30,7 @@ class _Model(click.ParamType[str]):
             self.fail(f"no model {value!r}; there is {', '.join(MODELS)}", param, ctx)
         return value
 
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         return f"[{'|'.join(MODELS)}]"
 
     def shell_complete(
