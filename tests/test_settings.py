@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from edgeser.settings.json_schema import json_schema
 from edgeser.settings.load import load_settings
 from edgeser.settings.schema import Settings, SettingsError
 
-SHIPPED = Path(__file__).parent.parent / "systemd" / "edgeser.toml"
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = ROOT / "systemd" / "edgeser.toml"
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -156,3 +166,20 @@ def test_metrics_are_open_to_other_machines_by_name_only(listen: str, tmp_path: 
 @pytest.mark.parametrize("listen", ["127.0.0.1:9464", "[::1]:9464", "localhost:0"])
 def test_metrics_of_this_machine_need_no_name(listen: str) -> None:
     load_settings(None, {"EDGESER_METRICS_LISTEN": listen})
+
+
+def test_the_schema_for_editors_says_what_the_types_do() -> None:
+    written = json.loads((ROOT / "docs" / "settings.schema.json").read_text())
+    assert written == json_schema(), (
+        "python -m edgeser.settings.json_schema > docs/settings.schema.json"
+    )
+    jsonschema.Draft202012Validator.check_schema(written)
+
+
+def test_the_schema_for_editors_takes_the_shipped_file_and_refuses_a_wrong_key() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    tree = tomllib.loads(SHIPPED.read_text())
+    assert list(validator.iter_errors(tree)) == []
+    tree["speech"]["min_secondes"] = 1
+    (error,) = validator.iter_errors(tree)
+    assert "min_secondes" in error.message

@@ -21,6 +21,7 @@ from edgeser.model.model import Model
 from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
 from edgeser.speech.config import segmenter_config
+from edgeser.speech.meter import Meter
 from edgeser.speech.segmenter import (
     SegmentEnded,
     Segmenter,
@@ -81,6 +82,7 @@ class Hearing:
         config = segmenter_config(speech, model.info.window)
         self._segmenter = Segmenter(config, begin.position, begin.segments)
         self._frames = FrameStream(model.info.front_end)
+        self.meter = Meter()
         self._captured_at = begin.captured_at  # of the sample just before `position`
         self._arrived_at = begin.arrived_at
         if begin.rest is not None:
@@ -161,6 +163,7 @@ class Hearing:
         self._frames.push(samples, self.position)
         self.position += len(samples)
         for frame in self._vad.push(samples):
+            self.meter.add(frame)
             for output in self._segmenter.push(frame):
                 outputs += self._emit(output)
         return outputs

@@ -36,12 +36,12 @@ class Noted(Intake):
         super().__init__(source, hearing, Account(name, losses, lambda event: None), backlog)
         self.order = order
         self.items: list[AudioBlock | AudioFault] = []
-        self.threads: set[int] = set()
+        self.threads: set[threading.Thread] = set()
 
     def hear(self, item: AudioBlock | AudioFault) -> None:
         self.order.append(self.name)
         self.items.append(item)
-        self.threads.add(threading.get_ident())
+        self.threads.add(threading.current_thread())
         super().hear(item)
 
 

@@ -91,7 +91,8 @@ class Intake:
     def status(self, *, stopping: bool) -> StatusEvent:
         """How the stream is, as an event."""
         age_s = self.frame_age_s
-        model = self.hearing.model
+        model, meter = self.hearing.model, self.hearing.meter
+        floor_dbfs = meter.floor_dbfs
         return StatusEvent(
             stream=self.name,
             state="stopping" if stopping else self.state,
@@ -102,6 +103,8 @@ class Intake:
             model=model.ref,
             backend=model.backend.name,
             backend_reason=model.reason,
+            level_dbfs=meter.take(),
+            noise_floor_dbfs=None if floor_dbfs is None else round(floor_dbfs, 2),
             labels=model.info.labels,
         )
 

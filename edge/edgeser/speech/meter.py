@@ -1,0 +1,33 @@
+"""How loud it is: the level over some frames, and the noise floor."""
+
+from __future__ import annotations
+
+import math
+from threading import Lock
+
+from edgeser.speech.vad import VadFrame
+
+
+class Meter:
+    """Takes the frames of one thread, and is read by another."""
+
+    def __init__(self) -> None:
+        self.floor_dbfs: float | None = None
+        """Noise floor at the last frame; None before the first."""
+        self._lock = Lock()
+        self._power = 0.0
+        self._frames = 0
+
+    def add(self, frame: VadFrame) -> None:
+        """Take the next frame."""
+        with self._lock:
+            self._power += 10 ** (frame.level_dbfs / 10)
+            self._frames += 1
+            self.floor_dbfs = frame.floor_dbfs
+
+    def take(self) -> float | None:
+        """RMS level since the last call, dB below full scale; None when nothing was heard."""
+        with self._lock:
+            power, frames = self._power, self._frames
+            self._power, self._frames = 0.0, 0
+        return round(10 * math.log10(power / frames), 2) if frames else None
