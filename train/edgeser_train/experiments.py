@@ -38,6 +38,7 @@ def planned(
     model: str,
     corpora: Sequence[str] | Corpus,
     *,
+    labels: str | None = None,
     protocol: str,
     recipe: str = "edgeser",
     settings: Sequence[str] = (),
@@ -50,13 +51,14 @@ def planned(
 ) -> Plan:
     """A plan out of names, as the command line has them.
 
-    ``corpora``: ``NAME=PATH``, several are merged; or a corpus in memory. ``settings``:
+    ``corpora``: ``NAME=PATH``, several are merged; or a corpus in memory. ``labels``: the classes
+    of named corpora that are told apart, as ``classes_of`` reads them. ``settings``:
     ``FIELD=VALUE`` of the recipe. ``part``: what an evaluation scores. ``conditions``: how it hears
     it. ``teachers``, ``start``: checkpoints, or run folders.
 
     Raises UserError for what there is not.
     """
-    data = corpora if isinstance(corpora, Corpus) else load_corpora(corpora)
+    data = corpora if isinstance(corpora, Corpus) else load_corpora(corpora, labels)
     named = recipe_of(model, recipe, labels=len(data.labels), taught=bool(teachers))
     return Plan(
         data,

@@ -17,6 +17,7 @@ from edgeser_train.commands.options import (
     dry_run_option,
     failures_told,
     initialise_option,
+    labels_option,
     named_recipe_option,
     need_extra,
     recipe_option,
@@ -31,11 +32,12 @@ if TYPE_CHECKING:
 @click.command()
 @trainable_option
 @corpus_option
+@labels_option
 @click.option(
     "--protocol",
     default="loso",
     show_default=True,
-    help="loso, loso_val, speaker_kfold, cross, fixed; random_kfold and zhong10 mix speakers.",
+    help="loso, loso_val, speaker_kfold, loco, cross, fixed; random_kfold, zhong10 mix speakers.",
 )
 @click.option(
     "--part",
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
 def evaluate(
     model: str,
     corpora: tuple[str, ...],
+    labels: str | None,
     protocol: str,
     part: str,
     folds: str | None,
@@ -123,6 +126,7 @@ def evaluate(
     plan = experiments.planned(
         model,
         corpora,
+        labels=labels,
         protocol=protocol,
         recipe=recipe_name,
         settings=settings,

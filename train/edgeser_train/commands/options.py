@@ -61,6 +61,11 @@ corpus_option = click.option(
     metavar="NAME=PATH",
     help="The corpus, e.g. emodb=/data/emodb; several are merged.",
 )
+labels_option = click.option(
+    "--labels",
+    metavar="A,B,C=C+D",
+    help="Only these classes; C=C+D counts both as C. By default all that the corpora have.",
+)
 teacher_option = click.option(
     "--teacher",
     "teachers",

@@ -15,6 +15,7 @@ from edgeser_train.commands.options import (
     failures_told,
     first_of_all,
     initialise_option,
+    labels_option,
     named_recipe_option,
     need_extra,
     recipe_option,
@@ -27,6 +28,7 @@ from edgeser_train.commands.options import (
 @click.command()
 @trainable_option
 @corpus_option
+@labels_option
 @click.option(
     "--protocol",
     default="full",
@@ -49,6 +51,7 @@ from edgeser_train.commands.options import (
 def train(
     model: str,
     corpora: tuple[str, ...],
+    labels: str | None,
     protocol: str,
     fold: str | None,
     recipe_name: str,
@@ -80,6 +83,7 @@ def train(
     plan = experiments.planned(
         model,
         corpora,
+        labels=labels,
         protocol=protocol,
         recipe=recipe_name,
         settings=settings,

@@ -8,6 +8,7 @@ from pathlib import Path
 from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import LABELS, Corpus, Release, Utterance
 from edgeser_train.corpora.merge import merged
+from edgeser_train.corpora.selection import classes_of, selected
 from edgeser_train.registry import Registry
 
 __all__ = [
@@ -39,14 +40,26 @@ CORPORA: Registry[Release] = Registry(
         "kemdy19": f"{_HERE}.kemdy19:RELEASE",
         "crema-d": f"{_HERE}.crema_d:SIX_CLASSES",
         "crema-d4": f"{_HERE}.crema_d:FOUR_CLASSES",
+        "mesd": f"{_HERE}.mesd:SIX_CLASSES",
+        "savee": f"{_HERE}.savee:SEVEN_CLASSES",
+        "ased": f"{_HERE}.ased:FIVE_CLASSES",
+        "turev": f"{_HERE}.turev:FOUR_CLASSES",
         "manifest": f"{_HERE}.manifest:RELEASE",
     },
 )
 
 
-def load_corpora(named_paths: Sequence[str]) -> Corpus:
-    """The corpus that one ``NAME=PATH`` means, or several of them merged. Raises UserError."""
-    return merged([load_corpus(named_path) for named_path in named_paths])
+def load_corpora(named_paths: Sequence[str], labels: str | None = None) -> Corpus:
+    """The corpus that one ``NAME=PATH`` means, or several of them merged.
+
+    ``labels``: the classes to be told apart, as ``classes_of`` reads them; by default all that the
+    corpora have. Raises UserError.
+    """
+    corpora = [load_corpus(named_path) for named_path in named_paths]
+    if labels is not None:
+        classes = classes_of(labels)
+        corpora = [selected(corpus, classes) for corpus in corpora]
+    return merged(corpora)
 
 
 def load_corpus(named_path: str) -> Corpus:

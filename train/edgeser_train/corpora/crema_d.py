@@ -1,6 +1,7 @@
 """CREMA-D: 91 actors say twelve sentences in six emotions (Cao et al. 2014).
 
-A file's name is ``1001_DFA_ANG_XX``: actor, sentence, emotion, intensity.
+A file's name is ``1001_DFA_ANG_XX``: actor, sentence, emotion, intensity. There is silence at both
+ends: every recording is trimmed to its speech when it is read.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def load_4(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
 
 def _load(name: str, folder: Path, labels: tuple[str, ...], expected: Mapping[str, int]) -> Corpus:
     utterances = tuple(
-        Utterance(stem, path, speaker=stem[:4], label=label, corpus=name)
+        Utterance(stem, path, speaker=stem[:4], label=label, corpus=name, trim=True)
         for stem, path in sorted(sound_files(name, folder, _STEM).items())
         if (label := LABEL_OF_CODE[stem[9:12]]) in labels
     )

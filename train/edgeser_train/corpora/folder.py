@@ -71,3 +71,29 @@ def counted(labels: Iterable[str]) -> str:
     """E.g. "angry 2, sad 1"."""
     counts = Counter(labels)
     return ", ".join(f"{label} {counts[label]}" for label in sorted(counts))
+
+
+def files_in_folders(
+    corpus: str, folder: Path, path_of: re.Pattern[str]
+) -> list[tuple[re.Match[str], Path]]:
+    """The wav and flac files, at any depth, that match with the name of their own folder in front
+    and no suffix, e.g. "Angry/1157_kz_acik"; sorted by that. Each with its match.
+
+    Raises UserError for what is no folder, or a recording that is twice there.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"corpus {corpus}: {folder} is no folder", "give the one with the wav files"
+        )
+    found: dict[str, tuple[re.Match[str], Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        match = path_of.fullmatch(f"{path.parent.name}/{path.stem}")
+        if match is None or path.suffix.lower() not in SUFFIXES:
+            continue
+        if match.group() in found:
+            raise UserError(
+                f"corpus {corpus}: {match.group()} is twice in {folder}",
+                "give a folder with one copy",
+            )
+        found[match.group()] = match, path
+    return [found[name] for name in sorted(found)]

@@ -30,6 +30,8 @@ class Batch(NamedTuple):
     """(batch,) float32"""
     teacher: Tensor | None = None
     """(batch, labels) float32"""
+    possible: Tensor | None = None
+    """(batch, labels) bool, the classes that the example's corpus has; None where all have all"""
 
     @staticmethod
     def of(features: Tensor, frames: Tensor, targets: Tensor) -> Batch:

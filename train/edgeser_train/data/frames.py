@@ -6,11 +6,12 @@ import hashlib
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 import numpy as np
@@ -38,7 +39,8 @@ class Copies(Protocol):
     """Which frames are made of a recording; a recipe says so.
 
     ``variants`` copies, the first as recorded, the others varied by ``waveform``; each of them in
-    every one of ``front_ends``, of which ``front_end`` is the first.
+    every one of ``front_ends``, of which ``front_end`` is the first. ``copies_of``: whether every
+    utterance is varied in its own way, or all of a voice in the same.
     """
 
     @property
@@ -49,6 +51,8 @@ class Copies(Protocol):
     def waveform(self) -> WaveformAugmentation | None: ...
     @property
     def variants(self) -> int: ...
+    @property
+    def copies_of(self) -> Literal["utterance", "voice"]: ...
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,15 @@ def _key(corpus: Corpus, recipe: Copies) -> str:
         "baseline_frames": 3000,
     }
     raw = [msgspec.structs.replace(front_end, **windows_only) for front_end in recipe.front_ends]
-    parts = (raw, recipe.waveform, recipe.variants, corpus.fingerprint, _SEED)
+    parts: tuple[object, ...] = (
+        raw,
+        recipe.waveform,
+        recipe.variants,
+        corpus.fingerprint,
+        _SEED,
+    )
+    if recipe.copies_of == "voice":
+        parts += ([u.speaker for u in corpus.utterances],)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
 
 
@@ -142,7 +154,8 @@ def _copies_of_all(corpus: Corpus, recipe: Copies, cache: Path) -> Iterator[list
                 f"corpus file {utterance.path}: {samples} samples, a frame takes {hop}",
                 "replace the file, or take it out of the corpus",
             )
-    jobs = range(len(sounds))
+    voices = [u.speaker if recipe.copies_of == "voice" else "" for u in corpus.utterances]
+    jobs = list(enumerate(voices))
     work = partial(_copies, recipe, sounds)
     console = Console(stderr=True)
     if len(jobs) * recipe.variants * len(recipe.front_ends) <= _FEW:
@@ -158,13 +171,14 @@ def _copies_of_all(corpus: Corpus, recipe: Copies, cache: Path) -> Iterator[list
         )
 
 
-def _copies(recipe: Copies, sounds: Sounds, i: int) -> list[Stored]:
+def _copies(recipe: Copies, sounds: Sounds, job: tuple[int, str]) -> list[Stored]:
+    i, voice = job
     samples = sounds.of(i)
     copies: list[Stored] = []
     for copy in range(recipe.variants):
         sound = samples
         if copy and recipe.waveform is not None:
-            varied = vary(samples, recipe.waveform, np.random.default_rng((_SEED, i, copy)))
+            varied = vary(samples, recipe.waveform, *_chance(voice, i, copy))
             if len(varied) >= recipe.front_end.hop:  # else its speed left less than a frame
                 sound = varied
         copies += [
@@ -172,6 +186,16 @@ def _copies(recipe: Copies, sounds: Sounds, i: int) -> list[Stored]:
             for front_end in recipe.front_ends
         ]
     return copies
+
+
+def _chance(voice: str, i: int, copy: int) -> tuple[np.random.Generator, ...]:
+    """What varies utterance ``i``; where a voice is named, alike for all that it says but for the
+    noise.
+    """
+    own = np.random.default_rng((_SEED, i, copy))
+    if not voice:
+        return (own,)
+    return np.random.default_rng((_SEED, zlib.crc32(voice.encode()), copy, 1)), own
 
 
 def _stored(front_end: FrontEnd) -> type[np.float16] | type[np.float32]:

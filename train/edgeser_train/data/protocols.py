@@ -53,6 +53,7 @@ _OURS: dict[str, Protocol | str] = {
         splits.zhong10,
     ),
     "fixed": Protocol("the parts that the corpus itself fixes", True, splits.fixed),
+    "loco": Protocol("leave one corpus out: one tests, all others train", True, splits.loco),
     "cross": Protocol("the first corpus trains, each other one tests", True, splits.cross),
 }
 

@@ -134,9 +134,7 @@ def cross(corpus: Corpus, seed: int) -> list[Fold]:
     """One fold for each corpus but the first, e.g. "emodb-to-ravdess4". Raises UserError for one
     corpus alone.
     """
-    spoken_in: dict[str, list[int]] = defaultdict(list)
-    for i, u in enumerate(corpus.utterances):
-        spoken_in[u.corpus or corpus.name].append(i)
+    spoken_in = _by_corpus(corpus)
     if len(spoken_in) < 2:
         raise UserError(
             f"protocol 'cross': {corpus.name} is one corpus alone", "give two or more with --corpus"
@@ -144,6 +142,27 @@ def cross(corpus: Corpus, seed: int) -> list[Fold]:
     source, *targets = spoken_in
     train = tuple(spoken_in[source])
     return [Fold(f"{source}-to-{name}", train, (), tuple(spoken_in[name])) for name in targets]
+
+
+def loco(corpus: Corpus, seed: int) -> list[Fold]:
+    """One fold for each corpus, named after it. Raises UserError for one corpus alone."""
+    spoken_in = _by_corpus(corpus)
+    if len(spoken_in) < 2:
+        raise UserError(
+            f"protocol 'loco': {corpus.name} is one corpus alone", "give two or more with --corpus"
+        )
+    everything = set(range(len(corpus.utterances)))
+    return [
+        Fold(name, _joined([everything - set(indices)]), (), tuple(indices))
+        for name, indices in spoken_in.items()
+    ]
+
+
+def _by_corpus(corpus: Corpus) -> dict[str, list[int]]:
+    spoken_in: dict[str, list[int]] = defaultdict(list)
+    for i, u in enumerate(corpus.utterances):
+        spoken_in[u.corpus or corpus.name].append(i)
+    return spoken_in
 
 
 def _of_speakers(corpus: Corpus, name: str, test: set[str], validation: set[str]) -> Fold:

@@ -7,6 +7,7 @@ Waveforms are varied before training, once (``vary``); spectrograms in every bat
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -21,6 +22,8 @@ Doubles = npt.NDArray[np.float64]
 Range = tuple[float, float]
 
 _RIPPLES = 6
+_SHORTEST = 8
+"""Frames of a piece that stays short, at least."""
 
 
 class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +69,9 @@ class SpectrogramAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields
     ``ripple_db`` the largest of its smooth bumps. ``time_masks`` of at most ``time_mask``
     (share of the window) and ``mel_masks`` of at most ``mel_mask`` bands are blanked
     (SpecAugment); ``mixup`` is the parameter of its Beta distribution, 0 for none.
+    ``range_db``, where given, draws the front end's range anew for every window: another noise
+    floor. A recording shorter than a piece lies in a stretch of its own quietest level, or with
+    ``keep_short`` stays as short as it is.
     """
 
     tempo: Range = (0.85, 1.18)
@@ -77,10 +83,14 @@ class SpectrogramAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields
     mel_masks: int = 2
     mel_mask: int = 16
     mixup: float = 0.0
+    range_db: Range | None = None
+    keep_short: bool = False
 
     def __post_init__(self) -> None:
         _check_range("spectrogram: tempo", self.tempo, above=0)
         _check_range("spectrogram: mel_warp", self.mel_warp, above=0)
+        if self.range_db is not None:
+            _check_range("spectrogram: range_db", self.range_db, above=0)
         for name in ("tilt_db", "ripple_db", "time_masks", "mel_masks", "mel_mask", "mixup"):
             if getattr(self, name) < 0:
                 raise ValueError(f"spectrogram: {name} must be at least 0")
@@ -95,8 +105,18 @@ def _check_range(name: str, values: Range, above: float = -math.inf) -> None:
         raise ValueError(f"{name} must be [low, high] with low <= high{least}, got [{low}, {high}]")
 
 
-def vary(samples: Samples, spec: WaveformAugmentation, rng: np.random.Generator) -> Samples:
-    """One random variation of a recording, int16 (n,) -> int16 (m,)."""
+def vary(
+    samples: Samples,
+    spec: WaveformAugmentation,
+    rng: np.random.Generator,
+    noise_rng: np.random.Generator | None = None,
+) -> Samples:
+    """One random variation of a recording, int16 (n,) -> int16 (m,).
+
+    With a ``noise_rng`` of its own for every recording, equal ``rng`` make equal voices, rooms and
+    microphones out of all of them.
+    """
+    noise_rng = noise_rng or rng
     x = samples.astype(np.float64) / 32768
     if rng.random() < spec.speed_chance:
         factor = np.exp(rng.uniform(*np.log(spec.speed)))
@@ -106,7 +126,7 @@ def vary(samples: Samples, spec: WaveformAugmentation, rng: np.random.Generator)
     if rng.random() < spec.room_chance:
         x = _in_room(x, rng.uniform(*spec.room_s), rng)
     if rng.random() < spec.noise_chance:
-        x = x + _noise(len(x), rng) * _rms(x) * 10 ** (-rng.uniform(*spec.snr_db) / 20)
+        x = x + _noise(len(x), noise_rng) * _rms(x) * 10 ** (-rng.uniform(*spec.snr_db) / 20)
     if rng.random() < spec.band_chance:
         x = _band_limited(x, rng.uniform(*spec.low_hz), rng.uniform(*spec.high_hz))
     if rng.random() < spec.codec_chance:
@@ -116,16 +136,38 @@ def vary(samples: Samples, spec: WaveformAugmentation, rng: np.random.Generator)
     return np.round(x * 32767).astype(np.int16)
 
 
+@dataclass(frozen=True)
+class Warped:
+    """A varied piece of frames (length, mels) in dB, and what was done to its bands."""
+
+    piece: Floats
+    bands: Doubles
+    response_db: Floats
+
+    def spectrum(self, mean: Floats) -> Floats:
+        """Another spectrum (mels,) of the same voice and microphone, varied alike."""
+        return _interpolated(mean[:, None], self.bands)[:, 0] + self.response_db
+
+
 def warp(
     frames: Floats, length: int, spec: SpectrogramAugmentation, rng: np.random.Generator
 ) -> Floats:
     """A random piece (length, mels) of un-normalised frames (n, mels) in dB.
 
     Its tempo and mel axis are warped (linear interpolation). A recording that is too short lies
-    somewhere in a stretch of its own quietest level.
+    somewhere in a stretch of its own quietest level, or with ``keep_short`` gives a shorter piece.
     """
+    return warped(frames, length, spec, rng).piece
+
+
+def warped(
+    frames: Floats, length: int, spec: SpectrogramAugmentation, rng: np.random.Generator
+) -> Warped:
+    """As ``warp``, with what was done to the bands."""
     mels = frames.shape[1]
     step = rng.uniform(*spec.tempo)
+    if spec.keep_short:
+        length = min(length, max(_SHORTEST, int((len(frames) - 1) / step) + 1))
     needed = round((length - 1) * step) + 1
     missing = needed - len(frames)
     if missing > 0:
@@ -135,7 +177,9 @@ def warp(
     rows = np.clip(first + step * np.arange(length), 0, len(frames) - 1)
     piece = _interpolated(frames, rows)
     bands = np.clip(np.arange(mels) * rng.uniform(*spec.mel_warp), 0, mels - 1)
-    return np.ascontiguousarray(_interpolated(piece.T, bands).T) + _response_db(mels, spec, rng)
+    warped_bands = np.ascontiguousarray(_interpolated(piece.T, bands).T)
+    response_db = _response_db(mels, spec, rng)
+    return Warped(warped_bands + response_db, bands, response_db)
 
 
 def mask(features: Floats, spec: SpectrogramAugmentation, rng: np.random.Generator) -> None:

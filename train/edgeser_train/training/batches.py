@@ -6,22 +6,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import lightning as L
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from edgeser.features import Baseline
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import batch_of, pieces_of
 from edgeser.model.decision import softmax
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.batch import Batch
 from edgeser_train.data.frames import CorpusFrames
-from edgeser_train.sound.augment import mask, warp
+from edgeser_train.sound.augment import mask, warped
 from edgeser_train.training.losses import difficulty
 from edgeser_train.training.recipe import Recipe
+from edgeser_train.training.sampling import drawn_evenly
+from edgeser_train.training.voices import Voices
 
+Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 
 
@@ -37,17 +42,34 @@ class Material:
     recipe: Recipe
     teacher: Floats | None = None
 
-    def piece(self, utterance: int, copy: int, length: int, rng: np.random.Generator) -> Floats:
-        """Features (length, width) of a random piece; 0 for one that the window policy cuts."""
+    def piece(
+        self,
+        utterance: int,
+        copy: int,
+        length: int,
+        rng: np.random.Generator,
+        voices: Voices | None = None,
+    ) -> Floats:
+        """Features (length, width) of a random piece; 0 for one that the window policy cuts.
+
+        ``voices``: what it is judged against is drawn from them.
+        """
         recipe = self.recipe
         frames = self.frames.of(utterance, copy)
+        baseline = voices.baseline(utterance, copy, rng) if voices else None
         if not length:
-            pieces = pieces_of(frames, recipe.front_end, recipe.window)
+            pieces = pieces_of(frames, recipe.front_end, recipe.window, baseline)
             return pieces[int(rng.integers(len(pieces)))]
         if recipe.spectrogram is None:
             first = int(rng.integers(max(1, len(frames) - length + 1)))
-            return recipe.front_end.normalised(frames[first : first + length])
-        features = recipe.front_end.normalised(warp(frames, length, recipe.spectrogram, rng))
+            return recipe.front_end.normalised(frames[first : first + length], baseline)
+        front_end, varied = recipe.front_end, warped(frames, length, recipe.spectrogram, rng)
+        if baseline is not None:
+            baseline = Baseline(varied.spectrum(baseline.mean), baseline.frames)
+        if recipe.spectrogram.range_db is not None:
+            range_db = rng.uniform(*recipe.spectrogram.range_db)
+            front_end = msgspec.structs.replace(front_end, range_db=range_db)
+        features = front_end.normalised(varied.piece, baseline)
         mask(features, recipe.spectrogram, rng)
         return features
 
@@ -64,6 +86,14 @@ class Pieces(IterableDataset[Batch]):
         self.part = np.array(part)
         self.seed = seed
         self.epoch = 0
+        recipe = material.recipe
+        self.possible = _possible(material.corpus)
+        self.examples = recipe.examples or len(part)
+        self.voices = (
+            None
+            if recipe.baselines is None
+            else Voices(material.corpus, material.frames, recipe.front_end, part, recipe.baselines)
+        )
 
     def __len__(self) -> int:
         """Batches in an epoch: the number that brings them nearest to the recipe's size.
@@ -71,12 +101,15 @@ class Pieces(IterableDataset[Batch]):
         They are of equal size, give or take one; left out are only those of fewer than there are
         processes.
         """
-        return max(1, round(len(self.part) / self.material.recipe.batch))
+        return max(1, round(self.examples / self.material.recipe.batch))
 
     def __iter__(self) -> Iterator[Batch]:
         rank, world = _place()
         rng = np.random.default_rng((self.seed, self.epoch))
-        order = rng.permutation(self.part)
+        if self.material.recipe.balanced:
+            order = drawn_evenly(self.material.corpus, self.part.tolist(), self.examples, rng)
+        else:
+            order = rng.permutation(self.part)
         if rank:
             rng = np.random.default_rng((self.seed, self.epoch, rank))
         for chosen in np.array_split(order, len(self)):
@@ -88,14 +121,19 @@ class Pieces(IterableDataset[Batch]):
         recipe, corpus = material.recipe, material.corpus
         length = int(rng.choice(recipe.crop_frames)) if recipe.crop_frames else 0
         copies = material.frames.copies
-        pieces = [material.piece(i, int(rng.integers(copies)), length, rng) for i in chosen]
+        pieces = [
+            material.piece(i, int(rng.integers(copies)), length, rng, self.voices) for i in chosen
+        ]
         features, frames = batch_of(pieces, recipe.window.pad_frames if not length else 1)
         targets = corpus.targets[chosen]
         soft = np.eye(len(corpus.labels), dtype=np.float32)[targets]
+        possible = None if self.possible is None else self.possible[chosen]
         answers = None if material.teacher is None else material.teacher[chosen]
         if recipe.spectrogram is not None and recipe.spectrogram.mixup > 0:
-            mix = _mixing(len(features), recipe.spectrogram.mixup, rng)
+            mix = _Mixing(len(features), recipe.spectrogram.mixup, rng)
             features, soft = mix(features), mix(soft)
+            frames = mix.lengths(frames)
+            possible = None if possible is None else mix.either(possible)
             if answers is not None:
                 probabilities = softmax(answers).astype(np.float32)
                 answers = np.log(np.maximum(mix(probabilities), np.float32(1e-9)))
@@ -108,6 +146,7 @@ class Pieces(IterableDataset[Batch]):
             valence=_known(u.valence for u in utterances),
             arousal=_known(u.arousal for u in utterances),
             teacher=None if answers is None else torch.from_numpy(answers),
+            possible=None if possible is None else torch.from_numpy(possible),
         )
 
 
@@ -163,17 +202,39 @@ class _Epoch(IterableDataset[Batch]):
         return iter(self.module.pieces)
 
 
-def _mixing(n: int, beta: float, rng: np.random.Generator) -> Callable[[Floats], Floats]:
-    """What mixes each of ``n`` rows with another one, always the same and by the same share."""
-    share = rng.beta(beta, beta, n)
-    share = np.maximum(share, 1 - share).astype(np.float32)
-    other = rng.permutation(n)
+class _Mixing:
+    """Mixes each of ``n`` rows with another one, always the same and by the same share."""
 
-    def mixed(rows: Floats) -> Floats:
-        kept = share.reshape(-1, *[1] * (rows.ndim - 1))
-        return np.asarray(kept * rows + (1 - kept) * rows[other], np.float32)
+    def __init__(self, n: int, beta: float, rng: np.random.Generator) -> None:
+        share = rng.beta(beta, beta, n)
+        self.share = np.maximum(share, 1 - share).astype(np.float32)
+        self.other = rng.permutation(n)
 
-    return mixed
+    def __call__(self, rows: Floats) -> Floats:
+        kept = self.share.reshape(-1, *[1] * (rows.ndim - 1))
+        return np.asarray(kept * rows + (1 - kept) * rows[self.other], np.float32)
+
+    def lengths(self, frames: Indices) -> Indices:
+        """As long as the longer of the two."""
+        return np.maximum(frames, frames[self.other])
+
+    def either(self, possible: Flags) -> Flags:
+        """What is possible for one of the two."""
+        return possible | possible[self.other]
+
+
+def _possible(corpus: Corpus) -> Flags | None:
+    """The classes (utterances, labels) that every utterance's corpus has; None where all have all.
+
+    A mixture takes a class from where it is.
+    """
+    there: dict[str, set[str]] = {}
+    for u in corpus.utterances:
+        there.setdefault(u.corpus, set()).add(u.label)
+    if all(len(labels) == len(corpus.labels) for labels in there.values()):
+        return None
+    rows = {name: [label in labels for label in corpus.labels] for name, labels in there.items()}
+    return np.array([rows[u.corpus] for u in corpus.utterances])
 
 
 def _known(values: Iterator[float | None]) -> Tensor:

@@ -15,6 +15,9 @@ from edgeser.errors import UserError
 from edgeser_train.data.batch import Batch
 from edgeser_train.models.speech_model import SpeechModel
 
+_NEVER = -1e4
+"""A logit whose probability is 0 in float32, and whose logarithm is still a number."""
+
 Weighting: TypeAlias = Literal["none", "inverse", "zhong"] | tuple[float, ...]
 """Class weights: one each; inverse frequency with mean one over the examples, N / (K n_c);
 max(n) / (n_c + 0.5) as Zhong et al. 2020 have it; or given, one per label."""
@@ -65,6 +68,16 @@ class Estimating(Protocol):
 
     def estimates(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """-> logits (batch, labels), valence (batch,), arousal (batch,)"""
+
+
+def class_logits(model: SpeechModel, batch: Batch) -> Tensor:
+    """Logits (batch, labels) float32; those of classes that an example's corpus lacks never win,
+    and nothing is learnt of them.
+    """
+    logits = model(batch.features, batch.frames).float()
+    if batch.possible is not None:
+        logits = logits.masked_fill(~batch.possible, _NEVER)
+    return logits
 
 
 def loss_of(

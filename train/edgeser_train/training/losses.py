@@ -12,7 +12,14 @@ from edgeser_train.data.batch import Batch
 from edgeser_train.models.ctc import class_log_probs
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.registry import Registry
-from edgeser_train.training.loss import Estimating, Framewise, Loss, Weighting, weighted_mean
+from edgeser_train.training.loss import (
+    Estimating,
+    Framewise,
+    Loss,
+    Weighting,
+    class_logits,
+    weighted_mean,
+)
 
 
 class CrossEntropy(
@@ -33,8 +40,10 @@ class CrossEntropy(
             raise ValueError(f"loss: label_smoothing {self.label_smoothing} is outside [0, 1)")
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
-        logits = model(batch.features, batch.frames).float()
-        loss = weighted_cross_entropy(logits, batch.targets, weights, self.label_smoothing)
+        logits = class_logits(model, batch)
+        loss = weighted_cross_entropy(
+            logits, batch.targets, weights, self.label_smoothing, batch.possible
+        )
         return loss, logits
 
 
@@ -56,7 +65,7 @@ class Focal(
             raise ValueError(f"loss: gamma {self.gamma} is below 0")
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
-        logits = model(batch.features, batch.frames).float()
+        logits = class_logits(model, batch)
         return weighted_focal(logits, batch.targets, weights, self.gamma), logits
 
 
@@ -82,7 +91,7 @@ class DifficultyFocal(
             raise ValueError(f"loss: exponents {self.exponents} below 0")
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
-        logits = model(batch.features, batch.frames).float()
+        logits = class_logits(model, batch)
         exponents = logits.new_tensor(self.exponents)[batch.level]
         return weighted_focal(logits, batch.targets, weights, exponents[:, None]), logits
 
@@ -187,13 +196,22 @@ def weighted_focal(
 
 
 def weighted_cross_entropy(
-    logits: Tensor, targets: Tensor, weights: Tensor, smoothing: float = 0.0
+    logits: Tensor,
+    targets: Tensor,
+    weights: Tensor,
+    smoothing: float = 0.0,
+    possible: Tensor | None = None,
 ) -> Tensor:
     """Mean of w . target . -log p, divided by the batch's mean weight.
 
-    ``logits`` and ``targets`` (batch, labels), ``weights`` (labels,).
+    ``logits`` and ``targets`` (batch, labels), ``weights`` (labels,). Labels are smoothed over all
+    classes, or over those that are ``possible`` (batch, labels).
     """
-    smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    if possible is None:
+        smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
+    else:
+        share = possible.to(targets.dtype)
+        smoothed = targets * (1 - smoothing) + smoothing * share / share.sum(dim=1, keepdim=True)
     losses = -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1)
     return weighted_mean(losses, targets, weights)
 

@@ -16,6 +16,7 @@ from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugment
 from edgeser_train.training.loss import Distillation, Loss
 from edgeser_train.training.losses import LOSSES
 from edgeser_train.training.precision import Choice
+from edgeser_train.training.voices import BaselineDraw
 
 _LARGEST_BATCH = 65_536
 
@@ -57,6 +58,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     best UA on the validation part, and training ends when that many epochs brought none better.
     With ``ema_decay`` they are the exponential moving average. ``accumulate`` batches make a step.
     ``precision`` "auto" is bf16 where the processor computes in it, else fp32.
+
+    ``copies_of``: whether every utterance is varied in its own way, or all of a voice in the same,
+    as one speaker in one room. ``balanced`` draws corpora, classes and speakers evenly, with
+    replacement; ``examples`` is then how many make an epoch, 0 for as many as there are.
+    ``baselines``: what windows are judged against, where the front end learns voices.
     """
 
     model: ModelConfig
@@ -78,12 +84,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ema_decay: float = 0.98
     patience: int = 0
     precision: Choice = "auto"
+    copies_of: Literal["utterance", "voice"] = "utterance"
+    balanced: bool = False
+    examples: int = 0
+    baselines: BaselineDraw | None = None
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.variants, self.accumulate) < 1:
             raise ValueError("epochs, batch, variants and accumulate must be at least 1")
         if self.batch > _LARGEST_BATCH:
             raise ValueError(f"batch must be at most {_LARGEST_BATCH}")
+        if self.examples < 0 or (self.examples and not self.balanced):
+            raise ValueError("examples must be at least 0, and 0 unless balanced")
+        if self.baselines is not None and not self.front_end.learns_voices:
+            raise ValueError("baselines need front_end.normalise 'voice'")
         if self.clip_norm < 0 or self.patience < 0:
             raise ValueError("clip_norm and patience must be at least 0, which means none")
         shortest = class_of(self.model).min_frames

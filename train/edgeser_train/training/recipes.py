@@ -25,6 +25,7 @@ from edgeser_train.sound.augment import SpectrogramAugmentation
 from edgeser_train.training.loss import Distillation
 from edgeser_train.training.losses import CTC, CrossEntropy, Focal, MultiTask
 from edgeser_train.training.recipe import Optimiser, Recipe
+from edgeser_train.training.voices import BaselineDraw
 
 _SMOOTHED = CrossEntropy(weighting="inverse", label_smoothing=0.1)
 
@@ -60,6 +61,37 @@ _LIGHTWEIGHT = {
         **{**_PLAIN, "clip_norm": 5.0},
     ),
 }
+
+# For strangers: small and quick, every corpus and voice alike, judged against the voice's baseline.
+_VOICES = Recipe(
+    model=LightweightConfig(
+        mels=64,
+        blocks=2,
+        entry_channels=24,
+        channels=32,
+        hidden=96,
+        dropout=0.3,
+        early_pool=True,
+    ),
+    front_end=front_ends.VOICES,
+    window=WindowPolicy(cut="centre", frames=350),
+    loss=CrossEntropy(weighting="none", label_smoothing=0.1),
+    optimiser=Optimiser(learning_rate=3e-3),
+    spectrogram=SpectrogramAugmentation(
+        mel_warp=(0.9, 1.12), mel_mask=8, range_db=(30.0, 60.0), keep_short=True
+    ),
+    variants=3,
+    copies_of="voice",
+    balanced=True,
+    examples=4096,
+    baselines=BaselineDraw(level_db=5.0),
+    crop_frames=(64, 96, 128, 160),
+    epochs=20,
+    batch=64,
+    ema_decay=0.99,
+)
+
+_LIGHTWEIGHT["voices"] = _VOICES
 
 _ECA_CNN = {
     # Six seconds at most, without the zeros around shorter ones: the network does not count them.

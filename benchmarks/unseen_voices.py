@@ -1,0 +1,156 @@
+"""How a model fares with voices it never met, and what a baseline of the voice is worth.
+
+python benchmarks/unseen_voices.py voices --corpus savee=FOLDER --corpus ravdess=FOLDER -o FOLDER
+python benchmarks/unseen_voices.py runs/loco --corpus emodb7=FOLDER --corpus mesd=FOLDER -o FOLDER
+
+The first is a model as `edgeser run --model` takes it, on corpora that it must not have learnt
+from; the second what `edgeser evaluate --protocol loco -o runs/loco` left, each of its folds on the
+corpus that it held out, with the temperature and the threshold fitted on the other folds' answers.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import msgspec
+import numpy as np
+import torch
+
+from edgeser.errors import UserError
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Pieces, batch_of
+from edgeser.model.model import Model, load_model
+from edgeser_train.corpora import Corpus, load_corpora
+from edgeser_train.evaluation import calibration
+from edgeser_train.evaluation.folds import kept_folds
+from edgeser_train.evaluation.unseen import LADDER, Answers, Listener, Score
+from edgeser_train.evaluation.unseen_report import Judged, document, judged, markdown
+from edgeser_train.files import write_whole
+from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.training import checkpoint
+
+LABELS = "angry,disgusted,fearful,happy,neutral=neutral+calm,sad"
+
+
+@click.command()
+@click.argument("model", metavar="MODEL|RUN")
+@click.option("--corpus", "corpora", required=True, multiple=True, metavar="NAME=PATH")
+@click.option("--labels", default=LABELS, show_default=True, help="As edgeser evaluate.")
+@click.option("--orders", default=2, show_default=True, type=click.IntRange(min=1))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A folder.")
+def main(model: str, corpora: tuple[str, ...], labels: str, orders: int, output: Path) -> None:
+    """Write OUTPUT/unseen.md and .json."""
+    torch.set_num_threads(1)
+    words = ["python", "benchmarks/unseen_voices.py", *_without_folders(sys.argv[1:])]
+    try:
+        loaded = [load_corpora([corpus], labels) for corpus in corpora]
+        made = (
+            _of_run(Path(model), loaded, orders)
+            if Path(model).is_dir()
+            else _of_model(load_model(model, "onnxruntime"), loaded, orders)
+        )
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+    told = document(made, model=Path(model).name, command=shlex.join(words), orders=orders)
+    write_whole(output / "unseen.json", msgspec.json.format(msgspec.json.encode(told)))
+    write_whole(output / "unseen.md", markdown(told).encode())
+    click.echo(markdown(told))
+
+
+def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
+    info = model.info
+    for corpus in corpora:
+        if corpus.name in info.training.corpora:
+            raise UserError(
+                f"--corpus {corpus.name}: model {info.name} has learnt from it",
+                "give corpora that it never met, or the run of a loco",
+            )
+    listeners = [Listener(c, info.labels, info.front_end, info.window) for c in corpora]
+    made = []
+    for known in LADDER:
+        answers = [x.answers(_logits_of(model), known, range(orders)) for x in listeners]
+        made.append(judged(known, answers, [(info.temperature, info.abstain_below)] * len(corpora)))
+        _tell(made[-1])
+    return made
+
+
+def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
+    by_name = {corpus.name: corpus for corpus in corpora}
+    listeners: list[tuple[Listener, Score]] = []
+    for result, weights in kept_folds(run):
+        if result.fold not in by_name:
+            raise UserError(f"run {run}: it holds out {result.fold}", "give that corpus, too")
+        network, origin = checkpoint.load(weights)
+        recipe = origin.recipe
+        listener = Listener(
+            by_name[result.fold],
+            origin.labels,
+            recipe.front_end,
+            recipe.window,
+            network.min_frames,
+        )
+        listeners.append((listener, _scored_by(network, recipe.window.pad_frames)))
+    plain = [x.answers(score, LADDER[0], [0])[0] for x, score in listeners]
+    fitted = [_fitted([a for a in plain if a is not own]) for own in plain]
+    made = []
+    for known in LADDER:
+        answers = [x.answers(score, known, range(orders)) for x, score in listeners]
+        made.append(judged(known, answers, fitted))
+        _tell(made[-1])
+    return made
+
+
+def _fitted(others: Sequence[Answers]) -> tuple[float, float]:
+    """Temperature and threshold from corpora, the largest of which counts no more than others."""
+    most = min(len(a.targets) for a in others)
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(len(a.targets))[:most] for a in others]
+    logits = np.concatenate([a.logits[r] for a, r in zip(others, rows, strict=True)])
+    targets = np.concatenate([a.targets[r] for a, r in zip(others, rows, strict=True)])
+    temperature = calibration.temperature(logits, targets)
+    scores = calibration.softmax(logits / temperature)
+    return temperature, calibration.abstention(scores, targets)
+
+
+def _logits_of(model: Model) -> Score:
+    """The scores that the runtime gives, as logits of the same temperature."""
+
+    def score(windows: Sequence[Pieces]) -> Floats:
+        scores = np.maximum(model.scores(windows), np.float32(1e-9))
+        logits: Floats = np.log(scores) * np.float32(model.info.temperature)
+        return logits
+
+    return score
+
+
+def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
+    network.eval()
+
+    def score(windows: Sequence[Pieces]) -> Floats:
+        pieces = [piece for window in windows for piece in window]
+        features, frames = batch_of(pieces, pad_frames)
+        with torch.inference_mode():
+            rows = network(torch.from_numpy(features), torch.from_numpy(frames)).float().numpy()
+        ends = np.cumsum([len(window) for window in windows])
+        logits: Floats = np.stack([part.mean(axis=0) for part in np.split(rows, ends[:-1])])
+        return logits
+
+    return score
+
+
+def _tell(row: Judged) -> None:
+    click.echo(f"{row.known}: UA of four {100 * row.mean.ua4:.1f} %", err=True)
+
+
+def _without_folders(words: list[str]) -> list[str]:
+    """A corpus by name alone: where it lies is nobody's business."""
+    named = [w.partition("=")[0] + "=PATH" if "=" in w and "," not in w else w for w in words]
+    return [Path(w).name if w.startswith("/") else w for w in named]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Figures of voices never met, by what is known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeser.features import WindowPolicy
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Pieces
+from edgeser_train.corpora import load_corpora
+from edgeser_train.data.front_ends import VOICES
+from edgeser_train.evaluation.unseen import (
+    LADDER,
+    Answers,
+    Known,
+    Listener,
+    auc,
+    figures_of,
+    ua_interval,
+)
+from edgeser_train.evaluation.unseen_report import document, judged, markdown
+
+LABELS = ("angry", "fearful", "happy", "neutral", "sad")
+
+
+@pytest.fixture(scope="module")
+def listener(emodb: Path) -> Listener:
+    return Listener(load_corpora([f"emodb={emodb}"]), LABELS, VOICES, WindowPolicy())
+
+
+def answers_of(targets: list[int], logits: np.ndarray) -> Answers:
+    speakers = tuple("abcdef"[i % 6] for i in range(len(targets)))
+    return Answers("x", LABELS, logits, np.array(targets), speakers)
+
+
+def test_a_sure_and_right_model_has_full_marks() -> None:
+    targets = [0, 2, 3, 4] * 6
+    figures = figures_of(answers_of(targets, 20 * np.eye(5)[targets]), 1.0, 0.5)
+    assert figures.ua4 == figures.ua == figures.arousal_ua == 1
+    assert figures.arousal_auc == figures.valence_auc == 1
+    assert figures.ece == pytest.approx(0, abs=1e-6)
+    assert figures.answered == figures.answered_wa == 1
+
+
+def test_classes_that_the_corpus_lacks_are_not_in_the_way() -> None:
+    targets = [0, 2, 3, 4] * 6
+    logits = np.eye(5)[targets] + 5 * np.eye(5)[1]  # all sound fearful most of all
+    figures = figures_of(answers_of(targets, logits), 1.0, 0.0)
+    assert figures.ua4 == figures.ua == 1
+    assert figures.ece > 0.5
+
+
+def test_auc_counts_ties_half() -> None:
+    assert auc(np.array([1.0, 2.0]), np.array([0.0])) == 1
+    assert auc(np.array([1.0]), np.array([1.0, 1.0])) == 0.5
+    assert auc(np.array([0.0, 2.0]), np.array([1.0])) == 0.5
+    assert np.isnan(auc(np.zeros(0), np.ones(1)))
+
+
+def test_an_interval_holds_the_figure() -> None:
+    rng = np.random.default_rng(0)
+    targets = [int(k) for k in rng.integers(0, 5, 200)]
+    logits = np.eye(5)[targets] + rng.normal(0, 1, (200, 5))
+    found = ua_interval([answers_of(targets, logits)] * 2)
+    assert 0 < found.low < found.value < found.high < 1
+    assert ua_interval([answers_of(targets, 9 * np.eye(5)[targets])]).low == 1
+
+
+class Loudness:
+    """Says how many frames, and the mean of the features, in place of logits."""
+
+    def __call__(self, windows: Sequence[Pieces]) -> Floats:
+        rows = [[len(w[0]), float(np.concatenate(w).mean()), 0, 0, 0] for w in windows]
+        return np.array(rows, np.float32)
+
+
+def test_answers_stand_in_the_order_of_the_corpus(listener: Listener) -> None:
+    (answers,) = listener.answers(Loudness(), Known(0), [0])
+    assert answers.logits[:, 0].tolist() == [len(listener.frames[i]) for i in listener.judged]
+    assert [LABELS[t] for t in answers.targets] == [
+        listener.corpus.utterances[i].label for i in listener.judged
+    ]
+
+
+def test_a_baseline_changes_what_is_heard_and_chance_is_repeatable(listener: Listener) -> None:
+    (alone,) = listener.answers(Loudness(), Known(0), [0])
+    one, other, again = listener.answers(Loudness(), Known(3, "any"), [1, 2, 1])
+    assert (one.logits[:, 1] != alone.logits[:, 1]).mean() > 0.9
+    assert (one.logits[:, 1] != other.logits[:, 1]).mean() > 0.9
+    np.testing.assert_array_equal(one.logits, again.logits)
+
+
+@pytest.mark.parametrize("known", LADDER, ids=lambda known: known.name)
+def test_every_step_of_the_ladder_chooses_others_of_its_kind(
+    listener: Listener, known: Known
+) -> None:
+    rng = np.random.default_rng(0)
+    speaker = [i for i, u in enumerate(listener.corpus.utterances) if u.speaker == "03"]
+    chosen = listener._chosen(speaker[1:], known, rng)
+    assert len(set(chosen)) == len(chosen)
+    assert set(chosen) <= set(speaker[1:])
+    labels = [listener.corpus.utterances[i].label for i in chosen]
+    if known.kind == "earlier":
+        return
+    calm = labels.count("neutral")
+    assert len(chosen) <= known.utterances
+    if known.kind == "neutral":
+        assert calm == len(chosen)
+    if known.kind == "one emotion":
+        assert len(set(labels)) <= 1
+    if known.kind == "mostly neutral" and known.utterances:
+        assert calm >= min(round(0.7 * known.utterances), 4)
+
+
+def test_the_page_has_a_row_for_every_step_and_corpus(listener: Listener) -> None:
+    rows = [
+        judged(known, [listener.answers(Loudness(), known, range(2))], [(1.0, 0.3)])
+        for known in LADDER[:3]
+    ]
+    page = markdown(document(rows, model="m", command="c", orders=2))
+    assert page.count("| nothing |") == 2
+    assert page.count("1, of any emotion") == 2
+    assert "## emodb" in page

@@ -1,0 +1,47 @@
+"""The classes that are to be told apart, out of corpora whose own classes differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from edgeser.errors import UserError
+from edgeser_train.corpora.corpus import Corpus
+
+Classes = Mapping[str, frozenset[str]]
+"""Label by label: those of the corpora that count as it."""
+
+
+def classes_of(text: str) -> Classes:
+    """``angry,neutral=neutral+calm,sad`` as classes, in that order. Raises UserError."""
+    classes: dict[str, frozenset[str]] = {}
+    taken: set[str] = set()
+    for part in text.split(","):
+        name, equals, listed = (word.strip() for word in part.partition("="))
+        labels = frozenset(word.strip() for word in listed.split("+")) if equals else {name}
+        if not name or "" in labels or name in classes or taken & labels:
+            raise UserError(
+                f"--labels {text}: '{part}' names nothing, or what stands there already",
+                "write different labels, e.g. angry,happy,neutral=neutral+calm,sad",
+            )
+        classes[name] = frozenset(labels)
+        taken |= labels
+    if len(classes) < 2:
+        raise UserError(f"--labels {text}: one class alone", "write two labels or more")
+    return classes
+
+
+def selected(corpus: Corpus, classes: Classes) -> Corpus:
+    """The utterances of those classes under their new names, all classes as its labels.
+
+    A class that the corpus has no example of stays among its labels: it is in no loss of it and in
+    no mean of recalls. Raises UserError where nothing is left.
+    """
+    new = {old: name for name, labels in classes.items() for old in labels}
+    kept = tuple(replace(u, label=new[u.label]) for u in corpus.utterances if u.label in new)
+    if not kept:
+        raise UserError(
+            f"--labels {','.join(classes)}: corpus {corpus.name} has none of them",
+            f"it has {', '.join(corpus.labels)}",
+        )
+    return replace(corpus, labels=tuple(classes), utterances=kept)

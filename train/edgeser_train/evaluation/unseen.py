@@ -1,0 +1,276 @@
+"""What a model says of voices and corpora it never met, by how much it knows of each voice.
+
+A corpus is heard several times: with no baseline, and with baselines of other utterances of the
+same speaker, drawn anew for every utterance. Of several corpora every one counts alike.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.features import Baseline, FrontEnd, WindowPolicy
+from edgeser.features.baseline import no_baseline
+from edgeser.features.frames import raw_frames
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Pieces, pieces_of
+from edgeser.model.affect import COORDINATES
+from edgeser.model.artefact import Estimate
+from edgeser.model.decision import softmax
+from edgeser_train import metrics
+from edgeser_train.corpora import Corpus
+from edgeser_train.metrics import Doubles, Ints
+
+Kind: TypeAlias = Literal["any", "mostly neutral", "neutral", "one emotion", "earlier"]
+Score: TypeAlias = Callable[[Sequence[Pieces]], Floats]
+"""Windows, each by its pieces, to uncalibrated logits (windows, labels)."""
+
+FOUR = ("angry", "happy", "neutral", "sad")
+HIGH, LOW = ("angry", "fearful", "happy"), ("neutral", "calm", "sad")
+POSITIVE, NEGATIVE = ("happy",), ("angry", "disgusted", "fearful", "sad")
+NEUTRAL_SHARE = 0.7
+"""Of "mostly neutral"; the others are of any emotion."""
+
+_RESAMPLES = 1000
+_AT_ONCE = 32
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What is known of a voice: ``utterances`` others of it, of a ``kind``; 0 for nothing.
+
+    ``earlier``: all that came before, in an order drawn by chance, whatever the number.
+    """
+
+    utterances: int
+    kind: Kind = "any"
+
+    @property
+    def name(self) -> str:
+        if self.kind == "earlier":
+            return "all earlier, of any emotion"
+        if not self.utterances:
+            return "nothing"
+        of = {"any": "of any emotion", "one emotion": "of one emotion"}.get(self.kind, self.kind)
+        return f"{self.utterances}, {of}"
+
+
+LADDER = (
+    Known(0),
+    *(Known(n, kind) for kind in ("any", "mostly neutral", "neutral") for n in (1, 3, 10)),
+    *(Known(n, "one emotion") for n in (3, 10)),
+    Known(0, "earlier"),
+)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Logits (n, labels) of n utterances; ``targets`` (n,) index ``labels``."""
+
+    corpus: str
+    labels: tuple[str, ...]
+    logits: Doubles
+    targets: Ints
+    speakers: tuple[str, ...]
+
+    def among(self, wanted: Sequence[str]) -> tuple[Doubles, Ints, npt.NDArray[np.bool_]]:
+        """Logits and targets of the classes wanted that the corpus has, and whose rows they are."""
+        there = [k for k in np.unique(self.targets).tolist() if self.labels[k] in wanted]
+        rows = np.isin(self.targets, there)
+        return self.logits[rows][:, there], np.searchsorted(there, self.targets[rows]), rows
+
+
+class Figures(msgspec.Struct, frozen=True):
+    """Of one corpus, or the mean of several, as fractions of one.
+
+    ``ua4``: mean recall of angry, happy, neutral and sad, told apart from each other alone;
+    ``ua``: of all classes that model and corpus share. ``arousal_ua``: angry, fearful, happy
+    against neutral, calm, sad by the sums of their scores. ``arousal_auc`` and ``valence_auc``:
+    of the projections, happy against angry, disgusted, fearful and sad for the latter. ``ece``,
+    ``answered`` and ``answered_wa`` are of what the model says with its own temperature and
+    threshold; nan where a corpus lacks the classes.
+    """
+
+    ua4: float
+    ua: float
+    arousal_ua: float
+    arousal_auc: float
+    valence_auc: float
+    ece: float
+    answered: float
+    answered_wa: float
+
+
+def figures_of(answers: Answers, temperature: float, abstain_below: float) -> Figures:
+    """Of one corpus. ``abstain_below``: a confidence in [0, 1)."""
+    scores = softmax(answers.logits / temperature)
+    confidence, right = scores.max(axis=1), scores.argmax(axis=1) == answers.targets
+    said = confidence >= abstain_below
+    valence, arousal = _projected(scores, answers.labels)
+    names = np.array(answers.labels)[answers.targets]
+    high, low = np.isin(names, HIGH), np.isin(names, LOW)
+    return Figures(
+        ua4=float(_ua(answers, FOUR)),
+        ua=float(_ua(answers, answers.labels)),
+        arousal_ua=float(_arousal_ua(answers)),
+        arousal_auc=auc(arousal[high], arousal[low]),
+        valence_auc=auc(valence[np.isin(names, POSITIVE)], valence[np.isin(names, NEGATIVE)]),
+        ece=metrics.ece(scores, answers.targets),
+        answered=float(said.mean()),
+        answered_wa=float(right[said].mean()) if said.any() else float("nan"),
+    )
+
+
+def mean_of(figures: Sequence[Figures]) -> Figures:
+    """Every corpus counts alike."""
+    rows = [[getattr(f, name) for name in Figures.__struct_fields__] for f in figures]
+    return Figures(*np.nanmean(np.array(rows, np.float64), axis=0).tolist())
+
+
+def ua_interval(corpora: Sequence[Answers], wanted: Sequence[str] | None = None) -> Estimate:
+    """Mean over corpora of the UA among classes (by default all), and its 95 % interval.
+
+    Speakers are resampled within each corpus.
+    """
+    rng = np.random.default_rng(0)
+    draws = np.zeros(_RESAMPLES)
+    for answers in corpora:
+        logits, targets, rows = answers.among(wanted or answers.labels)
+        speakers = np.array(answers.speakers)[rows]
+        units = np.unique(speakers)
+        labels = logits.shape[1]
+        counts = np.stack(
+            [
+                metrics.confusion(targets[who], logits[who].argmax(axis=1), labels)
+                for who in (speakers == unit for unit in units)
+            ]
+        ).astype(np.float64)
+        drawn = rng.multinomial(len(units), np.full(len(units), 1 / len(units)), _RESAMPLES)
+        draws += metrics.uas(np.tensordot(drawn.astype(np.float64), counts, 1)) / len(corpora)
+    value = float(np.mean([_ua(answers, wanted or answers.labels) for answers in corpora]))
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return Estimate(value, float(low), float(high))
+
+
+def auc(positive: Doubles, negative: Doubles) -> float:
+    """Chance that a positive one lies above a negative one, half for a tie; nan without either."""
+    if not len(positive) or not len(negative):
+        return float("nan")
+    values, place = np.unique(np.concatenate((positive, negative)), return_inverse=True)
+    counts = np.bincount(place, minlength=len(values))
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    above = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(above / (len(positive) * len(negative)))
+
+
+class Listener:
+    """A corpus, heard once, to be judged against any baselines."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        labels: Sequence[str],
+        front_end: FrontEnd,
+        window: WindowPolicy,
+        min_frames: int = 1,
+    ) -> None:
+        """``labels``: the model's; utterances of other classes are heard for baselines alone.
+
+        Raises UserError for a file that cannot be read.
+        """
+        self.corpus = corpus
+        self.labels = tuple(labels)
+        self.front_end = front_end
+        self.window = window
+        shortest = min_frames * front_end.hop
+        self.frames = [
+            raw_frames(np.pad(sound, (0, max(0, shortest - len(sound)))), front_end)
+            for sound in (u.samples() for u in corpus.utterances)
+        ]
+        self.heard = [front_end.heard(frames) for frames in self.frames]
+        self.judged = [i for i, u in enumerate(corpus.utterances) if u.label in labels]
+
+    def answers(self, score: Score, known: Known, orders: Iterable[int]) -> list[Answers]:
+        """Of every order of chance by itself."""
+        targets = np.array(
+            [self.labels.index(self.corpus.utterances[i].label) for i in self.judged]
+        )
+        speakers = tuple(self.corpus.utterances[i].speaker for i in self.judged)
+        name = self.corpus.name
+        return [
+            Answers(name, self.labels, self._logits(score, known, order), targets, speakers)
+            for order in orders
+        ]
+
+    def _logits(self, score: Score, known: Known, order: int) -> Doubles:
+        baselines = list(self._baselines(known, order))
+        rows = np.zeros((len(self.judged), len(self.labels)))
+        by_length = np.argsort([len(self.frames[i]) for i in self.judged])
+        for first in range(0, len(by_length), _AT_ONCE):
+            places = by_length[first : first + _AT_ONCE]
+            windows = [
+                pieces_of(self.frames[self.judged[k]], self.front_end, self.window, baselines[k])
+                for k in places
+            ]
+            rows[places] = score(windows)
+        return rows
+
+    def _baselines(self, known: Known, order: int) -> Iterator[Baseline]:
+        """Of every judged utterance. It is never in its own."""
+        rng = np.random.default_rng(order)
+        of_speaker: dict[str, list[int]] = defaultdict(list)
+        for i in rng.permutation(len(self.frames)).tolist():
+            of_speaker[self.corpus.utterances[i].speaker].append(i)
+        for i in self.judged:
+            everything = of_speaker[self.corpus.utterances[i].speaker]
+            chosen = (
+                everything[: everything.index(i)]
+                if known.kind == "earlier"
+                else self._chosen([k for k in everything if k != i], known, rng)
+            )
+            baseline = no_baseline(self.front_end.bins)
+            for k in chosen:
+                baseline = baseline.with_more(self.heard[k], self.front_end.baseline_frames)
+            yield baseline
+
+    def _chosen(self, others: list[int], known: Known, rng: np.random.Generator) -> list[int]:
+        number, label = known.utterances, lambda k: self.corpus.utterances[k].label
+        shuffled = [others[k] for k in rng.permutation(len(others))]
+        calm = [k for k in shuffled if label(k) == "neutral"]
+        if known.kind == "neutral":
+            return calm[:number]
+        if known.kind == "mostly neutral":
+            first = calm[: round(NEUTRAL_SHARE * number + 1e-9)]
+            return first + [k for k in shuffled if k not in first][: number - len(first)]
+        if known.kind == "one emotion" and shuffled:
+            emotions = sorted({label(k) for k in shuffled})
+            one = emotions[int(rng.integers(len(emotions)))]
+            return [k for k in shuffled if label(k) == one][:number]
+        return shuffled[:number]
+
+
+def _ua(answers: Answers, wanted: Sequence[str]) -> float:
+    logits, targets, _ = answers.among(wanted)
+    return metrics.ua(metrics.confusion(targets, logits.argmax(axis=1), logits.shape[1]))
+
+
+def _arousal_ua(answers: Answers) -> float:
+    """Among the classes that the corpus has, the scores of the others left out."""
+    logits, targets, _ = answers.among((*HIGH, *LOW))
+    there = [k for k in np.unique(answers.targets).tolist() if answers.labels[k] in (*HIGH, *LOW)]
+    high = np.array([answers.labels[k] in HIGH for k in there])
+    scores = softmax(logits)
+    said = scores[:, high].sum(axis=1) > scores[:, ~high].sum(axis=1)
+    return metrics.ua(metrics.confusion(high[targets].astype(int), said.astype(int), 2))
+
+
+def _projected(scores: Doubles, labels: Sequence[str]) -> tuple[Doubles, Doubles]:
+    """Valence and arousal (n,) of scores (n, labels)."""
+    places = np.array([COORDINATES[label] for label in labels])
+    projected = scores @ places
+    return projected[:, 0], projected[:, 1]

@@ -1,0 +1,164 @@
+"""``unseen.md`` and ``unseen.json``: figures of unseen voices by what was known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edgeser.model.artefact import Estimate
+from edgeser_train.evaluation.markdown import between, percent, table
+from edgeser_train.evaluation.unseen import (
+    FOUR,
+    Answers,
+    Figures,
+    Known,
+    figures_of,
+    mean_of,
+    ua_interval,
+)
+from edgeser_train.training.checkpoint import commit, today
+
+
+class CorpusFigures(msgspec.Struct, frozen=True):
+    """Of one corpus, the orders averaged; ``recalls`` by label, of the first order."""
+
+    corpus: str
+    utterances: int
+    speakers: int
+    temperature: float
+    abstain_below: float
+    figures: Figures
+    recalls: dict[str, float]
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """With so much known of every voice. The intervals are of the first order, over speakers."""
+
+    known: str
+    corpora: list[CorpusFigures]
+    mean: Figures
+    ua4: Estimate
+    ua: Estimate
+
+
+class Document(msgspec.Struct, frozen=True):
+    """The content of unseen.json."""
+
+    model: str
+    command: str
+    date: str
+    commit: str
+    orders: int
+    rows: list[Judged]
+
+
+def judged(
+    known: Known,
+    answers: Sequence[Sequence[Answers]],
+    fitted: Sequence[tuple[float, float]],
+) -> Judged:
+    """``answers``: of every corpus those of every order; ``fitted``: temperature and threshold."""
+    corpora = [_corpus(of_orders, *fit) for of_orders, fit in zip(answers, fitted, strict=True)]
+    first = [of_orders[0] for of_orders in answers]
+    return Judged(
+        known.name,
+        corpora,
+        mean_of([c.figures for c in corpora]),
+        ua_interval(first, FOUR),
+        ua_interval(first),
+    )
+
+
+def document(rows: list[Judged], *, model: str, command: str, orders: int) -> Document:
+    """Signed with today's date and the commit of the code."""
+    return Document(model, command, today(), commit(), orders, rows)
+
+
+def markdown(told: Document) -> str:
+    """As a page."""
+    first = told.rows[0]
+    lines = [
+        f"# Voices never met: {told.model}",
+        "",
+        f"`{told.command}` on {told.date}, code {told.commit}.",
+        "",
+        "Figures in %. UA 4: mean recall of angry, happy, neutral and sad, told apart from each "
+        "other alone (calm counts as neutral); UA: of all classes that model and corpus share; "
+        "arousal: recall of angry, fearful, happy against neutral, sad. AUC of arousal and valence "
+        "are of the projections in the events. The calibration error, the share that is answered "
+        "and the share of it that is right are those of the confidence a listener is told. "
+        "Baselines are of other utterances of the same speaker, drawn by chance "
+        f"({told.orders} orders, averaged); an utterance is never in its own.",
+        "",
+        "## Mean over corpora",
+        "",
+        "Every corpus counts alike. In brackets: 95 % over speakers.",
+        "",
+        *table(
+            ["known of the voice", "UA 4", "UA", *_NAMES],
+            (
+                [
+                    row.known,
+                    f"{percent(row.mean.ua4)} ({between(row.ua4)})",
+                    f"{percent(row.mean.ua)} ({between(row.ua)})",
+                    *_values(row.mean),
+                ]
+                for row in told.rows
+            ),
+        ),
+    ]
+    for place, corpus in enumerate(first.corpora):
+        lines += [
+            "",
+            f"## {corpus.corpus}",
+            "",
+            f"{corpus.utterances} utterances, {corpus.speakers} speakers; temperature "
+            f"{corpus.temperature:.2f}, unknown below {corpus.abstain_below:.2f}.",
+            "",
+            *table(
+                ["known of the voice", "UA 4", "UA", *_NAMES, *corpus.recalls],
+                (
+                    [
+                        row.known,
+                        percent(row.corpora[place].figures.ua4),
+                        percent(row.corpora[place].figures.ua),
+                        *_values(row.corpora[place].figures),
+                        *(percent(r) for r in row.corpora[place].recalls.values()),
+                    ]
+                    for row in told.rows
+                ),
+            ),
+        ]
+    lines += ["", "The columns of single emotions are recalls among all that the corpus has."]
+    return "\n".join(lines) + "\n"
+
+
+_NAMES = ("arousal", "AUC arousal", "AUC valence", "calibration error", "answered", "of it right")
+
+
+def _values(f: Figures) -> list[str]:
+    """What ``_NAMES`` name."""
+    shown = (f.arousal_ua, f.arousal_auc, f.valence_auc, f.ece, f.answered, f.answered_wa)
+    return [percent(value) for value in shown]
+
+
+def _corpus(
+    of_orders: Sequence[Answers], temperature: float, abstain_below: float
+) -> CorpusFigures:
+    first = of_orders[0]
+    logits, targets, _ = first.among(first.labels)
+    there = sorted(set(first.targets.tolist()))
+    said = logits.argmax(axis=1)
+    return CorpusFigures(
+        corpus=first.corpus,
+        utterances=len(first.targets),
+        speakers=len(set(first.speakers)),
+        temperature=temperature,
+        abstain_below=abstain_below,
+        figures=mean_of([figures_of(a, temperature, abstain_below) for a in of_orders]),
+        recalls={
+            first.labels[label]: float((said[targets == k] == k).mean())
+            for k, label in enumerate(there)
+        },
+    )
