@@ -63,7 +63,9 @@ def test_a_class_that_a_corpus_lacks_is_not_in_its_loss() -> None:
     batch = batch._replace(possible=torch.tensor([[True, False, True]]))
     loss, _ = CrossEntropy(label_smoothing=0.2).hard(lambda *_: logits, batch, torch.ones(3))  # type: ignore[arg-type]
     two = torch.log_softmax(logits.detach()[:, [0, 2]], dim=1)
-    assert loss.detach().item() == pytest.approx(float(-(0.9 * two[0, 0] + 0.1 * two[0, 1])), abs=1e-4)
+    assert loss.detach().item() == pytest.approx(
+        float(-(0.9 * two[0, 0] + 0.1 * two[0, 1])), abs=1e-4
+    )
     loss.backward()
     assert logits.grad is not None
     assert logits.grad[0, 1] == 0
