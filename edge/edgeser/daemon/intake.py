@@ -105,7 +105,7 @@ class Intake:
             backend_reason=model.reason,
             level_dbfs=meter.take(),
             noise_floor_dbfs=None if floor_dbfs is None else round(floor_dbfs, 2),
-            labels=model.info.labels,
+            labels=model.labels,
         )
 
     def listen(self) -> None:
