@@ -162,6 +162,8 @@ def _same_record(
     mine, theirs = info.training, record_of(origin, report)
     whole = report is not None or mine.protocol == theirs.protocol
     fields = mine.__struct_fields__ if whole else ("corpora", "licence", "date", "commit")
+    if not mine.licences:  # older than these two
+        fields = tuple(field for field in fields if field not in ("licences", "attribution"))
     source = "the checkpoint" if report is None else "checkpoint and report"
     for field in fields:
         _same(path, field, getattr(mine, field), getattr(theirs, field), source)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 from edgeser.errors import UserError
 from edgeser.model.artefact import Estimate, TrainingRecord
+from edgeser_train.corpora import CORPORA
 from edgeser_train.evaluation.report import Report
 from edgeser_train.training.checkpoint import Origin
 
@@ -29,6 +32,7 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
             ece=1.0,
             date=origin.date,
             commit=origin.commit,
+            **_owed(origin),
         )
     _demand_of_its_kind(report, origin)
     return TrainingRecord(
@@ -41,12 +45,27 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
         ece=report.ece_after,
         date=origin.date,
         commit=origin.commit,
+        **_owed(origin),
     )
 
 
 def calibration_of(report: Report | None) -> tuple[float, float]:
     """Temperature and abstention threshold."""
     return (1.0, 0.0) if report is None else (report.temperature, report.abstain_below)
+
+
+class _Owed(TypedDict):
+    licences: dict[str, str]
+    attribution: list[str]
+
+
+def _owed(origin: Origin) -> _Owed:
+    """What the corpora that it has heard want to be said of them, as far as they are known."""
+    releases = {name: CORPORA[name] for name in origin.corpora if name in CORPORA}
+    return {
+        "licences": {name: release.licence for name, release in releases.items()},
+        "attribution": [r.attribution for r in releases.values() if r.attribution],
+    }
 
 
 def _demand_of_its_kind(report: Report, origin: Origin) -> None:

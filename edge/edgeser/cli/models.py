@@ -11,7 +11,7 @@ from edgeser.cli.options import json_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
-    from edgeser.model.artefact import Estimate
+    from edgeser.model.artefact import Estimate, TrainingRecord
     from edgeser.model.model import Model
 
 SERVICE_SETTINGS = Path("/etc/edgeser/edgeser.toml")
@@ -153,6 +153,16 @@ def _list(loaded: list[Model]) -> None:
     Console(highlight=False).print(table)
 
 
+def _owed(training: TrainingRecord) -> dict[str, str]:
+    """What the licences of the data want to be said."""
+    rows = {}
+    if training.licences:
+        rows["licences"] = ", ".join(f"{name} {text}" for name, text in training.licences.items())
+    if training.attribution:
+        rows["attribution"] = " ".join(training.attribution)
+    return rows
+
+
 def _describe(model: Model) -> None:
     info, training, window = model.info, model.info.training, model.info.window
     evaluated = _is_evaluated(model)
@@ -170,6 +180,7 @@ def _describe(model: Model) -> None:
         "sha256": model.ref.sha256,
         "labels": ", ".join(info.labels),
         "trained on": f"{', '.join(training.corpora)} ({training.licence}), {training.date}",
+        **_owed(training),
         "protocol": training.protocol,
         "UA %": percent(training.ua),
         "WA %": percent(training.wa),

@@ -67,7 +67,11 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainingRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the model comes from and how good it was found to be."""
+    """Where the model comes from and how good it was found to be.
+
+    ``licence``: the strictest of the corpora's; ``licences`` by corpus, and ``attribution``, what
+    these want to be said of them. Both are empty in artefacts that are older than they.
+    """
 
     corpora: list[str]
     licence: str
@@ -78,6 +82,8 @@ class TrainingRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ece: float
     date: str
     commit: str
+    licences: dict[str, str] = {}
+    attribution: list[str] = []
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -93,11 +93,13 @@ class Release:
     ``load``: its folder or file to the corpus; raises UserError. ``recordings``: what it is a
     selection of, e.g. "ravdess"; selections of the same recordings share speakers, and nobody else
     has them. "" where that differs from file to file, and then nothing is said of the ``licence``.
+    ``attribution``: what a model that learnt from it says of it, as the licence wants it said.
     """
 
     load: Callable[[Path], Corpus]
     recordings: str = ""
     licence: str = ""
+    attribution: str = ""
 
 
 @dataclass(frozen=True)

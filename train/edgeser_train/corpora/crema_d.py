@@ -61,5 +61,11 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], expected: Mapping[st
     return corpus
 
 
-SIX_CLASSES = Release(load, "crema-d", LICENCE)
-FOUR_CLASSES = Release(load_4, "crema-d", LICENCE)
+ATTRIBUTION = (
+    "Contains information from CREMA-D (H. Cao et al. 2014, https://github.com/CheyneyComputerScience"
+    "/CREMA-D), which is made available under the Open Database License (ODbL) 1.0, "
+    "https://opendatacommons.org/licenses/odbl/1-0/: a model is a work produced from the database; "
+    "whoever publishes a changed database offers it under the same licence."
+)
+SIX_CLASSES = Release(load, "crema-d", LICENCE, ATTRIBUTION)
+FOUR_CLASSES = Release(load_4, "crema-d", LICENCE, ATTRIBUTION)

@@ -65,4 +65,9 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
     )
 
 
-SIX_CLASSES = Release(load, "mesd", LICENCE)
+ATTRIBUTION = (
+    "Learnt from the Mexican Emotional Speech Database (MESD) of M. M. Duville, "
+    "L. M. Alonso-Valerdi and D. I. Ibarra-Zarate (2021), https://doi.org/10.17632/cy34mh68j9, "
+    "CC BY 4.0, https://creativecommons.org/licenses/by/4.0/; the sound was resampled and varied."
+)
+SIX_CLASSES = Release(load, "mesd", LICENCE, ATTRIBUTION)

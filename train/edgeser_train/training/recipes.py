@@ -78,7 +78,7 @@ _VOICES = Recipe(
     loss=CrossEntropy(weighting="none", label_smoothing=0.1),
     optimiser=Optimiser(learning_rate=3e-3),
     spectrogram=SpectrogramAugmentation(
-        mel_warp=(0.9, 1.12), mel_mask=8, range_db=(18.0, 40.0), keep_short=True
+        mel_warp=(0.9, 1.12), mel_mask=8, range_db=(12.0, 28.0), keep_short=True
     ),
     variants=3,
     copies_of="voice",
