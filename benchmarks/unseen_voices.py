@@ -23,6 +23,7 @@ import torch
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, batch_of
+from edgeser.model.decision import softmax
 from edgeser.model.model import Model, load_model
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.evaluation import calibration
@@ -112,7 +113,7 @@ def _fitted(others: Sequence[Answers]) -> tuple[float, float]:
     logits = np.concatenate([a.logits[r] for a, r in zip(others, rows, strict=True)])
     targets = np.concatenate([a.targets[r] for a, r in zip(others, rows, strict=True)])
     temperature = calibration.temperature(logits, targets)
-    scores = calibration.softmax(logits / temperature)
+    scores = softmax(logits / temperature)
     return temperature, calibration.abstention(scores, targets)
 
 

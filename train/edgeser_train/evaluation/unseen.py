@@ -239,18 +239,19 @@ class Listener:
             yield baseline
 
     def _chosen(self, others: list[int], known: Known, rng: np.random.Generator) -> list[int]:
-        number, label = known.utterances, lambda k: self.corpus.utterances[k].label
+        number = known.utterances
+        labels = [u.label for u in self.corpus.utterances]
         shuffled = [others[k] for k in rng.permutation(len(others))]
-        calm = [k for k in shuffled if label(k) == "neutral"]
+        calm = [k for k in shuffled if labels[k] == "neutral"]
         if known.kind == "neutral":
             return calm[:number]
         if known.kind == "mostly neutral":
             first = calm[: round(NEUTRAL_SHARE * number + 1e-9)]
             return first + [k for k in shuffled if k not in first][: number - len(first)]
         if known.kind == "one emotion" and shuffled:
-            emotions = sorted({label(k) for k in shuffled})
+            emotions = sorted({labels[k] for k in shuffled})
             one = emotions[int(rng.integers(len(emotions)))]
-            return [k for k in shuffled if label(k) == one][:number]
+            return [k for k in shuffled if labels[k] == one][:number]
         return shuffled[:number]
 
 

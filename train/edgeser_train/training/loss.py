@@ -74,7 +74,7 @@ def class_logits(model: SpeechModel, batch: Batch) -> Tensor:
     """Logits (batch, labels) float32; those of classes that an example's corpus lacks never win,
     and nothing is learnt of them.
     """
-    logits = model(batch.features, batch.frames).float()
+    logits: Tensor = model(batch.features, batch.frames).float()
     if batch.possible is not None:
         logits = logits.masked_fill(~batch.possible, _NEVER)
     return logits

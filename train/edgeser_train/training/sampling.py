@@ -31,7 +31,7 @@ def drawn_evenly(
     drawn = np.zeros(examples, np.int64)
     for place, (first, second, third, fourth) in enumerate(rng.random((examples, 4))):
         classes = leaves[int(first * len(leaves))]
-        speakers = classes[int(second * len(classes))]
-        utterances = speakers[int(third * len(speakers))]
+        voices = classes[int(second * len(classes))]
+        utterances = voices[int(third * len(voices))]
         drawn[place] = utterances[int(fourth * len(utterances))]
     return drawn
