@@ -79,7 +79,7 @@ $(VENV)/.page: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@tools/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,page,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,lsl,annotate,page,dev]'
 	@touch $@ $(VENV)/.runtime $(VENV)/.page
 
 footprint: $(VENV)/.runtime

@@ -40,11 +40,16 @@ COMMANDS = {
     "on": Entry("edgeser.cli", "Run a program when something is heard.", clears_up=True),
     "bridge": Entry(
         "edgeser.cli",
-        "Hand the events on to other systems: MQTT with Home Assistant.",
+        "Hand the events on: MQTT with Home Assistant, Lab Streaming Layer.",
         clears_up=True,
     ),
     "keys": Entry("edgeser.cli", "Make keys for encrypted TCP, and say whose are allowed."),
     "predict": Entry("edgeser.cli", "Recognise the speech in sound files."),
+    "annotate": Entry(
+        "edgeser.cli",
+        "Recognise an archive of recordings into tables (extra: annotate).",
+        clears_up=True,
+    ),
     "bench": Entry("edgeser.cli", "Measure the daemon on this machine.", clears_up=True),
     "devices": Entry("edgeser.cli", "List the microphones."),
     "models": Entry("edgeser.cli", "List the models, describe one, or choose the daemon's."),

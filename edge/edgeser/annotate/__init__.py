@@ -1,0 +1,1 @@
+"""An archive of recordings in, tables of their segments out."""

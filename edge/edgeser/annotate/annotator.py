@@ -1,0 +1,105 @@
+"""A shard of recordings in, its two tables out: what every process runs, however many there are."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow
+
+from edgeser.annotate.plan import Shard
+from edgeser.audio.file import FileSource
+from edgeser.errors import UserError
+from edgeser.events.schema import EmotionEvent
+from edgeser.recognizer import Recognizer
+from edgeser.settings.schema import Settings
+
+ERRORS = pyarrow.schema([("path", pyarrow.string()), ("error", pyarrow.string())])
+
+
+class Annotated(NamedTuple):
+    """The rows of a shard, and what they cost."""
+
+    segments: pyarrow.Table
+    errors: pyarrow.Table
+    sound_s: float
+    core_s: float
+
+
+class Annotator:
+    """Recognises recordings one after the other, as the daemon would. One model; one core."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the model. Raises UserError where that fails."""
+        self._recognizer = Recognizer(settings=settings)
+        self.schema = schema(self._recognizer.model.info.labels)
+
+    def __call__(self, shard: Shard) -> Annotated:
+        """The segments of each file in the order of the files; of one that breaks off, its first.
+
+        A file that cannot be read is a row of ``errors``.
+        """
+        began = time.process_time()
+        segments: list[dict[str, object]] = []
+        errors: list[dict[str, str]] = []
+        sound_s = 0.0
+        for path in shard.paths:
+            shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            file = Path(shard.root) / path
+            try:
+                sound_s += FileSource(file, fast=True).duration_s
+                segments.extend(_row(shown, event) for event in self._recognizer.file(file))
+            except UserError as error:
+                errors.append({"path": shown, "error": str(error)})
+        return Annotated(
+            pyarrow.Table.from_pylist(segments, self.schema),
+            pyarrow.Table.from_pylist(errors, ERRORS),
+            sound_s,
+            time.process_time() - began,
+        )
+
+
+def schema(labels: list[str]) -> pyarrow.Schema:
+    """The columns of ``segments``: times in seconds of the file, levels in dB below full scale."""
+    double, boolean, text = pyarrow.float64(), pyarrow.bool_(), pyarrow.string()
+    return pyarrow.schema(
+        [
+            ("path", text),
+            ("segment", pyarrow.int32()),
+            ("start", double),
+            ("end", double),
+            ("label", text),
+            ("confidence", double),
+            *((f"score_{label}", double) for label in labels),
+            ("valence", double),
+            ("arousal", double),
+            ("continued", boolean),
+            ("speech_ratio", double),
+            ("level_dbfs", double),
+            ("clipped_ratio", double),
+            ("snr_db", double),
+            ("model_sha256", pyarrow.dictionary(pyarrow.int32(), text)),
+        ]
+    )
+
+
+def _row(path: str, event: EmotionEvent) -> dict[str, object]:
+    quality = event.quality
+    return {
+        "path": path,
+        "segment": event.segment,
+        "start": event.start,
+        "end": event.end,
+        "label": event.label,
+        "confidence": event.confidence,
+        **{f"score_{label}": score for label, score in event.scores.items()},
+        "valence": event.valence,
+        "arousal": event.arousal,
+        "continued": event.continued,
+        "speech_ratio": quality.speech_ratio,
+        "level_dbfs": quality.level_dbfs,
+        "clipped_ratio": quality.clipped_ratio,
+        "snr_db": quality.snr_db,
+        "model_sha256": event.model.sha256,
+    }

@@ -1,0 +1,83 @@
+"""Which recordings: those of a folder, of a list, or that match a pattern."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import soundfile
+
+from edgeser.errors import UserError
+
+LISTS = (".txt", ".csv", ".jsonl")
+
+
+class Recordings(NamedTuple):
+    """Files by their paths below ``root``, each once; sorted, or in the order of a list."""
+
+    root: Path
+    paths: list[str]
+
+
+def find(what: str) -> Recordings:
+    """The recordings of a folder (all below it), a list, or a pattern with ``*``, ``**`` or ``?``.
+
+    A list has a path on each line (``.txt``), in the column ``path`` (``.csv``) or in the field
+    ``path`` (``.jsonl``), relative to its own folder. Whether a listed file is there is not asked
+    here. Raises UserError where there is none.
+    """
+    source = Path(what)
+    if source.is_dir():
+        found = Recordings(source, sorted(_below(source)))
+    elif source.suffix in LISTS:
+        found = Recordings(source.parent, list(dict.fromkeys(_listed(source))))
+    elif glob.has_magic(what):
+        matches = (path for path in glob.glob(what, recursive=True) if os.path.isfile(path))
+        found = Recordings(Path(), sorted(matches))
+    elif source.exists():
+        found = Recordings(source.parent, [source.name])
+    else:
+        raise UserError(f"{what}: not there", "name a folder, a list or a pattern in quotes")
+    if not found.paths:
+        raise UserError(f"{what}: no sound files in it", "name another folder, list or pattern")
+    return found
+
+
+def _below(folder: Path) -> Iterable[str]:
+    endings = tuple(f".{name.lower()}" for name in soundfile.available_formats())
+    endings += (".aif", ".oga", ".opus")
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.lower().endswith(endings):
+                yield os.path.relpath(os.path.join(parent, name), folder)
+
+
+def _listed(file: Path) -> Iterable[str]:
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        raise UserError(f"list {file}: {why}", "name a list that can be read") from error
+    if file.suffix == ".txt":
+        yield from filter(None, (line.strip() for line in text.splitlines()))
+    elif file.suffix == ".csv":
+        rows = csv.DictReader(io.StringIO(text))
+        if "path" not in (rows.fieldnames or ()):
+            raise UserError(f"list {file}: no column 'path'", "name the column in the first line")
+        yield from (row["path"] for row in rows if row["path"])
+    else:
+        for number, line in enumerate(text.splitlines(), 1):
+            try:
+                yield msgspec.json.decode(line, type=_Row).path
+            except msgspec.MsgspecError as error:
+                raise UserError(f"list {file}, line {number}: {error}", "mend that line") from error
+
+
+class _Row(msgspec.Struct):
+    path: str

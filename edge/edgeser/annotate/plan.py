@@ -1,0 +1,82 @@
+"""What is to be done, cut into shards that do not depend on who does them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from edgeser.annotate.files import Recordings
+from edgeser.errors import UserError
+from edgeser.events.schema import ModelRef
+from edgeser.settings.schema import DecisionSettings, SpeechSettings
+
+
+class Shard(NamedTuple):
+    """Some of the recordings; their rows go into one file of each table."""
+
+    number: int
+    root: str
+    paths: list[str]
+
+    @property
+    def file_name(self) -> str:
+        """Of its part of a table."""
+        return f"part-{self.number:05d}.parquet"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What the tables of a folder are made of: another plan is another folder."""
+
+    files: int
+    files_sha256: str
+    shard: int
+    model: ModelRef
+    backend: str
+    speech: SpeechSettings
+    decision: DecisionSettings
+    v: int = 1
+
+
+def shards(recordings: Recordings, size: int) -> list[Shard]:
+    """The recordings in shards of ``size`` files."""
+    root, paths = str(recordings.root), recordings.paths
+    starts = range(0, len(paths), size)
+    return [Shard(n, root, paths[start : start + size]) for n, start in enumerate(starts)]
+
+
+def files_sha256(recordings: Recordings) -> str:
+    """Stands for the list of files: their paths and order, not what is in them."""
+    digest = hashlib.sha256()
+    for path in recordings.paths:
+        digest.update(path.encode("utf-8", "surrogateescape") + b"\0")
+    return digest.hexdigest()
+
+
+def settle(plan: Plan, folder: Path) -> None:
+    """Write the plan into a new folder, or see that it is the one which the folder was begun with.
+
+    Raises UserError where it is not, or the folder cannot be written to.
+    """
+    file = folder / "plan.json"
+    try:
+        for table in ("segments", "errors"):
+            (folder / table).mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            aside = file.with_suffix(".new")
+            aside.write_bytes(msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
+            aside.replace(file)
+            return
+        before = msgspec.json.decode(file.read_bytes(), type=Plan)
+    except OSError as error:
+        raise UserError(f"{folder}: {error.strerror}", "name another folder with -o") from error
+    except msgspec.MsgspecError as error:
+        raise UserError(f"{file}: {error}", "name another folder with -o") from error
+    changed = [f for f in Plan.__struct_fields__ if getattr(before, f) != getattr(plan, f)]
+    if changed:
+        raise UserError(
+            f"{folder}: was begun with another {', '.join(changed)}",
+            "name another folder with -o, or what it was begun with",
+        )

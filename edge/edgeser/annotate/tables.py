@@ -1,0 +1,48 @@
+"""The tables on disk: a file per shard, there when the shard is finished and not before."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pyarrow
+from pyarrow import parquet
+
+from edgeser.annotate.annotator import Annotated
+from edgeser.annotate.plan import Shard
+from edgeser.errors import UserError
+
+
+def is_finished(folder: Path, shard: Shard) -> bool:
+    """Whether both of its parts are written."""
+    return (folder / "segments" / shard.file_name).exists()
+
+
+def write(folder: Path, shard: Shard, annotated: Annotated) -> None:
+    """Write a shard's parts, whole or not at all; that of the segments comes last.
+
+    Raises UserError where the disk does not take them.
+    """
+    try:
+        errors = folder / "errors" / shard.file_name
+        if annotated.errors.num_rows:
+            _write(annotated.errors, errors)
+        else:
+            errors.unlink(missing_ok=True)
+        _write(annotated.segments, folder / "segments" / shard.file_name)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        fix = "make room and run the same command again: finished shards are kept"
+        raise UserError(f"{folder}: {why}", fix) from error
+
+
+def _write(table: pyarrow.Table, path: Path) -> None:
+    aside = path.with_name(f".{path.name}.new")
+    try:
+        parquet.write_table(table, aside, compression="zstd")
+        with aside.open("rb") as file:
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,202 @@
+"""``edgeser annotate``: an archive of recordings in, Parquet tables of their segments out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeser.cli.options import backend_option, given, json_option, model_option, settings_option
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    from edgeser.annotate.processes import Done
+
+LINE_INTERVAL_S = 10.0
+
+
+@click.command(
+    epilog="""Examples:
+
+    \b
+    edgeser annotate calls/ -o annotated
+    edgeser annotate 'calls/**/*.flac' -o annotated --jobs 8
+    edgeser annotate list.csv -o annotated --part 2/4
+    """
+)
+@click.argument("what", metavar="FOLDER|LIST|PATTERN")
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where the tables go.",
+)
+@settings_option
+@model_option
+@backend_option
+@click.option(
+    "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one per core."
+)
+@click.option(
+    "--shard",
+    "size",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    metavar="FILES",
+    help="Files per part of the tables.",
+)
+@click.option("--part", metavar="I/N", help="Only every N-th shard, from the I-th: for N machines.")
+@json_option
+def annotate(
+    what: str,
+    folder: Path,
+    settings_file: Path | None,
+    model: str | None,
+    backend: str | None,
+    jobs: int | None,
+    size: int,
+    part: str | None,
+    as_json: bool,
+) -> None:
+    """Recognise every recording of an archive, cut into segments as `edgeser run` cuts it.
+
+    The same command again goes on where it was killed: what is finished is not done again. A file
+    that cannot be read is a row of the table `errors`, not the end; the exit code is 0.
+    """
+    from edgeser.annotate.files import find
+    from edgeser.annotate.lock import only_one
+    from edgeser.annotate.plan import Plan, files_sha256, settle, shards
+    from edgeser.model.model import load_model
+    from edgeser.settings.load import load_settings
+
+    try:
+        from edgeser.annotate import tables
+        from edgeser.annotate.processes import run
+    except ImportError as error:
+        raise UserError("pyarrow is not installed", "pip install 'edgeser[annotate]'") from error
+
+    settings = load_settings(settings_file, flags=given(model__name=model, model__backend=backend))
+    recordings = find(what)
+    first, every = _part(part)
+    loaded = load_model(settings.model.name, settings.model.backend)
+    plan = Plan(
+        files=len(recordings.paths),
+        files_sha256=files_sha256(recordings),
+        shard=size,
+        model=loaded.ref,
+        backend=loaded.backend.name,
+        speech=settings.speech,
+        decision=settings.decision,
+    )
+    del loaded
+    settle(plan, folder)
+    mine = shards(recordings, size)[first - 1 :: every]
+    with only_one(folder, f"{first}-of-{every}"):
+        todo = [shard for shard in mine if not tables.is_finished(folder, shard)]
+        before = sum(len(shard.paths) for shard in mine) - sum(len(s.paths) for s in todo)
+        jobs = min(jobs or len(os.sched_getaffinity(0)), max(1, len(todo)))
+        progress = _Progress(sum(len(shard.paths) for shard in todo), before)
+        try:
+            for done in run(todo, settings, folder, jobs):
+                progress.add(done)
+        except KeyboardInterrupt:
+            raise UserError("stopped", "the same command goes on from here") from None
+        finally:
+            progress.close()
+    click.echo(progress.json() if as_json else progress.summary(folder, jobs))
+
+
+def _part(text: str | None) -> tuple[int, int]:
+    if text is None:
+        return 1, 1
+    first, _, every = text.partition("/")
+    if first.isdecimal() and every.isdecimal() and 1 <= int(first) <= int(every):
+        return int(first), int(every)
+    raise UserError(f"--part {text!r}: expected I/N with I from 1 to N, e.g. 2/4")
+
+
+class _Progress:
+    """What is done of this run, shown as it grows: a bar on a terminal, lines elsewhere."""
+
+    def __init__(self, files: int, before: int) -> None:
+        self._total = files
+        self._before = before
+        self._began = self._said = time.monotonic()
+        self.files = self.segments = self.errors = 0
+        self.sound_s = self.core_s = 0.0
+        if sys.stderr.isatty():
+            self._bar = click.progressbar(length=files, label="files", file=sys.stderr)
+            self._bar.__enter__()
+
+    def add(self, done: Done) -> None:
+        self.files += done.files
+        self.segments += done.segments
+        self.errors += done.errors
+        self.sound_s += done.sound_s
+        self.core_s += done.core_s
+        now = time.monotonic()
+        if sys.stderr.isatty():
+            self._bar.label = f"{self._rate():.1f} files/s"
+            self._bar.update(done.files)
+        elif now - self._said >= LINE_INTERVAL_S:
+            self._said = now
+            left_s = (self._total - self.files) / self._rate()
+            line = (
+                f"{self.files} of {self._total} files, {self._rate():.1f}/s, {_time(left_s)} left"
+            )
+            click.echo(line, err=True)
+
+    def close(self) -> None:
+        if sys.stderr.isatty():
+            self._bar.__exit__(None, None, None)
+
+    def summary(self, folder: Path, jobs: int) -> str:
+        """For people, with what it cost."""
+        lines = [
+            f"{self.files} files in {_time(time.monotonic() - self._began)}, {jobs} at once"
+            + (f"; {self._before} were finished before" if self._before else ""),
+            f"{self.segments} segments in {folder / 'segments'}",
+            f"{self.errors} failures in {folder / 'errors'}",
+        ]
+        if self.sound_s:
+            hours = self.sound_s / 3600
+            cost = self.core_s / hours
+            lines.append(
+                f"{hours:.2f} h of sound; {cost:.0f} core-seconds per hour of sound, "
+                f"{3600 / max(cost, 1e-9):.0f} times real time per core"
+            )
+        return "\n".join(lines)
+
+    def json(self) -> str:
+        """The same for programs."""
+        import msgspec
+
+        hours = self.sound_s / 3600
+        figures = {
+            "files": self.files,
+            "finished_before": self._before,
+            "segments": self.segments,
+            "failures": self.errors,
+            "sound_hours": hours,
+            "core_s": self.core_s,
+            "core_s_per_hour": self.core_s / hours if hours else None,
+            "seconds": time.monotonic() - self._began,
+        }
+        return msgspec.json.encode(figures).decode()
+
+    def _rate(self) -> float:
+        return self.files / max(1e-9, time.monotonic() - self._began)
+
+
+def _time(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,191 @@
+"""``edgeser annotate``: tables of an archive, whoever makes them and however often he is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+
+from edgeser import Recognizer
+from edgeser.annotate.files import find
+from edgeser.cli import main
+from edgeser.errors import UserError
+from edgeser.model.golden import waveform
+from tests.sounds import silence
+
+FILES = 7
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings of two remarks each in two folders, and one that is none."""
+    folder = tmp_path_factory.mktemp("archive")
+    (folder / "b").mkdir()
+    for number in range(FILES):
+        remark = np.concatenate((waveform(number, 0.7), silence(0.8)))
+        name = f"{'b/' if number % 2 else ''}{number}.{'flac' if number % 3 else 'wav'}"
+        soundfile.write(folder / name, np.tile(remark, 2), 16_000)
+    (folder / "b" / "broken.wav").write_bytes(b"RIFF, but no more")
+    (folder / "notes.txt").write_text("not a recording")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def annotated(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables as one process makes them."""
+    folder = tmp_path_factory.mktemp("out") / "annotated"
+    done = annotate(archive, folder, "--jobs", "1")
+    assert done.exit_code == 0, done.output
+    assert "core-seconds per hour of sound" in done.stdout
+    return folder
+
+
+def annotate(what: Path, folder: Path, *options: str) -> Result:
+    return CliRunner().invoke(
+        main, ["annotate", str(what), "-o", str(folder), "--shard", "2", *options]
+    )
+
+
+def parts(folder: Path) -> dict[str, bytes]:
+    found = sorted(folder.glob("*/*.parquet"))
+    return {str(file.relative_to(folder)): file.read_bytes() for file in found}
+
+
+def table(folder: Path, name: str) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = pyarrow.parquet.read_table(folder / name).to_pylist()
+    return rows
+
+
+def test_the_tables_hold_what_the_recognizer_says(archive: Path, annotated: Path) -> None:
+    rows = table(annotated, "segments")
+    assert len(rows) == 2 * FILES
+    assert [row["path"] for row in rows] == sorted(str(row["path"]) for row in rows)
+    event = next(iter(Recognizer().file(archive / "0.wav")))
+    first = rows[0]
+    assert first["path"] == "0.wav"
+    for key in ("segment", "start", "end", "label", "confidence", "valence", "continued"):
+        assert first[key] == getattr(event, key)
+    for label, score in event.scores.items():
+        assert first[f"score_{label}"] == score
+    assert first["snr_db"] == event.quality.snr_db
+    assert first["model_sha256"] == event.model.sha256
+    [failure] = table(annotated, "errors")
+    assert failure["path"] == "b/broken.wav"
+    assert "broken.wav" in str(failure["error"])
+
+
+def test_they_are_the_same_however_many_processes_make_them(
+    archive: Path, annotated: Path, tmp_path: Path
+) -> None:
+    done = annotate(archive, tmp_path / "out", "--jobs", "3", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["files"] == FILES + 1
+    assert parts(tmp_path / "out") == parts(annotated)
+
+
+def test_parts_of_several_machines_make_the_whole(
+    archive: Path, annotated: Path, tmp_path: Path
+) -> None:
+    for part in ("1/2", "2/2"):
+        assert annotate(archive, tmp_path / "out", "--jobs", "1", "--part", part).exit_code == 0
+    assert parts(tmp_path / "out") == parts(annotated)
+
+
+def test_killed_it_goes_on_and_does_nothing_again(
+    archive: Path, annotated: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "edgeser", "annotate", str(archive), "-o", str(out)]
+    process = subprocess.Popen([*command, "--shard", "2", "--jobs", "1"])
+    deadline = time.monotonic() + 240
+    while not (out / "segments" / "part-00000.parquet").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = {file: file.stat().st_mtime_ns for file in out.glob("segments/*.parquet")}
+    done = annotate(archive, out, "--jobs", "1", "--json")
+    assert done.exit_code == 0, done.output
+    figures = json.loads(done.stdout)
+    assert figures["finished_before"] == 2 * len(finished)
+    assert figures["files"] + figures["finished_before"] == FILES + 1
+    assert {file: file.stat().st_mtime_ns for file in finished} == finished
+    assert parts(out) == parts(annotated)
+    again = annotate(archive, out, "--json")
+    assert json.loads(again.stdout)["files"] == 0
+
+
+def test_a_folder_begun_with_other_files_or_model_is_refused(
+    archive: Path, annotated: Path, tmp_path: Path
+) -> None:
+    before = parts(annotated)
+    done = annotate(archive, annotated, "--model", "eca-emodb")
+    assert done.exit_code == 2
+    assert "was begun with another model" in done.stderr
+    done = annotate(archive / "b", annotated)
+    assert done.exit_code == 2
+    assert "was begun with another files, files_sha256" in done.stderr
+    assert parts(annotated) == before
+
+
+def test_a_full_disk_is_one_line(archive: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+    command = ["prlimit", "--fsize=2000", sys.executable, "-m", "edgeser", "annotate"]
+    done = subprocess.run(
+        [*command, str(archive), "-o", str(tmp_path / "out"), "--jobs", "1"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )
+    assert done.returncode == 2, done
+    assert "File too large; make room and run the same command again" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.glob("out/segments/*")) == []
+
+
+def test_recordings_are_found_in_folders_lists_and_by_patterns(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_folder = find(str(archive))
+    assert in_folder.root == archive
+    assert len(in_folder.paths) == FILES + 1
+    assert "notes.txt" not in in_folder.paths
+    paths = ["b/1.flac", "0.wav", "b/1.flac", "missing.wav"]
+    lists = {
+        "l.txt": "\n".join(paths) + "\n\n",
+        "l.csv": "speaker,path\n" + "".join(f"x,{path}\n" for path in paths),
+        "l.jsonl": "".join(json.dumps({"path": path, "speaker": 1}) + "\n" for path in paths),
+    }
+    for name, text in lists.items():
+        file = archive / "b" / ".." / name
+        file.write_text(text)
+        assert find(str(file)).paths == ["b/1.flac", "0.wav", "missing.wav"]
+        file.unlink()
+    monkeypatch.chdir(archive)
+    assert find("**/*.flac").paths == sorted(str(p) for p in Path().rglob("*.flac"))
+    assert find("0.wav").paths == ["0.wav"]
+    for wrong, told in {
+        "nowhere": "nowhere: not there",
+        "*.ogg": "no sound files in it",
+        str(tmp_path): "no sound files in it",
+    }.items():
+        with pytest.raises(UserError, match=told.replace("*", r"\*")):
+            find(wrong)
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "x", "1/"])
+def test_a_part_that_is_none_is_one_line(part: str, archive: Path, tmp_path: Path) -> None:
+    done = annotate(archive, tmp_path / "out", "--part", part)
+    assert done.exit_code == 2
+    assert f"--part '{part}': expected I/N" in done.stderr
