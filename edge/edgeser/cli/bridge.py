@@ -151,3 +151,46 @@ def mqtt(
         notifier.stopping()
     finally:
         file.close()
+
+
+@bridge.command(
+    epilog="""Examples:
+
+    \b
+    edgeser bridge lsl
+    edgeser bridge lsl --connect tcp://10.0.0.7:7788 --key lab.secret --server-key 'rq:r...'
+    """
+)
+@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
+@click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
+)
+@click.option("--server-key", metavar="KEY", help="The daemon's public key.")
+@click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
+def lsl(connect: str | None, key: Path | None, server_key: str | None, node: str | None) -> None:
+    """Stream scores and markers to recorders of Lab Streaming Layer.
+
+    For each stream of the daemon one of LSL with a channel per label, and one of markers.
+    """
+    import socket
+
+    from edgeser.bridges.feed import TOPICS
+    from edgeser.bridges.lsl import LslStreams
+    from edgeser.events.sequence import Gap
+    from edgeser.events.subscribe.subscriber import Subscriber
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    streams = LslStreams(node or socket.gethostname())
+    with Subscriber(connect, TOPICS, key=key, server_key=server_key) as subscriber:
+        try:
+            for event in subscriber:
+                if not isinstance(event, Gap):
+                    streams.push(event)
+        except KeyboardInterrupt:
+            pass

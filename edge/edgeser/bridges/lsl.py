@@ -1,0 +1,86 @@
+"""Scores and markers for Lab Streaming Layer, so that a recorder puts them beside other signals.
+
+Of each stream of the daemon there are two of LSL: ``edgeser-<stream>``, a channel of float32 per
+label, and ``edgeser-<stream>-markers``, text. LSL has no past: what is published while nobody
+records is not kept for later, so there is no cursor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeser.errors import UserError
+from edgeser.events.schema import AnyEvent, EmotionEvent, FaultEvent, SpeechEvent, StatusEvent
+
+try:
+    import pylsl
+except ImportError as error:
+    raise UserError("pylsl is not installed", "pip install 'edgeser[lsl]'") from error
+except RuntimeError as error:  # its wheel for this machine holds no liblsl
+    raise UserError(
+        "liblsl is not there", "install it from github.com/sccn/liblsl, or set PYLSL_LIB"
+    ) from error
+
+
+class LslStreams:
+    """The outlets of one machine, made when a stream is first heard of."""
+
+    def __init__(self, node: str, clock: Callable[[], float] = pylsl.local_clock) -> None:
+        """``node``: name of this machine; a recorder finds the streams again by it."""
+        self._node = node
+        self._clock = clock
+        self._scores: dict[str, tuple[tuple[str, ...], pylsl.StreamOutlet]] = {}
+        self._markers: dict[str, pylsl.StreamOutlet] = {}
+
+    def push(self, event: AnyEvent) -> None:
+        """Hand an event on that has just been received.
+
+        An emotion is stamped with the capture of the last sample that it needed: LSL's clock now,
+        less the event's latency.
+        """
+        now = self._clock()
+        if isinstance(event, StatusEvent):
+            self._outlet(event.stream, tuple(event.labels))
+            self._marker(event.stream)
+        elif isinstance(event, EmotionEvent):
+            at = now - event.latency_ms.total / 1000
+            labels = tuple(event.scores)
+            self._outlet(event.stream, labels).push_sample(list(event.scores.values()), at)
+            if event.kind == "final":
+                self._marker(event.stream).push_sample([f"final {event.label}"], at)
+        elif isinstance(event, SpeechEvent):
+            self._marker(event.stream).push_sample([f"speech {event.state}"], now)
+        elif isinstance(event, FaultEvent):
+            self._marker(event.stream).push_sample([f"fault {event.code}"], now)
+
+    def _outlet(self, stream: str, labels: tuple[str, ...]) -> pylsl.StreamOutlet:
+        """That of the scores; a new one where the model has other labels now."""
+        known = self._scores.get(stream)
+        if known is not None and known[0] == labels:
+            return known[1]
+        info = pylsl.StreamInfo(
+            f"edgeser-{stream}",
+            "Emotion",
+            len(labels),
+            pylsl.IRREGULAR_RATE,
+            pylsl.cf_float32,
+            f"edgeser-{self._node}-{stream}",
+        )
+        info.set_channel_labels(list(labels))
+        info.set_channel_units("probability")
+        outlet = pylsl.StreamOutlet(info)
+        self._scores[stream] = (labels, outlet)
+        return outlet
+
+    def _marker(self, stream: str) -> pylsl.StreamOutlet:
+        if stream not in self._markers:
+            info = pylsl.StreamInfo(
+                f"edgeser-{stream}-markers",
+                "Markers",
+                1,
+                pylsl.IRREGULAR_RATE,
+                pylsl.cf_string,
+                f"edgeser-{self._node}-{stream}-markers",
+            )
+            self._markers[stream] = pylsl.StreamOutlet(info)
+        return self._markers[stream]
