@@ -103,7 +103,7 @@ gpu-check: $(VENV)/.runtime
 	$(BIN)/python benchmarks/gpu_check.py -o docs/reports/gpu
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) edge/edgeser/page/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 install-service:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' tools/service install

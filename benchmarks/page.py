@@ -51,6 +51,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch the server")
     parser.add_argument("--finals", type=int, default=50_000, help="on the timeline")
     parser.add_argument("--day", type=int, default=100_000, help="events for one tab")
+    parser.add_argument("--server", action="store_true", help="only the server, no browser")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgeser-") as name:
@@ -60,10 +61,11 @@ def main() -> int:
         try:
             with page_of(daemon, folder) as page:
                 figures = server(daemon, page, options.seconds)
-                with chromium() as browser:
-                    figures |= first_paint(browser, page)
-                    figures |= timeline(browser, page)
-                    figures |= long_day(browser, page, daemon, options.day)
+                if not options.server:
+                    with chromium() as browser:
+                        figures |= first_paint(browser, page)
+                        figures |= timeline(browser, page)
+                        figures |= long_day(browser, page, daemon, options.day)
                 figures["server MB at the end"] = round(usage(page.process.pid).resident_mb, 1)
         finally:
             daemon.stop()

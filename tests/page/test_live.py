@@ -6,9 +6,10 @@ import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from .world import Daemon, PageProcess, emotion, fault, status, until
+from .world import PATIENCE_S, Daemon, PageProcess, emotion, fault, page_of, status, until
 
 AT_REST = 4
 """Subscriptions of a page that nobody looks at: emotions, speech, faults and statuses."""
@@ -31,6 +32,7 @@ class Told:
         self._socket.sendall(request.encode())
         self._raw = b""
         self._latest = 0
+        self._cut = False
         self.position = ""
 
     def read(self) -> list[dict[str, Any]]:
@@ -55,9 +57,9 @@ class Told:
         return self._latest
 
     def has_ended(self) -> bool:
-        """Whether the page has said that this is all."""
+        """Whether the page has said that this is all, or the kernel has cut the connection."""
         self._receive()
-        return self._raw.endswith(b"0\r\n\r\n")
+        return self._cut or self._raw.endswith(b"0\r\n\r\n")
 
     def _receive(self) -> None:
         try:
@@ -65,6 +67,8 @@ class Told:
                 self._raw += part
         except TimeoutError:
             pass
+        except ConnectionResetError:
+            self._cut = True
 
     def close(self) -> None:
         self._socket.close()
@@ -172,3 +176,12 @@ def test_one_that_reads_no_more_holds_nobody_up(daemon: Daemon, page: PageProces
     with told(page) as again:
         until(lambda: "ready" in again.types(), "and begins anew")
         assert again.latest("loud") == 9000
+
+
+def test_it_ends_when_told_to_although_a_browser_looks(daemon: Daemon, tmp_path: Path) -> None:
+    with page_of(daemon, tmp_path) as page, told(page) as client:
+        until(lambda: "ready" in client.types(), "ready")
+        page.process.terminate()
+        assert page.process.wait(PATIENCE_S) == 0
+        assert "Traceback" not in page.said()
+        until(client.has_ended, "the browser is let go")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -56,6 +57,7 @@ class Listener:
         self._daemon = daemon
         self._hub = hub
         self._keep = keep
+        self._complained = ""
         self._looked_at = asyncio.Event()
         hub.on_clients(self._clients_changed)
 
@@ -96,11 +98,21 @@ class Listener:
                 take(item, subscriber.payload)
 
     def _take(self, item: Received, payload: bytes) -> None:
-        if self._keep is not None:
-            self._keep(item, payload)
+        self._keep_copy(item, payload)
         if isinstance(item, Gap) or not self._hub.is_old(item.time):
             self._hub.take(item, payload)
         self._hub.check()
+
+    def _keep_copy(self, item: Received, payload: bytes) -> None:
+        if self._keep is None:
+            return
+        try:
+            self._keep(item, payload)
+            self._complained = ""
+        except (OSError, sqlite3.Error) as error:  # what is heard now is shown all the same
+            if str(error) != self._complained:
+                self._complained = str(error)
+                log.warning("the copy of the journal cannot be written: %s", error)
 
     def _clients_changed(self, clients: int) -> None:
         if clients:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio.to_thread
+import msgspec
 import uvicorn
 from starlette.types import ASGIApp
 
 from edgeser.errors import UserError
+from edgeser.events.schema import decode
 from edgeser.page import history
 from edgeser.page.app import Page
 from edgeser.page.copy import JournalCopy
@@ -112,6 +115,20 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._hub = hub
 
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's own, does not send itself the signal again once all is closed: what
+        comes after it, such as removing the copy of the journal, is to be done."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        for number in numbers:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._hub.close()
         await super().shutdown(sockets)
@@ -163,7 +180,9 @@ def _recall(hub: Hub, journal: Path) -> None:
     """The last two minutes, from before this process began."""
     try:
         for entry in history.recent(journal, time.time() - KEPT_S):
-            hub.recall(entry.topic, entry.payload)
+            with contextlib.suppress(msgspec.MsgspecError):  # of a later version
+                decode(entry.payload)
+                hub.recall(entry.topic, entry.payload)
     except history.NoJournalError as error:
         log.info("%s", error)
 

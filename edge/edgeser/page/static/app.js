@@ -10,18 +10,23 @@ import { forgetColours } from "./palette.js";
 
 const VIEWS = { now: ["Now", Now], past: ["Past", Past], health: ["Health", Health] };
 const DRAWN_MS = 200;
+const HIDDEN_MS = 2000;
 const THEMES = { auto: ["◐", "Theme: as the system"], light: ["☀", "Theme: light"], dark: ["☾", "Theme: dark"] };
 
 const state = newState();
 let draw = () => {};
 let due = 0;
 
-/** Draw soon, but five times a second at most, and not while nobody looks. */
+/** Draw soon, but five times a second at most, and seldom while nobody looks. */
 function changed() {
-  if (due || document.hidden) return;
-  due = setTimeout(() => { due = 0; draw(); }, DRAWN_MS);
+  if (due) return;
+  due = setTimeout(() => { due = 0; draw(); }, document.hidden ? HIDDEN_MS : DRAWN_MS);
 }
-document.addEventListener("visibilitychange", changed);
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(due);
+  due = 0;
+  changed();
+});
 connect(state, changed);
 setInterval(changed, 1000);
 // For the tests, which look at what the page knows.
