@@ -13,7 +13,7 @@ PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	$(PYTHON) -c 'import sys; print("python3.%d-venv" % sys.version_info.minor)' 2>/dev/null || echo python3-venv)
 TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto \
-	chromium fonts-dejavu-core openssl
+	chromium-headless-shell fonts-dejavu-core openssl
 
 .PHONY: help demo page page-assets test quick lint types unit footprint evaluate results gpu-check clean install-service uninstall-service
 
