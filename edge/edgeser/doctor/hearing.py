@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import islice
 
 from edgeser.audio.open import open_source
 from edgeser.audio.source import AudioBlock
@@ -24,15 +25,22 @@ _QUIETEST_DBFS, _CELL_DB = -90.0, 5.0
 
 
 def running_daemon(endpoint: str) -> StatusEvent | None:
-    """What a daemon at an endpoint says of itself; None where none answers."""
+    """What a daemon at an endpoint says of itself; None where none answers.
+
+    A status that comes as we connect may have heard nothing since the one before: of up to three
+    the first with a level counts.
+    """
+    last: StatusEvent | None = None
     try:
         with Subscriber(endpoint, ("status.",), ASK_S) as subscriber:
-            for event in subscriber:
+            for event in islice(subscriber, 3):
                 if isinstance(event, StatusEvent):
-                    return event
+                    last = event
+                    if event.level_dbfs is not None:
+                        break
     except (TimeoutError, UserError):
         pass
-    return None
+    return last
 
 
 def level_dbfs(audio: AudioSettings) -> float:
