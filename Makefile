@@ -15,7 +15,7 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets test quick lint types unit footprint evaluate results gpu-check clean install-service uninstall-service
+.PHONY: help demo page page-assets test quick lint types unit footprint evaluate results gpu-check home-assistant-check clean install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -31,6 +31,7 @@ help:
 	@echo "make gpu-check engines of an NVIDIA GPU: built, verified, compared, timed (docs/tensorrt.md)"
 	@echo "make results EMODB=FOLDER RAVDESS=FOLDER [EMODB_2S=FOLDER]    every evaluation in"
 	@echo "                               docs/models.md (hours)"
+	@echo "sudo make home-assistant-check    the MQTT bridge with a real Home Assistant"
 	@echo "make clean     remove what was set up"
 
 demo: $(VENV)/.runtime
@@ -101,6 +102,10 @@ results: $(VENV)/.tests
 
 gpu-check: $(VENV)/.runtime
 	$(BIN)/python benchmarks/gpu_check.py -o docs/reports/gpu
+
+home-assistant-check: $(VENV)/.tests
+	@tools/debian-packages debootstrap mosquitto
+	$(BIN)/python tests/trials/home_assistant.py
 
 clean:
 	rm -rf $(VENV) edge/edgeser/page/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis

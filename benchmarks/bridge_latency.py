@@ -1,0 +1,75 @@
+"""Does a bridge change the daemon's latency? python benchmarks/bridge_latency.py [--turns 4]
+
+The daemon hears the bundled speech in real time, in turns without and with ``edgeser bridge mqtt``
+and a mosquitto beside it; the figures are ``latency_ms.total`` of its events.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from edgeser import Gap, Subscriber
+from edgeser.bench import SPEECH_FILE
+from edgeser.events.schema import EmotionEvent, StatusEvent
+from tests.bridges.mosquitto import Mosquitto
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=4)
+    turns: int = parser.parse_args().turns
+    taken: dict[bool, list[float]] = {False: [], True: []}
+    for turn in range(2 * turns):
+        taken[bool(turn % 2)] += latencies(bridged=bool(turn % 2))
+    print(f"{'ms':<16} {'events':>6} {'median':>8} {'p90':>8} {'max':>8}")
+    for bridged, values in taken.items():
+        p90 = statistics.quantiles(values, n=10)[-1]
+        name = "with a bridge" if bridged else "without"
+        middle = statistics.median(values)
+        print(f"{name:<16} {len(values):>6} {middle:>8.2f} {p90:>8.2f} {max(values):>8.2f}")
+
+
+def latencies(*, bridged: bool) -> list[float]:
+    """Of each emotion event of one playing of the sound, in ms."""
+    program = [sys.executable, "-m", "edgeser"]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeser-")))
+        endpoint = f"ipc://{folder}/events.sock"
+        if bridged:
+            broker = Mosquitto(folder / "mosquitto")
+            broker.start()
+            stack.callback(broker.kill)
+            bridge = subprocess.Popen(
+                [
+                    *(*program, "bridge", "mqtt", broker.address, "--connect", endpoint),
+                    *("--cursor", str(folder / "cursor"), "--since", "all"),
+                ],
+                stderr=subprocess.DEVNULL,
+            )
+            stack.callback(bridge.wait)
+            stack.callback(bridge.kill)
+        command = [*program, "run", "--source", str(SPEECH_FILE), "--once", "--bind", endpoint]
+        daemon = subprocess.Popen([*command, "--await-subscriber"], stderr=subprocess.DEVNULL)
+        stack.callback(daemon.kill)
+        found = []
+        with Subscriber(endpoint) as events:
+            for event in events:
+                if isinstance(event, Gap):
+                    continue
+                if isinstance(event, EmotionEvent):
+                    found.append(event.latency_ms.total)
+                elif isinstance(event, StatusEvent) and event.state == "stopping":
+                    return found
+    return found
+
+
+if __name__ == "__main__":
+    main()
