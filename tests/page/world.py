@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from edgeser.errors import UserError
 from edgeser.events.journal.journal import JournalPlace
 from edgeser.events.journal.store import Entry, JournalStore
 from edgeser.events.publish.publisher import Publisher
@@ -157,9 +158,19 @@ class Daemon:
         self.publisher.close()
 
     def again(self) -> None:
-        """Another run."""
+        """Another run. On a busy machine the first one's thread may take a while to let go."""
         self.stop()
-        self.publisher = Publisher([self.endpoint], journal=JournalPlace(self.journal, retry_s=0.1))
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                place = JournalPlace(self.journal, retry_s=0.1)
+                self.publisher = Publisher([self.endpoint], journal=place)
+            except UserError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+            else:
+                return
 
 
 class PageProcess:

@@ -7,7 +7,10 @@ import { colour } from "./palette.js";
 /** Room for half a label beyond either end of the axis; app.css takes it back where the chart has its own width. */
 const EDGE_PX = 30;
 
-const FONT = '12px "Inter Variable", system-ui, sans-serif';
+const FAMILY = '"Inter Variable", system-ui, sans-serif';
+
+/** Pixels of a size that was meant for a desk: letters are larger on a wall. */
+const scaled = (size) => (size * parseFloat(getComputedStyle(document.documentElement).fontSize)) / 16;
 
 /**
  * `range`: [from, to] in Unix seconds; `paint(u, ctx)` draws within the plot's box;
@@ -21,7 +24,7 @@ export function TimeChart({ height, range, paint, label, version, themed, onPlot
 
   useLayoutEffect(() => {
     const axis = {
-      stroke: () => colour("muted"), font: FONT, size: 28, gap: 6, space: 90,
+      stroke: () => colour("muted"), font: `${scaled(12)}px ${FAMILY}`, size: scaled(28), gap: 6, space: 90,
       grid: { stroke: () => colour("line"), width: 1 },
       ticks: { show: false },
       values: seconds ? (u, splits) => splits.map((t) => {
@@ -126,5 +129,4 @@ export function mark(u, ctx, time, recovered) {
   ctx.fillText("!", x, top + 14 * s);
 }
 
-export const canvasFont = (size, weight = 500) =>
-  `${weight} ${size * devicePixelRatio}px "Inter Variable", system-ui, sans-serif`;
+export const canvasFont = (size, weight = 500) => `${weight} ${scaled(size) * devicePixelRatio}px ${FAMILY}`;

@@ -41,7 +41,7 @@ function Stream({ stream, state, now, themed, shown }) {
       ${stream.points.some((p) => p.valence !== null) && html`<${Plane} points=${stream.points} now=${now} />`}
     </div>
     <${Meter} stream=${stream} />
-    <${Scores} stream=${stream} state=${state} now=${now} themed=${themed} height=${shown === "one" ? 220 : 160} />
+    <${Scores} stream=${stream} state=${state} now=${now} themed=${themed} height=${shown === "one" ? Math.round(Math.max(190, Math.min(560, innerHeight / 4))) : 160} />
     <${Latency} stream=${stream} />
     <${Faults} state=${state} stream=${stream} now=${now} />
     ${shown === "one" && html`<${Finals} finals=${stream.finals} />`}
