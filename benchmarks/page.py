@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from edgeser.bench.machine import usage
 from tests.page.world import (
     LABELS,
+    PATIENCE_S,
     Daemon,
     PageProcess,
     chromium,
@@ -128,6 +129,7 @@ def first_paint(browser: Any, page: PageProcess) -> dict[str, Any]:
     for _ in range(5):
         context = browser.new_context(viewport={"width": 1440, "height": 900})
         tab = context.new_page()
+        tab.set_default_timeout(1000 * PATIENCE_S)
         tab.goto(page.url)
         tab.wait_for_selector("nav")
         found: list[float] = []
@@ -172,6 +174,7 @@ DRAG = """async (frames) => {
 def timeline(browser: Any, page: PageProcess) -> dict[str, Any]:
     """Milliseconds of work for each frame while a day is dragged and zoomed."""
     tab = browser.new_page(viewport={"width": 1440, "height": 900})
+    tab.set_default_timeout(1000 * PATIENCE_S)
     begun = time.monotonic()
     tab.goto(page.url + "/#past")
     until(lambda: tab.locator(".summary dd").all_inner_texts()[1:2] > ["1"], "the day is there")
@@ -190,6 +193,7 @@ def timeline(browser: Any, page: PageProcess) -> dict[str, Any]:
 def long_day(browser: Any, page: PageProcess, daemon: Daemon, events: int) -> dict[str, Any]:
     """By how much a tab's heap grows, garbage collected, from a tenth of the day to its end."""
     tab = browser.new_page()
+    tab.set_default_timeout(1000 * PATIENCE_S)
     tab.goto(page.url)
     tab.wait_for_selector("nav")
     heap = tab.context.new_cdp_session(tab)

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from .world import (
+    PATIENCE_S,
     Daemon,
     PageProcess,
     chromium,
@@ -32,6 +33,9 @@ from .world import (
 
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
+
+ABSENT = "window.edgeser.state.absences.at(-1)?.to === null"
+FILLED = "window.edgeser.state.link.heard && window.edgeser.state.absences.at(-1)?.to !== null"
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +68,7 @@ def opened(
     """A tab, in which nothing may go wrong."""
     context = browser.new_context(viewport=size, locale="en-GB", **more)
     tab = context.new_page()
+    tab.set_default_timeout(1000 * PATIENCE_S)
     wrong: list[str] = []
     tab.on("pageerror", lambda error: wrong.append(str(error)))
     tab.on("console", lambda m: wrong.append(m.text) if "Security Policy" in m.text else None)
@@ -155,13 +160,12 @@ def test_a_gap_is_shown_and_filled_when_the_daemon_is_back(
         daemon.stop()
         shows(tab, "The daemon has gone")
         shot(tab, "gap")
-        assert tab.evaluate("window.edgeser.state.absences.at(-1).to") is None
+        until(lambda: tab.evaluate(ABSENT), "the gap is open")
         daemon.again()
         told = emotion("sad", segment=300, kind="final", end=2.0)
         daemon.tell(status(uptime_s=0.5), told)
         shows(tab, "Sad", lambda: daemon.tell(status(uptime_s=1.0)))
-        absence = tab.evaluate("window.edgeser.state.absences.at(-1)")
-        assert absence["to"] > absence["from"]
+        until(lambda: tab.evaluate(FILLED), "the gap is closed")
 
 
 def test_valence_and_arousal_are_drawn_where_there_are_some(

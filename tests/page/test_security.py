@@ -13,7 +13,7 @@ import pytest
 from edgeser.errors import UserError
 from edgeser.page.security import CSP, Listen, parse_listen, read_token
 
-from .world import Daemon, PageProcess, chromium, fault, page_of, status, until
+from .world import PATIENCE_S, Daemon, PageProcess, chromium, fault, page_of, status, until
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 
@@ -201,6 +201,7 @@ def test_what_events_hold_is_text_in_the_browser(page: PageProcess, daemon: Daem
     evil = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
     with chromium() as browser:
         tab = browser.new_page()
+        tab.set_default_timeout(1000 * PATIENCE_S)
         tab.goto(page.url)
         daemon.tell(status(), fault(evil))
         until(lambda: evil in tab.inner_text("main"), "the fault is shown as it is")
@@ -211,6 +212,7 @@ def test_what_events_hold_is_text_in_the_browser(page: PageProcess, daemon: Daem
 def test_scripts_neither_see_the_cookie_nor_run_what_is_injected(locked: PageProcess) -> None:
     with chromium() as browser:
         tab = browser.new_page()
+        tab.set_default_timeout(1000 * PATIENCE_S)
         tab.goto(locked.url)
         tab.fill("#token", TOKEN)
         tab.click("button")
