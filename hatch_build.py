@@ -28,7 +28,7 @@ class PageBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         try:
             if not page_assets.is_complete():
                 page_assets.bring()
-        except page_assets.AssetError as error:
+        except (page_assets.AssetError, OSError) as error:  # OSError: a checkout that is read-only
             if os.environ.get("EDGESER_REQUIRE_PAGE"):
                 raise
             self.app.display_warning(f"this wheel is without the page's front end: {error}")

@@ -108,7 +108,8 @@ class Box:
         """Install edgeser as its README says, unless it is."""
         if not self.path("/etc/systemd/system/edgeser.service").exists():
             network = (f"{name}={os.environ[name]}" for name in os.environ if _NETWORK.match(name))
-            self.run("env", *network, "make", "-C", "/srv/checkout", "install-service")
+            make = ("make", "-C", "/srv/checkout", "install-service")
+            self.run("env", *network, *make, timeout_s=900)  # pip fetches some 200 MB
 
     def run(self, *command: str, check: bool = True, timeout_s: float = 100) -> str:
         """What a command in the box prints."""
