@@ -206,3 +206,80 @@ def test_a_successor_carries_on_where_its_predecessor_stopped() -> None:
     ]
     assert [o.segment for o in outputs if isinstance(o, SpeechEvent)] == [1, 1, 2, 2]
     assert losses.take() == Lost(windows=1)
+
+
+def barks(seconds: float) -> Samples:
+    """What WebRTC VAD takes for speech, and is none: bursts of a gliding buzz, a dog's pace."""
+    time_s = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
+    in_burst = time_s % 0.5
+    pitch = 2 * np.pi * (700 * in_burst - 900 * in_burst**2)
+    buzz = sum(np.sin(k * pitch) / k for k in range(1, 6)) * np.exp(-12 * in_burst)
+    return (buzz * 9000).astype(np.int16)
+
+
+PLAIN = SpeechSettings(confirm=False)
+ROOM = noise(2)
+
+
+def test_the_vad_takes_barks_for_speech_and_the_voice_detector_does_not() -> None:
+    sound = np.concatenate((ROOM, barks(4), ROOM))
+    plain = new_hearing(PLAIN)
+    assert finals(run(plain, [sound]) + plain.finish())
+    hearing = new_hearing()
+    outputs = run(hearing, np.split(sound, 40)) + hearing.finish()
+    assert outputs
+    for event in outputs:
+        assert isinstance(event, SpeechEvent)
+        assert (event.state, event.has_final, event.reason) == ("end", False, "not_speech")
+
+
+def test_who_speaks_after_barks_is_heard_from_where_they_begin() -> None:
+    sound = np.concatenate((ROOM, barks(3), SPEECH[: 3 * SAMPLE_RATE], silence(1)))
+    hearing = new_hearing()
+    outputs = run(hearing, np.split(sound, 90)) + hearing.finish()
+    starts = [o.start for o in outputs if isinstance(o, SpeechEvent) and o.state == "start"]
+    (final,) = finals(outputs)
+    assert starts == [final.start / SAMPLE_RATE]
+    assert 4.3 <= starts[0] <= 5.3
+    assert final.quality.speech_probability is not None
+    assert final.quality.speech_probability > 0.5
+
+
+def test_confirmation_changes_no_segment_of_a_voice_and_no_window() -> None:
+    plain = new_hearing(PLAIN)
+    without = run(plain, [SPEECH]) + plain.finish()
+    cut = [
+        [(o.kind, o.start, o.end) for o in found if isinstance(o, Window)]
+        for found in (without, EXPECTED)
+    ]
+    assert cut[0] == cut[1]
+    assert all(o.quality.speech_probability is None for o in without if isinstance(o, Window))
+
+
+def test_a_start_is_told_before_the_first_partial_of_its_segment() -> None:
+    kinds = [o.state if isinstance(o, SpeechEvent) else o.kind for o in EXPECTED]
+    assert kinds.index("start") < kinds.index("partial")
+
+
+def test_what_is_skipped_ends_the_segment_and_time_goes_on() -> None:
+    losses = Losses()
+    hearing = new_hearing(losses=losses)
+    half = 2 * SAMPLE_RATE + 77
+    run(hearing, [SPEECH[:half]])
+    outputs = hearing.skip(AudioBlock(SPEECH[half : 2 * half], half, 0.0))
+    assert [o.kind for o in outputs if isinstance(o, Window)] == ["final"]
+    assert not hearing.is_open
+    assert hearing.position == 2 * half
+    assert hearing.skip(AudioBlock(SPEECH[half : 2 * half], half, 0.0)) == []
+    behind = run(hearing, [SPEECH[2 * half :]], position=2 * half) + hearing.finish()
+    assert all(o.start >= 2 * half - 320 for o in behind if isinstance(o, Window))
+    assert losses.take() == Lost()
+
+
+def test_nothing_is_heard_of_what_is_skipped() -> None:
+    hearing = new_hearing()
+    outputs: list[HearingOutput] = []
+    for i, block in enumerate(np.split(SPEECH, 50)):
+        outputs += hearing.skip(AudioBlock(block, i * len(block), 0.0))
+    assert outputs + hearing.finish() == []
+    assert hearing.position == len(SPEECH)

@@ -30,6 +30,7 @@ from edgeser.speech.segmenter import (
     WindowDue,
 )
 from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity, level_dbfs
+from edgeser.speech.voice import VoiceChunk, VoiceDetector, voice_network
 from edgeser.window import Window
 
 BRIDGED_GAP_SAMPLES = SAMPLE_RATE // 10
@@ -70,7 +71,7 @@ class Hearing:
     ) -> None:
         """``begin``: where to go on. ``clock``: monotonic seconds, those of the blocks.
 
-        Raises SettingsError if the settings do not suit the model.
+        Raises UserError if the settings do not suit the model, or a detector cannot be loaded.
         """
         begin = begin or HearingState()
         self.name = name
@@ -81,6 +82,8 @@ class Hearing:
         self._vad = VoiceActivity(speech.vad_mode, begin.position, begin.floor_dbfs)
         config = segmenter_config(speech, model.info.window)
         self._segmenter = Segmenter(config, begin.position, begin.segments)
+        self._detector = VoiceDetector(voice_network()) if speech.confirm else None
+        self._judged_from: int | None = None  # where the sound begins that the detector hears
         self._frames = FrameStream(model.info.front_end)
         self.meter = Meter()
         self._captured_at = begin.captured_at  # of the sample just before `position`
@@ -95,8 +98,13 @@ class Hearing:
 
     @property
     def in_speech(self) -> bool:
-        """A segment is open."""
+        """A segment is open, and was told."""
         return self._segmenter.in_speech
+
+    @property
+    def is_open(self) -> bool:
+        """A segment is open, if only a proposed one."""
+        return self._segmenter.is_open
 
     @property
     def state(self) -> HearingState:
@@ -137,11 +145,21 @@ class Hearing:
         self._frames.forget(self._segmenter.needed_from)
         return outputs
 
+    def skip(self, block: AudioBlock) -> list[HearingOutput]:
+        """Let a block pass that does not count: an open segment ends, and time goes on."""
+        end = block.first_sample + len(block.samples)
+        if end <= self.position:
+            return []
+        outputs = self.break_off()
+        self._arrived_at, self._captured_at = self._clock(), block.captured_at
+        self._hear(np.zeros(self._jump(end), np.int16))
+        return outputs
+
     def finish(self) -> list[HearingOutput]:
         """The sound ends here, or has a gap: the open segment's end, with its final window."""
         odd = -self.position % FRAME_SAMPLES
         outputs: list[HearingOutput] = []
-        if odd and self.in_speech:
+        if odd and self.is_open:
             self._captured_at += odd / SAMPLE_RATE
             outputs += self._hear(np.zeros(odd, np.int16))
         return outputs + self.break_off()
@@ -164,9 +182,19 @@ class Hearing:
         self.position += len(samples)
         for frame in self._vad.push(samples):
             self.meter.add(frame)
-            for output in self._segmenter.push(frame):
+            for output in self._segmenter.push(frame, self._judged(frame.start + FRAME_SAMPLES)):
                 outputs += self._emit(output)
         return outputs
+
+    def _judged(self, end: int) -> list[VoiceChunk]:
+        """What the voice detector makes of the open segment up to the sample ``end``."""
+        wanted = self._segmenter.judge_from
+        if self._detector is None or wanted is None:
+            return []
+        if wanted != self._judged_from:
+            self._judged_from = wanted
+            self._detector.restart(wanted)
+        return self._detector.push(self._frames.samples(self._detector.position, end))
 
     def _emit(self, output: SegmenterOutput) -> list[HearingOutput]:
         if isinstance(output, SegmentStarted):
@@ -182,9 +210,10 @@ class Hearing:
             segment=output.segment,
             start=output.start / SAMPLE_RATE,
             end=output.end / SAMPLE_RATE,
-            has_final=output.heard,
+            has_final=output.no_final is None,
+            reason=output.no_final,
         )
-        if not output.heard:
+        if output.no_final is not None:
             return [ended]
         return [ended, self._window(output, "final", continued=output.continued)]
 
@@ -224,4 +253,7 @@ class Hearing:
             level_dbfs=round(level, 2),
             clipped_ratio=round(float(clipped) / max(1, len(samples)), 6),
             snr_db=round(level - self._vad.floor_dbfs, 2),
+            speech_probability=(
+                None if cut.speech_probability is None else round(cut.speech_probability, 4)
+            ),
         )

@@ -12,13 +12,14 @@ from edgeser.daemon import intake as intake_module
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
+from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Event, FaultEvent, SpeechEvent
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import Model, load_model
 from edgeser.settings.schema import SpeechSettings
 from edgeser.window import Window
-from tests.sounds import monologue
+from tests.sounds import monologue, noise
 
 MODEL = load_model()
 
@@ -211,3 +212,40 @@ def test_speech_is_published_as_it_begins_and_ends() -> None:
     assert [e.state for e in events if isinstance(e, SpeechEvent)] == ["start", "end"]
     assert intake.counters.segments == 1
     assert intake.state == "no_audio"
+
+
+def test_what_is_no_speech_is_counted_and_is_no_segment() -> None:
+    time_s = np.arange(64_000) / 16_000
+    bursts = np.sin(2 * np.pi * 600 * time_s) * np.exp(-8 * (time_s % 0.5)) * 9000
+    sound = np.concatenate((noise(1), bursts.astype(np.int16), noise(1)))
+    intake, _, events = heard(AudioBlock(sound, 0, 0.0))
+    ends = [event for event in events if isinstance(event, SpeechEvent)]
+    assert {event.reason for event in ends} == {"not_speech"}
+    assert intake.counters.rejected_segments == len(ends) > 0
+    assert intake.counters.segments == 0
+
+
+def test_while_muted_nothing_is_heard_but_time_goes_on() -> None:
+    losses = Losses()
+    events: list[Event] = []
+    mute = Mute()
+    hearing = Hearing("played", MODEL, SpeechSettings(), losses)
+    backlog = Backlog()
+    account = Account("played", losses, events.append)
+    intake = Intake(Played(), hearing, account, backlog, mute)
+    played = blocks(4)
+    for block in played[:25]:
+        intake.hear(block)
+    assert not intake.status(stopping=False).muted
+    mute.set(True)
+    for block in played[25:]:
+        intake.hear(block)
+    status = intake.status(stopping=False)
+    assert status.muted
+    assert status.position_s == 4
+    assert status.counters.samples == 64_000
+    assert status.counters.lost_samples == 0
+    told = [event for event in events if isinstance(event, SpeechEvent)]
+    assert [event.state for event in told] == ["start", "end"]
+    assert told[1].end is not None
+    assert told[1].end <= 2.02

@@ -58,7 +58,7 @@ def test_one_utterance_has_its_exact_pre_roll_and_hangover() -> None:
     (end,) = ended(outputs)
     assert end.start == (20 - CONFIG.pre_roll) * FRAME_SAMPLES
     assert end.end == (30 + CONFIG.hangover) * FRAME_SAMPLES
-    assert end.heard
+    assert end.no_final is None
     assert not end.continued
     assert end.speech_ratio == pytest.approx(10 / (10 + CONFIG.pre_roll + CONFIG.hangover))
 
@@ -81,7 +81,7 @@ def test_taps_do_not_start_a_segment() -> None:
 
 def test_what_is_shorter_than_the_minimum_is_not_heard() -> None:
     (end,) = ended(run([False] * 9 + [True] * (CONFIG.minimum - 1) + [False] * 20))
-    assert not end.heard
+    assert end.no_final == "too_short"
 
 
 def test_a_quiet_voice_goes_on_but_does_not_begin() -> None:
@@ -104,7 +104,7 @@ def test_a_long_segment_is_cut_at_its_quietest_point() -> None:
         outputs += segmenter.push(frame(i, True, -50.0 if 29 <= i <= 31 else -20.0))
     first = ended(outputs)[0]
     assert first.continued
-    assert first.heard
+    assert first.no_final is None
     assert first.end == 30 * FRAME_SAMPLES
     following = next(o for o in outputs if isinstance(o, SegmentStarted) and o.segment == 2)
     assert following.start == first.end
@@ -113,7 +113,7 @@ def test_a_long_segment_is_cut_at_its_quietest_point() -> None:
 def test_the_rest_behind_a_cut_is_heard_however_short() -> None:
     outputs = run([True] * (CONFIG.maximum + 1) + [False] * 20)
     rest = ended(outputs)[-1]
-    assert rest.heard
+    assert rest.no_final is None
     assert not rest.continued
 
 

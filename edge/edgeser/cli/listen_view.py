@@ -118,6 +118,8 @@ def _state_text(state: ListenState, now: float) -> Text:
     if status is None:
         return Text("● receiving", "green")
     text = Text(f"● {status.state.replace('_', ' ')}", STATE_STYLES[status.state])
+    if status.muted:
+        text.append("  muted", "bold yellow")
     if status.frame_age_s is not None and status.frame_age_s > 1:
         text.append(f"  no sound for {status.frame_age_s:.0f} s", "red")
     return text
@@ -128,6 +130,8 @@ def _counts_text(state: ListenState) -> Text:
     if state.status is not None:
         counters = state.status.counters
         text.append(_plural(counters.segments, "segment"))
+        if counters.rejected_segments:
+            text.append(f" · {counters.rejected_segments} no speech")
         if counters.dropped_windows:
             text.append(f" · {counters.dropped_windows} dropped", "yellow")
         if counters.lost_samples:

@@ -66,6 +66,10 @@ class Account:
         """Speech began."""
         self._add(segments=1)
 
+    def segment_rejected(self) -> None:
+        """What the VAD took for speech was none."""
+        self._add(rejected_segments=1)
+
     def decided(self, event: EmotionEvent) -> None:
         """A window became an event."""
         self.last = event

@@ -21,6 +21,7 @@ from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.health import Health
 from edgeser.daemon.inference import Inference
 from edgeser.daemon.intake import Intake
+from edgeser.daemon.mute import Mute, MuteSocket, mute_path
 from edgeser.daemon.reload import Load, Reload
 from edgeser.daemon.source_threads import source_threads
 from edgeser.daemon.threads import Threads
@@ -33,7 +34,7 @@ from edgeser.events.wire.keys import KeyFolder
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import Model
-from edgeser.settings.schema import JournalSettings, MetricsSettings, Settings
+from edgeser.settings.schema import EventSettings, JournalSettings, MetricsSettings, Settings
 
 if TYPE_CHECKING:
     from edgeser.daemon.metrics import Metrics, MetricsServer
@@ -85,10 +86,13 @@ class Daemon:
             journal=_journal(settings.journal),
             keys=KeyFolder(settings.events.key_folder) if settings.events.curve else None,
         )
+        mute = Mute(on_change=self._wake)
+        self._mute_sockets: list[MuteSocket] = []
+        self._serve_mute(mute, settings.events)
         publish = self._publisher.publish
         self._accounts = {name: Account(name, losses[name], publish) for name in sources}
         self._intakes = {
-            name: Intake(source, hearings[name], self._accounts[name], self._backlog)
+            name: Intake(source, hearings[name], self._accounts[name], self._backlog, mute)
             for name, source in sources.items()
         }
         self._inference = Inference(self._backlog, deciders, self._accounts, publish)
@@ -167,7 +171,7 @@ class Daemon:
         if failure is not None:
             self._tell_failure(failure)
         self._report(stopping=True)
-        self._publisher.close()
+        self._close_sockets()
         if self._server is not None:
             self._server.close()
 
@@ -220,8 +224,24 @@ class Daemon:
         try:
             return MetricsServer(settings.listen, self._metrics, settings.hosts)
         except UserError:
-            self._publisher.close()
+            self._close_sockets()
             raise
+
+    def _serve_mute(self, mute: Mute, settings: EventSettings) -> None:
+        if settings.mute_by == "nobody":
+            return
+        try:
+            for path in map(mute_path, self._publisher.endpoints):
+                if path is not None:
+                    self._mute_sockets.append(MuteSocket(path, mute, settings.mute_by))
+        except UserError:
+            self._close_sockets()
+            raise
+
+    def _close_sockets(self) -> None:
+        for mute_socket in self._mute_sockets:
+            mute_socket.close()  # while the lock of the events' socket beside it is held
+        self._publisher.close()
 
     def _account_for(self, event: Event) -> None:
         """In the publisher's thread."""

@@ -12,6 +12,7 @@ import msgspec
 from edgeser.audio.source import AudioBlock, AudioFault, Source
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
+from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Counters, State, StatusEvent
 from edgeser.hearing import Hearing, HearingOutput
 from edgeser.model.model import Model
@@ -40,8 +41,14 @@ class Intake:
     """
 
     def __init__(
-        self, source: Source, hearing: Hearing, account: Account, backlog: Backlog
+        self,
+        source: Source,
+        hearing: Hearing,
+        account: Account,
+        backlog: Backlog,
+        mute: Mute | None = None,
     ) -> None:
+        """``mute``: while it is on, what the source gives does not count."""
         self.source = source
         self.hearing = hearing
         self.account = account
@@ -49,6 +56,7 @@ class Intake:
         self.lost: str | None = None
         """Why the source gives no sound, while it tries to."""
         self._backlog = backlog
+        self._mute = mute or Mute()
         self._started_at = time.monotonic()
         self._heard_at: float | None = None
         self._renewal: _Renewal | None = None
@@ -78,6 +86,11 @@ class Intake:
         return None if self._heard_at is None else time.monotonic() - self._heard_at
 
     @property
+    def is_muted(self) -> bool:
+        """What the source gives does not count just now."""
+        return self._mute.is_on
+
+    @property
     def state(self) -> State:
         """How the stream is, as the status event says it."""
         if self.is_deaf or self.ended.is_set():
@@ -99,6 +112,7 @@ class Intake:
             frame_age_s=None if age_s is None else round(age_s, 3),
             uptime_s=round(time.monotonic() - self._started_at, 3),
             position_s=self.hearing.position_s,
+            muted=self.is_muted,
             counters=self.counters,
             model=model.ref,
             backend=model.backend.name,
@@ -129,7 +143,7 @@ class Intake:
         self._heard_at = time.monotonic()
         lost = max(0, item.first_sample - self.hearing.position)
         self.account.heard(len(item.samples), lost, overflowed=item.overflowed)
-        self._route(self.hearing.push(item))
+        self._route(self.hearing.skip(item) if self.is_muted else self.hearing.push(item))
         if self._renewal is not None:
             self._renew(self._renewal)
 
@@ -148,7 +162,7 @@ class Intake:
             self._renewal = _Renewal(time.monotonic(), model, speech)
 
     def _renew(self, renewal: _Renewal) -> None:
-        if self.hearing.in_speech:
+        if self.hearing.is_open:
             if time.monotonic() - renewal.asked_at < RENEWED_WITHIN_S:
                 return
             self._route(self.hearing.break_off())
@@ -162,6 +176,8 @@ class Intake:
             if not isinstance(output, Window):
                 if output.state == "start":
                     self.account.segment_began()
+                elif output.reason == "not_speech":
+                    self.account.segment_rejected()
                 self.account.publish(output)
                 continue
             if self._backlog.put(output):

@@ -91,6 +91,9 @@ class _State(Collector):
             "edgeser_frame_age_seconds", "Since the last audio block.", labels=["stream"]
         )
         speech = GaugeMetricFamily("edgeser_in_speech", "A segment is open.", labels=["stream"])
+        muted = GaugeMetricFamily(
+            "edgeser_muted", "What is heard does not count.", labels=["stream"]
+        )
         info = GaugeMetricFamily(
             "edgeser_model_info",
             "The model in use.",
@@ -107,6 +110,7 @@ class _State(Collector):
             if intake.frame_age_s is not None:
                 age.add_metric([name], intake.frame_age_s)
             speech.add_metric([name], intake.hearing.in_speech)
+            muted.add_metric([name], intake.is_muted)
             model = intake.hearing.model
             described = [name, model.ref.name, model.ref.version, model.ref.sha256]
             info.add_metric([*described, model.backend.name], 1)
@@ -115,7 +119,7 @@ class _State(Collector):
             counters = intake.counters
             for total, family in totals.items():
                 family.add_metric([name], getattr(counters, total))
-        yield from (age, speech, info, drops, *totals.values())
+        yield from (age, speech, muted, info, drops, *totals.values())
 
 
 _TOTALS = {
@@ -124,6 +128,7 @@ _TOTALS = {
     "overflows": "Times the device dropped samples.",
     "restarts": "Times the audio source was restarted.",
     "segments": "Speech segments begun.",
+    "rejected_segments": "Sounds that the VAD took for speech and that were no voice.",
 }
 
 

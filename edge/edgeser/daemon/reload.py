@@ -13,6 +13,7 @@ from edgeser.events.schema import FaultCode
 from edgeser.model.model import Model
 from edgeser.settings.schema import Settings
 from edgeser.speech.config import segmenter_config
+from edgeser.speech.voice import voice_network
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ class Reload:
         try:
             settings, model = self._load()
             segmenter_config(settings.speech, model.info.window)
+            if settings.speech.confirm:
+                voice_network()  # not only when a segment has ended, in a thread that hears
             self._reload_keys()
         except Exception as error:  # a daemon that runs does not end by what it reads
             name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "

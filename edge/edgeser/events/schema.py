@@ -90,6 +90,10 @@ class Quality(msgspec.Struct, frozen=True):
     level_dbfs: Annotated[float, Meta(description="RMS level, dB below full scale")]
     clipped_ratio: Annotated[float, Meta(ge=0, le=1, description="share of samples at full scale")]
     snr_db: Annotated[float, Meta(description="level above the tracked noise floor, dB")]
+    speech_probability: Annotated[
+        Probability | None,
+        Meta(description="that its speech frames are a voice, in the mean; null where none judges"),
+    ] = None
 
 
 class Latency(msgspec.Struct, frozen=True):
@@ -167,8 +171,12 @@ class SpeechEvent(Event, frozen=True, kw_only=True, tag="speech"):
         None
     )
     has_final: Annotated[
-        bool, Meta(description="a final follows; false at the end of too little speech for one")
+        bool, Meta(description="a final follows; false at the end where `reason` says why not")
     ] = True
+    reason: Annotated[
+        Literal["too_short", "not_speech"] | None,
+        Meta(description="why there is no final; null where there is one, and at the start"),
+    ] = None
 
 
 class FaultEvent(Event, frozen=True, kw_only=True, tag="fault"):
@@ -188,6 +196,9 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     overflows: Count = 0
     restarts: Annotated[int, Meta(ge=0, description="times the audio source was restarted")] = 0
     segments: Count = 0
+    rejected_segments: Annotated[
+        int, Meta(ge=0, description="sounds that the VAD took for speech and that were no voice")
+    ] = 0
     partials: Count = 0
     finals: Count = 0
     dropped_windows: Count = 0
@@ -211,6 +222,9 @@ class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
     ]
     uptime_s: float
     position_s: Annotated[Seconds, Meta(description="stream seconds heard so far")]
+    muted: Annotated[
+        bool, Meta(description="what is heard does not count, until it is unmuted")
+    ] = False
     counters: Counters
     model: ModelRef
     backend: Annotated[str, Meta(description="what runs the model, e.g. onnxruntime/CPU")]

@@ -65,7 +65,8 @@ class Trigger:
             wanted = not self.labels or event.label in self.labels
             return event.kind == self.what and wanted and event.confidence >= self.above
         if isinstance(event, SpeechEvent):
-            return self.state is None or event.state == self.state
+            was_speech = event.reason != "not_speech"
+            return was_speech and self.state in (None, event.state)
         return True
 
 

@@ -63,6 +63,8 @@ class SpeechSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_seconds: Duration | None = None
     window_seconds: Duration | None = None
     hop_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 0.5
+    confirm: bool = True
+    confirm_probability: Annotated[float, Meta(gt=0, le=1)] = 0.75
 
 
 class DecisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,6 +92,7 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bind: list[str] = msgspec.field(default_factory=lambda: [default_endpoint()])
     curve: bool = False
     keys: str | None = None
+    mute_by: Literal["owner", "group", "nobody"] = "owner"
 
     @property
     def key_folder(self) -> Path:

@@ -53,6 +53,7 @@ def segmenter_config(speech: SpeechSettings, window: WindowLengths) -> Segmenter
             window=frames_in(length),
             window_minimum=frames_in(min(length, window.min_seconds)),
             hop=frames_in(speech.hop_seconds),
+            confirm=speech.confirm_probability if speech.confirm else None,
         )
     except ValueError as error:
         raise SettingsError(f"speech: {error}") from error

@@ -9,13 +9,19 @@ of the stream, multiples of a frame.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
+from edgeser.speech.evidence import Evidence
 from edgeser.speech.vad import VadFrame
+from edgeser.speech.voice import VoiceChunk
+
+NoFinal: TypeAlias = Literal["too_short", "not_speech"]
+"""Why a segment has no final: less speech than the minimum, or nothing that sounds like a voice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,28 +34,34 @@ class SegmentStarted:
 
 @dataclass(frozen=True, slots=True)
 class WindowDue:
-    """Speech goes on and a window [start, end) of it is full."""
+    """Speech goes on and a window [start, end) of it is full.
 
-    segment: int
-    start: int
-    end: int
-    speech_ratio: float
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentEnded:
-    """Speech ended, or was cut at the maximum length (``continued``).
-
-    ``heard``: there was speech enough in it to be recognised; False for a click or a cough shorter
-    than the minimum, and for the silent rest after a cut.
+    ``speech_ratio``: share of its frames that are speech. ``speech_probability``: that they are a
+    voice, in the mean; None where nothing judges that.
     """
 
     segment: int
     start: int
     end: int
     speech_ratio: float
+    speech_probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentEnded:
+    """Speech ended, or was cut at the maximum length (``continued``).
+
+    ``no_final``: why it cannot be recognised: a click or a cough shorter than the minimum, the
+    silent rest after a cut, or what was never confirmed. The latter had no ``SegmentStarted``.
+    """
+
+    segment: int
+    start: int
+    end: int
+    speech_ratio: float
+    speech_probability: float | None
     continued: bool
-    heard: bool
+    no_final: NoFinal | None
 
 
 SegmenterOutput: TypeAlias = SegmentStarted | WindowDue | SegmentEnded
@@ -64,6 +76,9 @@ class SegmenterConfig:
     speech for a segment to begin, none of the last ``end`` for it to end, of which it keeps
     ``hangover``. ``minimum`` is counted from its first to its last speech frame, ``maximum`` from
     its start, pre-roll included.
+
+    ``confirm``: how probable a voice must be in the mean of the last second's speech frames for a
+    segment to be told; None where every one is. It is asked from just before the first window on.
     """
 
     start_snr_db: float
@@ -78,6 +93,7 @@ class SegmenterConfig:
     window: int
     window_minimum: int
     hop: int
+    confirm: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.start <= self.start_within:
@@ -106,6 +122,10 @@ class _Mark:
     level_dbfs: float
 
 
+_LEAD = 25
+"""Frames in front of a voice that stay in its segment; a longer lead is something else's."""
+
+
 class Segmenter:
     """VAD frames in, segments and windows out. Frames must follow each other without a gap."""
 
@@ -119,26 +139,50 @@ class Segmenter:
         self._free_from = position // FRAME_SAMPLES  # first frame that belongs to no segment yet
         self._recent: deque[_Mark] = deque(maxlen=config.start_within)  # while waiting for speech
         self._marks: list[_Mark] = []  # of the open segment, from its first frame on
+        self._evidence = Evidence()  # of a voice in them
+        self._judged_from = 0  # first frame that the voice detector heard
+        self._proposed_from = 0  # first frame of the segment when it was proposed
+        self._confirmed = False
         self._start = 0  # first frame of the open segment
         self._last_speech: int | None = None  # in the open segment
         self._first_speech: int | None = None
         self._is_rest = False  # the open segment carries on after a cut
 
     @property
-    def in_speech(self) -> bool:
-        """A segment is open."""
+    def is_open(self) -> bool:
+        """There is a segment, if only a proposed one."""
         return bool(self._marks)
 
     @property
+    def in_speech(self) -> bool:
+        """There is a segment, and it was told."""
+        return self.is_open and self._confirmed
+
+    @property
+    def judge_from(self) -> int | None:
+        """First sample that the voice detector is to hear; None where it has nothing to do.
+
+        Another value than before is another sound: what was before it does not count.
+        """
+        if self._config.confirm is None or not self._marks:
+            return None
+        return self._judged_from * FRAME_SAMPLES
+
+    @property
     def needed_from(self) -> int:
-        """No later output will start before this sample."""
+        """No later output will start before this sample, but for what is told as no speech."""
         if self._marks:
             return self._start * FRAME_SAMPLES
         oldest = self._recent[0].index if self._recent else self._free_from
         return max(self._free_from, oldest - self._config.pre_roll) * FRAME_SAMPLES
 
-    def push(self, frame: VadFrame) -> list[SegmenterOutput]:
-        """Take the next frame; say what it starts, fills or ends."""
+    def push(self, frame: VadFrame, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
+        """Take the next frame; say what it starts, fills or ends.
+
+        ``voice``: the chunks from ``judge_from`` on that end in this frame or before it, each once.
+        """
+        for chunk in voice:
+            self._evidence.add(chunk)
         threshold = self._config.end_snr_db if self._marks else self._config.start_snr_db
         speech = frame.voiced and frame.snr_db >= threshold
         mark = _Mark(frame.start // FRAME_SAMPLES, speech, frame.level_dbfs)
@@ -146,9 +190,9 @@ class Segmenter:
 
     def flush(self) -> list[SegmenterOutput]:
         """The stream ends or breaks here: end the open segment with what there is."""
-        outputs = [self._end()] if self._marks else []
+        outputs = self._end() if self._marks else []
         self._recent.clear()
-        return list(outputs)
+        return outputs
 
     def restart(self, position: int) -> None:
         """Go on at ``position`` (samples, a multiple of a frame) after ``flush`` and a gap."""
@@ -164,9 +208,17 @@ class Segmenter:
         self._marks = pre_roll + [m for m in self._recent if m.index >= self._start]
         self._recent.clear()
         self._first_speech, self._last_speech = speech[0], speech[-1]
+        self._judged_from = self._start
+        self._evidence = Evidence(self._start)
         self._is_rest = False
+        return self._propose(confirmed=self._config.confirm is None)
+
+    def _propose(self, *, confirmed: bool) -> list[SegmenterOutput]:
+        """A segment begins where the open frames do."""
         self.segments += 1
-        return [SegmentStarted(self.segments, self._start * FRAME_SAMPLES)]
+        self._proposed_from = self._start
+        self._confirmed = confirmed
+        return [self._started()] if confirmed else []
 
     def _continue(self, mark: _Mark) -> list[SegmenterOutput]:
         self._marks.append(mark)
@@ -176,13 +228,14 @@ class Segmenter:
                 self._first_speech = mark.index
         end = mark.index + 1
         heard_last = self._start - 1 if self._last_speech is None else self._last_speech
-        if mark.index - heard_last >= self._config.end:
-            return [self._end()]
+        if mark.index - heard_last >= self._config.end or self._fell_silent is not None:
+            return self._end()
+        outputs = self._confirm() if self._evidence.is_enough else []
         if end - self._start >= self._config.maximum:
-            return self._cut()
-        if mark.index - heard_last > self._config.hangover:
-            return []  # a window here would end after its segment if no more speech comes
-        return self._window(end)
+            return outputs + self._cut()
+        if not self._confirmed or mark.index - heard_last > self._config.hangover:
+            return outputs  # a window here would end after its segment if no more speech comes
+        return outputs + self._window(end)
 
     def _window(self, end: int) -> list[SegmenterOutput]:
         config = self._config
@@ -196,50 +249,104 @@ class Segmenter:
                 start * FRAME_SAMPLES,
                 end * FRAME_SAMPLES,
                 self._speech_ratio(start, end),
+                self._speech_probability(start, end),
             )
         ]
 
-    def _end(self) -> SegmentEnded:
+    def _end(self) -> list[SegmenterOutput]:
         now = self._marks[-1].index + 1
         last = self._start - 1 if self._last_speech is None else self._last_speech
         end = min(now, last + 1 + self._config.hangover)
+        outputs = self._confirm(ended_at=end)
+        if (silent_from := self._fell_silent) is not None:  # what was loud after it is no speech
+            last = max(self._start, min(last, silent_from))
+            end = min(end, last + 1 + self._config.hangover)
         spoken = 0 if self._first_speech is None else last + 1 - self._first_speech
         heard = spoken > 0 if self._is_rest else spoken >= max(1, self._config.minimum)
         ended = self._ended(end, continued=False, heard=heard)
         self._marks = []
         self._free_from = end
-        return ended
+        return [*outputs, ended]
 
     def _cut(self) -> list[SegmenterOutput]:
         """Split the open segment at the quietest point of its second half."""
         now = self._marks[-1].index + 1
         first = self._start + (now - self._start) // 2
+        if not self._confirmed:  # nobody knows of it: its first half is forgotten
+            self._begin_at(first)
+            return []
         levels = np.array([m.level_dbfs for m in self._marks[first - self._start :]])
         smooth = np.convolve(np.pad(levels, 1, mode="edge"), np.ones(3) / 3, mode="valid")
         # The last of equally quiet frames, so that the first part is as long as it may be.
         cut = now - 1 - int(np.argmin(smooth[::-1]))
         cut = max(first, min(cut, now - 1))
         ended = self._ended(cut, continued=True, heard=True)
-        self._marks = self._marks[cut - self._start :]
+        goes_on = self._sounds_like_a_voice()  # on both sides of the cut
+        self._begin_at(cut)
+        self._free_from = cut
+        self._is_rest = True
+        return [ended, *self._propose(confirmed=goes_on)]
+
+    def _begin_at(self, start: int) -> None:
+        """Let go of the open frames before this one."""
+        self._marks = self._marks[start - self._start :]
+        self._evidence.forget(start)
         speech = [m.index for m in self._marks if m.speech]
         self._first_speech = speech[0] if speech else None
         self._last_speech = speech[-1] if speech else None
-        self._start = self._free_from = cut
-        self._is_rest = True
-        self.segments += 1
-        return [ended, SegmentStarted(self.segments, cut * FRAME_SAMPLES)]
+        self._start = start
+
+    def _confirm(self, ended_at: int | None = None) -> list[SegmenterOutput]:
+        """Tell the proposed segment, if it sounds like a voice, from where that begins."""
+        if self._confirmed or not self._sounds_like_a_voice(ended_at):
+            return []
+        self._confirmed = True
+        begin = self._evidence.begins() - self._config.pre_roll
+        if begin > self._start + _LEAD:
+            self._begin_at(begin)
+        return [self._started()]
+
+    def _sounds_like_a_voice(self, ended_at: int | None = None) -> bool:
+        threshold = self._config.confirm
+        if threshold is None:
+            return True
+        if ended_at is None:
+            return self._evidence.confirms(self._speech, threshold)
+        frames = ended_at - self._start
+        return self._evidence.confirms_ended(self._speech, frames, threshold)
+
+    @property
+    def _fell_silent(self) -> int | None:
+        """The last frame of the voice that confirmed the segment, if it has ended by now."""
+        judged = self._config.confirm is not None and self.in_speech
+        return self._evidence.ended if judged else None
+
+    @property
+    def _speech(self) -> list[bool]:
+        """Which frames of the open segment are speech."""
+        return [mark.speech for mark in self._marks]
+
+    def _started(self) -> SegmentStarted:
+        return SegmentStarted(self.segments, self._start * FRAME_SAMPLES)
 
     def _ended(self, end: int, *, continued: bool, heard: bool) -> SegmentEnded:
+        no_final: NoFinal | None = None if heard else "too_short"
         return SegmentEnded(
             self.segments,
-            self._start * FRAME_SAMPLES,
+            (self._start if self._confirmed else self._proposed_from) * FRAME_SAMPLES,
             end * FRAME_SAMPLES,
             self._speech_ratio(self._start, end),
+            self._speech_probability(self._start, end),
             continued,
-            heard,
+            no_final if self._confirmed else "not_speech",
         )
 
     def _speech_ratio(self, start: int, end: int) -> float:
-        marks = self._marks[start - self._start : end - self._start]
+        speech = self._speech[start - self._start : end - self._start]
         # The rest after a cut may end where it begins, if the settings leave no hangover.
-        return sum(m.speech for m in marks) / len(marks) if marks else 0.0
+        return sum(speech) / max(1, len(speech))
+
+    def _speech_probability(self, start: int, end: int) -> float | None:
+        if self._config.confirm is None:
+            return None
+        return self._evidence.probability(self._speech, start, end)

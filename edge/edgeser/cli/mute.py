@@ -1,0 +1,58 @@
+"""``edgeser mute``: what the daemon hears does not count while a loudspeaker beside it talks."""
+
+from __future__ import annotations
+
+import click
+
+from edgeser.cli.options import json_option
+from edgeser.errors import UserError
+
+
+@click.command()
+@click.argument("state", required=False, type=click.Choice(["on", "off"]), metavar="[on|off]")
+@click.option(
+    "--for",
+    "for_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, max=86_400, min_open=True),
+    help="Off again by itself after so long; 'on' may then be left out.",
+)
+@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes: ipc://PATH.")
+@json_option
+def mute(state: str | None, for_s: float | None, connect: str | None, as_json: bool) -> None:
+    """Mute the daemon on this machine, or say whether it is muted.
+
+    For whatever talks through a loudspeaker beside the microphone, so that its voice is not judged.
+    The open segment ends at once, with its final; time goes on, and nothing else is published of
+    what is heard. Who may do this: docs/security.md.
+
+    \b
+    Examples: edgeser mute on; aplay answer.wav; edgeser mute off
+              edgeser mute --for 3
+              edgeser mute
+    """
+    if state == "off" and for_s is not None:
+        raise UserError("--for: 'off' has no end", "leave out --for")
+
+    import msgspec
+
+    from edgeser.daemon.mute import MuteRequest, ask, mute_path
+    from edgeser.paths import default_endpoint
+
+    endpoint = connect or default_endpoint()
+    path = mute_path(endpoint)
+    if path is None:
+        raise UserError(
+            f"--connect {endpoint}: a daemon can only be muted on its own machine",
+            "give an ipc:// endpoint of it",
+        )
+    on = True if for_s is not None else None if state is None else state == "on"
+    answer = ask(path, MuteRequest(on, for_s))
+    if answer.error is not None:
+        raise UserError(f"{path}: {answer.error}", "use the same version of edgeser as the daemon")
+    if as_json:
+        click.echo(msgspec.json.encode(answer).decode())
+    elif answer.left_s is not None:
+        click.echo(f"muted for {answer.left_s:.1f} s")
+    else:
+        click.echo("muted" if answer.muted else "not muted")

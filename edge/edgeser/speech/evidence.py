@@ -1,0 +1,106 @@
+"""Evidence of a voice in an open segment: a probability for each frame, and what follows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeser.pcm import FRAME_SAMPLES
+from edgeser.speech.voice import CHUNK_SAMPLES, VoiceChunk
+
+_WITHIN = 50
+"""Frames that decide, the last second: of a dog and the person after it, it is the person's."""
+
+_WORD = 65
+"""Frames of a segment that may be a single word; a longer one has more chances to pass."""
+
+_WORD_SHARE = 2 / 3
+"""Of the threshold: what is enough for a word, whose ends are hardly voiced."""
+
+_LEAST = 15
+"""Speech frames; fewer count as so many, so that a yelp is no word."""
+
+_ENOUGH = 45
+"""Frames judged before it is decided while a segment goes on: with a second behind it, less the
+chunk that is not full, it is told before its first window."""
+
+_VOICE = 0.5
+"""A frame less probable than this is no voice, where its beginning is looked for."""
+
+_PAUSE = 30
+"""Frames without a voice that somebody who speaks may leave."""
+
+_ENDED = 0.1
+_ENDED_FRAMES = 75
+"""When no frame of so many, 1.5 s, was more probable than that, the voice has ended. Sad voices are
+held for none for a second now and then."""
+
+
+class Evidence:
+    """Chunks of the voice detector in, judgement on frames of 20 ms out. Pure."""
+
+    def __init__(self, first: int = 0) -> None:
+        """``first``: number of the first frame of the sound that is judged."""
+        self._first = first
+        self._judged = first  # the first frame of which nothing is known yet
+        self._voice: list[float] = []  # probability of each frame from the first on
+
+    def add(self, chunk: VoiceChunk) -> None:
+        """Take the next chunk: it judges the frames whose middle lies in it."""
+        end = chunk.start + CHUNK_SAMPLES
+        judged = -(-(end - FRAME_SAMPLES // 2) // FRAME_SAMPLES)
+        self._voice += [chunk.probability] * (judged - max(self._judged, self._first))
+        self._judged = judged
+
+    def forget(self, before: int) -> None:
+        """Let go of the frames before this one."""
+        self._voice = self._voice[before - self._first :]
+        self._first = before
+
+    @property
+    def is_enough(self) -> bool:
+        """So much is judged that one need not wait for the segment's end."""
+        return len(self._voice) >= _ENOUGH
+
+    def confirms(self, speech: Sequence[bool], threshold: float) -> bool:
+        """Whether the last second's frames of speech are a voice in the mean.
+
+        ``speech``: which frames are speech, from the first on.
+        """
+        return self._mean(speech, _WITHIN) >= threshold
+
+    def confirms_ended(self, speech: Sequence[bool], frames: int, threshold: float) -> bool:
+        """The same of a segment of so many ``frames`` that has ended: it may be a single word."""
+        if frames > _WORD:
+            return self.confirms(speech, threshold)
+        return self._mean(speech, len(speech)) >= _WORD_SHARE * threshold
+
+    def _mean(self, speech: Sequence[bool], within: int) -> float:
+        judged = list(zip(speech, self._voice, strict=False))[-within:]
+        voice = [probability for spoken, probability in judged if spoken]
+        return sum(voice) / max(_LEAST, len(voice))
+
+    def probability(self, speech: Sequence[bool], start: int, end: int) -> float:
+        """Mean of the speech frames in [start, end); 0 where there are none."""
+        frames = slice(start - self._first, end - self._first)
+        judged = zip(speech[frames], self._voice[frames], strict=False)
+        voice = [probability for spoken, probability in judged if spoken]
+        return sum(voice) / len(voice) if voice else 0.0
+
+    def begins(self) -> int:
+        """The first frame of the voice that goes on, with short pauses, up to the last one."""
+        begin = len(self._voice)
+        for frame in reversed(range(len(self._voice))):
+            if self._voice[frame] >= _VOICE:
+                begin = frame
+            elif begin < len(self._voice) and begin - frame > _PAUSE:
+                break
+        return self._first + begin
+
+    @property
+    def ended(self) -> int | None:
+        """The last frame of a voice that has ended; None while it may go on."""
+        recent = self._voice[-_ENDED_FRAMES:]
+        if len(recent) < _ENDED_FRAMES or max(recent) >= _ENDED:
+            return None
+        voiced = (i for i in reversed(range(len(self._voice))) if self._voice[i] >= _ENDED)
+        return self._first + next(voiced, 0)

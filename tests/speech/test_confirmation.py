@@ -1,0 +1,246 @@
+"""Only what sounds like a voice becomes a segment that is told, and from where it does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeser.pcm import FRAME_SAMPLES
+from edgeser.speech.segmenter import (
+    SegmentEnded,
+    Segmenter,
+    SegmenterConfig,
+    SegmenterOutput,
+    SegmentStarted,
+    WindowDue,
+)
+from edgeser.speech.vad import VadFrame
+from edgeser.speech.voice import CHUNK_SAMPLES, VoiceChunk
+
+CONFIG = SegmenterConfig(
+    start_snr_db=9,
+    end_snr_db=5,
+    start=5,
+    start_within=10,
+    pre_roll=10,
+    end=25,
+    hangover=5,
+    minimum=12,
+    maximum=350,
+    window=150,
+    window_minimum=50,
+    hop=25,
+    confirm=0.75,
+)
+
+Sound = list[tuple[bool, float]]
+"""Of each frame: whether WebRTC VAD takes it for speech, and how probable a voice is."""
+
+QUIET: Sound = [(False, 0.0)] * 50
+PERSON, DOG, WHISPER = (True, 0.95), (True, 0.05), (True, 0.2)
+
+
+class Judged:
+    """A segmenter, and a detector that gives it the chunks of a sound it asks for."""
+
+    def __init__(self, config: SegmenterConfig = CONFIG) -> None:
+        self.segmenter = Segmenter(config)
+        self.sound: Sound = []
+        self._judging: int | None = None
+        self._next = 0
+
+    def push(self, frame: tuple[bool, float]) -> list[SegmenterOutput]:
+        index = len(self.sound)
+        self.sound.append(frame)
+        vad_frame = VadFrame(index * FRAME_SAMPLES, frame[0], -20.0, -40.0)
+        return self.segmenter.push(vad_frame, self._chunks((index + 1) * FRAME_SAMPLES))
+
+    def hear(self, sound: Sound) -> list[SegmenterOutput]:
+        return [output for frame in sound for output in self.push(frame)]
+
+    def _chunks(self, end: int) -> list[VoiceChunk]:
+        wanted = self.segmenter.judge_from
+        if wanted is None:
+            return []
+        if wanted != self._judging:
+            self._judging = self._next = wanted
+        chunks = []
+        while self._next + CHUNK_SAMPLES <= end:
+            middle = (self._next + CHUNK_SAMPLES // 2) // FRAME_SAMPLES
+            chunks.append(VoiceChunk(self._next, self.sound[middle][1]))
+            self._next += CHUNK_SAMPLES
+        return chunks
+
+
+def run(sound: Sound, config: SegmenterConfig = CONFIG) -> list[SegmenterOutput]:
+    judged = Judged(config)
+    return judged.hear(sound) + judged.segmenter.flush()
+
+
+def frames(samples: int) -> int:
+    return samples // FRAME_SAMPLES
+
+
+def test_a_voice_is_told_before_its_first_window_and_none_comes_later() -> None:
+    sound = [*QUIET, *[PERSON] * 100, *QUIET]
+    plain = run(sound, replace(CONFIG, confirm=None))
+    outputs = run(sound)
+    assert isinstance(outputs[0], SegmentStarted)
+    assert outputs[0] == plain[0]
+    windows = [(o.start, o.end) for o in outputs if isinstance(o, WindowDue)]
+    assert windows == [(o.start, o.end) for o in plain if isinstance(o, WindowDue)]
+    judged, started_at = Judged(), 0
+    while not judged.hear([sound[len(judged.sound)]]):
+        started_at = len(judged.sound)
+    assert started_at - frames(outputs[0].start) < CONFIG.window_minimum
+
+
+def test_what_is_no_voice_is_told_once_at_its_end() -> None:
+    (end,) = run([*QUIET, *[DOG] * 100, *QUIET])
+    assert isinstance(end, SegmentEnded)
+    assert end.no_final == "not_speech"
+    assert frames(end.start) == 50 - CONFIG.pre_roll
+    assert frames(end.end) == 150 + CONFIG.hangover
+
+
+def test_numbers_go_on_over_what_was_rejected() -> None:
+    outputs = run([*QUIET, *[DOG] * 30, *QUIET, *[PERSON] * 60, *QUIET])
+    assert [o.segment for o in outputs if isinstance(o, SegmentEnded)] == [1, 2]
+
+
+def test_a_person_after_a_dog_begins_where_the_person_does() -> None:
+    outputs = run([*QUIET, *[DOG] * 100, *[PERSON] * 100, *QUIET])
+    started, ended = outputs[0], outputs[-1]
+    assert isinstance(started, SegmentStarted)
+    assert abs(frames(started.start) - (150 - CONFIG.pre_roll)) <= 2
+    assert isinstance(ended, SegmentEnded)
+    assert ended.no_final is None
+    assert ended.start == started.start
+    first = next(o for o in outputs if isinstance(o, WindowDue))
+    assert first.start == started.start
+    assert frames(first.end - first.start) == CONFIG.window_minimum
+
+
+def test_an_unvoiced_beginning_stays() -> None:
+    outputs = run([*QUIET, *[WHISPER] * 10, *[PERSON] * 60, *QUIET])
+    assert isinstance(outputs[0], SegmentStarted)
+    assert frames(outputs[0].start) == 50 - CONFIG.pre_roll
+
+
+def test_a_word_is_told_at_its_end() -> None:
+    start, end = run([*QUIET, *[PERSON] * 20, *QUIET])
+    assert isinstance(start, SegmentStarted)
+    assert isinstance(end, SegmentEnded)
+    assert end.no_final is None
+    assert end.speech_probability is not None
+    assert end.speech_probability > 0.9
+
+
+def test_a_yelp_is_no_word() -> None:
+    (end,) = run([*QUIET, *[DOG] * 10, *[PERSON] * 3, *QUIET])
+    assert isinstance(end, SegmentEnded)
+    assert end.no_final == "not_speech"
+
+
+def test_endless_noise_is_one_sound_and_is_not_remembered() -> None:
+    judged = Judged()
+    assert judged.hear([*QUIET, *[DOG] * 3000]) == []
+    assert judged.segmenter.is_open
+    assert not judged.segmenter.in_speech
+    assert len(judged.sound) - frames(judged.segmenter.needed_from) <= CONFIG.maximum
+    (end,) = judged.hear(QUIET)
+    assert isinstance(end, SegmentEnded)
+    assert end.no_final == "not_speech"
+    assert (frames(end.start), frames(end.end)) == (40, 3050 + CONFIG.hangover)
+
+
+def test_a_person_who_speaks_over_endless_noise_is_heard_from_the_first_word() -> None:
+    outputs = run([*QUIET, *[DOG] * 1000, *[PERSON] * 100, *QUIET])
+    assert isinstance(outputs[0], SegmentStarted)
+    assert abs(frames(outputs[0].start) - (1050 - CONFIG.pre_roll)) <= 2
+
+
+def test_a_person_who_has_spoken_has_spoken_though_the_noise_goes_on() -> None:
+    outputs = run([*QUIET, *[PERSON] * 100, *[DOG] * 300])
+    first = next(o for o in outputs if isinstance(o, SegmentEnded))
+    assert first.no_final is None
+    assert abs(frames(first.end) - (150 + CONFIG.hangover)) <= 2
+    later = [o for o in outputs if isinstance(o, SegmentStarted | WindowDue) and o.segment > 1]
+    assert later == []
+
+
+def test_both_sides_of_a_cut_are_one_voice() -> None:
+    outputs = run([*QUIET, *[PERSON] * 500, *QUIET])
+    plain = run([*QUIET, *[PERSON] * 500, *QUIET], replace(CONFIG, confirm=None))
+    told = [type(o) for o in outputs if not isinstance(o, WindowDue)]
+    assert told == [SegmentStarted, SegmentEnded, SegmentStarted, SegmentEnded]
+    assert [(o.start, o.segment) for o in outputs] == [(o.start, o.segment) for o in plain]
+
+
+def test_a_click_in_a_voice_is_too_short_and_not_rejected() -> None:
+    config = replace(CONFIG, minimum=30)
+    _, end = run([*QUIET, *[PERSON] * 20, *QUIET], config)
+    assert isinstance(end, SegmentEnded)
+    assert end.no_final == "too_short"
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.75, 0.9])
+def test_the_threshold_is_the_one_of_the_settings(threshold: float) -> None:
+    config = replace(CONFIG, confirm=threshold)
+    for probability in (threshold - 0.04, threshold + 0.04):
+        outputs = run([*QUIET, *[(True, probability)] * 90, *QUIET], config)
+        assert isinstance(outputs[0], SegmentStarted) == (probability > threshold)
+
+
+sounds = st.lists(
+    st.tuples(st.booleans(), st.sampled_from([0.0, 0.2, 0.5, 1.0]), st.integers(1, 120)),
+    min_size=1,
+    max_size=12,
+).map(lambda runs: [(spoken, p) for spoken, p, length in runs for _ in range(length)])
+
+
+@given(sounds)
+@settings(deadline=None)
+def test_what_is_told_is_in_order_and_shares_nothing(sound: Sound) -> None:
+    judged = Judged()
+    needed = position = 0
+    open_segment: SegmentStarted | None = None
+    last = 0
+    for frame in [*sound, None]:
+        outputs = judged.segmenter.flush() if frame is None else judged.push(frame)
+        for output in outputs:
+            if isinstance(output, SegmentStarted):
+                assert open_segment is None
+                assert output.segment > last
+                assert output.start >= max(position, needed)
+                open_segment, last = output, output.segment
+            elif isinstance(output, SegmentEnded) and output.no_final == "not_speech":
+                assert open_segment is None
+                assert output.segment > last
+                assert position <= output.start < output.end
+                position, last = output.end, output.segment
+            else:
+                assert open_segment is not None
+                assert output.segment == open_segment.segment
+                assert output.start >= max(open_segment.start, needed)
+                assert output.speech_probability is not None
+                assert 0 <= output.speech_probability <= 1
+                if isinstance(output, SegmentEnded):
+                    assert output.start == open_segment.start
+                    assert output.end - output.start <= CONFIG.maximum * FRAME_SAMPLES
+                    open_segment, position = None, output.end
+        if frame is not None:
+            assert judged.segmenter.needed_from >= needed
+            needed = judged.segmenter.needed_from
+    assert open_segment is None
+
+
+@given(sounds)
+@settings(deadline=None)
+def test_without_confirmation_the_voice_changes_nothing(sound: Sound) -> None:
+    config = replace(CONFIG, confirm=None)
+    mute = [(spoken, 0.0) for spoken, _ in sound]
+    assert run(sound, config) == run(mute, config)
