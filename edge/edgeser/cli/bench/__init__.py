@@ -6,6 +6,7 @@ import click
 
 from edgeser.cli.bench.latency import latency
 from edgeser.cli.bench.model import model
+from edgeser.cli.bench.rejects import rejects
 from edgeser.cli.bench.soak import soak
 from edgeser.cli.bench.throughput import throughput
 
@@ -21,5 +22,5 @@ def bench() -> None:
     """
 
 
-for command in (latency, soak, model, throughput):
+for command in (latency, soak, model, throughput, rejects):
     bench.add_command(command)

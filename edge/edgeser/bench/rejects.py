@@ -1,0 +1,289 @@
+"""What is no speech is told apart from speech: how much of each passes, and what it costs.
+
+Nothing is recognised here. The hearing of the daemon, with and without its confirmation, says what
+would be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.audio.source import AudioBlock
+from edgeser.bench.sound import samples_of
+from edgeser.errors import UserError
+from edgeser.events.schema import SpeechEvent
+from edgeser.hearing import Hearing
+from edgeser.losses import Losses
+from edgeser.model.model import Model
+from edgeser.pcm import SAMPLE_RATE, Samples, as_samples
+from edgeser.settings.schema import SpeechSettings
+
+Sound: TypeAlias = npt.NDArray[np.float64]
+
+SNRS_DB = (20, 10, 5, 0)
+SOUND_SUFFIXES = (".flac", ".ogg", ".wav")
+
+_ROOM_S = 10.0
+"""A quiet room before the sounds, so that the noise floor is known."""
+
+_LEAD_S, _TAIL_S = 2.0, 1.0
+"""Before and after an utterance: the noise is there before somebody speaks, and after."""
+
+_TALKERS = 6
+_BLOCK_SAMPLES = 320 * 5
+
+
+class Rejected(msgspec.Struct, frozen=True):
+    """What was heard in sound of one class without speech.
+
+    ``finals``: emotions that would be told. ``speech_s``: how long their segments are.
+    ``rejected``: sounds that were held for speech at first. ``plain_finals``: without confirmation.
+    """
+
+    name: str
+    seconds: float
+    finals: int
+    speech_s: float
+    rejected: int
+    plain_finals: int
+
+    @property
+    def finals_per_hour(self) -> float:
+        return self.finals * 3600 / self.seconds
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """What of the utterances is still heard under a condition.
+
+    ``utterances``: finals in the clean sound without confirmation. ``kept``, ``plain_kept``: those
+    of which finals cover half, with and without confirmation. ``start_s``, ``end_s``: by how much
+    a final that was kept begins and ends later than the clean one: 5 %, median and 95 %.
+    """
+
+    condition: str
+    utterances: int
+    kept: int
+    plain_kept: int
+    start_s: tuple[float, float, float]
+    end_s: tuple[float, float, float]
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """Processor seconds of hearing a second of speech, without its features' normalisation."""
+
+    confirmed_ms_per_s: float
+    plain_ms_per_s: float
+
+    @property
+    def ratio(self) -> float:
+        return self.confirmed_ms_per_s / self.plain_ms_per_s
+
+    @property
+    def core_percent(self) -> float:
+        """What confirmation takes of a core while somebody speaks."""
+        return (self.confirmed_ms_per_s - self.plain_ms_per_s) / 10
+
+
+class RejectsReport(msgspec.Struct, frozen=True):
+    """The whole benchmark; ``speech`` by the name of the folder it came from."""
+
+    noise: list[Rejected]
+    speech: dict[str, list[Kept]]
+    cost: Cost | None
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """Segments with a final, in samples, and how many sounds were rejected."""
+
+    finals: list[tuple[int, int]]
+    rejected: int
+    cpu_s: float
+
+
+class Ears:
+    """Hears sounds as the daemon does, with and without confirmation."""
+
+    def __init__(self, model: Model, speech: SpeechSettings) -> None:
+        self._model = model
+        self._speech = {on: msgspec.structs.replace(speech, confirm=on) for on in (True, False)}
+
+    def hear(self, sound: Samples, *, confirm: bool) -> _Heard:
+        """int16 (n,), from its first sample to its last."""
+        hearing = Hearing("bench", self._model, self._speech[confirm], Losses())
+        finals, rejected = [], 0
+        began = time.thread_time()
+        outputs = []
+        for first in range(0, len(sound), _BLOCK_SAMPLES):
+            block = sound[first : first + _BLOCK_SAMPLES]
+            outputs += hearing.push(AudioBlock(block, first, 0.0))
+        outputs += hearing.finish()
+        cpu_s = time.thread_time() - began
+        for event in outputs:
+            if isinstance(event, SpeechEvent) and event.end is not None:
+                rejected += event.reason == "not_speech"
+                if event.has_final:
+                    finals.append(
+                        (round(event.start * SAMPLE_RATE), round(event.end * SAMPLE_RATE))
+                    )
+        return _Heard(finals, rejected, cpu_s)
+
+
+def noise_classes(folder: Path) -> dict[str, list[Path]]:
+    """The sounds in a folder by its subfolders, or all as one class. Raises UserError."""
+    files = sounds_in(folder)
+    classes: dict[str, list[Path]] = {}
+    for file in files:
+        classes.setdefault(file.relative_to(folder).parent.as_posix(), []).append(file)
+    return {folder.name if name == "." else name: found for name, found in classes.items()}
+
+
+def sounds_in(folder: Path) -> list[Path]:
+    """All sound files in a folder and below it. Raises UserError when there are none."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES)
+    if not files:
+        kinds = ", ".join(SOUND_SUFFIXES)
+        raise UserError(f"{folder}: no sound files in it", f"give a folder that holds {kinds}")
+    return files
+
+
+def rejected(ears: Ears, name: str, files: Sequence[Path]) -> Rejected:
+    """Sounds without speech, one after the other. Raises UserError for one that is no sound."""
+    sound = np.concatenate([_room(_ROOM_S), *map(samples_of, files)])
+    heard, plain = (ears.hear(sound, confirm=on) for on in (True, False))
+    return Rejected(
+        name,
+        seconds=len(sound) / SAMPLE_RATE,
+        finals=len(heard.finals),
+        speech_s=sum(end - start for start, end in heard.finals) / SAMPLE_RATE,
+        rejected=heard.rejected,
+        plain_finals=len(plain.finals),
+    )
+
+
+def kept(
+    ears: Ears, files: Sequence[Path], clips: Sequence[Path], tell: Callable[[Kept], None]
+) -> tuple[list[Kept], Cost]:
+    """Utterances, clean and in each noise at each ratio.
+
+    ``clips``: sounds of the background. Raises UserError for a file that is no sound.
+    """
+    utterances = [np.concatenate((_room(_LEAD_S), samples_of(f), _room(_TAIL_S))) for f in files]
+    clean = [ears.hear(sound, confirm=False).finals for sound in utterances]
+    total = sum(map(len, clean))
+    found = []
+    cpu_s = {True: 0.0, False: 0.0}
+    for condition, noisy in _conditions(utterances, clean, clips):
+        counts = {True: 0, False: 0}
+        shifts: list[tuple[float, float]] = []
+        for sound, expected in zip(noisy, clean, strict=True):
+            for confirm in (True, False):
+                heard = ears.hear(sound, confirm=confirm)
+                there = [_covered(final, heard.finals) for final in expected]
+                counts[confirm] += sum(cover is not None for cover in there)
+                if condition == "clean":
+                    cpu_s[confirm] += heard.cpu_s
+                if confirm:
+                    shifts += [
+                        (cover[0] - final[0], cover[1] - final[1])
+                        for final, cover in zip(expected, there, strict=True)
+                        if cover is not None
+                    ]
+        row = Kept(
+            condition,
+            total,
+            counts[True],
+            counts[False],
+            _spread([start for start, _ in shifts]),
+            _spread([end for _, end in shifts]),
+        )
+        tell(row)
+        found.append(row)
+    spoken_s = sum(end - start for finals in clean for start, end in finals) / SAMPLE_RATE
+    cost = Cost(*(1000 * cpu_s[on] / max(1e-9, spoken_s) for on in (True, False)))
+    return found, cost
+
+
+def _conditions(
+    utterances: list[Samples], clean: list[list[tuple[int, int]]], clips: Sequence[Path]
+) -> Iterator[tuple[str, list[Samples]]]:
+    """Each condition's name, and the utterances under it."""
+    yield "clean", utterances
+    rng = np.random.default_rng(11)
+    noises: dict[str, Callable[[int], Sound]] = {
+        "pink noise": lambda n: _pink(rng, n),
+        "babble": lambda n: _babble(rng, utterances, n),
+    }
+    if clips:
+        backgrounds = [samples_of(clips[i]) for i in rng.permutation(len(clips))[:40]]
+        noises["clips"] = lambda n: np.resize(
+            backgrounds[rng.integers(len(backgrounds))].astype(np.float64), n
+        )
+    for name, noise in noises.items():
+        for snr_db in SNRS_DB:
+            yield (
+                f"{name}, {snr_db} dB",
+                [
+                    _mixed(sound, spoken, noise(len(sound)), snr_db)
+                    for sound, spoken in zip(utterances, clean, strict=True)
+                ],
+            )
+
+
+def _covered(final: tuple[int, int], found: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    """First start and last end of the finals that cover half of one, if they do."""
+    there = [(start, end) for start, end in found if start < final[1] and end > final[0]]
+    covered = sum(min(end, final[1]) - max(start, final[0]) for start, end in there)
+    if 2 * covered < final[1] - final[0]:
+        return None
+    return there[0][0], there[-1][1]
+
+
+def _mixed(sound: Samples, spoken: list[tuple[int, int]], noise: Sound, snr_db: float) -> Samples:
+    """Sound and noise, at a ratio of the power while somebody speaks to the noise's mean power."""
+    values = sound.astype(np.float64)
+    speech = np.concatenate([values[a:b] for a, b in spoken] or [values])
+    gain = np.sqrt(np.mean(speech**2) / max(1e-9, np.mean(noise**2)) / 10 ** (snr_db / 10))
+    return as_samples(((values + gain * noise) / 32768).astype(np.float32))
+
+
+def _room(seconds: float) -> Samples:
+    """A quiet room: white noise of 3 of 32768."""
+    rng = np.random.default_rng(1)
+    return np.round(rng.standard_normal(round(seconds * SAMPLE_RATE)) * 3).astype(np.int16)
+
+
+def _pink(rng: np.random.Generator, samples: int) -> Sound:
+    """Noise whose power falls by 3 dB an octave, from 20 Hz up."""
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    frequency = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
+    spectrum *= np.where(frequency < 20, 0, 1 / np.sqrt(np.maximum(frequency, 20)))
+    noise: Sound = np.fft.irfft(spectrum, samples)
+    return noise
+
+
+def _babble(rng: np.random.Generator, utterances: list[Samples], samples: int) -> Sound:
+    """Several people at once, equally loud and none of them from the beginning."""
+    lead, tail = round(_LEAD_S * SAMPLE_RATE), round(_TAIL_S * SAMPLE_RATE)
+    mixed = np.zeros(samples)
+    for talker in rng.integers(len(utterances), size=_TALKERS):
+        voice = utterances[talker][lead:-tail].astype(np.float64)
+        voice = np.roll(np.resize(voice, samples), rng.integers(samples))
+        mixed += voice / max(1.0, np.sqrt(np.mean(voice**2)))
+    return mixed
+
+
+def _spread(samples: Sequence[float]) -> tuple[float, float, float]:
+    """5 %, median and 95 %, in seconds."""
+    if not samples:
+        return (0.0, 0.0, 0.0)
+    low, middle, high = np.quantile(samples, [0.05, 0.5, 0.95]) / SAMPLE_RATE
+    return (round(float(low), 3), round(float(middle), 3), round(float(high), 3))

@@ -1,0 +1,117 @@
+"""``edgeser bench rejects``: what passes that is no speech, and what speech is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeser.cli.bench.options import FilePath, report_option, save_report
+from edgeser.cli.options import given, model_option, settings_option
+from edgeser.errors import UserError
+
+
+@click.command()
+@click.argument("folder", type=FilePath, metavar="FOLDER")
+@click.option(
+    "--speech",
+    "speech_folders",
+    type=FilePath,
+    multiple=True,
+    metavar="FOLDER",
+    help="Utterances that must be kept; may be repeated.",
+)
+@click.option("--files", default=100, show_default=True, help="Utterances of each folder, spread.")
+@click.option(
+    "--only",
+    type=click.Choice(["all", "odd", "even"]),
+    default="all",
+    show_default=True,
+    help="Every second sound of each class: choose a threshold on one half, report the other.",
+)
+@settings_option
+@model_option
+@report_option
+def rejects(
+    folder: Path,
+    speech_folders: tuple[Path, ...],
+    files: int,
+    only: str,
+    settings_file: Path | None,
+    model: str | None,
+    json_file: Path | None,
+) -> None:
+    """What passes that is no speech, and what speech is lost?
+
+    FOLDER holds sounds without speech, in a folder for each class. They go through the hearing of
+    the daemon one after the other; what would get a final is counted. The utterances go through it
+    clean, in pink noise, in babble and in the sounds of FOLDER, with confirmation and without.
+
+    \b
+    Example: edgeser bench rejects ESC-10 --speech emodb --files 50
+    """
+    if files < 1:
+        raise UserError(f"--files: expected 1 at least, got {files}")
+
+    from edgeser.bench.rejects import (
+        Cost,
+        Ears,
+        Kept,
+        RejectsReport,
+        kept,
+        noise_classes,
+        rejected,
+        sounds_in,
+    )
+    from edgeser.model.model import load_model
+    from edgeser.settings.load import load_settings
+
+    step = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}[only]
+    classes = {name: found[step] for name, found in noise_classes(folder).items()}
+    utterances = {path.name: _spread_over(sounds_in(path), files) for path in speech_folders}
+    settings = load_settings(settings_file, flags=given(model__name=model))
+    ears = Ears(load_model(settings.model.name, settings.model.backend), settings.speech)
+
+    click.echo("class                  minutes  finals  an hour  speech s  rejected  unconfirmed")
+    noise = []
+    for name, found in classes.items():
+        if not found:
+            continue
+        row = rejected(ears, name, found)
+        noise.append(row)
+        click.echo(
+            f"{name:<22} {row.seconds / 60:>7.1f} {row.finals:>7} {row.finals_per_hour:>8.1f} "
+            f"{row.speech_s:>9.1f} {row.rejected:>9} {row.plain_finals:>12}"
+        )
+    hours = sum(row.seconds for row in noise) / 3600
+    total, plain = sum(row.finals for row in noise), sum(row.plain_finals for row in noise)
+    click.echo(f"{total / hours:.1f} finals an hour; without confirmation {plain / hours:.0f}")
+
+    def tell(row: Kept) -> None:
+        share, bare = row.kept / max(1, row.utterances), row.plain_kept / max(1, row.utterances)
+        start, end = (
+            " ".join(f"{seconds:+.2f}" for seconds in spread) for spread in (row.start_s, row.end_s)
+        )
+        click.echo(f"{row.condition:<20} {share:>7.1%} {bare:>12.1%}   {start}   {end}")
+
+    speech: dict[str, list[Kept]] = {}
+    cost: Cost | None = None
+    for name, found in utterances.items():
+        click.echo(
+            f"\n{name}, {len(found)} files   kept  unconfirmed   start s: 5 %, median, 95 %   end s"
+        )
+        speech[name], cost = kept(
+            ears, found, [clip for sounds in classes.values() for clip in sounds], tell
+        )
+        click.echo(
+            f"confirmation takes {cost.core_percent:.2f} % of a core while somebody speaks "
+            f"({cost.ratio:.2f} times the hearing without it)"
+        )
+    if json_file is not None:
+        save_report(json_file, RejectsReport(noise, speech, cost))
+
+
+def _spread_over(files: list[Path], number: int) -> list[Path]:
+    """So many of the files, from the first to the last."""
+    count = min(number, len(files))
+    return [files[i * len(files) // count] for i in range(count)]

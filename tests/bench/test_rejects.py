@@ -1,0 +1,84 @@
+"""What is no speech is counted by class, and what speech is kept under which noise."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edgeser.bench import SPEECH_FILE
+from edgeser.bench.rejects import _covered, _mixed, noise_classes
+from edgeser.errors import UserError
+from edgeser.pcm import SAMPLE_RATE
+from tests.system.daemons import edgeser
+
+NOISE_S = 3
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    folder = tmp_path / "noise"
+    rng = np.random.default_rng(4)
+    swell = np.abs(np.sin(np.arange(NOISE_S * SAMPLE_RATE) / 4000))
+    for name in ("wind", "sea"):
+        (folder / name).mkdir(parents=True)
+        sound = rng.standard_normal(NOISE_S * SAMPLE_RATE) * swell * 3000
+        soundfile.write(folder / name / "1.wav", sound.astype(np.int16), SAMPLE_RATE)
+    return folder
+
+
+def test_noise_by_class_and_speech_by_condition(noise: Path, tmp_path: Path) -> None:
+    voice = tmp_path / "voice"
+    voice.mkdir()
+    speech, _ = soundfile.read(SPEECH_FILE, dtype="int16")
+    soundfile.write(voice / "talk.wav", speech[: 3 * SAMPLE_RATE], SAMPLE_RATE)
+    saved = tmp_path / "report.json"
+    done = edgeser(
+        *("bench", "rejects", str(noise), "--speech", str(voice), "--json", str(saved)),
+        timeout_s=600,
+    )
+    assert done.code == 0, done.err
+    report = json.loads(saved.read_text())
+    assert [row["name"] for row in report["noise"]] == ["sea", "wind"]
+    for row in report["noise"]:
+        assert row["seconds"] == NOISE_S + 10
+        assert row["finals"] == 0
+    conditions = {row["condition"]: row for row in report["speech"]["voice"]}
+    assert len(conditions) == 1 + 3 * 4
+    clean = conditions["clean"]
+    assert clean["kept"] == clean["plain_kept"] == clean["utterances"] == 1
+    assert clean["start_s"] == clean["end_s"] == [0, 0, 0]
+    assert report["cost"]["confirmed_ms_per_s"] > report["cost"]["plain_ms_per_s"] > 0
+    assert "finals an hour" in done.out
+    assert "pink noise, 5 dB" in done.out
+
+
+def test_a_folder_without_sounds_is_named(tmp_path: Path) -> None:
+    done = edgeser("bench", "rejects", str(tmp_path), timeout_s=300)
+    assert "no sound files in it" in done.refusal
+
+
+def test_sounds_without_a_class_are_one(noise: Path) -> None:
+    assert list(noise_classes(noise)) == ["sea", "wind"]
+    assert list(noise_classes(noise / "sea")) == ["sea"]
+    with pytest.raises(UserError, match="no sound files"):
+        noise_classes(noise / "nowhere")
+
+
+def test_a_final_is_kept_when_half_of_it_is_covered() -> None:
+    assert _covered((100, 200), [(120, 180)]) == (120, 180)
+    assert _covered((100, 200), [(90, 130), (160, 240)]) == (90, 240)
+    assert _covered((100, 200), [(0, 149)]) is None
+    assert _covered((100, 200), []) is None
+
+
+def test_noise_is_mixed_at_the_ratio_to_the_speech() -> None:
+    rng = np.random.default_rng(5)
+    sound = np.zeros(32_000, np.int16)
+    sound[8000:16_000] = rng.standard_normal(8000) * 2000
+    hiss = rng.standard_normal(32_000)
+    mixed = _mixed(sound, [(8000, 16_000)], hiss, 10).astype(float) - sound
+    assert 10 * np.log10(2000**2 / np.mean(mixed**2)) == pytest.approx(10, abs=0.3)
