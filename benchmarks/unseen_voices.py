@@ -26,6 +26,7 @@ from edgeser.features.pieces import Pieces, batch_of
 from edgeser.model.decision import softmax
 from edgeser.model.model import Model, load_model
 from edgeser_train.corpora import Corpus, load_corpora
+from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation import calibration
 from edgeser_train.evaluation.folds import kept_folds
 from edgeser_train.evaluation.unseen import LADDER, Answers, Listener, Score
@@ -65,14 +66,14 @@ def main(model: str, corpora: tuple[str, ...], labels: str, orders: int, output:
 def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
     info = model.info
     for corpus in corpora:
-        if corpus.name in info.training.corpora:
+        if recordings_of(corpus.name) in {recordings_of(c) for c in info.training.corpora}:
             raise UserError(
                 f"--corpus {corpus.name}: model {info.name} has learnt from it",
                 "give corpora that it never met, or the run of a loco",
             )
     listeners = [Listener(c, info.labels, info.front_end, info.window) for c in corpora]
     made = []
-    for known in LADDER:
+    for known in LADDER if info.front_end.learns_voices else LADDER[:1]:
         answers = [x.answers(_logits_of(model), known, range(orders)) for x in listeners]
         made.append(judged(known, answers, [(info.temperature, info.abstain_below)] * len(corpora)))
         _tell(made[-1])
