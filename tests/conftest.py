@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.virtual_microphone import pulse_server, virtual_microphone
 
 __all__ = ["pulse_server", "virtual_microphone"]
+
+# An example may take as long as it likes: the machine may be busy.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,159 @@
+"""The folder of baselines: one small file a stream, a mean spectrum and counts, never sound."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+from urllib.parse import quote, unquote
+
+import msgspec
+import numpy as np
+
+from edgeser.errors import UserError
+from edgeser.features import FrontEnd
+from edgeser.features.baseline import Baseline
+
+_SUFFIX = ".json"
+_LONGEST_BYTES = 1 << 20
+
+
+class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file's content.
+
+    ``front_end``: fingerprint of the front end whose frames these are; the baseline means nothing
+    to another. ``mean_db``: a value for each band. ``frames``: of speech, ``frame_s`` apart.
+    ``enrolled``: made on purpose, not learned by listening. ``kept_at``: Unix seconds.
+    """
+
+    front_end: str
+    mean_db: list[float]
+    frames: int
+    frame_s: float
+    enrolled: bool
+    kept_at: float
+
+    @property
+    def speech_s(self) -> float:
+        """Seconds of speech that it is the mean of."""
+        return self.frames * self.frame_s
+
+
+class Version(NamedTuple):
+    """Tells one state of a file from another."""
+
+    inode: int
+    modified_ns: int
+
+
+Found: TypeAlias = tuple[str, KeptBaseline]
+
+
+class BaselineStore:
+    """Reads, writes and removes baselines by the name of their stream."""
+
+    def __init__(self, folder: Path, now: Callable[[], float] = time.time) -> None:
+        """``now``: Unix seconds."""
+        self.folder = folder
+        self._now = now
+
+    def file(self, stream: str) -> Path:
+        """Where a stream's baseline is, or would be."""
+        # A leading dot would hide it, and "." and ".." are no file names.
+        return self.folder / f"{quote(stream, safe=' ').replace('.', '%2E')}{_SUFFIX}"
+
+    def version(self, stream: str) -> Version | None:
+        """Which state of the file is there; None where there is none."""
+        try:
+            facts = self.file(stream).stat()
+        except FileNotFoundError:
+            return None
+        return Version(facts.st_ino, facts.st_mtime_ns)
+
+    def load(self, stream: str, front_end: FrontEnd) -> Baseline | None:
+        """The baseline of a stream for this front end; None where there is none for it.
+
+        Raises UserError if the file is damaged or may not be read.
+        """
+        kept = self.read(stream)
+        if kept is None or kept.front_end != fingerprint(front_end):
+            return None
+        if len(kept.mean_db) != front_end.bins:
+            raise _damaged(self.file(stream), f"{len(kept.mean_db)} bands")
+        return Baseline(np.array(kept.mean_db, np.float32), kept.frames)
+
+    def read(self, stream: str) -> KeptBaseline | None:
+        """A file's content, whatever front end it is for. Raises UserError if it is damaged."""
+        file = self.file(stream)
+        try:
+            with file.open("rb") as opened:
+                content = opened.read(_LONGEST_BYTES)
+            kept = msgspec.json.decode(content, type=KeptBaseline)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UserError(
+                f"baseline {file}: {error.strerror}", "let its owner read it"
+            ) from error
+        except msgspec.MsgspecError as error:
+            raise _damaged(file, str(error)) from error
+        if kept.frames < 0 or kept.frame_s <= 0 or not np.isfinite(kept.mean_db).all():
+            raise _damaged(file, "impossible values")
+        return kept
+
+    def save(
+        self, stream: str, front_end: FrontEnd, baseline: Baseline, *, enrolled: bool = False
+    ) -> Version:
+        """Keep a baseline; the file is whole at every moment. Raises OSError."""
+        kept = KeptBaseline(
+            front_end=fingerprint(front_end),
+            mean_db=[round(float(value), 4) for value in baseline.mean],
+            frames=baseline.frames,
+            frame_s=front_end.hop / front_end.sample_rate,
+            enrolled=enrolled,
+            kept_at=round(self._now(), 3),
+        )
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = self.file(stream)
+        aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+        try:
+            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+                opened.write(msgspec.json.encode(kept))
+                opened.flush()
+                os.fsync(opened.fileno())
+                facts = os.fstat(opened.fileno())
+            aside.replace(file)
+        finally:
+            with suppress(FileNotFoundError):
+                aside.unlink()
+        return Version(facts.st_ino, facts.st_mtime_ns)
+
+    def remove(self, stream: str) -> bool:
+        """Forget a stream's voice; whether there was anything to forget. Raises OSError."""
+        try:
+            self.file(stream).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def streams(self) -> Iterator[str]:
+        """Names of the streams that have a baseline, sorted. Raises OSError."""
+        with suppress(FileNotFoundError):
+            for file in sorted(self.folder.iterdir()):
+                if file.suffix == _SUFFIX:
+                    yield unquote(file.stem)
+
+
+def fingerprint(front_end: FrontEnd) -> str:
+    """The same for front ends whose frames can be compared."""
+    return hashlib.sha256(msgspec.json.encode(front_end)).hexdigest()[:16]
+
+
+def _damaged(file: Path, what: str) -> UserError:
+    return UserError(
+        f"baseline {file}: damaged ({what})", "remove it with 'edgeser baseline reset'"
+    )

@@ -1,0 +1,89 @@
+"""The folder of baselines."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeser.baselines.store import BaselineStore
+from edgeser.errors import UserError
+from edgeser.features import FrontEnd
+from edgeser.features.baseline import Baseline
+
+FRONT_END = FrontEnd(mels=64, normalise="voice")
+
+
+def a_baseline(level_db: float = -40.0, frames: int = 500) -> Baseline:
+    return Baseline(np.full(64, level_db, np.float32), frames)
+
+
+def test_what_is_kept_comes_back(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path / "new", now=lambda: 1.8e9)
+    store.save("mic", FRONT_END, a_baseline(), enrolled=True)
+    loaded = store.load("mic", FRONT_END)
+    assert loaded is not None
+    assert loaded.frames == 500
+    np.testing.assert_array_equal(loaded.mean, a_baseline().mean)
+    kept = store.read("mic")
+    assert kept is not None
+    assert (kept.enrolled, kept.speech_s, kept.kept_at) == (True, 5.0, 1.8e9)
+
+
+def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path / "new")
+    store.save("mic", FRONT_END, a_baseline())
+    assert stat.S_IMODE(store.file("mic").stat().st_mode) == 0o600
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+
+
+def test_it_means_nothing_to_another_front_end(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path)
+    store.save("mic", FRONT_END, a_baseline())
+    assert store.load("mic", msgspec.structs.replace(FRONT_END, hop=320)) is None
+
+
+def test_where_there_is_none_there_is_none(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path / "never made")
+    assert store.load("mic", FRONT_END) is None
+    assert store.version("mic") is None
+    assert not store.remove("mic")
+    assert list(store.streams()) == []
+
+
+def test_every_write_is_another_version(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path)
+    first = store.save("mic", FRONT_END, a_baseline())
+    assert store.version("mic") == first
+    second = store.save("mic", FRONT_END, a_baseline())
+    assert store.version("mic") == second != first
+    assert store.remove("mic")
+    assert store.version("mic") is None
+
+
+@given(name=st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=40))
+def test_any_name_of_a_stream_is_one_file_in_the_folder(
+    name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = BaselineStore(tmp_path_factory.mktemp("baselines"))
+    store.save(name, FRONT_END, a_baseline())
+    assert list(store.streams()) == [name]
+    assert store.file(name).parent == store.folder
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"front_end": "x"}', b"\xff\xfe", b'{"frames": 1e999}']
+)
+def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    store = BaselineStore(tmp_path)
+    store.file("mic").write_bytes(content)
+    with pytest.raises(UserError, match="damaged") as told:
+        store.load("mic", FRONT_END)
+    assert told.value.fix is not None
+    assert "edgeser baseline reset" in told.value.fix
+    assert "\n" not in str(told.value)
