@@ -66,6 +66,7 @@ class Decider:
             arousal=None if affect is None else round(affect.arousal, 6),
             continued=window.continued,
             quality=window.quality,
+            baseline_s=window.baseline_s,
             latency_ms=_latency(window, started_at, self._clock()),
             model=window.model.ref,
             lost=self._losses.take(),

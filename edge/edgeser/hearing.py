@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from edgeser.audio.source import AudioBlock
 from edgeser.events.schema import Quality, SpeechEvent
 from edgeser.features import FrameStream
+from edgeser.features.baseline import Baseline, no_baseline
 from edgeser.features.pieces import pieces_of
 from edgeser.losses import Losses
 from edgeser.model.model import Model
@@ -45,7 +46,7 @@ class HearingState:
 
     ``position``: samples, a multiple of a frame; ``rest``: int16 (n,), n < 320, those heard behind
     it. ``segments``: how many there were. ``floor_dbfs``: the noise floor. ``captured_at``,
-    ``arrived_at``: of the last sample heard.
+    ``arrived_at``: of the last sample heard. ``baseline``: how the voice usually sounds.
     """
 
     position: int = 0
@@ -54,6 +55,7 @@ class HearingState:
     floor_dbfs: float = LOWEST_FLOOR_DBFS
     captured_at: float = 0.0
     arrived_at: float = 0.0
+    baseline: Baseline | None = None
 
 
 class Hearing:
@@ -67,9 +69,11 @@ class Hearing:
         losses: Losses,
         *,
         begin: HearingState | None = None,
+        learn: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``begin``: where to go on. ``clock``: monotonic seconds, those of the blocks.
+        """``begin``: where to go on. ``learn``: let every segment teach how the voice sounds.
+        ``clock``: monotonic seconds, those of the blocks.
 
         Raises UserError if the settings do not suit the model, or a detector cannot be loaded.
         """
@@ -84,7 +88,11 @@ class Hearing:
         self._segmenter = Segmenter(config, begin.position, begin.segments)
         self._detector = VoiceDetector(voice_network()) if speech.confirm else None
         self._judged_from: int | None = None  # where the sound begins that the detector hears
-        self._frames = FrameStream(model.info.front_end)
+        front_end = model.info.front_end
+        self._frames = FrameStream(front_end)
+        self.baseline = begin.baseline or no_baseline(front_end.bins)
+        """How the voice usually sounds; another thread may look, and it may change in silence."""
+        self._learn = learn
         self.meter = Meter()
         self._captured_at = begin.captured_at  # of the sample just before `position`
         self._arrived_at = begin.arrived_at
@@ -117,6 +125,7 @@ class Hearing:
             floor_dbfs=self._vad.floor_dbfs,
             captured_at=self._captured_at,
             arrived_at=self._arrived_at,
+            baseline=self.baseline,
         )
 
     def successor(self, model: Model, speech: SpeechSettings) -> Hearing:
@@ -124,7 +133,18 @@ class Hearing:
 
         Raises SettingsError like the constructor.
         """
-        return Hearing(self.name, model, speech, self._losses, begin=self.state, clock=self._clock)
+        begin = self.state
+        if model.info.front_end != self.model.info.front_end:
+            begin = replace(begin, baseline=None)
+        return Hearing(
+            self.name,
+            model,
+            speech,
+            self._losses,
+            begin=begin,
+            learn=self._learn,
+            clock=self._clock,
+        )
 
     def push(self, block: AudioBlock) -> list[HearingOutput]:
         """Take the next block. One that overlaps what was heard already counts once."""
@@ -227,7 +247,11 @@ class Hearing:
         cut_at = self._clock()
         info = self.model.info
         frames = self._frames.frames(cut.start, cut.end)
-        pieces = pieces_of(frames, info.front_end, info.window)
+        front_end, baseline = info.front_end, self.baseline
+        pieces = pieces_of(frames, front_end, info.window, baseline)
+        ready_at = self._clock()
+        if kind == "final" and self._learn and front_end.learns_voices:
+            self.baseline = front_end.with_more(baseline, frames)
         return Window(
             stream=self.name,
             model=self.model,
@@ -238,10 +262,15 @@ class Hearing:
             continued=continued,
             pieces=pieces,
             quality=self._quality(cut),
+            baseline_s=(
+                round(baseline.frames * front_end.hop / front_end.sample_rate, 3)
+                if front_end.learns_voices
+                else None
+            ),
             captured_at=self._captured_at - (self.position - self._vad.position) / SAMPLE_RATE,
             arrived_at=self._arrived_at,
             cut_at=cut_at,
-            ready_at=self._clock(),
+            ready_at=ready_at,
         )
 
     def _quality(self, cut: WindowDue | SegmentEnded) -> Quality:

@@ -22,7 +22,8 @@ class Pipeline:
     def __init__(self, name: str, model: Model, settings: Settings) -> None:
         """``name``: the stream's. Raises UserError if the settings do not suit the model."""
         losses = Losses()
-        self._hearing = Hearing(name, model, settings.speech, losses)
+        learn = settings.baseline.learn
+        self._hearing = Hearing(name, model, settings.speech, losses, learn=learn)
         self._decider = Decider(settings.decision, losses)
 
     @property

@@ -43,6 +43,9 @@ COMMANDS = {
         "Hand the events on: MQTT with Home Assistant, Lab Streaming Layer.",
         clears_up=True,
     ),
+    "baseline": Entry(
+        "edgeser.cli", "Show, forget or make what is known of a stream's voice.", clears_up=True
+    ),
     "keys": Entry("edgeser.cli", "Make keys for encrypted TCP, and say whose are allowed."),
     "mute": Entry("edgeser.cli", "Leave out what is heard while a loudspeaker beside it talks."),
     "predict": Entry("edgeser.cli", "Recognise the speech in sound files."),

@@ -16,8 +16,10 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from edgeser.audio.source import Source
+from edgeser.baselines.store import BaselineStore
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
+from edgeser.daemon.baselines import BaselineKeeper
 from edgeser.daemon.health import Health
 from edgeser.daemon.inference import Inference
 from edgeser.daemon.intake import Intake
@@ -69,7 +71,11 @@ class Daemon:
         self._once = once
         self._await_subscriber = await_subscriber
         losses = {name: Losses() for name in sources}
-        hearings = {name: Hearing(name, model, settings.speech, losses[name]) for name in sources}
+        learn = settings.baseline.learn
+        hearings = {
+            name: Hearing(name, model, settings.speech, losses[name], learn=learn)
+            for name in sources
+        }
         deciders = {name: Decider(settings.decision, losses[name]) for name in sources}
         # What a signal handler touches holds no lock that the interrupted thread may have taken.
         self._calls: SimpleQueue[None] = SimpleQueue()
@@ -105,6 +111,7 @@ class Daemon:
             self._publisher.reload_keys,
             self._tell_all,
         )
+        self._keeper = self._keeper_of(settings)
         self._health = Health(self._intakes, self._backlog)
         self._server = self._serve(settings.metrics)
         log.info(
@@ -129,6 +136,7 @@ class Daemon:
                     with self._health.reloading():
                         self._reload.carry_out()
                 self._report(stopping=False)
+                self._keeper.sync()
                 self._health.tell()
                 self._rest()
         except BaseException as error:
@@ -170,6 +178,7 @@ class Daemon:
         failure = self._failure or failure
         if failure is not None:
             self._tell_failure(failure)
+        self._keeper.sync(ending=True)
         self._report(stopping=True)
         self._close_sockets()
         if self._server is not None:
@@ -181,6 +190,16 @@ class Daemon:
         else:
             message = f"the daemon ends: {type(failure).__name__}: {failure}"
             self._tell_all("daemon_failed", message, recovered=False)
+
+    def _keeper_of(self, settings: Settings) -> BaselineKeeper:
+        """Of the microphones: a file sounds the same each time that it is played."""
+        names = {audio.name for audio in settings.sources if audio.source == "mic"}
+        kept = [self._intakes[name] for name in names & self._intakes.keys()]
+        keeper = BaselineKeeper(
+            BaselineStore(settings.baseline.store), kept if settings.baseline.keep else []
+        )
+        keeper.sync()
+        return keeper
 
     def _wake(self) -> None:
         self._calls.put(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Counters, State, StatusEvent
+from edgeser.features.baseline import Baseline, no_baseline
 from edgeser.hearing import Hearing, HearingOutput
 from edgeser.model.model import Model
 from edgeser.settings.schema import SpeechSettings
@@ -59,6 +61,7 @@ class Intake:
         self._mute = mute or Mute()
         self._started_at = time.monotonic()
         self._heard_at: float | None = None
+        self._adoptions: deque[Baseline | None] = deque()
         self._renewal: _Renewal | None = None
         self._renewal_lock = threading.Lock()
 
@@ -141,6 +144,7 @@ class Intake:
         if self._heard_at is None:
             log.info("ready: %s is heard", self.name)
         self._heard_at = time.monotonic()
+        self._adopt()
         lost = max(0, item.first_sample - self.hearing.position)
         self.account.heard(len(item.samples), lost, overflowed=item.overflowed)
         self._route(self.hearing.skip(item) if self.is_muted else self.hearing.push(item))
@@ -160,6 +164,21 @@ class Intake:
         """
         with self._renewal_lock:
             self._renewal = _Renewal(time.monotonic(), model, speech)
+
+    def adopt(self, baseline: Baseline | None) -> None:
+        """From the next silence on the voice is known to sound so; None: it is not known."""
+        self._adoptions.append(baseline)
+
+    @property
+    def is_adopting(self) -> bool:
+        """A baseline waits to be adopted."""
+        return bool(self._adoptions)
+
+    def _adopt(self) -> None:
+        while self._adoptions and not self.hearing.in_speech:
+            bins = self.hearing.model.info.front_end.bins
+            self.hearing.baseline = self._adoptions[0] or no_baseline(bins)
+            self._adoptions.popleft()
 
     def _renew(self, renewal: _Renewal) -> None:
         if self.hearing.is_open:

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Load = Callable[[], tuple[Settings, Model]]
 """Settings and model as they are now. Raises UserError."""
 
-_AT_START_ONLY = ("audio", "source", "events", "journal", "metrics")
+_AT_START_ONLY = ("audio", "source", "events", "journal", "baseline", "metrics")
 """Sections of the settings that take effect when the daemon starts."""
 
 

@@ -155,6 +155,13 @@ class EmotionEvent(Event, frozen=True, kw_only=True, tag="emotion"):
         bool, Meta(description="the segment was cut at the maximum length; the next carries on")
     ] = False
     quality: Quality
+    baseline_s: Annotated[
+        float | None,
+        Meta(
+            description="seconds of earlier speech on this stream that tell how the voice usually "
+            "sounds, and against which the window was judged; null where the model learns no voices"
+        ),
+    ] = None
     latency_ms: Latency
     model: ModelRef
     lost: Lost

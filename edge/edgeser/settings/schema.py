@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeser.errors import UserError
-from edgeser.paths import config_folder, default_endpoint, default_journal
+from edgeser.paths import config_folder, default_endpoint, default_journal, state_folder
 
 DEFAULT_MODEL = "lightweight-emodb"
 
@@ -114,6 +114,19 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Path(self.path).expanduser() if self.path else default_journal()
 
 
+class BaselineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is learned of how voices usually sound, and kept of those at microphones."""
+
+    learn: bool = True
+    keep: bool = True
+    path: str | None = None
+
+    @property
+    def store(self) -> Path:
+        """The folder of what is kept."""
+        return Path(self.path).expanduser() if self.path else state_folder() / "baselines"
+
+
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where Prometheus finds its metrics."""
 
@@ -152,6 +165,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: ModelSettings = ModelSettings()
     events: EventSettings = msgspec.field(default_factory=EventSettings)
     journal: JournalSettings = JournalSettings()
+    baseline: BaselineSettings = BaselineSettings()
     metrics: MetricsSettings = MetricsSettings()
     mqtt: MqttSettings = MqttSettings()
 

@@ -1,0 +1,218 @@
+"""``edgeser baseline``: how the voices that streams hear usually sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeser.cli.options import json_option, model_option, settings_option
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    from edgeser.audio.source import Source
+    from edgeser.baselines.store import BaselineStore
+    from edgeser.hearing import Hearing
+    from edgeser.settings.schema import AudioSettings, Settings
+
+SENTENCES = 3
+"""As many make a voice known well enough (docs/models.md)."""
+
+
+@click.group()
+def baseline() -> None:
+    """How the voices that streams hear usually sound: show it, forget it, or make it at once.
+
+    A model that learns voices judges speech against the everyday voice of its stream. It learns
+    that by listening; what is kept is a mean spectrum and how much speech it is the mean of, never
+    sound.
+
+    Example: edgeser baseline enrol
+    """
+
+
+@baseline.command()
+@settings_option
+@json_option
+def show(settings_file: Path | None, as_json: bool) -> None:
+    """Show of which streams a voice is known, and from how much speech.
+
+    Example: edgeser baseline show --json
+    """
+    import time
+
+    import msgspec
+
+    store = _store(_settings(settings_file))
+    rows = [(name, kept) for name in store.streams() if (kept := store.read(name)) is not None]
+    if as_json:
+        facts = [
+            {
+                "stream": name,
+                "speech_s": kept.speech_s,
+                "enrolled": kept.enrolled,
+                "kept_at": kept.kept_at,
+            }
+            for name, kept in rows
+        ]
+        click.echo(msgspec.json.encode(facts).decode())
+        return
+    if not rows:
+        click.echo(f"no voice is known in {store.folder}")
+    for name, kept in rows:
+        how = "enrolled" if kept.enrolled else "learned"
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept.kept_at))
+        click.echo(f"{name}: {kept.speech_s:.1f} s of speech, {how}, {when}")
+
+
+@baseline.command()
+@settings_option
+@click.option("--stream", metavar="NAME", help="Only this stream's.")
+def reset(settings_file: Path | None, stream: str | None) -> None:
+    """Forget the voices of all streams, or of one. A daemon that runs forgets within a second.
+
+    Example: edgeser baseline reset --stream kitchen
+    """
+    store = _store(_settings(settings_file))
+    names = list(store.streams()) if stream is None else [stream]
+    for name in names:
+        try:
+            forgotten = store.remove(name)
+        except OSError as error:
+            raise UserError(f"baseline {store.file(name)}: {error.strerror}", "try sudo") from error
+        if not forgotten:
+            raise UserError(
+                f"no voice of stream '{name}' is known in {store.folder}",
+                "'edgeser baseline show' lists them",
+            )
+        click.echo(f"{name}: forgotten")
+    if not names:
+        click.echo(f"no voice is known in {store.folder}")
+
+
+@baseline.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@settings_option
+@model_option
+@click.option("--stream", metavar="NAME", help="For this stream; default: that of the settings.")
+def enrol(
+    files: tuple[Path, ...], settings_file: Path | None, model: str | None, stream: str | None
+) -> None:
+    """Make a voice known at once: three calm sentences, spoken or in sound files.
+
+    Speak as on any other day, where you usually speak. The daemon takes it over within a second.
+
+    \b
+    Examples: edgeser baseline enrol
+              edgeser baseline enrol --stream kitchen calm1.wav calm2.wav calm3.wav
+    """
+    settings = _settings(settings_file, model)
+    audio = _microphone(settings, stream)
+    hearing = _hearing(settings, stream or audio.name)
+    front_end = hearing.model.info.front_end
+    heard = _from_files(hearing, files) if files else _from_microphone(hearing, audio)
+    if not heard:
+        raise UserError("no speech was heard", "speak louder or nearer, or see 'edgeser doctor'")
+    store = _store(settings)
+    try:
+        store.save(hearing.name, front_end, hearing.baseline, enrolled=True)
+    except OSError as error:
+        raise UserError(f"baseline {store.folder}: {error.strerror}", "try sudo") from error
+    learned = hearing.baseline
+    speech_s = learned.frames * front_end.hop / front_end.sample_rate
+    click.echo(
+        f"{hearing.name}: {heard} sentences, {speech_s:.1f} s; a window is judged against "
+        f"this voice by {learned.weight(front_end.own_frames):.0%}, and for the rest by itself."
+    )
+    if heard < SENTENCES:
+        click.echo(f"{SENTENCES} sentences are worth more.")
+
+
+def _settings(file: Path | None, model: str | None = None) -> Settings:
+    from edgeser.cli.options import given
+    from edgeser.settings.load import load_settings
+
+    return load_settings(file, flags=given(model__name=model))
+
+
+def _store(settings: Settings) -> BaselineStore:
+    from edgeser.baselines.store import BaselineStore
+
+    return BaselineStore(settings.baseline.store)
+
+
+def _microphone(settings: Settings, stream: str | None) -> AudioSettings:
+    """The source of that name, or the first. Raises UserError where there is none."""
+    names = [audio.name for audio in settings.sources]
+    for audio in settings.sources:
+        if stream in (None, audio.name):
+            return audio
+    raise UserError(
+        f"--stream {stream}: the settings have no such source", f"there is {', '.join(names)}"
+    )
+
+
+def _hearing(settings: Settings, stream: str) -> Hearing:
+    from edgeser.hearing import Hearing
+    from edgeser.losses import Losses
+    from edgeser.pipeline import chosen_model
+
+    model = chosen_model(None, settings)
+    if not model.info.front_end.learns_voices:
+        raise UserError(
+            f"model '{model.info.name}' hears every sentence by itself and learns no voices",
+            "name one that does with --model; 'edgeser models NAME' says which",
+        )
+    return Hearing(stream, model, settings.speech, Losses(), learn=True)
+
+
+def _from_files(hearing: Hearing, files: tuple[Path, ...]) -> int:
+    from edgeser.audio.file import FileSource
+    from edgeser.audio.source import AudioBlock
+
+    heard = 0
+    for file in files:
+        for item in FileSource(file, fast=True).blocks():
+            if isinstance(item, AudioBlock):
+                here = AudioBlock(item.samples, hearing.position, item.captured_at)
+                heard += _finals(hearing.push(here))
+        heard += _finals(hearing.finish())
+    return heard
+
+
+def _from_microphone(hearing: Hearing, audio: AudioSettings) -> int:
+    from edgeser.audio.open import open_sources
+
+    (source,) = open_sources([audio]).values()
+    click.echo(f"Say {SENTENCES} sentences as on any other day, with a pause after each.")
+    heard = 0
+    try:
+        for finals in _spoken(hearing, source):
+            heard += finals
+            if finals:
+                click.echo(f"{heard} of {SENTENCES} heard")
+            if heard >= SENTENCES:
+                break
+    finally:
+        source.close()
+    return heard
+
+
+def _spoken(hearing: Hearing, source: Source) -> Iterator[int]:
+    """How many sentences ended with each block. Raises UserError when the sound is lost."""
+    from edgeser.audio.source import AudioBlock
+
+    for item in source.blocks():
+        if isinstance(item, AudioBlock):
+            yield _finals(hearing.push(item))
+        elif not item.recovered:
+            raise UserError(item.message)
+    yield _finals(hearing.finish())
+
+
+def _finals(outputs: Sequence[object]) -> int:
+    from edgeser.window import Window
+
+    return sum(isinstance(output, Window) and output.kind == "final" for output in outputs)

@@ -1,0 +1,73 @@
+"""Brings what streams learn of their voices to the disk, and what was changed there to them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edgeser.baselines.store import BaselineStore, Version
+from edgeser.daemon.intake import Intake
+from edgeser.errors import UserError
+from edgeser.features.baseline import Baseline
+
+log = logging.getLogger(__name__)
+
+SAVE_INTERVAL_S = 30.0
+"""What was learned since is lost when the process is killed."""
+
+
+@dataclass
+class _Kept:
+    """What the file of a stream held when we last read or wrote it, and when that was."""
+
+    version: Version | None = None
+    baseline: Baseline | None = None
+    saved_at: float = float("-inf")
+
+
+class BaselineKeeper:
+    """Keeps the baselines of some streams. For one thread, not the one that hears.
+
+    A file that somebody else wrote or removed since wins: that is how ``edgeser baseline`` reaches
+    a daemon that runs.
+    """
+
+    def __init__(self, store: BaselineStore, intakes: Iterable[Intake]) -> None:
+        self._store = store
+        self._kept = {intake.name: (intake, _Kept()) for intake in intakes}
+        self._troubles: set[str] = set()
+
+    def sync(self, *, ending: bool = False) -> None:
+        """Take over what was changed on the disk, or keep what was learned.
+
+        To be called every second or so, and once with ``ending`` when nothing is heard any more.
+        """
+        for stream, (intake, kept) in self._kept.items():
+            try:
+                self._sync(stream, intake, kept, ending=ending)
+            except (UserError, OSError) as error:
+                self._complain(stream, str(error))
+
+    def _sync(self, stream: str, intake: Intake, kept: _Kept, *, ending: bool) -> None:
+        front_end = intake.hearing.model.info.front_end
+        if not front_end.learns_voices:
+            return
+        version = self._store.version(stream)
+        if version != kept.version:
+            kept.version = version
+            kept.baseline = self._store.load(stream, front_end)
+            intake.adopt(kept.baseline)
+            return
+        learned = intake.hearing.baseline
+        due = ending or time.monotonic() - kept.saved_at >= SAVE_INTERVAL_S
+        if learned.frames and learned is not kept.baseline and due and not intake.is_adopting:
+            kept.version = self._store.save(stream, front_end, learned)
+            kept.baseline, kept.saved_at = learned, time.monotonic()
+
+    def _complain(self, stream: str, trouble: str) -> None:
+        """Once for each trouble: it will most likely come again every second."""
+        if trouble not in self._troubles:
+            self._troubles.add(trouble)
+            log.warning("%s: the baseline of the voice is not kept: %s", stream, trouble)

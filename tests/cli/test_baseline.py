@@ -1,0 +1,52 @@
+"""``edgeser baseline``: show, reset and enrol."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from tests.baselines.learner import learner
+from tests.sounds import SPEECH_FILE, silence
+from tests.system.daemons import Finished, edgeser
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    return str(learner(tmp_path))
+
+
+def baseline(tmp_path: Path, *arguments: str) -> Finished:
+    env = {**os.environ, "EDGESER_BASELINE_PATH": str(tmp_path / "kept")}
+    return edgeser("baseline", *arguments, env=env)
+
+
+def test_enrol_show_and_reset(tmp_path: Path, model: str) -> None:
+    done = baseline(tmp_path, "enrol", "--model", model, str(SPEECH_FILE))
+    assert done.code == 0, done.err
+    assert "5 sentences" in done.out
+    (shown,) = json.loads(baseline(tmp_path, "show", "--json").out)
+    assert shown["stream"] == "mic"
+    assert shown["enrolled"]
+    assert shown["speech_s"] > 3
+    assert "mic" in baseline(tmp_path, "show").out
+    assert baseline(tmp_path, "reset").out == "mic: forgotten\n"
+    assert "no voice is known" in baseline(tmp_path, "show").out
+
+
+def test_what_cannot_be_is_one_line(tmp_path: Path, model: str) -> None:
+    quiet = tmp_path / "quiet.wav"
+    soundfile.write(quiet, silence(2.0), 16_000)
+    refused = {
+        "no speech": ("enrol", "--model", model, str(quiet)),
+        "learns no voices": ("enrol", "--model", "lightweight-emodb", str(SPEECH_FILE)),
+        "no such source": ("enrol", "--model", model, "--stream", "attic", str(SPEECH_FILE)),
+        "no voice of stream": ("reset", "--stream", "attic"),
+        "nowhere.wav": ("enrol", "--model", model, str(tmp_path / "nowhere.wav")),
+    }
+    for complaint, arguments in refused.items():
+        assert complaint in baseline(tmp_path, *arguments).refusal
+    assert not (tmp_path / "kept").exists()

@@ -1,0 +1,146 @@
+"""What streams learn is brought to the disk, and what was changed there to them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeser.audio.source import AudioBlock
+from edgeser.baselines.store import BaselineStore
+from edgeser.daemon import baselines as module
+from edgeser.daemon.account import Account
+from edgeser.daemon.backlog import Backlog
+from edgeser.daemon.baselines import BaselineKeeper
+from edgeser.daemon.intake import Intake
+from edgeser.features.baseline import Baseline
+from edgeser.hearing import Hearing
+from edgeser.losses import Losses
+from edgeser.model.model import Model, load_model
+from edgeser.pcm import Samples
+from edgeser.settings.schema import SpeechSettings
+from tests.baselines.learner import FRONT_END, learner
+from tests.daemon.test_intake import Played
+from tests.sounds import silence, speech
+
+TALK = np.concatenate((speech(), silence(1.0)))
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return load_model(str(learner(tmp_path_factory.mktemp("model"))))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BaselineStore:
+    return BaselineStore(tmp_path / "baselines")
+
+
+def new_intake(model: Model) -> Intake:
+    losses, backlog = Losses(), Backlog()
+    hearing = Hearing("mic", model, SpeechSettings(), losses)
+    backlog.close()
+    backlog.abandon()  # nobody works here: do not wait for it
+    return Intake(Played(), hearing, Account("mic", losses, lambda _: None), backlog)
+
+
+def hear(intake: Intake, sound: Samples) -> None:
+    intake.hear(AudioBlock(sound, intake.hearing.position, 0.0))
+
+
+def known(level_db: float) -> Baseline:
+    return Baseline(np.full(40, level_db, np.float32), 1000)
+
+
+def test_what_was_learned_is_there_after_a_restart(model: Model, store: BaselineStore) -> None:
+    first = new_intake(model)
+    keeper = BaselineKeeper(store, [first])
+    keeper.sync()
+    hear(first, TALK)
+    keeper.sync(ending=True)
+    second = new_intake(model)
+    BaselineKeeper(store, [second]).sync()
+    hear(second, silence(0.1))
+    assert second.hearing.baseline.frames == first.hearing.baseline.frames > 0
+    np.testing.assert_allclose(second.hearing.baseline.mean, first.hearing.baseline.mean, atol=1e-4)
+
+
+def test_nothing_learned_is_nothing_kept(model: Model, store: BaselineStore) -> None:
+    intake = new_intake(model)
+    keeper = BaselineKeeper(store, [intake])
+    hear(intake, silence(3.0))
+    keeper.sync(ending=True)
+    assert list(store.streams()) == []
+
+
+def test_what_somebody_else_kept_wins(model: Model, store: BaselineStore) -> None:
+    intake = new_intake(model)
+    keeper = BaselineKeeper(store, [intake])
+    keeper.sync()
+    hear(intake, TALK)
+    keeper.sync()
+    store.save("mic", FRONT_END, known(-33.0), enrolled=True)
+    keeper.sync(ending=True)
+    hear(intake, silence(0.1))
+    np.testing.assert_array_equal(intake.hearing.baseline.mean, known(-33.0).mean)
+    kept = store.read("mic")
+    assert kept is not None
+    assert kept.enrolled
+
+
+def test_what_somebody_removed_is_forgotten(model: Model, store: BaselineStore) -> None:
+    intake = new_intake(model)
+    keeper = BaselineKeeper(store, [intake])
+    hear(intake, TALK)
+    keeper.sync()
+    store.remove("mic")
+    keeper.sync()
+    hear(intake, silence(0.1))
+    assert intake.hearing.baseline.frames == 0
+    keeper.sync(ending=True)
+    assert list(store.streams()) == []
+
+
+def test_it_is_written_now_and_then_not_at_every_turn(
+    model: Model, store: BaselineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("edgeser.daemon.baselines.time.monotonic", lambda: now[0])
+    intake = new_intake(model)
+    keeper = BaselineKeeper(store, [intake])
+    hear(intake, TALK)
+    keeper.sync()
+    written = store.version("mic")
+    hear(intake, TALK)
+    now[0] += module.SAVE_INTERVAL_S - 1
+    keeper.sync()
+    assert store.version("mic") == written
+    now[0] += 1
+    keeper.sync()
+    assert store.version("mic") != written
+
+
+def test_a_damaged_file_is_said_once_and_stops_nothing(
+    model: Model, store: BaselineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    intake = new_intake(model)
+    store.folder.mkdir()
+    store.file("mic").write_text("nonsense")
+    keeper = BaselineKeeper(store, [intake])
+    for _ in range(3):
+        keeper.sync()
+    hear(intake, TALK)
+    assert len([r for r in caplog.records if "damaged" in r.message]) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_said_once(
+    model: Model, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("")
+    intake = new_intake(model)
+    keeper = BaselineKeeper(BaselineStore(tmp_path / "file" / "baselines"), [intake])
+    hear(intake, TALK)
+    for _ in range(3):
+        keeper.sync(ending=True)
+    assert len([r for r in caplog.records if "not kept" in r.message]) == 1
