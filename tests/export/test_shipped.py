@@ -43,9 +43,25 @@ def test_together_they_are_small_and_say_their_licence() -> None:
         graph = onnx.load(path)
         info = info_from_metadata({p.key: p.value for p in graph.metadata_props}, path)
         assert info.name == path.stem
-        free = "ravdess4" not in info.training.corpora
-        assert info.training.licence == ("CC0-1.0" if free else "CC-BY-NC-SA-4.0")
-        assert free == (info.name != "lightweight-research")
+        licence = {
+            "emodb": "CC0-1.0",
+            "emodb+ravdess4": "CC-BY-NC-SA-4.0",
+            "emodb7+mesd+crema-d": "ODbL-1.0",
+        }["+".join(info.training.corpora)]
+        assert info.training.licence == licence
+        assert ("NC" in licence) == (info.name == "lightweight-research")
+
+
+def test_a_model_says_what_its_data_wants_said() -> None:
+    path = model_path("voices6")
+    graph = onnx.load(path)
+    info = info_from_metadata({p.key: p.value for p in graph.metadata_props}, path)
+    assert info.labels == ["angry", "disgusted", "fearful", "happy", "neutral", "sad"]
+    assert info.front_end.learns_voices
+    assert list(info.training.licences.values()) == ["CC0-1.0", "CC-BY-4.0", "ODbL-1.0"]
+    told = " ".join(info.training.attribution)
+    assert "CC BY 4.0" in told
+    assert "Open Database License" in told
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
