@@ -23,14 +23,17 @@ from edgeser_train.files import write_whole
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--corpus", "corpora", required=True, multiple=True, metavar="NAME=PATH")
+@click.option("--labels", metavar="A,B", help="As the evaluation was given.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A folder.")
 @click.option("--rounds", default=ROUNDS, show_default=True, type=click.IntRange(min=1))
-def main(run: Path, corpora: tuple[str, ...], output: Path, rounds: int) -> None:
+def main(
+    run: Path, corpora: tuple[str, ...], labels: str | None, output: Path, rounds: int
+) -> None:
     """Write OUTPUT/quantised.md and .json about the folds that `edgeser evaluate -o RUN` left."""
     torch.set_num_threads(1)
     words = ["python", "benchmarks/quantised.py", *_without_folders(sys.argv[1:])]
     try:
-        report = compare(run, load_corpora(corpora), shlex.join(words), rounds)
+        report = compare(run, load_corpora(corpora, labels), shlex.join(words), rounds)
     except UserError as error:
         raise click.ClickException(str(error)) from error
     write_whole(output / "quantised.json", msgspec.json.format(msgspec.json.encode(report)))

@@ -127,9 +127,13 @@ def figures_of(answers: Answers, temperature: float, abstain_below: float) -> Fi
 
 
 def mean_of(figures: Sequence[Figures]) -> Figures:
-    """Every corpus counts alike."""
-    rows = [[getattr(f, name) for name in Figures.__struct_fields__] for f in figures]
-    return Figures(*np.nanmean(np.array(rows, np.float64), axis=0).tolist())
+    """Every corpus counts alike; one that lacks a figure does not count in it."""
+    rows = np.array([[getattr(f, name) for name in Figures.__struct_fields__] for f in figures])
+    there = ~np.isnan(rows)
+    sums = np.where(there, rows, 0.0).sum(axis=0)
+    counts = there.sum(axis=0)
+    means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return Figures(*means.tolist())
 
 
 def ua_interval(corpora: Sequence[Answers], wanted: Sequence[str] | None = None) -> Estimate:
