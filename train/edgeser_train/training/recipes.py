@@ -78,7 +78,7 @@ _VOICES = Recipe(
     loss=CrossEntropy(weighting="none", label_smoothing=0.1),
     optimiser=Optimiser(learning_rate=3e-3),
     spectrogram=SpectrogramAugmentation(
-        mel_warp=(0.9, 1.12), mel_mask=8, range_db=(12.0, 28.0), keep_short=True
+        mel_warp=(0.9, 1.12), mel_mask=8, range_db=(20.0, 50.0), keep_short=True
     ),
     variants=3,
     copies_of="voice",
@@ -86,7 +86,7 @@ _VOICES = Recipe(
     examples=4096,
     baselines=BaselineDraw(level_db=5.0),
     crop_frames=(64, 96, 128, 160),
-    epochs=20,
+    epochs=24,
     batch=64,
     ema_decay=0.99,
 )
