@@ -26,6 +26,8 @@ def bridge() -> None:
     """Hand the events of a daemon on to other systems.
 
     A bridge is a process of its own: it cannot slow the daemon. See docs/bridges.md.
+
+    Example: edgeser bridge mqtt homeassistant.local
     """
 
 
