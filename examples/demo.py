@@ -18,6 +18,12 @@ from typing import Any
 from edgeser.bench import SPEECH_FILE
 
 STAGES = ("capture", "segment", "features", "queue", "inference", "publish", "total")
+NEXT = """
+Next:
+  make page                              the same in a browser
+  . .venv/bin/activate                   then, with a microphone:
+  edgeser doctor && edgeser run          hear it; in another terminal: edgeser listen
+  edgeser predict FILE.wav               a row for each segment of a recording"""
 COLOURS = {"angry": 31, "happy": 33, "neutral": 36, "sad": 34}
 
 
@@ -47,6 +53,7 @@ def main() -> int:
                 process.wait()
     if latencies:
         summarise(latencies)
+        print(NEXT)
     return status
 
 
