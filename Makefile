@@ -63,7 +63,7 @@ lint: $(VENV)/.tests
 types: $(VENV)/.tests
 	$(BIN)/mypy
 
-unit: $(VENV)/.tests page-assets
+unit: $(VENV)/.tests page-assets examples/node_modules/.installed
 	$(BIN)/python -m pytest
 
 $(BIN)/python:
@@ -82,6 +82,11 @@ $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@tools/debian-packages $(TEST_PACKAGES)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,lsl,annotate,page,dev]'
 	@touch $@ $(VENV)/.runtime $(VENV)/.page
+
+examples/node_modules/.installed: examples/package.json
+	@tools/debian-packages npm
+	npm install --prefix examples --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
 
 footprint: $(VENV)/.runtime
 	$(BIN)/python benchmarks/footprint.py
@@ -109,6 +114,7 @@ home-assistant-check: $(VENV)/.tests
 
 clean:
 	rm -rf $(VENV) edge/edgeser/page/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) examples/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 install-service:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' tools/service install

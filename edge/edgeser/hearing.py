@@ -93,7 +93,7 @@ class Hearing:
         self.baseline = begin.baseline or no_baseline(front_end.bins)
         """How the voice usually sounds; another thread may look, and it may change in silence."""
         self._learn = learn
-        self.meter = Meter()
+        self.meter, self.fast_meter = Meter(), Meter()  # of statuses, and of level events
         self._captured_at = begin.captured_at  # of the sample just before `position`
         self._arrived_at = begin.arrived_at
         if begin.rest is not None:
@@ -202,6 +202,7 @@ class Hearing:
         self.position += len(samples)
         for frame in self._vad.push(samples):
             self.meter.add(frame)
+            self.fast_meter.add(frame)
             for output in self._segmenter.push(frame, self._judged(frame.start + FRAME_SAMPLES)):
                 outputs += self._emit(output)
         return outputs

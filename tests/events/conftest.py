@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from edgeser.events.journal import journal
 from edgeser.events.journal.journal import JournalPlace
+from edgeser.events.publish import publisher
 from edgeser.events.publish.publisher import Publisher
 
-from .helpers import Start
+from .helpers import PATIENCE_S, Start
+
+
+@pytest.fixture(autouse=True)
+def a_busy_machine_is_no_broken_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long is waited for; tests of a disk that hangs have their own patience."""
+    monkeypatch.setattr(journal, "PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(journal, "CLOSE_S", PATIENCE_S)
+    monkeypatch.setattr(publisher, "CLOSE_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -31,8 +41,8 @@ def start(endpoint: str, file: Path) -> Iterator[Start]:
     started: list[Publisher] = []
 
     def begin() -> Publisher:
-        for publisher in started:
-            publisher.close()
+        for earlier in started:
+            earlier.close()
         started.append(Publisher([endpoint], journal=JournalPlace(file, retry_s=0.1)))
         return started[-1]
 

@@ -12,8 +12,9 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser.events.publish.publisher import Publisher
+from edgeser.events.subscribe.subscriber import Subscriber
 
-from .helpers import fault, python, subscribe, take
+from .helpers import PATIENCE_S, fault, python, subscribe, take
 
 PUBLISH_FOR_EVER = """
 import sys, time
@@ -64,7 +65,7 @@ def test_a_second_daemon_is_told_who_was_first_and_disturbs_nothing(endpoint: st
         with pytest.raises(UserError, match=f"in use by pid {os.getpid()}.*--bind"):
             Publisher([endpoint])
         second = python(PUBLISH_FOR_EVER, endpoint)
-        _, errors = second.communicate(timeout=30)
+        _, errors = second.communicate(timeout=PATIENCE_S)
         assert f"in use by pid {os.getpid()}" in errors
         with subscribe(publisher) as late:
             publisher.publish(fault())
@@ -130,3 +131,47 @@ def test_a_folder_that_another_user_made_in_tmp_is_a_trap(tmp_path: Path, endpoi
     os.chown(trap, 12345, 12345)
     with pytest.raises(UserError, match="another user"):
         Publisher([f"ipc://{trap / 'events.sock'}"])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("kind", ["folder", "link to a folder", "socket", "link to a socket"])
+def test_nobody_listens_to_what_another_user_made_in_tmp(endpoint: str, kind: str) -> None:
+    shared = path_of(endpoint).parent / "tmp"
+    theirs = path_of(endpoint).parent / "theirs"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    theirs.mkdir()
+    path = {
+        "folder": shared / "edgeser-0" / "events.sock",
+        "link to a folder": shared / "edgeser-0" / "events.sock",
+        "socket": shared / "events.sock",
+        "link to a socket": shared / "events.sock",
+    }[kind]
+    if kind == "folder":
+        path.parent.mkdir()
+        os.chown(path.parent, 12345, 12345)
+    elif kind == "link to a folder":
+        path.parent.symlink_to(theirs)
+        os.chown(path.parent, 12345, 12345, follow_symlinks=False)
+    elif kind == "link to a socket":
+        path.symlink_to(theirs / "events.sock")
+        os.chown(path, 12345, 12345, follow_symlinks=False)
+    with socket.socket(socket.AF_UNIX) as pretender:
+        pretender.bind(str(theirs / "events.sock" if kind.startswith("link") else path))
+        if kind == "socket":
+            os.chown(path, 12345, 12345)
+        for use in (Subscriber, lambda text: Publisher([text])):
+            with pytest.raises(UserError, match="another user"):
+                use(f"ipc://{path}")
+
+
+def test_taking_tcp_again_leaves_the_umask_alone(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes: list[int] = []
+    real = os.umask
+    monkeypatch.setattr(os, "umask", lambda mask: changes.append(mask) or real(mask))
+    with Publisher(["tcp://127.0.0.1:*"]):
+        assert changes == []
+    with Publisher([endpoint]):
+        assert changes

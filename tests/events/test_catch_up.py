@@ -10,12 +10,13 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edgeser.events.journal.answer import Live, answer
 from edgeser.events.journal.reader import JournalReader
 from edgeser.events.journal.store import Entry, JournalStore
-from edgeser.events.replay import Live, ReplayEnd, answer
 from edgeser.events.schema import AnyEvent, encode, is_kept, topic_of
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import CatchUp, Position
+from edgeser.events.wire.replay import ReplayEnd
 
 from .helpers import emotion, fault, status
 

@@ -13,7 +13,6 @@ import jsonschema
 import msgspec
 import pytest
 
-from edgeser.events.replay import ReplayEnd, ReplayRequest, read_request
 from edgeser.events.schema import (
     FAULT_CODES,
     Event,
@@ -23,6 +22,7 @@ from edgeser.events.schema import (
     encode,
     json_schema,
 )
+from edgeser.events.wire.replay import ReplayEnd, ReplayRequest, read_request
 
 from .helpers import emotion, fault, level, speech, status
 

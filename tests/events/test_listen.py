@@ -18,7 +18,7 @@ import zmq
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import decode, encode
 
-from .helpers import PATIENCE_S, emotion, fault, speech, status, until
+from .helpers import PATIENCE_S, emotion, fault, level, speech, status, until
 
 EDGESER = [sys.executable, "-c", "from edgeser.cli import main; main()", "listen", "--connect"]
 
@@ -35,7 +35,7 @@ def test_piped_it_prints_each_event_just_as_it_was_received(
 ) -> None:
     context = zmq.Context()
     plain = context.socket(zmq.SUB)
-    plain.rcvtimeo = 20_000
+    plain.rcvtimeo = 120_000
     plain.connect(endpoint)
     plain.subscribe("")
     with Publisher([endpoint]) as publisher:
@@ -54,7 +54,7 @@ def test_piped_it_prints_each_event_just_as_it_was_received(
 def test_each_line_comes_at_once_and_gaps_are_lines_too(endpoint: str) -> None:
     context = zmq.Context()
     wire = context.socket(zmq.XPUB)
-    wire.rcvtimeo = 20_000
+    wire.rcvtimeo = 120_000
     wire.bind(endpoint)
     process = listen(endpoint, "--topic", "fault.", "--topic", "emotion.", "--count", "2")
     assert process.stdout is not None
@@ -109,6 +109,33 @@ def test_no_daemon_is_one_line_and_exit_2(endpoint: str) -> None:
     assert b"edgeser run" in errors
 
 
+def test_silence_of_one_topic_says_that_the_daemon_is_there(endpoint: str) -> None:
+    with Publisher([endpoint], on_subscribe=lambda: publisher.publish(status())) as publisher:
+        process = listen(endpoint, "--topic", "emotion.", "--timeout", "5")
+        _, errors = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 2
+    assert b"begins with emotion., though the daemon is there" in errors
+    assert b"edgeser run" not in errors
+
+
+def test_a_terminal_that_cannot_be_drawn_on_gets_lines(endpoint: str) -> None:
+    terminal, theirs = pty.openpty()
+    with Publisher([endpoint]) as publisher:
+        process = subprocess.Popen(
+            [*EDGESER, endpoint, "--count", "1"],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=os.environ | {"TERM": "dumb"},
+        )
+        os.close(theirs)
+        until(lambda: publisher.subscriptions == 1)
+        publisher.publish(fault("the cable is out"))
+        assert b"cable is out" in read_all(terminal)
+        assert process.wait(PATIENCE_S) == 0
+    os.close(terminal)
+
+
 def test_silence_after_events_is_an_end(endpoint: str) -> None:
     with Publisher([endpoint]) as publisher:
         process = listen(endpoint, "--timeout", "3")
@@ -137,11 +164,12 @@ def test_on_a_terminal_it_is_a_live_view_that_leaves_the_finals(endpoint: str) -
             [*EDGESER, endpoint], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
         )
         os.close(theirs)
-        until(lambda: publisher.subscriptions == 1)
-        for event in (status(), speech(), emotion(), fault("the cable is out")):
+        until(lambda: publisher.subscriptions == 2)
+        assert publisher.levels_wanted
+        for event in (status(), level(), speech(), emotion(), fault("the cable is out")):
             publisher.publish(event)
         screen = read_until(terminal, b"cable is out")
-        for shown in (b"listening", b"lightweight-emodb", b"HAPPY", b"85%"):
+        for shown in (b"listening", b"-46 dBFS", b"lightweight-emodb", b"HAPPY", b"85%"):
             assert shown in screen
         process.send_signal(signal.SIGINT)
         rest = read_until(terminal, b"1 final,")
@@ -163,7 +191,7 @@ def test_the_live_view_of_one_topic_says_when_the_daemon_is_gone(endpoint: str) 
             env=environment,
         )
         os.close(theirs)
-        until(lambda: publisher.subscriptions == 2)
+        until(lambda: publisher.subscriptions == 3)
         for event in (status(), emotion(), status(), status()):
             publisher.publish(event)
         assert b"listening" in read_until(terminal, b"onnxruntime")

@@ -16,7 +16,7 @@ from edgeser.events.schema import Event
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Received
 
-from .helpers import emotion, fault, speech, status
+from .helpers import emotion, fault, level, speech, status
 
 ITEMS: list[Received] = [
     status(),
@@ -24,6 +24,8 @@ ITEMS: list[Received] = [
     emotion(1, "partial"),
     speech(1, end=4.2),
     emotion(1, "final", label="sad"),
+    level(),
+    status(stream="kitchen"),
     fault("a message that is much too long for a line of any terminal " * 4),
     Gap("emotion.mic", "a", 3, 5),
     emotion(2, "final", stream="kitchen", label="a very long label that no model has"),
@@ -76,6 +78,14 @@ def test_it_shows_stream_state_model_and_backend() -> None:
     text = shown(status())
     for part in ("mic", "listening", "lightweight-emodb 1.0.0", "onnxruntime/CPU", "00:00:10"):
         assert part in text
+
+
+def test_each_stream_has_its_state_and_its_meter() -> None:
+    kitchen = msgspec.structs.replace(status(stream="kitchen"), state="no_audio", frame_age_s=9.0)
+    text = shown(status(), kitchen, level())
+    assert "mic: listening" in text
+    assert "-46 dBFS" in text
+    assert "kitchen: no audio  no sound for 9 s" in text
 
 
 def test_it_says_when_the_daemon_is_gone() -> None:

@@ -185,7 +185,7 @@ def test_events_are_plain_two_part_json(endpoint: str) -> None:
     plain = context.socket(zmq.SUB)
     plain.connect(endpoint)
     plain.subscribe("fault.")
-    plain.rcvtimeo = 20_000
+    plain.rcvtimeo = 120_000
     with Publisher([endpoint]) as publisher:
         until(lambda: publisher.subscriptions == 1)
         publisher.publish(fault("ein Gerät fehlt"))

@@ -15,7 +15,7 @@ import sys
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Subscriber
 
-with Subscriber(sys.argv[1], timeout_s=60, receive_hwm=50) as subscriber:
+with Subscriber(sys.argv[1], timeout_s=120, receive_hwm=50) as subscriber:
     for item in subscriber:
         if isinstance(item, Gap):
             print("gap", item.from_seq, item.to_seq, flush=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 import sqlite3
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from edgeser.events.journal.reader import JournalReader
     from edgeser.events.schema import AnyEvent
 
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
 
 @click.command(
     epilog="""Examples:
@@ -32,6 +30,9 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
     edgeser events --since 1h
     edgeser events --since 2026-11-20 --before 2026-11-21T08:00 --label angry --csv
     edgeser events --topic fault. --json
+    edgeser events --last 5
+    edgeser events --delete --since 10m --stream mic
+    edgeser events --delete --all
     """
 )
 @settings_option
@@ -41,8 +42,12 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 @click.option(
     "--topic", "topics", metavar="PREFIX", multiple=True, help="Only topics that begin so."
 )
+@click.option("--stream", "streams", metavar="NAME", multiple=True, help="Only of this stream.")
 @click.option("--label", "labels", multiple=True, help="Only emotions of this label (repeatable).")
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Only the first N.")
+@click.option("--last", metavar="N", type=click.IntRange(min=1), help="Only the last N.")
+@click.option("--delete", is_flag=True, help="Delete them instead, for good; the daemon may run.")
+@click.option("--all", "everything", is_flag=True, help="With --delete: all events that there are.")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 def events(
@@ -51,8 +56,12 @@ def events(
     since: str | None,
     before: str | None,
     topics: tuple[str, ...],
+    streams: tuple[str, ...],
     labels: tuple[str, ...],
     count: int | None,
+    last: int | None,
+    delete: bool,
+    everything: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -61,20 +70,31 @@ def events(
     Times are local unless they say otherwise. With --json each line is an event just as it was
     published.
     """
+    from edgeser.events.journal.erase import erase
+    from edgeser.events.journal.file import ForeignFileError
     from edgeser.events.journal.reader import JournalReader
-    from edgeser.events.journal.store import ForeignFileError
+    from edgeser.moment import parse_moment
     from edgeser.settings.load import load_settings
 
     if as_json and as_csv:
         raise UserError("--json and --csv: only one of them can be printed", "leave one out")
+    if count and last:
+        raise UserError("--count and --last: the first or the last events", "leave one out")
     now = datetime.now().astimezone()
-    start = _moment(since, now) if since else 0.0
-    end = _moment(before, now) if before else float("inf")
+    start = parse_moment(since, now) if since else 0.0
+    end = parse_moment(before, now) if before else float("inf")
+    wanted = Wanted(topics or ("",), streams, labels)
     path = journal or load_settings(settings_file).journal.file
     try:
+        if delete:
+            _check_delete(everything, bool(since or before or topics or streams or labels))
+            if count or last:
+                raise UserError("--delete takes no --count and no --last", "leave them out")
+            click.echo(f"{erase(path, wanted.has, start, end)} events deleted from {path}")
+            return
         with JournalReader(path) as reader:
-            found = _matching(reader, topics or ("",), labels, start, end)
-            shown = islice(found, count)
+            found = _matching(reader, wanted, start, end)
+            shown = deque(found, last) if last else islice(found, count)
             if as_json:
                 _print_json(shown)
             elif as_csv:
@@ -91,36 +111,58 @@ def events(
         raise UserError(f"journal {path}: cannot be read: {error}") from error
 
 
-def _moment(text: str, now: datetime) -> float:
-    """``90s``, ``15m``, ``1h``, ``2d`` ago, or an ISO date or time, in Unix seconds."""
-    try:
-        if ago := re.fullmatch(r"([0-9]{1,9})([smhd])", text):
-            return (now - timedelta(seconds=int(ago[1]) * UNITS[ago[2]])).timestamp()
-        return datetime.fromisoformat(text).timestamp()  # local where it names no zone
-    except (ValueError, OverflowError, OSError):
+class Wanted(NamedTuple):
+    """Which events are meant."""
+
+    topics: tuple[str, ...]
+    streams: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    def has(self, topic: str, payload: bytes) -> bool:
+        """Whether an entry of the journal is among them; what is not understood has no label."""
+        import msgspec
+
+        from edgeser.events.schema import decode
+
+        if not topic.startswith(self.topics):
+            return False
+        if self.streams and topic.partition(".")[2] not in self.streams:
+            return False
+        if not self.labels:
+            return True
+        try:
+            return self.has_label(decode(payload))
+        except msgspec.MsgspecError:
+            return False
+
+    def has_label(self, event: AnyEvent) -> bool:
+        return not self.labels or (event.type == "emotion" and event.label in self.labels)
+
+
+def _check_delete(everything: bool, something: bool) -> None:
+    if everything == something:
         raise UserError(
-            f"time {text!r}: expected 15m, 1h, 2d, or a date like 2026-11-20T08:00"
-        ) from None
+            "--delete: which events is not clear",
+            "name them by --since, --before, --stream, --topic or --label, or give --all alone",
+        )
 
 
 def _matching(
-    reader: JournalReader,
-    topics: tuple[str, ...],
-    labels: tuple[str, ...],
-    start: float,
-    end: float,
+    reader: JournalReader, wanted: Wanted, start: float, end: float
 ) -> Iterator[tuple[AnyEvent, bytes]]:
     import msgspec
 
-    from edgeser.events.schema import EmotionEvent, decode
+    from edgeser.events.schema import decode
 
-    for payload in reader.payloads(topics, start, end):
+    for payload in reader.payloads(wanted.topics, start, end):
         try:
             event = decode(payload)
         except msgspec.MsgspecError:  # of a later version
             click.echo(f"skipped, not understood: {payload[:60]!r}", err=True)
             continue
-        if not labels or (isinstance(event, EmotionEvent) and event.label in labels):
+        if wanted.streams and event.stream not in wanted.streams:
+            continue
+        if wanted.has_label(event):
             yield event, payload
 
 

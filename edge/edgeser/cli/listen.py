@@ -30,7 +30,7 @@ IDLE_FRAME_S = 0.5
     \b
     edgeser listen
     edgeser listen --topic emotion. --json | jq -r .smoothed.label
-    edgeser listen --since all --json
+    edgeser listen --since 10m --json
     edgeser listen --connect tcp://10.0.0.7:7788 --key phone.secret --server-key 'rq:r...'
     """
 )
@@ -45,8 +45,8 @@ IDLE_FRAME_S = 0.5
 @click.option("--json", "as_json", is_flag=True, help="A JSON line per event, also on a terminal.")
 @click.option(
     "--since",
-    metavar="EPOCH:SEQ",
-    help="First what the journal holds behind this event, in each topic; 'all': everything.",
+    metavar="TIME|EPOCH:SEQ",
+    help="First what the journal holds since 10m, 2h (ago), a date or an event; 'all': everything.",
 )
 @click.option(
     "--key",
@@ -75,8 +75,9 @@ def listen(
 ) -> None:
     """Show a daemon's events as they come.
 
-    On a terminal this is a live view. Elsewhere, or with --json, it is a JSON line per event,
-    just as it was received, and a line of type "gap" where events were missed.
+    On a terminal this is a live view. Elsewhere, on a terminal that cannot be drawn on
+    (TERM=dumb), or with --json, it is a JSON line per event, just as it was received, and a line
+    of type "gap" where events were missed.
     """
     from edgeser.events.subscribe.catch_up import STATUS
     from edgeser.events.subscribe.subscriber import Subscriber
@@ -88,21 +89,32 @@ def listen(
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if as_json or not sys.stdout.isatty():
+        if as_json or not _can_draw():
             with subscribe(wanted, timeout_s) as subscriber:
                 received = _print_lines(subscriber, count)
         else:
             # The status tells whether the daemon is there, so the view needs it.
             shown = wanted if STATUS.startswith(wanted) else (*wanted, STATUS)
+            shown = (*shown, "level.")  # for the meter
             with subscribe(shown, FRAME_S) as subscriber:
                 received = _show(subscriber, wanted, count, timeout_s)
     except KeyboardInterrupt:
         return
     if not received:
+        what = f"endpoint '{subscriber.endpoint}': nothing came within {timeout_s:g} s"
+        if subscriber.is_heard:
+            asked = " or ".join(wanted)
+            raise UserError(
+                f"{what} that begins with {asked}, though the daemon is there",
+                "wait longer with --timeout, or name other topics",
+            )
         raise UserError(
-            f"endpoint '{subscriber.endpoint}': nothing came within {timeout_s:g} s",
-            "start a daemon with 'edgeser run', or name its endpoint with --connect",
+            what, "start a daemon with 'edgeser run', or name its endpoint with --connect"
         )
+
+
+def _can_draw() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def _print_lines(subscriber: Subscriber, count: int | None) -> int:

@@ -6,7 +6,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeser.events.schema import EmotionEvent, FaultEvent, SpeechEvent, StatusEvent, topic_of
+from edgeser.events.schema import (
+    EmotionEvent,
+    FaultEvent,
+    LevelEvent,
+    SpeechEvent,
+    StatusEvent,
+    topic_of,
+)
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Received
 
@@ -41,6 +48,9 @@ class ListenState:
         self.missed = 0
         self.streams: dict[str, None] = {}
         self.status: StatusEvent | None = None
+        self.statuses: dict[str, StatusEvent] = {}
+        """The latest of each stream."""
+        self.levels: dict[str, LevelEvent] = {}
         self.status_at = self.heard_at = now
         self.segment: Segment | None = None
         self.finals: deque[EmotionEvent] = deque(maxlen=HISTORY)
@@ -61,6 +71,9 @@ class ListenState:
     def apply(self, item: Received, now: float) -> None:
         """Take an event or a gap."""
         self.heard_at = now
+        if isinstance(item, LevelEvent):  # the meter's, not asked for
+            self.levels[item.stream] = item
+            return
         counts = isinstance(item, Gap) or topic_of(item).startswith(self._topics)
         if counts:
             self._received_at = now
@@ -71,9 +84,12 @@ class ListenState:
         if item.epoch != self._epoch:  # another daemon: its segments count from 1 again
             self._epoch = item.epoch
             self.segment = None
+            self.statuses.clear()
+            self.levels.clear()
         self.streams[item.stream] = None
         if isinstance(item, StatusEvent):
             self.status, self.status_at = item, now
+            self.statuses[item.stream] = item
         elif isinstance(item, FaultEvent):
             self.faults.append(item)
         elif isinstance(item, SpeechEvent):

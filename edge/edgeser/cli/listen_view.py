@@ -15,6 +15,13 @@ from edgeser.events.schema import UNKNOWN, EmotionEvent, StatusEvent
 SILENT_AFTER_S = 3.0
 """A daemon sends its status every second: after this it counts as gone."""
 
+STREAMS_SHOWN = 4
+
+METER_DB = 70.0
+"""The meter is empty so far below full scale."""
+
+METER_WIDTH = 14
+
 FAULTS_SHOWN = 3
 FAULTS_SHOWN_S = 60.0
 
@@ -53,7 +60,7 @@ def view(state: ListenState, size: ConsoleDimensions, now: float) -> RenderableT
     header = _header(state, now)
     segment = _segment(state, size.width, now)
     faults = _faults(state, size.width)
-    used = 4 + _segment_height(state) + (len(faults) + 2 if faults else 0)
+    used = 3 + _header_rows(state) + _segment_height(state) + (len(faults) + 2 if faults else 0)
     parts: list[RenderableType] = [header, segment]
     if faults:
         parts.append(Panel(Group(*faults), title="faults", title_align="left", border_style="red"))
@@ -100,7 +107,17 @@ def _header(state: ListenState, now: float) -> RenderableType:
         )
         grid.add_row(Text(state.endpoint, "dim"), "")
         return _header_panel(grid, state)
-    grid.add_row(_state_text(state, now), _counts_text(state))
+    silent_s = now - state.heard_at
+    if silent_s > SILENT_AFTER_S:
+        grid.add_row(Text(f"● no daemon for {silent_s:.0f} s, reconnecting", "bold red"), "")
+    elif status is None:
+        grid.add_row(Text("● receiving", "green"), _counts_text(state, None))
+    else:
+        shown = list(state.statuses.values())[:STREAMS_SHOWN]
+        for one in shown:
+            grid.add_row(_state_text(state, one), _counts_text(state, one))
+        if more := len(state.statuses) - len(shown):
+            grid.add_row(Text(f"and {_plural(more, 'stream')} more", "dim"), "")
     grid.add_row(_model_text(state), _uptime_text(status, now - state.status_at))
     return _header_panel(grid, state)
 
@@ -110,25 +127,33 @@ def _header_panel(grid: Table, state: ListenState) -> Panel:
     return Panel(grid, title=title, title_align="left", border_style="bright_black")
 
 
-def _state_text(state: ListenState, now: float) -> Text:
-    status = state.status
-    silent_s = now - state.heard_at
-    if silent_s > SILENT_AFTER_S:
-        return Text(f"● no daemon for {silent_s:.0f} s, reconnecting", "bold red")
-    if status is None:
-        return Text("● receiving", "green")
-    text = Text(f"● {status.state.replace('_', ' ')}", STATE_STYLES[status.state])
+def _header_rows(state: ListenState) -> int:
+    """A row for each stream, as far as they are shown, and one for the model."""
+    streams = len(state.statuses)
+    return max(1, min(streams, STREAMS_SHOWN) + (streams > STREAMS_SHOWN)) + 1
+
+
+def _state_text(state: ListenState, status: StatusEvent) -> Text:
+    name = f"{status.stream}: " if len(state.statuses) > 1 else ""
+    text = Text(f"● {name}{status.state.replace('_', ' ')}", STATE_STYLES[status.state])
     if status.muted:
         text.append("  muted", "bold yellow")
     if status.frame_age_s is not None and status.frame_age_s > 1:
         text.append(f"  no sound for {status.frame_age_s:.0f} s", "red")
+        return text
+    latest = state.levels.get(status.stream, status)
+    if latest.level_dbfs is not None:
+        share = 1 + latest.level_dbfs / METER_DB
+        text.append("  ")
+        text.append(bar(share, METER_WIDTH), "green" if latest.level_dbfs < -1 else "bold red")
+        text.append(f" {latest.level_dbfs:3.0f} dBFS", "dim")
     return text
 
 
-def _counts_text(state: ListenState) -> Text:
+def _counts_text(state: ListenState, status: StatusEvent | None) -> Text:
     text = Text()
-    if state.status is not None:
-        counters = state.status.counters
+    if status is not None:
+        counters = status.counters
         text.append(_plural(counters.segments, "segment"))
         if counters.rejected_segments:
             text.append(f" · {counters.rejected_segments} no speech")

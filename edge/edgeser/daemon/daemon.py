@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 STATUS_INTERVAL_S = 1.0
 
+LEVEL_INTERVAL_S = 0.2
+"""Of level events, while somebody subscribes to them."""
+
 
 class Daemon:
     """Runs streams from their sources to their events.
@@ -205,9 +208,21 @@ class Daemon:
         self._calls.put(None)
 
     def _rest(self) -> None:
-        """Wait until called, at most until the next status is due; many calls count as one."""
+        """Wait until called, at most until the next status is due; many calls count as one.
+
+        Meanwhile say how loud it is, while somebody wants to know.
+        """
+        due = time.monotonic() + STATUS_INTERVAL_S
+        while (left_s := due - time.monotonic()) > 0:
+            try:
+                wanted = self._publisher.levels_wanted
+                self._calls.get(timeout=min(left_s, LEVEL_INTERVAL_S) if wanted else left_s)
+                break
+            except Empty:
+                if wanted:
+                    for intake in self._intakes.values():
+                        self._publisher.publish(intake.level())
         with suppress(Empty):
-            self._calls.get(timeout=STATUS_INTERVAL_S)
             while True:
                 self._calls.get_nowait()
 

@@ -14,7 +14,7 @@ from edgeser.audio.source import AudioBlock, AudioFault, Source
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.mute import Mute
-from edgeser.events.schema import Counters, State, StatusEvent
+from edgeser.events.schema import Counters, LevelEvent, State, StatusEvent
 from edgeser.features.baseline import Baseline, no_baseline
 from edgeser.hearing import Hearing, HearingOutput
 from edgeser.model.model import Model
@@ -123,6 +123,17 @@ class Intake:
             level_dbfs=meter.take(),
             noise_floor_dbfs=None if floor_dbfs is None else round(floor_dbfs, 2),
             labels=model.labels,
+        )
+
+    def level(self) -> LevelEvent:
+        """How loud it was since this was last asked, as an event."""
+        meter = self.hearing.fast_meter
+        floor_dbfs = meter.floor_dbfs
+        return LevelEvent(
+            stream=self.name,
+            speech=self.hearing.in_speech,
+            level_dbfs=meter.take(),
+            noise_floor_dbfs=None if floor_dbfs is None else round(floor_dbfs, 2),
         )
 
     def listen(self) -> None:

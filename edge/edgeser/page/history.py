@@ -16,8 +16,8 @@ from pathlib import Path
 import msgspec
 
 from edgeser.errors import UserError
+from edgeser.events.journal.file import ForeignFileError
 from edgeser.events.journal.reader import JournalReader, Published
-from edgeser.events.journal.store import ForeignFileError
 from edgeser.events.schema import decode
 from edgeser.events.table import COLUMNS, row
 from edgeser.page.query import Glance, Query

@@ -17,14 +17,8 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from edgeser.events.journal.store import (
-    Entry,
-    ForeignFileError,
-    JournalStore,
-    in_words,
-    is_corrupt,
-    move_aside,
-)
+from edgeser.events.journal.file import ForeignFileError, in_words, is_corrupt, move_aside
+from edgeser.events.journal.store import Entry, JournalStore
 from edgeser.events.journal.sync import JournalSync
 from edgeser.events.schema import FaultCode
 
@@ -44,7 +38,7 @@ MAINTENANCE_ENTRIES = 256
 MAX_WAITING = 4096
 """Entries held in memory while the file cannot be written (about 5 MB); then the oldest go."""
 
-CLOSE_S = 0.5
+CLOSE_S = 1.5
 """How long ``close`` waits for the disk."""
 
 _AT_ONCE = 256
@@ -87,8 +81,12 @@ class Journal:
         self._news: list[JournalNews] = []
         self._ranges: dict[str, tuple[int, int]] = {}
         self._closing = False
+        self._tried_last = False
         self._broken = False
+        self._retry_now = False
+        self._aside_at = -1e9
         self._store: JournalStore | None = None
+        self._opened = False
         self._sync = JournalSync(path)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -109,6 +107,11 @@ class Journal:
             )
             if not done:
                 self._is_off(f"{self.path}: the disk does not answer")
+
+    def await_open(self) -> None:
+        """Wait until the file knows this run, or it is clear that it takes longer."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._opened or self._trouble, PATIENCE_S)
 
     def ranges(self) -> dict[str, tuple[int, int]]:
         """First and last number of each topic of this epoch that is held; empty while off."""
@@ -163,16 +166,18 @@ class Journal:
     def _await_work(self, maintenance_at: float) -> bool:
         """Wait for something to do; returns whether to go on."""
         with self._changed:
-            if self._trouble and not self._closing:
+            if self._trouble and not self._closing and not self._retry_now:
                 self._changed.wait_for(lambda: self._closing, self._retry_s)
             elif self._store is not None and not self._broken:
                 self._changed.wait_for(
                     lambda: self._waiting or self._closing or self._broken,
                     max(0.0, maintenance_at - time.monotonic()),
                 )
+            self._retry_now = False
             if not self._closing:
                 return True
-            return bool(self._waiting) and not self._trouble
+            tried, self._tried_last = self._tried_last, True
+            return bool(self._waiting) and not tried
 
     def _heed_readers(self) -> None:
         with self._changed:
@@ -188,6 +193,8 @@ class Journal:
             self._store = JournalStore(self.path, self._epoch)
             with self._changed:
                 self._ranges = self._store.ranges()
+                self._opened = True
+                self._changed.notify_all()
         return self._store
 
     def _write(self, store: JournalStore) -> int:
@@ -216,7 +223,7 @@ class Journal:
         self._changed.notify_all()
 
     def _maintain(self, store: JournalStore) -> None:
-        while store.trim(self._max_bytes, time.time() - self._max_age_s):
+        while store.trim(self._max_bytes, self._max_age_s):
             self._sync.is_needed()
             with self._changed:
                 if self._waiting or self._closing:
@@ -240,8 +247,15 @@ class Journal:
             message = f"{in_words(error, self.path)}; it is now {aside.name} and a new one is made"
         except OSError as failure:
             message = f"{in_words(error, self.path)}; {in_words(failure, self.path)}"
+            with self._changed:
+                self._is_off(message)
+            return
         with self._changed:
             self._is_off(message)
+            # The new one is made at once, also by a run that is about to end.
+            if time.monotonic() >= self._aside_at + self._retry_s:
+                self._retry_now, self._tried_last = True, False
+            self._aside_at = time.monotonic()
 
     def _close_store(self) -> None:
         store, self._store = self._store, None

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from edgeser.events.journal.store import APPLICATION_ID, CACHE_KB, FORMAT, ForeignFileError
+from edgeser.events.journal.file import check_ours
+from edgeser.events.journal.store import CACHE_KB
 
 BUSY_S = 1.0
 END_OF_IDS = 2**63 - 1
@@ -57,12 +58,7 @@ class JournalReader:
             raise FileNotFoundError(2, "there is no journal", str(path))
         self._database = _connect(path)
         try:
-            mark = self._database.execute("PRAGMA application_id").fetchone()[0]
-            version = self._database.execute("PRAGMA user_version").fetchone()[0]
-            if (mark, version) != (APPLICATION_ID, FORMAT):
-                raise ForeignFileError(
-                    f"{path} is no journal that this version of edgeser can read"
-                )
+            check_ours(path, self._database)
         except BaseException:
             self._database.close()
             raise
@@ -119,6 +115,14 @@ class JournalReader:
             (topic.id, seq),
         ).fetchone()
         return row[0] if row else None
+
+    def before_time(self, topic: Topic, moment: float) -> int:
+        """The number up to which a topic's entries were published before a moment."""
+        row = self._database.execute(
+            "SELECT after FROM events WHERE topic_id = ? AND time >= ? ORDER BY seq LIMIT 1",
+            (topic.id, moment),
+        ).fetchone()
+        return row[0] if row else topic.last
 
     def payloads(
         self, prefixes: Sequence[str] = ("",), since: float = 0.0, before: float = float("inf")

@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from edgeser.events.wire.lock import FileLock, holder
-
-APPLICATION_ID = 0x65647372
-"""Marks the file as ours ("edsr"): a database of somebody else is never touched."""
-
-FORMAT = 1
+from edgeser.events.journal import age
+from edgeser.events.journal.age import Ages, Now
+from edgeser.events.journal.file import (
+    APPLICATION_ID,
+    FORMAT,
+    ForeignFileError,
+    check_format,
+    connect,
+    lock_of,
+    make,
+)
+from edgeser.events.wire.lock import FileLock
 
 PAGE_BYTES = 4096
 CACHE_KB = 256
@@ -31,8 +35,6 @@ TRIM_AT_ONCE = 256
 
 EPOCHS_REMEMBERED = 1000
 """Runs of which the last numbers are known although no entry of them is left."""
-
-_MODE = 0o640
 
 _TABLES = """
 CREATE TABLE topics (
@@ -64,10 +66,6 @@ class Entry(NamedTuple):
     payload: bytes
 
 
-class ForeignFileError(Exception):
-    """There is a file in the journal's place that is not ours, or of a later version."""
-
-
 class JournalStore:
     """The writer's end of the file. To be used in one thread.
 
@@ -75,19 +73,20 @@ class JournalStore:
     process at any instant, and a loss of power once ``JournalSync`` has run.
     """
 
-    def __init__(self, path: Path, epoch: str) -> None:
-        """Open the file or make it, for this process alone.
+    def __init__(self, path: Path, epoch: str, now: Callable[[], Now] = age.now) -> None:
+        """Open the file or make it, for this process alone. ``now``: the time, for retention.
 
         Raises ``BlockingIOError`` where another process writes to it, ``OSError``,
         ``sqlite3.Error`` or ``ForeignFileError``.
         """
         self.path = path
         self._epoch = epoch
+        self._now = now
         path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         self._lock = FileLock(lock_of(path))
         try:
-            _make(path)
-            self._database = sqlite3.connect(path, isolation_level=None, timeout=0.2)
+            make(path)
+            self._database = connect(path)
             try:
                 self._prepare()
                 self._enter_epoch()
@@ -108,17 +107,23 @@ class JournalStore:
                 self._append(entry, known)
         self._topic_ids = known
 
-    def trim(self, max_bytes: int, oldest: float) -> bool:
-        """Delete some of the oldest entries: those from before ``oldest`` (Unix seconds), and
-        what is above ``max_bytes``. Returns whether there may be more to delete.
+    def trim(self, max_bytes: int, max_age_s: float) -> bool:
+        """Delete some of the oldest entries: those that are older, and what is above
+        ``max_bytes``. Returns whether there may be more to delete.
+
+        Older is what was there so long ago by the journal's own clock; the stamps of events, which
+        are the system's, do not matter.
         """
+        with self._transaction():
+            self._ages.mark(self._now(), max_age_s)
+        too_old = self._ages.last_older(max_age_s)
         excess = self._bytes_used() - max_bytes
         rows = self._database.execute(
-            "SELECT id, time, length(payload) FROM events ORDER BY id LIMIT ?", (TRIM_AT_ONCE,)
+            "SELECT id, length(payload) FROM events ORDER BY id LIMIT ?", (TRIM_AT_ONCE,)
         ).fetchall()
         last = None
-        for row_id, published, length in rows:
-            if published >= oldest and excess <= 0:
+        for row_id, length in rows:
+            if row_id > too_old and excess <= 0:
                 break
             last = row_id
             excess -= length
@@ -126,6 +131,7 @@ class JournalStore:
             return False
         with self._transaction():
             self._database.execute("DELETE FROM events WHERE id <= ?", (last,))
+            self._ages.forget(last)
             self._forget_epochs()
         self._database.execute(f"PRAGMA incremental_vacuum({TRIM_AT_ONCE * 4})").fetchall()
         return bool(last == rows[-1][0])
@@ -163,8 +169,8 @@ class JournalStore:
         ours = self._pragma("application_id") == APPLICATION_ID
         if not ours and self._database.execute("SELECT 1 FROM sqlite_master").fetchone():
             raise ForeignFileError(f"{self.path} is a database of another program")
-        if ours and self._pragma("user_version") != FORMAT:
-            raise ForeignFileError(f"{self.path} was made by a later version of edgeser")
+        if ours:
+            check_format(self.path, self._pragma("user_version"))
         if not ours:
             self._database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -181,6 +187,7 @@ class JournalStore:
     def _enter_epoch(self) -> None:
         """Every run is known, and its place among the others, even if it publishes nothing."""
         with self._transaction():
+            self._ages = Ages(self._database, self._now())
             self._database.execute(
                 "INSERT OR IGNORE INTO topics (epoch, topic, last) VALUES (?, '', 0)",
                 (self._epoch,),
@@ -242,46 +249,3 @@ class _Transaction:
         finally:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
-
-
-def _make(path: Path) -> None:
-    """Make an empty file with our permissions, which SQLite gives to its log as well.
-
-    One that exists is not opened: closing it would drop the locks that SQLite has on it.
-    """
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
-
-
-def lock_of(path: Path) -> Path:
-    """The lock beside a journal."""
-    return path.with_name(path.name + ".lock")
-
-
-def is_corrupt(error: BaseException) -> bool:
-    """Whether SQLite found the file itself broken, not just out of reach."""
-    return type(error) is sqlite3.DatabaseError
-
-
-def move_aside(path: Path) -> Path:
-    """Rename a broken file and its log, so that a new one can be made; nothing is deleted."""
-    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
-    number = 0
-    while (aside := path.with_name(f"{path.name}.corrupt-{stamp}-{number}")).exists():
-        number += 1
-    path.rename(aside)
-    for suffix in ("-wal", "-shm"):
-        beside = path.with_name(path.name + suffix)
-        if beside.exists():
-            beside.rename(aside.with_name(aside.name + suffix))
-    return aside
-
-
-def in_words(error: BaseException, path: Path) -> str:
-    """What keeps the journal from working, and the way out where there is one."""
-    if isinstance(error, BlockingIOError):
-        who = holder(lock_of(path))
-        return f"{path} is written by {who}; give each daemon a journal.path of its own"
-    if isinstance(error, OSError):
-        return f"{error.filename or path}: {error.strerror}"
-    return f"{path}: {error}"

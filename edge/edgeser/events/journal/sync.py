@@ -9,13 +9,18 @@ import threading
 from contextlib import closing, suppress
 from pathlib import Path
 
+from edgeser.events.journal.file import connect
+
 log = logging.getLogger(__name__)
 
 SYNC_INTERVAL_S = 5.0
 """A loss of power costs the journal what it was given in the last so many seconds."""
 
 CHECKPOINT_BYTES = 4_000_000
-"""A log longer than this is merged into the file."""
+"""A log longer than this is merged into the file and cut, and at once: not after the interval."""
+
+CUT_BUSY_S = 0.1
+"""How long the cut waits for the writer: it is tried again with the next entry."""
 
 
 class JournalSync:
@@ -25,7 +30,8 @@ class JournalSync:
         self._path = path
         self._log = path.with_name(path.name + "-wal")
         self._needed = threading.Event()
-        self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._closing = False
         self._complained = ""
         self._thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
         self._thread.start()
@@ -33,18 +39,23 @@ class JournalSync:
     def is_needed(self) -> None:
         """Something was written."""
         self._needed.set()
+        if self._log_bytes() >= CHECKPOINT_BYTES:
+            self._hurry.set()
 
     def close(self) -> None:
         """End soon; does not wait for the disk."""
-        self._closing.set()
+        self._closing = True
         self._needed.set()
+        self._hurry.set()
 
     def _run(self) -> None:
         while True:
             self._needed.wait()
-            if self._closing.wait(SYNC_INTERVAL_S):
+            self._hurry.wait(SYNC_INTERVAL_S)
+            if self._closing:
                 return
             self._needed.clear()
+            self._hurry.clear()
             try:
                 self._to_disk()
                 self._complained = ""
@@ -59,10 +70,22 @@ class JournalSync:
                     os.fdatasync(descriptor)
                 finally:
                     os.close(descriptor)
-            if self._log.stat().st_size >= CHECKPOINT_BYTES:
-                with closing(sqlite3.connect(self._path, isolation_level=None)) as database:
-                    database.execute("PRAGMA synchronous = NORMAL")
-                    database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        if self._log_bytes() >= CHECKPOINT_BYTES:
+            with closing(connect(self._path)) as database:
+                database.execute("PRAGMA synchronous = NORMAL")
+                # Most of it while the writer writes on; then the little that is left, and the cut,
+                # for which the writer waits.
+                database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                database.execute(f"PRAGMA busy_timeout = {round(CUT_BUSY_S * 1000)}")
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            if self._log_bytes() >= CHECKPOINT_BYTES:  # somebody reads what it held
+                self._needed.set()
+
+    def _log_bytes(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except OSError:  # no log: all of it is in the file
+            return 0
 
     def _complain(self, error: Exception) -> None:
         if str(error) != self._complained:  # the same again is not worth a line

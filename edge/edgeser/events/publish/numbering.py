@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from edgeser.events.replay import Live
+from edgeser.events.journal.answer import Live
 from edgeser.events.schema import EmotionEvent, Event, JournalRange, StatusEvent
 
 

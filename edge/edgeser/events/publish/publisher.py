@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 import time
-from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import zmq
 
 from edgeser.events.journal.journal import Journal, JournalNews, JournalPlace
 from edgeser.events.journal.store import Entry
 from edgeser.events.publish.numbering import Numbering
+from edgeser.events.publish.queue import QUEUE_SIZE, EventQueue, Waiting
 from edgeser.events.publish.replay_server import ReplayServer, replay_socket
+from edgeser.events.publish.subscriptions import Subscriptions
 from edgeser.events.schema import Event, encode, is_kept, topic_of
 from edgeser.events.wire.binding import Binding
 from edgeser.events.wire.keys import KeyFolder
-from edgeser.events.wire.relisten import RELISTEN_MS, Relisten
+from edgeser.events.wire.relisten import Relisten
+from edgeser.events.wire.socket_thread import SocketThread
 from edgeser.events.wire.sockets import LINGER_MS, server_socket
 from edgeser.events.wire.zap import Doorkeeper
 
 log = logging.getLogger(__name__)
-
-QUEUE_SIZE = 512
-"""Waiting events above which status events and partials are dropped before they get a number.
-
-The thread sends an event in well under a millisecond and never waits for a subscriber, so this
-many wait only where the machine stands still for seconds.
-"""
-
-QUEUE_LIMIT = 16_384
-"""Waiting events above which even finals, speech events and faults are refused, with an exception.
-
-A stream has a few of these a second at most: this many mean that the thread has not run for an
-hour, and about 30 MB. Until then none is ever dropped.
-"""
 
 SEND_HWM = 4096
 """Events held for each subscriber that falls behind (about 5 MB); the rest of its are dropped."""
@@ -46,16 +31,11 @@ MAX_SUBSCRIPTION_BYTES = 1024
 """Longest message taken from a subscriber; one that sends more is disconnected. The handshake of
 CURVE takes about 300."""
 
+CLOSE_S = 2.0
+"""How long ``close`` waits for what is still to be sent and kept."""
+
 MIN_GREETING_INTERVAL_S = 0.1
 """New subscribers within this time share one call of ``on_subscribe``."""
-
-_SUBSCRIPTIONS_AT_ONCE = 256
-
-
-class _Waiting(NamedTuple):
-    event: Event
-    captured_at: float | None
-    handed_over: float
 
 
 class Publisher:
@@ -94,12 +74,8 @@ class Publisher:
         self.epoch = self._numbering.epoch
         self._on_subscribe = on_subscribe
         self._on_sent = on_sent
-        self._queue_size = queue_size
-        self._queue: deque[_Waiting] = deque()
-        self._lock = threading.Lock()
-        self._closing = False
-        self._dropped: Counter[str] = Counter()
-        self._subscriptions = 0
+        self._queue = EventQueue(queue_size)
+        self._subscriptions = Subscriptions()
         self._greeting_due = False
         self._greeted_at = 0.0
         self._cut_due = False
@@ -117,13 +93,16 @@ class Publisher:
             raise
         self.endpoints = tuple(binding.endpoint for binding in self._bindings)
         self._journal = Journal(journal, self.epoch) if journal else None
+        if self._journal:  # who hears of this run can ask for it from then on
+            self._journal.await_open()
         self._relisten = Relisten(self._socket, [(b, b.endpoint) for b in self._bindings])
         beside = [(b, b.replay_endpoint) for b in self._bindings]
         self._replay = ReplayServer(
             replay, Relisten(replay, beside), self._journal, self._numbering.live
         )
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+        self._thread = SocketThread(
+            "publisher", self._socket, self._turn, pause_ms=self._pause_ms, ended=self._end
+        )
         self._thread.start()
 
     def publish(self, event: Event, captured_at: float | None = None) -> None:
@@ -137,24 +116,14 @@ class Publisher:
         others are not. Raises ``RuntimeError`` when the publisher is closed or its thread has
         stopped: an event that must not be lost is never lost without a word.
         """
-        waiting = _Waiting(event, captured_at, time.monotonic())
-        with self._lock:
-            if self._closing:
-                raise RuntimeError("the publisher is closed")
-            length = len(self._queue)
-            if length >= self._queue_size and not is_kept(event):
-                self._dropped[topic_of(event)] += 1
-                return
-            if length >= QUEUE_LIMIT or not self._thread.is_alive():
-                raise RuntimeError("the publisher's thread has stopped")
-            self._queue.append(waiting)
-            if length == 0:
-                os.eventfd_write(self._wake, 1)
+        if not self._thread.is_alive:
+            self._queue.close()
+        if self._queue.put(event, captured_at):
+            self._thread.wake()
 
     def dropped(self) -> dict[str, int]:
         """Status events and partials dropped so far because too many events waited, per topic."""
-        with self._lock:
-            return dict(self._dropped)
+        return self._queue.dropped()
 
     def last_seq(self) -> dict[str, int]:
         """The number of the last event sent, per topic."""
@@ -178,10 +147,8 @@ class Publisher:
         revoked, self._allowed = self._allowed - allowed, allowed
         if revoked:
             self._replay.cut()
-            with self._lock:
-                if not self._closing:
-                    self._cut_due = True
-                    os.eventfd_write(self._wake, 1)
+            self._cut_due = True
+            self._thread.wake()
 
     @property
     def malformed_requests(self) -> int:
@@ -191,20 +158,23 @@ class Publisher:
     @property
     def subscriptions(self) -> int:
         """Subscriptions at present; a subscriber has one for each topic prefix it asked for."""
-        return self._subscriptions
+        return len(self._subscriptions)
 
-    def close(self, timeout_s: float = 2.0) -> None:
-        """Send what waits, then give the endpoints up. May be called twice."""
-        with self._lock:
-            first = not self._closing
-            self._closing = True
-        if first:
-            os.eventfd_write(self._wake, 1)
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
+    @property
+    def levels_wanted(self) -> bool:
+        """Whether somebody subscribes to level events."""
+        return self._subscriptions.wants(b"level.")
+
+    def close(self, timeout_s: float | None = None) -> None:
+        """Send what waits, then give the endpoints up. May be called twice.
+
+        ``timeout_s``: how long to wait for that, ``CLOSE_S`` by default.
+        """
+        timeout_s = CLOSE_S if timeout_s is None else timeout_s
+        self._queue.close()
+        self._thread.wake()
+        if not self._thread.join(timeout_s):
             log.warning("the publisher's thread has not ended within %g s", timeout_s)
-        elif first:
-            os.close(self._wake)
 
     def __enter__(self) -> Publisher:
         return self
@@ -214,63 +184,50 @@ class Publisher:
 
     # In the publisher's thread
 
-    def _run(self) -> None:
+    def _pause_ms(self) -> int:
+        pause_ms = self._relisten.pause_ms
+        return min(pause_ms, 100) if self._greeting_due else pause_ms
+
+    def _turn(self, readable: bool) -> bool:
         try:
-            poller = zmq.Poller()
-            poller.register(self._socket, zmq.POLLIN)
-            poller.register(self._wake, zmq.POLLIN)
-            while True:
-                # Waking up now and then also lets libzmq free what departed subscribers held.
-                pause_ms = RELISTEN_MS if self._relisten.is_pending else 1000
-                ready = dict(poller.poll(min(pause_ms, 100) if self._greeting_due else pause_ms))
-                if self._wake in ready:
-                    os.eventfd_read(self._wake)
-                if self._cut_due:
-                    self._cut_due = False
-                    self._relisten.cut()
-                self._relisten.carry_on()
-                if self._socket in ready:
-                    self._read_subscriptions()
-                self._greet()
-                self._send_waiting()
-                with self._lock:
-                    if self._closing and not self._queue:
-                        return
+            if self._cut_due:
+                self._cut_due = False
+                self._relisten.cut()
+            self._relisten.carry_on()
+            if readable:
+                self._greeting_due |= self._subscriptions.read(self._socket)
+            self._greet()
+            self._send_waiting()
         except Exception:
             log.exception("the publisher's thread has failed")
-        finally:
-            self._replay.close()
-            if self._journal:
-                self._journal.close()
-            self._release()
+            return False
+        return not self._queue.is_over
+
+    def _end(self) -> None:
+        self._replay.close()
+        if self._journal:
+            self._journal.close()
+        self._release()
 
     def _send_waiting(self) -> None:
-        while True:
-            with self._lock:
-                if not self._queue:
-                    return
-                waiting = self._queue.popleft()
+        while waiting := self._queue.take():
             self._send(waiting)
 
-    def _send(self, waiting: _Waiting) -> None:
+    def _send(self, waiting: Waiting) -> None:
         topic = topic_of(waiting.event)
         seq = self._numbering.next(topic)
+        kept = is_kept(waiting.event)
         try:
-            event = self._numbering.complete(
-                waiting.event,
-                seq,
-                captured_at=waiting.captured_at,
-                handed_over=waiting.handed_over,
-                journal=self._journal.ranges if self._journal else None,
-            )
+            if kept and self._journal:
+                event = self._complete(waiting, seq)
+                after = self._numbering.before(topic)
+                self._journal.keep(Entry(topic, seq, after, event.time, encode(event)))
+            # The journal may have taken its time: what goes out says when it did.
+            event = self._complete(waiting, seq)
             payload = encode(event)
         except Exception:  # it takes no number, so that it leaves no hole
             log.exception("an event of %s cannot be encoded and is lost", topic)
             return
-        kept = is_kept(event)
-        if kept and self._journal:
-            after = self._numbering.before(topic)
-            self._journal.keep(Entry(topic, seq, after, event.time, payload))
         self._socket.send_multipart((topic.encode(), payload), zmq.NOBLOCK)
         self._numbering.sent(topic, seq, kept=kept)
         if self._on_sent is not None:
@@ -279,17 +236,14 @@ class Publisher:
             except Exception:
                 log.exception("on_sent has failed")
 
-    def _read_subscriptions(self) -> None:
-        for _ in range(_SUBSCRIPTIONS_AT_ONCE):
-            try:
-                message = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            if message[:1] == b"\x01":
-                self._subscriptions += 1
-                self._greeting_due = True
-            elif message[:1] == b"\x00":
-                self._subscriptions = max(0, self._subscriptions - 1)
+    def _complete(self, waiting: Waiting, seq: int) -> Event:
+        return self._numbering.complete(
+            waiting.event,
+            seq,
+            captured_at=waiting.captured_at,
+            handed_over=waiting.handed_over,
+            journal=self._journal.ranges if self._journal else None,
+        )
 
     def _greet(self) -> None:
         now = time.monotonic()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -13,11 +11,13 @@ from contextlib import ExitStack, suppress
 import msgspec
 import zmq
 
+from edgeser.events.journal.answer import Live, answer
+from edgeser.events.journal.file import ForeignFileError, is_corrupt
 from edgeser.events.journal.journal import Journal
 from edgeser.events.journal.reader import JournalReader
-from edgeser.events.journal.store import ForeignFileError, is_corrupt
-from edgeser.events.replay import MAX_REQUEST_BYTES, Live, answer, read_request, refusal
-from edgeser.events.wire.relisten import RELISTEN_MS, Relisten
+from edgeser.events.wire.relisten import Relisten
+from edgeser.events.wire.replay import MAX_REQUEST_BYTES, read_request, refusal
+from edgeser.events.wire.socket_thread import SocketThread
 from edgeser.events.wire.sockets import LINGER_MS, server_socket
 
 log = logging.getLogger(__name__)
@@ -59,8 +59,9 @@ class ReplayServer:
         self._live = live
         self._malformed = 0
         self._closing = False
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="replay", daemon=True)
+        self._thread = SocketThread(
+            "replay", socket, self._turn, pause_ms=lambda: relisten.pause_ms
+        )
         self._thread.start()
 
     @property
@@ -71,35 +72,26 @@ class ReplayServer:
     def cut(self) -> None:
         """Close every encrypted connection, soon; those who may can connect again."""
         self._cut_due = True
-        os.eventfd_write(self._wake, 1)
+        self._thread.wake()
 
     def close(self) -> None:
         """Stop answering and close the socket."""
         self._closing = True
-        os.eventfd_write(self._wake, 1)
+        self._thread.wake()
         self._thread.join()
         self._socket.close(linger=LINGER_MS)
-        os.close(self._wake)
 
-    def _run(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wake, zmq.POLLIN)
-        while not self._closing:
-            # Waking up now and then also lets libzmq free what departed clients held.
-            ready = dict(poller.poll(RELISTEN_MS if self._relisten.is_pending else 1000))
-            if self._wake in ready:
-                os.eventfd_read(self._wake)
+    def _turn(self, readable: bool) -> bool:
+        try:
             if self._cut_due:
                 self._cut_due = False
                 self._relisten.cut()
             self._relisten.carry_on()
-            if self._socket not in ready:
-                continue
-            try:
+            if readable:
                 self._serve(self._receive())
-            except Exception:
-                log.exception("a request for replay has failed")
+        except Exception:
+            log.exception("a request for replay has failed")
+        return not self._closing
 
     def _serve(self, frames: list[bytes]) -> None:
         try:

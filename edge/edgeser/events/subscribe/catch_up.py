@@ -10,17 +10,26 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from collections.abc import Sequence as Items
+from datetime import datetime
+from itertools import islice
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from edgeser.errors import UserError
-from edgeser.events.replay import ReplayEnd, ReplayRequest
 from edgeser.events.schema import PASSING, AnyEvent, LevelEvent, StatusEvent, topic_of
 from edgeser.events.sequence import Gap, Sequence
+from edgeser.events.wire.replay import ReplayEnd, ReplayRequest
+from edgeser.moment import looks_like_moment, parse_moment
 
 STATUS = "status."
+
+RUNS_REMEMBERED = 1000
+"""As many as a journal remembers."""
+
+WAY_BACK = 32
+"""More runs than ever follow each other without a journal that knows one of them."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -37,6 +46,16 @@ class Position(msgspec.Struct, frozen=True):
         return Position(epoch, {**self.after, topic: seq}, self.floor)
 
 
+def parse_since(text: str) -> tuple[Position, float]:
+    """A position as for ``parse_position``, or a moment: ``10m`` ago, or a date. Raises UserError.
+
+    Returns the position and the moment, 0 for none.
+    """
+    if looks_like_moment(text):
+        return Position(""), parse_moment(text, datetime.now().astimezone())
+    return parse_position(text), 0.0
+
+
 def parse_position(text: str) -> Position:
     """``all``, an epoch, or ``EPOCH:SEQ``: behind that number in every topic. Raises UserError."""
     if text == "all":
@@ -51,10 +70,18 @@ def parse_position(text: str) -> Position:
 class CatchUp:
     """The plan of one subscriber, and its ``sequence``."""
 
-    def __init__(self, prefixes: Items[str], since: Position | None) -> None:
+    def __init__(
+        self, prefixes: Items[str], since: Position | None, not_before: float = 0.0
+    ) -> None:
+        """``not_before``: of the past only what was published since then (Unix seconds)."""
+        self._not_before = not_before
         self._prefixes = tuple(prefixes)
         self._repairs: deque[Gap] = deque()
         self._crossing_to: str | None = None  # the epoch of the event held
+        self._resumes = since is not None
+        self._passed: deque[str] = deque(maxlen=RUNS_REMEMBERED)  # runs that were told
+        self._way_back: deque[str] | None = None  # which of them to ask what came after it
+        self._strays: set[str] = set()  # runs before this one, of which the journal knows nothing
         self._joining = since is not None  # until the live epoch has been reached
         self._stopped_well = False  # the last event said that its run ends
         self._asked = 0
@@ -74,6 +101,8 @@ class CatchUp:
     def request(self) -> ReplayRequest | None:
         """What to ask now; None: go on."""
         sequence = self.sequence
+        if self._way_back:  # nothing of that run: just which came after it
+            return ReplayRequest(id=self._asked, epoch=self._way_back[0])
         if self._joining or self._crossing_to is not None:
             return ReplayRequest(
                 id=self._asked,
@@ -81,6 +110,7 @@ class CatchUp:
                 topics=self._kept_positions(),
                 prefixes=[] if sequence.floor is None else list(self._prefixes),
                 after=sequence.floor or 0,
+                not_before=self._not_before if self._joining else 0.0,
             )
         if self._repairs:
             gap = self._repairs[0]
@@ -96,6 +126,8 @@ class CatchUp:
     def hold(self, event: AnyEvent) -> bool:
         """Whether something must be asked before this live event may be taken."""
         sequence = self.sequence
+        if self.is_old(event.epoch):
+            return False
         if sequence.epoch and event.epoch != sequence.epoch:
             self._crossing_to = event.epoch
             return True
@@ -111,6 +143,9 @@ class CatchUp:
 
     def take(self, event: AnyEvent) -> tuple[bool, list[Gap]]:
         """Take a live event: whether to deliver it, and the gaps before it."""
+        if self.is_old(event.epoch):  # it was on its way while newer ones were asked for
+            is_wanted = topic_of(event).startswith(self._prefixes)
+            return is_wanted and event.epoch in self._strays, []
         deliver, gap = self.sequence.accept(topic_of(event), event.epoch, event.seq)
         gaps = [gap] if gap and not isinstance(event, LevelEvent) else []
         if isinstance(event, StatusEvent):  # one that is missing is made up for by this one
@@ -121,6 +156,10 @@ class CatchUp:
         self._stopped_well = isinstance(event, StatusEvent) and event.state == "stopping"
         return deliver and topic_of(event).startswith(self._prefixes), gaps
 
+    def is_old(self, epoch: str) -> bool:
+        """Whether this run was before the present one: it was told, or nobody knows its events."""
+        return epoch != self.sequence.epoch and (epoch in self._passed or epoch in self._strays)
+
     def answered(
         self, parts: Iterable[AnyEvent | Gap], end: ReplayEnd
     ) -> list[tuple[AnyEvent | Gap, int]]:
@@ -130,6 +169,10 @@ class CatchUp:
         """
         request = self.request
         assert request is not None
+        if self._way_back:
+            self._asked += 1
+            self._go_back(end)
+            return []
         if not request.epoch:
             self.sequence.enter(end.epoch)
         if self._stopped_well and not end.known and end.next == end.live:
@@ -150,16 +193,26 @@ class CatchUp:
             self._go_on(end)
         return delivered
 
-    def give_up(self) -> list[Gap]:
-        """Nobody answers: what may be missing of the old run; the event held shows the rest."""
+    def give_up(self, *, refused: bool) -> list[Gap]:
+        """There is no answer: what may be missing of the old run; the event held shows the rest.
+
+        ``refused``: the question was too much, but another may be answered: after the rest of that
+        run is not asked for any more, what came after it is.
+        """
         gaps: list[Gap] = []
-        if self._crossing_to is not None:
+        crossing_to = self._crossing_to
+        if crossing_to is not None and self._way_back is None:
             if not self._stopped_well:
                 last = self._kept_positions()
                 gaps = [Gap(t, self.sequence.epoch, last[t] + 1, None) for t in last]
-            self.sequence.enter(self._crossing_to)
-            self._crossing_to = None
             self._stopped_well = False
+            if refused:
+                self._way_back = deque([self.sequence.epoch])
+                return gaps
+        if crossing_to is not None:
+            self._enter(crossing_to)
+            self._crossing_to = None
+        self._way_back = None
         self._repairs.clear()
         return gaps
 
@@ -195,18 +248,47 @@ class CatchUp:
 
     def _go_on(self, end: ReplayEnd) -> None:
         """All of one run has been told: to the next, or back to the live events."""
-        if self._joining:
-            self._joining = end.epoch != end.live
-            if self._joining:
-                self.sequence.enter(end.next or end.live)
-            else:
-                self.sequence = Sequence(end.live, end.through, 0)
+        if self._joining and end.epoch == end.live:
+            self._joining = False
+            self.sequence = Sequence(end.live, end.through, 0)
             return
         self._stopped_well = False
-        # Of the runs before one that nobody knows, nobody knows which have been told already.
-        upcoming = (end.known and end.next) or self._crossing_to
-        assert upcoming is not None
-        self.sequence.enter(upcoming)
-        if upcoming in (self._crossing_to, end.live):
-            self.sequence.enter(self._crossing_to or upcoming)
+        if end.epoch == end.live and self._crossing_to is not None:
+            # Nothing comes after this one yet: the event held is of a run before it.
+            self._strays.add(self._crossing_to)
             self._crossing_to = None
+        elif end.known:
+            self._enter_next(end.next, end.live)
+        else:  # where it stands among the others, only those before it can tell
+            knows_others = end.next != end.live
+            self._way_back = deque(islice(self._passed, WAY_BACK) if knows_others else ())
+            self._go_back(end)
+
+    def _go_back(self, end: ReplayEnd) -> None:
+        """Look for the latest run before this one that is known, and go on behind it."""
+        assert self._way_back is not None
+        if self._way_back and end.epoch == self._way_back[0] and end.known:
+            self._way_back = None
+            self._enter_next(end.next, end.live)
+            return
+        if self._way_back and end.epoch == self._way_back[0]:
+            self._way_back.popleft()
+        if self._way_back:
+            return
+        self._way_back = None
+        # None of them is known. Who wanted all of the past gets all that there is; of what is
+        # there, nobody can tell a late joiner whether it was before it joined.
+        first = end.next if self._resumes and end.next not in self._passed else None
+        self._enter_next(first or self._crossing_to, end.live)
+
+    def _enter_next(self, upcoming: str | None, live: str) -> None:
+        """Go on with the run that came after the last one told."""
+        upcoming = upcoming or self._crossing_to or live
+        if self._crossing_to is not None and upcoming in (self._crossing_to, live):
+            upcoming, self._crossing_to = self._crossing_to, None
+        self._enter(upcoming)
+
+    def _enter(self, epoch: str) -> None:
+        if self.sequence.epoch and epoch != self.sequence.epoch:
+            self._passed.appendleft(self.sequence.epoch)
+        self.sequence.enter(epoch)

@@ -10,11 +10,11 @@ from typing import NamedTuple, TypeAlias
 import msgspec
 import zmq
 
-from edgeser.events.replay import MAX_REQUEST_BYTES, ReplayEnd, ReplayError, ReplayRequest
 from edgeser.events.schema import AnyEvent
 from edgeser.events.sequence import Gap
 from edgeser.events.wire.curve import CurveClient
-from edgeser.events.wire.endpoint import Endpoint, IpcEndpoint
+from edgeser.events.wire.endpoint import Endpoint, IpcEndpoint, replay_endpoint
+from edgeser.events.wire.replay import MAX_REQUEST_BYTES, ReplayEnd, ReplayError, ReplayRequest
 from edgeser.events.wire.sockets import client_socket
 
 PATIENCE_S = 3.0
@@ -24,11 +24,8 @@ ABSENT_S = 1.0
 """A socket that has not been there for so long is not just being made anew."""
 
 ATTEMPTS = 20
-"""How often a question is asked while an event is held for its answer: a minute, in which a daemon
-that died is back."""
-
-ATTEMPTS_AT_FIRST = 4
-"""The same where nobody has ever answered."""
+"""How often a question is asked over TCP where nobody has ever answered: a minute. There may be
+nobody beside that publisher; a daemon answers in time even where it was just started again."""
 
 Part: TypeAlias = AnyEvent | Gap
 
@@ -50,11 +47,14 @@ class ReplayClient:
     """Asks at one endpoint; connected from the first question to ``rest``."""
 
     def __init__(self, endpoint: Endpoint, curve: CurveClient | None = None) -> None:
-        self._endpoint = endpoint
+        """``endpoint``: where events are published; the past is asked for beside it."""
+        self._publisher = endpoint
+        self._endpoint = replay_endpoint(endpoint)
         self._curve = curve
         self._socket: zmq.Socket[bytes] | None = None
         self._asked: ReplayRequest | None = None
         self._attempts = 0
+        self._overdue_at = ATTEMPTS
         self._asked_at = 0.0
         self._was_answered = False
         self.refusal: str | None = None
@@ -77,19 +77,35 @@ class ReplayClient:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the question was refused or asked often enough, or nobody is there."""
+        """Whether the question was refused, or there is nobody who ever answers any.
+
+        A daemon that is gone is not hopeless: whoever comes next knows what it kept.
+        """
         if self.refusal is not None:
             return True
-        if self._is_absent():
-            return time.monotonic() >= self._asked_at + ABSENT_S
-        return self._attempts > (ATTEMPTS if self._was_answered else ATTEMPTS_AT_FIRST)
+        if self._was_answered:
+            return False
+        if isinstance(self._endpoint, IpcEndpoint):
+            return self._is_absent() and time.monotonic() >= self._asked_at + ABSENT_S
+        return self._attempts > ATTEMPTS
+
+    @property
+    def is_overdue(self) -> bool:
+        """Once for every ``ATTEMPTS`` questions that got no answer."""
+        overdue = self._attempts > self._overdue_at
+        if overdue:
+            self._overdue_at = self._attempts + ATTEMPTS
+        return overdue
 
     def ask(self, request: ReplayRequest) -> None:
         """Ask, or ask again after ``PATIENCE_S``; to be called whenever the wait is over."""
         now = time.monotonic()
         if request == self._asked and now < self._asked_at + PATIENCE_S:
             return
-        self._attempts = self._attempts + 1 if request == self._asked else 1
+        if request == self._asked:
+            self._attempts += 1
+        else:
+            self._attempts, self._overdue_at = 1, ATTEMPTS
         self._asked, self._asked_at, self.refusal = request, now, None
         message = _encode(request)
         if len(message) > MAX_REQUEST_BYTES:  # the connection would be cut, without a word
@@ -130,5 +146,10 @@ class ReplayClient:
             self._socket = None
 
     def _is_absent(self) -> bool:
-        """Whether there is nothing to connect to; of TCP that is not known."""
-        return isinstance(self._endpoint, IpcEndpoint) and not os.path.exists(self._endpoint.path)
+        """Whether there is a publisher and nobody beside it to ask; of TCP that is not known."""
+        return (
+            isinstance(self._endpoint, IpcEndpoint)
+            and isinstance(self._publisher, IpcEndpoint)
+            and os.path.exists(self._publisher.path)
+            and not os.path.exists(self._endpoint.path)
+        )

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import grp
 import logging
-import os
-import stat
 import time
 from collections import deque
 from collections.abc import Sequence as Items
@@ -16,20 +13,19 @@ import msgspec
 import zmq
 
 from edgeser.errors import UserError
-from edgeser.events.schema import AnyEvent, decode, topic_of
+from edgeser.events.schema import AnyEvent, LevelEvent, decode, topic_of
 from edgeser.events.sequence import Gap
-from edgeser.events.subscribe.catch_up import STATUS, CatchUp, Position, parse_position
+from edgeser.events.subscribe.catch_up import STATUS, CatchUp, Position, parse_since
 from edgeser.events.subscribe.replay_client import ReplayClient
 from edgeser.events.wire.curve import CurveClient
 from edgeser.events.wire.endpoint import (
     Endpoint,
-    IpcEndpoint,
     TcpEndpoint,
     parse_connect_endpoint,
-    replay_endpoint,
 )
 from edgeser.events.wire.keys import read_public, read_secret
 from edgeser.events.wire.sockets import client_socket
+from edgeser.events.wire.trust import check_permission
 from edgeser.paths import default_endpoint
 
 if TYPE_CHECKING:
@@ -77,7 +73,8 @@ class Subscriber:
         ``timeout_s``: the iteration raises ``TimeoutError`` when no event comes for so long;
         iterating may then go on.
         ``since``: begin with the past that the daemon's journal holds: behind a ``position`` of
-        an earlier subscriber, ``EPOCH:SEQ`` (that number in each topic), or ``all``. By default
+        an earlier subscriber, ``EPOCH:SEQ`` (that number in each topic), since a time (``10m``,
+        ``2d`` ago, or a date), or ``all``. By default
         with what comes from now on.
         ``key``, ``server_key``: the file of our secret key and the daemon's public key, for TCP
         that is encrypted.
@@ -85,21 +82,24 @@ class Subscriber:
         socket that may not be used.
         """
         parsed = parse_connect_endpoint(default_endpoint() if endpoint is None else endpoint)
-        _check_permission(parsed)
+        check_permission(parsed)
         if isinstance(topics, str):
             raise TypeError("topics is a list of beginnings, not one text")
         self.endpoint = str(parsed)
         self.malformed = 0
+        self.is_heard = False
+        """Whether anything came of the daemon so far, be it yielded or not."""
         self.payload = b""
         """The event yielded last, as JSON, just as it was received; empty for a ``Gap``."""
         self._timeout_s = timeout_s
-        start = parse_position(since) if isinstance(since, str) else since
-        self._catch_up = CatchUp(topics, start)
+        start, not_before = parse_since(since) if isinstance(since, str) else (since, 0.0)
+        self._catch_up = CatchUp(topics, start, not_before)
+        self._levels_wanted = any(topic.startswith("level.") for topic in topics)
         self._yielded = start
         self._ready: deque[tuple[Received, bytes]] = deque()
         self._held: tuple[AnyEvent, bytes] | None = None
         curve = _curve(parsed, key, server_key)
-        self._client = ReplayClient(replay_endpoint(parsed), curve)
+        self._client = ReplayClient(parsed, curve)
         self._socket = client_socket(zmq.SUB, parsed, curve)
         self._socket.setsockopt(zmq.RCVHWM, receive_hwm)
         self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
@@ -176,7 +176,7 @@ class Subscriber:
         topic, seq = (
             (item.topic, item.to_seq) if isinstance(item, Gap) else (topic_of(item), item.seq)
         )
-        if seq is not None:
+        if seq is not None and not self._catch_up.is_old(item.epoch):
             self._yielded = (self._yielded or Position("")).behind(topic, item.epoch, seq)
         return item
 
@@ -190,12 +190,16 @@ class Subscriber:
             self._client.ask(request)
             if self._client.refusal is not None:
                 self._say(f"the daemon does not tell what was missed: {self._client.refusal}")
+            if self._client.is_overdue:
+                log.warning("endpoint '%s': nobody answers; still asking", self.endpoint)
             if self._catch_up.must_not_fail or not self._client.is_hopeless:
                 again = self._client.wait_until
                 return self._client.socket, again if deadline is None else min(again, deadline)
-            self._rest()
-            self._ready.extend((gap, b"") for gap in self._catch_up.give_up())
-            self._release(ask_first=False)
+            gaps = self._catch_up.give_up(refused=self._client.refusal is not None)
+            self._ready.extend((gap, b"") for gap in gaps)
+            if self._catch_up.request is None:
+                self._rest()
+                self._release(ask_first=False)
         return None if self._ready else (self._socket, deadline)
 
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
@@ -208,9 +212,12 @@ class Subscriber:
         except zmq.Again:
             return
         event = _event_in(parts)
+        if isinstance(event, LevelEvent) and not self._levels_wanted:
+            return
         if event is None:
             self.malformed += 1
             return
+        self.is_heard = True
         self._held = (event, parts[1])
         self._release(ask_first=True)
 
@@ -273,37 +280,6 @@ def _event_in(parts: list[bytes]) -> AnyEvent | None:
 
 def _remaining_ms(deadline: float | None) -> int | None:
     return None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
-
-
-def _check_permission(endpoint: Endpoint) -> None:
-    """libzmq would try for ever, without a word."""
-    if not isinstance(endpoint, IpcEndpoint):
-        return
-    path = endpoint.path.absolute()
-    for folder in reversed(path.parents):
-        if folder.is_dir() and not os.access(folder, os.X_OK, effective_ids=True):
-            raise _denied(endpoint, folder, stat.S_IXGRP)
-    if path.exists() and not os.access(path, os.W_OK, effective_ids=True):
-        raise _denied(endpoint, path, stat.S_IWGRP)
-
-
-def _denied(endpoint: Endpoint, path: Path, needed: int) -> UserError:
-    """``needed``: the bit of the mode that would let the group in."""
-    found = path.stat()
-    if not found.st_mode & needed:
-        return UserError(
-            f"endpoint '{endpoint}': permission denied, {path} is its owner's alone",
-            "listen as that user",
-        )
-    try:
-        group = grp.getgrgid(found.st_gid).gr_name
-    except KeyError:
-        group = str(found.st_gid)
-    return UserError(
-        f"endpoint '{endpoint}': permission denied",
-        f"join the group '{group}', which owns {path}: "
-        f"sudo usermod -aG {group} $USER, then log in again",
-    )
 
 
 def _curve(

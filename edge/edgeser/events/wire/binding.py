@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import zmq
@@ -21,6 +23,7 @@ from edgeser.events.wire.endpoint import (
     replay_endpoint,
 )
 from edgeser.events.wire.lock import FileLock, holder
+from edgeser.events.wire.trust import check_trusted
 
 _SOCKET_UMASK = 0o117
 """Leaves 0660: the owner and the group may connect, which needs the permission to write."""
@@ -45,8 +48,7 @@ class Binding:
         """Bind the sockets. Raises ``UserError`` where the address is malformed, taken, or refused.
 
         ``secret``: with this key TCP is encrypted; what is not must have been bound before.
-        Changes the process's umask for the length of
-        a call.
+        For a Unix socket the process's umask is changed for the length of a call.
         """
         endpoint = parse_bind_endpoint(text, encrypted=secret is not None)
         self._secret = secret if isinstance(endpoint, TcpEndpoint) else None
@@ -120,12 +122,7 @@ def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
     lock_path = path.with_name(path.name + ".lock")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if _may_be_a_trap(path.parent):
-            raise UserError(
-                f"endpoint '{endpoint}': its folder {path.parent} belongs to another user, who "
-                "could replace the socket",
-                "use a folder of your own",
-            )
+        check_trusted(endpoint)
         if path.exists() and not path.is_socket():
             raise UserError(
                 f"endpoint '{endpoint}': {path} exists and is no socket", "use another path"
@@ -142,17 +139,30 @@ def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
         ) from None
 
 
-def _may_be_a_trap(folder: Path) -> bool:
-    """Whether another user made this folder where everybody can make one, as in /tmp."""
-    foreign = folder.stat().st_uid not in (0, os.geteuid())
-    return foreign and bool(folder.resolve().parent.stat().st_mode & stat.S_IWOTH)
+_umask_lock = threading.Lock()
+
+
+@contextmanager
+def _socket_umask(endpoint: Endpoint) -> Iterator[None]:
+    """The umask belongs to the whole process: it is changed only for a file that needs it, by one
+    thread at a time, so that it is always put back as it was. Taking TCP again, which threads do
+    while the daemon runs, leaves it alone."""
+    if not isinstance(endpoint, IpcEndpoint):
+        yield
+        return
+    with _umask_lock:
+        umask = os.umask(_SOCKET_UMASK)
+        try:
+            yield
+        finally:
+            os.umask(umask)
 
 
 def _bind(socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:
-    umask = os.umask(_SOCKET_UMASK)
     try:
         socket.setsockopt(zmq.IPV6, isinstance(endpoint, TcpEndpoint) and endpoint.is_ipv6)
-        socket.bind(str(endpoint))
+        with _socket_umask(endpoint):
+            socket.bind(str(endpoint))
     except zmq.ZMQError as error:
         if error.errno == errno.EADDRINUSE:
             what, fix = (
@@ -164,5 +174,3 @@ def _bind(socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:
         else:
             what, fix = f"cannot bind: {error.strerror}", "use --bind with another address"
         raise UserError(f"endpoint '{endpoint}': {what}", fix) from None
-    finally:
-        os.umask(umask)

@@ -9,6 +9,7 @@ import zmq
 
 from edgeser.errors import UserError
 from edgeser.events.wire.binding import Binding
+from edgeser.events.wire.socket_thread import PAUSE_MS
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +31,9 @@ class Relisten:
         self._pending: list[tuple[Binding, str]] = []
 
     @property
-    def is_pending(self) -> bool:
-        """Whether an address has yet to be taken again: ``carry_on`` soon."""
-        return bool(self._pending)
+    def pause_ms(self) -> int:
+        """How soon ``carry_on`` is to be called: an address may have yet to be taken again."""
+        return RELISTEN_MS if self._pending else PAUSE_MS
 
     def cut(self) -> None:
         """Close every encrypted connection."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from collections.abc import Iterable
 
 import zmq
 from zmq.utils import z85
+
+from edgeser.events.wire.socket_thread import SocketThread
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +27,7 @@ class Doorkeeper:
         self._socket = context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(ADDRESS)
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name="doorkeeper", daemon=True)
+        self._thread = SocketThread("doorkeeper", self._socket, self._turn, ended=self._end)
         self._thread.start()
 
     @property
@@ -43,22 +42,20 @@ class Doorkeeper:
     def close(self) -> None:
         """Let nobody in any more."""
         self._closing = True
-        os.eventfd_write(self._wake, 1)
+        self._thread.wake()
         self._thread.join()
-        os.close(self._wake)
 
-    def _run(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wake, zmq.POLLIN)
+    def _turn(self, readable: bool) -> bool:
         try:
-            while not self._closing:
-                if self._socket in dict(poller.poll()):
-                    self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
+            if readable:
+                self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
         except Exception:  # without a doorkeeper libzmq lets nobody in
             log.exception("the doorkeeper has failed")
-        finally:
-            self._socket.close(linger=0)
+            return False
+        return not self._closing
+
+    def _end(self) -> None:
+        self._socket.close(linger=0)
 
     def _answer(self, frames: list[bytes]) -> list[bytes]:
         version, request, domain, _address, _identity, mechanism, *credentials = frames

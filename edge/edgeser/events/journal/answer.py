@@ -1,83 +1,19 @@
-"""Replay: asking for the past, and what is answered. Pure but for reading the journal.
-
-A request is one JSON message, an answer is one message of JSON parts: events, and ``gap`` where
-some are gone, in the order of publishing; last an ``end``. Nothing is remembered between requests:
-``more`` means that the same may be asked again from where this answer ended.
-"""
+"""What a request for the past is answered from the journal."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping
-from typing import Annotated, NamedTuple
-
-import msgspec
-from msgspec import Meta
+from typing import NamedTuple
 
 from edgeser.events.journal.reader import JournalReader, Kept, Topic
 from edgeser.events.schema import PASSING
 from edgeser.events.sequence import Gap
-
-MAX_TOPICS = 4096
-"""More than 1,000 streams have: each has three that are kept."""
-
-MAX_REQUEST_BYTES = 1 << 20
-"""So many topics of the longest names take half of it. A client that sends more is disconnected."""
+from edgeser.events.wire.replay import END_OF_NUMBERS, ReplayEnd, ReplayRequest, encode_part
 
 MAX_EVENTS = 256
 MAX_BYTES = 262_144
 """An answer ends at the first event with which it has so many of either."""
-
-END_OF_NUMBERS = 2**63 - 1
-
-Number = Annotated[int, Meta(ge=0, le=END_OF_NUMBERS)]
-TopicName = Annotated[str, Meta(max_length=128)]
-
-
-class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a run (``epoch``) is wanted."""
-
-    id: Annotated[Number, Meta(description="comes back in the answer's `end`")]
-    epoch: Annotated[
-        str, Meta(max_length=64, description="which run; empty: the oldest that is known")
-    ] = ""
-    topics: Annotated[
-        dict[TopicName, Number],
-        Meta(max_length=MAX_TOPICS, description="topics, each with the last number received"),
-    ] = {}
-    prefixes: Annotated[
-        list[TopicName],
-        Meta(max_length=MAX_TOPICS, description="beginnings of more topics that are wanted"),
-    ] = []
-    after: Annotated[Number, Meta(description="last number received of those")] = 0
-    until: Annotated[Number, Meta(description="last number wanted")] = END_OF_NUMBERS
-
-
-class ReplayEnd(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="end"):
-    """The last part of an answer."""
-
-    id: Annotated[int, Meta(description="of the request")]
-    epoch: Annotated[str, Meta(description="the run that was answered for")]
-    known: Annotated[bool, Meta(description="whether the journal knows anything of that run")] = (
-        True
-    )
-    more: Annotated[bool, Meta(description="the answer was cut; ask again from where it ended")]
-    through: Annotated[
-        dict[str, int],
-        Meta(
-            description="per topic, up to which number the answer is complete: numbers up to it "
-            "that neither came nor are in a gap were not kept (partials, statuses, levels)"
-        ),
-    ]
-    next: Annotated[str | None, Meta(description="the run after this one; null: there is none")]
-    live: Annotated[str, Meta(description="the run that is being published now")]
-
-
-class ReplayError(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
-    """The only part of the answer to what is no request, or one that is too large."""
-
-    id: Annotated[int | None, Meta(description="of the request, where it can be told")]
-    message: Annotated[str, Meta(description="one line for a person")]
 
 
 class Live(NamedTuple):
@@ -89,28 +25,6 @@ class Live(NamedTuple):
     """Number of the last event that the journal was given."""
 
 
-_decoder = msgspec.json.Decoder(ReplayRequest)
-_encode = msgspec.json.Encoder().encode
-
-
-def read_request(message: bytes) -> ReplayRequest:
-    """Raises ``msgspec.MsgspecError``, ``ValueError`` or ``RecursionError`` for what is none."""
-    return _decoder.decode(message)
-
-
-class _Numbered(msgspec.Struct, frozen=True):
-    id: int | None = None
-
-
-def refusal(message: bytes, error: Exception) -> bytes:
-    """The answer to a message that ``read_request`` did not take."""
-    try:
-        number = msgspec.json.decode(message, type=_Numbered).id
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        number = None
-    return _encode(ReplayError(id=number, message=str(error)))
-
-
 def answer(request: ReplayRequest, journal: JournalReader | None, live: Live) -> list[bytes]:
     """The parts of the answer. ``live`` must have been taken before the journal was opened.
 
@@ -119,8 +33,11 @@ def answer(request: ReplayRequest, journal: JournalReader | None, live: Live) ->
     epoch = request.epoch or (journal and journal.first_epoch()) or live.epoch
     found = _topics(request, epoch, journal, live)
     if found is None:
-        return [*_unknown(request, epoch), _encode(_end_of_unknown(request, epoch, journal, live))]
-    starts = {topic.name: request.topics.get(topic.name, request.after) for topic in found}
+        return [
+            *_unknown(request, epoch),
+            encode_part(_end_of_unknown(request, epoch, journal, live)),
+        ]
+    starts = {topic.name: _start(journal, topic, request) for topic in found}
     parts: list[bytes] = []
     size = 0
     reached = dict(starts)
@@ -129,16 +46,16 @@ def answer(request: ReplayRequest, journal: JournalReader | None, live: Live) ->
             end = ReplayEnd(
                 id=request.id, epoch=epoch, more=True, through=reached, next=None, live=live.epoch
             )
-            return [*parts, _encode(end)]
+            return [*parts, encode_part(end)]
         if entry.after > reached[topic.name]:
-            parts.append(_encode(Gap(topic.name, epoch, reached[topic.name] + 1, entry.after)))
+            parts.append(encode_part(Gap(topic.name, epoch, reached[topic.name] + 1, entry.after)))
         parts.append(entry.payload)
         size += len(entry.payload)
         reached[topic.name] = entry.seq
     for topic in found:
         last = _last_wanted(journal, topic, request.until)
         if last > reached[topic.name]:
-            parts.append(_encode(Gap(topic.name, epoch, reached[topic.name] + 1, last)))
+            parts.append(encode_part(Gap(topic.name, epoch, reached[topic.name] + 1, last)))
     end = ReplayEnd(
         id=request.id,
         epoch=epoch,
@@ -147,7 +64,16 @@ def answer(request: ReplayRequest, journal: JournalReader | None, live: Live) ->
         next=_next(epoch, journal, live),
         live=live.epoch,
     )
-    return [*parts, _encode(end)]
+    return [*parts, encode_part(end)]
+
+
+def _start(journal: JournalReader | None, topic: Topic, request: ReplayRequest) -> int:
+    """The number behind which a topic is wanted."""
+    if topic.name in request.topics:
+        return request.topics[topic.name]
+    if journal is None or not request.not_before:
+        return request.after
+    return max(request.after, journal.before_time(topic, request.not_before))
 
 
 def _last_wanted(journal: JournalReader | None, topic: Topic, until: int) -> int:
@@ -217,7 +143,7 @@ def _unknown(request: ReplayRequest, epoch: str) -> list[bytes]:
     """Nobody knows what there was: of each topic named, everything may be gone."""
     named = request.topics or dict.fromkeys(request.prefixes, request.after)
     return [
-        _encode(Gap(topic, epoch, after + 1, None))
+        encode_part(Gap(topic, epoch, after + 1, None))
         for topic, after in named.items()
         if not topic.startswith(PASSING)
     ]

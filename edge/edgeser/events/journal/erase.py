@@ -1,0 +1,48 @@
+"""Deleting from a journal what somebody wants gone, also while a daemon writes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+from edgeser.events.journal.file import check_ours, connect
+
+_AT_ONCE = 256
+
+
+def erase(
+    path: Path,
+    wanted: Callable[[str, bytes], bool],
+    since: float = 0.0,
+    before: float = float("inf"),
+) -> int:
+    """Delete the entries with ``since`` <= time < ``before`` for which ``wanted(topic, payload)``.
+
+    Returns how many. Their bytes are overwritten, the file shrinks, and its log is emptied. What a
+    subscriber asks for of them later is a gap. Raises ``FileNotFoundError``, ``ForeignFileError``
+    or ``sqlite3.Error``.
+    """
+    if not path.exists():
+        raise FileNotFoundError(2, "there is no journal", str(path))
+    with closing(connect(path)) as database:
+        check_ours(path, database)
+        database.execute("PRAGMA secure_delete = ON")
+        rows = database.execute(
+            "SELECT events.id, topic, payload FROM events JOIN topics ON topics.id = topic_id"
+            " WHERE time >= ? AND time < ?",
+            (since, before),
+        )
+        ids = [(row_id,) for row_id, topic, payload in rows if wanted(topic, payload)]
+        aged = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'marks'").fetchone()
+        for start in range(0, len(ids), _AT_ONCE):  # a daemon writes in between
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany("DELETE FROM events WHERE id = ?", ids[start : start + _AT_ONCE])
+            if aged:  # numbers of the newest entries are used again
+                database.execute(
+                    "DELETE FROM marks WHERE event_id > (SELECT ifnull(max(id), 0) FROM events)"
+                )
+            database.execute("COMMIT")
+        database.execute("PRAGMA incremental_vacuum").fetchall()
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return len(ids)

@@ -1,0 +1,98 @@
+"""The journal's file on the disk: whose it is, how it is opened, what is wrong with it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+from edgeser.events.wire.lock import holder
+
+APPLICATION_ID = 0x65647372
+"""Marks the file as ours ("edsr"): a database of somebody else is never touched."""
+
+FORMAT = 1
+
+BUSY_S = 1.0
+"""How long the writer waits for another connection to the file: the checkpoint's, or one that
+deletes."""
+
+_MODE = 0o640
+
+
+class ForeignFileError(Exception):
+    """There is a file in the journal's place that is not ours, or of a later version."""
+
+
+def make(path: Path) -> None:
+    """Make an empty file with our permissions, which SQLite gives to its log as well.
+
+    One that exists is not opened: closing it would drop the locks that SQLite has on it.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
+    except FileExistsError:
+        if not path.exists():  # what it points to would be made, with SQLite's permissions
+            reason = "it is a symbolic link to nothing; remove it"
+            raise OSError(errno.ELOOP, reason, str(path)) from None
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that writes to a file that exists; it never makes one."""
+    locator = f"file:{quote(str(path))}?mode=rw"
+    return sqlite3.connect(locator, uri=True, isolation_level=None, timeout=BUSY_S)
+
+
+def check_ours(path: Path, database: sqlite3.Connection) -> None:
+    """Raises ForeignFileError for what is no journal, or none that this version can read."""
+    if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise ForeignFileError(f"{path} is no journal of edgeser")
+    check_format(path, database.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_format(path: Path, version: int) -> None:
+    """Raises ForeignFileError for a format that this version cannot read."""
+    if version > FORMAT:
+        raise ForeignFileError(f"{path} was made by a later version of edgeser (format {version})")
+    if version != FORMAT:
+        raise ForeignFileError(
+            f"{path} says that its format is {version}, which no version of edgeser has written; "
+            "move it away"
+        )
+
+
+def lock_of(path: Path) -> Path:
+    """The lock beside a journal."""
+    return path.with_name(path.name + ".lock")
+
+
+def is_corrupt(error: BaseException) -> bool:
+    """Whether SQLite found the file itself broken, not just out of reach."""
+    return type(error) is sqlite3.DatabaseError
+
+
+def move_aside(path: Path) -> Path:
+    """Rename a broken file and its log, so that a new one can be made; nothing is deleted."""
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    number = 0
+    while (aside := path.with_name(f"{path.name}.corrupt-{stamp}-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    for suffix in ("-wal", "-shm"):
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def in_words(error: BaseException, path: Path) -> str:
+    """What keeps the journal from working, and the way out where there is one."""
+    if isinstance(error, BlockingIOError):
+        who = holder(lock_of(path))
+        return f"{path} is written by {who}; give each daemon a journal.path of its own"
+    if isinstance(error, OSError):
+        return f"{error.filename or path}: {error.strerror}"
+    return f"{path}: {error}"

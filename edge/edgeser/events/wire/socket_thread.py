@@ -1,0 +1,80 @@
+"""A thread that owns a socket: what the publisher, the replay and the doorkeeper have in common."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+import zmq
+
+PAUSE_MS = 1000
+"""Waking up now and then also lets libzmq free what peers held that are gone."""
+
+
+class SocketThread:
+    """Takes a turn whenever something comes in, it is woken, or the pause is over."""
+
+    def __init__(
+        self,
+        name: str,
+        socket: zmq.Socket[bytes],
+        turn: Callable[[bool], bool],
+        *,
+        pause_ms: Callable[[], int] = lambda: PAUSE_MS,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Still to be started.
+
+        ``turn``: called in the thread with whether the socket has something to read; returns
+        whether to go on. ``pause_ms``: how long to wait at most before the next turn. ``ended``:
+        called in the thread at its end, also where ``turn`` raised.
+        """
+        self._socket = socket
+        self._turn = turn
+        self._pause_ms = pause_ms
+        self._ended = ended
+        self._lock = threading.Lock()
+        self._wake: int | None = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """From now on the socket is the thread's."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Have a turn taken soon; from any thread, also after the end."""
+        with self._lock:
+            if self._wake is not None:
+                os.eventfd_write(self._wake, 1)
+
+    def join(self, timeout_s: float | None = None) -> bool:
+        """Wait for the end; returns whether it has come."""
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            return False
+        with self._lock:
+            if self._wake is not None:
+                os.close(self._wake)
+                self._wake = None
+        return True
+
+    def _run(self) -> None:
+        wake = self._wake
+        assert wake is not None
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(wake, zmq.POLLIN)
+        try:
+            going_on = True
+            while going_on:
+                ready = dict(poller.poll(self._pause_ms()))
+                if wake in ready:
+                    os.eventfd_read(wake)
+                going_on = self._turn(self._socket in ready)
+        finally:
+            self._ended()
