@@ -113,8 +113,8 @@ home-assistant-check: $(VENV)/.tests
 	$(BIN)/python tests/trials/home_assistant.py
 
 clean:
-	rm -rf $(VENV) edge/edgeser/page/static/vendor .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	rm -rf $(VENV) examples/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) edge/edgeser/page/static/vendor examples/node_modules .mypy_cache .ruff_cache \
+		.pytest_cache .hypothesis
 
 install-service:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' tools/service install
