@@ -56,6 +56,7 @@ class ReplayClient:
         self._attempts = 0
         self._overdue_at = ATTEMPTS
         self._asked_at = 0.0
+        self._found_absent_at: float | None = None
         self._was_answered = False
         self.refusal: str | None = None
         """Why the question asked last gets no answer, where that was said."""
@@ -72,8 +73,9 @@ class ReplayClient:
     @property
     def wait_until(self) -> float:
         """When to ask again (monotonic)."""
-        absent = self._is_absent() and time.monotonic() < self._asked_at + ABSENT_S
-        return self._asked_at + (ABSENT_S if absent else PATIENCE_S)
+        absent_since = self._absent_since()
+        again = self._asked_at + PATIENCE_S
+        return again if absent_since is None else min(again, absent_since + ABSENT_S)
 
     @property
     def is_hopeless(self) -> bool:
@@ -86,7 +88,8 @@ class ReplayClient:
         if self._was_answered:
             return False
         if isinstance(self._endpoint, IpcEndpoint):
-            return self._is_absent() and time.monotonic() >= self._asked_at + ABSENT_S
+            absent_since = self._absent_since()
+            return absent_since is not None and time.monotonic() >= absent_since + ABSENT_S
         return self._attempts > ATTEMPTS
 
     @property
@@ -144,6 +147,14 @@ class ReplayClient:
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
+
+    def _absent_since(self) -> float | None:
+        """Since when there has been nobody to ask: a daemon that starts binds one after another."""
+        if not self._is_absent():
+            self._found_absent_at = None
+        elif self._found_absent_at is None:
+            self._found_absent_at = time.monotonic()
+        return self._found_absent_at
 
     def _is_absent(self) -> bool:
         """Whether there is a publisher and nobody beside it to ask; of TCP that is not known."""
