@@ -15,9 +15,9 @@ from edgeser.events.journal.store import Entry, JournalStore
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import encode
 from edgeser.events.subscribe import replay_client
-from edgeser.events.subscribe.subscriber import Received
+from edgeser.events.subscribe.subscriber import Received, Subscriber
 
-from .helpers import Start, fault, faults_until, numbers, sent, subscribe, take
+from .helpers import Start, fault, faults_until, numbers, sent, subscribe, take, until
 
 
 @pytest.mark.parametrize("leaves_sockets", [True, False])
@@ -39,7 +39,7 @@ def test_runs_that_nobody_could_tell_of_for_long_are_told_at_last(
         first.close()
         with Publisher([f"{endpoint}.other"], journal=JournalPlace(file)) as unheard:
             sent(unheard, 2)
-        short_lived(endpoint, file, leaves_sockets)
+        short_lived(endpoint, file, subscriber, leaves_sockets)
         subscriber._timeout_s = 0.5
         while not subscriber._catch_up.request:
             with suppress(TimeoutError):
@@ -56,7 +56,7 @@ def test_runs_that_nobody_could_tell_of_for_long_are_told_at_last(
     assert numbers(items) == [*expected, ("short", 1), (last.epoch, 1)]
 
 
-def short_lived(endpoint: str, file: Path, leaves_sockets: bool) -> None:
+def short_lived(endpoint: str, file: Path, subscriber: Subscriber, leaves_sockets: bool) -> None:
     """A daemon that keeps and publishes one event and is gone."""
     event = encode(msgspec.structs.replace(fault(), epoch="short", seq=1))
     store = JournalStore(file, "short")
@@ -66,11 +66,16 @@ def short_lived(endpoint: str, file: Path, leaves_sockets: bool) -> None:
     beside.bind(endpoint.removeprefix("ipc://") + ".replay")
     context = zmq.Context()
     publisher = context.socket(zmq.XPUB)
-    publisher.rcvtimeo = 120_000
     publisher.bind(endpoint)
     topics: set[bytes] = set()
-    while not {b"\x01fault.", b"\x01status."} <= topics:
-        topics.add(publisher.recv())
+
+    def joined() -> bool:
+        subscriber._socket.poll(10)  # libzmq subscribes again while it is waited for
+        if publisher.poll(10):
+            topics.add(publisher.recv())
+        return {b"\x01fault.", b"\x01status."} <= topics
+
+    until(joined)
     publisher.send_multipart([b"fault.mic", event])
     publisher.close(linger=10_000)
     context.term()
