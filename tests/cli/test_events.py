@@ -100,6 +100,41 @@ def test_a_daemon_whose_journal_is_not_wanted_keeps_none(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_last_few_and_those_of_a_stream(heard: tuple[Daemon, Path]) -> None:
+    daemon, file = heard
+    everything = events(file, "--json").splitlines()
+    assert events(file, "--json", "--last", "2").splitlines() == everything[-2:]
+    assert events(file, "--stream", daemon.finals[0].stream, "--json").splitlines() == everything
+    assert events(file, "--stream", "elsewhere") == ""
+
+
+def test_listen_since_a_time(heard: tuple[Daemon, Path]) -> None:
+    daemon, _ = heard
+    arguments = ("--connect", daemon.endpoint, "--topic", "emotion.", "--count", "1", "--json")
+    done = edgeser("listen", *arguments, "--since", "1h", "--timeout", "60")
+    assert json.loads(done.out.splitlines()[0])["seq"] == daemon.finals[0].seq
+
+
+def test_what_is_deleted_is_gone_while_the_daemon_runs(tmp_path: Path) -> None:
+    file = tmp_path / "journal.db"
+    variables = {"EDGESER_JOURNAL_PATH": str(file)}
+    with running("--source", str(SPEECH_FILE), "--fast", env=variables) as daemon:
+        daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
+        before = file.stat().st_size + file.with_name("journal.db-wal").stat().st_size
+        label = daemon.finals[0].label
+        mood = sum(final.label == label for final in daemon.finals)
+        assert events(file, "--delete", "--label", label).startswith(f"{mood} events deleted")
+        assert events(file, "--label", label) == ""
+        assert events(file, "--topic", "speech.") != ""
+        events(file, "--delete", "--all")
+        assert events(file) == ""
+        stored = b"".join(path.read_bytes() for path in tmp_path.glob("journal.db*"))
+        assert b'"segment":' not in stored, "overwritten, and out of the log"
+        assert len(stored) <= before + 65_536  # the shared memory of the log
+    assert "which events is not clear" in edgeser("events", "--delete").refusal
+    assert "not clear" in edgeser("events", "--delete", "--all", "--label", "sad").refusal
+
+
 def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
     assert "there is none" in edgeser("events", "--journal", str(tmp_path / "no.db")).refusal
     (tmp_path / "text.db").write_text("no journal")
