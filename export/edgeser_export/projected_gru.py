@@ -43,7 +43,7 @@ class ProjectedBiGRU(nn.Module):
         )
 
     def forward(self, x: Tensor, steps: Tensor) -> Tensor:
-        """(batch, time, inputs), (batch,) -> (batch, time, 2 * hidden); junk behind ``steps``."""
+        """(batch, time, inputs), (batch,) -> (batch, time, 2 * hidden); junk after ``steps``."""
         batch, time = x.shape[0], x.shape[1]
         x = self.project(x)
         turned = not_negative(steps[:, None] - 1 - torch.arange(time, device=x.device))

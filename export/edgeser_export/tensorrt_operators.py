@@ -11,7 +11,7 @@ from typing import Any
 import onnx
 
 SOURCE = "docs/operators.md of github.com/onnx/onnx-tensorrt, of TensorRT 10.15"
-"""Without what came behind 10.3: an operator is in here when the same list of TensorRT 8.5 has it
+"""Without what came after 10.3: an operator is in here when the same list of TensorRT 8.5 has it
 too, or the changelog beside it names a version up to 10.3 that brought it."""
 
 _OPSETS = range(9, 21)

@@ -43,7 +43,7 @@ class WaveformModel(nn.Module):
     def forward(self, waveform: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, samples) in [-1, 1], (batch,) hops that count -> probabilities and logits.
 
-        Both (batch, labels). What lies behind ``frames`` hops never matters.
+        Both (batch, labels). What lies after ``frames`` hops never matters.
         """
         features, frames = self.features(waveform, frames)
         logits = self.model(features, frames)
@@ -120,7 +120,7 @@ class Normalised(nn.Module):
         self.spec = front_end
 
     def forward(self, x: Tensor, frames: Tensor) -> Tensor:
-        """(batch, time, bins) in dB, (batch,) -> (batch, time, width); junk behind ``frames``."""
+        """(batch, time, bins) in dB, (batch,) -> (batch, time, width); junk after ``frames``."""
         inside = within(frames, x.shape[1])[:, :, None].to(x.dtype)
         peak = (x - (1 - inside) * _FAR).amax(dim=(1, 2), keepdim=True)
         x = torch.maximum(x, peak - self.spec.range_db)
@@ -172,7 +172,7 @@ def _deltas(x: Tensor, frames: Tensor, reach: int) -> Tensor:
 
 def _picked(x: Tensor, places: Tensor, frames: Tensor) -> Tensor:
     """Frames of (batch, time, bins) at ``places`` (1 or batch, n), the last one that counts for
-    those behind it: (batch, n, bins)."""
+    those after it: (batch, n, bins)."""
     places = torch.minimum(places, frames[:, None] - 1)
     return torch.gather(x, 1, places[:, :, None].expand(-1, -1, x.shape[2]))
 

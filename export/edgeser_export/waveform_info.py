@@ -35,7 +35,7 @@ _SCORE_TOLERANCE = 1e-3
 class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The contract of the graph: one piece of sound per row.
 
-    ``waveform`` (batch, samples): mono, ``sample_rate``, in [-1, 1], padded behind with anything to
+    ``waveform`` (batch, samples): mono, ``sample_rate``, in [-1, 1], then anything up to
     a multiple of ``hop * window.pad_frames`` samples; ``frames`` (batch,): hops of ``hop`` samples
     that count, at most ``window.frames`` where that is not 0. A longer sound is cut as ``window``
     says, and its pieces' logits are averaged. What is in front of a piece counts as silence, and

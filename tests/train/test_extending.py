@@ -35,9 +35,9 @@ def listing(name: str) -> str:
 def installed(folder: Path, module: str, project: str) -> Path:
     """What pip makes of a package of one module: the module, and its metadata beside it."""
     name = tomllib.loads(project)["project"]["name"].replace("-", "_")
-    (folder / f"{name}.py").write_text(module)
     metadata = folder / f"{name}-1.0.dist-info"
     metadata.mkdir(parents=True)
+    (folder / f"{name}.py").write_text(module)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
     lines = []
     for group, points in tomllib.loads(project)["project"]["entry-points"].items():

@@ -323,7 +323,7 @@ def test_a_bad_setting_is_one_line(setting: str, said: str) -> None:
 def test_another_loss_comes_with_its_own_fields() -> None:
     recipe = changed(recipe_of("lightweight"), ["loss.name=focal", "loss.gamma=2"])
     assert recipe.loss == Focal(gamma=2)
-    with pytest.raises(UserError, match="bad recipe"):
+    with pytest.raises(UserError, match="loss: no loss 'hinge'; there is cross-entropy, focal"):
         changed(recipe_of("lightweight"), ["loss.name=hinge"])
 
 

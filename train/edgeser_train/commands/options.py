@@ -51,7 +51,7 @@ named_recipe_option = click.option(
     "recipe_name",
     default="edgeser",
     show_default=True,
-    help="edgeser: how we train it; paper: how its paper did.",
+    help="edgeser: how we train it; paper: how its paper did; voices (lightweight): for strangers.",
 )
 corpus_option = click.option(
     "--corpus",

@@ -14,7 +14,7 @@ RANGE_DB = 40.0
 """A frame that is this much below the loudest is not speech."""
 
 AROUND_FRAMES = 6
-"""What is kept before the first and behind the last speech: 0.12 s."""
+"""What is kept before the first and after the last speech: 0.12 s."""
 
 PEAK = 16384
 """The detector hears the recording at this peak, so that its level does not matter."""
@@ -24,7 +24,7 @@ TRIMMING = f"{MODE} {RANGE_DB} {AROUND_FRAMES} {PEAK}"
 
 
 def speech_of(samples: Samples) -> Samples:
-    """From just before the first speech to just behind the last: int16 (n,) -> (m,), m <= n.
+    """From just before the first speech to just after the last: int16 (n,) -> (m,), m <= n.
 
     The level stays. A recording without any speech stays whole. Raises UserError without WebRTC.
     """

@@ -110,6 +110,7 @@ def run_folds(
                 on_result(kept, True)
         todo = [job for job in wanted if job.stem not in results]
         if todo:
+            load_sounds(plan.corpus, cache)  # read by scoring: what is wrong is told now
             corpus_frames(plan.corpus, plan.recipe, cache)
         for job, result in _trained(plan, todo, run, cache, jobs, code):
             results[job.stem] = result

@@ -35,7 +35,7 @@ class AttentionPoolingConfig(
     ``head``: what becomes of the map of the last layer. "gap" averages it, "bilinear" pools its
     channels' products, "attention" sums per-class scores over the map, weighted per position.
     ``attn_norm``: "softmax_sum" makes those weights sum to one, "none_mean" leaves them free and
-    averages. ``pools``: layers with a 2 x 2 maximum behind them. ``dropout`` (none in the paper)
+    averages. ``pools``: layers with a 2 x 2 maximum after them. ``dropout`` (none in the paper)
     acts in training only, on whole channels of the map.
     """
 
@@ -76,7 +76,7 @@ class AttentionPooling(SpeechModel):
     """Companded spectra of a piece to logits.
 
     A piece of less than 2 s is padded with zeros and, as in the paper, heard with them: what the
-    frames behind its end hold never matters, but how many there are does. The window policy pads
+    frames after its end hold never matters, but how many there are does. The window policy pads
     every piece to one length.
     """
 
@@ -123,7 +123,7 @@ class FirstLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, 1, frames, bins) -> (batch, channels, frames, bins)."""
-        x = F.pad(x, (0, 1, 0, 1))  # an even filter that keeps the size needs a zero more behind
+        x = F.pad(x, (0, 1, 0, 1))  # an even filter that keeps the size needs one more zero after
         x = torch.cat((self.along_frequency(x), self.along_time(x)), dim=1)
         y: Tensor = self.norm(x).relu_()
         return y

@@ -64,7 +64,7 @@ class EcaCnn(SpeechModel):
     """Log-mel features to logits.
 
     With all frames inside it is the paper's network. Shorter utterances are heard without the
-    padding behind them: it is zero in front of every convolution, and no mean counts it. (In
+    padding after them: it is zero in front of every convolution, and no mean counts it. (In
     training, the batch normalisation's statistics do see the zeros of a padded batch.)
     """
 

@@ -25,7 +25,7 @@ class LightweightConfig(
 
     ``dropout`` (none in the paper) acts in training only, in front of the GRU and of the head.
     With ``early_pool`` the pooling stands in front of the first separable convolution and not
-    behind it: where memory is slower than arithmetic, that convolution costs most of the time.
+    after it: where memory is slower than arithmetic, that convolution costs most of the time.
     """
 
     labels: int = 4
@@ -149,7 +149,7 @@ class SharedBiGRU(nn.Module):
         self.gru = nn.GRU(inputs, hidden, batch_first=True)
 
     def forward(self, x: Tensor, steps: Tensor) -> Tensor:
-        """(batch, time, inputs), (batch,) -> (batch, time, 2 * hidden); junk behind ``steps``."""
+        """(batch, time, inputs), (batch,) -> (batch, time, 2 * hidden); junk after ``steps``."""
         batch, time = x.shape[0], x.shape[1]
         turned = (steps[:, None] - 1 - torch.arange(time, device=x.device)).clamp(min=0)
         rows = turned + time * torch.arange(batch, device=x.device)[:, None]
@@ -158,7 +158,7 @@ class SharedBiGRU(nn.Module):
 
 
 def _blocked(lengths: Tensor, x: Tensor) -> Tensor:
-    """0 inside each length, far below any activation behind it: (batch, 1, time of x, 1)."""
+    """0 inside each length, far below any activation after it: (batch, 1, time of x, 1)."""
     outside = ~within(lengths, x.shape[2])
     return outside[:, None, :, None].to(x.dtype) * FAR_BELOW
 

@@ -75,7 +75,7 @@ class PcnseSadrnCtcConfig(
 
     @property
     def steps(self) -> int:
-        """Steps of time behind the trunk."""
+        """Steps of time after the trunk."""
         return (self.pad_frames - _TRIMMED) // 2
 
 

@@ -44,14 +44,14 @@ class SpeechModel(nn.Module, ABC):
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, width) float32 and (batch,) int64 -> logits (batch, labels).
 
-        What lies behind an utterance's last frame never matters.
+        What lies after an utterance's last frame never matters.
         """
 
     def prepare(self, utterances: Sequence[Utterance]) -> None:
         """What a model does before it is trained on these; most do nothing."""
 
     def standardised(self, features: Tensor, frames: Tensor) -> Tensor:
-        """Features of mean 0 and deviation 1 over the training part, zeros behind the last frame.
+        """Features of mean 0 and deviation 1 over the training part, zeros after the last frame.
 
         (batch, frames, width), (batch,) -> (batch, frames, width).
         """

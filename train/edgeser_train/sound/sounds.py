@@ -21,7 +21,7 @@ from edgeser_train.corpora import Corpus
 
 @dataclass(frozen=True, eq=False)
 class Sounds:
-    """The samples of all utterances, one behind the other.
+    """The samples of all utterances, one after the other.
 
     ``samples``: int16 (all samples,), mapped from disk. ``bounds``: (utterances + 1,).
     ``folder``: where both lie.

@@ -36,7 +36,7 @@ class WholeStates(TorchCheckpointIO):
 class NoEpochLeft(Callback):
     """What Lightning leaves out of a resumption whose state is that of a training's end.
 
-    Such a state is there when a process was killed behind its last epoch, e.g. while it scored.
+    Such a state is there when a process was killed after its last epoch, e.g. while it scored.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -81,9 +81,9 @@ def _whole(path: Path) -> bool:
 
 def tidy(work: Path) -> None:
     """Remove the folder of a training that kept nothing, and its folder's folder."""
-    if not any(work.glob("*.ckpt")):
-        forget_in(work)
     with contextlib.suppress(OSError):
+        if not any(work.glob("*.ckpt")):
+            forget_in(work)
         work.rmdir()
         work.parent.rmdir()
 
