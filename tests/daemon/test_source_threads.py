@@ -15,7 +15,7 @@ from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
-from edgeser.daemon.source_threads import source_threads
+from edgeser.daemon.source_threads import MAX_FAST_THREADS, source_threads
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import load_model
@@ -91,6 +91,14 @@ def test_fast_files_have_a_thread_each(tmp_path: Path) -> None:
     assert list(source_threads(heard)) == ["0", "1"]
     play(heard)
     assert not heard["0"].threads & heard["1"].threads
+
+
+def test_of_many_fast_files_only_some_play_at_once(tmp_path: Path) -> None:
+    heard = intakes(tmp_path, *[0.1] * 20, fast=True)
+    assert len(source_threads(heard)) == MAX_FAST_THREADS
+    play(heard)
+    assert all(intake.ended.is_set() for intake in heard.values())
+    assert {intake.counters.samples for intake in heard.values()} == {1600}
 
 
 def test_a_closed_file_ends_and_the_others_play_on(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Which thread hears which source: one each, but one for all files that play in real time.
 
-With a thread for each file, switching between them costs as much as all that is done with them.
+With a thread for each file, switching between them costs as much as all that is done with them;
+and of many files that play as fast as they can only some play at once, else the threads that
+publish and keep events would hardly run.
 """
 
 from __future__ import annotations
 
 import heapq
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -14,20 +17,39 @@ from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.daemon.intake import Intake
 
+MAX_FAST_THREADS = 8
+"""Of files that play as fast as they can; one worker runs the model for all of them."""
+
 
 def source_threads(intakes: Mapping[str, Intake]) -> dict[str, Callable[[], None]]:
     """What hears the sources to their ends, each for a thread of its own, by the name of that."""
     played: list[tuple[FileSource, Intake]] = []
+    fast: dict[str, Intake] = {}
     heard: dict[str, Callable[[], None]] = {}
     for name, intake in intakes.items():
         source = intake.source
-        if isinstance(source, FileSource) and source.live:
+        if not isinstance(source, FileSource):
+            heard[name] = intake.listen
+        elif source.live:
             played.append((source, intake))
         else:
-            heard[name] = intake.listen
+            fast[name] = intake
     if played:
         heard["files"] = partial(play, played)
+    waiting = deque(fast.values())
+    for name in list(fast)[:MAX_FAST_THREADS]:
+        heard[name] = partial(_hear_in_turn, waiting)
     return heard
+
+
+def _hear_in_turn(waiting: deque[Intake]) -> None:
+    """Hear one after the other until none waits; several threads share them."""
+    while True:
+        try:
+            intake = waiting.popleft()
+        except IndexError:
+            return
+        intake.listen()
 
 
 def play(files: Sequence[tuple[FileSource, Intake]]) -> None:
