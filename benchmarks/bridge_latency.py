@@ -6,7 +6,6 @@ and a mosquitto beside it; the figures are ``latency_ms.total`` of its events.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import script
 from edgeser import Gap, Subscriber
 from edgeser.bench import SPEECH_FILE
 from edgeser.events.schema import EmotionEvent, StatusEvent
@@ -23,7 +23,7 @@ from tests.bridges.mosquitto import Mosquitto
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = script.parser_of(__doc__)
     parser.add_argument("--turns", type=int, default=4)
     turns: int = parser.parse_args().turns
     taken: dict[bool, list[float]] = {False: [], True: []}
@@ -72,4 +72,4 @@ def latencies(*, bridged: bool) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

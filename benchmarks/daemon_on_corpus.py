@@ -10,7 +10,6 @@ daemon.md.
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -18,9 +17,12 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import msgspec
 import numpy as np
 
+from benchmarks import script
 from edgeser import Subscriber
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, StatusEvent
@@ -43,20 +45,15 @@ class Outcome(msgspec.Struct):
     whole: str
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = script.parser_of(__doc__)
     parser.add_argument("run", type=Path, help="folder of `edgeser evaluate`")
     parser.add_argument("--corpus", required=True, metavar="NAME=PATH")
     parser.add_argument("-o", "--output", type=Path, help="folder of the report (default: RUN)")
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    try:
-        outcomes = examine(options.run, options.corpus, options.jobs)
-    except UserError as error:
-        print(f"daemon_on_corpus: {error}", file=sys.stderr)
-        return 2
+    outcomes = examine(options.run, options.corpus, options.jobs)
     write(outcomes, options.output or options.run)
-    return 0
 
 
 def examine(run: Path, corpus_name: str, jobs: int) -> list[Outcome]:
@@ -159,4 +156,4 @@ def write(outcomes: list[Outcome], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

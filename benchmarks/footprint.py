@@ -8,43 +8,33 @@ of its own, started as a user starts it; its children (the microphone's) are cou
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 
+from benchmarks import script
 from edgeser.bench import process, sound
 from edgeser.bench.machine import busy_with_others, cpu_times, usage
-from edgeser.errors import UserError
 from edgeser.events.schema import StatusEvent
 from edgeser.events.subscribe.subscriber import Subscriber
 
 SETTLE_S = 3.0
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
     parser.add_argument("--source", help="mic or a file (default: silence)")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not 1 <= options.seconds <= 3600:
         parser.error(f"--seconds: expected 1 to 3600, got {options.seconds:g}")
-    try:
-        figures = measure(options.seconds, options.source)
-    except UserError as error:
-        print(f"footprint: {error}", file=sys.stderr)
-        return 2
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:<20} {value}")
-    return 0
+    figures = measure(options.seconds, options.source)
+    script.show(figures, as_json=options.json)
 
 
 def measure(seconds: float, source: str | None) -> dict[str, object]:
@@ -87,4 +77,4 @@ def follow(endpoint: str, seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

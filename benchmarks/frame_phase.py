@@ -9,33 +9,29 @@ hear.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 
-from edgeser.errors import UserError
+from benchmarks import script
 from edgeser.model.decision import softmax
 from edgeser_export.scored_folds import scored_folds
 from edgeser_train.corpora import load_corpus
 from edgeser_train.models.scoring import utterance_logits
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = script.parser_of(__doc__)
     parser.add_argument("run", type=Path, help="folder of `edgeser evaluate`")
     parser.add_argument("--corpus", required=True, metavar="NAME=PATH")
     parser.add_argument("--delay", type=int, default=80, help="samples (default: 80, 5 ms)")
     options = parser.parse_args()
     if options.delay < 1:
         parser.error(f"--delay: expected at least 1, got {options.delay}")
-    try:
-        compare(options.run, options.corpus, options.delay)
-    except UserError as error:
-        print(f"frame_phase: {error}", file=sys.stderr)
-        return 2
-    return 0
+    compare(options.run, options.corpus, options.delay)
 
 
 def compare(run: Path, corpus_name: str, delay: int) -> None:
@@ -62,4 +58,4 @@ def compare(run: Path, corpus_name: str, delay: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

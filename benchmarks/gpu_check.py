@@ -12,7 +12,6 @@ without a GPU.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -20,10 +19,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import numpy as np
 import onnxruntime
 
 import edgeser
+from benchmarks import script
 from edgeser.errors import UserError
 from edgeser.model.artefact import Precision, shipped_models
 from edgeser.model.backends.tensorrt.errors import UnfitError
@@ -66,8 +68,8 @@ class Check:
             self.failed.append(f"{what}, more than {limit:.0e}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> bool:
+    parser = script.parser_of(__doc__)
     parser.add_argument("models", nargs="*", metavar="NAME|FILE", default=list(shipped_models()))
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="write gpu.md and .json"
@@ -76,14 +78,10 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=200, metavar="N", help="of each case")
     options = parser.parse_args()
     check = Check([int(size) for size in options.batches.split(",")], options.runs)
-    try:
-        gpu, capability = this_gpu()
-        for name in options.models:
-            engines(name, check)
-            onnx_runtime_cuda(name, check)
-    except UserError as error:
-        print(f"gpu_check: {error}", file=sys.stderr)
-        return 2
+    gpu, capability = this_gpu()
+    for name in options.models:
+        engines(name, check)
+        onnx_runtime_cuda(name, check)
     pytorch(check)
     for line in check.not_run:
         print(f"not run: {line}")
@@ -91,7 +89,7 @@ def main() -> int:
         write(options.output, f"{gpu} ({capability})", check)
     for line in check.failed:
         print(f"gpu_check: {line}", file=sys.stderr)
-    return 1 if check.failed else 0
+    return not check.failed
 
 
 def engines(name: str, check: Check) -> None:
@@ -267,4 +265,4 @@ def write(folder: Path, gpu: str, check: Check) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

@@ -10,8 +10,6 @@ this machine, the browser's drawing too, which no GPU helps: read the load besid
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import statistics
 import sys
@@ -22,8 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks import script
 from edgeser.bench.machine import usage
 from tests.page.world import (
     LABELS,
@@ -47,13 +46,12 @@ SETTLE_S = 5.0
 FRAMES = 120
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--seconds", type=float, default=60.0, help="how long to watch the server")
     parser.add_argument("--finals", type=int, default=50_000, help="on the timeline")
     parser.add_argument("--day", type=int, default=100_000, help="events for one tab")
     parser.add_argument("--server", action="store_true", help="only the server, no browser")
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgeser-") as name:
         folder = Path(name)
@@ -71,12 +69,7 @@ def main() -> int:
         finally:
             daemon.stop()
     figures["load of the machine"] = round(os.getloadavg()[0], 1)
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for label, value in figures.items():
-            print(f"{label:<44} {value}")
-    return 0
+    script.show(figures, as_json=options.json)
 
 
 def server(daemon: Daemon, page: PageProcess, seconds: float) -> dict[str, Any]:
@@ -250,4 +243,4 @@ def _tonight() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

@@ -9,12 +9,14 @@ licence is for research only: it is measured here, never shipped).
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
-from edgeser.errors import UserError
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from benchmarks import script
 from edgeser.pcm import SAMPLE_RATE
 from edgeser_train.corpora import load_corpora
 from edgeser_train.corpora.corpus import Utterance
@@ -24,8 +26,8 @@ COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
 INNER_FOLDS = 9
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = script.parser_of(__doc__)
     parser.add_argument(
         "--corpus", required=True, action="append", metavar="NAME=PATH", help="as edgeser evaluate"
     )
@@ -41,13 +43,9 @@ def main() -> int:
         from sklearn.svm import SVC
     except ImportError as error:
         print(f"skipped: {error}; pip install opensmile scikit-learn", file=sys.stderr)
-        return 0
-    try:
-        corpus = load_corpora(asked.corpus)
-        folds = folds_of(asked.protocol, corpus)
-    except UserError as error:
-        print(f"opensmile_svm: {error}", file=sys.stderr)
-        return 2
+        return
+    corpus = load_corpora(asked.corpus)
+    folds = folds_of(asked.protocol, corpus)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         features = np.stack(list(pool.map(functionals, corpus.utterances, chunksize=8)))
     labels = np.array([u.label for u in corpus.utterances])
@@ -72,7 +70,6 @@ def main() -> int:
     print(confusion_matrix(true, said, labels=list(corpus.labels)))
     wa, ua = np.mean(np.array(true) == np.array(said)), balanced_accuracy_score(true, said)
     print(f"{len(true)} answers, WA {100 * wa:.1f} %, UA {100 * ua:.1f} %")
-    return 0
 
 
 def functionals(utterance: Utterance) -> object:
@@ -89,4 +86,4 @@ def functionals(utterance: Utterance) -> object:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

@@ -8,7 +8,6 @@ turn. Processor time counts, of all threads. A way whose library is missing is s
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -18,11 +17,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import numpy as np
 import onnxruntime
 
+from benchmarks import script
 from edgeser.bench import SPEECH_FILE, sound
-from edgeser.errors import UserError
 from edgeser.features import FrameStream
 from edgeser.features.frames import features_of
 from edgeser.features.front_end import Floats
@@ -37,19 +38,14 @@ Way = Callable[[int], object]
 """Scores the window [end - WINDOW, end) of the sound."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--speech", type=Path, default=SPEECH_FILE)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not 5 <= options.seconds <= 3600:
         parser.error(f"--seconds: expected 5 to 3600, got {options.seconds:g}")
-    try:
-        spoken = sound.without_pauses(sound.samples_of(options.speech), options.speech)
-    except UserError as error:
-        print(f"windows: {error}", file=sys.stderr)
-        return 2
+    spoken = sound.without_pauses(sound.samples_of(options.speech), options.speech)
     samples = sound.repeated(spoken, options.seconds)
     ways: dict[str, Way] = {}
     for make in (
@@ -81,12 +77,11 @@ def main() -> int:
     }
     if options.json:
         print(json.dumps(rows, indent=1))
-        return 0
+        return
     print(f"{'processor time of a window, ms':<62} {'median':>8} {'p90':>8} {'ratio':>7}")
     for name, row in rows.items():
         figures = f"{row['cpu_ms_per_window']:>8.2f} {row['p90']:>8.2f} {row['ratio']:>7.2f}"
         print(f"{name:<62} {figures}")
-    return 0
 
 
 def measure(ways: dict[str, Way], length: int) -> dict[str, list[float]]:
@@ -232,4 +227,4 @@ def _torchaudio_mel() -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

@@ -10,14 +10,18 @@ from pathlib import Path
 TRIALS = Path(__file__).parents[1] / "trials"
 
 
-def proof(name: str, *options: str) -> dict[str, float]:
-    """Run one; it says itself whether it holds."""
-    done = subprocess.run(
+def trial(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         [sys.executable, str(TRIALS / name), "--json", *options],
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def proof(name: str, *options: str) -> dict[str, float]:
+    """Run one; it says itself whether it holds."""
+    done = trial(name, *options)
     assert done.returncode == 0, (done.stdout, done.stderr)
     figures: dict[str, float] = json.loads(done.stdout)
     return figures
@@ -32,6 +36,12 @@ def test_nothing_is_lost_when_the_daemon_is_killed() -> None:
 def test_subscribers_that_come_and_go_leave_nothing() -> None:
     figures = proof("churn.py", "--times", "500", "--allowed-mb", "15")
     assert figures["idle: subscribers"] == figures["busy: subscribers"] == 500
+
+
+def test_what_does_not_hold_is_said_by_the_exit_code() -> None:
+    done = trial("churn.py", "--times", "50", "--allowed-mb", "-1000")
+    assert done.returncode == 1, done.stderr
+    assert json.loads(done.stdout)["busy: subscribers"] == 50
 
 
 def test_garbage_at_the_ports_disturbs_nobody() -> None:

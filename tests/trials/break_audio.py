@@ -1,6 +1,6 @@
 """Break the sound under a running daemon again and again, and account for every sample.
 
-python -m benchmarks.break_audio [--times 50] [-o FILE]
+python tests/trials/break_audio.py [--times 50] [-o FILE]
 
 In turn the sound server is frozen, killed and started anew, and its source is unloaded and loaded.
 Each time the daemon must publish audio_lost and then audio_restored, hear one remark that is played
@@ -12,7 +12,6 @@ Exit code 1 when something is not as it must be.
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import tempfile
@@ -21,10 +20,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import msgspec
 import numpy as np
 import soundfile
 
+from benchmarks import script
+from edgeser.errors import UserError
 from edgeser.model.golden import waveform
 from tests.sounds import silence
 from tests.system.daemons import Daemon, running
@@ -81,16 +84,15 @@ class Report(msgspec.Struct):
         return found
 
 
-def main() -> int:
+def main() -> bool:
     """Break, print a line per kind, and say what was not as it must be."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = script.parser_of(__doc__)
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--settle", type=float, default=SETTLE_S, metavar="SECONDS")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write JSON here")
     options = parser.parse_args()
     if reason := why_unavailable():
-        print(reason, file=sys.stderr)
-        return 2
+        raise UserError(reason)
     report = measure(options.times, options.settle)
     if options.output:
         options.output.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1))
@@ -99,7 +101,7 @@ def main() -> int:
     complaints = report.complaints()
     for complaint in complaints:
         print(f"FAIL {complaint}")
-    return 1 if complaints else 0
+    return not complaints
 
 
 def measure(times: int, settle_s: float) -> Report:
@@ -181,4 +183,4 @@ def summary(report: Report) -> Iterable[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

@@ -10,8 +10,6 @@ as it can. Resident memory is read before and after, past a warm-up of a quarter
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -19,22 +17,24 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import msgspec
 import numpy as np
 import soundfile
 import zmq
 
+from benchmarks import script
 from edgeser.bench import SPEECH_FILE
 
 AT_ONCE = 50
 REQUEST = msgspec.json.encode({"id": 1, "prefixes": ["speech."]})
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> bool:
+    parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--times", type=int, default=20_000)
     parser.add_argument("--allowed-mb", type=float, default=2.0)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
@@ -63,14 +63,8 @@ def main() -> int:
                 f"{state}: resident after, MB": round(after, 2),
                 f"{state}: growth, MB": round(after - before, 2),
             }
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:<32} {value}")
-    return int(
-        any(figures[f"{state}: growth, MB"] > options.allowed_mb for state in ("idle", "busy"))
-    )
+    script.show(figures, as_json=options.json)
+    return all(figures[f"{state}: growth, MB"] <= options.allowed_mb for state in ("idle", "busy"))
 
 
 def come_and_go(endpoint: str, times: int) -> None:
@@ -106,4 +100,4 @@ def resident_mb(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

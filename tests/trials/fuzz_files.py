@@ -9,7 +9,6 @@ through the speech detector and segmenter as in the daemon.
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import resource
@@ -20,9 +19,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import numpy as np
 import soundfile
 
+from benchmarks import script
 from edgeser import load_model
 from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, Source
@@ -40,8 +42,8 @@ HANGS_AFTER_S = 20
 MODEL = load_model()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> bool:
+    parser = script.parser_of(__doc__)
     parser.add_argument("--times", type=int, default=10_000, help="of each kind (sound: a tenth)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
@@ -63,12 +65,12 @@ def main() -> int:
                 outcomes[take(name, data)] += 1
             except Exception as error:
                 print(f"{name}: {type(error).__name__}: {error}; see {keep(data)}")
-                return 1
+                return False
             finally:
                 watch.cancel()
         told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.most_common())
         print(f"{name}: {times} times, {told}; memory {resident_mb() - warm:+.1f} MB")
-    return 0
+    return True
 
 
 def settings(rng: np.random.Generator) -> bytes:
@@ -179,4 +181,4 @@ def resident_mb() -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

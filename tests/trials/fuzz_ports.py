@@ -10,8 +10,6 @@ Exit code 1 if the daemon died, a good client was not served, or memory grew by 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import socket
@@ -21,9 +19,12 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import msgspec
 import zmq
 
+from benchmarks import script
 from edgeser import Subscriber
 from edgeser.bench import SPEECH_FILE
 from edgeser.events.schema import SpeechEvent, StatusEvent
@@ -34,22 +35,17 @@ GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + by
 HELLO = b"\x04\xc8\x05HELLO\x01\x00" + bytes(192)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> bool:
+    parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--times", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--allowed-mb", type=float, default=10.0)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
         figures = fuzz(Path(folder), options.times, random.Random(options.seed))
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:<24} {value}")
-    healthy = figures["alive"] and figures["good clients served"] == figures["good clients"]
-    return int(not healthy or figures["growth, MB"] > options.allowed_mb)
+    script.show(figures, as_json=options.json)
+    served = figures["good clients served"] == figures["good clients"]
+    return bool(figures["alive"]) and served and figures["growth, MB"] <= options.allowed_mb
 
 
 def fuzz(folder: Path, times: int, rng: random.Random) -> dict[str, float]:
@@ -165,4 +161,4 @@ def resident_mb(pid: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

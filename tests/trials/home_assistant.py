@@ -10,7 +10,6 @@ of ours. Needs root and the network; the first time takes a quarter of an hour a
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import secrets
@@ -27,6 +26,7 @@ import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks import script
 from edgeser.events.publish.publisher import Publisher
 from tests.bridges.mosquitto import OPEN, Mosquitto
 from tests.events.helpers import emotion, speech, status
@@ -70,8 +70,8 @@ asyncio.run(main(*sys.argv[1:]))
 States = dict[str, dict[str, Any]]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> None:
+    parser = script.parser_of(__doc__)
     parser.add_argument("--root", type=Path, default=Path("runs/home-assistant"))
     root: Path = parser.parse_args().root.absolute()
     prepare(root)
@@ -80,7 +80,6 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
         check(root, Path(folder))
     print("every entity did what it should")
-    return 0
 
 
 def prepare(root: Path) -> None:
@@ -225,4 +224,4 @@ def configure(config: Path, port: int) -> Path:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

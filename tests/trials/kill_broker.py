@@ -14,7 +14,6 @@ if not so.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from benchmarks import script
 from edgeser.events.journal.journal import JournalPlace
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import decode, topic_of
@@ -112,23 +112,18 @@ class Trial:
         )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> bool:
+    parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--finals", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=3)
     parser.add_argument("--bridge-kills", type=int, default=0)
     parser.add_argument("--daemon-restarts", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
         figures = prove(Path(folder), options)
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:<40} {value}")
-    return int(any(figures[name] for name in ("lost", "never published", "out of order")))
+    script.show(figures, as_json=options.json)
+    return not any(figures[name] for name in ("lost", "never published", "out of order"))
 
 
 def prove(folder: Path, options: argparse.Namespace) -> dict[str, float]:
@@ -174,4 +169,4 @@ def prove(folder: Path, options: argparse.Namespace) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

@@ -12,8 +12,6 @@ any is not so.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
 import shutil
@@ -27,11 +25,14 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import msgspec
 import numpy as np
 import soundfile
 import zmq
 
+from benchmarks import script
 from edgeser import Gap, Subscriber
 from edgeser.bench import SPEECH_FILE
 from edgeser.events.journal.reader import JournalReader
@@ -103,21 +104,16 @@ class Follower:
                     self.payloads.append(unstamped(subscriber.payload))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> bool:
+    parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
         figures = prove(Path(folder), options.times, random.Random(options.seed))
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:<52} {value}")
+    script.show(figures, as_json=options.json)
     bad = ("missing from the journal", "holes", "broken journals", "gaps", "not told exactly once")
-    return int(any(figures[name] for name in bad))
+    return not any(figures[name] for name in bad)
 
 
 def prove(folder: Path, times: int, rng: random.Random) -> dict[str, int]:
@@ -228,4 +224,4 @@ def caught_up(follower: Follower, journal: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

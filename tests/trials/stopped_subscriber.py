@@ -10,8 +10,6 @@ without the stopped one. Exit code 1 if either misses an event that the journal 
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import signal
 import subprocess
@@ -20,9 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
 import numpy as np
 import soundfile
 
+from benchmarks import script
 from edgeser import Gap, Subscriber
 from edgeser.bench import SPEECH_FILE
 from edgeser.events.journal.reader import JournalReader
@@ -46,10 +47,9 @@ IDLE_S = 8.0
 """The source has ended when no event but statuses came for so long."""
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> bool:
+    parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     figures: dict[str, float] = {}
     for name, stopped in (("alone", False), ("beside a stopped one", True)):
@@ -57,12 +57,8 @@ def main() -> int:
             figures |= {
                 f"{name}: {k}": v for k, v in run(Path(folder), options.minutes, stopped).items()
             }
-    if options.json:
-        print(json.dumps(figures))
-    else:
-        for name, value in figures.items():
-            print(f"{name:<52} {value}")
-    return int(any(value for name, value in figures.items() if "missed" in name))
+    script.show(figures, as_json=options.json)
+    return not any(value for name, value in figures.items() if "missed" in name)
 
 
 def run(folder: Path, minutes: float, stopped: bool) -> dict[str, float]:
@@ -130,4 +126,4 @@ def listen(endpoint: str) -> tuple[list[float], list[bytes], int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    script.run(main)

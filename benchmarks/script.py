@@ -1,0 +1,43 @@
+"""What the scripts of ``benchmarks`` and ``tests/trials`` share: options, report and exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from edgeser.errors import UserError
+
+
+def parser_of(doc: str, *, as_json: bool = False) -> argparse.ArgumentParser:
+    """A parser described by the first line of the script's docstring; ``as_json``: with --json."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    if as_json:
+        parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    return parser
+
+
+def show(figures: Mapping[str, object], *, as_json: bool) -> None:
+    """Print the figures: a line each, or all as one JSON object."""
+    if as_json:
+        print(json.dumps(figures))
+        return
+    width = max(map(len, figures))
+    for name, value in figures.items():
+        print(f"{name:<{width}}  {value}")
+
+
+def run(main: Callable[[], bool | None]) -> NoReturn:
+    """Exit with 0, or with 1 where ``main`` proves something and says that it does not hold.
+
+    What the user can mend is said in one line; the exit code is then 2.
+    """
+    try:
+        holds = main()
+    except UserError as error:
+        print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0 if holds is None or holds else 1)
