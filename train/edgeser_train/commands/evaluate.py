@@ -10,29 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeser.errors import UserError
-from edgeser_train.commands.options import (
-    cache_option,
-    corpus_option,
-    data_seed_option,
-    dry_run_option,
-    failures_told,
-    initialise_option,
-    labels_option,
-    named_recipe_option,
-    need_extra,
-    recipe_option,
-    teacher_option,
-    trainable_option,
-)
+from edgeser_train.commands.options import experiment_options, failures_told, need_extra
 
 if TYPE_CHECKING:
     from edgeser_train.evaluation.folds import FoldResult
 
 
 @click.command()
-@trainable_option
-@corpus_option
-@labels_option
+@experiment_options
 @click.option(
     "--protocol",
     default="loso",
@@ -47,10 +32,6 @@ if TYPE_CHECKING:
     help="What is scored; choose recipes on the validation part of loso_val.",
 )
 @click.option("--folds", metavar="A,B", help="Only these folds, by name or number.")
-@named_recipe_option
-@recipe_option
-@teacher_option
-@initialise_option
 @click.option(
     "--seeds",
     default="1",
@@ -58,7 +39,6 @@ if TYPE_CHECKING:
     metavar="N,N",
     help="Of weights; each trains every fold once.",
 )
-@data_seed_option
 @click.option(
     "--robustness",
     is_flag=True,
@@ -71,8 +51,6 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     help="Folds trained at the same time.",
 )
-@cache_option
-@dry_run_option
 @click.option(
     "-o",
     "--output",

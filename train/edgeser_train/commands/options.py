@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from click.shell_completion import CompletionItem
 
 from edgeser.errors import OUT_OF_MEMORY, UserError, shortage
 from edgeser_train.models import MODELS
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 _NEEDED = {
     "train": ("torch", "lightning", "matplotlib"),
@@ -39,77 +42,80 @@ class _Model(click.ParamType[str]):
         return [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
 
 
-trainable_option = click.option(
-    "--model",
-    type=_Model(),
-    default="lightweight",
-    show_default=True,
-    help="The architecture.",
-)
-named_recipe_option = click.option(
-    "--recipe",
-    "recipe_name",
-    default="edgeser",
-    show_default=True,
-    help="edgeser: how we train it; paper: how its paper did; voices (lightweight): for strangers.",
-)
-corpus_option = click.option(
-    "--corpus",
-    "corpora",
-    required=True,
-    multiple=True,
-    metavar="NAME=PATH",
-    help="The corpus, e.g. emodb=/data/emodb; several are merged.",
-)
-labels_option = click.option(
-    "--labels",
-    metavar="A,B,C=C+D",
-    help="Only these classes; C=C+D counts both as C. By default all that the corpora have.",
-)
-teacher_option = click.option(
-    "--teacher",
-    "teachers",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="CKPT|RUN",
-    help="Learn from this model, too; a folder holds one per fold. Several are averaged.",
-)
-initialise_option = click.option(
-    "--initialise",
-    type=click.Path(path_type=Path),
-    metavar="CKPT|RUN",
-    help="Start from this model's weights: all where the architecture is the same, else the trunk "
-    "(pcnse-sadrn-ctc); a folder holds one per fold.",
-)
-data_seed_option = click.option(
-    "--data-seed",
-    default=1,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Of chance in splits, in the order of examples and in augmentation.",
-)
-recipe_option = click.option(
-    "--set",
-    "settings",
-    multiple=True,
-    metavar="FIELD=VALUE",
-    help="Change the recipe, e.g. epochs=60 or model.blocks=5; can be repeated.",
-)
-seed_option = click.option(
-    "--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of weights and data."
-)
-cache_option = click.option(
-    "--cache",
-    default=Path("runs/cache"),
-    show_default=True,
-    type=click.Path(path_type=Path),
-    help="Folder where the frames of the corpus are kept.",
+_OPTIONS = (
+    click.option(
+        "--model",
+        type=_Model(),
+        default="lightweight",
+        show_default=True,
+        help="The architecture.",
+    ),
+    click.option(
+        "--corpus",
+        "corpora",
+        required=True,
+        multiple=True,
+        metavar="NAME=PATH",
+        help="The corpus, e.g. emodb=/data/emodb; several are merged.",
+    ),
+    click.option(
+        "--labels",
+        metavar="A,B,C=C+D",
+        help="Only these classes; C=C+D counts both as C. By default all that the corpora have.",
+    ),
+    click.option(
+        "--recipe",
+        "recipe_name",
+        default="edgeser",
+        show_default=True,
+        help="edgeser: how we train it; paper: how its paper did; voices (lightweight): for "
+        "strangers.",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="FIELD=VALUE",
+        help="Change the recipe, e.g. epochs=60 or model.blocks=5; can be repeated.",
+    ),
+    click.option(
+        "--teacher",
+        "teachers",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="CKPT|RUN",
+        help="Learn from this model, too; a folder holds one per fold. Several are averaged.",
+    ),
+    click.option(
+        "--initialise",
+        type=click.Path(path_type=Path),
+        metavar="CKPT|RUN",
+        help="Start from this model's weights: all where the architecture is the same, else the "
+        "trunk (pcnse-sadrn-ctc); a folder holds one per fold.",
+    ),
+    click.option(
+        "--data-seed",
+        default=1,
+        show_default=True,
+        type=click.IntRange(min=0),
+        help="Of chance in splits, in the order of examples and in augmentation.",
+    ),
+    click.option(
+        "--cache",
+        default=Path("runs/cache"),
+        show_default=True,
+        type=click.Path(path_type=Path),
+        help="Folder where the frames of the corpus are kept.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing."),
 )
 
 
-dry_run_option = click.option(
-    "--dry-run", is_flag=True, help="Say what would be trained, and train nothing."
-)
+def experiment_options(command: _Command) -> _Command:
+    """What `edgeser train` and `edgeser evaluate` both ask: which model learns what, and how."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 def need_extra(extra: str) -> None:

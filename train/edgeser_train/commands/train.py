@@ -8,27 +8,15 @@ from pathlib import Path
 import click
 
 from edgeser_train.commands.options import (
-    cache_option,
-    corpus_option,
-    data_seed_option,
-    dry_run_option,
+    experiment_options,
     failures_told,
     first_of_all,
-    initialise_option,
-    labels_option,
-    named_recipe_option,
     need_extra,
-    recipe_option,
-    seed_option,
-    teacher_option,
-    trainable_option,
 )
 
 
 @click.command()
-@trainable_option
-@corpus_option
-@labels_option
+@experiment_options
 @click.option(
     "--protocol",
     default="full",
@@ -36,14 +24,9 @@ from edgeser_train.commands.options import (
     help="What trains; any that `edgeser evaluate` knows.",
 )
 @click.option("--fold", metavar="NAME|NUMBER", help="The fold of a protocol that has several.")
-@named_recipe_option
-@recipe_option
-@teacher_option
-@initialise_option
-@seed_option
-@data_seed_option
-@cache_option
-@dry_run_option
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of weights and data."
+)
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of model.pt."
 )
