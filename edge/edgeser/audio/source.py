@@ -30,7 +30,7 @@ class AudioBlock:
 
     @property
     def end_sample(self) -> int:
-        """Position just behind the last sample."""
+        """Position just after the last sample."""
         return self.first_sample + len(self.samples)
 
 

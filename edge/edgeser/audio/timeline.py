@@ -22,7 +22,7 @@ class Timeline:
 
     def __init__(self) -> None:
         self.end = 0
-        """Position behind the last sample placed."""
+        """Position after the last sample placed."""
         self._origin = 0.0
         self._earliest = 0.0
         self._earliest_before = 0.0

@@ -1,7 +1,7 @@
 """How far a receiver has acknowledged what was handed over to it. Pure: no socket, no clock.
 
 Every event that is handed over gets a ticket. The receiver acknowledges tickets in any order; the
-position moves behind an event only when that one and all before it are acknowledged. Whoever goes
+position moves past an event only when that one and all before it are acknowledged. Whoever goes
 on from there hands over again what was not acknowledged, and nothing is left out.
 """
 
@@ -24,7 +24,7 @@ class Cursor:
     """The position of one receiver, and what it has not acknowledged yet."""
 
     def __init__(self, position: Position | None = None) -> None:
-        """``position``: behind it the receiver goes on; None: with what comes next."""
+        """``position``: after it the receiver goes on; None: with what comes next."""
         self.position = position
         self._handed_over: deque[_HandedOver] = deque()
         self._next_ticket = 0
@@ -37,7 +37,7 @@ class Cursor:
     def hand_over(self, behind: Position | None) -> int:
         """Note an event that the receiver is given next; returns its ticket.
 
-        ``behind``: the position just behind the event, as ``Subscriber.position`` says it.
+        ``behind``: the position just after the event, as ``Subscriber.position`` says it.
         """
         self._next_ticket += 1
         self._handed_over.append(_HandedOver(self._next_ticket, behind, False))

@@ -42,7 +42,7 @@ class Feed:
         file: PositionFile,
         start: Position | None,
     ) -> None:
-        """``subscribe`` makes a subscriber of ``TOPICS`` that begins behind a position."""
+        """``subscribe`` makes a subscriber of ``TOPICS`` that begins after a position."""
         self._subscriber = subscribe(start)
         self._file = file
         self._cursor = Cursor(start)

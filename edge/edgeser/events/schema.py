@@ -136,7 +136,7 @@ class EmotionEvent(Event, frozen=True, kw_only=True, tag="emotion"):
     segment: Annotated[int, Meta(ge=1, description="number of the speech segment in the stream")]
     kind: Literal["partial", "final"]
     start: Annotated[Seconds, Meta(description="stream seconds of the window's first sample")]
-    end: Annotated[Seconds, Meta(description="stream seconds just behind its last sample")]
+    end: Annotated[Seconds, Meta(description="stream seconds just after its last sample")]
     label: Annotated[str, Meta(description="the likeliest label, or `unknown`")]
     confidence: Annotated[Probability, Meta(description="calibrated probability of the likeliest")]
     scores: Annotated[dict[str, float], Meta(description="calibrated probability of each label")]
@@ -174,7 +174,7 @@ class SpeechEvent(Event, frozen=True, kw_only=True, tag="speech"):
     state: Literal["start", "end"]
     segment: Annotated[int, Meta(ge=1)]
     start: Annotated[Seconds, Meta(description="stream seconds of the segment's first sample")]
-    end: Annotated[Seconds | None, Meta(description="just behind its last; null at the start")] = (
+    end: Annotated[Seconds | None, Meta(description="just after its last; null at the start")] = (
         None
     )
     has_final: Annotated[

@@ -25,7 +25,7 @@ class FrameStream:
 
     @property
     def end_sample(self) -> int:
-        """Position just behind the last sample held."""
+        """Position just after the last sample held."""
         return self._first_sample + len(self._samples)
 
     def push(self, samples: Samples, first_sample: int) -> None:

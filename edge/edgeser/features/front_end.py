@@ -151,7 +151,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     @property
     def lookahead(self) -> int:
-        """Samples behind hop k that frame k still needs."""
+        """Samples after hop k that frame k still needs."""
         return max(0, self.window - self.lookback - self.hop)
 
     @property

@@ -89,7 +89,7 @@ def pieces_of(
 def batch_of(pieces: Sequence[Floats], multiple: int = 1) -> tuple[Floats, Lengths]:
     """Pieces (n, width) as one array (pieces, frames, width), and their lengths (pieces,).
 
-    Padded behind with zeros to the longest, and to a multiple of ``multiple`` frames.
+    Padded at the end with zeros to the longest, and to a multiple of ``multiple`` frames.
     """
     lengths = np.array([len(piece) for piece in pieces], np.int64)
     frames = padded_length(int(lengths.max()), multiple)

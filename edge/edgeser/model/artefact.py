@@ -1,6 +1,6 @@
 """The artefact: one ONNX file that explains and checks itself.
 
-The graph takes ``features`` (batch, frames, width) float32, padded behind the sound with anything,
+The graph takes ``features`` (batch, frames, width) float32, padded after the sound with anything,
 and ``frames`` (batch,) int64, the number that counts, and gives ``logits`` (batch, labels) float32.
 A row of a batch is a piece of a window (``WindowPolicy``); a window's logits are its pieces' mean.
 Its metadata property ``edgeser`` holds an ``ArtefactInfo`` as JSON.

@@ -146,7 +146,7 @@ class Hub:
         self._listeners.append(tell)
 
     def behind(self, number: int) -> bytes | None:
-        """Everything behind a message, to be sent at once; None where some of it is gone."""
+        """Everything after a message, to be sent at once; None where some of it is gone."""
         if number > self._last:
             return None
         missing = self._last - number
@@ -173,7 +173,7 @@ class Hub:
         return int(number) if run == self.run and is_number else None
 
     async def news(self, number: int, patience_s: float) -> bool:
-        """Wait until there is something behind a message; False when it took too long."""
+        """Wait until there is something after a message; False when it took too long."""
         if number != self._last or self._closed:
             return True
         try:

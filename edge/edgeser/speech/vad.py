@@ -53,7 +53,7 @@ class VoiceActivity:
             ) from error
         self._vad = webrtcvad.Vad(mode)
         self._carry: Samples = np.zeros(0, np.int16)
-        self.restart(position)  # `position` is just behind the last frame given out
+        self.restart(position)  # `position` is just after the last frame given out
         self._floor_dbfs = floor_dbfs
 
     @property

@@ -37,7 +37,7 @@ ONLINE, OFFLINE = b"online", b"offline"
 class Plan:
     """What is bridged, from where to where.
 
-    ``subscribe`` makes a subscriber of the feed's topics that begins behind a position. ``start``:
+    ``subscribe`` makes a subscriber of the feed's topics that begins after a position. ``start``:
     where to begin when neither the broker nor ``file`` says; None: with what comes next.
     """
 

@@ -33,7 +33,7 @@ WAY_BACK = 32
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How far a subscriber has come: what it wants is behind this."""
+    """How far a subscriber has come: what it wants is after this."""
 
     epoch: Annotated[str, Meta(description="the run of the daemon; empty: before the oldest")]
     after: Annotated[dict[str, int], Meta(description="the last number of each topic")] = {}
@@ -57,7 +57,7 @@ def parse_since(text: str) -> tuple[Position, float]:
 
 
 def parse_position(text: str) -> Position:
-    """``all``, an epoch, or ``EPOCH:SEQ``: behind that number in every topic. Raises UserError."""
+    """``all``, an epoch, or ``EPOCH:SEQ``: after that number in every topic. Raises UserError."""
     if text == "all":
         return Position("")
     epoch, separator, number = text.partition(":")

@@ -1,7 +1,7 @@
 """The cache of engines: files that say what they are for, written whole or not at all.
 
 An engine never travels alone: it is found by the artefact it was built from and the platform it was
-built on. A file is a line of JSON (``Engine``), and behind it the plan that TensorRT made. Loading
+built on. A file is a line of JSON (``Engine``), and after it the plan that TensorRT made. Loading
 a plan runs what is in it, so a folder or file that others may write to is not used.
 """
 
