@@ -90,7 +90,8 @@ class Account:
         self._add(faults=1)
         message = one_line(message)  # a file's name, a library's words
         quiet = recovered and code not in _HEEDED
-        log.log(logging.INFO if quiet else logging.WARNING, "%s: %s", code, message)
+        if code != "source_failed":  # the command's own last line says it
+            log.log(logging.INFO if quiet else logging.WARNING, "%s: %s", code, message)
         self.publish(
             FaultEvent(stream=self.stream, code=code, message=message, recovered=recovered)
         )
