@@ -65,17 +65,19 @@ def test_the_smoothed_state_goes_on_under_new_settings() -> None:
     decider.decide(WINDOW, HAPPY * 0.3 + 0.2, 0.0)
     for _ in range(20):
         decider.decide(WINDOW, HAPPY, 0.0)
-    decider.settings = DecisionSettings(smoothing_weight=0.1, smoothing_margin=0.3)
+    decider.renew(DecisionSettings(smoothing_weight=0.1, smoothing_margin=0.3), 0)
     assert decider.decide(WINDOW, HAPPY, 0.0).smoothed.label == LABELS[0]
     assert decider.decide(WINDOW, 1 - HAPPY, 0.0).smoothed.label == LABELS[0]  # a tame state
 
 
-def test_new_settings_count_from_the_next_window_on() -> None:
+def test_new_settings_count_from_the_next_segment_on() -> None:
     decider = Decider(DecisionSettings(abstain_below=0.0), Losses())
     unsure = HAPPY * 0.2 + 0.8 / len(LABELS)
     assert decider.decide(WINDOW, unsure, 0.0).label == LABELS[0]
-    decider.settings = DecisionSettings(abstain_below=0.9)
-    assert decider.decide(WINDOW, unsure, 0.0).label == "unknown"
+    decider.renew(DecisionSettings(abstain_below=0.9), WINDOW.segment)
+    assert decider.decide(WINDOW, unsure, 0.0).label == LABELS[0]  # one of before, that waited
+    later = replace(WINDOW, segment=WINDOW.segment + 1)
+    assert decider.decide(later, unsure, 0.0).label == "unknown"
 
 
 def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:

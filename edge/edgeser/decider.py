@@ -21,9 +21,8 @@ from edgeser.window import Window
 class Decider:
     """Label, smoothed state and account of every window of one stream, in their order.
 
-    ``decide`` belongs to one thread. ``settings`` may be replaced by any, and count from the next
-    window on. A window brings the model it was cut for: when that has other labels than the one
-    before, the smoothed state begins anew.
+    ``decide`` belongs to one thread, ``renew`` to any other. A window brings the model it was cut
+    for: when that has other labels than the one before, the smoothed state begins anew.
     """
 
     def __init__(
@@ -34,14 +33,22 @@ class Decider:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``clock``: that of the hearing, monotonic seconds."""
-        self.settings = settings
+        self._settings = settings
+        self._renewal: tuple[int, DecisionSettings] | None = None
         self._losses = losses
         self._clock = clock
         self._smoother: Smoother | None = None
 
+    def renew(self, settings: DecisionSettings, segment: int) -> None:
+        """Decide by other settings after that segment; its own windows may still be waiting."""
+        self._renewal = segment, settings
+
     def decide(self, window: Window, scores: Floats, started_at: float) -> EmotionEvent:
         """The event of a window: ``scores`` (labels,), ``started_at`` when its inference began."""
-        settings, info, labels = self.settings, window.model.info, window.model.labels
+        renewal = self._renewal
+        if renewal is not None and window.segment > renewal[0]:
+            self._settings = renewal[1]
+        settings, info, labels = self._settings, window.model.info, window.model.labels
         affect = affect_of(scores, labels)
         abstain_below = settings.abstain_below
         if abstain_below is None:

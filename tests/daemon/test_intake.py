@@ -149,7 +149,7 @@ def test_a_reload_that_comes_while_another_is_put_in_force_is_not_lost(
 
     def ask() -> None:
         wanted.append(next(asked))
-        intake.renew(MODEL, wanted[-1])
+        intake.renew(MODEL, wanted[-1], lambda _: None)
 
     def publish(event: Event) -> None:
         events.append(event)

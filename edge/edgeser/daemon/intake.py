@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -34,6 +35,7 @@ class _Renewal(NamedTuple):
     asked_at: float
     model: Model
     speech: SpeechSettings
+    began: Callable[[int], None]
 
 
 class Intake:
@@ -167,14 +169,16 @@ class Intake:
         self._route(self.hearing.finish())
         self.ended.set()
 
-    def renew(self, model: Model, speech: SpeechSettings) -> None:
+    def renew(self, model: Model, speech: SpeechSettings, began: Callable[[int], None]) -> None:
         """Go on with another model and settings as soon as no segment is open.
+
+        ``began`` is then called with the number of the last segment of the old ones.
 
         After ``RENEWED_WITHIN_S`` of unbroken speech the open segment is ended for it, its final
         published.
         """
         with self._renewal_lock:
-            self._renewal = _Renewal(time.monotonic(), model, speech)
+            self._renewal = _Renewal(time.monotonic(), model, speech, began)
 
     def adopt(self, baseline: Baseline | None) -> None:
         """From the next silence on the voice is known to sound so; None: it is not known."""
@@ -199,6 +203,7 @@ class Intake:
         with self._renewal_lock:
             if self._renewal is renewal:  # else a newer one waits for the next block
                 self._renewal = None
+        renewal.began(self.hearing.state.segments)
         self.hearing = self.hearing.successor(renewal.model, renewal.speech)
 
     def _route(self, outputs: list[HearingOutput]) -> None:

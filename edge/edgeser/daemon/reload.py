@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from edgeser.daemon.intake import Intake
@@ -73,10 +74,9 @@ class Reload:
         if _identity(model) == _identity(self._model):
             self._model.reason = model.reason
             model = self._model
-        for decider in self._deciders.values():
-            decider.settings = settings.decision
-        for intake in self._intakes.values():
-            intake.renew(model, settings.speech)
+        for name, intake in self._intakes.items():
+            began = partial(self._deciders[name].renew, settings.decision)
+            intake.renew(model, settings.speech, began)
         self._say_what_waits(settings)
         self._settings, self._model = settings, model
         log.info(
