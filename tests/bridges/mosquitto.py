@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -55,6 +56,17 @@ class Mosquitto:
             except OSError:
                 assert time.monotonic() < deadline, "mosquitto takes no connections"
                 time.sleep(0.05)
+
+    def save(self) -> None:
+        """Wait until what it remembers is on its disk: sessions, and what is retained."""
+        assert self._process is not None
+        database = self.folder / "mosquitto.db"
+        before = database.stat().st_mtime_ns if database.exists() else 0
+        deadline = time.monotonic() + PATIENCE_S
+        while not database.exists() or database.stat().st_mtime_ns == before:
+            self._process.send_signal(signal.SIGUSR1)
+            assert time.monotonic() < deadline, "mosquitto does not save"
+            time.sleep(0.05)
 
     def kill(self) -> None:
         """As a power cut does."""

@@ -47,6 +47,7 @@ class Trial:
         self.broker = Mosquitto(folder / "mosquitto", OPEN + PERSISTENT)
         self.broker.start()
         self.consumer = Consumer(self.broker.port)
+        self.broker.save()  # a consumer that the broker forgets misses what comes before it is back
         self.publisher = self._publisher()
         self.bridge = self._bridge()
 
