@@ -47,10 +47,11 @@ page-assets: | $(BIN)/python
 test: lint types unit
 
 # Left out: what boots systemd or a sound server (tests/system, virtual microphones), what trains or
-# exports, and what measures or waits for whole daemons.
+# exports, what measures or waits for whole daemons, and what needs a browser or a broker.
 QUICK := tests --ignore=tests/system --ignore=tests/trials --ignore=tests/bench --ignore=tests/train \
 	--ignore=tests/export --ignore=tests/daemon --ignore=tests/audio/test_virtual_microphone.py \
-	--ignore=tests/audio/test_microphone.py --ignore=tests/model/tensorrt --ignore=tests/cli
+	--ignore=tests/audio/test_microphone.py --ignore=tests/model/tensorrt --ignore=tests/cli \
+	--ignore=tests/page --ignore=tests/bridges --ignore=tests/annotate
 
 quick: lint types
 	$(BIN)/python -m pytest -q $(QUICK)
