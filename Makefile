@@ -53,7 +53,7 @@ QUICK := tests --ignore=tests/system --ignore=tests/trials --ignore=tests/bench 
 	--ignore=tests/audio/test_microphone.py --ignore=tests/model/tensorrt --ignore=tests/cli \
 	--ignore=tests/page --ignore=tests/bridges --ignore=tests/annotate
 
-quick: lint types
+quick: lint types examples/node_modules/.installed
 	$(BIN)/python -m pytest -q $(QUICK)
 
 lint: $(VENV)/.tests
