@@ -136,7 +136,7 @@ def test_every_answer_binds_the_browser(page: PageProcess, path: str) -> None:
     assert "unsafe" not in CSP
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["x-frame-options"] == "DENY"
-    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["referrer-policy"] == "same-origin"
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert "server" not in headers
 
