@@ -50,8 +50,11 @@ def new(name: str, folder: Path | None, settings_file: Path | None) -> None:
     click.echo(_folder(folder, settings_file).new(name))
 
 
-# A public key may begin with a dash: what is no option of ours is a value.
-@keys.command(context_settings={"ignore_unknown_options": True})
+# A public key may begin with a dash: what is no option of ours is a value. Without -h, which
+# would be found in the midst of such a key as a short option in a bundle.
+@keys.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
+)
 @click.argument("name")
 @click.argument("public_key")
 @folder_option
