@@ -183,3 +183,40 @@ def test_the_schema_for_editors_takes_the_shipped_file_and_refuses_a_wrong_key()
     tree["speech"]["min_secondes"] = 1
     (error,) = validator.iter_errors(tree)
     assert "min_secondes" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('source = "tcp://0.0.0.0:7790"', "in the clear"),
+        ('source = "tls://0.0.0.0:7790"', "audio.tokens: .* needs it"),
+        (
+            'source = "tls://0.0.0.0:1"\ntokens = "t"\ncertificate = "c"',
+            "audio.certificate_key: .*",
+        ),
+        ('source = "tcp://127.0.0.1:1"\ncertificate = "c"', "audio.certificate: .* not encrypted"),
+        (
+            'source = "tcp://127.0.0.1:1"\ntokens = "t"\nstream = "a"',
+            "audio.stream: the tokens name",
+        ),
+        ('source = "tcp://127.0.0.1:1"\ndevice = "USB"', "audio.device: .* is no microphone"),
+        ('tokens = "t"', "audio.tokens: 'mic' is no network address"),
+    ],
+)
+def test_network_sources_are_refused_where_others_could_listen_in(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_settings(written(tmp_path, f"[audio]\n{text}"), {})
+
+
+def test_network_sources_beside_others(tmp_path: Path) -> None:
+    tls = 'source = "tls://*:1"\ntokens = "t"\ncertificate = "c"\ncertificate_key = "k"'
+    text = f'[[source]]\n{tls}\n[[source]]\nsource = "tcp://[::1]:7790"\n[[source]]'
+    sources = load_settings(written(tmp_path, text), {}).sources
+    assert [audio.is_network for audio in sources] == [True, True, False]
+    assert [audio.file for audio in sources] == [None] * 3
+    (only,) = load_settings(
+        written(tmp_path, f"[audio]\n{tls}"), {"EDGESER_AUDIO_SOURCE": "a.wav"}
+    ).sources
+    assert only.tokens is None

@@ -164,3 +164,17 @@ def test_a_reload_is_told_from_begin_to_end(monkeypatch: pytest.MonkeyPatch) -> 
         raise ValueError("no")
     world.health.stopping()
     assert world.manager.told == ["ready", "alive", "reloading", "ready", "stopping"]
+
+
+def test_a_network_microphone_that_is_away_restarts_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from edgeser.audio.network.stream import NetworkStream
+
+    away = FakeIntake(frame_age_s=None, lost="network microphone 'a': has not connected")
+    monkeypatch.setattr(FakeIntake, "source", object.__new__(NetworkStream))
+    world = World(monkeypatch, away)
+    assert world.signs(600) > 20
+    assert world.manager.told[0] == "ready"  # it may connect at any time
+    away.frame_age_s = 10 * DEAF_LIMIT_S
+    assert world.signs(600) > 20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import time
 from itertools import pairwise
@@ -250,3 +251,29 @@ def test_every_utterance_of_the_corpus_has_a_final() -> None:
     done = edgeser("predict", "--json", *map(str, files), timeout_s=300)
     assert done.code == 0
     assert {json.loads(line)["file"] for line in done.out.splitlines()} == set(map(str, files))
+
+
+def test_network_microphones_are_heard_as_the_file_that_they_send(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("kitchen 0123456789abcdef\nhall fedcba9876543210\n")
+    tokens.chmod(0o600)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = tmp_path / "edgeser.toml"
+    settings.write_text(
+        f'[audio]\nsource = "tcp://127.0.0.1:{port}"\ntokens = "{tokens}"\nstall_seconds = 30'
+    )
+    with running("--settings", str(settings)) as daemon:
+        daemon.wait_for("self.statuses")
+        with socket.create_connection(("127.0.0.1", port), 60) as hall:
+            hall.sendall(b"fedcba9876543210\n" + speech().tobytes())
+            daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}", 120)
+        daemon.wait_for("any('closed' in fault.message for fault in self.faults)")
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    for event, expected in zip(daemon.finals, predicted(SPEECH_FILE), strict=True):
+        assert event.stream == "hall"
+        assert (event.start, event.end) == (expected["start"], expected["end"])
+        assert event.label == expected["label"]
+    (lost,) = [f for f in daemon.faults if (f.stream, f.code) == ("hall", "audio_lost")]
+    assert lost.message == "network microphone 'hall' (127.0.0.1): closed the connection"

@@ -1,9 +1,10 @@
-"""The source a user named: ``mic``, ``-`` or a file."""
+"""The source a user named: ``mic``, ``-``, a file, or an address for network microphones."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeser.audio.file import FileSource
@@ -12,6 +13,10 @@ from edgeser.audio.source import Source, SourceError
 from edgeser.audio.stdin import RawSource
 
 if TYPE_CHECKING:
+    import ssl
+
+    from edgeser.audio.network.address import Address
+    from edgeser.audio.network.stream import NetworkStream
     from edgeser.settings.schema import AudioSettings
 
 
@@ -21,18 +26,52 @@ def open_sources(
     """Open every source, by the name of its stream. Raises SourceError."""
     opened: dict[str, Source] = {}
     for audio in wanted:
-        source = open_source(
-            audio.source,
-            fast=fast,
-            wait=wait,
-            device=audio.device,
-            channel=audio.channel,
-            stall_s=audio.stall_seconds,
-        )
-        if audio.name in opened:
-            raise SourceError(f"stream '{audio.name}': two sources are called so")
-        opened[audio.name] = source
+        named: dict[str, Source]
+        if audio.is_network:
+            named = {stream.name: stream for stream in _network(audio, fast=fast)}
+        else:
+            named = {audio.name: _opened(audio, fast=fast, wait=wait)}
+        for name, source in named.items():
+            if name in opened:
+                raise SourceError(f"stream '{name}': two sources are called so")
+            opened[name] = source
     return opened
+
+
+def _opened(audio: AudioSettings, *, fast: bool, wait: bool) -> Source:
+    return open_source(
+        audio.source,
+        fast=fast,
+        wait=wait,
+        device=audio.device,
+        channel=audio.channel,
+        stall_s=audio.stall_seconds,
+    )
+
+
+def network_parts(
+    audio: AudioSettings,
+) -> tuple[Address, dict[bytes, str] | None, ssl.SSLContext | None]:
+    """Address, names by token, and TLS of network microphones. Raises UserError."""
+    from edgeser.audio.network.address import parse_address
+    from edgeser.audio.network.server import tls_context
+    from edgeser.audio.network.tokens import read_tokens
+
+    names = read_tokens(Path(audio.tokens).expanduser()) if audio.tokens else None
+    tls = None
+    if audio.certificate and audio.certificate_key:
+        tls = tls_context(
+            Path(audio.certificate).expanduser(), Path(audio.certificate_key).expanduser()
+        )
+    return parse_address(audio.source), names, tls
+
+
+def _network(audio: AudioSettings, *, fast: bool) -> list[NetworkStream]:
+    from edgeser.audio.network.server import NetworkServer
+
+    if fast:
+        raise SourceError("--fast: a network microphone has one speed", "leave --fast out")
+    return NetworkServer(*network_parts(audio), audio.stall_seconds, audio.name).streams
 
 
 def open_source(

@@ -90,8 +90,13 @@ class RawSource:
             yield received
 
     def _refuse_sound_file(self, received: bytes) -> None:
-        if kind := _FILE_STARTS.get(received[:4]):
+        if kind := sound_file_kind(received):
             raise SourceError(
                 f"{self.name}: a {kind} file",
                 "give its name as the source, or pipe raw 16 kHz mono s16le sound",
             )
+
+
+def sound_file_kind(received: bytes) -> str | None:
+    """What kind of sound file begins so; None for what may be raw samples."""
+    return _FILE_STARTS.get(received[:4])

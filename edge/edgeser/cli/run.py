@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @settings_option
-@click.option("--source", metavar="mic|FILE|-", help="Microphone, sound file, or raw 16 kHz s16le.")
+@click.option(
+    "--source",
+    metavar="mic|FILE|-|tcp://HOST:PORT",
+    help="Microphone, sound file, raw 16 kHz s16le, or a network microphone.",
+)
 @click.option("--device", metavar="NAME", help="Microphone, by its name or a part of it.")
 @model_option
 @backend_option

@@ -27,6 +27,7 @@ def check(file: Path) -> None:
     Example: edgeser settings check edgeser.toml
     """
     from edgeser.audio.file import FileSource
+    from edgeser.audio.open import network_parts
     from edgeser.events.wire.keys import KeyFolder
     from edgeser.model.model import load_model
     from edgeser.settings.load import load_settings
@@ -38,6 +39,8 @@ def check(file: Path) -> None:
     for audio in loaded.sources:
         if audio.file is not None:
             FileSource(audio.file)
+        if audio.is_network:
+            network_parts(audio)
     if loaded.events.curve:
         keys = KeyFolder(loaded.events.key_folder)
         keys.secret()

@@ -15,6 +15,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
+from edgeser.audio.network.stream import NetworkStream
 from edgeser.audio.source import Source
 from edgeser.baselines.store import BaselineStore
 from edgeser.daemon.account import Account
@@ -197,7 +198,11 @@ class Daemon:
     def _keeper_of(self, settings: Settings) -> BaselineKeeper:
         """Of the microphones: a file sounds the same each time that it is played."""
         names = {audio.name for audio in settings.sources if audio.source == "mic"}
-        kept = [self._intakes[name] for name in names & self._intakes.keys()]
+        kept = [
+            intake
+            for name, intake in self._intakes.items()
+            if name in names or isinstance(intake.source, NetworkStream)
+        ]
         keeper = BaselineKeeper(
             BaselineStore(settings.baseline.store), kept if settings.baseline.keep else []
         )

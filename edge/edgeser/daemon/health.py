@@ -1,7 +1,7 @@
 """Whether the daemon is well, and what the service manager is told of it.
 
-It is told ready when heard, alive while sound and inference flow. Who asks is told of troubles
-long before the signs of life end: most pass.
+It is told ready when heard, or when microphones may connect, and alive while sound and inference
+flow. Who asks is told of troubles long before the signs of life end: most pass.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+from edgeser.audio.network.stream import NetworkStream
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
 from edgeser.daemon.service_manager import ServiceManager
@@ -60,7 +61,7 @@ class Health:
         begin again, a fault says so.
         """
         manager = self._manager
-        if not self._is_ready and any(i.frame_age_s is not None for i in self._intakes.values()):
+        if not self._is_ready and any(map(_is_ready, self._intakes.values())):
             self._is_ready = True
             manager.ready()
         manager.status(self._status())
@@ -104,7 +105,7 @@ class Health:
         """Why the daemon cannot help itself any more; None while it can."""
         if self._backlog.working_s > watchdog_s:
             return f"a window has been in work for {self._backlog.working_s:.0f} s"
-        ages = {name: intake.frame_age_s for name, intake in self._to_hear().items()}
+        ages = {name: i.frame_age_s for name, i in self._to_hear().items() if not _is_remote(i)}
         for name, age_s in ages.items():
             intake = self._intakes[name]
             told = intake.lost is not None or not intake.source.live
@@ -118,6 +119,15 @@ class Health:
         if len(self._intakes) == 1:
             return "".join(map(_described, self._intakes.values()))
         return "; ".join(f"{name}: {_described(i)}" for name, i in self._intakes.items())
+
+
+def _is_remote(intake: Intake) -> bool:
+    """Its device is another's to switch on: a new daemon would hear no more of it."""
+    return isinstance(intake.source, NetworkStream)
+
+
+def _is_ready(intake: Intake) -> bool:
+    return intake.frame_age_s is not None or _is_remote(intake)
 
 
 def _described(intake: Intake) -> str:

@@ -1,4 +1,7 @@
-"""Which thread hears which source: one each, but one for all files that play in real time.
+"""Which thread hears which source.
+
+One each, but one for all files that play in real time, and one for all microphones that connect to
+the same address.
 
 With a thread for each file, switching between them costs as much as all that is done with them;
 and of many files that play as fast as they can only some play at once, else the threads that
@@ -14,6 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from edgeser.audio.file import FileSource
+from edgeser.audio.network.server import NetworkServer
+from edgeser.audio.network.stream import NetworkStream
 from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.daemon.intake import Intake
 
@@ -25,21 +30,36 @@ def source_threads(intakes: Mapping[str, Intake]) -> dict[str, Callable[[], None
     """What hears the sources to their ends, each for a thread of its own, by the name of that."""
     played: list[tuple[FileSource, Intake]] = []
     fast: dict[str, Intake] = {}
+    served: dict[NetworkServer, dict[str, Intake]] = {}
     heard: dict[str, Callable[[], None]] = {}
     for name, intake in intakes.items():
         source = intake.source
-        if not isinstance(source, FileSource):
+        if isinstance(source, NetworkStream):
+            served.setdefault(source.server, {})[source.name] = intake
+        elif not isinstance(source, FileSource):
             heard[name] = intake.listen
         elif source.live:
             played.append((source, intake))
         else:
             fast[name] = intake
+    for server, devices in served.items():
+        heard[f"network-{server.address.port}"] = partial(serve, server, devices)
     if played:
         heard["files"] = partial(play, played)
     waiting = deque(fast.values())
     for name in list(fast)[:MAX_FAST_THREADS]:
         heard[name] = partial(_hear_in_turn, waiting)
     return heard
+
+
+def serve(server: NetworkServer, devices: Mapping[str, Intake]) -> None:
+    """Hear the devices that connect, each by the intake of its name, until all are closed."""
+    try:
+        for stream, item in server.items():
+            devices[stream.name].hear(item)
+    finally:
+        for intake in devices.values():
+            intake.end()
 
 
 def _hear_in_turn(waiting: deque[Intake]) -> None:

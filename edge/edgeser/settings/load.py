@@ -12,11 +12,18 @@ from typing import Any, get_args
 
 import msgspec
 
+from edgeser.audio.network.address import parse_address
 from edgeser.bridges.mqtt.address import parse_broker
 from edgeser.bridges.mqtt.topics import check_prefix
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
-from edgeser.settings.schema import MAX_STREAM_NAME, MqttSettings, Settings, SettingsError
+from edgeser.settings.schema import (
+    MAX_STREAM_NAME,
+    AudioSettings,
+    MqttSettings,
+    Settings,
+    SettingsError,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -89,9 +96,9 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 
 def _lay(tree: dict[str, Any], layer: Mapping[str, object]) -> None:
     """Put values over those that are there."""
-    below = tree.get("audio")
-    if layer.get("audio.source", "mic") != "mic" and isinstance(below, dict):
-        for key in ("device", "channel"):  # of the microphone that is not heard now
+    below, source = tree.get("audio"), layer.get("audio.source")
+    if isinstance(below, dict) and isinstance(source, str):
+        for key in _not_of(AudioSettings(source=source)):  # of what is not heard now
             below.pop(key, None)
     for path, value in layer.items():
         _put(tree, path, value)
@@ -123,14 +130,17 @@ def _check(settings: Settings) -> None:
                 f"{section}.stream: expected at most {MAX_STREAM_NAME} printable characters, "
                 f"got {len(name)}: {name[:40]!r}"
             )
-        if name in names:
+        if audio.tokens is None and name in names:
             raise UserError(
                 f"{section}.stream: two sources are called '{name}'; name each by 'stream'"
             )
-        names.add(name)
-        for key in ("device", "channel"):
-            if audio.source != "mic" and getattr(audio, key) is not None:
-                raise UserError(f"{section}.{key}: {audio.source!r} is no microphone; leave it out")
+        if audio.tokens is None:
+            names.add(name)
+        for key, kind in _not_of(audio).items():
+            if getattr(audio, key) is not None:
+                raise UserError(f"{section}.{key}: {audio.source!r} is no {kind}; leave it out")
+        if audio.is_network:
+            _check_network(audio, section)
     if not settings.events.bind:
         raise UserError("events.bind: expected an endpoint at least, got []")
     for text in settings.events.bind:
@@ -147,6 +157,32 @@ def _check(settings: Settings) -> None:
                 "listen on 127.0.0.1, or name in metrics.hosts by what HOST:PORT it may be asked",
             )
     _check_mqtt(settings.mqtt)
+
+
+def _not_of(audio: AudioSettings) -> dict[str, str]:
+    """The keys that a source does not have, and of what kind they are."""
+    keys: dict[str, str] = {}
+    if audio.source != "mic":
+        keys |= dict.fromkeys(("device", "channel"), "microphone")
+    if not audio.is_network:
+        keys |= dict.fromkeys(("tokens", "certificate", "certificate_key"), "network address")
+    return keys
+
+
+def _check_network(audio: AudioSettings, section: str) -> None:
+    """Beyond this machine sound comes encrypted, and from whom it should."""
+    address = parse_address(audio.source)
+    needed = ("certificate", "certificate_key")
+    for key in needed:
+        if not address.tls and getattr(audio, key) is not None:
+            raise UserError(f"{section}.{key}: {audio.source!r} is not encrypted", "use tls://")
+    missing = [key for key in ("tokens", *needed) if address.tls and getattr(audio, key) is None]
+    if missing:
+        raise UserError(
+            f"{section}.{missing[0]}: {audio.source!r} needs it", "see docs/microphones.md"
+        )
+    if audio.tokens is not None and audio.stream is not None:
+        raise UserError(f"{section}.stream: the tokens name the streams; leave it out")
 
 
 def _check_mqtt(mqtt: MqttSettings) -> None:

@@ -36,16 +36,25 @@ class AudioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channel: Annotated[int, Meta(ge=0)] | None = None
     stream: str | None = None
     stall_seconds: Duration = 1.5
+    tokens: str | None = None
+    certificate: str | None = None
+    certificate_key: str | None = None
+
+    @property
+    def is_network(self) -> bool:
+        """Whether it is an address at which microphones connect."""
+        return self.source.startswith(("tcp://", "tls://"))
 
     @property
     def name(self) -> str:
-        """Of the stream, in topics and events."""
-        return self.stream or {"mic": "mic", "-": "stdin"}.get(self.source, "file")
+        """Of the stream, in topics and events; with ``tokens`` those name the streams."""
+        known = {"mic": "mic", "-": "stdin"}
+        return self.stream or known.get(self.source, "network" if self.is_network else "file")
 
     @property
     def file(self) -> Path | None:
         """The sound file, if it is one."""
-        return None if self.source in ("mic", "-") else Path(self.source)
+        return None if self.source in ("mic", "-") or self.is_network else Path(self.source)
 
 
 class SpeechSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

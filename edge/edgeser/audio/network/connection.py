@@ -1,0 +1,88 @@
+"""A connection of a device: TLS, a token in its first line, then sound. Nothing here waits."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+
+READ_BYTES = 16_384
+"""At once: half a second of sound, and a whole record of TLS."""
+
+MAX_LINE_BYTES = 512
+GREET_WITHIN_S = 5.0
+REFUSED_WITHIN_S = 1.0
+"""Who is refused may read why before the connection is cut."""
+
+
+class ConnectionEndedError(Exception):
+    """The other side has closed it, or it broke; the message says which."""
+
+
+class Connection:
+    """Bytes from a device, and a line back.
+
+    ``until``: when it is cut if it has not said its token by then; None once it has.
+    """
+
+    def __init__(self, accepted: socket.socket, peer: str, tls: ssl.SSLContext | None, now: float):
+        accepted.setblocking(False)
+        self.socket: socket.socket = accepted
+        self._tls: ssl.SSLSocket | None = None
+        if tls is not None:
+            self.socket = self._tls = tls.wrap_socket(
+                accepted, server_side=True, do_handshake_on_connect=False
+            )
+        self._is_open = tls is None
+        self._line = b""
+        self.peer = peer
+        self.until: float | None = now + GREET_WITHIN_S
+        self.is_refused = False
+        self.heard_at = now
+
+    def receive(self) -> bytes:
+        """What has arrived; empty when nothing has. Raises ConnectionEndedError."""
+        try:
+            if not self._is_open and self._tls is not None:
+                self._tls.do_handshake()
+                self._is_open = True
+            received = self.socket.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return b""
+        except ssl.SSLError as error:
+            what = "was cut" if self._is_open else "TLS failed"
+            raise ConnectionEndedError(f"{what}: {error.reason or error}") from None
+        except OSError as error:
+            raise ConnectionEndedError(f"was cut: {error.strerror or error}") from None
+        if not received:
+            raise ConnectionEndedError("closed the connection")
+        return received
+
+    def line(self, received: bytes) -> tuple[bytes, bytes] | None:
+        """The first line and what came after it; None while it is not complete.
+
+        Raises ValueError for one that is too long.
+        """
+        self._line += received
+        line, end, rest = self._line.partition(b"\n")
+        if len(line) > MAX_LINE_BYTES:
+            raise ValueError
+        if not end:
+            return None
+        self._line = b""
+        return line.rstrip(b"\r"), rest
+
+    def refuse(self, why: str, now: float) -> None:
+        """Say why, and let the other side read it: what it still sends is thrown away.
+
+        Whoever is let in is told nothing: one that closes without having read it would reset the
+        connection, and the end of its sound with it.
+        """
+        with contextlib.suppress(OSError):
+            self.socket.send(f"refused: {why}\n".encode())
+        self.is_refused = True
+        self.until = now + REFUSED_WITHIN_S
+
+    def close(self) -> None:
+        """Cut it."""
+        self.socket.close()

@@ -1,0 +1,109 @@
+"""A network microphone as a source: its bytes on a time line, and what is said when it is away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgeser.audio.source import AudioBlock, AudioFault
+from edgeser.audio.timeline import Timeline
+from edgeser.pcm import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from edgeser.audio.network.server import NetworkServer
+
+UNSEEN_S = 10.0
+"""A device that has not connected for so long after the start is away."""
+
+
+class NetworkStream:
+    """The stream of one device, whichever connection it comes over.
+
+    ``captured_at`` is the time of arrival, less what a chunk was later than the most punctual of
+    the last seconds: the way through the network is not in it. Positions follow the clock across
+    connections, as a microphone's do. A block is what arrived together, half a second at most.
+
+    Faults: ``audio_lost`` when nothing came for ``stall_s``, when the connection ended, or when
+    the device has not connected at all; ``audio_restored`` before the first block after it.
+    """
+
+    live = True
+
+    def __init__(self, name: str, server: NetworkServer, stall_s: float, now: float) -> None:
+        self.name = name
+        self.server = server
+        self.restarts = 0
+        self.is_closed = False
+        self.is_lost = False
+        self._title = f"network microphone '{name}'"
+        self._stall_s = stall_s
+        self._timeline = Timeline()
+        self._heard_at = now
+        self._peer: str | None = None
+        self._odd = b""
+
+    def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+        """Yield what this device sends. Of a server with several, hear ``server.items()``."""
+        for stream, item in self.server.items():
+            if stream is self:
+                yield item
+
+    def close(self) -> None:
+        """No more is wanted of this one; when none is, the server ends within 0.1 s."""
+        self.is_closed = True
+
+    @property
+    def is_connected(self) -> bool:
+        """A connection is there for it."""
+        return self._peer is not None
+
+    def connected(self, peer: str, now: float) -> None:
+        """Begin with a new connection; ``peer`` is its address, for people."""
+        if self._timeline.end:
+            self.restarts += 1
+            self._timeline.interrupt()
+        self._peer, self._odd, self._heard_at = peer, b"", now
+
+    def arrived(self, received: bytes, now: float) -> Iterator[AudioBlock | AudioFault]:
+        """The items of the bytes that have just arrived; ``now``: monotonic seconds."""
+        received = self._odd + received
+        whole = len(received) - len(received) % 2
+        self._odd = received[whole:]
+        self._heard_at = now
+        samples = np.frombuffer(received[:whole], "<i2").astype(np.int16)
+        if not len(samples):
+            return
+        end_before = self._timeline.end
+        first, captured_at = self._timeline.place(len(samples), now, False)
+        if self.is_lost:
+            self.is_lost = False
+            missed_s = (first - end_before) / SAMPLE_RATE
+            words = (
+                f"{self._title} ({self._peer}): sound is back, {missed_s:.2f} s of it were missed"
+            )
+            yield AudioFault("audio_restored", words, recovered=True)
+        yield AudioBlock(samples, first, captured_at)
+
+    def resumed(self, now: float) -> None:
+        """Nothing was read for a while; that was not the device's fault."""
+        self._heard_at = now
+
+    def disconnected(self, why: str) -> Iterator[AudioFault]:
+        """The connection has ended."""
+        peer, self._peer = self._peer, None
+        yield from self._lose(f" ({peer}): {why}")
+
+    def look(self, now: float) -> Iterator[AudioFault]:
+        """What is to be said when nothing arrives; to be asked a few times a second."""
+        silent_s = now - self._heard_at
+        if self._peer is not None and silent_s >= self._stall_s:
+            yield from self._lose(f" ({self._peer}): no sound for {self._stall_s:g} s")
+        elif self._peer is None and silent_s >= UNSEEN_S:
+            yield from self._lose(": has not connected")
+
+    def _lose(self, why: str) -> Iterator[AudioFault]:
+        if not self.is_lost:
+            self.is_lost = True
+            yield AudioFault("audio_lost", f"{self._title}{why}", recovered=False)
