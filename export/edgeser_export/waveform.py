@@ -121,7 +121,9 @@ class Normalised(nn.Module):
 
     def forward(self, x: Tensor, frames: Tensor) -> Tensor:
         """(batch, time, bins) in dB, (batch,) -> (batch, time, width); junk after ``frames``."""
-        inside = within(frames, x.shape[1])[:, :, None].to(x.dtype)
+        own = self.spec.own_frames
+        heard = frames.where(frames < own, own) if self.spec.streams else frames
+        inside = within(heard, x.shape[1])[:, :, None].to(x.dtype)
         peak = (x - (1 - inside) * _FAR).amax(dim=(1, 2), keepdim=True)
         x = torch.maximum(x, peak - self.spec.range_db)
         x = self._normalised(x, inside, peak)
@@ -144,7 +146,7 @@ class Normalised(nn.Module):
         mean = masked_mean(x, inside, dim=1, keepdim=True)
         if way == "level":
             return x - mean.mean(dim=2, keepdim=True)
-        if way in ("speech", "voice", "half_speech"):
+        if way in ("speech", "voice", "onset", "half_speech"):
             levels = x.mean(dim=2, keepdim=True)
             loud = inside * (levels >= masked_mean(levels, inside, dim=1, keepdim=True) - 1e-3).to(
                 x.dtype

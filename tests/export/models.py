@@ -18,6 +18,7 @@ from edgeser_train.training.recipes import RECIPES, recipe_of
 
 SMALL = {
     "lightweight": {"blocks": 1, "hidden": 16},
+    "streaming": {"blocks": 1, "hidden": 16},
     "eca-cnn": {"n": 1},
     "attention-pooling": {},
     "pcnse-sadrn-ctc": {"channels": 8, "dilations": (1, 2), "batch_norm": False},

@@ -28,7 +28,7 @@ from edgeser_train.models.speech_model import SpeechModel
 from tests.export.models import RELEASE, SPECTRAL, small
 
 SPECTRA = {name: spec for name, spec in FRONT_ENDS.items() if spec.spectral}
-WAYS = ("none", "peak", "level", "speech", "voice", "half_speech", "mean", "mean_var")
+WAYS = ("none", "peak", "level", "speech", "voice", "onset", "half_speech", "mean", "mean_var")
 
 
 class Deaf(SpeechModel):

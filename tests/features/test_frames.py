@@ -84,7 +84,7 @@ def test_no_filter_is_empty() -> None:
 
 
 @pytest.mark.parametrize(
-    "normalise", ["peak", "level", "half_speech", "speech", "mean", "mean_var"]
+    "normalise", ["peak", "level", "half_speech", "speech", "onset", "mean", "mean_var"]
 )
 @pytest.mark.parametrize("gain_db", [-20, 5])
 def test_normalised_features_do_not_depend_on_gain(normalise: str, gain_db: float) -> None:

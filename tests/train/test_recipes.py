@@ -43,6 +43,13 @@ NARROW = {
         "model.pad_frames=40",
         *SEGMENTS,
     ),
+    "streaming": (
+        "model.blocks=1",
+        "model.channels=8",
+        "model.entry_channels=4",
+        "model.hidden=8",
+        "model.head=8",
+    ),
     "wavlm-sap": (
         "model.pretrained=null",
         "model.hidden=32",
@@ -73,6 +80,7 @@ def narrowed(model: str, name: str) -> Recipe:
         crop_frames=(40,) if recipe.crop_frames else (),
         stft_windows=recipe.stft_windows[:2],
         accumulate=min(recipe.accumulate, 2),
+        examples=min(recipe.examples, 16),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from edgeser.features import scaling, voiced_waveform
 from edgeser.features.baseline import Baseline, speech_frames
 from edgeser.features.filters import Floats, MelScale, SparseFilters, mel_filters
-from edgeser.features.scaling import Normalisation, Scale
+from edgeser.features.scaling import Normalisation, Reference, Scale
 from edgeser.pcm import SAMPLE_RATE
 
 __all__ = ["Floats", "FrontEnd", "Kind"]
@@ -55,6 +55,9 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     * ``voice``: minus the mean of each band that the voice usually has, where a ``Baseline`` says
       so. That mean is shrunk towards the one of ``speech``, which counts like ``own_frames``
       frames of the baseline; without a baseline it is ``speech``
+    * ``onset``: as ``voice``, but the maximum and the window's own mean are those of its first
+      ``own_frames`` frames alone, so that what comes later changes no frame before it: a segment
+      can be heard frame by frame
     * ``half_speech``: half way between that mean and its average over the bands, so that what is
       fixed in voice or microphone is halved and not lost
     * ``mean``: minus the mean over time of each band
@@ -68,10 +71,10 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     less.
 
     All of ``normalise`` but ``none`` make the features independent of the microphone's gain,
-    ``speech``, ``voice`` and the last two also of a fixed response of voice or microphone; of
-    ``voice`` that holds where the baseline was heard with the same. A waveform's window gets zero
-    mean, unit variance and a column that marks speech, whatever these fields say; only that mark
-    depends on gain.
+    ``speech``, ``voice``, ``onset`` and the last two also of a fixed response of voice or
+    microphone; of ``voice`` and ``onset`` that holds where the baseline was heard with the same. A
+    waveform's window gets zero mean, unit variance and a column that marks speech, whatever these
+    fields say; only that mark depends on gain.
     """
 
     sample_rate: int = SAMPLE_RATE
@@ -118,6 +121,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
             raise ValueError("front end: own_frames and baseline_frames must be at least 1")
         if self.scale == "mu_law" and self.normalise != "peak":
             raise ValueError("front end: the scale mu_law needs normalise 'peak'")
+        if self.streams and self.deltas:
+            raise ValueError("front end: deltas look ahead, which normalise 'onset' does not")
         if not self.spectral and (self.hop, self.window, self.lookback, self.pre_emphasis) != (
             voiced_waveform.HOP,
             voiced_waveform.HOP,
@@ -224,7 +229,12 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     @property
     def learns_voices(self) -> bool:
         """A baseline makes a difference."""
-        return self.spectral and self.normalise == "voice"
+        return self.spectral and self.normalise in ("voice", "onset")
+
+    @property
+    def streams(self) -> bool:
+        """Features of a segment's frames can be had before the segment is over."""
+        return self.spectral and self.normalise == "onset"
 
     def heard(self, frames: Floats) -> Baseline:
         """What raw frames (n, bins) of speech say of the voice: the mean of the loud ones.
@@ -245,10 +255,26 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """
         if not self.spectral:
             return voiced_waveform.voiced_waveform(frames)
+        if self.streams:
+            return self.against(self.reference(frames, baseline), frames)
         features = self._within_range(frames)
         scaling.normalise(features, self.normalise, baseline, self.own_frames)
         features = scaling.rescaled(features, self.scale)
         return scaling.with_deltas(features, self.deltas) if self.deltas else features
+
+    def reference(self, frames: Floats, baseline: Baseline | None = None) -> Reference:
+        """What a segment's frames are judged against; of ``streams`` only.
+
+        ``frames``: raw ones (n, bins) from its beginning on, of which ``own_frames`` count.
+        ``baseline``: of the voice, from before the segment.
+        """
+        own = self._within_range(frames[: self.own_frames])
+        least = np.float32(own.max() - np.float32(self.range_db))
+        return Reference(least, scaling.voice_mean(own, baseline, self.own_frames))
+
+    def against(self, reference: Reference, frames: Floats) -> Floats:
+        """Raw frames (n, bins) of a segment as features (n, width), each by itself."""
+        return scaling.rescaled(reference.applied(frames), self.scale)
 
     def _within_range(self, frames: Floats) -> Floats:
         """A copy in which all that is more than ``range_db`` below the maximum is raised to it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -10,7 +11,7 @@ from edgeser.features.baseline import Baseline, speech_frames
 from edgeser.features.filters import Floats
 
 Normalisation: TypeAlias = Literal[
-    "none", "peak", "level", "half_speech", "speech", "voice", "mean", "mean_var"
+    "none", "peak", "level", "half_speech", "speech", "voice", "onset", "mean", "mean_var"
 ]
 Scale: TypeAlias = Literal["db", "ln", "mu_law"]
 
@@ -18,10 +19,27 @@ _MU = 255.0
 _NEPERS_PER_DB = np.float32(np.log(10) / 10)  # of power
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Reference:
+    """What frames are judged against from a segment's beginning to its end.
+
+    ``least``: in dB, to which all below is raised. ``mean``: (bins,) float32, in dB.
+    """
+
+    least: np.float32
+    mean: Floats
+
+    def applied(self, frames: Floats) -> Floats:
+        """Raw frames (n, bins) in dB -> normalised ones, each by itself; a new array."""
+        normalised: Floats = np.maximum(frames, self.least) - self.mean
+        return normalised
+
+
 def normalise(
     frames: Floats, way: Normalisation, baseline: Baseline | None = None, own_frames: int = 0
 ) -> None:
-    """Normalise one window (n, bins) in dB in place; the ways are those of ``FrontEnd``.
+    """Normalise one window (n, bins) in dB in place; the ways are those of ``FrontEnd``, but for
+    ``onset``, which is a ``Reference``'s.
 
     ``baseline`` and ``own_frames``, above 0, are for ``voice`` alone.
     """
@@ -32,10 +50,7 @@ def normalise(
     elif way == "speech":
         frames -= _speech_mean(frames)
     elif way == "voice":
-        mean = _speech_mean(frames)
-        if baseline is not None and baseline.frames:
-            mean += np.float32(baseline.weight(own_frames)) * (baseline.mean - mean)
-        frames -= mean
+        frames -= voice_mean(frames, baseline, own_frames)
     elif way == "half_speech":
         spectrum = _speech_mean(frames)
         frames -= np.float32(0.5) * (spectrum + spectrum.mean())
@@ -80,6 +95,16 @@ def deltas(frames: Floats, reach: int) -> Floats:
         slopes += np.float32(k) * (ahead - behind)
     slopes /= np.float32(2 * sum(k * k for k in range(1, reach + 1)))
     return slopes
+
+
+def voice_mean(frames: Floats, baseline: Baseline | None, own_frames: int) -> Floats:
+    """What a voice usually has in each band, (bins,): the speech mean of these frames (n, bins),
+    which counts like ``own_frames`` frames of the baseline, and that.
+    """
+    mean = _speech_mean(frames)
+    if baseline is not None and baseline.frames:
+        mean += np.float32(baseline.weight(own_frames)) * (baseline.mean - mean)
+    return mean
 
 
 def _speech_mean(frames: Floats) -> Floats:

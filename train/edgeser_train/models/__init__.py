@@ -21,6 +21,7 @@ MODELS: Registry[type[SpeechModel]] = Registry(
         "attention-pooling": "edgeser_train.models.attention_pooling:AttentionPooling",
         "pcnse-sadrn-ctc": "edgeser_train.models.pcnse_sadrn_ctc:PcnseSadrnCtc",
         "wavlm-sap": "edgeser_train.models.wavlm_sap:WavlmSap",
+        "streaming": "edgeser_train.models.streaming:Streaming",
     },
 )
 """Their names are known without importing PyTorch."""

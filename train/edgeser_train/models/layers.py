@@ -83,3 +83,23 @@ def masked_mean(x: Tensor, counts: Tensor, dim: int, *, keepdim: bool = False) -
     weights = counts.to(x.dtype)
     total = (x * weights).sum(dim, keepdim=keepdim)
     return total / weights.sum(dim, keepdim=keepdim).clamp(min=1.0)
+
+
+def xavier(module: nn.Module) -> None:
+    """Xavier-uniform weights, zero biases, gate biases of one: what the authors of
+    the lightweight model begin with."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.GRU):
+        with torch.no_grad():
+            for name, parameter in module.named_parameters():
+                if name.startswith("weight_ih"):
+                    nn.init.xavier_uniform_(parameter)
+                elif name.startswith("weight_hh"):
+                    nn.init.orthogonal_(parameter)
+                else:
+                    parameter.zero_()
+                    if name.startswith("bias_ih"):
+                        parameter[: 2 * module.hidden_size] = 1.0

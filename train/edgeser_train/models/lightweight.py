@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from edgeser_train.models.config import ModelConfig
-from edgeser_train.models.layers import FAR_BELOW, AttentionPooling, MeanPooling
+from edgeser_train.models.layers import FAR_BELOW, AttentionPooling, MeanPooling, xavier
 from edgeser_train.models.speech_model import SpeechModel, within
 
 
@@ -81,7 +81,7 @@ class Lightweight(SpeechModel):
         self.head = nn.Sequential(
             nn.Linear(2 * c.hidden, c.head), nn.PReLU(c.head), nn.Linear(c.head, c.labels)
         )
-        self.apply(_initialise)
+        self.apply(xavier)
 
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, mels) float32 and (batch,) int64 -> logits (batch, labels)."""
@@ -167,22 +167,3 @@ def _rows(x: Tensor, rows: Tensor) -> Tensor:
     """Rows of (batch, time, n), numbered through the batch, in the order (batch, time)."""
     picked = x.flatten(0, 1).index_select(0, rows.flatten())
     return picked.reshape(x.shape[0], x.shape[1], x.shape[2])
-
-
-def _initialise(module: nn.Module) -> None:
-    """Xavier-uniform weights, zero biases, gate biases of one: the authors' initialisation."""
-    if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
-    elif isinstance(module, nn.GRU):
-        with torch.no_grad():
-            for name, parameter in module.named_parameters():
-                if name.startswith("weight_ih"):
-                    nn.init.xavier_uniform_(parameter)
-                elif name.startswith("weight_hh"):
-                    nn.init.orthogonal_(parameter)
-                else:
-                    parameter.zero_()
-                    if name.startswith("bias_ih"):
-                        parameter[: 2 * module.hidden_size] = 1.0

@@ -19,6 +19,7 @@ from edgeser_train.models.attention_pooling import AttentionPoolingConfig
 from edgeser_train.models.eca_cnn import EcaCnnConfig
 from edgeser_train.models.lightweight import LightweightConfig
 from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtcConfig
+from edgeser_train.models.streaming import StreamingConfig
 from edgeser_train.models.wavlm_sap import WavlmSapConfig
 from edgeser_train.registry import Registry
 from edgeser_train.sound.augment import SpectrogramAugmentation
@@ -92,6 +93,30 @@ _VOICES = Recipe(
 )
 
 _LIGHTWEIGHT["voices"] = _VOICES
+
+# As for strangers, of one corpus; and for strangers. A segment is heard whole.
+_STREAMING = {
+    "edgeser": msgspec.structs.replace(
+        _VOICES,
+        model=StreamingConfig(dropout=0.3),
+        front_end=front_ends.STREAM,
+        window=WindowPolicy(),
+        loss=_SMOOTHED,
+        copies_of="utterance",
+        balanced=False,
+        examples=0,
+        variants=8,
+        crop_frames=(80, 120, 160),
+        epochs=60,
+        batch=32,
+    ),
+    "voices": msgspec.structs.replace(
+        _VOICES,
+        model=StreamingConfig(dropout=0.3),
+        front_end=front_ends.STREAM,
+        window=WindowPolicy(),
+    ),
+}
 
 _ECA_CNN = {
     # Six seconds at most, without the zeros around shorter ones: the network does not count them.
@@ -216,6 +241,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     "attention-pooling": _ATTENTION_POOLING,
     "pcnse-sadrn-ctc": _PCNSE_SADRN_CTC,
     "wavlm-sap": _WAVLM_SAP,
+    "streaming": _STREAMING,
 }
 
 
