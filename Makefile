@@ -1,5 +1,6 @@
 # make demo    set up, then show emotion events from a bundled sound file
 # make page    set up, then show in a browser what a daemon hears
+# make site    set up, then build the documentation site, in build/site
 # make test    set up, then lint, check types and run every test
 # make help    the other targets
 
@@ -15,11 +16,12 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets test quick lint types unit footprint evaluate results gpu-check home-assistant-check clean install-service uninstall-service
+.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check clean install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
 	@echo "make page      the same in a browser; ARGS='--open' opens one"
+	@echo "make site      the documentation as a site, in build/site; ARGS=--external tries links to others"
 	@echo "make test      lint, types and tests"
 	@echo "make quick     lint, types and the tests that need neither systemd nor a sound server, but"
 	@echo "               for those that train or measure"
@@ -44,6 +46,9 @@ page-assets: | $(BIN)/python
 	@command -v npm >/dev/null || tools/debian-packages npm
 	@$(BIN)/python tools/page_assets.py
 
+site: $(VENV)/.tests
+	@$(BIN)/python -m tools.documentation $(ARGS)
+
 test: lint types unit
 
 # Left out: what boots systemd or a sound server (tests/system, virtual microphones), what trains or
@@ -51,7 +56,7 @@ test: lint types unit
 QUICK := tests --ignore=tests/system --ignore=tests/trials --ignore=tests/bench --ignore=tests/train \
 	--ignore=tests/export --ignore=tests/daemon --ignore=tests/audio/test_virtual_microphone.py \
 	--ignore=tests/audio/test_microphone.py --ignore=tests/model/tensorrt --ignore=tests/cli \
-	--ignore=tests/page --ignore=tests/bridges --ignore=tests/annotate
+	--ignore=tests/page --ignore=tests/bridges --ignore=tests/annotate --ignore=tests/docs
 
 quick: lint types examples/node_modules/.installed
 	$(BIN)/python -m pytest -q $(QUICK)
@@ -81,7 +86,7 @@ $(VENV)/.page: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@tools/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,lsl,annotate,page,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,lsl,annotate,page,docs,dev]'
 	@touch $@ $(VENV)/.runtime $(VENV)/.page
 
 examples/node_modules/.installed: examples/package.json
@@ -114,7 +119,7 @@ home-assistant-check: $(VENV)/.tests
 	$(BIN)/python tests/trials/home_assistant.py
 
 clean:
-	rm -rf $(VENV) edge/edgeser/page/static/vendor examples/node_modules .mypy_cache .ruff_cache \
+	rm -rf $(VENV) build/site build/site-source build/site-links edge/edgeser/page/static/vendor examples/node_modules .mypy_cache .ruff_cache \
 		.pytest_cache .hypothesis
 
 install-service:

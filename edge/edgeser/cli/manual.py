@@ -41,12 +41,12 @@ def manual(group: click.Group) -> str:
         *_paragraphs(group.help or ""),
         ".SH COMMANDS",
     ]
-    for command, within in _leaves(group, context):
+    for command, within in leaves(group, context):
         lines += _described(command, within)
     return "\n".join(lines) + "\n" + _ENDING
 
 
-def _leaves(
+def leaves(
     group: click.Group, context: click.Context
 ) -> Iterator[tuple[click.Command, click.Context]]:
     """Every command below a group, and the context that knows its full name."""
@@ -56,7 +56,7 @@ def _leaves(
         within = click.Context(command, info_name=name, parent=context)
         yield command, within
         if isinstance(command, click.Group):
-            yield from _leaves(command, within)
+            yield from leaves(command, within)
 
 
 def _described(command: click.Command, context: click.Context) -> Iterator[str]:

@@ -1,0 +1,93 @@
+"""Model cards: what each shipped artefact says of itself, with the plots of its reports."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from edgeser.model.artefact import Estimate, TrainingRecord, shipped_models
+from edgeser.model.model import Model, load_model
+
+PLOTS = {"confusion.png": "Confusion matrix", "curves.png": "Training"}
+
+
+def pages(root: Path) -> dict[str, str]:
+    """Markdown of a card for each model, and of the page that lists them, by its name.
+
+    Every model is loaded, and so its golden vectors are run.
+    """
+    made = {
+        f"reference/models/{name}.md": card(load_model(name), root) for name in shipped_models()
+    }
+    listed = "\n".join(f"models/{name}" for name in shipped_models())
+    made["reference/models.md"] = (
+        "# Model cards\n\nWhat each artefact says of itself, and how it was found to be. "
+        "[Models](../models.md) compares them and says what they are not for.\n\n"
+        f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n"
+    )
+    return made
+
+
+def card(model: Model, root: Path) -> str:
+    """The card of a model."""
+    info, window = model.info, model.info.window
+    rows = {
+        "labels": ", ".join(info.labels),
+        "file": f"{model.artefact.size / 1e6:.1f} MB, {info.precision}",
+        "SHA-256": f"`{model.ref.sha256}`",
+        "hears": f"windows of {window.min_seconds:g} to {window.seconds:g} s, whole segments of up "
+        f"to {window.max_seconds:g} s",
+        "sees": f"{info.front_end.width} values every "
+        f"{1000 * info.front_end.hop / info.front_end.sample_rate:g} ms, normalised by "
+        f"`{info.front_end.normalise}`",
+        "temperature": f"{info.temperature:.3f}",
+        "`unknown` below": f"{info.abstain_below:.2f}",
+        **_trained(info.training),
+    }
+    lines = [f"# {info.name}", "", f"Version {info.version}, format {info.format}.", ""]
+    lines += ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items()), ""]
+    lines += _reported(info.name.removesuffix(f"-{info.precision}"), root)
+    lines += ["## Take it", "", "```sh", f"edgeser run --model {info.name}", "```"]
+    return "\n".join(lines) + "\n"
+
+
+def _trained(training: TrainingRecord) -> dict[str, str]:
+    rows = {
+        "trained on": f"{', '.join(training.corpora)}, {training.date}",
+        "licence of the data": training.licence,
+        "licences": ", ".join(f"{name}: {text}" for name, text in training.licences.items()),
+        "attribution": " ".join(training.attribution),
+        "protocol": training.protocol,
+    }
+    if _evaluated(training):
+        rows |= {
+            name: _percent(figure)
+            for name, figure in {"UA": training.ua, "WA": training.wa, "F1": training.f1}.items()
+        }
+        rows["calibration error"] = f"{training.ece * 100:.1f} %"
+    return {name: text for name, text in rows.items() if text}
+
+
+def _evaluated(training: TrainingRecord) -> bool:
+    """An export without a report knows no figure: nought, with an interval of everything."""
+    return (training.ua.value, training.ua.low, training.ua.high) != (0.0, 0.0, 1.0)
+
+
+def _percent(figure: Estimate) -> str:
+    return f"{figure.value * 100:.1f} % ({figure.low * 100:.1f} to {figure.high * 100:.1f})"
+
+
+def _reported(name: str, root: Path) -> list[str]:
+    """The plots and reports in the folder that has the model's name, of whatever precision."""
+    folder = root / "docs" / "reports" / name
+    reports = sorted(folder.rglob("*.md"))
+    if not reports:
+        return ["No report on it is kept with this version.", ""]
+    here = PurePosixPath("../../reports") / name
+    lines = ["## Reports", ""]
+    for report in reports:
+        title = report.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+        lines.append(f"* [{title}]({here / report.relative_to(folder).as_posix()})")
+    for plot, title in PLOTS.items():
+        if (folder / plot).is_file():
+            lines += ["", f"![{title}]({here / plot})"]
+    return [*lines, ""]
