@@ -71,10 +71,13 @@ def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Judg
                 f"--corpus {corpus.name}: model {info.name} has learnt from it",
                 "give corpora that it never met, or the run of a loco",
             )
-    listeners = [Listener(c, info.labels, info.front_end, info.window) for c in corpora]
+    listeners = [
+        Listener(c, info.labels, info.front_end, info.window, centring=info.centring)
+        for c in corpora
+    ]
     made = []
-    for known in LADDER if info.front_end.learns_voices else LADDER[:1]:
-        answers = [x.answers(_logits_of(model), known, range(orders)) for x in listeners]
+    for known in LADDER if info.learns_voices else LADDER[:1]:
+        answers = [x.answers(model.logits, known, range(orders)) for x in listeners]
         made.append(judged(known, answers, [(info.temperature, info.abstain_below)] * len(corpora)))
         _tell(made[-1])
     return made
@@ -94,6 +97,7 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
             recipe.front_end,
             recipe.window,
             network.min_frames,
+            checkpoint.centring_of(network, origin),
         )
         listeners.append((listener, _scored_by(network, recipe.window.pad_frames)))
     plain = [x.answers(score, LADDER[0], [0])[0] for x, score in listeners]
@@ -116,17 +120,6 @@ def _fitted(others: Sequence[Answers]) -> tuple[float, float]:
     temperature = calibration.temperature(logits, targets)
     scores = softmax(logits / temperature)
     return temperature, calibration.abstention(scores, targets)
-
-
-def _logits_of(model: Model) -> Score:
-    """The scores that the runtime gives, as logits of the same temperature."""
-
-    def score(windows: Sequence[Pieces]) -> Floats:
-        scores = np.maximum(model.scores(windows), np.float32(1e-9))
-        logits: Floats = np.log(scores) * np.float32(model.info.temperature)
-        return logits
-
-    return score
 
 
 def _scored_by(network: SpeechModel, pad_frames: int) -> Score:

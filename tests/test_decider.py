@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -11,8 +12,11 @@ import pytest
 from edgeser.audio.source import AudioBlock
 from edgeser.decider import Decider
 from edgeser.errors import UserError
+from edgeser.features.baseline import Baseline
+from edgeser.features.front_end import Floats
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
+from edgeser.model.centring import Centring, Usual
 from edgeser.model.model import Model, load_model
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.settings.schema import DecisionSettings, SpeechSettings
@@ -22,6 +26,12 @@ from tests.sounds import speech
 MODEL = load_model()
 LABELS = MODEL.info.labels
 HAPPY = np.eye(len(LABELS), dtype=np.float32)[0]
+
+
+def logits(scores: Floats, model: Model = MODEL) -> Floats:
+    """Those that give such scores."""
+    sure: Floats = np.log(np.maximum(scores, np.float32(1e-9))) * model.info.temperature
+    return sure.astype(np.float32)
 
 
 def first_final() -> Window:
@@ -37,7 +47,7 @@ def test_an_event_says_all_it_should() -> None:
     losses = Losses()
     decider = Decider(DecisionSettings(), losses, clock=lambda: 100.0)
     losses.add(windows=2)
-    event = decider.decide(WINDOW, MODEL.scores([WINDOW.pieces])[0], WINDOW.ready_at)
+    event = decider.decide(WINDOW, MODEL.logits([WINDOW.pieces])[0], WINDOW.ready_at)
     assert event.stream == "test"
     assert event.start == WINDOW.start / SAMPLE_RATE
     assert event.end == WINDOW.end / SAMPLE_RATE
@@ -56,48 +66,50 @@ def test_what_was_lost_is_told_once() -> None:
     losses = Losses()
     decider = Decider(DecisionSettings(), losses)
     losses.add(samples=320)
-    assert decider.decide(WINDOW, HAPPY, 0.0).lost.samples == 320
-    assert decider.decide(WINDOW, HAPPY, 0.0).lost.samples == 0
+    assert decider.decide(WINDOW, logits(HAPPY), 0.0).lost.samples == 320
+    assert decider.decide(WINDOW, logits(HAPPY), 0.0).lost.samples == 0
 
 
 def test_the_smoothed_state_goes_on_under_new_settings() -> None:
     decider = Decider(DecisionSettings(), Losses())
-    decider.decide(WINDOW, HAPPY * 0.3 + 0.2, 0.0)
+    decider.decide(WINDOW, logits(HAPPY * 0.3 + 0.2), 0.0)
     for _ in range(20):
-        decider.decide(WINDOW, HAPPY, 0.0)
+        decider.decide(WINDOW, logits(HAPPY), 0.0)
     decider.renew(DecisionSettings(smoothing_weight=0.1, smoothing_margin=0.3), 0)
-    assert decider.decide(WINDOW, HAPPY, 0.0).smoothed.label == LABELS[0]
-    assert decider.decide(WINDOW, 1 - HAPPY, 0.0).smoothed.label == LABELS[0]  # a tame state
+    assert decider.decide(WINDOW, logits(HAPPY), 0.0).smoothed.label == LABELS[0]
+    tame = decider.decide(WINDOW, logits(1 - HAPPY), 0.0)
+    assert tame.smoothed.label == LABELS[0]
 
 
 def test_new_settings_count_from_the_next_segment_on() -> None:
     decider = Decider(DecisionSettings(abstain_below=0.0), Losses())
     unsure = HAPPY * 0.2 + 0.8 / len(LABELS)
-    assert decider.decide(WINDOW, unsure, 0.0).label == LABELS[0]
+    assert decider.decide(WINDOW, logits(unsure), 0.0).label == LABELS[0]
     decider.renew(DecisionSettings(abstain_below=0.9), WINDOW.segment)
-    assert decider.decide(WINDOW, unsure, 0.0).label == LABELS[0]  # one of before, that waited
+    waited = decider.decide(WINDOW, logits(unsure), 0.0)
+    assert waited.label == LABELS[0]
     later = replace(WINDOW, segment=WINDOW.segment + 1)
-    assert decider.decide(later, unsure, 0.0).label == "unknown"
+    assert decider.decide(later, logits(unsure), 0.0).label == "unknown"
 
 
 def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
     decider = Decider(DecisionSettings(smoothing_weight=1.0), Losses())
-    assert decider.decide(WINDOW, HAPPY, 0.0).smoothed.label == LABELS[0]
+    assert decider.decide(WINDOW, logits(HAPPY), 0.0).smoothed.label == LABELS[0]
     other = Model(
         replace(MODEL.artefact, info=msgspec.structs.replace(MODEL.info, labels=["calm", "tense"])),
         MODEL.backend,
     )
     window = replace(WINDOW, model=other)
     even = np.array([0.5, 0.5], np.float32)
-    assert decider.decide(window, even, 0.0).smoothed.label == "unknown"
-    event = decider.decide(window, np.array([0.1, 0.9], np.float32), 0.0)
+    assert decider.decide(window, logits(even), 0.0).smoothed.label == "unknown"
+    event = decider.decide(window, logits(np.array([0.1, 0.9], np.float32)), 0.0)
     assert (event.label, event.smoothed.label) == ("tense", "tense")
     assert list(event.scores) == ["calm", "tense"]
 
 
 def test_valence_and_arousal_are_where_the_scores_lie_on_the_circumplex() -> None:
     scores = np.array([label == "angry" for label in LABELS], np.float32)
-    event = Decider(DecisionSettings(), Losses()).decide(WINDOW, scores, 0.0)
+    event = Decider(DecisionSettings(), Losses()).decide(WINDOW, logits(scores), 0.0)
     assert (event.valence, event.arousal) == pytest.approx((-0.51, 0.59))
 
 
@@ -107,7 +119,9 @@ def test_a_model_can_be_restricted_to_some_of_its_labels() -> None:
     scores = model.scores([WINDOW.pieces])[0]
     whole = MODEL.scores([WINDOW.pieces])[0][[LABELS.index("angry"), LABELS.index("sad")]]
     np.testing.assert_allclose(scores, whole / whole.sum(), atol=1e-5)
-    event = Decider(DecisionSettings(), Losses()).decide(replace(WINDOW, model=model), scores, 0.0)
+    window = replace(WINDOW, model=model)
+    given = model.logits([WINDOW.pieces])[0]
+    event = Decider(DecisionSettings(), Losses()).decide(window, given, 0.0)
     assert list(event.scores) == ["angry", "sad"]
     assert event.smoothed.label in ("angry", "sad", "unknown")
 
@@ -119,3 +133,60 @@ def test_a_model_can_be_restricted_to_some_of_its_labels() -> None:
 def test_labels_that_make_no_sense_are_refused(labels: list[str], told: str) -> None:
     with pytest.raises(UserError, match=told):
         load_model(labels=labels)
+
+
+CENTRED = Model(
+    replace(
+        MODEL.artefact,
+        info=msgspec.structs.replace(
+            MODEL.info, centring=Centring([0.0] * len(LABELS), own_frames=100, most_frames=1000)
+        ),
+    ),
+    MODEL.backend,
+)
+
+
+def said(decider: Decider, segment: int, kind: Literal["partial", "final"] = "final") -> float:
+    """The score of the first label, in a window whose logits always speak for it."""
+    window = replace(WINDOW, model=CENTRED, segment=segment, kind=kind)
+    return decider.decide(window, HAPPY * 2, 0.0).scores[LABELS[0]]
+
+
+def test_what_is_always_said_of_a_voice_is_said_less_and_less() -> None:
+    decider = Decider(DecisionSettings(), Losses())
+    scores = [said(decider, segment) for segment in range(5)]
+    assert scores == sorted(scores, reverse=True)
+    assert scores[0] > scores[1] > scores[4] > 1 / len(LABELS)
+
+
+def test_a_segment_is_judged_by_what_was_usual_when_it_began() -> None:
+    decider = Decider(DecisionSettings(), Losses())
+    first = said(decider, 1)
+    assert said(decider, 1, "partial") == first  # one that had waited
+    assert said(decider, 2, "partial") == said(decider, 2) < first
+
+
+def test_partials_teach_nothing_and_neither_does_who_shall_not_learn() -> None:
+    decider = Decider(DecisionSettings(), Losses())
+    fixed = Decider(DecisionSettings(), Losses(), learn=False)
+    assert said(decider, 1, "partial") == said(decider, 2, "partial")
+    assert said(fixed, 1) == said(fixed, 2)
+
+
+def test_what_is_adopted_counts_from_the_next_segment_on() -> None:
+    decider = Decider(DecisionSettings(), Losses(), learn=False)
+    first = said(decider, 1, "partial")
+    decider.adopt(Usual(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900)))
+    assert decider.is_adopting
+    assert said(decider, 1) == first
+    assert not decider.is_adopting
+    assert said(decider, 2) < first
+    decider.adopt(None)
+    assert said(decider, 3) == first
+
+
+def test_what_another_model_said_of_a_voice_counts_for_nothing() -> None:
+    decider = Decider(DecisionSettings(), Losses(), learn=False)
+    first = said(decider, 1)
+    decider.adopt(Usual("another", Baseline(HAPPY * 2, 900)))
+    assert said(decider, 2) == first

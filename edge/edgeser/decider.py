@@ -1,4 +1,4 @@
-"""What decides for one stream: a window and its scores in, an emotion event out.
+"""What decides for one stream: a window and its logits in, an emotion event out.
 
 No threads of its own, no sockets, no clock but the one it is given.
 """
@@ -6,12 +6,15 @@ No threads of its own, no sockets, no clock but the one it is given.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 
 from edgeser.events.schema import EmotionEvent, Latency
+from edgeser.features.baseline import Baseline, no_baseline
 from edgeser.features.front_end import Floats
 from edgeser.losses import Losses
 from edgeser.model.affect import affect_of
+from edgeser.model.centring import Usual
 from edgeser.model.decision import Smoother, decided
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.settings.schema import DecisionSettings
@@ -21,8 +24,9 @@ from edgeser.window import Window
 class Decider:
     """Label, smoothed state and account of every window of one stream, in their order.
 
-    ``decide`` belongs to one thread, ``renew`` to any other. A window brings the model it was cut
-    for: when that has other labels than the one before, the smoothed state begins anew.
+    ``decide`` belongs to one thread, the other methods to any. A window brings the model it was cut
+    for: when that has other labels than the one before, the smoothed state begins anew, and what
+    another model said of a voice counts for nothing.
     """
 
     def __init__(
@@ -30,21 +34,42 @@ class Decider:
         settings: DecisionSettings,
         losses: Losses,
         *,
+        learn: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``clock``: that of the hearing, monotonic seconds."""
+        """``learn``: let every final teach what is usual for the voice. ``clock``: that of the
+        hearing, monotonic seconds.
+        """
         self._settings = settings
         self._renewal: tuple[int, DecisionSettings] | None = None
         self._losses = losses
         self._clock = clock
         self._smoother: Smoother | None = None
+        self._learn = learn
+        self._adoptions: deque[Usual | None] = deque()
+        self._segment = -1
+        self._in_force: Baseline | None = None
+        self.usual: Usual | None = None
+        """What is usual for the voice up to now; None where no final was decided."""
 
     def renew(self, settings: DecisionSettings, segment: int) -> None:
         """Decide by other settings after that segment; its own windows may still be waiting."""
         self._renewal = segment, settings
 
-    def decide(self, window: Window, scores: Floats, started_at: float) -> EmotionEvent:
-        """The event of a window: ``scores`` (labels,), ``started_at`` when its inference began."""
+    def adopt(self, usual: Usual | None) -> None:
+        """From the next segment on this is usual for the voice; None: nothing is known of it."""
+        self._adoptions.append(usual)
+
+    @property
+    def is_adopting(self) -> bool:
+        """Something waits to be adopted."""
+        return bool(self._adoptions)
+
+    def decide(self, window: Window, logits: Floats, started_at: float) -> EmotionEvent:
+        """The event of a window: ``logits`` (all labels of the model,), ``started_at`` when its
+        inference began.
+        """
+        scores = window.model.scores_of(self._centred(window, logits))
         renewal = self._renewal
         if renewal is not None and window.segment > renewal[0]:
             self._settings = renewal[1]
@@ -78,6 +103,23 @@ class Decider:
             model=window.model.ref,
             lost=self._losses.take(),
         )
+
+    def _centred(self, window: Window, logits: Floats) -> Floats:
+        """Against what was usual for the voice when the window's segment began."""
+        while self._adoptions:
+            self.usual = self._adoptions.popleft()
+        model, centring = window.model.ref.sha256, window.model.info.centring
+        if centring is None:
+            return logits
+        if self.usual is None or self.usual.model != model:
+            self.usual = Usual(model, no_baseline(len(logits)))
+            self._segment = -1
+        if window.segment != self._segment or self._in_force is None:
+            self._segment, self._in_force = window.segment, self.usual.logits
+        if window.kind == "final" and self._learn:
+            frames = (window.end - window.start) // window.model.info.front_end.hop
+            self.usual = Usual(model, centring.with_more(self.usual.logits, logits, frames))
+        return centring.centred(logits, self._in_force)
 
 
 def _latency(window: Window, started_at: float, now: float) -> Latency:

@@ -265,7 +265,7 @@ class Hearing:
             quality=self._quality(cut),
             baseline_s=(
                 round(baseline.frames * front_end.hop / front_end.sample_rate, 3)
-                if front_end.learns_voices
+                if info.learns_voices
                 else None
             ),
             captured_at=self._captured_at - (self.position - self._vad.position) / SAMPLE_RATE,

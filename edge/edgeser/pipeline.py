@@ -7,8 +7,10 @@ from typing import TypeAlias
 from edgeser.audio.source import AudioBlock
 from edgeser.decider import Decider
 from edgeser.events.schema import EmotionEvent, SpeechEvent
+from edgeser.features.baseline import Baseline
 from edgeser.hearing import Hearing, HearingOutput
 from edgeser.losses import Losses
+from edgeser.model.centring import Usual
 from edgeser.model.model import Model, load_model
 from edgeser.settings.schema import Settings
 from edgeser.window import Window
@@ -24,12 +26,22 @@ class Pipeline:
         losses = Losses()
         learn = settings.baseline.learn
         self._hearing = Hearing(name, model, settings.speech, losses, learn=learn)
-        self._decider = Decider(settings.decision, losses)
+        self._decider = Decider(settings.decision, losses, learn=learn)
 
     @property
     def position(self) -> int:
         """Samples heard so far."""
         return self._hearing.position
+
+    @property
+    def baseline(self) -> Baseline:
+        """How the voice sounds up to now."""
+        return self._hearing.baseline
+
+    @property
+    def usual(self) -> Usual | None:
+        """What the model usually says of the voice up to now."""
+        return self._decider.usual
 
     def push(self, block: AudioBlock) -> list[Heard]:
         """The events of the next block."""
@@ -42,8 +54,8 @@ class Pipeline:
     def _event(self, output: HearingOutput) -> Heard:
         if not isinstance(output, Window):
             return output
-        scores = output.model.scores([output.pieces])[0]
-        return self._decider.decide(output, scores, output.ready_at)
+        logits = output.model.logits([output.pieces])[0]
+        return self._decider.decide(output, logits, output.ready_at)
 
 
 def chosen_model(model: str | Model | None, settings: Settings) -> Model:

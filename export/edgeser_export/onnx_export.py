@@ -35,7 +35,7 @@ from edgeser_export.waveform import WaveformModel
 from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
 from edgeser_train.files import write_whole
 from edgeser_train.models.speech_model import SpeechModel
-from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.checkpoint import Origin, centring_of
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,7 @@ def export(
         abstain_below=release.abstain_below,
         training=release.training,
         precision=precision,
+        centring=centring_of(model, origin),
         golden=golden_vectors(
             reference(model, content, precision),
             recipe.front_end,

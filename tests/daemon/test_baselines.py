@@ -14,12 +14,14 @@ from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.baselines import BaselineKeeper
 from edgeser.daemon.intake import Intake
+from edgeser.decider import Decider
 from edgeser.features.baseline import Baseline
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
+from edgeser.model.centring import Usual
 from edgeser.model.model import Model, load_model
 from edgeser.pcm import Samples
-from edgeser.settings.schema import SpeechSettings
+from edgeser.settings.schema import DecisionSettings, SpeechSettings
 from tests.baselines.learner import FRONT_END, learner
 from tests.daemon.test_intake import Played
 from tests.sounds import silence, speech
@@ -45,6 +47,14 @@ def new_intake(model: Model) -> Intake:
     return Intake(Played(), hearing, Account("mic", losses, lambda _: None), backlog)
 
 
+def keeper_of(
+    store: BaselineStore, intake: Intake, decider: Decider | None = None
+) -> BaselineKeeper:
+    return BaselineKeeper(
+        store, [intake], {intake.name: decider or Decider(DecisionSettings(), Losses())}
+    )
+
+
 def hear(intake: Intake, sound: Samples) -> None:
     intake.hear(AudioBlock(sound, intake.hearing.position, 0.0))
 
@@ -55,12 +65,12 @@ def known(level_db: float) -> Baseline:
 
 def test_what_was_learned_is_there_after_a_restart(model: Model, store: BaselineStore) -> None:
     first = new_intake(model)
-    keeper = BaselineKeeper(store, [first])
+    keeper = keeper_of(store, first)
     keeper.sync()
     hear(first, TALK)
     keeper.sync(ending=True)
     second = new_intake(model)
-    BaselineKeeper(store, [second]).sync()
+    keeper_of(store, second).sync()
     hear(second, silence(0.1))
     assert second.hearing.baseline.frames == first.hearing.baseline.frames > 0
     np.testing.assert_allclose(second.hearing.baseline.mean, first.hearing.baseline.mean, atol=1e-4)
@@ -68,7 +78,7 @@ def test_what_was_learned_is_there_after_a_restart(model: Model, store: Baseline
 
 def test_nothing_learned_is_nothing_kept(model: Model, store: BaselineStore) -> None:
     intake = new_intake(model)
-    keeper = BaselineKeeper(store, [intake])
+    keeper = keeper_of(store, intake)
     hear(intake, silence(3.0))
     keeper.sync(ending=True)
     assert list(store.streams()) == []
@@ -76,7 +86,7 @@ def test_nothing_learned_is_nothing_kept(model: Model, store: BaselineStore) -> 
 
 def test_what_somebody_else_kept_wins(model: Model, store: BaselineStore) -> None:
     intake = new_intake(model)
-    keeper = BaselineKeeper(store, [intake])
+    keeper = keeper_of(store, intake)
     keeper.sync()
     hear(intake, TALK)
     keeper.sync()
@@ -91,7 +101,7 @@ def test_what_somebody_else_kept_wins(model: Model, store: BaselineStore) -> Non
 
 def test_what_somebody_removed_is_forgotten(model: Model, store: BaselineStore) -> None:
     intake = new_intake(model)
-    keeper = BaselineKeeper(store, [intake])
+    keeper = keeper_of(store, intake)
     hear(intake, TALK)
     keeper.sync()
     store.remove("mic")
@@ -108,7 +118,7 @@ def test_it_is_written_now_and_then_not_at_every_turn(
     now = [100.0]
     monkeypatch.setattr("edgeser.daemon.baselines.time.monotonic", lambda: now[0])
     intake = new_intake(model)
-    keeper = BaselineKeeper(store, [intake])
+    keeper = keeper_of(store, intake)
     hear(intake, TALK)
     keeper.sync()
     written = store.version("mic")
@@ -127,7 +137,7 @@ def test_a_damaged_file_is_said_once_and_stops_nothing(
     intake = new_intake(model)
     store.folder.mkdir()
     store.file("mic").write_text("nonsense")
-    keeper = BaselineKeeper(store, [intake])
+    keeper = keeper_of(store, intake)
     for _ in range(3):
         keeper.sync()
     hear(intake, TALK)
@@ -139,8 +149,29 @@ def test_a_folder_that_cannot_be_made_is_said_once(
 ) -> None:
     (tmp_path / "file").write_text("")
     intake = new_intake(model)
-    keeper = BaselineKeeper(BaselineStore(tmp_path / "file" / "baselines"), [intake])
+    keeper = keeper_of(BaselineStore(tmp_path / "file" / "baselines"), intake)
     hear(intake, TALK)
     for _ in range(3):
         keeper.sync(ending=True)
     assert len([r for r in caplog.records if "not kept" in r.message]) == 1
+
+
+def test_what_a_model_usually_says_is_kept_and_forgotten_with_it(
+    model: Model, store: BaselineStore
+) -> None:
+    usual = Usual(model.ref.sha256, Baseline(np.array([1.0, 0.5, -2.0], np.float32), 700))
+    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
+    decider.usual = usual
+    hear(intake, TALK)
+    keeper_of(store, intake, decider).sync(ending=True)
+    after, second = new_intake(model), Decider(DecisionSettings(), Losses())
+    keeper = keeper_of(store, after, second)
+    keeper.sync()
+    assert second.is_adopting
+    kept = store.usual("mic")
+    assert kept is not None
+    assert (kept.model, kept.logits.frames) == (usual.model, 700)
+    np.testing.assert_array_equal(kept.logits.mean, usual.logits.mean)
+    store.remove("mic")
+    keeper.sync(ending=True)
+    assert store.usual("mic") is None

@@ -8,16 +8,21 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 
 from edgeser.errors import UserError
+from edgeser.features.baseline import no_baseline
+from edgeser.model.centring import Centring
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.data.frames import CorpusFrames, corpus_frames
+from edgeser_train.models import build
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation, vary, warped
 from edgeser_train.training.batches import Material, Pieces
+from edgeser_train.training.loss import loss_of
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import recipe_of
 from edgeser_train.training.sampling import drawn_evenly
-from edgeser_train.training.voices import BaselineDraw, Voices
+from edgeser_train.training.voices import BaselineDraw, Episode, Episodes, Voices, usual_of
 from tests.sounds import speech
 
 RECIPE = changed(
@@ -121,10 +126,77 @@ def test_a_short_recording_stays_short_where_the_recipe_says_so() -> None:
     assert len(warped(frames, 10, spec, np.random.default_rng(0)).piece) == 10
 
 
+def an_episode(corpus: Corpus, frames: CorpusFrames, **draw: float) -> Episode:
+    part = list(range(len(corpus.utterances)))
+    drawn = voices(corpus, frames, BaselineDraw(**draw), part)  # type: ignore[arg-type]
+    return drawn.episode(Episodes(queries=8, known=3), 0, 2, np.random.default_rng(5))
+
+
+def test_an_episode_is_of_one_voice_its_classes_evenly(
+    corpus: Corpus, frames: CorpusFrames
+) -> None:
+    episode = an_episode(corpus, frames)
+    said = [corpus.utterances[i] for i in episode.utterances]
+    assert {u.speaker for u in said} == {corpus.utterances[0].speaker}
+    assert (len(said), episode.queries) == (11, 8)
+    assert set(Counter(u.label for u in said[:8]).values()) == {2}  # of four classes
+    assert episode.copy in (0, 1)
+
+
+def test_queries_are_relative_to_what_is_known_of_their_voice_and_never_to_themselves(
+    corpus: Corpus, frames: CorpusFrames
+) -> None:
+    episodes = [an_episode(corpus, frames), an_episode(corpus, frames, none_chance=1.0)]
+    counts = np.full(22, 50)
+    usual = usual_of(episodes, counts, 100, np.random.default_rng(0))
+    first = episodes[0].utterances
+    assert not usual[8:].any()  # what is known is relative to nothing, nor is a voice unknown
+    for query, row in enumerate(usual[:8]):
+        others = np.flatnonzero(row)
+        assert set(others) <= {8, 9, 10}
+        assert all(first[k] != first[query] for k in others)
+        number = len(others)
+        assert row.sum() == pytest.approx(50 * number / (50 * number + 100))
+
+
+def test_a_batch_of_episodes_counts_its_queries_and_teaches_the_prior(
+    corpus: Corpus, frames: CorpusFrames
+) -> None:
+    recipe = changed(RECIPE, [f"model.labels={len(corpus.labels)}", "batch=28"])
+    part = tuple(range(len(corpus.utterances)))
+    batch = next(iter(Pieces(Material(corpus, frames, recipe), part, seed=3)))
+    assert batch.targets.sum(dim=1).tolist() == 2 * (10 * [1.0] + 4 * [0.0])
+    assert batch.usual is not None
+    assert batch.usual.shape == (28, 28)
+    model = build(recipe.model)
+    model.centre(len(corpus.labels))
+    loss_of(recipe.loss, model, batch, torch.ones(len(corpus.labels))).backward()
+    assert model.prior.grad is not None
+    assert model.prior.grad.abs().sum() > 0
+
+
+def test_training_centres_logits_as_the_device_does() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.standard_normal((4, 3)).astype(np.float32)
+    model = build(msgspec.structs.replace(RECIPE.model, labels=3))
+    model.centre(3)
+    with torch.no_grad():
+        model.prior.copy_(torch.tensor([0.5, -1.0, 0.25]))
+    usual = np.zeros((4, 4), np.float32)
+    usual[0, 1:] = np.array([20, 30, 50], np.float32) / 250
+    trained = model.centred(torch.from_numpy(logits), torch.from_numpy(usual)).detach().numpy()
+    device = Centring(model.prior.tolist(), own_frames=150, most_frames=1000)
+    heard = no_baseline(3)
+    for row, count in zip(logits[1:], (20, 30, 50), strict=True):
+        heard = device.with_more(heard, row, count)
+    np.testing.assert_allclose(trained[0], device.centred(logits[0], heard), atol=1e-5)
+    np.testing.assert_array_equal(trained[1:], logits[1:])
+
+
 def test_an_epoch_of_the_recipe_is_the_same_again(corpus: Corpus, frames: CorpusFrames) -> None:
     part = tuple(range(len(corpus.utterances)))
     first, again = (list(Pieces(Material(corpus, frames, RECIPE), part, seed=3)) for _ in range(2))
-    assert len(first) == 8
+    assert len(first) == 64 // 10  # an episode has ten queries
     for one, other in zip(first, again, strict=True):
         assert one.features.equal(other.features)
         assert one.frames.equal(other.frames)
@@ -138,6 +210,9 @@ def test_an_epoch_of_the_recipe_is_the_same_again(corpus: Corpus, frames: Corpus
         ("balanced=false", "examples must be"),
         ("baselines.none_chance=2", "none_chance"),
         ("baselines.utterances=[3,1]", "utterances"),
+        ("episodes.known=0", "at least 1"),
+        ("spectrogram.mixup=0.2", "exclude each other"),
+        ("baselines=null", "episodes need baselines"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(setting: str, told: str) -> None:

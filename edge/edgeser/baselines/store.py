@@ -1,4 +1,4 @@
-"""The folder of baselines: one small file a stream, a mean spectrum and counts, never sound."""
+"""The folder of baselines: one small file a stream, two means and counts, never sound."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ import numpy as np
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
+from edgeser.model.centring import Usual
 
 _SUFFIX = ".json"
 _LONGEST_BYTES = 1 << 20
+
+
+class KeptUsual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a model usually says of the voice: mean logits over so many frames of speech."""
+
+    model: str
+    logits: list[float]
+    frames: int
 
 
 class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,7 +36,8 @@ class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``front_end``: fingerprint of the front end whose frames these are; the baseline means nothing
     to another. ``mean_db``: a value for each band. ``frames``: of speech, ``frame_s`` apart.
-    ``enrolled``: made on purpose, not learned by listening. ``kept_at``: Unix seconds.
+    ``enrolled``: made on purpose, not learned by listening. ``kept_at``: Unix seconds. ``usual``:
+    of the model that heard it last; None of one whose logits are not centred by voice.
     """
 
     front_end: str
@@ -36,6 +46,7 @@ class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frame_s: float
     enrolled: bool
     kept_at: float
+    usual: KeptUsual | None = None
 
     @property
     def speech_s(self) -> float:
@@ -86,6 +97,14 @@ class BaselineStore:
             raise _damaged(self.file(stream), f"{len(kept.mean_db)} bands")
         return Baseline(np.array(kept.mean_db, np.float32), kept.frames)
 
+    def usual(self, stream: str) -> Usual | None:
+        """What a model usually said of a stream's voice. Raises UserError like ``load``."""
+        kept = self.read(stream)
+        if kept is None or kept.usual is None:
+            return None
+        logits = np.array(kept.usual.logits, np.float32)
+        return Usual(kept.usual.model, Baseline(logits, kept.usual.frames))
+
     def read(self, stream: str) -> KeptBaseline | None:
         """A file's content, whatever front end it is for. Raises UserError if it is damaged."""
         file = self.file(stream)
@@ -101,14 +120,25 @@ class BaselineStore:
             ) from error
         except msgspec.MsgspecError as error:
             raise _damaged(file, str(error)) from error
-        if kept.frames < 0 or kept.frame_s <= 0 or not np.isfinite(kept.mean_db).all():
+        usual = kept.usual
+        values = kept.mean_db if usual is None else [*kept.mean_db, *usual.logits]
+        frames = kept.frames if usual is None else min(kept.frames, usual.frames)
+        if frames < 0 or kept.frame_s <= 0 or not np.isfinite(values).all():
             raise _damaged(file, "impossible values")
         return kept
 
     def save(
-        self, stream: str, front_end: FrontEnd, baseline: Baseline, *, enrolled: bool = False
+        self,
+        stream: str,
+        front_end: FrontEnd,
+        baseline: Baseline,
+        usual: Usual | None = None,
+        *,
+        enrolled: bool = False,
     ) -> Version:
-        """Keep a baseline; the file is whole at every moment. Raises OSError."""
+        """Keep how a voice sounds, and what a model usually says of it; the file is whole at every
+        moment. Raises OSError.
+        """
         kept = KeptBaseline(
             front_end=fingerprint(front_end),
             mean_db=[round(float(value), 4) for value in baseline.mean],
@@ -116,6 +146,7 @@ class BaselineStore:
             frame_s=front_end.hop / front_end.sample_rate,
             enrolled=enrolled,
             kept_at=round(self._now(), 3),
+            usual=None if usual is None else _kept(usual),
         )
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = self.file(stream)
@@ -151,6 +182,11 @@ class BaselineStore:
 def fingerprint(front_end: FrontEnd) -> str:
     """The same for front ends whose frames can be compared."""
     return hashlib.sha256(msgspec.json.encode(front_end)).hexdigest()[:16]
+
+
+def _kept(usual: Usual) -> KeptUsual:
+    logits = [round(float(value), 6) for value in usual.logits.mean]
+    return KeptUsual(usual.model, logits, usual.logits.frames)
 
 
 def _damaged(file: Path, what: str) -> UserError:

@@ -14,7 +14,8 @@ from edgeser.errors import UserError
 if TYPE_CHECKING:
     from edgeser.audio.source import Source
     from edgeser.baselines.store import BaselineStore
-    from edgeser.hearing import Hearing
+    from edgeser.model.model import Model
+    from edgeser.pipeline import Heard, Pipeline
     from edgeser.settings.schema import AudioSettings, Settings
 
 SENTENCES = 3
@@ -26,8 +27,8 @@ def baseline() -> None:
     """How the voices that streams hear usually sound: show it, forget it, or make it at once.
 
     A model that learns voices judges speech against the everyday voice of its stream. It learns
-    that by listening; what is kept is a mean spectrum and how much speech it is the mean of, never
-    sound.
+    that by listening; what is kept is a mean spectrum, what the model usually says of the voice,
+    and how much speech these are means of, never sound.
 
     Example: edgeser baseline enrol
     """
@@ -110,20 +111,21 @@ def enrol(
     """
     settings = _settings(settings_file, model)
     audio = _microphone(settings, stream)
-    hearing = _hearing(settings, stream or audio.name)
-    front_end = hearing.model.info.front_end
-    heard = _from_files(hearing, files) if files else _from_microphone(hearing, audio)
+    name, model_ = stream or audio.name, _learner(settings)
+    front_end = model_.info.front_end
+    pipeline = _pipeline(name, model_, settings)
+    heard = _from_files(pipeline, files) if files else _from_microphone(pipeline, audio)
     if not heard:
         raise UserError("no speech was heard", "speak louder or nearer, or see 'edgeser doctor'")
     store = _store(settings)
     try:
-        store.save(hearing.name, front_end, hearing.baseline, enrolled=True)
+        store.save(name, front_end, pipeline.baseline, pipeline.usual, enrolled=True)
     except OSError as error:
         raise UserError(f"baseline {store.folder}: {error.strerror}", "try sudo") from error
-    learned = hearing.baseline
+    learned = pipeline.baseline
     speech_s = learned.frames * front_end.hop / front_end.sample_rate
     click.echo(
-        f"{hearing.name}: {heard} sentences, {speech_s:.1f} s; a window is judged against "
+        f"{name}: {heard} sentences, {speech_s:.1f} s; a window is judged against "
         f"this voice by {learned.weight(front_end.own_frames):.0%}, and for the rest by itself."
     )
     if heard < SENTENCES:
@@ -154,21 +156,30 @@ def _microphone(settings: Settings, stream: str | None) -> AudioSettings:
     )
 
 
-def _hearing(settings: Settings, stream: str) -> Hearing:
-    from edgeser.hearing import Hearing
-    from edgeser.losses import Losses
+def _learner(settings: Settings) -> Model:
+    """The model of the settings. Raises UserError for one that learns no voices."""
     from edgeser.pipeline import chosen_model
 
     model = chosen_model(None, settings)
-    if not model.info.front_end.learns_voices:
+    if not model.info.learns_voices:
         raise UserError(
             f"model '{model.info.name}' hears every sentence by itself and learns no voices",
             "name one that does with --model; 'edgeser models NAME' says which",
         )
-    return Hearing(stream, model, settings.speech, Losses(), learn=True)
+    return model
 
 
-def _from_files(hearing: Hearing, files: tuple[Path, ...]) -> int:
+def _pipeline(stream: str, model: Model, settings: Settings) -> Pipeline:
+    """One that learns whatever the settings say."""
+    import msgspec
+
+    from edgeser.pipeline import Pipeline
+
+    learning = msgspec.structs.replace(settings.baseline, learn=True)
+    return Pipeline(stream, model, msgspec.structs.replace(settings, baseline=learning))
+
+
+def _from_files(pipeline: Pipeline, files: tuple[Path, ...]) -> int:
     from edgeser.audio.file import FileSource
     from edgeser.audio.source import AudioBlock
 
@@ -176,20 +187,20 @@ def _from_files(hearing: Hearing, files: tuple[Path, ...]) -> int:
     for file in files:
         for item in FileSource(file, fast=True).blocks():
             if isinstance(item, AudioBlock):
-                here = AudioBlock(item.samples, hearing.position, item.captured_at)
-                heard += _finals(hearing.push(here))
-        heard += _finals(hearing.finish())
+                here = AudioBlock(item.samples, pipeline.position, item.captured_at)
+                heard += _finals(pipeline.push(here))
+        heard += _finals(pipeline.finish())
     return heard
 
 
-def _from_microphone(hearing: Hearing, audio: AudioSettings) -> int:
+def _from_microphone(pipeline: Pipeline, audio: AudioSettings) -> int:
     from edgeser.audio.open import open_sources
 
     (source,) = open_sources([audio]).values()
     click.echo(f"Say {SENTENCES} sentences as on any other day, with a pause after each.")
     heard = 0
     try:
-        for finals in _spoken(hearing, source):
+        for finals in _spoken(pipeline, source):
             heard += finals
             if finals:
                 click.echo(f"{heard} of {SENTENCES} heard")
@@ -200,19 +211,19 @@ def _from_microphone(hearing: Hearing, audio: AudioSettings) -> int:
     return heard
 
 
-def _spoken(hearing: Hearing, source: Source) -> Iterator[int]:
+def _spoken(pipeline: Pipeline, source: Source) -> Iterator[int]:
     """How many sentences ended with each block. Raises UserError when the sound is lost."""
     from edgeser.audio.source import AudioBlock
 
     for item in source.blocks():
         if isinstance(item, AudioBlock):
-            yield _finals(hearing.push(item))
+            yield _finals(pipeline.push(item))
         elif not item.recovered:
             raise UserError(item.message)
-    yield _finals(hearing.finish())
+    yield _finals(pipeline.finish())
 
 
-def _finals(outputs: Sequence[object]) -> int:
-    from edgeser.window import Window
+def _finals(events: Sequence[Heard]) -> int:
+    from edgeser.events.schema import EmotionEvent
 
-    return sum(isinstance(output, Window) and output.kind == "final" for output in outputs)
+    return sum(isinstance(event, EmotionEvent) and event.kind == "final" for event in events)

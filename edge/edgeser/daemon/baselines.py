@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from edgeser.baselines.store import BaselineStore, Version
 from edgeser.daemon.intake import Intake
+from edgeser.decider import Decider
 from edgeser.errors import UserError
 from edgeser.features.baseline import Baseline
+from edgeser.model.centring import Usual
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,7 @@ class _Kept:
 
     version: Version | None = None
     baseline: Baseline | None = None
+    usual: Usual | None = None
     saved_at: float = float("-inf")
 
 
@@ -34,8 +37,12 @@ class BaselineKeeper:
     a daemon that runs.
     """
 
-    def __init__(self, store: BaselineStore, intakes: Iterable[Intake]) -> None:
+    def __init__(
+        self, store: BaselineStore, intakes: Iterable[Intake], deciders: Mapping[str, Decider]
+    ) -> None:
+        """``deciders``: by stream, of all intakes at least."""
         self._store = store
+        self._deciders = deciders
         self._kept = {intake.name: (intake, _Kept()) for intake in intakes}
         self._troubles: set[str] = set()
 
@@ -51,20 +58,23 @@ class BaselineKeeper:
                 self._complain(stream, str(error))
 
     def _sync(self, stream: str, intake: Intake, kept: _Kept, *, ending: bool) -> None:
-        front_end = intake.hearing.model.info.front_end
-        if not front_end.learns_voices:
+        info, decider = intake.hearing.model.info, self._deciders[stream]
+        if not info.learns_voices:
             return
         version = self._store.version(stream)
         if version != kept.version:
             kept.version = version
-            kept.baseline = self._store.load(stream, front_end)
+            kept.baseline = self._store.load(stream, info.front_end)
+            kept.usual = self._store.usual(stream)
             intake.adopt(kept.baseline)
+            decider.adopt(kept.usual)
             return
-        learned = intake.hearing.baseline
+        baseline, usual = intake.hearing.baseline, decider.usual
+        is_new = (baseline.frames and baseline is not kept.baseline) or usual is not kept.usual
         due = ending or time.monotonic() - kept.saved_at >= SAVE_INTERVAL_S
-        if learned.frames and learned is not kept.baseline and due and not intake.is_adopting:
-            kept.version = self._store.save(stream, front_end, learned)
-            kept.baseline, kept.saved_at = learned, time.monotonic()
+        if is_new and due and not (intake.is_adopting or decider.is_adopting):
+            kept.version = self._store.save(stream, info.front_end, baseline, usual)
+            kept.baseline, kept.usual, kept.saved_at = baseline, usual, time.monotonic()
 
     def _complain(self, stream: str, trouble: str) -> None:
         """Once for each trouble: it will most likely come again every second."""

@@ -80,7 +80,7 @@ class Daemon:
             name: Hearing(name, model, settings.speech, losses[name], learn=learn)
             for name in sources
         }
-        deciders = {name: Decider(settings.decision, losses[name]) for name in sources}
+        deciders = {name: Decider(settings.decision, losses[name], learn=learn) for name in sources}
         # What a signal handler touches holds no lock that the interrupted thread may have taken.
         self._calls: SimpleQueue[None] = SimpleQueue()
         self._is_stopping = False
@@ -115,7 +115,7 @@ class Daemon:
             self._publisher.reload_keys,
             self._tell_all,
         )
-        self._keeper = self._keeper_of(settings)
+        self._keeper = self._keeper_of(settings, deciders)
         self._health = Health(self._intakes, self._backlog)
         self._server = self._serve(settings.metrics)
         log.info(
@@ -195,7 +195,7 @@ class Daemon:
             message = f"the daemon ends: {type(failure).__name__}: {failure}"
             self._tell_all("daemon_failed", message, recovered=False)
 
-    def _keeper_of(self, settings: Settings) -> BaselineKeeper:
+    def _keeper_of(self, settings: Settings, deciders: Mapping[str, Decider]) -> BaselineKeeper:
         """Of the microphones: a file sounds the same each time that it is played."""
         names = {audio.name for audio in settings.sources if audio.source == "mic"}
         kept = [
@@ -204,7 +204,9 @@ class Daemon:
             if name in names or isinstance(intake.source, NetworkStream)
         ]
         keeper = BaselineKeeper(
-            BaselineStore(settings.baseline.store), kept if settings.baseline.keep else []
+            BaselineStore(settings.baseline.store),
+            kept if settings.baseline.keep else [],
+            deciders,
         )
         keeper.sync()
         return keeper

@@ -41,12 +41,12 @@ class Inference:
         while batch := self._backlog.get():
             started_at = time.monotonic()
             try:
-                scores = batch[0].model.scores([window.pieces for window in batch])
+                logits = batch[0].model.logits([window.pieces for window in batch])
             except Exception as error:  # the backend's exceptions share no base class
                 for window in batch:
                     self._accounts[window.stream].failed(window, error)
             else:
-                for window, row in zip(batch, scores, strict=True):
+                for window, row in zip(batch, logits, strict=True):
                     event = self._deciders[window.stream].decide(window, row, started_at)
                     log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
                     self._accounts[window.stream].decided(event)

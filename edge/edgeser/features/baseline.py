@@ -1,4 +1,4 @@
-"""How a voice usually sounds: the mean of its speech frames, against which a window is judged."""
+"""What is usual for a voice: a mean over its speech, against which a window is judged."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from edgeser.features.filters import Floats
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Baseline:
-    """The mean spectrum of a voice's speech, and how much speech that was.
+    """A mean over a voice's speech, and how much speech that was.
 
-    ``mean``: (bins,) float32, in dB, of raw frames. ``frames``: the speech frames it is the mean
-    of, at least 0; with 0 the mean says nothing.
+    ``mean``: float32; of how it sounds, raw frames (bins,) in dB; of what a model says of it,
+    logits (labels,). ``frames``: those of speech that it is the mean of, at least 0; with 0 the
+    mean says nothing.
     """
 
     mean: Floats

@@ -19,6 +19,7 @@ from msgspec import Meta
 from edgeser.errors import UserError
 from edgeser.events.schema import ModelRef
 from edgeser.features import FrontEnd, WindowPolicy
+from edgeser.model.centring import Centring
 
 __all__ = [
     "METADATA_KEY",
@@ -95,7 +96,10 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every exported graph says of itself, whatever it takes."""
+    """What every exported graph says of itself, whatever it takes.
+
+    ``centring``: how its logits are centred by voice; None for a model that was not trained so.
+    """
 
     format: Literal[1] = 1
     name: str
@@ -109,6 +113,16 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     abstain_below: Annotated[float, Meta(ge=0, lt=1)]
     training: TrainingRecord
     golden: Annotated[list[Golden], Meta(min_length=1)]
+    centring: Centring | None = None
+
+    def __post_init__(self) -> None:
+        if self.centring is not None and len(self.centring.prior) != len(self.labels):
+            raise ValueError("centring.prior: expected a logit for each label")
+
+    @property
+    def learns_voices(self) -> bool:
+        """Knowing a voice makes a difference."""
+        return self.front_end.learns_voices or self.centring is not None
 
 
 class ArtefactInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -70,7 +70,17 @@ class Model:
         return pieces_of(raw_frames(samples, front_end), front_end, self.info.window, baseline)
 
     def scores(self, windows: Sequence[Pieces]) -> Floats:
-        """Scores of windows, each given by its pieces: (windows, labels), rows sum to 1.
+        """Scores of windows of voices of which nothing is known: (windows, labels)."""
+        return self.scores_of(self.logits(windows))
+
+    def scores_of(self, logits: Floats) -> Floats:
+        """Calibrated scores (..., labels), which sum to 1, of logits (..., all labels)."""
+        if self._columns is not None:
+            logits = logits[..., self._columns]
+        return calibrated(logits, self.info.temperature)
+
+    def logits(self, windows: Sequence[Pieces]) -> Floats:
+        """Logits of windows, each given by its pieces: (windows, all labels).
 
         A window's logits are the mean of those of its pieces. All pieces are padded to a common
         length out of a small set and run as one batch; a window's scores do not depend on its
@@ -83,9 +93,7 @@ class Model:
             counts = np.array([len(window) for window in windows])
             sums = np.add.reduceat(logits, np.cumsum(counts) - counts, axis=0)
             logits = (sums / counts[:, None]).astype(np.float32)
-        if self._columns is not None:
-            logits = logits[:, self._columns]
-        return calibrated(logits, self.info.temperature)
+        return logits
 
     def padded_length(self, frames: int) -> int:
         """Frames of the input that a piece of so many frames is padded to."""

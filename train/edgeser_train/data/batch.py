@@ -11,7 +11,8 @@ from torch import Tensor
 class Batch(NamedTuple):
     """Pieces of utterances and what is known about each of them.
 
-    ``targets`` are soft: a row sums to one, and is one-hot unless pieces were mixed. ``level`` is
+    ``targets`` are soft: a row sums to one, and is one-hot unless pieces were mixed; a row of zeros
+    does not count and only says what is usual for its voice. ``level`` is
     the difficulty (0 easy, 1, 2 hard; 0 where nobody voted). ``valence`` and ``arousal`` are nan
     where unknown. ``teacher`` holds the logits to distil from, or None.
     """
@@ -32,6 +33,9 @@ class Batch(NamedTuple):
     """(batch, labels) float32"""
     possible: Tensor | None = None
     """(batch, labels) bool, the classes that the example's corpus has; None where all have all"""
+    usual: Tensor | None = None
+    """(batch, batch) float32, by what share a row's logits are relative to those of the others of
+    its voice; a row sums to less than one. None where logits are not centred by voice"""
 
     @staticmethod
     def of(features: Tensor, frames: Tensor, targets: Tensor) -> Batch:

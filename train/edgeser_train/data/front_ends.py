@@ -37,9 +37,9 @@ WAVEFORM = FrontEnd(kind="waveform", window=320, hop=320, lookback=0, normalise=
 """Hyeon et al., section 3: the waveform as WavLM-Large expects it, zero mean and unit variance, and
 WebRTC's VAD flag of every 20 ms."""
 
-VOICES = FrontEnd(window=640, hop=320, lookback=320, mels=64, range_db=30.0, normalise="voice")
+VOICES = FrontEnd(window=640, hop=320, lookback=320, mels=64, range_db=40.0, normalise="voice")
 """Ours, for voices never met: 40 ms every 20 ms, 64 Slaney bands, against the voice's baseline.
-Only 30 dB: how deep the pauses are tells a studio from a kitchen, and in corpora that were not
+Only 40 dB: how deep the pauses are tells a studio from a kitchen, and in corpora that were not
 levelled the loud emotions from the soft ones, which no stranger's microphone repeats."""
 
 STREAM = msgspec.structs.replace(VOICES, normalise="onset")

@@ -1,7 +1,9 @@
 """What a model says of voices and corpora it never met, by how much it knows of each voice.
 
 A corpus is heard several times: with no baseline, and with baselines of other utterances of the
-same speaker, drawn anew for every utterance. Of several corpora every one counts alike.
+same speaker, drawn anew for every utterance. What a model usually says of a voice is the mean of
+what it said of those utterances, each with a baseline of its own, of the same kind. Of several
+corpora every one counts alike.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, pieces_of
 from edgeser.model.affect import COORDINATES
 from edgeser.model.artefact import Estimate
+from edgeser.model.centring import Centring
 from edgeser.model.decision import softmax
 from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
@@ -29,7 +32,7 @@ from edgeser_train.metrics import Doubles, Ints
 
 Kind: TypeAlias = Literal["any", "mostly neutral", "neutral", "one emotion", "earlier"]
 Score: TypeAlias = Callable[[Sequence[Pieces]], Floats]
-"""Windows, each by its pieces, to uncalibrated logits (windows, labels)."""
+"""Windows, each by its pieces, to logits (windows, labels) not yet centred."""
 
 FOUR = ("angry", "happy", "neutral", "sad")
 HIGH, LOW = ("angry", "fearful", "happy"), ("neutral", "calm", "sad")
@@ -182,8 +185,10 @@ class Listener:
         front_end: FrontEnd,
         window: WindowPolicy,
         min_frames: int = 1,
+        centring: Centring | None = None,
     ) -> None:
         """``labels``: the model's; utterances of other classes are heard for baselines alone.
+        ``centring``: how the model's logits are centred by voice, if they are.
 
         Raises UserError for a file that cannot be read.
         """
@@ -191,6 +196,7 @@ class Listener:
         self.labels = tuple(labels)
         self.front_end = front_end
         self.window = window
+        self.centring = centring
         shortest = min_frames * front_end.hop
         self.frames = [
             raw_frames(np.pad(sound, (0, max(0, shortest - len(sound)))), front_end)
@@ -212,35 +218,47 @@ class Listener:
         ]
 
     def _logits(self, score: Score, known: Known, order: int) -> Doubles:
-        baselines = list(self._baselines(known, order))
-        rows = np.zeros((len(self.judged), len(self.labels)))
-        by_length = np.argsort([len(self.frames[i]) for i in self.judged])
+        heard = list(self._heard(known, order))
+        rows = np.zeros((len(self.frames), len(self.labels)), np.float32)
+        # What is known of a voice may be of classes that are not judged.
+        scored = self.judged if self.centring is None else list(range(len(self.frames)))
+        by_length = sorted(scored, key=lambda i: len(self.frames[i]))
         for first in range(0, len(by_length), _AT_ONCE):
-            places = by_length[first : first + _AT_ONCE]
+            some = by_length[first : first + _AT_ONCE]
             windows = [
-                pieces_of(self.frames[self.judged[k]], self.front_end, self.window, baselines[k])
-                for k in places
+                pieces_of(self.frames[i], self.front_end, self.window, self._baseline(heard[i]))
+                for i in some
             ]
-            rows[places] = score(windows)
-        return rows
+            rows[some] = score(windows)
+        if self.centring is None:
+            return rows[self.judged].astype(np.float64)
+        centred = []
+        for i in self.judged:
+            usual = no_baseline(len(self.labels))
+            for k in heard[i]:
+                usual = self.centring.with_more(usual, rows[k], len(self.frames[k]))
+            centred.append(self.centring.centred(rows[i], usual))
+        return np.stack(centred).astype(np.float64)
 
-    def _baselines(self, known: Known, order: int) -> Iterator[Baseline]:
-        """Of every judged utterance. It is never in its own."""
+    def _baseline(self, heard: Sequence[int]) -> Baseline:
+        baseline = no_baseline(self.front_end.bins)
+        for k in heard:
+            baseline = baseline.with_more(self.heard[k], self.front_end.baseline_frames)
+        return baseline
+
+    def _heard(self, known: Known, order: int) -> Iterator[list[int]]:
+        """For every utterance those that are known of its voice. It is never among its own."""
         rng = np.random.default_rng(order)
         of_speaker: dict[str, list[int]] = defaultdict(list)
         for i in rng.permutation(len(self.frames)).tolist():
             of_speaker[self.corpus.utterances[i].speaker].append(i)
-        for i in self.judged:
+        for i in range(len(self.frames)):
             everything = of_speaker[self.corpus.utterances[i].speaker]
-            chosen = (
+            yield (
                 everything[: everything.index(i)]
                 if known.kind == "earlier"
                 else self._chosen([k for k in everything if k != i], known, rng)
             )
-            baseline = no_baseline(self.front_end.bins)
-            for k in chosen:
-                baseline = baseline.with_more(self.heard[k], self.front_end.baseline_frames)
-            yield baseline
 
     def _chosen(self, others: list[int], known: Known, rng: np.random.Generator) -> list[int]:
         number = known.utterances

@@ -33,12 +33,14 @@ class SpeechModel(nn.Module, ABC):
 
     mean: Tensor
     std: Tensor
+    prior: Tensor
 
     def __init__(self, width: int) -> None:
         """``width``: features per frame. A subclass takes its configuration alone."""
         super().__init__()
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
+        self.register_parameter("prior", None)
 
     @abstractmethod
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
@@ -49,6 +51,14 @@ class SpeechModel(nn.Module, ABC):
 
     def prepare(self, utterances: Sequence[Utterance]) -> None:
         """What a model does before it is trained on these; most do nothing."""
+
+    def centre(self, labels: int) -> None:
+        """From now on there is a prior to learn: the logits of a voice in its everyday mood."""
+        self.prior = nn.Parameter(torch.zeros(labels))
+
+    def centred(self, logits: Tensor, usual: Tensor) -> Tensor:
+        """Logits (batch, labels) less what is usual for their voice, as ``Batch.usual`` says it."""
+        return logits - usual @ logits + usual.sum(dim=1, keepdim=True) * self.prior
 
     def standardised(self, features: Tensor, frames: Tensor) -> Tensor:
         """Features of mean 0 and deviation 1 over the training part, zeros after the last frame.

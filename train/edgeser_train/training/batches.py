@@ -24,7 +24,7 @@ from edgeser_train.sound.augment import mask, warped
 from edgeser_train.training.losses import difficulty
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.sampling import drawn_evenly
-from edgeser_train.training.voices import Voices
+from edgeser_train.training.voices import Episodes, Voices, usual_of
 
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
@@ -48,15 +48,14 @@ class Material:
         copy: int,
         length: int,
         rng: np.random.Generator,
-        voices: Voices | None = None,
+        baseline: Baseline | None = None,
     ) -> Floats:
         """Features (length, width) of a random piece; 0 for one that the window policy cuts.
 
-        ``voices``: what it is judged against is drawn from them.
+        ``baseline``: of the voice in that copy, what the piece is judged against.
         """
         recipe = self.recipe
         frames = self.frames.of(utterance, copy)
-        baseline = voices.baseline(utterance, copy, rng) if voices else None
         if not length:
             pieces = pieces_of(frames, recipe.front_end, recipe.window, baseline)
             return pieces[int(rng.integers(len(pieces)))]
@@ -99,15 +98,27 @@ class Pieces(IterableDataset[Batch]):
         """Batches in an epoch: the number that brings them nearest to the recipe's size.
 
         They are of equal size, give or take one; left out are only those of fewer than there are
-        processes.
+        processes. Of episodes the queries are the examples.
         """
-        return max(1, round(self.examples / self.material.recipe.batch))
+        recipe = self.material.recipe
+        counted = recipe.episodes.queries * self._episodes if recipe.episodes else recipe.batch
+        return max(1, round(self.examples / counted))
+
+    @property
+    def _episodes(self) -> int:
+        """Of a batch."""
+        recipe = self.material.recipe
+        if recipe.episodes is None:
+            return 0
+        return max(1, round(recipe.batch / (recipe.episodes.queries + recipe.episodes.known)))
 
     def __iter__(self) -> Iterator[Batch]:
         rank, world = _place()
         rng = np.random.default_rng((self.seed, self.epoch))
-        if self.material.recipe.balanced:
-            order = drawn_evenly(self.material.corpus, self.part.tolist(), self.examples, rng)
+        recipe = self.material.recipe
+        if recipe.balanced:
+            drawn = len(self) * self._episodes if recipe.episodes else self.examples
+            order = drawn_evenly(self.material.corpus, self.part.tolist(), drawn, rng)
         else:
             order = rng.permutation(self.part)
         if rank:
@@ -117,13 +128,45 @@ class Pieces(IterableDataset[Batch]):
                 yield self._batch(chosen[rank::world], rng)
 
     def _batch(self, chosen: Indices, rng: np.random.Generator) -> Batch:
+        recipe, voices = self.material.recipe, self.voices
+        length = int(rng.choice(recipe.crop_frames)) if recipe.crop_frames else 0
+        if recipe.episodes is not None and voices is not None:
+            return self._of_episodes(chosen, length, recipe.episodes, voices, rng)
+        pieces = []
+        for i in chosen:
+            copy = int(rng.integers(self.material.frames.copies))
+            baseline = voices.baseline(i, copy, rng) if voices else None
+            pieces.append(self.material.piece(i, copy, length, rng, baseline))
+        return self._of_pieces(chosen, pieces, length, rng)
+
+    def _of_episodes(
+        self,
+        firsts: Indices,
+        length: int,
+        draw: Episodes,
+        voices: Voices,
+        rng: np.random.Generator,
+    ) -> Batch:
+        """Of as many episodes as there are ``firsts``, utterances that say whose they are."""
+        copies = self.material.frames.copies
+        episodes = [voices.episode(draw, int(i), copies, rng) for i in firsts]
+        pieces = [
+            self.material.piece(i, e.copy, length, rng, voices.baseline_in(e, i))
+            for e in episodes
+            for i in e.utterances
+        ]
+        chosen = np.array([i for e in episodes for i in e.utterances])
+        batch = self._of_pieces(chosen, pieces, length, rng)
+        usual = usual_of(episodes, batch.frames.numpy(), draw.own_frames, rng)
+        counts = [k < e.queries for e in episodes for k in range(len(e.utterances))]
+        targets = batch.targets * torch.tensor(counts, dtype=torch.float32)[:, None]
+        return batch._replace(targets=targets, usual=torch.from_numpy(usual))
+
+    def _of_pieces(
+        self, chosen: Indices, pieces: list[Floats], length: int, rng: np.random.Generator
+    ) -> Batch:
         material = self.material
         recipe, corpus = material.recipe, material.corpus
-        length = int(rng.choice(recipe.crop_frames)) if recipe.crop_frames else 0
-        copies = material.frames.copies
-        pieces = [
-            material.piece(i, int(rng.integers(copies)), length, rng, self.voices) for i in chosen
-        ]
         features, frames = batch_of(pieces, recipe.window.pad_frames if not length else 1)
         targets = corpus.targets[chosen]
         soft = np.eye(len(corpus.labels), dtype=np.float32)[targets]

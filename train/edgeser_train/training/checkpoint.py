@@ -14,6 +14,7 @@ import msgspec
 import torch
 
 from edgeser.errors import UserError
+from edgeser.model.centring import Centring
 from edgeser_train.corpora import Corpus
 from edgeser_train.corpora.merge import strictest
 from edgeser_train.corpora.releases import licence_of
@@ -61,11 +62,22 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
         content = torch.load(path, map_location="cpu", weights_only=True)
         origin = msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
         model = build(origin.recipe.model)
+        if origin.recipe.episodes is not None:
+            model.centre(len(origin.labels))
         model.load_state_dict(content["weights"])
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
     return model.eval(), origin
+
+
+def centring_of(model: SpeechModel, origin: Origin) -> Centring | None:
+    """How its logits are centred by voice; None for a model that was not trained so."""
+    episodes = origin.recipe.episodes
+    if episodes is None:
+        return None
+    prior = [float(value) for value in model.prior.detach()]
+    return Centring(prior, episodes.own_frames, episodes.most_frames)
 
 
 def load_origin(path: Path) -> Origin:

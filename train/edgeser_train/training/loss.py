@@ -71,10 +71,12 @@ class Estimating(Protocol):
 
 
 def class_logits(model: SpeechModel, batch: Batch) -> Tensor:
-    """Logits (batch, labels) float32; those of classes that an example's corpus lacks never win,
-    and nothing is learnt of them.
+    """Logits (batch, labels) float32, centred by voice where the batch says so; those of classes
+    that an example's corpus lacks never win, and nothing is learnt of them.
     """
     logits: Tensor = model(batch.features, batch.frames).float()
+    if batch.usual is not None:
+        logits = model.centred(logits, batch.usual)
     if batch.possible is not None:
         logits = logits.masked_fill(~batch.possible, _NEVER)
     return logits

@@ -16,7 +16,7 @@ from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugment
 from edgeser_train.training.loss import Distillation, Loss
 from edgeser_train.training.losses import LOSSES
 from edgeser_train.training.precision import Choice
-from edgeser_train.training.voices import BaselineDraw
+from edgeser_train.training.voices import BaselineDraw, Episodes
 
 _LARGEST_BATCH = 65_536
 
@@ -63,6 +63,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     as one speaker in one room. ``balanced`` draws corpora, classes and speakers evenly, with
     replacement; ``examples`` is then how many make an epoch, 0 for as many as there are.
     ``baselines``: what windows are judged against, where the front end learns voices.
+    ``episodes``: batches of several utterances of few voices each, whose logits are centred by
+    voice; it needs ``baselines`` and ``balanced``, which then draws corpora and speakers.
     """
 
     model: ModelConfig
@@ -88,6 +90,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     balanced: bool = False
     examples: int = 0
     baselines: BaselineDraw | None = None
+    episodes: Episodes | None = None
 
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.variants, self.accumulate) < 1:
@@ -98,6 +101,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError("examples must be at least 0, and 0 unless balanced")
         if self.baselines is not None and not self.front_end.learns_voices:
             raise ValueError("baselines need front_end.normalise 'voice'")
+        if self.episodes is not None and not (self.baselines and self.balanced):
+            raise ValueError("episodes need baselines and balanced")
+        if self.episodes is not None and self.spectrogram is not None and self.spectrogram.mixup:
+            raise ValueError("episodes and spectrogram.mixup exclude each other")
         if self.clip_norm < 0 or self.patience < 0:
             raise ValueError("clip_norm and patience must be at least 0, which means none")
         shortest = class_of(self.model).min_frames

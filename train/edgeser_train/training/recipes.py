@@ -26,7 +26,7 @@ from edgeser_train.sound.augment import SpectrogramAugmentation
 from edgeser_train.training.loss import Distillation
 from edgeser_train.training.losses import CTC, CrossEntropy, Focal, MultiTask
 from edgeser_train.training.recipe import Optimiser, Recipe
-from edgeser_train.training.voices import BaselineDraw
+from edgeser_train.training.voices import BaselineDraw, Episodes
 
 _SMOOTHED = CrossEntropy(weighting="inverse", label_smoothing=0.1)
 
@@ -79,15 +79,16 @@ _VOICES = Recipe(
     loss=CrossEntropy(weighting="none", label_smoothing=0.1),
     optimiser=Optimiser(learning_rate=3e-3),
     spectrogram=SpectrogramAugmentation(
-        mel_warp=(0.9, 1.12), mel_mask=8, range_db=(20.0, 50.0), keep_short=True
+        mel_warp=(0.9, 1.12), mel_mask=8, range_db=(20.0, 55.0), keep_short=True
     ),
-    variants=3,
+    variants=2,
     copies_of="voice",
     balanced=True,
-    examples=4096,
+    examples=3000,
     baselines=BaselineDraw(level_db=5.0),
+    episodes=Episodes(),
     crop_frames=(64, 96, 128, 160),
-    epochs=24,
+    epochs=30,
     batch=64,
     ema_decay=0.99,
 )
@@ -104,6 +105,7 @@ _STREAMING = {
         loss=_SMOOTHED,
         copies_of="utterance",
         balanced=False,
+        episodes=None,
         examples=0,
         variants=8,
         crop_frames=(80, 120, 160),

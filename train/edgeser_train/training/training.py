@@ -86,6 +86,8 @@ def train(
     labels = len(corpus.labels)
     L.seed_everything(seed, verbose=False)
     model = build(recipe.model)
+    if recipe.episodes is not None:
+        model.centre(labels)
     if start is None:
         model.prepare([corpus.utterances[i] for i in fold.train])
     else:

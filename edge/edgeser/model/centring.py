@@ -1,0 +1,48 @@
+"""What a model usually says of a voice, taken off what it says of one window of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from edgeser.features.baseline import Baseline
+from edgeser.features.filters import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Usual:
+    """What a model, by the SHA-256 of its file, usually says of a voice: the mean logits."""
+
+    model: str
+    logits: Baseline
+
+
+class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How logits are centred by voice.
+
+    To a network every stranger sounds a little sad or a little angry, always. So the mean of the
+    logits of all that a voice said is taken off, and ``prior`` (labels,) put in its place: what a
+    voice in its everyday mood gets. That mean is shrunk towards the prior, which counts like
+    ``own_frames`` frames of speech; a mean of more than ``most_frames`` forgets what is oldest.
+
+    Network and prior are trained that way (Recipe.episodes); a model that was not has no centring.
+    """
+
+    prior: list[float]
+    own_frames: Annotated[int, Meta(ge=1)]
+    most_frames: Annotated[int, Meta(ge=1)]
+
+    def centred(self, logits: Floats, usual: Baseline) -> Floats:
+        """Logits (labels,) of a window of a voice whose ``usual`` logits are these."""
+        weight = np.float32(usual.weight(self.own_frames))
+        prior = np.array(self.prior, np.float32)
+        shifted: Floats = logits - weight * (usual.mean - prior)
+        return shifted
+
+    def with_more(self, usual: Baseline, logits: Floats, frames: int) -> Baseline:
+        """The usual logits after one more stretch of so many frames, which got ``logits``."""
+        return usual.with_more(Baseline(logits, frames), self.most_frames)
