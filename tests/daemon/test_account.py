@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edgeser.daemon.account import Account
+from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST, Account
 from edgeser.events.schema import Event
 from edgeser.losses import Losses
 
@@ -47,11 +47,11 @@ def test_counts_from_several_threads_add_up() -> None:
 
     def drop() -> None:
         for _ in range(TURNS):
-            account.dropped("a newer one came first")
+            account.dropped(NEWER_FIRST)
 
     at_once(drop, drop, drop)
     assert account.totals.dropped_windows == 3 * TURNS
-    assert account.drops == {"a newer one came first": 3 * TURNS}
+    assert account.drops == {NEWER_FIRST: 3 * TURNS, FINAL_FIRST: 0}
     assert account.losses.take().windows == 3 * TURNS
     account.tell()
     assert account.totals.faults == len(events) == 1

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +17,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, silence, speech
+from edgeser import __version__
+from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST
+from edgeser.events.schema import FAULT_CODES, Latency
+from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, noise, silence, speech
 from tests.system.daemons import Daemon, edgeser, running
 
 MONITORING = Path(__file__).parents[2] / "docs" / "monitoring"
@@ -86,6 +91,88 @@ def test_what_is_scraped_is_what_was_published(daemon: Daemon, address: str) -> 
     assert "backend=onnxruntime/CPU" in info
 
 
+def test_every_counter_is_there_at_zero_before_anything_was_heard(
+    daemon: Daemon, address: str
+) -> None:
+    daemon.wait_for("self.statuses")
+    found = samples(address)
+    stream = "stream=stdin"
+    labels = [*daemon.statuses[-1].labels, "unknown"]
+    for kind in ("partial", "final"):
+        for label in labels:
+            assert found["edgeser_emotions_total", f"kind={kind}", f"label={label}", stream] == 0
+        for stage in Latency.__struct_fields__:
+            key = ("edgeser_latency_seconds_count", f"kind={kind}", f"stage={stage}", stream)
+            assert found[key] == 0
+    for code in FAULT_CODES:
+        assert found["edgeser_faults_total", f"code={code}", stream] == 0
+    for reason in (NEWER_FIRST, FINAL_FIRST):
+        assert found["edgeser_dropped_windows_total", f"reason={reason}", stream] == 0
+    for total in ("samples", "lost_samples", "overflows", "segments", "rejected_segments"):
+        assert found[f"edgeser_{total}_total", stream] == 0
+    assert ("edgeser_level_dbfs", stream) not in found
+
+
+def test_build_process_level_and_journal(daemon: Daemon, address: str) -> None:
+    assert daemon.process.stdin is not None
+    daemon.process.stdin.write(speech().tobytes() + noise(30, rms=32.768).tobytes())
+    daemon.process.stdin.flush()
+    daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
+    daemon.wait_for("self.statuses[-1].noise_floor_dbfs is not None")
+    found = samples(address)
+    (build,) = [key for key in found if key[0] == "edgeser_build_info"]
+    assert f"version={__version__}" in build
+    pid = daemon.process.pid
+    stat = Path(f"/proc/{pid}/statm").read_text().split()
+    assert found["process_resident_memory_bytes",] == pytest.approx(
+        int(stat[1]) * os.sysconf("SC_PAGE_SIZE"), rel=0.5
+    )
+    assert found["process_cpu_seconds_total",] > 0
+    assert found["process_open_fds",] > 5
+    assert found["process_start_time_seconds",] == pytest.approx(time.time(), abs=3600)
+    assert found["edgeser_journal_off",] == 0
+    assert found["edgeser_journal_events",] >= 3 * SPEECH_SEGMENTS  # start, end, final
+    assert found["edgeser_journal_bytes",] > 4096
+    oldest = found["edgeser_journal_oldest_timestamp_seconds",]
+    assert oldest == pytest.approx(daemon.speech[0].time, abs=1)
+    for _ in range(200):  # a status tells the level of what came since the one before
+        daemon.process.stdin.write(noise(0.2, rms=32.768).tobytes())
+        daemon.process.stdin.flush()
+        time.sleep(0.2)
+        found = samples(address)
+        level = found.get(("edgeser_level_dbfs", "stream=stdin"))
+        if level == pytest.approx(-60, abs=1):
+            break
+    assert level == pytest.approx(-60, abs=1)
+    assert found["edgeser_noise_floor_dbfs", "stream=stdin"] == pytest.approx(-61, abs=3)
+
+
+def test_a_journal_that_cannot_be_kept_shows(address: str, tmp_path: Path) -> None:
+    env = {"EDGESER_METRICS_LISTEN": address, "EDGESER_JOURNAL_PATH": str(tmp_path)}
+    with running("--source", "-", env=env, stdin=subprocess.PIPE) as daemon:
+        daemon.wait_for("self.statuses")
+        found = samples(address)
+        assert found["edgeser_journal_off",] == 1
+        assert ("edgeser_journal_events",) not in found
+        assert found["edgeser_faults_total", "code=journal_off", "stream=stdin"] == 1
+
+
+def test_without_a_journal_there_is_none_to_be_off(address: str) -> None:
+    env = {"EDGESER_METRICS_LISTEN": address, "EDGESER_JOURNAL_ENABLED": "false"}
+    with running("--source", "-", env=env, stdin=subprocess.PIPE) as daemon:
+        daemon.wait_for("self.statuses")
+        assert not [key for key in samples(address) if key[0].startswith("edgeser_journal")]
+
+
+def test_prometheus_has_nothing_to_say_against_a_scrape(daemon: Daemon, address: str) -> None:
+    daemon.wait_for("self.statuses")
+    page = get(address, "/metrics")[1]
+    done = subprocess.run(
+        ["promtool", "check", "metrics"], input=page, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
 def test_health_fails_when_deaf(daemon: Daemon, address: str) -> None:
     pipe = daemon.process.stdin
     assert pipe is not None
@@ -140,7 +227,7 @@ def test_prometheus_accepts_the_alert_rules() -> None:
     command = ["promtool", "check", "rules", str(ALERTS)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "7 rules found" in done.stdout
+    assert "8 rules found" in done.stdout
 
 
 def test_a_request_that_names_another_host_reads_nothing(daemon: Daemon, address: str) -> None:

@@ -145,7 +145,7 @@ def mqtt(
         )
         running = MqttBridge(plan, on_turn)
         if wanted.metrics:
-            metrics.serve(running.figures, wanted.metrics)
+            metrics.serve(running.figures, wanted.metrics, settings.metrics.hosts)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: running.stop())
         notifier.ready()

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 DEGRADED_FOR_S = 10.0
 """How long a dropped window or a failed inference shows in the state."""
 
+NEWER_FIRST, FINAL_FIRST = "a newer one came first", "the final of its segment came first"
+"""Why a partial window is dropped."""
+
 _HEEDED: set[FaultCode] = {"settings_rejected", "restart_needed"}
 """Nothing is lost, and yet somebody has something to do."""
 
@@ -35,7 +38,7 @@ class Account:
         self.publish = publish
         self._lock = threading.Lock()
         self._totals: Counter[str] = Counter()
-        self._drops: Counter[str] = Counter()
+        self._drops = Counter({NEWER_FIRST: 0, FINAL_FIRST: 0})
         self._failures: Counter[str] = Counter()
         self._told: Counter[tuple[str, str]] = Counter()
         self._troubled_at: float | None = None

@@ -40,7 +40,8 @@ from edgeser.model.model import Model
 from edgeser.settings.schema import EventSettings, JournalSettings, MetricsSettings, Settings
 
 if TYPE_CHECKING:
-    from edgeser.daemon.metrics import Metrics, MetricsServer
+    from edgeser.daemon.metrics import Metrics
+    from edgeser.metrics_server import MetricsServer
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class Daemon:
         )
         self._keeper = self._keeper_of(settings, deciders)
         self._health = Health(self._intakes, self._backlog)
-        self._server = self._serve(settings.metrics)
+        self._server = self._serve(settings.metrics, settings.journal)
         log.info(
             "%s on %s%s, events at %s",
             model.info.name,
@@ -252,18 +253,31 @@ class Daemon:
         for account in self._accounts.values():
             account.fault(code, message, recovered=recovered)
 
-    def _serve(self, settings: MetricsSettings) -> MetricsServer | None:
+    def _serve(self, settings: MetricsSettings, journal: JournalSettings) -> MetricsServer | None:
         if settings.listen is None:
             return None
-        from edgeser.daemon.metrics import Gauges, Metrics, MetricsServer
+        from edgeser.daemon.metrics import Gauges, Metrics
+        from edgeser.metrics_server import MetricsServer
+
+        place = _journal(journal)
 
         def gauges() -> Gauges:
-            troubles = self._health.troubles()
-            return Gauges(len(self._backlog), self._publisher.subscriptions, troubles)
+            return Gauges(
+                backlog=len(self._backlog),
+                subscriptions=self._publisher.subscriptions,
+                troubles=self._health.troubles(),
+                journal=None if place is None else place.path,
+                journal_off=self._publisher.journal_is_off,
+            )
 
         self._metrics = Metrics(self._intakes, gauges)
         try:
-            return MetricsServer(settings.listen, self._metrics, settings.hosts)
+            return MetricsServer(
+                settings.listen,
+                self._metrics.registry,
+                hosts=settings.hosts,
+                troubles=self._health.troubles,
+            )
         except UserError:
             self._close_sockets()
             raise

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from edgeser.audio.source import AudioBlock, AudioFault, Source
-from edgeser.daemon.account import Account
+from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST, Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Counters, LevelEvent, State, StatusEvent
@@ -216,7 +216,6 @@ class Intake:
                 self.account.publish(output)
                 continue
             if self._backlog.put(output):
-                first = "the final of its segment" if output.kind == "final" else "a newer one"
-                self.account.dropped(f"{first} came first")
+                self.account.dropped(FINAL_FIRST if output.kind == "final" else NEWER_FIRST)
             if not self.source.live:
                 self._backlog.wait_until_done(self.name)

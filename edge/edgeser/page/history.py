@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from edgeser.errors import UserError
-from edgeser.events.journal.file import ForeignFileError
+from edgeser.events.journal.file import ForeignFileError, size_of
 from edgeser.events.journal.reader import JournalReader, Published
 from edgeser.events.schema import decode
 from edgeser.events.table import COLUMNS, row
@@ -175,8 +175,7 @@ def extent(path: Path) -> JournalExtent:
     """From when to when the journal goes, and how large it is."""
     with _opened(path) as reader:
         held = reader.extent()
-    sizes = (path.with_name(path.name + suffix) for suffix in ("", "-wal"))
-    size = sum(file.stat().st_size for file in sizes if file.exists())
+    size = size_of(path)
     if held is None:
         return JournalExtent(None, None, 0, size)
     return JournalExtent(held.first, held.last, held.entries, size)

@@ -148,12 +148,16 @@ def _check(settings: Settings) -> None:
             replay_endpoint(parse_bind_endpoint(text, encrypted=settings.events.curve))
         except UserError as error:
             raise UserError(f"events.bind: {error}") from error
-    if settings.metrics.listen is not None:
-        host, _ = host_and_port(settings.metrics.listen)
+    for key, listen in (
+        ("metrics.listen", settings.metrics.listen),
+        ("mqtt.metrics", settings.mqtt.metrics),
+    ):
+        if listen is None:
+            continue
+        host, _ = host_and_port(listen, key)
         if not is_loopback(host) and not settings.metrics.hosts:
             raise UserError(
-                f"metrics.listen: {settings.metrics.listen} is open to other machines, in the "
-                "clear and to whoever asks",
+                f"{key}: {listen} is open to other machines, in the clear and to whoever asks",
                 "listen on 127.0.0.1, or name in metrics.hosts by what HOST:PORT it may be asked",
             )
     _check_mqtt(settings.mqtt)
@@ -199,8 +203,6 @@ def _check_mqtt(mqtt: MqttSettings) -> None:
         )
     check_prefix("mqtt.prefix", mqtt.prefix)
     check_prefix("mqtt.discovery", mqtt.discovery)
-    if mqtt.metrics is not None:
-        host_and_port(mqtt.metrics, "mqtt.metrics")
 
 
 def host_and_port(listen: str, key: str = "metrics.listen") -> tuple[str, int]:

@@ -14,6 +14,8 @@ class Meter:
     def __init__(self) -> None:
         self.floor_dbfs: float | None = None
         """Noise floor at the last frame; None before the first."""
+        self.told_dbfs: float | None = None
+        """What ``take`` said last."""
         self._lock = Lock()
         self._power = 0.0
         self._frames = 0
@@ -30,4 +32,5 @@ class Meter:
         with self._lock:
             power, frames = self._power, self._frames
             self._power, self._frames = 0.0, 0
-        return round(10 * math.log10(power / frames), 2) if frames else None
+        self.told_dbfs = round(10 * math.log10(power / frames), 2) if frames else None
+        return self.told_dbfs

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from edgeser.bridges.mqtt.session import Figures
-from edgeser.errors import UserError
-from edgeser.settings.load import host_and_port
+from edgeser.metrics_server import MetricsServer, new_registry
 
 
 class _Figures(Collector):
@@ -39,17 +37,12 @@ class _Figures(Collector):
             yield CounterMetricFamily(f"edgeser_mqtt_{name}", text, total)
 
 
-def serve(figures: Figures, listen: str) -> None:
+def serve(figures: Figures, listen: str, hosts: Sequence[str] = ()) -> MetricsServer:
     """Serve ``/metrics`` at ``HOST:PORT`` until the process ends.
 
-    Raises UserError when that is malformed or in use.
+    ``hosts``: by what other ``HOST:PORT`` it may be asked. Raises UserError when ``listen`` is
+    malformed or in use.
     """
-    host, port = host_and_port(listen, "mqtt.metrics")
-    registry = CollectorRegistry()
+    registry = new_registry()
     registry.register(_Figures(figures))
-    try:
-        start_http_server(port, host, registry)
-    except OSError as error:
-        raise UserError(
-            f"mqtt.metrics: cannot use {listen}: {error.strerror or error}", "choose another"
-        ) from error
+    return MetricsServer(listen, registry, hosts=hosts, key="mqtt.metrics")

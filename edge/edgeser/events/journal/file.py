@@ -64,6 +64,12 @@ def check_format(path: Path, version: int) -> None:
         )
 
 
+def size_of(path: Path) -> int:
+    """Bytes of a journal and its log."""
+    files = (path.with_name(path.name + suffix) for suffix in ("", "-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
 def lock_of(path: Path) -> Path:
     """The lock beside a journal."""
     return path.with_name(path.name + ".lock")

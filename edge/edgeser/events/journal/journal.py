@@ -106,7 +106,7 @@ class Journal:
                 lambda: self._settled >= number or self._trouble, PATIENCE_S
             )
             if not done:
-                self._is_off(f"{self.path}: the disk does not answer")
+                self._turn_off(f"{self.path}: the disk does not answer")
 
     def await_open(self) -> None:
         """Wait until the file knows this run, or it is clear that it takes longer."""
@@ -117,6 +117,11 @@ class Journal:
         """First and last number of each topic of this epoch that is held; empty while off."""
         with self._changed:
             return {} if self._trouble else dict(self._ranges)
+
+    @property
+    def is_off(self) -> bool:
+        """The file cannot be written just now."""
+        return bool(self._trouble)
 
     def news(self) -> list[JournalNews]:
         """What has changed since the last call."""
@@ -158,7 +163,7 @@ class Journal:
         except Exception:
             log.exception("the journal's thread has failed")
             with self._changed:
-                self._is_off(f"{self.path}: a defect of edgeser; see the log")
+                self._turn_off(f"{self.path}: a defect of edgeser; see the log")
         finally:
             self._sync.close()
             self._close_store()
@@ -209,7 +214,7 @@ class Journal:
             with self._changed:
                 self._settle(batch)
                 if not self._waiting:
-                    self._is_on()
+                    self._turn_on()
                     return written + len(batch)
             written += len(batch)
 
@@ -236,7 +241,7 @@ class Journal:
             self._set_aside(error)
             return
         with self._changed:
-            self._is_off(in_words(error, self.path))
+            self._turn_off(in_words(error, self.path))
         # Whatever is wrong, a fresh start is the surest way back.
         self._close_store()
 
@@ -248,10 +253,10 @@ class Journal:
         except OSError as failure:
             message = f"{in_words(error, self.path)}; {in_words(failure, self.path)}"
             with self._changed:
-                self._is_off(message)
+                self._turn_off(message)
             return
         with self._changed:
-            self._is_off(message)
+            self._turn_off(message)
             # The new one is made at once, also by a run that is about to end.
             if time.monotonic() >= self._aside_at + self._retry_s:
                 self._retry_now, self._tried_last = True, False
@@ -267,13 +272,13 @@ class Journal:
 
     # Under the lock
 
-    def _is_off(self, message: str) -> None:
+    def _turn_off(self, message: str) -> None:
         if not self._trouble:
             self._news.append(JournalNews("journal_off", message, False))
         self._trouble = message
         self._changed.notify_all()
 
-    def _is_on(self) -> None:
+    def _turn_on(self) -> None:
         if self._trouble:
             self._trouble = ""
             lost = f"; {self._lost} entries of the meantime are lost" if self._lost else ""

@@ -133,6 +133,11 @@ class Publisher:
         """What has become of the journal since the last call, to be published as faults."""
         return self._journal.news() if self._journal else []
 
+    @property
+    def journal_is_off(self) -> bool:
+        """There is a journal, and it cannot be written just now."""
+        return self._journal is not None and self._journal.is_off
+
     def reload_keys(self) -> None:
         """Read anew who may connect; from any thread.
 

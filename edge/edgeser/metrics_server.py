@@ -1,0 +1,114 @@
+"""What a process counts, over HTTP: ``/metrics`` for Prometheus and ``/healthz``."""
+
+from __future__ import annotations
+
+import platform
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CollectorRegistry, Info, ProcessCollector, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from edgeser import __version__
+from edgeser.errors import UserError
+from edgeser.settings.load import host_and_port
+
+_REQUEST_TIMEOUT_S = 5.0
+
+Troubles = Callable[[], list[str]]
+"""Why the process is not well, a line each."""
+
+
+def new_registry() -> CollectorRegistry:
+    """With what every process tells: its build, and the processor, memory and files it takes."""
+    registry = CollectorRegistry()
+    build = Info("edgeser_build", "The program that runs.", registry=registry)
+    build.info({"version": __version__, "python": platform.python_version()})
+    ProcessCollector(registry=registry)
+    return registry
+
+
+class MetricsServer:
+    """Serves the metrics over HTTP until closed."""
+
+    def __init__(
+        self,
+        listen: str,
+        registry: CollectorRegistry,
+        *,
+        hosts: Sequence[str] = (),
+        troubles: Troubles | None = None,
+        key: str = "metrics.listen",
+    ) -> None:
+        """``listen``: ``HOST:PORT``. ``hosts``: by what other ``HOST:PORT`` it may be asked.
+
+        A web page in a browser can make a name of its own lead here, so a request that names
+        another host is refused. ``troubles``: what ``/healthz`` says; without, there is none.
+        ``key``: the setting that ``listen`` comes from. Raises UserError when ``listen`` is
+        malformed or in use.
+        """
+        address = host_and_port(listen, key)
+        try:
+            self._server = _Server(address, registry, hosts, troubles)
+        except OSError as error:
+            raise UserError(
+                f"{key}: cannot use {listen}: {error.strerror or error}", "choose another"
+            ) from error
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        registry: CollectorRegistry,
+        hosts: Sequence[str],
+        troubles: Troubles | None,
+    ) -> None:
+        self.registry = registry
+        self.troubles = troubles
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        super().__init__(address, _Handler)
+        own = (address[0], "localhost", "127.0.0.1", "::1")
+        port: int = self.server_address[1]
+        self.hosts = {f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in own}
+        self.hosts |= {host.lower() for host in hosts}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = _REQUEST_TIMEOUT_S
+
+    def do_GET(self) -> None:
+        troubles = self.server.troubles
+        if self.headers.get("Host", "").lower() not in self.server.hosts:
+            self._answer(421, "text/plain", b"no such host here; name it in metrics.hosts\n")
+        elif self.path == "/metrics":
+            self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.server.registry))
+        elif self.path == "/healthz" and troubles is not None:
+            found = troubles()
+            text = "".join(f"{trouble}\n" for trouble in found) or "ok\n"
+            self._answer(503 if found else 200, "text/plain; charset=utf-8", text.encode())
+        else:
+            there = "/metrics" if troubles is None else "/metrics and /healthz"
+            self._answer(404, "text/plain", f"there is {there}\n".encode())
+
+    def _answer(self, status: int, kind: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: a scrape is no news."""

@@ -1,0 +1,63 @@
+"""The bridge's figures over HTTP: the same door as the daemon's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from edgeser.bridges.mqtt.metrics import serve
+from edgeser.bridges.mqtt.session import Figures
+from edgeser.errors import UserError
+from edgeser.metrics_server import MetricsServer
+from tests.system.daemons import edgeser
+
+
+@pytest.fixture
+def server() -> Iterator[MetricsServer]:
+    with closing(serve(Figures(handed_over=7), "127.0.0.1:0", ["sensor.lan:9465"])) as server:
+        yield server
+
+
+def get(server: MetricsServer, path: str, host: str | None = None) -> tuple[int, str]:
+    headers = {} if host is None else {"Host": host}
+    request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_figures_build_and_process(server: MetricsServer) -> None:
+    status, page = get(server, "/metrics")
+    assert status == 200
+    assert "edgeser_mqtt_events_total 7.0" in page
+    assert "edgeser_build_info{" in page
+    assert "process_open_fds" in page
+    command = ["promtool", "check", "metrics"]
+    done = subprocess.run(command, input=page, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    assert get(server, "/healthz") == (404, "there is /metrics\n")
+
+
+def test_a_request_that_names_another_host_reads_nothing(server: MetricsServer) -> None:
+    status, page = get(server, "/metrics", host="evil.example")
+    assert (status, "edgeser_" in page) == (421, False)
+    assert get(server, "/metrics", host="Sensor.lan:9465")[0] == 200
+    assert get(server, "/metrics", host=f"localhost:{server.port}")[0] == 200
+
+
+def test_an_address_in_use_is_named(server: MetricsServer) -> None:
+    with pytest.raises(UserError, match=r"mqtt\.metrics: cannot use"):
+        serve(Figures(), f"127.0.0.1:{server.port}")
+
+
+def test_beyond_loopback_it_must_be_said_by_what_name_it_is_asked() -> None:
+    env = {**os.environ, "EDGESER_MQTT_METRICS": "0.0.0.0:9465"}
+    assert "mqtt.metrics: 0.0.0.0:9465 is open" in edgeser("bridge", "mqtt", env=env).refusal
