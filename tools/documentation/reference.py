@@ -106,7 +106,8 @@ def settings_page() -> str:
 def _comments(text: str) -> dict[tuple[str, str], str]:
     """What stands above each key of the shipped file, in Markdown."""
     found: dict[tuple[str, str], str] = {}
-    section, above = "", []
+    section = ""
+    above: list[str] = []
     for line in text.splitlines():
         key = re.match(r"(?:# )?([a-z_]+) = ", line)
         if line.startswith("["):
