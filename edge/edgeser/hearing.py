@@ -23,13 +23,8 @@ from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
 from edgeser.speech.config import segmenter_config
 from edgeser.speech.meter import Meter
-from edgeser.speech.segmenter import (
-    SegmentEnded,
-    Segmenter,
-    SegmenterOutput,
-    SegmentStarted,
-    WindowDue,
-)
+from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
+from edgeser.speech.segmenter import Segmenter
 from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity, level_dbfs
 from edgeser.speech.voice import VoiceChunk, VoiceDetector, voice_network
 from edgeser.window import Window

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 
 from edgeser.bench import SPEECH_FILE
-from edgeser.bench.rejects import _covered, _mixed, noise_classes
+from edgeser.bench.mix import mixed, quietest, room
+from edgeser.bench.rejects import _covered, drawn, noise_classes
 from edgeser.errors import UserError
 from edgeser.pcm import SAMPLE_RATE
 from tests.system.daemons import edgeser
@@ -51,7 +52,7 @@ def test_noise_by_class_and_speech_by_condition(noise: Path, tmp_path: Path) -> 
     clean = conditions["clean"]
     assert clean["kept"] == clean["plain_kept"] == clean["utterances"] == 1
     assert clean["start_s"] == clean["end_s"] == [0, 0, 0]
-    assert report["cost"]["confirmed_ms_per_s"] > report["cost"]["plain_ms_per_s"] > 0
+    assert report["cost"]["voice"]["confirmed_ms_per_s"] > 0
     assert "finals an hour" in done.out
     assert "pink noise, 5 dB" in done.out
 
@@ -80,5 +81,19 @@ def test_noise_is_mixed_at_the_ratio_to_the_speech() -> None:
     sound = np.zeros(32_000, np.int16)
     sound[8000:16_000] = rng.standard_normal(8000) * 2000
     hiss = rng.standard_normal(32_000)
-    mixed = _mixed(sound, [(8000, 16_000)], hiss, 10).astype(float) - sound
-    assert 10 * np.log10(2000**2 / np.mean(mixed**2)) == pytest.approx(10, abs=0.3)
+    added = mixed(sound, [(8000, 16_000)], hiss, 10).astype(float) - sound
+    assert 10 * np.log10(2000**2 / np.mean(added**2)) == pytest.approx(10, abs=0.3)
+
+
+def test_the_quietest_moment_of_a_recording_is_the_room_it_was_made_in() -> None:
+    sound = np.concatenate((room(0.5, 900.0), room(0.5, 100.0), room(0.5, 900.0)))
+    assert np.sqrt(np.mean(quietest(sound).astype(float) ** 2)) == pytest.approx(100, rel=0.2)
+    assert len(quietest(sound[:77])) == 77
+
+
+def test_a_seed_draws_the_same_files_again() -> None:
+    files = [Path(f"{i}.wav") for i in range(100)]
+    chosen = drawn(files, 10, seed=3)
+    assert chosen == drawn(files, 10, seed=3) == sorted(chosen, key=files.index)
+    assert chosen != drawn(files, 10, seed=4)
+    assert drawn(files, 1000, seed=3) == files

@@ -7,14 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeser.pcm import FRAME_SAMPLES
-from edgeser.speech.segmenter import (
-    SegmentEnded,
-    Segmenter,
-    SegmenterConfig,
-    SegmenterOutput,
-    SegmentStarted,
-    WindowDue,
-)
+from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
+from edgeser.speech.segmenter import Segmenter, SegmenterConfig
 from edgeser.speech.vad import VadFrame
 
 CONFIG = SegmenterConfig(

@@ -10,23 +10,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from edgeser.audio.source import AudioBlock
+from edgeser.bench.mix import Noise, babble, mixed, pink, quietest, room
 from edgeser.bench.sound import samples_of
 from edgeser.errors import UserError
 from edgeser.events.schema import SpeechEvent
-from edgeser.hearing import Hearing
+from edgeser.hearing import Hearing, HearingState
 from edgeser.losses import Losses
 from edgeser.model.model import Model
-from edgeser.pcm import SAMPLE_RATE, Samples, as_samples
+from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
-
-Sound: TypeAlias = npt.NDArray[np.float64]
+from edgeser.speech.vad import LOWEST_FLOOR_DBFS, level_dbfs
 
 SNRS_DB = (20, 10, 5, 0)
 SOUND_SUFFIXES = (".flac", ".ogg", ".wav")
@@ -35,9 +33,11 @@ _ROOM_S = 10.0
 """A quiet room before the sounds, so that the noise floor is known."""
 
 _LEAD_S, _TAIL_S = 2.0, 1.0
-"""Before and after an utterance: the noise is there before somebody speaks, and after."""
+"""The room before and after an utterance, as loud as its own quietest moment."""
 
-_TALKERS = 6
+_BACKGROUNDS = 40
+"""Sounds of the folder at most that utterances are mixed with."""
+
 _BLOCK_SAMPLES = 320 * 5
 
 
@@ -93,11 +93,15 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class RejectsReport(msgspec.Struct, frozen=True):
-    """The whole benchmark; ``speech`` by the name of the folder it came from."""
+    """The whole benchmark; ``speech`` and ``cost`` by the name of the folder they came from.
 
+    ``seed``: of the choice of files and of the noise.
+    """
+
+    seed: int
     noise: list[Rejected]
     speech: dict[str, list[Kept]]
-    cost: Cost | None
+    cost: dict[str, Cost]
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,15 @@ class Ears:
         self._model = model
         self._speech = {on: msgspec.structs.replace(speech, confirm=on) for on in (True, False)}
 
-    def hear(self, sound: Samples, *, confirm: bool) -> _Heard:
-        """int16 (n,), from its first sample to its last."""
-        hearing = Hearing("bench", self._model, self._speech[confirm], Losses())
+    def hear(self, sound: Samples, *, confirm: bool, known_s: float = 0.0) -> _Heard:
+        """int16 (n,), from its first sample to its last.
+
+        ``known_s``: how much of its beginning has been there for long, so that its noise floor is
+        known: it takes the VAD ten seconds to learn a loud one.
+        """
+        known = level_dbfs(quietest(sound[: round(known_s * SAMPLE_RATE)]))
+        begin = HearingState(floor_dbfs=max(LOWEST_FLOOR_DBFS, known))
+        hearing = Hearing("bench", self._model, self._speech[confirm], Losses(), begin=begin)
         finals, rejected = [], 0
         began = time.thread_time()
         outputs = []
@@ -155,9 +165,15 @@ def sounds_in(folder: Path) -> list[Path]:
     return files
 
 
+def drawn(files: Sequence[Path], number: int, seed: int) -> list[Path]:
+    """So many of the files, drawn with the seed; all where there are fewer."""
+    chosen = np.random.default_rng(seed).permutation(len(files))[:number]
+    return [files[i] for i in sorted(chosen)]
+
+
 def rejected(ears: Ears, name: str, files: Sequence[Path]) -> Rejected:
     """Sounds without speech, one after the other. Raises UserError for one that is no sound."""
-    sound = np.concatenate([_room(_ROOM_S), *map(samples_of, files)])
+    sound = np.concatenate([room(_ROOM_S), *map(samples_of, files)])
     heard, plain = (ears.hear(sound, confirm=on) for on in (True, False))
     return Rejected(
         name,
@@ -170,23 +186,28 @@ def rejected(ears: Ears, name: str, files: Sequence[Path]) -> Rejected:
 
 
 def kept(
-    ears: Ears, files: Sequence[Path], clips: Sequence[Path], tell: Callable[[Kept], None]
+    ears: Ears,
+    files: Sequence[Path],
+    clips: Sequence[Path] | None,
+    seed: int,
+    tell: Callable[[Kept], None],
 ) -> tuple[list[Kept], Cost]:
     """Utterances, clean and in each noise at each ratio.
 
-    ``clips``: sounds of the background. Raises UserError for a file that is no sound.
+    ``clips``: sounds of the background; None for clean utterances only. ``tell`` is called with
+    each row when it is known. Raises UserError for a file that is no sound.
     """
-    utterances = [np.concatenate((_room(_LEAD_S), samples_of(f), _room(_TAIL_S))) for f in files]
-    clean = [ears.hear(sound, confirm=False).finals for sound in utterances]
+    utterances = [_in_its_room(samples_of(file)) for file in files]
+    clean = [ears.hear(sound, confirm=False, known_s=_LEAD_S).finals for sound in utterances]
     total = sum(map(len, clean))
     found = []
     cpu_s = {True: 0.0, False: 0.0}
-    for condition, noisy in _conditions(utterances, clean, clips):
+    for condition, noisy in _conditions(utterances, clean, clips, seed):
         counts = {True: 0, False: 0}
         shifts: list[tuple[float, float]] = []
         for sound, expected in zip(noisy, clean, strict=True):
             for confirm in (True, False):
-                heard = ears.hear(sound, confirm=confirm)
+                heard = ears.hear(sound, confirm=confirm, known_s=_LEAD_S)
                 there = [_covered(final, heard.finals) for final in expected]
                 counts[confirm] += sum(cover is not None for cover in there)
                 if condition == "clean":
@@ -212,27 +233,37 @@ def kept(
     return found, cost
 
 
+def _in_its_room(utterance: Samples) -> Samples:
+    rms = float(np.sqrt(np.mean(quietest(utterance).astype(np.float64) ** 2)))
+    return np.concatenate((room(_LEAD_S, rms), utterance, room(_TAIL_S, rms)))
+
+
 def _conditions(
-    utterances: list[Samples], clean: list[list[tuple[int, int]]], clips: Sequence[Path]
+    utterances: list[Samples],
+    clean: list[list[tuple[int, int]]],
+    clips: Sequence[Path] | None,
+    seed: int,
 ) -> Iterator[tuple[str, list[Samples]]]:
     """Each condition's name, and the utterances under it."""
     yield "clean", utterances
-    rng = np.random.default_rng(11)
-    noises: dict[str, Callable[[int], Sound]] = {
-        "pink noise": lambda n: _pink(rng, n),
-        "babble": lambda n: _babble(rng, utterances, n),
+    if clips is None:
+        return
+    rng = np.random.default_rng(seed)
+    voices = [u[round(_LEAD_S * SAMPLE_RATE) : -round(_TAIL_S * SAMPLE_RATE)] for u in utterances]
+    noises: dict[str, Callable[[int], Noise]] = {
+        "pink noise": lambda n: pink(rng, n),
+        "babble": lambda n: babble(rng, voices, n),
     }
-    if clips:
-        backgrounds = [samples_of(clips[i]) for i in rng.permutation(len(clips))[:40]]
-        noises["clips"] = lambda n: np.resize(
-            backgrounds[rng.integers(len(backgrounds))].astype(np.float64), n
-        )
+    backgrounds = [samples_of(clips[i]) for i in rng.permutation(len(clips))[:_BACKGROUNDS]]
+    noises["clips"] = lambda n: np.resize(
+        backgrounds[rng.integers(len(backgrounds))].astype(np.float64), n
+    )
     for name, noise in noises.items():
         for snr_db in SNRS_DB:
             yield (
                 f"{name}, {snr_db} dB",
                 [
-                    _mixed(sound, spoken, noise(len(sound)), snr_db)
+                    mixed(sound, spoken, noise(len(sound)), snr_db)
                     for sound, spoken in zip(utterances, clean, strict=True)
                 ],
             )
@@ -245,40 +276,6 @@ def _covered(final: tuple[int, int], found: Sequence[tuple[int, int]]) -> tuple[
     if 2 * covered < final[1] - final[0]:
         return None
     return there[0][0], there[-1][1]
-
-
-def _mixed(sound: Samples, spoken: list[tuple[int, int]], noise: Sound, snr_db: float) -> Samples:
-    """Sound and noise, at a ratio of the power while somebody speaks to the noise's mean power."""
-    values = sound.astype(np.float64)
-    speech = np.concatenate([values[a:b] for a, b in spoken] or [values])
-    gain = np.sqrt(np.mean(speech**2) / max(1e-9, np.mean(noise**2)) / 10 ** (snr_db / 10))
-    return as_samples(((values + gain * noise) / 32768).astype(np.float32))
-
-
-def _room(seconds: float) -> Samples:
-    """A quiet room: white noise of 3 of 32768."""
-    rng = np.random.default_rng(1)
-    return np.round(rng.standard_normal(round(seconds * SAMPLE_RATE)) * 3).astype(np.int16)
-
-
-def _pink(rng: np.random.Generator, samples: int) -> Sound:
-    """Noise whose power falls by 3 dB an octave, from 20 Hz up."""
-    spectrum = np.fft.rfft(rng.standard_normal(samples))
-    frequency = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
-    spectrum *= np.where(frequency < 20, 0, 1 / np.sqrt(np.maximum(frequency, 20)))
-    noise: Sound = np.fft.irfft(spectrum, samples)
-    return noise
-
-
-def _babble(rng: np.random.Generator, utterances: list[Samples], samples: int) -> Sound:
-    """Several people at once, equally loud and none of them from the beginning."""
-    lead, tail = round(_LEAD_S * SAMPLE_RATE), round(_TAIL_S * SAMPLE_RATE)
-    mixed = np.zeros(samples)
-    for talker in rng.integers(len(utterances), size=_TALKERS):
-        voice = utterances[talker][lead:-tail].astype(np.float64)
-        voice = np.roll(np.resize(voice, samples), rng.integers(samples))
-        mixed += voice / max(1.0, np.sqrt(np.mean(voice**2)))
-    return mixed
 
 
 def _spread(samples: Sequence[float]) -> tuple[float, float, float]:

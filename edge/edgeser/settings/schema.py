@@ -73,7 +73,7 @@ class SpeechSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     window_seconds: Duration | None = None
     hop_seconds: Annotated[float, Meta(ge=0.1, le=60)] = 0.5
     confirm: bool = True
-    confirm_probability: Annotated[float, Meta(gt=0, le=1)] = 0.75
+    confirm_probability: Annotated[float, Meta(gt=0, le=1)] = 0.85
 
 
 class DecisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

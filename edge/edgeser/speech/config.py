@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
 from edgeser.settings.schema import SettingsError, SpeechSettings
-from edgeser.speech.segmenter import SegmenterConfig, frames_in
+from edgeser.speech.segmenter import SegmenterConfig
 
 
 class WindowLengths(Protocol):
@@ -57,3 +58,8 @@ def segmenter_config(speech: SpeechSettings, window: WindowLengths) -> Segmenter
         )
     except ValueError as error:
         raise SettingsError(f"speech: {error}") from error
+
+
+def frames_in(seconds: float) -> int:
+    """The number of VAD frames nearest to a duration."""
+    return round(seconds * SAMPLE_RATE / FRAME_SAMPLES)

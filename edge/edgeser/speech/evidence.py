@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.voice import CHUNK_SAMPLES, VoiceChunk
 
-_WITHIN = 50
-"""Frames that decide, the last second: of a dog and the person after it, it is the person's."""
+_WITHIN = 40
+"""Frames that decide, the last 0.8 s: of a dog and the person after it, it is the person's."""
 
 _WORD = 65
 """Frames of a segment that may be a single word; a longer one has more chances to pass."""
 
-_WORD_SHARE = 2 / 3
+_WORD_SHARE = 5 / 8
 """Of the threshold: what is enough for a word, whose ends are hardly voiced."""
 
 _LEAST = 15
@@ -62,7 +62,7 @@ class Evidence:
         return len(self._voice) >= _ENOUGH
 
     def confirms(self, speech: Sequence[bool], threshold: float) -> bool:
-        """Whether the last second's frames of speech are a voice in the mean.
+        """Whether the last 0.8 s' frames of speech are a voice in the mean.
 
         ``speech``: which frames are speech, from the first on.
         """

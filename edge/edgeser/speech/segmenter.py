@@ -11,60 +11,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 
-from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
+from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.evidence import Evidence
+from edgeser.speech.outputs import (
+    NoFinal,
+    SegmentEnded,
+    SegmenterOutput,
+    SegmentStarted,
+    WindowDue,
+)
 from edgeser.speech.vad import VadFrame
 from edgeser.speech.voice import VoiceChunk
-
-NoFinal: TypeAlias = Literal["too_short", "not_speech"]
-"""Why a segment has no final: less speech than the minimum, or nothing that sounds like a voice."""
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentStarted:
-    """Speech began."""
-
-    segment: int
-    start: int
-
-
-@dataclass(frozen=True, slots=True)
-class WindowDue:
-    """Speech goes on and a window [start, end) of it is full.
-
-    ``speech_ratio``: share of its frames that are speech. ``speech_probability``: that they are a
-    voice, in the mean; None where nothing judges that.
-    """
-
-    segment: int
-    start: int
-    end: int
-    speech_ratio: float
-    speech_probability: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentEnded:
-    """Speech ended, or was cut at the maximum length (``continued``).
-
-    ``no_final``: why it cannot be recognised: a click or a cough shorter than the minimum, the
-    silent rest after a cut, or what was never confirmed. The latter had no ``SegmentStarted``.
-    """
-
-    segment: int
-    start: int
-    end: int
-    speech_ratio: float
-    speech_probability: float | None
-    continued: bool
-    no_final: NoFinal | None
-
-
-SegmenterOutput: TypeAlias = SegmentStarted | WindowDue | SegmentEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +37,7 @@ class SegmenterConfig:
     ``hangover``. ``minimum`` is counted from its first to its last speech frame, ``maximum`` from
     its start, pre-roll included.
 
-    ``confirm``: how probable a voice must be in the mean of the last second's speech frames for a
+    ``confirm``: how probable a voice must be in the mean of the last 0.8 s' speech frames for a
     segment to be told; None where every one is. It is asked from just before the first window on.
     """
 
@@ -106,11 +66,6 @@ class SegmenterConfig:
             raise ValueError("maximum is shorter than pre-roll, start and end together")
         if min(self.end, self.hop, self.window, self.window_minimum) < 1:
             raise ValueError("end, hop and window must be at least one frame of 20 ms")
-
-
-def frames_in(seconds: float) -> int:
-    """The number of VAD frames nearest to a duration."""
-    return round(seconds * SAMPLE_RATE / FRAME_SAMPLES)
 
 
 @dataclass(frozen=True, slots=True)

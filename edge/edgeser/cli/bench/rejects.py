@@ -21,7 +21,16 @@ from edgeser.errors import UserError
     metavar="FOLDER",
     help="Utterances that must be kept; may be repeated.",
 )
-@click.option("--files", default=100, show_default=True, help="Utterances of each folder, spread.")
+@click.option(
+    "--files", default=50, show_default=True, help="Utterances drawn of each folder, at most."
+)
+@click.option(
+    "--sounds", default=1000, show_default=True, help="Sounds drawn of each class, at most."
+)
+@click.option(
+    "--clean-only", is_flag=True, help="Utterances without noise only: ten times as many an hour."
+)
+@click.option("--seed", default=1, show_default=True, help="Of what is drawn, and of the noise.")
 @click.option(
     "--only",
     type=click.Choice(["all", "odd", "even"]),
@@ -36,6 +45,9 @@ def rejects(
     folder: Path,
     speech_folders: tuple[Path, ...],
     files: int,
+    sounds: int,
+    clean_only: bool,
+    seed: int,
     only: str,
     settings_file: Path | None,
     model: str | None,
@@ -47,17 +59,21 @@ def rejects(
     the daemon one after the other; what would get a final is counted. The utterances go through it
     clean, in pink noise, in babble and in the sounds of FOLDER, with confirmation and without.
 
+    It takes about half a second of one core for each sound, and a second for each utterance.
+
     \b
     Example: edgeser bench rejects ESC-10 --speech emodb --files 50
     """
-    if files < 1:
-        raise UserError(f"--files: expected 1 at least, got {files}")
+    for option, value, least in (("files", files, 1), ("sounds", sounds, 1), ("seed", seed, 0)):
+        if value < least:
+            raise UserError(f"--{option}: it is {value}", f"give {least} at least")
 
     from edgeser.bench.rejects import (
         Cost,
         Ears,
         Kept,
         RejectsReport,
+        drawn,
         kept,
         noise_classes,
         rejected,
@@ -67,8 +83,10 @@ def rejects(
     from edgeser.settings.load import load_settings
 
     step = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}[only]
-    classes = {name: found[step] for name, found in noise_classes(folder).items()}
-    utterances = {path.name: _spread_over(sounds_in(path), files) for path in speech_folders}
+    classes = {
+        name: drawn(found[step], sounds, seed) for name, found in noise_classes(folder).items()
+    }
+    utterances = {path.name: drawn(sounds_in(path), files, seed) for path in speech_folders}
     settings = load_settings(settings_file, flags=given(model__name=model))
     ears = Ears(load_model(settings.model.name, settings.model.backend), settings.speech)
 
@@ -95,23 +113,16 @@ def rejects(
         click.echo(f"{row.condition:<20} {share:>7.1%} {bare:>12.1%}   {start}   {end}")
 
     speech: dict[str, list[Kept]] = {}
-    cost: Cost | None = None
+    cost: dict[str, Cost] = {}
+    noises = None if clean_only else [clip for found in classes.values() for clip in found]
     for name, found in utterances.items():
         click.echo(
             f"\n{name}, {len(found)} files   kept  unconfirmed   start s: 5 %, median, 95 %   end s"
         )
-        speech[name], cost = kept(
-            ears, found, [clip for sounds in classes.values() for clip in sounds], tell
-        )
+        speech[name], cost[name] = kept(ears, found, noises, seed, tell)
         click.echo(
-            f"confirmation takes {cost.core_percent:.2f} % of a core while somebody speaks "
-            f"({cost.ratio:.2f} times the hearing without it)"
+            f"confirmation takes {cost[name].core_percent:.2f} % of a core while somebody speaks "
+            f"({cost[name].ratio:.2f} times the hearing without it)"
         )
     if json_file is not None:
-        save_report(json_file, RejectsReport(noise, speech, cost))
-
-
-def _spread_over(files: list[Path], number: int) -> list[Path]:
-    """So many of the files, from the first to the last."""
-    count = min(number, len(files))
-    return [files[i * len(files) // count] for i in range(count)]
+        save_report(json_file, RejectsReport(seed, noise, speech, cost))

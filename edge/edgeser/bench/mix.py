@@ -1,0 +1,67 @@
+"""Rooms, noises and several people at once, and speech in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples, as_samples
+
+Noise: TypeAlias = npt.NDArray[np.float64]
+"""(n,) of any level."""
+
+_QUIET_RMS = 3.0
+"""Of 32768: a quiet room."""
+
+_TALKERS = 6
+
+
+def room(seconds: float, rms: float = _QUIET_RMS) -> Samples:
+    """White noise of a level, of a quiet room at least."""
+    rng = np.random.default_rng(1)
+    noise = rng.standard_normal(round(seconds * SAMPLE_RATE)) * max(rms, _QUIET_RMS)
+    return as_samples((noise / FULL_SCALE).astype(np.float32))
+
+
+def quietest(sound: Samples) -> Samples:
+    """The quietest frame of 20 ms; all of it where it is shorter."""
+    whole = len(sound) // FRAME_SAMPLES
+    if not whole:
+        return sound
+    frames = sound[: whole * FRAME_SAMPLES].reshape(whole, FRAME_SAMPLES)
+    quiet: Samples = frames[np.argmin(np.mean(frames.astype(np.float64) ** 2, axis=1))]
+    return quiet
+
+
+def mixed(
+    sound: Samples, spoken: Sequence[tuple[int, int]], noise: Noise, snr_db: float
+) -> Samples:
+    """Sound and noise, at a ratio of the power while somebody speaks to the noise's mean power.
+
+    ``spoken``: where that is, in samples.
+    """
+    values = sound.astype(np.float64)
+    speech = np.concatenate([values[a:b] for a, b in spoken] or [values])
+    gain = np.sqrt(np.mean(speech**2) / max(1e-9, np.mean(noise**2)) / 10 ** (snr_db / 10))
+    return as_samples(((values + gain * noise) / FULL_SCALE).astype(np.float32))
+
+
+def pink(rng: np.random.Generator, samples: int) -> Noise:
+    """Noise whose power falls by 3 dB an octave, from 20 Hz up."""
+    spectrum = np.fft.rfft(rng.standard_normal(samples))
+    frequency = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
+    spectrum *= np.where(frequency < 20, 0, 1 / np.sqrt(np.maximum(frequency, 20)))
+    noise: Noise = np.fft.irfft(spectrum, samples)
+    return noise
+
+
+def babble(rng: np.random.Generator, utterances: Sequence[Samples], samples: int) -> Noise:
+    """Several people at once, equally loud and none of them from the beginning."""
+    sound = np.zeros(samples)
+    for talker in rng.integers(len(utterances), size=_TALKERS):
+        voice = np.roll(np.resize(utterances[talker], samples), rng.integers(samples))
+        sound += voice / max(1.0, np.sqrt(np.mean(voice.astype(np.float64) ** 2)))
+    return sound
