@@ -14,7 +14,7 @@ import soundfile
 from edgeser import Recognizer
 from edgeser.events.schema import EmotionEvent
 from edgeser.pcm import FRAME_SAMPLES, Samples
-from tests.sounds import SPEECH_SEGMENTS, monologue, silence, speech
+from tests.sounds import SPEECH_SEGMENTS, monologue, noise, silence, speech
 from tests.system.daemons import edgeser, running
 from tests.virtual_microphone import VirtualMicrophone
 
@@ -119,6 +119,41 @@ def test_devices_and_doctor_find_it(virtual_microphone: VirtualMicrophone) -> No
     (silent,) = (f for f in findings if not f["ok"])
     assert silent["check"] == "level", findings
     assert done.code == 1
+
+
+def test_the_doctor_reads_the_level_of_what_is_recorded(
+    virtual_microphone: VirtualMicrophone, tmp_path: Path
+) -> None:
+    hiss, settings = tmp_path / "hiss.wav", tmp_path / "edgeser.toml"
+    soundfile.write(hiss, noise(240, rms=327.68), 16_000)  # -40 dBFS; its loudest 20 ms a bit more
+    playing = virtual_microphone.start_playing(hiss)
+
+    def level() -> dict[str, object]:
+        done = edgeser("doctor", "--settings", str(settings), "--json")
+        findings = {f["check"]: f for f in map(json.loads, done.out.splitlines())}
+        assert findings["endpoints"]["ok"], findings
+        return dict(findings["level"])
+
+    try:
+        with running("--source", "mic", env=virtual_microphone.environment) as daemon:
+            settings.write_text(f'[events]\nbind = ["{daemon.endpoint}2"]\n')
+            by_device = level()
+            settings.write_text(f'[events]\nbind = ["{daemon.endpoint}"]\n')
+            daemon.wait_for("self.state == 'listening' or self.state == 'speech'")
+            by_daemon = level()
+            for found in (by_device, by_daemon):
+                assert found["ok"], found
+                assert -43 <= int(str(found["found"]).split()[0]) <= -37
+            virtual_microphone.freeze()
+            daemon.wait_for("self.state == 'no_audio'")
+            deaf = level()
+            assert not deaf["ok"]
+            assert "the daemon hears nothing on mic" in str(deaf["found"])
+            virtual_microphone.thaw()
+    finally:
+        virtual_microphone.mend()
+        playing.kill()
+        playing.wait()
 
 
 def test_without_sound_hardware_it_says_so(tmp_path: Path) -> None:

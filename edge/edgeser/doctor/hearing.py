@@ -1,9 +1,9 @@
-"""Whether sound comes in: the level of a second of it, from the daemon that runs or the device."""
+"""Whether sound comes in: as the daemon that runs says it, or a second of the device."""
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
-from itertools import islice
 
 from edgeser.audio.open import open_source
 from edgeser.audio.source import AudioBlock
@@ -24,23 +24,30 @@ DIGITAL_SILENCE_DBFS = -85.0
 _QUIETEST_DBFS, _CELL_DB = -90.0, 5.0
 
 
-def running_daemon(endpoint: str) -> StatusEvent | None:
-    """What a daemon at an endpoint says of itself; None where none answers.
+def running_streams(endpoint: str) -> dict[str, StatusEvent]:
+    """What a daemon at an endpoint says of its streams; empty where none answers.
 
     A status that comes as we connect may have heard nothing since the one before: of up to three
-    the first with a level counts.
+    of each stream the first with a level counts.
     """
-    last: StatusEvent | None = None
+    found: dict[str, StatusEvent] = {}
+    rounds: Counter[str] = Counter()
     try:
         with Subscriber(endpoint, ("status.",), ASK_S) as subscriber:
-            for event in islice(subscriber, 3):
-                if isinstance(event, StatusEvent):
-                    last = event
-                    if event.level_dbfs is not None:
-                        break
+            for event in subscriber:
+                if not isinstance(event, StatusEvent):
+                    continue
+                rounds[event.stream] += 1
+                told = found.get(event.stream)
+                if told is None or told.level_dbfs is None:
+                    found[event.stream] = event
+                every_turn = min(rounds.values()) > 1
+                heard = (found[s].level_dbfs is not None or n >= 3 for s, n in rounds.items())
+                if every_turn and all(heard):
+                    break
     except (TimeoutError, UserError):
         pass
-    return last
+    return found
 
 
 def level_dbfs(audio: AudioSettings) -> float:

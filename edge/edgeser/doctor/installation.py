@@ -62,21 +62,31 @@ def _microphones(name: str, settings: Settings) -> Finding:
 
 
 def _level(name: str, settings: Settings) -> Finding:
-    from edgeser.doctor.hearing import DIGITAL_SILENCE_DBFS, level_dbfs, meter, running_daemon
+    from edgeser.doctor.hearing import DIGITAL_SILENCE_DBFS, level_dbfs, meter, running_streams
 
     wanted = [audio for audio in settings.sources if audio.source == "mic"]
     if not wanted:
         return Finding(name, True, "not needed: the settings name other sources")
-    daemon = running_daemon(settings.events.bind[0])
-    if daemon is not None:  # it has the device to itself
-        levels = [-120.0 if daemon.level_dbfs is None else daemon.level_dbfs]
-    else:
-        levels = [level_dbfs(audio) for audio in wanted]
-    found = ", ".join(map(meter, levels))
-    if min(levels) < DIGITAL_SILENCE_DBFS:
+    streams = running_streams(settings.events.bind[0])
+    found, silent = [], False
+    for audio in wanted:
+        status = streams.get(audio.name)
+        if status is None:
+            level = level_dbfs(audio)
+        elif status.muted:
+            found.append("muted ('edgeser mute off')")
+            continue
+        elif status.state == "no_audio" or status.level_dbfs is None:
+            fix = "'edgeser listen' shows its faults; plug the microphone in again"
+            return Finding(name, False, f"the daemon hears nothing on {audio.name}", fix)
+        else:  # it has the device to itself
+            level = status.level_dbfs
+        found.append(meter(level))
+        silent = silent or level < DIGITAL_SILENCE_DBFS
+    if silent:
         fix = "unmute it and turn it up (alsamixer, pavucontrol), or choose another device"
-        return Finding(name, False, f"{found}: no sound comes, not even noise", fix)
-    return Finding(name, True, f"{found} (say something, and it rises)")
+        return Finding(name, False, f"{', '.join(found)}: no sound comes, not even noise", fix)
+    return Finding(name, True, f"{', '.join(found)} (say something, and it rises)")
 
 
 def _sound_files(name: str, settings: Settings) -> Finding:
@@ -152,7 +162,7 @@ def _telemetry(name: str, _: Settings) -> Finding:
 
 
 def _endpoints(name: str, settings: Settings) -> Finding:
-    from edgeser.doctor.hearing import running_daemon
+    from edgeser.doctor.hearing import running_streams
     from edgeser.events.publish.publisher import Publisher
     from edgeser.events.wire.keys import KeyFolder
 
@@ -163,10 +173,11 @@ def _endpoints(name: str, settings: Settings) -> Finding:
             Publisher([endpoint], keys=keys).close()
             found.append(f"{endpoint} is free")
         except UserError:
-            daemon = running_daemon(endpoint)
-            if daemon is None:
+            streams = running_streams(endpoint)
+            if not streams:
                 raise
-            found.append(f"{endpoint} is held by a daemon that runs ({daemon.state})")
+            states = ", ".join(f"{s.stream}: {s.state.replace('_', ' ')}" for s in streams.values())
+            found.append(f"{endpoint} is held by a daemon that runs ({states})")
     return Finding(name, True, ", ".join(found))
 
 
