@@ -16,7 +16,7 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check clean install-service uninstall-service
+.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check clean requirements deb deb-check install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -27,6 +27,9 @@ help:
 	@echo "               for those that train or measure"
 	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser"
 	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves the settings"
+	@echo "make deb       Debian packages for amd64 and arm64 in dist/; SUITE=trixie for Debian 13"
+	@echo "sudo make deb-check    the package through lintian, and in a real systemd: installed,"
+	@echo "                       upgraded, downgraded, removed, purged"
 	@echo "make footprint start-up time, memory and load of the daemon in silence"
 	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
 	@echo "                               the daemon on every file (about an hour on two cores)"
@@ -94,6 +97,28 @@ examples/node_modules/.installed: examples/package.json
 	npm install --prefix examples --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# What builds and checks releases, in an environment of its own.
+RELEASE := .release
+SUITE ?= bookworm
+
+$(RELEASE)/.ready: pyproject.toml constraints.txt
+	@tools/debian-packages $(PYTHON_VENV)
+	$(PYTHON) -m venv $(RELEASE) || { rm -rf $(RELEASE); exit 1; }
+	$(RELEASE)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[mqtt,page,release]'
+	@touch $@
+
+requirements: $(RELEASE)/.ready
+	$(RELEASE)/bin/python -m release.requirements
+
+deb: $(RELEASE)/.ready
+	@tools/debian-packages debhelper dpkg-dev fakeroot npm
+	$(RELEASE)/bin/python -m release.deb --suite $(SUITE)
+
+deb-check: deb $(VENV)/.tests
+	@tools/debian-packages lintian
+	lintian --allow-root --fail-on error,warning dist/edgeser_*deb12_*.deb
+	$(BIN)/python tests/trials/debian_package.py dist/edgeser_*deb12_$$(dpkg --print-architecture).deb
+
 footprint: $(VENV)/.runtime
 	$(BIN)/python benchmarks/footprint.py
 
@@ -119,11 +144,11 @@ home-assistant-check: $(VENV)/.tests
 	$(BIN)/python tests/trials/home_assistant.py
 
 clean:
-	rm -rf $(VENV) build/site build/site-source build/site-links edge/edgeser/page/static/vendor examples/node_modules .mypy_cache .ruff_cache \
+	rm -rf $(VENV) $(RELEASE) build dist edge/edgeser/page/static/vendor examples/node_modules .mypy_cache .ruff_cache \
 		.pytest_cache .hypothesis
 
 install-service:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' tools/service install
 
 uninstall-service:
-	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' KEEP_SETTINGS='$(KEEP_SETTINGS)' tools/service uninstall
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' KEEP_SETTINGS='$(KEEP_SETTINGS)' KEEP_STATE='$(KEEP_STATE)' tools/service uninstall

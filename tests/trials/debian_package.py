@@ -1,0 +1,219 @@
+"""The Debian package in a real systemd: installed, upgraded, downgraded, removed and purged.
+
+python tests/trials/debian_package.py dist/edgeser_0.1.0-1~deb12_amd64.deb
+
+The package before it is the same with an older version and other default settings. Two daemons run
+while packages change, with settings of their own. Needs root, as the tests in tests/system do.
+Exit code 1, with a traceback, where something is not as it should be.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import numpy as np
+import soundfile
+
+from benchmarks import script
+from edgeser.model.golden import waveform
+from tests.sounds import silence
+from tests.system.box import SHARED, Box, why_unavailable
+
+DAEMONS = ("edgeser", "edgeser@kitchen")
+SETTINGS = "/etc/edgeser/edgeser.toml"
+JOURNAL = "/var/lib/edgeser/journal.db"
+OLDER = "0.0.9-1~deb12"
+OPTIONS = ("-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Use-Pty=0")
+
+
+def older(package: Path, folder: Path) -> Path:
+    """The package as a version before it, with one line of its settings changed."""
+    tree = folder / "older"
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    control = tree / "DEBIAN/control"
+    lines = control.read_text().splitlines()
+    lines = [f"Version: {OLDER}" if line.startswith("Version:") else line for line in lines]
+    control.write_text("\n".join(lines) + "\n")
+    settings = tree / SETTINGS.lstrip("/")
+    settings.write_text(settings.read_text() + "# the defaults of an older version\n")
+    file = folder / "edgeser-older.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", tree, file], check=True)
+    shutil.rmtree(tree)
+    return file
+
+
+class Trial:
+    """A box, and what is expected of it after each step."""
+
+    def __init__(self, box: Box) -> None:
+        self.box = box
+
+    def apt(self, *arguments: str) -> str:
+        return self.box.run(
+            *("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-y", "-q"),
+            *("--no-install-recommends", "--allow-downgrades", *OPTIONS, *arguments),
+            timeout_s=900,
+        )
+
+    def version(self) -> str:
+        return self.box.run("dpkg-query", "-W", "-f", "${Version}", "edgeser")
+
+    def pids(self) -> list[str]:
+        return [self.box.state(unit)["MainPID"] for unit in DAEMONS]
+
+    def active(self) -> list[str]:
+        return [self.box.state(unit)["ActiveState"] for unit in DAEMONS]
+
+    def kept(self) -> int:
+        """How many events the journal of the first daemon holds; it is written twice a second."""
+        return len(self.box.run("edgeser", "events", "--journal", JOURNAL, "--json").splitlines())
+
+    def wait_until_heard(self, before: int) -> None:
+        deadline = time.monotonic() + 120
+        while not self.box.path(JOURNAL).exists() or self.kept() <= before:
+            assert time.monotonic() < deadline, self.box.journal()
+            time.sleep(0.5)
+
+    def installed(self, package: str) -> None:
+        """Nothing runs and nothing is enabled; all is in its place."""
+        self.apt("install", package)
+        assert self.active() == ["inactive", "inactive"]
+        enabled = self.box.run("systemctl", "is-enabled", "edgeser", "edgeser-mqtt", check=False)
+        assert enabled.split() == ["disabled", "disabled"]
+        assert "Emotion" in self.box.run("systemctl", "cat", "edgeser-mqtt")
+        keys = self.box.run("stat", "-c", "%U %G %a", "/etc/edgeser/keys")
+        assert keys == "edgeser edgeser 700"
+        assert "audio" in self.box.run("id", "-nG", "edgeser")
+        assert self.box.run("edgeser", "--version").startswith("edgeser")
+        assert self.box.path("/usr/share/man/man1/edgeser.1.gz").exists()
+        completion = "/usr/share/bash-completion/completions/edgeser"
+        assert "_edgeser_completion" in self.box.run("cat", completion)
+        assert self.box.run("dpkg", "--verify", "edgeser") == ""
+
+    def started(self) -> None:
+        """Two daemons with settings of the user's own."""
+        remark = np.concatenate((waveform(1, 0.7), silence(0.8)))
+        soundfile.write(self.box.shared / "talk.flac", np.tile(remark, 1200), 16_000)
+        for name, stream in (("edgeser", "hall"), ("kitchen", "kitchen")):
+            self.box.path(f"/etc/edgeser/{name}.toml").write_text(
+                f'[audio]\nsource = "{SHARED}/talk.flac"\nstream = "{stream}"\n'
+            )
+        self.box.run("systemctl", "enable", "--now", *DAEMONS)
+        assert self.active() == ["active", "active"]
+        self.wait_until_heard(0)
+        findings = self.box.run("edgeser", "doctor", "--service", check=False)
+        assert "exposure 1." in findings, findings
+
+    def changed(self, package: str, version: str) -> None:
+        """Another version takes over: both daemons run again, with their settings and history."""
+        pids, before, settings = self.pids(), self.kept(), self.box.path(SETTINGS).read_text()
+        printed = self.apt("install", package)
+        assert self.version() == version
+        logs = [self.box.journal(unit)[-1500:] for unit in DAEMONS]
+        assert self.active() == ["active", "active"], "\n".join([printed, *logs])
+        assert not set(pids) & set(self.pids())
+        assert self.box.path(SETTINGS).read_text() == settings
+        self.wait_until_heard(before)
+        enabled = self.box.run("systemctl", "is-enabled", *DAEMONS)
+        assert enabled.split() == ["enabled", "enabled"]
+
+    def stopped_stays_stopped(self, package: str) -> None:
+        self.box.run("systemctl", "stop", "edgeser@kitchen")
+        self.apt("install", "--reinstall", package)
+        assert self.active() == ["active", "inactive"]
+
+    def removed(self) -> int:
+        """The program is gone, settings and history are not. Returns how much history."""
+        before = self.kept()
+        self.apt("remove", "edgeser")
+        assert not self.box.path("/opt/edgeser").exists()
+        assert not self.box.path("/run/edgeser").exists()
+        assert self.box.run("pgrep", "-u", "edgeser", check=False) == ""
+        assert self.box.path(SETTINGS).exists()
+        assert self.box.path(JOURNAL).exists()
+        return before
+
+    def back(self, package: str, before: int) -> None:
+        """Installed again: enabled as before, so it runs after the next boot."""
+        self.apt("install", package)
+        self.box.run("systemctl", "start", "edgeser")
+        self.wait_until_heard(before)
+
+    def purged(self) -> None:
+        """Nothing is left but the locked account."""
+        self.apt("purge", "edgeser")
+        left = self.box.run(
+            *("find", "/etc", "/opt", "/run", "/usr", "/var/lib", "/var/cache"),
+            *("-name", "*edgeser*", "-not", "-path", "/usr/local/*"),
+            check=False,
+        )
+        assert left == "", left
+        account = self.box.run("getent", "shadow", "edgeser").split(":")
+        assert account[1].startswith("!")
+        assert "could not be found" in self.box.run("systemctl", "status", "edgeser", check=False)
+
+    def refuses_another_installation(self, package: str) -> None:
+        """What `make install-service` made is not overwritten."""
+        self.box.run("install", "-D", "/dev/null", "/opt/edgeser/.installed-by-edgeser")
+        printed = self.box.run("dpkg", "-i", package, check=False)
+        assert "make uninstall-service KEEP_STATE=1" in printed, printed
+        assert self.box.run("ls", "-A", "/opt/edgeser") == ".installed-by-edgeser"
+
+
+def run(package: Path, folder: Path) -> None:
+    """Every step in turn, each said when it is done."""
+    box = Box()
+    try:
+        box.prepare()
+        # Images of containers have one that forbids what a machine allows.
+        (box.root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
+        box.boot()
+        shutil.copy(package, box.shared / "new.deb")
+        shutil.copy(older(package, folder), box.shared / "old.deb")
+        old, new = str(SHARED / "old.deb"), str(SHARED / "new.deb")
+        newer = subprocess.run(
+            ["dpkg-deb", "-f", package, "Version"], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        trial = Trial(box)
+        trial.apt("update")
+        trial.installed(old)
+        print("installed: neither started nor enabled", flush=True)
+        trial.started()
+        trial.changed(new, newer)
+        print("upgraded: two daemons restarted, settings and history kept", flush=True)
+        trial.changed(old, OLDER)
+        print("downgraded: the same", flush=True)
+        trial.changed(new, newer)
+        trial.stopped_stays_stopped(new)
+        print("a daemon that was stopped is not started", flush=True)
+        history = trial.removed()
+        print("removed: settings and history kept", flush=True)
+        trial.back(new, history)
+        print("installed again: enabled and with its history", flush=True)
+        trial.purged()
+        print("purged: nothing left but the locked account", flush=True)
+        trial.refuses_another_installation(new)
+        print("an installation by 'make install-service' is not overwritten", flush=True)
+    finally:
+        box.end()
+
+
+def main() -> None:
+    parser = script.parser_of(__doc__)
+    parser.add_argument("package", type=Path)
+    package: Path = parser.parse_args().package
+    if reason := why_unavailable():
+        sys.exit(f"edgeser: {reason}")
+    with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
+        run(package, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
