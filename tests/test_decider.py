@@ -47,7 +47,7 @@ def test_an_event_says_all_it_should() -> None:
     losses = Losses()
     decider = Decider(DecisionSettings(), losses, clock=lambda: 100.0)
     losses.add(windows=2)
-    event = decider.decide(WINDOW, MODEL.logits([WINDOW.pieces])[0], WINDOW.ready_at)
+    event = decider.decide(WINDOW, MODEL.logits([WINDOW.speech])[0], WINDOW.ready_at)
     assert event.stream == "test"
     assert event.start == WINDOW.start / SAMPLE_RATE
     assert event.end == WINDOW.end / SAMPLE_RATE
@@ -116,11 +116,11 @@ def test_valence_and_arousal_are_where_the_scores_lie_on_the_circumplex() -> Non
 def test_a_model_can_be_restricted_to_some_of_its_labels() -> None:
     model = load_model(labels=["sad", "angry"])
     assert model.labels == ["angry", "sad"]
-    scores = model.scores([WINDOW.pieces])[0]
-    whole = MODEL.scores([WINDOW.pieces])[0][[LABELS.index("angry"), LABELS.index("sad")]]
+    scores = model.scores([WINDOW.speech])[0]
+    whole = MODEL.scores([WINDOW.speech])[0][[LABELS.index("angry"), LABELS.index("sad")]]
     np.testing.assert_allclose(scores, whole / whole.sum(), atol=1e-5)
     window = replace(WINDOW, model=model)
-    given = model.logits([WINDOW.pieces])[0]
+    given = model.logits([WINDOW.speech])[0]
     event = Decider(DecisionSettings(), Losses()).decide(window, given, 0.0)
     assert list(event.scores) == ["angry", "sad"]
     assert event.smoothed.label in ("angry", "sad", "unknown")

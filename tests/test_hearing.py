@@ -61,7 +61,7 @@ def test_any_split_into_blocks_gives_the_same_windows(where: list[int]) -> None:
     outputs = run(hearing, blocks_of(SPEECH, where)) + hearing.finish()
     assert described(outputs) == described(EXPECTED)
     for window, expected in zip(finals(outputs), finals(EXPECTED), strict=True):
-        assert np.abs(window.pieces[0] - expected.pieces[0]).max() < 1e-3
+        assert np.abs(window.speech[0] - expected.speech[0]).max() < 1e-3
 
 
 def test_it_hears_the_two_utterances() -> None:
@@ -93,7 +93,7 @@ def test_every_window_has_the_shape_of_its_samples() -> None:
     for window in EXPECTED:
         if isinstance(window, Window):
             frames = spec.frame_count(window.end - window.start)
-            assert [piece.shape for piece in window.pieces] == [(frames, spec.width)]
+            assert [piece.shape for piece in window.speech] == [(frames, spec.width)]
 
 
 def test_a_long_gap_ends_the_segment_and_keeps_the_clock() -> None:

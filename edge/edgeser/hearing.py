@@ -16,9 +16,9 @@ from edgeser.audio.source import AudioBlock
 from edgeser.events.schema import Quality, SpeechEvent
 from edgeser.features import FrameStream
 from edgeser.features.baseline import Baseline, no_baseline
-from edgeser.features.pieces import pieces_of
 from edgeser.losses import Losses
 from edgeser.model.model import Model
+from edgeser.model.network import Segment
 from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
 from edgeser.speech.config import segmenter_config
@@ -88,6 +88,7 @@ class Hearing:
         self.baseline = begin.baseline or no_baseline(front_end.bins)
         """How the voice usually sounds; another thread may look, and it may change in silence."""
         self._learn = learn
+        self._segment: tuple[int, Segment] | None = None  # the open one, once a window was cut
         self.meter, self.fast_meter = Meter(), Meter()  # of statuses, and of level events
         self._captured_at = begin.captured_at  # of the sample just before `position`
         self._arrived_at = begin.arrived_at
@@ -229,9 +230,11 @@ class Hearing:
             has_final=output.no_final is None,
             reason=output.no_final,
         )
-        if output.no_final is not None:
-            return [ended]
-        return [ended, self._window(output, "final", continued=output.continued)]
+        outputs: list[HearingOutput] = [ended]
+        if output.no_final is None:
+            outputs.append(self._window(output, "final", continued=output.continued))
+        self._segment = None
+        return outputs
 
     def _window(
         self,
@@ -242,12 +245,12 @@ class Hearing:
     ) -> Window:
         cut_at = self._clock()
         info = self.model.info
-        frames = self._frames.frames(cut.start, cut.end)
-        front_end, baseline = info.front_end, self.baseline
-        pieces = pieces_of(frames, front_end, info.window, baseline)
+        front_end, segment = info.front_end, self._open_segment(cut)
+        speech = segment.window(self._frames, cut.start, cut.end)
         ready_at = self._clock()
         if kind == "final" and self._learn and front_end.learns_voices:
-            self.baseline = front_end.with_more(baseline, frames)
+            frames = self._frames.frames(cut.start, cut.end)
+            self.baseline = front_end.with_more(self.baseline, frames)
         return Window(
             stream=self.name,
             model=self.model,
@@ -256,10 +259,10 @@ class Hearing:
             start=cut.start,
             end=cut.end,
             continued=continued,
-            pieces=pieces,
+            speech=speech,
             quality=self._quality(cut),
             baseline_s=(
-                round(baseline.frames * front_end.hop / front_end.sample_rate, 3)
+                round(segment.baseline.frames * front_end.hop / front_end.sample_rate, 3)
                 if info.learns_voices
                 else None
             ),
@@ -268,6 +271,13 @@ class Hearing:
             cut_at=cut_at,
             ready_at=ready_at,
         )
+
+    def _open_segment(self, cut: WindowDue | SegmentEnded) -> Segment:
+        """That of the window, from before it or begun with it."""
+        if self._segment is None or self._segment[0] != cut.segment:
+            start = cut.segment_start if isinstance(cut, WindowDue) else cut.start
+            self._segment = cut.segment, self.model.segment(start, self.baseline)
+        return self._segment[1]
 
     def _quality(self, cut: WindowDue | SegmentEnded) -> Quality:
         samples = self._frames.samples(cut.start, cut.end)

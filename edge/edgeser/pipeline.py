@@ -54,7 +54,7 @@ class Pipeline:
     def _event(self, output: HearingOutput) -> Heard:
         if not isinstance(output, Window):
             return output
-        logits = output.model.logits([output.pieces])[0]
+        logits = output.model.logits([output.speech])[0]
         return self._decider.decide(output, logits, output.ready_at)
 
 

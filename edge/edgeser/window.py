@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgeser.events.schema import Quality
-from edgeser.features.pieces import Pieces
 from edgeser.model.model import Model
+from edgeser.model.network import Speech
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,7 +15,7 @@ class Window:
     """A stretch of speech that waits for its model.
 
     ``stream``: the stream's name. ``model``: the one it was cut for. ``start``, ``end``: samples
-    [start, end) of the stream; ``pieces``: its features, as the model takes them.
+    [start, end) of the stream; ``speech``: its features, as the model takes them.
     ``baseline_s``: seconds of the voice's speech that they are relative to; None where the model
     learns no voices.
     ``captured_at``: monotonic seconds of the capture of the last sample that was needed to cut
@@ -31,7 +31,7 @@ class Window:
     start: int
     end: int
     continued: bool
-    pieces: Pieces
+    speech: Speech
     quality: Quality
     captured_at: float
     arrived_at: float

@@ -20,6 +20,7 @@ from edgeser.pcm import Samples
 from edgeser_export.golden import golden_pieces, golden_vectors
 from edgeser_export.onnx_export import reference
 from edgeser_export.record import calibration_of, record_of
+from edgeser_export.streaming import layout_of
 from edgeser_export.verify import Difference, longest_frames, verify
 from edgeser_export.waveform import WaveformModel
 from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
@@ -66,6 +67,7 @@ def check(
     if isinstance(info, WaveformInfo):
         return Checked(_waveform_difference(path, content, info, model, origin, heard), record)
     _same_precision(path, info, content)
+    _same(path, "streaming", info.streaming, layout_of(model))
     recipe = origin.recipe
     pieces = [*golden_pieces(recipe.front_end, recipe.window), *_pieces(heard, model, origin)]
     found = verify(
@@ -75,6 +77,7 @@ def check(
         precision=info.precision,
         pieces=pieces,
         seed=seed,
+        layout=info.streaming,
     )
     network = reference(model, content, info.precision)
     golden = golden_vectors(network, recipe.front_end, recipe.window, info.temperature)

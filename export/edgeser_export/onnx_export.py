@@ -24,10 +24,11 @@ from edgeser_export.golden import Network, golden_pieces, golden_vectors
 from edgeser_export.graph import onnx_graph, waveform_graph
 from edgeser_export.quantise import half
 from edgeser_export.sensitivity import int8
+from edgeser_export.streaming import demand_fp32, layout_of, stream_graph, tensors
 from edgeser_export.verify import (
     Difference,
     longest_frames,
-    session_of,
+    network_of,
     torch_logits,
     verify,
 )
@@ -35,6 +36,7 @@ from edgeser_export.waveform import WaveformModel
 from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
 from edgeser_train.files import write_whole
 from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.models.streaming import Streaming
 from edgeser_train.training.checkpoint import Origin, centring_of
 
 
@@ -68,7 +70,18 @@ def export(
     """
     recipe = origin.recipe
     pad_frames = recipe.window.pad_frames
-    graph = variant(onnx_graph(model), precision, calibration, pad_frames, symmetric=symmetric)
+    layout = layout_of(model)
+    inputs = [
+        Tensor("features", ["batch", "frames", recipe.front_end.width], "float32"),
+        Tensor("frames", ["batch"], "int64"),
+    ]
+    outputs = [Tensor("logits", ["batch", len(origin.labels)], "float32")]
+    if isinstance(model, Streaming) and layout is not None:
+        demand_fp32(precision)
+        graph = stream_graph(model, layout)
+        inputs, outputs = tensors(model, layout)
+    else:
+        graph = variant(onnx_graph(model), precision, calibration, pad_frames, symmetric=symmetric)
     content = graph.SerializeToString()
     found = verify(
         content,
@@ -76,6 +89,7 @@ def export(
         longest=longest_frames(recipe.front_end, recipe.window),
         precision=precision,
         pieces=[*golden_pieces(recipe.front_end, recipe.window), *calibration],
+        layout=layout,
     )
     info = ArtefactInfo(
         name=release.name,
@@ -83,16 +97,14 @@ def export(
         labels=origin.labels,
         front_end=recipe.front_end,
         window=recipe.window,
-        inputs=[
-            Tensor("features", ["batch", "frames", recipe.front_end.width], "float32"),
-            Tensor("frames", ["batch"], "int64"),
-        ],
-        outputs=[Tensor("logits", ["batch", len(origin.labels)], "float32")],
+        inputs=inputs,
+        outputs=outputs,
         temperature=release.temperature,
         abstain_below=release.abstain_below,
         training=release.training,
         precision=precision,
         centring=centring_of(model, origin),
+        streaming=layout,
         golden=golden_vectors(
             reference(model, content, precision),
             recipe.front_end,
@@ -158,10 +170,7 @@ def reference(model: SpeechModel, content: bytes, precision: Precision) -> Netwo
     """
     if precision == "fp32":
         return lambda features, frames: torch_logits(model, features, frames)
-    session = session_of(content)
-    return lambda features, frames: session.run(
-        ["logits"], {"features": features, "frames": frames}
-    )[0]
+    return network_of(content)
 
 
 def _write(path: Path, graph: Any, key: str, info: ArtefactInfo | WaveformInfo) -> None:

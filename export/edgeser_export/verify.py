@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -16,7 +17,9 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Lengths, batch_of
-from edgeser.model.artefact import Precision
+from edgeser.model.artefact import Precision, StreamLayout
+from edgeser_export.golden import Network
+from edgeser_export.streaming import streamed
 from edgeser_train.models.speech_model import SpeechModel
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
@@ -52,6 +55,19 @@ def session_of(graph: bytes) -> Any:
     return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
+def network_of(graph: bytes, layout: StreamLayout | None = None) -> Network:
+    """An exported graph as what it computes: (batch, frames, width) and (batch,) -> logits."""
+    session = session_of(graph)
+    if layout is not None:
+        return partial(streamed, session, layout)
+
+    def run(features: Floats, frames: Lengths) -> Floats:
+        (logits,) = session.run(["logits"], {"features": features, "frames": frames})
+        return np.asarray(logits)
+
+    return run
+
+
 def verify(
     graph: bytes,
     model: SpeechModel,
@@ -60,15 +76,17 @@ def verify(
     precision: Precision = "fp32",
     pieces: Sequence[Floats] = (),
     seed: int = 0,
+    layout: StreamLayout | None = None,
 ) -> Difference:
     """The largest difference of a logit, over fixed and random batches and lengths with padding.
 
     ``longest``: frames of the longest window that the runtime may send; ``pieces``: real features
     (frames, width), compared as well. Noise is no fair test of int8, whose ranges are those of
     sound; it is judged by ``pieces`` alone. The padding differs between the two, so a graph that
-    looks at it is refused too. Raises UserError above the precision's tolerance.
+    looks at it is refused too. ``layout``: of a network of streams, which hears a piece block by
+    block. Raises UserError above the precision's tolerance.
     """
-    session = session_of(graph)
+    network = network_of(graph, layout)
     rng = np.random.default_rng(seed)
     batches = _real(rng, pieces)
     if precision != "int8":
@@ -78,9 +96,9 @@ def verify(
         expected = torch_logits(model, features, frames)
         for row, count in zip(features, frames, strict=True):
             row[count:] = 7.0
-        (logits,) = session.run(["logits"], {"features": features, "frames": frames})
+        logits = network(features, frames)
         where = f"batch {len(frames)}, {features.shape[1]} frames"
-        found = difference(np.asarray(logits), expected, where, RELATIVE_ABOVE[precision])
+        found = difference(logits, expected, where, RELATIVE_ABOVE[precision])
         accept(found, TOLERANCES[precision])
         worst = max(worst, found, key=lambda d: d.value)
     return worst

@@ -59,7 +59,7 @@ def test_partials_stand_on_what_was_known_when_their_segment_began(model: Model)
 def test_without_a_baseline_it_is_what_speech_alone_would_give(model: Model) -> None:
     (first, *_) = finals(new_hearing(model), SOUND)
     (again, *_) = finals(new_hearing(model, learn=False), SOUND)
-    np.testing.assert_array_equal(first.pieces[0], again.pieces[0])
+    np.testing.assert_array_equal(first.speech[0], again.speech[0])
 
 
 def test_with_learning_off_nothing_is_learned(model: Model) -> None:

@@ -211,6 +211,6 @@ def test_a_batch_is_bounded_by_its_pieces() -> None:
     batches = []
     backlog.close()
     while batch := backlog.get():
-        batches.append([len(window.pieces) for window in batch])
+        batches.append([len(window.speech) for window in batch])
         backlog.done()
     assert batches == [[6, 6], [6], [MAX_BATCH + 1], [1]]

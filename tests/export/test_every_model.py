@@ -14,6 +14,8 @@ from edgeser.features.pieces import batch_of
 from edgeser.model.artefact import WindowPolicy
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model, load_model
+from edgeser_export import verify
+from edgeser_export.golden import Network
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import export
 from edgeser_export.verify import Difference, torch_logits
@@ -44,14 +46,20 @@ def noise(rng: np.random.Generator, model: SpeechModel, shape: tuple[int, ...]) 
     return mean + std * rng.standard_normal((*shape, len(mean)), np.float32)
 
 
+def network_of(exported: Exported) -> Network:
+    path, streaming = exported.running.artefact.path, exported.running.info.streaming
+    return verify.network_of(path.read_bytes(), streaming)
+
+
 def test_the_graph_equals_pytorch(exported: Exported) -> None:
     """``export`` compares eleven shapes and more; here are a batch of 1 and of 4 besides."""
     assert exported.difference.value < 1e-4
+    run = network_of(exported)
     model, rng = exported.model, np.random.default_rng(5)
     for batch, length in ((1, model.min_frames), (1, 51), (4, 97)):
         features = noise(rng, model, (batch, max(length, model.min_frames)))
         frames = np.full(batch, features.shape[1])
-        found = exported.running.backend.run(features, frames)
+        found = run(features, frames)
         expected = torch_logits(model, features, frames)
         np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-6)
 
@@ -64,9 +72,10 @@ def test_scores_alone_equal_those_in_a_padded_batch(exported: Exported) -> None:
     features, frames = batch_of(pieces, policy.pad_frames)
     for row, count in zip(features, frames, strict=True):
         row[count:] = -33.0
-    together = exported.running.backend.run(features, frames)
+    run = network_of(exported)
+    together = run(features, frames)
     for piece, logits in zip(pieces, together, strict=True):
-        (alone,) = exported.running.backend.run(*batch_of([piece], policy.pad_frames))
+        (alone,) = run(*batch_of([piece], policy.pad_frames))
         np.testing.assert_allclose(alone, logits, atol=1e-4, rtol=1e-6)
 
 

@@ -14,10 +14,12 @@ from edgeser.model.artefact import info_from_metadata, shipped_models
 from edgeser.model.onnx_file import read_onnx
 from edgeser_export.graph import onnx_graph, waveform_graph
 from edgeser_export.quantise import Quantiser, half
+from edgeser_export.streaming import layout_of, stream_graph
 from edgeser_export.tensorrt_operators import OPERATORS, not_documented
 from edgeser_export.waveform import WaveformModel
 from edgeser_train.models import build
-from edgeser_train.training.recipes import RECIPES
+from edgeser_train.models.streaming import Streaming
+from edgeser_train.training.recipes import RECIPES, recipe_of
 
 ON_DEVICES = [name for name in RECIPES if name != "wavlm-sap"]
 SMALL_WAVLM = {"hidden": 64, "layers": 2, "encoder_heads": 4, "feed_forward": 96}
@@ -30,6 +32,14 @@ def test_every_model_that_a_daemon_runs_is_documented(name: str) -> None:
     assert not_documented(onnx_graph(model)) == []
     from_sound = WaveformModel(model, recipe.front_end, recipe.window, 1.0)
     assert not_documented(waveform_graph(from_sound)) == []
+
+
+def test_a_block_of_a_stream_is_documented() -> None:
+    model = build(recipe_of("streaming").model)
+    layout = layout_of(model)
+    assert isinstance(model, Streaming)
+    assert layout is not None
+    assert not_documented(stream_graph(model, layout)) == []
 
 
 def test_the_teacher_is_documented() -> None:

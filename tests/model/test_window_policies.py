@@ -178,7 +178,7 @@ def test_a_stream_scores_its_windows_so(name: str, models: dict[str, Model]) -> 
     assert len(finals) >= 2
     assert len(windows) > 10
     network = SmallNetwork(case.front_end.width)
-    for window, scores in zip(windows, model.scores([w.pieces for w in windows]), strict=True):
+    for window, scores in zip(windows, model.scores([w.speech for w in windows]), strict=True):
         expected = direct(case, network, frames[window.start // hop : window.end // hop])
         np.testing.assert_allclose(scores, expected, atol=1e-3)
     events = list(Recognizer(model).samples(sound))
@@ -187,7 +187,7 @@ def test_a_stream_scores_its_windows_so(name: str, models: dict[str, Model]) -> 
     ]
     for event, window in zip(events, finals, strict=True):
         scores = list(event.scores.values())
-        np.testing.assert_allclose(scores, model.scores([window.pieces])[0], atol=1e-3)
+        np.testing.assert_allclose(scores, model.scores([window.speech])[0], atol=1e-3)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from edgeser.bench.flops import flops
 from edgeser.bench.machine import Machine, busy_with_others, cpu_times, this_machine
 from edgeser.errors import UserError
 from edgeser.events.schema import ModelRef
+from edgeser.features.pieces import Pieces
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model
 from edgeser.pcm import SAMPLE_RATE
@@ -109,8 +110,7 @@ def _case(model: Model, threads: int, batch: int, window_s: float, seconds: floa
             left @ left
             products.append(time.perf_counter() - begun)
     median = float(np.median(times))
-    frames = model.padded_length(len(windows[0][0]))
-    operations = flops(model.artefact.path, sum(map(len, windows)), frames)
+    operations = flops(model.artefact.path, *_runs(model, windows))
     return Case(
         model=model.ref,
         backend=model.backend.name,
@@ -125,6 +125,14 @@ def _case(model: Model, threads: int, batch: int, window_s: float, seconds: floa
         # The best: what the machine can do when it is left alone.
         product_gflops=2 * _PRODUCT_SIZE**3 / min(products) / 1e9,
     )
+
+
+def _runs(model: Model, windows: Sequence[Pieces]) -> tuple[int, int]:
+    """Rows of the graph's input, and frames of each, that these windows are in all."""
+    frames = model.row_frames(windows[0])
+    if model.info.streaming is None:
+        return sum(map(len, windows)), frames
+    return sum(-(-len(pieces[0]) // frames) for pieces in windows), frames
 
 
 def _for(seconds: float) -> Iterator[None]:

@@ -133,7 +133,7 @@ class Backlog:
             if _shape(window) != shape:
                 passed_over.add(window.stream)
             elif window.stream not in passed_over:
-                pieces += len(window.pieces)
+                pieces += window.model.rows(window.speech)
                 if batch and pieces > most:
                     break
                 batch.append(window)
@@ -142,4 +142,4 @@ class Backlog:
 
 def _shape(window: Window) -> tuple[int, int]:
     """Equal for windows that can share a batch."""
-    return id(window.model), window.model.padded_length(len(window.pieces[0]))
+    return id(window.model), window.model.row_frames(window.speech)

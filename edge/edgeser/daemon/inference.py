@@ -41,7 +41,7 @@ class Inference:
         while batch := self._backlog.get():
             started_at = time.monotonic()
             try:
-                logits = batch[0].model.logits([window.pieces for window in batch])
+                logits = batch[0].model.logits([window.speech for window in batch])
             except Exception as error:  # the backend's exceptions share no base class
                 for window in batch:
                     self._accounts[window.stream].failed(window, error)

@@ -3,6 +3,13 @@
 The graph takes ``features`` (batch, frames, width) float32, padded after the sound with anything,
 and ``frames`` (batch,) int64, the number that counts, and gives ``logits`` (batch, labels) float32.
 A row of a batch is a piece of a window (``WindowPolicy``); a window's logits are its pieces' mean.
+
+A network of streams (``streaming``) takes ``features`` (batch, block_frames, width) and ``state``
+(batch, state) instead, all float32, and gives ``votes`` (batch, steps, labels), ``weights`` (batch,
+steps) and ``next_state``. A row is the next block of a segment. The logits of any span of steps are
+the mean of their votes by their weights. No step depends on a frame after it, so a block that is
+not full may hold anything behind its end, if neither the steps there nor the state are used.
+
 Its metadata property ``edgeser`` holds an ``ArtefactInfo`` as JSON.
 """
 
@@ -125,13 +132,40 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return self.front_end.learns_voices or self.centring is not None
 
 
+class StreamLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a network of streams is fed.
+
+    ``block_frames``: how many frames it takes at once, always; ``step_frames``: how many make a
+    step, of which it says one thing; ``state``: how many numbers it carries on. A segment begins
+    with zeros.
+    """
+
+    block_frames: Annotated[int, Meta(ge=1, le=10_000)]
+    step_frames: Annotated[int, Meta(ge=1, le=10_000)]
+    state: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+    def __post_init__(self) -> None:
+        if self.block_frames % self.step_frames:
+            raise ValueError(
+                f"streaming: a block of {self.block_frames} frames is no multiple of a step of "
+                f"{self.step_frames}"
+            )
+
+
 class ArtefactInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All that the runtime needs to know about a model.
 
     ``precision`` is that of the graph's weights and inner tensors; inputs and outputs never change.
+    ``streaming``: of a network of streams.
     """
 
     precision: Precision = "fp32"
+    streaming: StreamLayout | None = None
+
+    def __post_init__(self) -> None:
+        ModelInfo.__post_init__(self)
+        if self.streaming is not None and not self.front_end.streams:
+            raise ValueError("a network of streams needs front_end.normalise 'onset'")
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-
 from edgeser.errors import UserError
 from edgeser.features.baseline import Baseline
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import Pieces, batch_of, padded_length, pieces_of
-from edgeser.model.artefact import Artefact, ArtefactError, info_from_metadata, model_path
+from edgeser.features.pieces import Pieces, pieces_of
+from edgeser.model.artefact import (
+    Artefact,
+    ArtefactError,
+    ArtefactInfo,
+    info_from_metadata,
+    model_path,
+)
 from edgeser.model.backends.onnxruntime import OnnxRuntime
 from edgeser.model.backends.protocol import Backend
 from edgeser.model.decision import calibrated
 from edgeser.model.golden import waveform
+from edgeser.model.network import Network, Segment, Speech
+from edgeser.model.streams import StreamNetwork
+from edgeser.model.windows import WindowNetwork
 from edgeser.pcm import Samples
 from edgeser.settings.schema import DEFAULT_MODEL, BackendName
 
@@ -44,6 +51,7 @@ class Model:
         self.ref = artefact.ref
         self.labels = list(artefact.info.labels)
         self._columns: list[int] | None = None
+        self._network = _network_of(artefact.info, backend)
 
     def restrict(self, labels: Sequence[str]) -> None:
         """Tell apart these labels alone, of its own, from now on; the scores sum to 1 again.
@@ -69,7 +77,11 @@ class Model:
         front_end = self.info.front_end
         return pieces_of(raw_frames(samples, front_end), front_end, self.info.window, baseline)
 
-    def scores(self, windows: Sequence[Pieces]) -> Floats:
+    def segment(self, start: int, baseline: Baseline) -> Segment:
+        """A segment of speech that begins at the sample ``start``, for the one who hears it."""
+        return self._network.segment(start, baseline)
+
+    def scores(self, windows: Sequence[Speech]) -> Floats:
         """Scores of windows of voices of which nothing is known: (windows, labels)."""
         return self.scores_of(self.logits(windows))
 
@@ -79,25 +91,20 @@ class Model:
             logits = logits[..., self._columns]
         return calibrated(logits, self.info.temperature)
 
-    def logits(self, windows: Sequence[Pieces]) -> Floats:
-        """Logits of windows, each given by its pieces: (windows, all labels).
+    def logits(self, windows: Sequence[Speech]) -> Floats:
+        """Logits of windows, as a ``segment`` or ``pieces`` gave them: (windows, all labels).
 
-        A window's logits are the mean of those of its pieces. All pieces are padded to a common
-        length out of a small set and run as one batch; a window's scores do not depend on its
-        neighbours.
+        They are run as one batch; a window's logits do not depend on its neighbours.
         """
-        pieces = [piece for window in windows for piece in window]
-        batch, frames = batch_of(pieces, self.info.window.pad_frames)
-        logits = self.backend.run(batch, frames)
-        if len(pieces) > len(windows):
-            counts = np.array([len(window) for window in windows])
-            sums = np.add.reduceat(logits, np.cumsum(counts) - counts, axis=0)
-            logits = (sums / counts[:, None]).astype(np.float32)
-        return logits
+        return self._network.logits(windows)
 
-    def padded_length(self, frames: int) -> int:
-        """Frames of the input that a piece of so many frames is padded to."""
-        return padded_length(frames, self.info.window.pad_frames)
+    def rows(self, window: Speech) -> int:
+        """Rows of a batch that a window takes."""
+        return self._network.rows(window)
+
+    def row_frames(self, window: Speech) -> int:
+        """Frames of such a row, padding included; windows of the same can share a batch."""
+        return self._network.row_frames(window)
 
     def verify(self) -> float:
         """Run the golden vectors; the largest difference. Raises ArtefactError if it drifts.
@@ -164,6 +171,12 @@ def load_model(
     model.reason, model.fell_back = reason, backend == "tensorrt"
     model.restrict(labels)
     return model
+
+
+def _network_of(info: ArtefactInfo, backend: Backend) -> Network:
+    if info.streaming is None:
+        return WindowNetwork(info, backend)
+    return StreamNetwork(info, info.streaming, backend)
 
 
 def _verified(engine: Backend, path: Path, size: int, sha256: str) -> Model:

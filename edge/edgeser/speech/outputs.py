@@ -24,13 +24,15 @@ class SegmentStarted:
 class WindowDue:
     """Speech goes on and a window [start, end) of it is full.
 
-    ``speech_ratio``: share of its frames that are speech. ``speech_probability``: that they are a
-    voice, in the mean; None where nothing judges that.
+    ``segment_start``: where its segment begins, which may be before it. ``speech_ratio``: share of
+    its frames that are speech. ``speech_probability``: that they are a voice, in the mean; None
+    where nothing judges that.
     """
 
     segment: int
     start: int
     end: int
+    segment_start: int
     speech_ratio: float
     speech_probability: float | None
 

@@ -203,6 +203,7 @@ class Segmenter:
                 self.segments,
                 start * FRAME_SAMPLES,
                 end * FRAME_SAMPLES,
+                self._start * FRAME_SAMPLES,
                 self._speech_ratio(start, end),
                 self._speech_probability(start, end),
             )

@@ -49,3 +49,10 @@ class OnnxRuntime:
         (logits,) = self._session.run(["logits"], {"features": features, "frames": frames})
         result: Floats = logits
         return result
+
+    def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+        """As ``Backend`` has it."""
+        votes, weights, after = self._session.run(
+            ["votes", "weights", "next_state"], {"features": features, "state": state}
+        )
+        return votes, weights, after

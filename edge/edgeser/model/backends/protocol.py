@@ -28,5 +28,16 @@ class Backend(Protocol):
     """The graph's own metadata."""
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels)."""
+        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels).
+
+        Of a network of windows.
+        """
+        ...
+
+    def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+        """``features`` (batch, block_frames, width), ``state`` (batch, state) -> votes (batch,
+        steps, labels), weights (batch, steps) and the next state (batch, state).
+
+        Of a network of streams.
+        """
         ...

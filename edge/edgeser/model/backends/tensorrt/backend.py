@@ -75,6 +75,10 @@ class TensorRt:
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
+    def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+        """No engine is built of a network of streams, see ``make``. Raises EngineError."""
+        raise EngineError("this engine takes windows")
+
     def _run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
         batch, length, _ = features.shape
         if not self._shapes.shortest <= length <= self._shapes.longest:

@@ -53,6 +53,11 @@ def make_engine(
             "ones around zero",
             "make the file with 'edgeser export --precision int8 --symmetric'",
         )
+    if info.streaming is not None:
+        raise UnfitError(
+            f"model {path}: it hears streams, block by block, which no engine was ever tried with",
+            "leave it to ONNX Runtime",
+        )
     platform = this_platform()
     shapes = shapes_of(info, batch)
     folder = engine_folders()[0]

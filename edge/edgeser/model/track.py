@@ -1,0 +1,164 @@
+"""A segment that is heard as it comes: its features block by block, and what a network made of it.
+
+The thread that hears appends blocks and cuts spans; the thread that decides runs blocks, and only
+it touches what comes of them. A track lives as long as its segment and the windows of it that wait.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.features import Baseline, FrameStream, FrontEnd
+from edgeser.features.front_end import Floats
+from edgeser.features.scaling import Reference
+from edgeser.model.artefact import StreamLayout
+
+_HEARD = np.zeros((0, 0), np.float32)
+"""In the place of a block that the network has taken."""
+
+
+class Track:
+    """One segment on its way through a network of streams."""
+
+    def __init__(
+        self,
+        front_end: FrontEnd,
+        layout: StreamLayout,
+        start: int,
+        baseline: Baseline,
+    ) -> None:
+        """``start``: the segment's first sample. ``baseline``: of the voice, from before it."""
+        self.baseline = baseline
+        self.layout = layout
+        self._front_end = front_end
+        self._start = start
+        self._reference: Reference | None = None
+        self._blocks: list[Floats] = []
+        self.heard = 0
+        """Blocks that the network has taken."""
+        self.state: Floats = np.zeros(layout.state, np.float32)
+        """What the network carries on from them."""
+        self._sums: list[npt.NDArray[np.float64]] = []
+
+    def window(self, frames: FrameStream, start: int, end: int) -> Span:
+        """The span of the samples [start, end); of what lies before ``end``, only what is new is
+        computed, once the segment is long enough for its reference to be known.
+        """
+        hop, spec, layout = self._front_end.hop, self._front_end, self.layout
+        count = (end - self._start) // hop
+        if count < spec.own_frames and self._reference is None:
+            return self.whole(frames.frames(self._start, end))
+        if self._reference is None:
+            first = frames.frames(self._start, self._start + spec.own_frames * hop)
+            self._reference = spec.reference(first, self.baseline)
+        while (len(self._blocks) + 1) * layout.block_frames <= count:
+            begin = self._start + len(self._blocks) * layout.block_frames * hop
+            raw = frames.frames(begin, begin + layout.block_frames * hop)
+            self._blocks.append(spec.against(self._reference, raw))
+        known = len(self._blocks) * layout.block_frames
+        rest = None
+        if count > known:
+            raw = frames.frames(self._start + known * hop, end)
+            rest = self._padded(spec.against(self._reference, raw))
+        return self._span((start - self._start) // hop, count, rest)
+
+    def whole(self, raw: Floats) -> Span:
+        """Raw frames (n, bins) as a segment of their own, heard from beginning to end."""
+        spec, layout = self._front_end, self.layout
+        missing = layout.step_frames - len(raw)
+        if missing > 0:  # it ends in silence
+            quiet = np.full((missing, raw.shape[1]), spec.silence, np.float32)
+            raw = np.concatenate((raw, quiet))
+        return self.of(spec.normalised(raw, self.baseline))
+
+    def of(self, features: Floats) -> Span:
+        """Features (n, width), at least a step, as a segment of their own."""
+        track = Track(self._front_end, self.layout, 0, self.baseline)
+        size = self.layout.block_frames
+        whole = len(features) // size * size
+        track._blocks = [features[first : first + size] for first in range(0, whole, size)]
+        rest = self._padded(features[whole:]) if whole < len(features) else None
+        return track._span(0, len(features), rest)
+
+    def next_block(self) -> Floats:
+        """Features (block_frames, width) of the block that the network takes next."""
+        return self._blocks[self.heard]
+
+    def take(self, votes: Floats, weights: Floats, state: Floats) -> None:
+        """What the network made of it: votes (steps, labels), weights (steps,), and its state."""
+        self._sums += _running(votes, weights, self._sums)
+        self.state = state
+        self._blocks[self.heard] = _HEARD
+        self.heard += 1
+
+    def logits(
+        self, span: Span, votes: Floats | None = None, weights: Floats | None = None
+    ) -> Floats:
+        """Of a span, (labels,): the mean of its steps' votes by their weights.
+
+        ``votes``, ``weights``: those of its rest, where it needs them.
+        """
+        sums = self._sums
+        if votes is not None and weights is not None:
+            sums = sums + _running(votes, weights, sums)
+        total = sums[span.last - 1]
+        if span.first:
+            total = total - sums[span.first - 1]
+        mean: Floats = (total[:-1] / total[-1]).astype(np.float32)
+        return mean
+
+    def _span(self, first: int, last: int, rest: Floats | None) -> Span:
+        """From one frame of the segment to another, of which ``rest`` is in no whole block yet."""
+        step, size = self.layout.step_frames, self.layout.block_frames
+        last_step = last // step
+        first_step = min(-(-first // step), last_step - 1)
+        blocks = len(self._blocks) if rest is not None else -(-last_step * step // size)
+        return Span(self, first_step, last_step, blocks, rest)
+
+    def _padded(self, features: Floats) -> Floats:
+        block = np.zeros((self.layout.block_frames, features.shape[1]), np.float32)
+        block[: len(features)] = features
+        return block
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Span:
+    """A window of a track: its steps [first, last).
+
+    ``blocks``: how many of the track's blocks must have been run; ``rest``: frames after those,
+    (block_frames, width), padded with anything, that are run for this window and not kept.
+    """
+
+    track: Track
+    first: int
+    last: int
+    blocks: int
+    rest: Floats | None
+
+    @property
+    def only_rest_is_due(self) -> bool:
+        """Nothing but its rest is still to be run for it."""
+        return self.rest is not None and self.track.heard == self.blocks
+
+    @property
+    def is_due(self) -> bool:
+        """Something is."""
+        return self.track.heard < self.blocks or self.only_rest_is_due
+
+    def next_block(self) -> Floats:
+        """Features (block_frames, width) of what is to be run next for it."""
+        if self.rest is not None and self.only_rest_is_due:
+            return self.rest
+        return self.track.next_block()
+
+
+def _running(
+    votes: Floats, weights: Floats, before: list[npt.NDArray[np.float64]]
+) -> list[npt.NDArray[np.float64]]:
+    """Sums of weighted votes and of weights up to each step, (labels + 1,) each."""
+    weighted = votes.astype(np.float64) * weights[:, None]
+    sums = np.concatenate((weighted, weights[:, None]), axis=1).cumsum(axis=0)
+    return list(sums + before[-1] if before else sums)

@@ -1,0 +1,101 @@
+"""The graph of a network of streams: a block and a state in, votes and the next state out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgeser.errors import UserError
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Lengths, padded_length
+from edgeser.model.artefact import Precision, StreamLayout
+from edgeser.model.artefact import Tensor as TensorInfo
+from edgeser_export.graph import traced
+from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.models.streaming import Streaming
+
+BLOCK_STEPS = 5
+"""Half a second: the usual hop is one block, and the first window, of a second, two."""
+
+OUTPUTS = ("votes", "weights", "next_state")
+
+
+def layout_of(model: SpeechModel) -> StreamLayout | None:
+    """How the runtime feeds a model's graph; None for a network of windows."""
+    if not isinstance(model, Streaming):
+        return None
+    return StreamLayout(BLOCK_STEPS * model.stride, model.stride, model.state_size)
+
+
+def stream_graph(model: Streaming, layout: StreamLayout) -> Any:
+    """The model as an ``onnx.ModelProto``, of any batch and blocks of one length."""
+    return traced(
+        _Block(model),
+        {
+            "features": torch.zeros(2, layout.block_frames, len(model.mean)),
+            "state": torch.zeros(2, layout.state),
+        },
+        {name: {0: "batch"} for name in ("features", "state", *OUTPUTS)},
+        list(OUTPUTS),
+    )
+
+
+def tensors(model: Streaming, layout: StreamLayout) -> tuple[list[TensorInfo], list[TensorInfo]]:
+    """The graph's inputs and outputs, as its metadata names them."""
+    steps = layout.block_frames // layout.step_frames
+    state: list[int | str] = ["batch", layout.state]
+    return (
+        [
+            TensorInfo("features", ["batch", layout.block_frames, len(model.mean)], "float32"),
+            TensorInfo("state", state, "float32"),
+        ],
+        [
+            TensorInfo("votes", ["batch", steps, model.config.labels], "float32"),
+            TensorInfo("weights", ["batch", steps], "float32"),
+            TensorInfo("next_state", state, "float32"),
+        ],
+    )
+
+
+def streamed(session: Any, layout: StreamLayout, features: Floats, frames: Lengths) -> Floats:
+    """Logits (batch, labels) of whole segments (batch, frames, width), (batch,), that a graph hears
+    block by block.
+    """
+    size = layout.block_frames
+    length = padded_length(features.shape[1], size)
+    features = np.pad(features, ((0, 0), (0, length - features.shape[1]), (0, 0)))
+    state = np.zeros((len(features), layout.state), np.float32)
+    votes, weights = [], []
+    for first in range(0, length, size):
+        block = {"features": features[:, first : first + size], "state": state}
+        vote, weight, state = session.run(list(OUTPUTS), block)
+        votes.append(vote)
+        weights.append(weight)
+    every = np.concatenate(weights, axis=1).astype(np.float64)
+    steps = np.arange(every.shape[1]) < frames[:, None] // layout.step_frames
+    every = np.where(steps, every, 0)[:, :, None]
+    said = np.where(steps[:, :, None], np.concatenate(votes, axis=1), 0)
+    logits: Floats = ((every * said).sum(axis=1) / every.sum(axis=1)).astype(np.float32)
+    return logits
+
+
+def demand_fp32(precision: Precision) -> None:
+    """Raises UserError for another precision."""
+    if precision != "fp32":
+        raise UserError(
+            f"--precision {precision}: a network of streams is exported in fp32 alone",
+            "leave it out: integers make it slower, and no engine is built of it",
+        )
+
+
+class _Block(nn.Module):
+    def __init__(self, model: Streaming) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        heard = self.model.stream(features, state)
+        return heard.votes, heard.weights, heard.state
