@@ -16,7 +16,7 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check clean requirements deb deb-check install-service uninstall-service
+.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check clean requirements deb deb-check image image-check arm-check release install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -30,6 +30,11 @@ help:
 	@echo "make deb       Debian packages for amd64 and arm64 in dist/; SUITE=trixie for Debian 13"
 	@echo "sudo make deb-check    the package through lintian, and in a real systemd: installed,"
 	@echo "                       upgraded, downgraded, removed, purged"
+	@echo "sudo make image          a container's image for this architecture, in dist/"
+	@echo "sudo make image-check    the image as containers: daemon, listener, MQTT bridge"
+	@echo "sudo make arm-check      the arm64 package in an emulated Debian: every event as on amd64?"
+	@echo "sudo make release        everything above, built twice, and the wheel tried; DRAFT=1 before"
+	@echo "                         the changelog has its section; IMAGE=no needs no root"
 	@echo "make footprint start-up time, memory and load of the daemon in silence"
 	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
 	@echo "                               the daemon on every file (about an hour on two cores)"
@@ -118,6 +123,24 @@ deb-check: deb $(VENV)/.tests
 	@tools/debian-packages lintian
 	lintian --allow-root --fail-on error,warning dist/edgeser_*deb12_*.deb
 	$(BIN)/python tests/trials/debian_package.py dist/edgeser_*deb12_$$(dpkg --print-architecture).deb
+
+# Packages are for Debian 12 here, whichever is asked for beside them.
+PACKAGES := dist/edgeser_*deb12
+
+image: deb
+	@tools/debian-packages mmdebstrap buildah
+	$(RELEASE)/bin/python -m release.image $(PACKAGES)_$$(dpkg --print-architecture).deb
+
+image-check: image $(VENV)/.tests
+	$(BIN)/python tests/trials/container_image.py dist/edgeser-*-$$(dpkg --print-architecture).tar
+
+arm-check: deb
+	@tools/debian-packages mmdebstrap
+	$(RELEASE)/bin/python -m release.arm $(PACKAGES)_arm64.deb $(PACKAGES)_amd64.deb
+
+release: $(RELEASE)/.ready
+	@tools/debian-packages debhelper dpkg-dev fakeroot npm mmdebstrap buildah
+	$(RELEASE)/bin/python -m release.build $(if $(DRAFT),--draft) $(if $(filter no,$(IMAGE)),--no-image)
 
 footprint: $(VENV)/.runtime
 	$(BIN)/python benchmarks/footprint.py

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
+from release.arm import report
+from release.build import ReleaseError, changes, compare
 from release.source import EXTRAS, REQUIREMENTS, version
 
 CHECKOUT = Path(__file__).parent.parent
@@ -84,3 +87,70 @@ def test_program_share_has_what_shells_and_man_look_for(tmp_path: Path) -> None:
         "pulseaudio.conf",
         "alerts.yml",
     }
+
+
+def test_the_compose_file_runs_this_version() -> None:
+    services = yaml.safe_load((CHECKOUT / "release/image/compose.yaml").read_text())["services"]
+    ours = [service for service in services.values() if "edgeser" in service["image"]]
+    assert len(ours) == 2
+    for service in ours:
+        assert service["image"] == f"localhost/edgeser:${{EDGESER_VERSION:-{version()}}}"
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+
+
+def test_the_settings_of_the_image_are_taken() -> None:
+    from edgeser.settings.load import load_settings
+
+    settings = load_settings(CHECKOUT / "release/image/settings.toml", environment={})
+    healthcheck = (CHECKOUT / "release/image/healthcheck").read_text()
+    assert f"http://{settings.metrics.listen}/healthz" in healthcheck
+
+
+@pytest.mark.parametrize(
+    ("text", "draft", "expected"),
+    [
+        ("# C\n\n## 1.0.0 (May)\n\nNew.\n\n## 0.9.0\n\nOld.\n", False, "New."),
+        ("# C\n\n## Unreleased\n\n## 1.0.0\n\nNew.\n", False, "New."),
+        ("# C\n\n## Unreleased\n\nSoon.\n\n## 1.0.0\n\nNew.\n", True, "Soon."),
+        ("# C\n\n## Unreleased\n\nSoon.\n\n## 1.0.0\n\nNew.\n", False, None),
+        ("# C\n\n## 0.9.0\n\nOld.\n", False, None),
+    ],
+)
+def test_a_release_has_its_section_of_the_changelog(
+    text: str, draft: bool, expected: str | None
+) -> None:
+    if expected is None:
+        with pytest.raises(ReleaseError, match=r"CHANGELOG\.md"):
+            changes(text, "1.0.0", draft)
+    else:
+        assert changes(text, "1.0.0", draft) == expected
+
+
+def test_builds_that_differ_are_no_release() -> None:
+    compare({"a": "1"}, {"a": "1"})
+    with pytest.raises(ReleaseError, match="not the same bytes: b"):
+        compare({"a": "1", "b": "2"}, {"a": "1", "b": "3"})
+
+
+def test_the_report_on_arm_hides_no_difference() -> None:
+    event = {"type": "emotion", "stream": "file", "seq": 1, "time": 1.0, "scores": {"sad": 0.5}}
+    pc = {
+        **dict.fromkeys(("machine", "libc", "python", "numpy", "onnxruntime"), "x"),
+        "golden": {"small": [["0x1.0p-1", "0x1.0p-2"]]},
+        "events": [event],
+    }
+    text, same = report({**pc, "events": [{**event, "time": 2.0}]}, pc)
+    assert same
+    assert "| `emotion.file` | 1 | 1 | 1 |" in text
+    assert "| `small` | 2 | 2 | 0.0e+00 |" in text
+    other = {**event, "scores": {"sad": 0.25}}
+    text, same = report(
+        {**pc, "events": [other], "golden": {"small": [["0x1.0p-1", "0x0p+0"]]}}, pc
+    )
+    assert not same
+    assert "| `emotion.file[0].scores.sad` | 0.25 | 0.5 |" in text
+    assert "| `small` | 2 | 1 | 2.5e-01" in text
+    text, same = report({**pc, "events": []}, pc)
+    assert not same
+    assert "| `how many emotion.file` | 0 | 1 |" in text

@@ -17,6 +17,7 @@ COMMANDS = {
     "python3 -m venv": "goes with a pip that fetches from elsewhere",
     "make": "the targets are checked, and CI runs them",
     "ssh": "another machine",
+    "docker": "is not here; tests/trials/container_image.py runs the image",
     "curl": "another machine, or a service that is not running here",
     "nc": "a socket of the service; tests/daemon/test_mute.py speaks to it",
     "for name in kitchen hall": "writes into the service's folder",

@@ -1,0 +1,129 @@
+"""Builds the image of a container: Debian's Python and the package, as a user without privileges.
+
+python -m release.image dist/edgeser_0.1.0-1~deb12_amd64.deb [-o dist]
+
+As root, for the machine's own architecture: Debian's scripts run while it is made. The base comes
+from Debian's archive by mmdebstrap, not from a registry, so it is the same everywhere and can be
+built where no registry is reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from release.source import CHECKOUT, environment, epoch, version
+
+ACCOUNT = 10001
+"""User and group in the container: a number that no account of the host has."""
+
+_PACKAGES = "python3,libportaudio2,libasound2-plugins,systemd-standalone-sysusers,ca-certificates"
+_NEEDLESS = (
+    *("usr/share/doc/*", "usr/share/man/*", "usr/share/info/*", "usr/share/locale/*"),
+    *("var/cache/debconf/*", "var/cache/ldconfig/*", "var/lib/apt/*", "var/log/*"),
+)
+
+
+def build(package: Path, output: Path) -> Path:
+    """The image as an archive that ``podman load`` and ``docker load`` take."""
+    arch = package.stem.rsplit("_", 1)[1]
+    name = f"localhost/edgeser:{version()}"
+    with tempfile.TemporaryDirectory(prefix="edgeser-image-") as folder:
+        base = Path(folder) / "root.tar"
+        _make_root(package, base)
+        storage = {**environment(), "BUILDAH_ISOLATION": "chroot", "STORAGE_DRIVER": "vfs"}
+        places = ["--root", f"{folder}/storage", "--runroot", f"{folder}/run"]
+
+        def buildah(*arguments: str) -> str:
+            done = subprocess.run(
+                ["buildah", *places, *arguments],
+                check=True, env=storage, stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            return done.stdout.strip()
+
+        container = buildah("from", "--arch", arch, "scratch")
+        buildah("add", container, str(base), "/")
+        buildah("config", *_configuration(arch), container)
+        # Docker's format: that of OCI has no health check.
+        buildah("commit", "--format", "docker", "--timestamp", str(epoch()), container, name)
+        output.mkdir(parents=True, exist_ok=True)
+        archive = output / f"edgeser-{version()}-{arch}.tar"
+        archive.unlink(missing_ok=True)
+        buildah("push", name, f"docker-archive:{archive}:{name}")
+        _remove(Path(folder) / "storage")
+    return archive
+
+
+def _make_root(package: Path, archive: Path) -> None:
+    """Debian with the package in it, less what a container does not read."""
+    shared = CHECKOUT / "release/image"
+    account = f"-u {ACCOUNT} -U -G audio -d /var/lib/edgeser -s /usr/sbin/nologin"
+    hooks = [
+        f'useradd -R "$1" -r {account} edgeser',
+        f'cp "{package.absolute()}" "$1/edgeser.deb"',
+        'chroot "$1" dpkg -i /edgeser.deb',
+        'rm "$1/edgeser.deb"',
+        f'install -m 644 "{shared}/settings.toml" "$1/etc/edgeser/edgeser.toml"',
+        f'install -m 755 "{shared}/healthcheck" "$1/opt/edgeser/bin/healthcheck"',
+        'chroot "$1" install -d -o edgeser -g edgeser -m 750 /run/edgeser /var/lib/edgeser'
+        " /var/lib/edgeser-mqtt",
+        *(f'rm -rf "$1"/{needless}' for needless in _NEEDLESS),
+    ]
+    command = [
+        *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={_PACKAGES}"),
+        "--aptopt=Apt::Install-Recommends false",
+        *(f"--customize-hook={hook}" for hook in hooks),
+        *("bookworm", str(archive)),
+    ]
+    subprocess.run(command, check=True, env=environment())
+
+
+def _configuration(arch: str) -> list[str]:
+    variables = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": "/var/lib/edgeser",
+        "LANG": "C.UTF-8",
+        "RUNTIME_DIRECTORY": "/run/edgeser",
+        "STATE_DIRECTORY": "/var/lib/edgeser",
+        "CONFIGURATION_DIRECTORY": "/etc/edgeser",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    labels = {"title": "edgeser", "version": version(), "licenses": "Apache-2.0"}
+    return [
+        *("--arch", arch, "--os", "linux", "--user", f"{ACCOUNT}:{ACCOUNT}"),
+        *("--entrypoint", '["/usr/bin/edgeser"]'),
+        *("--cmd", "run --settings /etc/edgeser/edgeser.toml --wait"),
+        *("--volume", "/run/edgeser", "--volume", "/var/lib/edgeser"),
+        *("--healthcheck", "CMD /opt/edgeser/bin/healthcheck"),
+        *("--healthcheck-interval", "30s", "--healthcheck-start-period", "60s"),
+        *("--stop-signal", "SIGTERM", "--workingdir", "/var/lib/edgeser"),
+        *(word for name, value in variables.items() for word in ("--env", f"{name}={value}")),
+        *(
+            word
+            for name, value in labels.items()
+            for word in ("--label", f"org.opencontainers.image.{name}={value}")
+        ),
+    ]
+
+
+def _remove(storage: Path) -> None:
+    shutil.rmtree(storage, ignore_errors=True)  # folders that only their owner enters
+
+
+def main() -> None:
+    """Build what the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m release.image", description=__doc__)
+    parser.add_argument("package", type=Path)
+    parser.add_argument("-o", "--output", type=Path, default=CHECKOUT / "dist")
+    asked = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.exit(2, "edgeser: an image needs root: sudo make image\n")
+    print(build(asked.package, asked.output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What an installed edgeser hears in its bundled sound, as JSON; runs where there is only edgeser.
+
+python probe.py > heard.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+EDGESER = [sys.executable, "-m", "edgeser"]
+
+
+def golden() -> dict[str, list[list[str]]]:
+    """Scores of every shipped model on its golden vectors: float32, in hexadecimal, exact.
+
+    A model that drifts from them is refused before (``UserError``).
+    """
+    from edgeser.model.artefact import shipped_models
+    from edgeser.model.golden import waveform
+    from edgeser.model.model import load_model
+
+    found = {}
+    for name in shipped_models():
+        model = load_model(name)
+        rows = []
+        for vector in model.info.golden:
+            pieces = model.pieces(waveform(vector.seed, vector.seconds))
+            rows.append([float(score).hex() for score in model.scores([pieces])[0]])
+        found[name] = rows
+        print(f"{name}: {len(rows)} golden vectors", file=sys.stderr, flush=True)
+    return found
+
+
+def events() -> list[dict[str, Any]]:
+    """What the daemon publishes about the bundled sound, but for what comes by the clock."""
+    from edgeser.bench import SPEECH_FILE
+
+    with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
+        endpoint = f"ipc://{folder}/events.sock"
+        listener = subprocess.Popen(
+            [*EDGESER, "listen", "--connect", endpoint, "--json"], stdout=subprocess.PIPE, text=True
+        )
+        daemon = subprocess.Popen(
+            [*EDGESER, "run", "--once", "--fast", "--await-subscriber", "--bind", endpoint]
+            + ["--source", str(SPEECH_FILE)],
+            env={**os.environ, "EDGESER_JOURNAL_PATH": f"{folder}/journal.db"},
+        )
+        heard = []
+        assert listener.stdout is not None
+        for line in listener.stdout:
+            event = json.loads(line)
+            if event["type"] not in ("status", "level"):
+                heard.append(event)
+                print(f"event {len(heard)}", file=sys.stderr, flush=True)
+            if event["type"] == "status" and event["state"] == "stopping":
+                break
+        status = daemon.wait()
+        listener.terminate()
+        listener.wait()
+    if status:
+        sys.exit(f"the daemon's exit code is {status}")
+    return heard
+
+
+def main() -> None:
+    """Print what was found."""
+    import numpy as np
+    import onnxruntime
+
+    versions = {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
+    found = {
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()),
+        "python": platform.python_version(),
+        **versions,
+        "golden": golden(),
+        "events": events(),
+    }
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
