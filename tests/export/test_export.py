@@ -307,6 +307,15 @@ def test_what_nothing_could_load_is_not_written(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_temperature_and_threshold_can_be_given(tiny_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "told.onnx"
+    report = tiny_run / "loso" / "report" / "report.json"
+    words = ("--report", report, "--temperature", "1.5", "--abstain-below", "0.25", "-o", path)
+    assert edgeser("export", tiny_run / "model.pt", *words).exit_code == 0
+    info = load_model(str(path)).info  # whose golden vectors hold
+    assert (info.temperature, info.abstain_below) == (1.5, 0.25)
+
+
 def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.onnx"
     model = tiny_run / "model.pt"
@@ -334,6 +343,7 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((model, "--check", out, "--symmetric"), "go with -o"),
         ((model, "--check", out, "--name", "x"), "go with -o"),
         ((model, "--check", out, "--release", "2"), "go with -o"),
+        ((model, "--check", out, "--temperature", "2"), "go with -o"),
         ((model, "--symmetric", *to_out), "goes with --precision int8"),
     ]:
         done = edgeser("export", *words)

@@ -35,6 +35,16 @@ _path = click.Path(path_type=Path)
     type=_path,
     help="report.json of `edgeser evaluate` with the same recipe: temperature, threshold, figures.",
 )
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    help="That logits are divided by, in place of the report's.",
+)
+@click.option(
+    "--abstain-below",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    help="Confidence below which it says unknown, in place of the report's.",
+)
 @click.option("--name", help="Name of the model.  [default: that of the file]")
 @click.option("--release", help="Version of the model.  [default: 1.0.0]")
 @click.option(
@@ -80,6 +90,8 @@ def export(
     output: Path | None,
     artefact: Path | None,
     report_file: Path | None,
+    temperature: float | None,
+    abstain_below: float | None,
     name: str | None,
     release: str | None,
     precision: Literal["fp32", "fp16", "int8"],
@@ -110,9 +122,11 @@ def export(
     need_extra("export")
     need_extra("train")
     _consistent(output, artefact, precision, symmetric, calibrate, waveform, sounds, seed)
-    if artefact is not None and (name or release):
+    said_of_it = (name, release, temperature, abstain_below)
+    if artefact is not None and said_of_it != (None, None, None, None):
         raise UserError(
-            "--name and --release go with -o", "leave them out, --check sees for itself"
+            "--name, --release, --temperature and --abstain-below go with -o",
+            "leave them out, --check sees for itself",
         )
     from edgeser_train.evaluation.report_files import read
     from edgeser_train.training import checkpoint as checkpoints
@@ -129,7 +143,14 @@ def export(
     from edgeser_export.record import calibration_of, record_of
 
     record = record_of(origin, report)
-    said = Release(name or output.stem, release or "1.0.0", *calibration_of(report), record)
+    fitted, threshold = calibration_of(report)
+    said = Release(
+        name or output.stem,
+        release or "1.0.0",
+        fitted if temperature is None else temperature,
+        threshold if abstain_below is None else abstain_below,
+        record,
+    )
     if waveform:
         difference = export_waveform(model, origin, output, said)
     else:
