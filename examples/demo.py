@@ -24,7 +24,14 @@ Next:
   . .venv/bin/activate                   then, with a microphone:
   edgeser doctor && edgeser run          hear it; in another terminal: edgeser listen
   edgeser predict FILE.wav               a row for each segment of a recording"""
-COLOURS = {"angry": 31, "happy": 33, "neutral": 36, "sad": 34}
+COLOURS = {
+    "angry": 31,
+    "disgusted": 32,
+    "fearful": 35,
+    "happy": 33,
+    "neutral": 36,
+    "sad": 34,
+}
 
 
 def main() -> int:
@@ -76,7 +83,7 @@ def show(events: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
                 at = event["start"] if event["state"] == "start" else event["end"]
                 print(f"{clock}  {at:6.2f} s  speech {event['state']}", flush=True)
             case "emotion":
-                label = paint(f"{event['label']:<8}", event["label"], event["kind"] == "final")
+                label = paint(f"{event['label']:<9}", event["label"], event["kind"] == "final")
                 bar = "█" * round(20 * event["confidence"])
                 total = event["latency_ms"]["total"]
                 print(

@@ -96,7 +96,10 @@ def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
     decider = Decider(DecisionSettings(smoothing_weight=1.0), Losses())
     assert decider.decide(WINDOW, logits(HAPPY), 0.0).smoothed.label == LABELS[0]
     other = Model(
-        replace(MODEL.artefact, info=msgspec.structs.replace(MODEL.info, labels=["calm", "tense"])),
+        replace(
+            MODEL.artefact,
+            info=msgspec.structs.replace(MODEL.info, labels=["calm", "tense"], centring=None),
+        ),
         MODEL.backend,
     )
     window = replace(WINDOW, model=other)

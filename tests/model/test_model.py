@@ -39,8 +39,9 @@ def test_the_shipped_models_load_and_are_right() -> None:
 
 
 def test_the_default_model_is_what_it_says(model: Model) -> None:
-    assert model.info.labels == ["angry", "happy", "neutral", "sad"]
-    assert model.info.training.licence == "CC0-1.0"
+    assert model.info.labels == ["angry", "disgusted", "fearful", "happy", "neutral", "sad"]
+    assert model.info.training.licence == "ODbL-1.0"
+    assert model.info.learns_voices
     assert model.artefact.size < 5e6
     assert len(model.ref.sha256) == 64
 
@@ -50,7 +51,7 @@ def test_scores_do_not_depend_on_the_batch(model: Model) -> None:
     windows = [model.pieces(sound) for sound in sounds]
     together = model.scores(windows)
     alone = np.concatenate([model.scores([window]) for window in windows])
-    assert together.shape == (3, 4)
+    assert together.shape == (3, 6)
     assert np.abs(together - alone).max() < 1e-4
     assert np.allclose(together.sum(axis=1), 1, atol=1e-5)
 
@@ -72,8 +73,8 @@ def test_golden_vectors_catch_a_swapped_label_order(tmp_path: Path, model: Model
     # The last layer's rows are the labels: swap two of them in the graph.
     for tensor in tree.graph.initializer:
         values = onnx.numpy_helper.to_array(tensor)
-        if values.shape[:1] == (4,) and values.ndim <= 2:
-            swapped = values[[1, 0, 2, 3]]
+        if values.shape[:1] == (6,) and values.ndim <= 2:
+            swapped = values[[1, 0, 2, 3, 4, 5]]
             tensor.CopyFrom(onnx.numpy_helper.from_array(swapped, tensor.name))
     onnx.save(tree, tmp_path / "swapped.onnx")
     with pytest.raises(ArtefactError, match="drifts from its golden vectors"):
