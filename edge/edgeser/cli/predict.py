@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from edgeser.events.schema import EmotionEvent
 
 
+_LABELS_WIDTH = 24
+"""Letters in the headings of the scores, at most."""
+
+
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @settings_option
@@ -78,14 +82,21 @@ def _table(file: str, labels: list[str]) -> Table:
     from rich.table import Table
 
     table = Table(
-        title=file, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        title=file,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     for heading in ("#", "start s", "end s"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("label", no_wrap=True)
     table.add_column("confidence", justify="right", no_wrap=True)
+    # Of many labels the first letters: the table is to fit into 80 columns.
+    letters = None if sum(map(len, labels)) <= _LABELS_WIDTH else 4
     for label in labels:
-        table.add_column(label, justify="right", style="dim", no_wrap=True)
+        table.add_column(label[:letters], justify="right", style="dim", no_wrap=True)
     return table
 
 
