@@ -16,13 +16,7 @@ import numpy as np
 
 from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.evidence import Evidence
-from edgeser.speech.outputs import (
-    NoFinal,
-    SegmentEnded,
-    SegmenterOutput,
-    SegmentStarted,
-    WindowDue,
-)
+from edgeser.speech.outputs import NoFinal, SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.vad import VadFrame
 from edgeser.speech.voice import VoiceChunk
 
@@ -248,8 +242,7 @@ class Segmenter:
         self._marks = self._marks[start - self._start :]
         self._evidence.forget(start)
         speech = [m.index for m in self._marks if m.speech]
-        self._first_speech = speech[0] if speech else None
-        self._last_speech = speech[-1] if speech else None
+        self._first_speech, self._last_speech = (speech[0], speech[-1]) if speech else (None, None)
         self._start = start
 
     def _confirm(self, ended_at: int | None = None) -> list[SegmenterOutput]:

@@ -45,8 +45,15 @@ export function Past({ state, themed }) {
     } else if (span === "day") setRange(around("day", dayAfter(day, by) + 1));
     else setRange([range[0] + by * 3600, range[1] + by * 3600]);
   };
+  // While the timeline moves only the timeline is drawn: what stands beside it stays what it is.
+  const summary = useMemo(
+    () => html`<${Summary} ...${{ day, sums: summarise(archive, whole, day, dayAfter(day), filter) }} />`,
+    [day, filter, whole.length, whole[0]],
+  );
   const heading = span === "month" ? monthName(middle) : dayName(middle);
   const fields = { since: settled[0], before: settled[1], topic: filter.labels.length || filter.confidence ? ["emotion."] : ["emotion.", "fault."], label: filter.labels, stream: filter.stream, confidence: filter.confidence ? filter.confidence / 100 : "" };
+
+  const found = useMemo(() => html`<${Found} ...${{ fields, setRange }} />`, [JSON.stringify(fields)]);
 
   return html`<div class="toolbar">
       <div class="segmented" role="group" aria-label="Span">${Object.entries(SPANS).map(([k, name]) => html`<button aria-pressed=${k === span} onClick=${() => go(k)}>${name}</button>`)}</div>
@@ -64,8 +71,8 @@ export function Past({ state, themed }) {
       ? html`<${Month} ...${{ middle, filter, labels, open: (d) => go("day", d + 1) }} />`
       : html`<section class="card"><${Timeline} ...${{ archive, days, range, setRange, filter, labels, themed, version: `${days.map((d) => d.n)}${JSON.stringify(filter)}` }} /></section>
         <div class="columns">
-          <${Summary} ...${{ archive, day, sums: summarise(archive, whole, day, dayAfter(day), filter) }} />
-          <${Found} ...${{ fields, setRange }} />
+          ${summary}
+          ${found}
         </div>`}`;
 }
 

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { TimeChart, mark } from "./chart.js";
 import { colour, hue, labelColour } from "./palette.js";
-import { chosen, firstAfter } from "./archive.js";
+import { firstAfter, sieve } from "./archive.js";
 import { clockTime, hourMinute, percent, words } from "./format.js";
 
 const LANE_PX = 34;
@@ -19,40 +19,50 @@ const clamped = ([from, to]) => {
   return [middle - length / 2, middle + length / 2];
 };
 
-/** Blocks of one lane, those that touch as one: never more than there are pixels. */
-function paintLane(u, ctx, archive, data, range, label, filter, top, height) {
+const LEVELS = Uint8Array.from({ length: 101 }, (_, sure) => (sure >= 90 ? 3 : sure >= 75 ? 2 : sure >= 60 ? 1 : 0));
+
+/** Blocks of every lane, [from, to, level] one after the other: those of a lane that touch are one,
+ * so that there are never more than there are pixels. All finals are gone through once. */
+function blocksOf(u, archive, days, range, labels, filter) {
   const s = devicePixelRatio;
   const scale = u.bbox.width / (range[1] - range[0]);
-  const x = (t) => u.bbox.left + (t - range[0]) * scale;
-  const index = archive.labels.indexOf(label);
-  let from = -1;
-  let to = -1;
-  let sure = 0;
-  const flush = () => {
-    if (to < 0) return;
-    ctx.globalAlpha = ALPHAS[sure];
-    const width = Math.max(2 * s, to - from);
-    if (width > 8 * s) {
-      ctx.beginPath();
-      ctx.roundRect(from, top, width, height, 4 * s);
-      ctx.fill();
-    } else ctx.fillRect(from, top, width, height);
-  };
-  ctx.fillStyle = labelColour(label);
-  for (let i = firstAfter(data, range[0]); i < data.n && data.end[i] - data.length[i] < range[1]; i += 1) {
-    if (data.label[i] !== index || !chosen(archive, data, i, filter)) continue;
-    const a = x(data.end[i] - data.length[i]);
-    const b = x(data.end[i]);
-    const level = data.confidence[i] >= 90 ? 3 : data.confidence[i] >= 75 ? 2 : data.confidence[i] >= 60 ? 1 : 0;
-    if (to >= 0 && a <= to + s && b - a < 6 * s) {
-      to = Math.max(to, b);
-      sure = Math.max(sure, level);
-    } else {
-      flush();
-      [from, to, sure] = [a, b, level];
+  const left = u.bbox.left - range[0] * scale;
+  const passes = sieve(archive, filter);
+  const lanes = labels.map(() => ({ from: -1, to: -1, sure: 0, blocks: [] }));
+  const laneOf = archive.labels.map((label) => lanes[labels.indexOf(label)]);
+  for (const data of days) {
+    for (let i = firstAfter(data, range[0]); i < data.n && data.end[i] - data.length[i] < range[1]; i += 1) {
+      if (!passes(data, i)) continue;
+      const lane = laneOf[data.label[i]];
+      const a = left + (data.end[i] - data.length[i]) * scale;
+      const b = left + data.end[i] * scale;
+      const level = LEVELS[data.confidence[i]];
+      if (lane.to >= 0 && a <= lane.to + s && b - a < 6 * s) {
+        if (b > lane.to) lane.to = b;
+        if (level > lane.sure) lane.sure = level;
+      } else {
+        if (lane.to >= 0) lane.blocks.push(lane.from, lane.to, lane.sure);
+        lane.from = a;
+        lane.to = b;
+        lane.sure = level;
+      }
     }
   }
-  flush();
+  return lanes.map(({ from, to, sure, blocks }) => (to >= 0 ? [...blocks, from, to, sure] : blocks));
+}
+
+function paintLane(ctx, blocks, label, top, height) {
+  const s = devicePixelRatio;
+  ctx.fillStyle = labelColour(label);
+  for (let i = 0; i < blocks.length; i += 3) {
+    const width = Math.max(2 * s, blocks[i + 1] - blocks[i]);
+    ctx.globalAlpha = ALPHAS[blocks[i + 2]];
+    if (width > 8 * s) {
+      ctx.beginPath();
+      ctx.roundRect(blocks[i], top, width, height, 4 * s);
+      ctx.fill();
+    } else ctx.fillRect(blocks[i], top, width, height);
+  }
   ctx.globalAlpha = 1;
 }
 
@@ -66,11 +76,12 @@ export function Timeline({ archive, days, range, setRange, filter, labels, theme
 
   const paint = (u, ctx) => {
     const s = devicePixelRatio;
+    const lanes = blocksOf(u, archive, days, range, labels, filter);
     labels.forEach((label, i) => {
       const top = u.bbox.top + (FAULT_LANE_PX + i * LANE_PX + 6) * s;
       ctx.fillStyle = colour("sunken");
       ctx.fillRect(u.bbox.left, top, u.bbox.width, (LANE_PX - 12) * s);
-      for (const data of days) paintLane(u, ctx, archive, data, range, label, filter, top, (LANE_PX - 12) * s);
+      paintLane(ctx, lanes[i], label, top, (LANE_PX - 12) * s);
     });
     let last = -Infinity;
     for (const data of days) {
@@ -147,12 +158,13 @@ export function Timeline({ archive, days, range, setRange, filter, labels, theme
 }
 
 function readout(archive, days, at, filter, near) {
+  const passes = sieve(archive, filter);
   for (const data of days) {
     const fault = data.faults.find((f) => Math.abs(f.time - at) < near);
     if (fault) return `${clockTime(fault.time)}  ${words(fault.code)}: ${fault.message}`;
     let best = -1;
     for (let i = firstAfter(data, at - near); i < data.n && data.end[i] - data.length[i] <= at + near; i += 1) {
-      if (!chosen(archive, data, i, filter)) continue;
+      if (!passes(data, i)) continue;
       if (best < 0 || Math.abs(data.end[i] - at) < Math.abs(data.end[best] - at)) best = i;
     }
     if (best >= 0) return `${clockTime(data.end[best] - data.length[best])}  ${words(archive.labels[data.label[best]])} ${percent(data.confidence[best] / 100)}, ${data.length[best].toFixed(1)} s, ${archive.streams[data.stream[best]]}`;
