@@ -22,7 +22,7 @@ from edgeser_export.onnx_export import reference
 from edgeser_export.record import calibration_of, record_of
 from edgeser_export.streaming import layout_of
 from edgeser_export.verify import Difference, longest_frames, verify
-from edgeser_export.waveform import WaveformModel
+from edgeser_export.waveform import Hearing
 from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
 from edgeser_train.evaluation.report import Report
 from edgeser_train.models.scoring import utterance_pieces
@@ -143,11 +143,19 @@ def _waveform_difference(
     origin: Origin,
     sounds: list[Samples],
 ) -> Difference:
-    recipe = origin.recipe
-    network = WaveformModel(model, recipe.front_end, recipe.window, info.temperature)
-    found = verify_waveform(content, network, recipe.front_end, recipe.window, sounds)
-    golden = waveform_golden(model, recipe.front_end, recipe.window, info.temperature)
-    _same_golden(path, info.golden, golden)
+    front_end, window = origin.recipe.front_end, origin.recipe.window
+    network = reference(model, content, "fp32")
+    found = verify_waveform(
+        content,
+        Hearing(front_end, window),
+        network,
+        front_end,
+        window,
+        info.temperature,
+        model.min_frames,
+        sounds,
+    )
+    _same_golden(path, info.golden, waveform_golden(network, front_end, window, info.temperature))
     return found
 
 

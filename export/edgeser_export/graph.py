@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from edgeser_export.projected_gru import prepared, without_identities
-from edgeser_export.waveform import WaveformModel
 from edgeser_train.models.speech_model import SpeechModel
 
 OPSET = 17
@@ -35,28 +33,6 @@ def onnx_graph(model: SpeechModel) -> Any:
             "logits": {0: "batch"},
         },
         ["logits"],
-    )
-
-
-def waveform_graph(network: WaveformModel) -> Any:
-    """The network from the waveform on: waveform and frames in, probabilities and logits out."""
-    hop = network.frames.hop
-    length = max(_TRACED_FRAMES, network.model.min_frames)
-    twin = copy.copy(network)
-    twin._modules = dict(network._modules, model=prepared(network.model))
-    return traced(
-        twin,
-        {
-            "waveform": torch.zeros(2, length * hop),
-            "frames": torch.tensor([length, max(network.model.min_frames, length - 30)]),
-        },
-        {
-            "waveform": {0: "batch", 1: "samples"},
-            "frames": {0: "batch"},
-            "probabilities": {0: "batch"},
-            "logits": {0: "batch"},
-        },
-        ["probabilities", "logits"],
     )
 
 

@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import onnx
-
-from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import (
     METADATA_KEY,
-    WAVEFORM_KEY,
     ArtefactInfo,
+    ModelInfo,
     Precision,
     Tensor,
     TrainingRecord,
 )
+from edgeser_export.artefact_file import write_artefact
 from edgeser_export.golden import Network, golden_pieces, golden_vectors
-from edgeser_export.graph import onnx_graph, waveform_graph
+from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import half
 from edgeser_export.sensitivity import int8
 from edgeser_export.streaming import demand_fp32, layout_of, stream_graph, tensors
@@ -32,9 +29,8 @@ from edgeser_export.verify import (
     torch_logits,
     verify,
 )
-from edgeser_export.waveform import WaveformModel
-from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
-from edgeser_train.files import write_whole
+from edgeser_export.waveform import Hearing
+from edgeser_export.waveform_export import export_graph
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.models.streaming import Streaming
 from edgeser_train.training.checkpoint import Origin, centring_of
@@ -112,39 +108,33 @@ def export(
             release.temperature,
         ),
     )
-    _write(path, graph, METADATA_KEY, info)
+    write_artefact(path, graph, METADATA_KEY, info)
     return found
 
 
 def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Release) -> Difference:
-    """Write the variant that takes a waveform; as ``export``, always in float32."""
+    """Write the variant that takes a waveform; as ``export``, always in float32.
+
+    A network of streams takes a whole piece at once here, too.
+    """
     recipe = origin.recipe
-    network = WaveformModel(model, recipe.front_end, recipe.window, release.temperature)
-    graph = waveform_graph(network)
-    found = verify_waveform(graph.SerializeToString(), network, recipe.front_end, recipe.window)
-    info = WaveformInfo(
+    Hearing(recipe.front_end, recipe.window)  # says what no graph can hear before the rest is made
+    info = ModelInfo(
         name=release.name,
         version=release.version,
         labels=origin.labels,
-        sample_rate=recipe.front_end.sample_rate,
-        hop=recipe.front_end.hop,
         front_end=recipe.front_end,
         window=recipe.window,
-        inputs=[
-            Tensor("waveform", ["batch", "samples"], "float32"),
-            Tensor("frames", ["batch"], "int64"),
-        ],
-        outputs=[
-            Tensor("probabilities", ["batch", len(origin.labels)], "float32"),
-            Tensor("logits", ["batch", len(origin.labels)], "float32"),
-        ],
+        inputs=[],
+        outputs=[],
         temperature=release.temperature,
         abstain_below=release.abstain_below,
         training=release.training,
-        golden=waveform_golden(model, recipe.front_end, recipe.window, release.temperature),
+        centring=centring_of(model, origin),
+        golden=[],
     )
-    _write(path, graph, WAVEFORM_KEY, info)
-    return found
+    network = reference(model, b"", "fp32")
+    return export_graph(onnx_graph(model), network, info, model.min_frames, path)
 
 
 def variant(
@@ -171,17 +161,3 @@ def reference(model: SpeechModel, content: bytes, precision: Precision) -> Netwo
     if precision == "fp32":
         return lambda features, frames: torch_logits(model, features, frames)
     return network_of(content)
-
-
-def _write(path: Path, graph: Any, key: str, info: ArtefactInfo | WaveformInfo) -> None:
-    said = msgspec.json.encode(info)
-    try:
-        msgspec.json.decode(said, type=type(info))  # ranges are checked when decoding alone
-    except msgspec.ValidationError as error:
-        raise UserError(
-            f"export: nothing could load {path}: {error}", "give a --report that this edgeser wrote"
-        ) from error
-    entry = graph.metadata_props.add()
-    entry.key, entry.value = key, said.decode()
-    onnx.checker.check_model(graph, full_check=True)
-    write_whole(path, graph.SerializeToString())

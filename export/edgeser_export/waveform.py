@@ -13,7 +13,7 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser_export.projected_gru import not_negative
 from edgeser_train.models.layers import masked_mean
-from edgeser_train.models.speech_model import SpeechModel, within
+from edgeser_train.models.speech_model import within
 
 _DB_PER_NEPER = 10 / math.log(10)
 _MU = 255.0
@@ -21,36 +21,28 @@ _FAR = 1e9
 """Above any level in dB."""
 
 
-class WaveformModel(nn.Module):
-    """One piece of sound to the scores of a model.
+class Hearing(nn.Module):
+    """One piece of sound to what the network of a model takes.
 
-    The piece is what the window policy cuts: its first frames see silence in front of it. With
-    ``fill`` the graph itself lays a shorter piece into the middle of silence.
+    The piece is what the window policy cuts. With ``fill`` the graph itself lays a shorter piece
+    into the middle of silence.
     """
 
-    def __init__(
-        self, model: SpeechModel, front_end: FrontEnd, window: WindowPolicy, temperature: float
-    ) -> None:
+    def __init__(self, front_end: FrontEnd, window: WindowPolicy) -> None:
         """Raises UserError for a front end that no graph can compute."""
         super().__init__()
         self.frames = Frames(front_end)
         self.normalised = Normalised(front_end)
-        self.model = model
+        self.longest = window.frames
         self.canvas = window.frames if window.fill else 0
         self.silence = front_end.silence
-        self.temperature = temperature
 
     def forward(self, waveform: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, samples) in [-1, 1], (batch,) hops that count -> probabilities and logits.
+        """(batch, history + samples) in [-1, 1], (batch,) hops that count -> features (batch,
+        frames, width), and how many of these count (batch,).
 
-        Both (batch, labels). What lies after ``frames`` hops never matters.
+        What lies after ``frames`` hops never matters.
         """
-        features, frames = self.features(waveform, frames)
-        logits = self.model(features, frames)
-        return torch.softmax(logits / self.temperature, dim=1), logits
-
-    def features(self, waveform: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network sees: (batch, frames, width), and how many of them count (batch,)."""
         x = self.frames(waveform)
         if self.canvas:
             x, frames = self._filled(x, frames)
@@ -99,8 +91,8 @@ class Frames(nn.Module):
             self.filters = None
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """(batch, samples) in [-1, 1] -> (batch, samples // hop, bins)."""
-        padded = F.pad(waveform, (self.history, self.lookahead))[:, None, None, :]
+        """(batch, history + samples) in [-1, 1] -> (batch, samples // hop, bins)."""
+        padded = F.pad(waveform, (0, self.lookahead))[:, None, None, :]
         spectra = F.conv2d(padded, self.kernels, stride=(1, self.hop))
         real, imaginary = spectra.chunk(2, dim=1)
         power = real * real + imaginary * imaginary

@@ -15,7 +15,7 @@ from edgeser.features.pieces import Lengths
 from edgeser.model.artefact import Golden, ModelInfo
 from edgeser.model.golden import waveform
 from edgeser.pcm import Samples
-from edgeser_export.golden import GOLDEN, scored, sound_logits
+from edgeser_export.golden import GOLDEN, Network, scored, sound_logits
 from edgeser_export.verify import (
     RELATIVE_ABOVE,
     TOLERANCES,
@@ -23,10 +23,8 @@ from edgeser_export.verify import (
     accept,
     difference,
     session_of,
-    torch_logits,
 )
-from edgeser_export.waveform import WaveformModel
-from edgeser_train.models.speech_model import SpeechModel
+from edgeser_export.waveform import Hearing
 
 _FULL_SCALE = np.float32(1 / 32768)
 _SCORE_TOLERANCE = 1e-3
@@ -35,81 +33,79 @@ _SCORE_TOLERANCE = 1e-3
 class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The contract of the graph: one piece of sound per row.
 
-    ``waveform`` (batch, samples): mono, ``sample_rate``, in [-1, 1], then anything up to
-    a multiple of ``hop * window.pad_frames`` samples; ``frames`` (batch,): hops of ``hop`` samples
-    that count, at most ``window.frames`` where that is not 0. A longer sound is cut as ``window``
-    says, and its pieces' logits are averaged. What is in front of a piece counts as silence, and
-    with ``window.fill`` the graph fills a piece up itself. Golden scores are those of the test
-    sounds, cut to ``seconds``.
+    ``waveform`` (batch, samples): mono, ``sample_rate``, in [-1, 1]. First the ``history`` samples
+    that were heard just before the piece, zeros at the beginning of a sound; then the piece; then
+    anything up to a multiple of ``hop * window.pad_frames`` samples after the history.
+    ``frames`` (batch,): hops of ``hop`` samples of the piece that count, at least ``min_frames``
+    and at most ``window.frames`` where that is not 0; the graph fails for others. A longer sound is
+    cut as ``window`` says, and its pieces' logits are averaged. With ``window.fill`` the graph
+    fills a piece up itself. Golden scores are those of the test sounds, cut to ``seconds``.
     """
 
     sample_rate: int
     hop: int
+    history: int
+    min_frames: int
 
 
 def waveform_golden(
-    model: SpeechModel, front_end: FrontEnd, window: WindowPolicy, temperature: float
+    network: Network, front_end: FrontEnd, window: WindowPolicy, temperature: float
 ) -> list[Golden]:
-    """Calibrated scores of the beginnings of the test sounds, by the front end and PyTorch."""
+    """Calibrated scores of the beginnings of the test sounds, by the front end and the network."""
     return [
-        scored(seed, seconds, _expected(model, sound, front_end, window), temperature)
+        scored(seed, seconds, sound_logits(network, sound, front_end, window), temperature)
         for seed, seconds, sound in _beginnings(front_end, window)
     ]
 
 
 def verify_waveform(
     content: bytes,
-    network: WaveformModel,
+    hearing: Hearing,
+    network: Network,
     front_end: FrontEnd,
     window: WindowPolicy,
+    temperature: float,
+    min_frames: int,
     more: Sequence[Samples] = (),
 ) -> Difference:
-    """The largest difference of a logit from PyTorch's, on test sounds alone and in one batch.
+    """The largest difference of a logit from the network's, on test sounds alone and in one batch.
 
-    ``more``: other sounds, each compared alone in its first piece.
+    ``network``: what the graph was made of; ``more``: other sounds, each compared alone in its
+    first piece.
 
-    Raises UserError when that is above 1e-4, and when a score is more than 1e-3 from what the
-    model makes of the features that the daemon computes.
+    Raises UserError when that is above 1e-4, and when a score is more than 1e-3 from what
+    the network makes of the features that the daemon computes.
     """
     session = session_of(content)
     worst = Difference()
-    longest, shortest = (
-        window.frames * front_end.hop or None,
-        network.model.min_frames * front_end.hop,
-    )
+    longest, shortest = window.frames * front_end.hop or None, min_frames * front_end.hop
     sounds = [sound for _, _, sound in _beginnings(front_end, window)]
     alone = [*sounds, *(sound[:longest] for sound in more if len(sound) >= shortest)]
     for batch in [*([sound] for sound in alone), sounds]:
-        waveforms, frames = _batch(batch, front_end.hop, window.pad_frames)
+        waveforms, frames = _batch(batch, front_end, window.pad_frames)
         with torch.inference_mode():
-            _, logits = network(torch.from_numpy(waveforms), torch.from_numpy(frames))
+            features, counted = hearing(torch.from_numpy(waveforms), torch.from_numpy(frames))
+        logits = network(features.numpy(), counted.numpy())
         for row, count in zip(waveforms, frames, strict=True):
-            row[count * front_end.hop :] = 0.7
+            row[front_end.history + count * front_end.hop :] = 0.7
         scores, found = _run(session, waveforms, frames)
         where = f"batch {len(batch)}, {waveforms.shape[1]} samples"
-        apart = difference(found, logits.numpy(), where, RELATIVE_ABOVE["fp32"])
+        apart = difference(found, logits, where, RELATIVE_ABOVE["fp32"])
         accept(apart, TOLERANCES["fp32"])
         worst = max(worst, apart, key=lambda d: d.value)
-        _compare_scores(scores, batch, network, front_end, window)
+        for row, sound in zip(scores, batch, strict=True):
+            expected = sound_logits(network, sound, front_end, window)
+            _same_scores(row, scored(0, 0.0, expected, temperature).scores)
     return worst
 
 
-def _compare_scores(
-    scores: Floats,
-    sounds: list[Samples],
-    network: WaveformModel,
-    front_end: FrontEnd,
-    window: WindowPolicy,
-) -> None:
-    for row, sound in zip(scores, sounds, strict=True):
-        logits = _expected(network.model, sound, front_end, window)
-        expected = scored(0, 0.0, logits, network.temperature).scores
-        apart = float(np.abs(row - np.array(expected)).max())
-        if not apart <= _SCORE_TOLERANCE:
-            raise UserError(
-                f"export: from the waveform a score differs by {apart:.1e} from that of the "
-                f"front end's features (at most {_SCORE_TOLERANCE:.0e} is accepted)"
-            )
+def _same_scores(found: Floats, expected: Sequence[float]) -> None:
+    apart = float(np.abs(found - np.array(expected)).max())
+    if not apart <= _SCORE_TOLERANCE:
+        raise UserError(
+            f"export: from the waveform a score differs by {apart:.1e} from that of the "
+            f"front end's features (at most {_SCORE_TOLERANCE:.0e} is accepted)"
+        )
 
 
 def _beginnings(front_end: FrontEnd, window: WindowPolicy) -> list[tuple[int, float, Samples]]:
@@ -119,20 +115,13 @@ def _beginnings(front_end: FrontEnd, window: WindowPolicy) -> list[tuple[int, fl
     return [(seed, seconds, waveform(seed, seconds)) for seed, seconds in lengths]
 
 
-def _expected(
-    model: SpeechModel, sound: Samples, front_end: FrontEnd, window: WindowPolicy
-) -> Floats:
-    return sound_logits(
-        lambda features, frames: torch_logits(model, features, frames), sound, front_end, window
-    )
-
-
-def _batch(sounds: list[Samples], hop: int, pad_frames: int) -> tuple[Floats, Lengths]:
+def _batch(sounds: list[Samples], front_end: FrontEnd, pad_frames: int) -> tuple[Floats, Lengths]:
+    hop, history = front_end.hop, front_end.history
     frames = np.array([len(sound) // hop for sound in sounds], np.int64)
     length = -(-int(frames.max()) // pad_frames) * pad_frames * hop
-    waveforms = np.zeros((len(sounds), length), np.float32)
+    waveforms = np.zeros((len(sounds), history + length), np.float32)
     for row, sound, count in zip(waveforms, sounds, frames, strict=True):
-        row[: count * hop] = sound[: count * hop] * _FULL_SCALE
+        row[history : history + count * hop] = sound[: count * hop] * _FULL_SCALE
     return waveforms, frames
 
 

@@ -12,11 +12,12 @@ from onnx import TensorProto, helper
 
 from edgeser.model.artefact import info_from_metadata, shipped_models
 from edgeser.model.onnx_file import read_onnx
-from edgeser_export.graph import onnx_graph, waveform_graph
+from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import Quantiser, half
 from edgeser_export.streaming import layout_of, stream_graph
 from edgeser_export.tensorrt_operators import OPERATORS, not_documented
-from edgeser_export.waveform import WaveformModel
+from edgeser_export.waveform import Hearing
+from edgeser_export.waveform_graph import waveform_graph
 from edgeser_train.models import build
 from edgeser_train.models.streaming import Streaming
 from edgeser_train.training.recipes import RECIPES, recipe_of
@@ -29,9 +30,10 @@ SMALL_WAVLM = {"hidden": 64, "layers": 2, "encoder_heads": 4, "feed_forward": 96
 def test_every_model_that_a_daemon_runs_is_documented(name: str) -> None:
     (recipe, *_) = RECIPES[name].values()
     model = build(recipe.model)
-    assert not_documented(onnx_graph(model)) == []
-    from_sound = WaveformModel(model, recipe.front_end, recipe.window, 1.0)
-    assert not_documented(waveform_graph(from_sound)) == []
+    graph = onnx_graph(model)
+    assert not_documented(graph) == []
+    hearing = Hearing(recipe.front_end, recipe.window)
+    assert not_documented(waveform_graph(hearing, graph, 1.0, model.min_frames)) == []
 
 
 def test_a_block_of_a_stream_is_documented() -> None:

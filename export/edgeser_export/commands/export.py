@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from edgeser.errors import UserError
+from edgeser.model.artefact import shipped_models
 from edgeser_train.commands.options import need_extra
 
 if TYPE_CHECKING:
+    from edgeser_export.verify import Difference
     from edgeser_train.evaluation.report import Report
     from edgeser_train.models.speech_model import SpeechModel
     from edgeser_train.training.checkpoint import Origin
@@ -20,7 +22,7 @@ _path = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("checkpoint", type=_path, metavar="CKPT")
+@click.argument("checkpoint", type=_path, metavar="CKPT|MODEL")
 @click.option("-o", "--output", type=_path, help="The .onnx file to write.")
 @click.option(
     "--check",
@@ -71,7 +73,8 @@ _path = click.Path(path_type=Path)
     "--waveform",
     is_flag=True,
     help="Put the front end into the graph: samples in, probabilities and logits out. For other "
-    "runtimes; the daemon runs artefacts without it.",
+    "runtimes (docs/elsewhere.md); the daemon runs artefacts without it. Takes a shipped model or "
+    "an artefact, too.",
 )
 @click.option(
     "--sounds",
@@ -118,9 +121,9 @@ def export(
               edgeser export runs/emodb/model.pt --precision int8 --calibrate emodb=/data/emodb
               -o my-model-int8.onnx
               edgeser export runs/emodb/model.pt --check my-model.onnx --sounds /data/emodb
+              edgeser export lightweight-emodb --waveform -o lightweight-waveform.onnx
     """
     need_extra("export")
-    need_extra("train")
     _consistent(output, artefact, precision, symmetric, calibrate, waveform, sounds, seed)
     said_of_it = (name, release, temperature, abstain_below)
     if artefact is not None and said_of_it != (None, None, None, None):
@@ -128,6 +131,15 @@ def export(
             "--name, --release, --temperature and --abstain-below go with -o",
             "leave them out, --check sees for itself",
         )
+    if waveform and _is_artefact(checkpoint):
+        if report_file or name or release:
+            raise UserError(f"{checkpoint} says its name, version and figures itself")
+        from edgeser_export.waveform_export import waveform_of_artefact
+
+        assert output is not None
+        _tell(output, f"the artefact {checkpoint}", waveform_of_artefact(str(checkpoint), output))
+        return
+    need_extra("train")
     from edgeser_train.evaluation.report_files import read
     from edgeser_train.training import checkpoint as checkpoints
 
@@ -166,8 +178,16 @@ def export(
             calibration=pieces,
             symmetric=symmetric,
         )
+    _tell(output, "PyTorch", difference)
+
+
+def _is_artefact(path: Path) -> bool:
+    return path.suffix == ".onnx" or str(path) in shipped_models()
+
+
+def _tell(output: Path, source: str, difference: Difference) -> None:
     size_mb = output.stat().st_size / 1e6
-    click.echo(f"{output}: {size_mb:.1f} MB, differs from PyTorch by at most {difference}")
+    click.echo(f"{output}: {size_mb:.1f} MB, differs from {source} by at most {difference}")
 
 
 def _check(

@@ -1,0 +1,144 @@
+"""A front end and a network as one ONNX graph, from the waveform to probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, compose, helper, numpy_helper
+
+from edgeser_export.graph import traced
+from edgeser_export.verify import session_of
+from edgeser_export.waveform import Hearing
+
+_TRACED_FRAMES = 120
+_MOST_PROBED = 500
+_NETWORK = "network/"
+
+
+def waveform_graph(hearing: Hearing, network: Any, temperature: float, least: int) -> Any:
+    """An ``onnx.ModelProto``: waveform and frames in, probabilities and logits out.
+
+    ``network``: the graph of an artefact, features and frames in, logits out; ``least``: the fewest
+    frames that it can hear. The graph refuses fewer, more than the waveform has, and more than fill
+    the canvas: a node that is called by what is expected fails then, whatever runs it.
+    """
+    front = _front(hearing)
+    _guard(front.graph, hearing, least)
+    network = compose.add_prefix(network, _NETWORK)
+    del network.metadata_props[:]
+    front.ir_version = network.ir_version
+    known = {(opset.domain, opset.version) for opset in front.opset_import}
+    front.opset_import.extend(
+        opset for opset in network.opset_import if (opset.domain, opset.version) not in known
+    )
+    merged = compose.merge_models(
+        front,
+        network,
+        io_map=[("features", f"{_NETWORK}features"), ("counted", f"{_NETWORK}frames")],
+    )
+    _answers(merged.graph, temperature)
+    merged.producer_name, merged.producer_version = "edgeser", ""
+    return merged
+
+
+def least_frames(network: Any, width: int, pad_frames: int) -> int:
+    """The fewest frames that a network can hear: with fewer it answers as it does to none.
+
+    ``network``: the graph of an artefact. Found by asking it.
+    """
+    session = session_of(network.SerializeToString())
+    noise = np.random.default_rng(0).standard_normal((1, _MOST_PROBED, width), np.float32)
+
+    def answer(frames: int) -> Any:
+        length = -(-max(1, frames) // pad_frames) * pad_frames
+        given = {"features": noise[:, :length], "frames": np.array([frames])}
+        return session.run(["logits"], given)[0]
+
+    nothing = answer(0)
+    for frames in range(1, _MOST_PROBED // pad_frames * pad_frames):
+        found = answer(frames)
+        if np.isfinite(found).all() and not np.array_equal(found, nothing):
+            return frames
+    raise ValueError("no number of frames changes the answer of this network")
+
+
+def _front(hearing: Hearing) -> Any:
+    frames = hearing.frames
+    return traced(
+        hearing,
+        {
+            "waveform": torch.zeros(2, frames.history + _TRACED_FRAMES * frames.hop),
+            "frames": torch.tensor([_TRACED_FRAMES, _TRACED_FRAMES - 30]),
+        },
+        {
+            "waveform": {0: "batch", 1: "samples"},
+            "frames": {0: "batch"},
+            "features": {0: "batch", 1: "frames"},
+            "counted": {0: "batch"},
+        },
+        ["features", "counted"],
+    )
+
+
+def _guard(graph: Any, hearing: Hearing, least: int) -> None:
+    """All that takes ``frames`` takes them after a look at their range.
+
+    A graph has no other way to refuse than a node that fails: the index of a Gather, 0 where all is
+    well and 1 where not, into a list of one zero.
+    """
+    frames, most = hearing.frames, "hops"
+    for node in graph.node:
+        node.input[:] = ["frames_in_range" if name == "frames" else name for name in node.input]
+    constants = {
+        "guard_axis": np.array(1),
+        "guard_zero": np.zeros(1, np.int64),
+        "guard_least": np.array(least),
+        "guard_history": np.array(frames.history),
+        "guard_hop": np.array(frames.hop),
+    }
+    nodes = [
+        helper.make_node("Shape", ["waveform"], ["guard_shape"]),
+        helper.make_node("Gather", ["guard_shape", "guard_axis"], ["guard_samples"]),
+        helper.make_node("Sub", ["guard_samples", "guard_history"], ["guard_heard"]),
+        helper.make_node("Div", ["guard_heard", "guard_hop"], ["hops"]),
+    ]
+    expected = f"frames must be {least} to (samples - {frames.history}) / {frames.hop}"
+    if hearing.longest:
+        constants["guard_longest"] = np.array(hearing.longest)
+        nodes.append(helper.make_node("Min", ["hops", "guard_longest"], ["guard_most"]))
+        most = "guard_most"
+        expected += f", at most {hearing.longest}"
+    nodes += [
+        helper.make_node("Less", ["frames", "guard_least"], ["guard_few"]),
+        helper.make_node("Greater", ["frames", most], ["guard_many"]),
+        helper.make_node("Or", ["guard_few", "guard_many"], ["guard_wrong"]),
+        helper.make_node("Cast", ["guard_wrong"], ["guard_index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["guard_zero", "guard_index"], ["guard_ok"], name=expected),
+        helper.make_node("Add", ["frames", "guard_ok"], ["frames_in_range"]),
+    ]
+    for name, value in constants.items():
+        graph.initializer.append(numpy_helper.from_array(value.astype(np.int64), name))
+    for node in reversed(nodes):
+        graph.node.insert(0, node)
+
+
+def _answers(graph: Any, temperature: float) -> None:
+    """Logits under their own name, and calibrated probabilities of them."""
+    (logits,) = graph.output
+    labels = logits.type.tensor_type.shape.dim[1].dim_value
+    scale = numpy_helper.from_array(np.array(temperature, np.float32), "temperature")
+    graph.initializer.append(scale)
+    graph.node.extend(
+        [
+            helper.make_node("Identity", [logits.name], ["logits"]),
+            helper.make_node("Div", ["logits", "temperature"], ["scaled"]),
+            helper.make_node("Softmax", ["scaled"], ["probabilities"], axis=1),
+        ]
+    )
+    del graph.output[:]
+    for name in ("probabilities", "logits"):
+        shape: list[str | int] = ["batch", labels]
+        graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
