@@ -54,7 +54,7 @@ page-assets: | $(BIN)/python
 	@command -v npm >/dev/null || tools/debian-packages npm
 	@$(BIN)/python tools/page_assets.py
 
-site: $(VENV)/.tests
+site: $(VENV)/.tests examples/browser/node_modules/.installed
 	@$(BIN)/python -m tools.documentation $(ARGS)
 
 test: lint types unit
@@ -77,7 +77,8 @@ lint: $(VENV)/.tests
 types: $(VENV)/.tests
 	$(BIN)/mypy
 
-unit: $(VENV)/.tests page-assets examples/node_modules/.installed
+unit: $(VENV)/.tests page-assets examples/node_modules/.installed \
+		examples/browser/node_modules/.installed build/onnxruntime/.installed
 	$(BIN)/python -m pytest
 
 $(BIN)/python:
@@ -142,6 +143,17 @@ release: $(RELEASE)/.ready
 	@tools/debian-packages debhelper dpkg-dev fakeroot npm mmdebstrap buildah
 	$(RELEASE)/bin/python -m release.build $(if $(DRAFT),--draft) $(if $(filter no,$(IMAGE)),--no-image)
 
+examples/browser/node_modules/.installed: examples/browser/package.json
+	@tools/debian-packages npm
+	npm install --prefix examples/browser --no-package-lock --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# What the C++ example is compiled against; without it its test says what is missing.
+build/onnxruntime/.installed: constraints.txt tools/onnxruntime-headers | $(VENV)/.tests
+	@tools/debian-packages g++ cmake nlohmann-json3-dev libsndfile1-dev
+	@tools/onnxruntime-headers $(CURDIR)/build/onnxruntime $(CURDIR)/$(BIN)/python && touch $@ || \
+		echo "tools/onnxruntime-headers failed: the C++ example is not tried" >&2
+
 footprint: $(VENV)/.runtime
 	$(BIN)/python benchmarks/footprint.py
 
@@ -167,8 +179,8 @@ home-assistant-check: $(VENV)/.tests
 	$(BIN)/python tests/trials/home_assistant.py
 
 clean:
-	rm -rf $(VENV) $(RELEASE) build dist edge/edgeser/page/static/vendor examples/node_modules .mypy_cache .ruff_cache \
-		.pytest_cache .hypothesis
+	rm -rf $(VENV) $(RELEASE) build dist edge/edgeser/page/static/vendor examples/node_modules \
+		examples/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 install-service:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' tools/service install

@@ -16,6 +16,9 @@ COMMANDS = {
     "pip": "fetches from elsewhere; the extras that it names are checked",
     "python3 -m venv": "goes with a pip that fetches from elsewhere",
     "make": "the targets are checked, and CI runs them",
+    "cmake": "takes a library that few have: tests/docs/test_cpp.py compiles the same",
+    "build/cpp/predict": "is run by tests/docs/test_cpp.py",
+    "python3 -m http.server": "runs until it is stopped",
     "ssh": "another machine",
     "docker": "is not here; tests/trials/container_image.py runs the image",
     "curl": "another machine, or a service that is not running here",
@@ -45,6 +48,7 @@ COMMANDS = {
     "edgeser train": "trains for hours; tests/train does on a few sounds",
     "edgeser report": "takes what was trained: tests/train",
     "edgeser export": "takes what was trained: tests/export",
+    "edgeser export lightweight-emodb": "",
     "edgeser predict --model": "takes what was exported: tests/train/test_extending.py",
     "edgeser settings check": "the service's own file: tests/test_settings.py",
 }

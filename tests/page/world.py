@@ -231,14 +231,14 @@ def page_of(daemon: Daemon, folder: Path, *arguments: str) -> Iterator[PageProce
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium(*arguments: str) -> Iterator[Any]:
     """Debian's Chromium without a window system; ``make test`` installs it."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium-headless-shell",
-            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *arguments],
             timeout=1000 * PATIENCE_S,
         )
         try:

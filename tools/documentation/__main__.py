@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from edgeser import __version__
+from tools.documentation.browser import assemble
 from tools.documentation.dead_links import dead_links
 from tools.documentation.pages import ROOT, SiteError, stage
 
@@ -35,8 +36,15 @@ def main() -> int:
         shutil.rmtree(output, ignore_errors=True)
         if _sphinx("html", source, output):
             raise SiteError("Sphinx says what is wrong, above")
+        assemble(output / "browser")
         if dead := dead_links(output):
             raise SiteError("links that lead nowhere:\n  " + "\n  ".join(dead))
+    except FileNotFoundError as error:
+        print(
+            f"edgeser: {error.filename} is missing: npm install --prefix examples/browser",
+            file=sys.stderr,
+        )
+        return 2
     except SiteError as error:
         print(f"edgeser: the documentation site: {error}", file=sys.stderr)
         return 2

@@ -13,6 +13,12 @@ extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = [".doctrees"]
 source_suffix = {".md": "markdown"}
 myst_heading_anchors = 6
+myst_url_schemes = {
+    "http": None,
+    "https": None,
+    "mailto": None,
+    "site": {"url": "{{path}}", "title": "{{path}}"},  # pages of the site that Sphinx did not make
+}
 
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True

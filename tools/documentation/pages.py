@@ -14,6 +14,9 @@ from tools.documentation.navigation import Row, navigation
 ROOT = Path(__file__).parents[2]
 FRONT = PurePosixPath("README.md")
 BESIDE_DOCS = ("CONTRIBUTING.md", "CHANGELOG.md")
+BROWSER = PurePosixPath("examples/browser")
+"""A page of its own, which the site has in a folder of its own."""
+
 LISTED = PurePosixPath("docs/reports")
 """Reports are many and made by programs: one page lists them all."""
 
@@ -88,6 +91,8 @@ def _linked(page: PurePosixPath, text: str, folder: Path, root: Path) -> str:
         path = PurePosixPath(normpath(page.parent / target))
         if not (root / path).is_file():
             raise SiteError(f"{page}: the link '{found[1]}' leads to no file")
+        if BROWSER in path.parents and path.suffix == ".html":
+            return f"site:{relpath(PurePosixPath('browser') / path.name, here)}"
         place = _place(path)
         if path.suffix != ".md":
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
