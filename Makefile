@@ -13,10 +13,10 @@ export ORT_DISABLE_TELEMETRY := 1
 PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	$(PYTHON) -c 'import sys; print("python3.%d-venv" % sys.version_info.minor)' 2>/dev/null || echo python3-venv)
 TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
-	systemd systemd-container dbus python3-venv prometheus mosquitto \
+	systemd systemd-container dbus python3-venv prometheus mosquitto nats-server \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check clean requirements deb deb-check image image-check arm-check release install-service uninstall-service
+.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check clean requirements deb deb-check image image-check arm-check release install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -42,6 +42,7 @@ help:
 	@echo "make results EMODB=FOLDER RAVDESS=FOLDER [EMODB_2S=FOLDER]    every evaluation in"
 	@echo "                               docs/models.md (hours)"
 	@echo "sudo make home-assistant-check    the MQTT bridge with a real Home Assistant"
+	@echo "make fleet-check   200 devices, a NATS server and a lake that are killed (docs/fleet.md)"
 	@echo "make clean     remove what was set up"
 
 demo: $(VENV)/.runtime
@@ -95,7 +96,7 @@ $(VENV)/.page: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@tools/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,lsl,annotate,page,docs,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,lsl,nats,lake,annotate,page,docs,dev]'
 	@touch $@ $(VENV)/.runtime $(VENV)/.page
 
 examples/node_modules/.installed: examples/package.json
@@ -177,6 +178,9 @@ gpu-check: $(VENV)/.runtime
 home-assistant-check: $(VENV)/.tests
 	@tools/debian-packages debootstrap mosquitto
 	$(BIN)/python tests/trials/home_assistant.py
+
+fleet-check: $(VENV)/.tests
+	$(BIN)/python tests/trials/fleet.py
 
 clean:
 	rm -rf $(VENV) $(RELEASE) build dist edge/edgeser/page/static/vendor examples/node_modules \

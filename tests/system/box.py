@@ -160,7 +160,12 @@ class Box:
 
     def undo(self) -> None:
         """Stop the services and take their drop-ins away."""
-        units = ("edgeser-mqtt.service", "edgeser.service", "edgeser@*.service")
+        units = (
+            "edgeser-mqtt.service",
+            "edgeser-nats.service",
+            "edgeser.service",
+            "edgeser@*.service",
+        )
         self.run("systemctl", "stop", *units, check=False)
         for folder in self.path("/etc/systemd/system").glob("edgeser*.d"):
             shutil.rmtree(folder)

@@ -18,7 +18,9 @@ needs_systemd = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(params=["edgeser.service", "edgeser@.service", "edgeser-mqtt.service"])
+@pytest.fixture(
+    params=["edgeser.service", "edgeser@.service", "edgeser-mqtt.service", "edgeser-nats.service"]
+)
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A unit whose program exists, as after its installation."""
     text = (UNITS / request.param).read_text()

@@ -40,7 +40,12 @@ COMMANDS = {
     "on": Entry("edgeser.cli", "Run a program when something is heard.", clears_up=True),
     "bridge": Entry(
         "edgeser.cli",
-        "Hand the events on: MQTT with Home Assistant, Lab Streaming Layer.",
+        "Hand the events on: MQTT with Home Assistant, NATS, Lab Streaming Layer.",
+        clears_up=True,
+    ),
+    "lake": Entry(
+        "edgeser.cli",
+        "Keep a fleet's events as tables, and ask them questions (extra: lake).",
         clears_up=True,
     ),
     "baseline": Entry(

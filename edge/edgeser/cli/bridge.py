@@ -4,21 +4,57 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import click
 
 from edgeser.cli.options import given, settings_option
 
 if TYPE_CHECKING:
+    from edgeser.bridges.figures import Figures
+    from edgeser.bridges.position_file import PositionFile
     from edgeser.events.subscribe.catch_up import Position
     from edgeser.events.subscribe.subscriber import Subscriber
+    from edgeser.settings.schema import Settings
+
+
+class Bridge(Protocol):
+    """Hands events on until it is stopped."""
+
+    figures: Figures
+
+    def run(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Parts(NamedTuple):
+    """What every bridge is made of."""
+
+    subscribe: Callable[[Position | None], Subscriber]
+    file: PositionFile
+    start: Position | None
+    on_turn: Callable[[], None]
+
 
 TIMEOUT_S = 0.1
 """A bridge waits for events at most so long before it looks after the other side."""
 
 STATUS_INTERVAL_S = 2.0
+
+
+key_option = click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
+)
+server_key_option = click.option("--server-key", metavar="KEY", help="The daemon's public key.")
+since_option = click.option(
+    "--since", metavar="EPOCH:SEQ", help="Where to begin at the very first time; 'all': everything."
+)
 
 
 @click.group()
@@ -49,17 +85,10 @@ def bridge() -> None:
 @click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
 @click.option("--discovery", metavar="PREFIX|off", help="Describe the streams to Home Assistant.")
 @click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
-@click.option(
-    "--key",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
-)
-@click.option("--server-key", metavar="KEY", help="The daemon's public key.")
+@key_option
+@server_key_option
 @click.option("--cursor", metavar="FILE", help="Where to note how far the broker has been told.")
-@click.option(
-    "--since", metavar="EPOCH:SEQ", help="Where to begin at the very first time; 'all': everything."
-)
+@since_option
 def mqtt(
     broker: str | None,
     settings_file: Path | None,
@@ -80,18 +109,11 @@ def mqtt(
     Finals, speech events and faults arrive at least once, whatever is killed on the way. A broker
     that cannot be reached is waited for.
     """
-    from edgeser.bridges.feed import TOPICS
-    from edgeser.bridges.mqtt import metrics
     from edgeser.bridges.mqtt.address import from_settings
     from edgeser.bridges.mqtt.bridge import MqttBridge
     from edgeser.bridges.mqtt.session import Plan
     from edgeser.bridges.mqtt.topics import Topics
-    from edgeser.bridges.position_file import PositionFile
     from edgeser.daemon import logs
-    from edgeser.daemon.service_manager import ServiceManager
-    from edgeser.events.subscribe.catch_up import parse_position
-    from edgeser.events.subscribe.subscriber import Subscriber
-    from edgeser.paths import state_folder
     from edgeser.settings.load import load_settings
 
     logs.set_up(verbose=False)
@@ -110,49 +132,97 @@ def mqtt(
         ),
     )
     wanted = settings.mqtt
-    endpoint = wanted.connect or settings.events.bind[0]
     address = from_settings(wanted)
     address.password(), address.tls_context()  # say at once what is wrong with our own files
 
-    def subscribe(since: Position | None) -> Subscriber:
-        return Subscriber(
-            endpoint, TOPICS, timeout_s=TIMEOUT_S, since=since, key=key, server_key=server_key
-        )
-
-    subscribe(None).close()
-    start = parse_position(since) if since else None
-    path = Path(wanted.cursor).expanduser() if wanted.cursor else state_folder() / "mqtt.cursor"
-    file = PositionFile(path)
-    try:
-        notifier = ServiceManager()
-        shown_at = 0.0
-
-        def on_turn() -> None:
-            nonlocal shown_at
-            now = time.monotonic()
-            if now - shown_at >= STATUS_INTERVAL_S:
-                shown_at = now
-                notifier.alive()
-                notifier.status(running.figures.line)
-
+    def make(parts: Parts) -> MqttBridge:
         plan = Plan(
             broker=address,
             topics=Topics(wanted.prefix, wanted.name),
-            subscribe=subscribe,
-            file=file,
+            subscribe=parts.subscribe,
+            file=parts.file,
             discovery_prefix=None if wanted.discovery == "off" else wanted.discovery,
-            start=start,
+            start=parts.start,
         )
-        running = MqttBridge(plan, on_turn)
-        if wanted.metrics:
-            metrics.serve(running.figures, wanted.metrics, settings.metrics.hosts)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: running.stop())
-        notifier.ready()
-        running.run()
-        notifier.stopping()
-    finally:
-        file.close()
+        return MqttBridge(plan, parts.on_turn)
+
+    _run("mqtt", "broker", settings, make, key, server_key, since)
+
+
+@bridge.command(
+    epilog="""Examples:
+
+    \b
+    edgeser bridge nats tls://hub.example --site berlin --device hall --credentials hall.creds
+    edgeser bridge nats nats://127.0.0.1:4222
+    edgeser bridge nats --settings /etc/edgeser/edgeser.toml
+    """
+)
+@click.argument("server", metavar="nats://HOST[:PORT]|tls://...", required=False)
+@settings_option
+@click.option("--site", metavar="NAME", help="Where this machine is. Default: home.")
+@click.option("--device", metavar="NAME", help="Name of this machine. Default: its host name.")
+@click.option("--ca", metavar="FILE", help="The CA of the server (PEM). Default: the system's.")
+@click.option("--credentials", metavar="FILE", help="Who we are: a .creds file.")
+@click.option("--user", metavar="NAME", help="Who we are, by a password.")
+@click.option("--password-file", metavar="FILE", help="A file with the password in its first line.")
+@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
+@key_option
+@server_key_option
+@click.option("--cursor", metavar="FILE", help="Where to note how far the server has been told.")
+@since_option
+def nats(
+    server: str | None,
+    settings_file: Path | None,
+    site: str | None,
+    device: str | None,
+    ca: str | None,
+    credentials: str | None,
+    user: str | None,
+    password_file: str | None,
+    connect: str | None,
+    key: Path | None,
+    server_key: str | None,
+    cursor: str | None,
+    since: str | None,
+) -> None:
+    """Hand events on to NATS JetStream, where those of a fleet meet: docs/fleet.md.
+
+    Finals, speech events and faults arrive at least once, whatever is killed on the way. A server
+    that cannot be reached is waited for.
+    """
+    from edgeser.bridges.nats.bridge import NatsBridge, Plan
+    from edgeser.bridges.nats.server import from_settings
+    from edgeser.bridges.nats.subjects import Device
+    from edgeser.daemon import logs
+    from edgeser.settings.load import load_settings
+
+    logs.set_up(verbose=False)
+    settings = load_settings(
+        settings_file,
+        flags=given(
+            nats__server=server,
+            nats__site=site,
+            nats__device=device,
+            nats__ca=ca,
+            nats__credentials=credentials,
+            nats__user=user,
+            nats__password_file=password_file,
+            nats__connect=connect,
+            nats__cursor=cursor,
+        ),
+    )
+    wanted = settings.nats
+    address = from_settings(wanted)
+    address.check()
+
+    def make(parts: Parts) -> NatsBridge:
+        device = Device(wanted.site, wanted.name)
+        return NatsBridge(
+            Plan(address, device, parts.subscribe, parts.file, parts.start), parts.on_turn
+        )
+
+    _run("nats", "server", settings, make, key, server_key, since)
 
 
 @bridge.command(
@@ -164,13 +234,8 @@ def mqtt(
     """
 )
 @click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
-@click.option(
-    "--key",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
-)
-@click.option("--server-key", metavar="KEY", help="The daemon's public key.")
+@key_option
+@server_key_option
 @click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
 def lsl(connect: str | None, key: Path | None, server_key: str | None, node: str | None) -> None:
     """Stream scores and markers to recorders of Lab Streaming Layer.
@@ -196,3 +261,60 @@ def lsl(connect: str | None, key: Path | None, server_key: str | None, node: str
                     streams.push(event)
         except KeyboardInterrupt:
             pass
+
+
+def _run(
+    kind: Literal["mqtt", "nats"],
+    other: str,
+    settings: Settings,
+    make: Callable[[Parts], Bridge],
+    key: Path | None,
+    server_key: str | None,
+    since: str | None,
+) -> None:
+    """Run a bridge until it is told to end, by its table of the settings.
+
+    ``other``: what the other side is called.
+    """
+    from edgeser.bridges import figures
+    from edgeser.bridges.feed import TOPICS
+    from edgeser.bridges.position_file import PositionFile
+    from edgeser.daemon.service_manager import ServiceManager
+    from edgeser.events.subscribe.catch_up import parse_position
+    from edgeser.events.subscribe.subscriber import Subscriber
+    from edgeser.paths import state_folder
+
+    wanted = settings.mqtt if kind == "mqtt" else settings.nats
+    endpoint = wanted.connect or settings.events.bind[0]
+
+    def subscribe(since: Position | None) -> Subscriber:
+        return Subscriber(
+            endpoint, TOPICS, timeout_s=TIMEOUT_S, since=since, key=key, server_key=server_key
+        )
+
+    subscribe(None).close()
+    start = parse_position(since) if since else None
+    path = Path(wanted.cursor).expanduser() if wanted.cursor else state_folder() / f"{kind}.cursor"
+    file = PositionFile(path)
+    try:
+        notifier = ServiceManager()
+        shown_at = 0.0
+
+        def on_turn() -> None:
+            nonlocal shown_at
+            now = time.monotonic()
+            if now - shown_at >= STATUS_INTERVAL_S:
+                shown_at = now
+                notifier.alive()
+                notifier.status(running.figures.line)
+
+        running = make(Parts(subscribe, file, start, on_turn))
+        if wanted.metrics:
+            figures.serve(running.figures, wanted.metrics, kind, other, settings.metrics.hosts)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: running.stop())
+        notifier.ready()
+        running.run()
+        notifier.stopping()
+    finally:
+        file.close()

@@ -192,6 +192,22 @@ def _mqtt(name: str, settings: Settings) -> Finding:
     return Finding(name, True, f"{broker} lets us in")
 
 
+def _nats(name: str, settings: Settings) -> Finding:
+    if settings.nats.server is None:
+        return Finding(name, True, "no bridge: nats.server names none")
+    from edgeser.bridges.nats.client import NatsError
+    from edgeser.bridges.nats.connection import Connection
+    from edgeser.bridges.nats.server import from_settings
+
+    server = from_settings(settings.nats)
+    server.check()
+    try:
+        Connection(server).close()
+    except NatsError as error:
+        return Finding(name, False, str(error), "see that it runs, and docs/fleet.md")
+    return Finding(name, True, f"{server} lets us in")
+
+
 def _scratch(name: str, _: Settings) -> Finding:
     from edgeser.paths import runtime_folder
 
@@ -222,4 +238,5 @@ _CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
     "runtime folder": _scratch,
     "endpoints": _endpoints,
     "mqtt": _mqtt,
+    "nats": _nats,
 }

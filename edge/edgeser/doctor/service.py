@@ -28,7 +28,7 @@ _PROPERTIES = (
 
 @dataclass(frozen=True)
 class Service:
-    """A unit that was installed as ``edgeser``, ``edgeser@NAME`` or ``edgeser-mqtt``."""
+    """A unit that was installed: ``edgeser``, ``edgeser@NAME``, ``edgeser-mqtt``, ``-nats``."""
 
     unit: str
 
@@ -65,13 +65,13 @@ class Service:
     @property
     def is_bridge(self) -> bool:
         """Whether it hands events on instead of making them."""
-        return self.unit.removesuffix(".service") == "edgeser-mqtt"
+        return self.unit.removesuffix(".service") in ("edgeser-mqtt", "edgeser-nats")
 
     @property
     def state_folder(self) -> Path:
         """Folder of what it keeps."""
         if self.is_bridge:
-            return Path("/var/lib/edgeser-mqtt")
+            return Path("/var/lib") / self.unit.removesuffix(".service")
         return Path("/var/lib/edgeser") / self._instance
 
     @cached_property
@@ -185,15 +185,22 @@ def _sandbox(name: str, service: Service) -> Finding:
 
 
 def _password(name: str, service: Service) -> Finding:
-    mqtt = load_settings(service.settings, environment={}).mqtt
-    if mqtt.broker is None:
-        fix = f"name it in the [mqtt] table of {service.settings}"
-        return Finding(name, False, "mqtt.broker: no broker is named", fix)
-    if mqtt.password_file is None:
+    settings = load_settings(service.settings, environment={})
+    if service.unit.startswith("edgeser-nats"):
+        wanted = ("nats.server", settings.nats.server, "server")
+        secret = settings.nats.credentials or settings.nats.password_file
+    else:
+        wanted = ("mqtt.broker", settings.mqtt.broker, "broker")
+        secret = settings.mqtt.password_file
+    key, there, what = wanted
+    if there is None:
+        fix = f"name it in the [{key.partition('.')[0]}] table of {service.settings}"
+        return Finding(name, False, f"{key}: no {what} is named", fix)
+    if secret is None:
         return Finding(name, True, "none is set")
-    file = Path(mqtt.password_file)
+    file = Path(secret)
     if not file.exists():
-        return Finding(name, False, f"{file}: not there", "put the password in its first line")
+        return Finding(name, False, f"{file}: not there", "put there what the settings name")
     facts = file.stat()
     fix = f"sudo chgrp {service.account.pw_name} {file}; sudo chmod 640 {file}"
     if not _allows(facts, service.account, stat.S_IROTH):

@@ -15,12 +15,14 @@ import msgspec
 from edgeser.audio.network.address import parse_address
 from edgeser.bridges.mqtt.address import parse_broker
 from edgeser.bridges.mqtt.topics import check_prefix
+from edgeser.bridges.nats.server import from_settings
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
 from edgeser.settings.schema import (
     MAX_STREAM_NAME,
     AudioSettings,
     MqttSettings,
+    NatsSettings,
     Settings,
     SettingsError,
 )
@@ -161,6 +163,7 @@ def _check(settings: Settings) -> None:
                 "listen on 127.0.0.1, or name in metrics.hosts by what HOST:PORT it may be asked",
             )
     _check_mqtt(settings.mqtt)
+    _check_nats(settings.nats)
 
 
 def _not_of(audio: AudioSettings) -> dict[str, str]:
@@ -196,13 +199,26 @@ def _check_mqtt(mqtt: MqttSettings) -> None:
         raise UserError("mqtt.ca: the broker is reached without TLS", "set mqtt.tls = true")
     if mqtt.password_file is not None and mqtt.user is None:
         raise UserError("mqtt.password_file: there is no user", "set mqtt.user")
-    if not mqtt.name.isprintable() or len(mqtt.name) > MAX_STREAM_NAME:
-        raise UserError(
-            f"mqtt.node: expected at most {MAX_STREAM_NAME} printable characters, "
-            f"got {len(mqtt.name)}: {mqtt.name[:40]!r}"
-        )
+    _check_name("mqtt.node", mqtt.name)
     check_prefix("mqtt.prefix", mqtt.prefix)
     check_prefix("mqtt.discovery", mqtt.discovery)
+
+
+def _check_nats(nats: NatsSettings) -> None:
+    if nats.server is not None:
+        from_settings(nats)
+    _check_name("nats.site", nats.site)
+    _check_name("nats.device", nats.name)
+    if nats.metrics is not None:
+        host_and_port(nats.metrics, "nats.metrics")
+
+
+def _check_name(key: str, name: str) -> None:
+    if not name or not name.isprintable() or len(name) > MAX_STREAM_NAME:
+        raise UserError(
+            f"{key}: expected at most {MAX_STREAM_NAME} printable characters, "
+            f"got {len(name)}: {name[:40]!r}"
+        )
 
 
 def host_and_port(listen: str, key: str = "metrics.listen") -> tuple[str, int]:

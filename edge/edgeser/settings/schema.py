@@ -164,6 +164,26 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.node or socket.gethostname()
 
 
+class NatsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """To which NATS server 'edgeser bridge nats' hands the events on."""
+
+    server: str | None = None
+    ca: str | None = None
+    credentials: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+    site: str = "home"
+    device: str | None = None
+    connect: str | None = None
+    cursor: str | None = None
+    metrics: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Of this machine, in subjects."""
+        return self.device or socket.gethostname()
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings; every field has a default. ``source``, where given, replaces ``audio``."""
 
@@ -177,6 +197,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     baseline: BaselineSettings = BaselineSettings()
     metrics: MetricsSettings = MetricsSettings()
     mqtt: MqttSettings = MqttSettings()
+    nats: NatsSettings = NatsSettings()
 
     @property
     def sources(self) -> list[AudioSettings]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgeser.bridges.credentials import read_password, tls_context
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,28 +28,12 @@ class Broker(msgspec.Struct, frozen=True):
         return f"broker {self.host}:{self.port}"
 
     def password(self) -> str | None:
-        """The first line of the password's file. Raises UserError."""
-        if self.password_file is None:
-            return None
-        try:
-            text = Path(self.password_file).expanduser().read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "no UTF-8"
-            raise UserError(
-                f"password file {self.password_file}: {why}",
-                "name one that this user may read, with the password in its first line",
-            ) from error
-        return text.partition("\n")[0].rstrip("\r")
+        """What proves that we are ``user``. Raises UserError."""
+        return None if self.password_file is None else read_password(self.password_file)
 
     def tls_context(self) -> ssl.SSLContext | None:
         """What the broker's certificate is checked with. Raises UserError."""
-        if not self.tls:
-            return None
-        try:
-            return ssl.create_default_context(cafile=self.ca and str(Path(self.ca).expanduser()))
-        except (OSError, ssl.SSLError) as error:
-            why = error.strerror if isinstance(error, FileNotFoundError) else "no certificates"
-            raise UserError(f"CA file {self.ca}: {why}", "name a PEM file with --ca") from error
+        return tls_context(self.ca) if self.tls else None
 
 
 def from_settings(mqtt: MqttSettings) -> Broker:

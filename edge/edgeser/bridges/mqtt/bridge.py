@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from edgeser.bridges.figures import Figures
 from edgeser.bridges.mqtt.broker import BrokerError, Connection, Message
-from edgeser.bridges.mqtt.session import OFFLINE, ONLINE, Figures, Plan, Session
+from edgeser.bridges.mqtt.session import OFFLINE, ONLINE, Plan, Session
 from edgeser.bridges.mqtt.topics import safe_name
 from edgeser.bridges.pauses import Pauses
 from edgeser.events.subscribe.catch_up import Position

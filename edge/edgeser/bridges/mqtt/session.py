@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from edgeser.bridges.feed import Delivery, Feed
+from edgeser.bridges.figures import Figures
 from edgeser.bridges.mqtt.address import Broker
 from edgeser.bridges.mqtt.broker import BrokerError, Connection, Message
 from edgeser.bridges.mqtt.discovery import discovery, discovery_topic
@@ -47,28 +48,6 @@ class Plan:
     file: PositionFile
     discovery_prefix: str | None = None
     start: Position | None = None
-
-
-@dataclass
-class Figures:
-    """What the bridge has done, and how it is. Read by other threads."""
-
-    connected: bool = False
-    trouble: str = ""
-    connections: int = 0
-    handed_over: int = 0
-    refused: int = 0
-    missed: int = 0
-    in_flight: int = 0
-    cursor_trouble: str = ""
-
-    @property
-    def line(self) -> str:
-        """For people: how it is."""
-        if not self.connected:
-            return f"waits: {self.trouble}" if self.trouble else "connects"
-        words = f"connected, {self.handed_over} events handed over, {self.in_flight} in flight"
-        return f"{words}; cursor: {self.cursor_trouble}" if self.cursor_trouble else words
 
 
 @dataclass

@@ -1,0 +1,30 @@
+"""What a bridge shows a server, and what it checks the server's certificate with."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from edgeser.errors import UserError
+
+
+def read_password(file: str) -> str:
+    """The first line of a password's file. Raises UserError."""
+    try:
+        text = Path(file).expanduser().read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        raise UserError(
+            f"password file {file}: {why}",
+            "name one that this user may read, with the password in its first line",
+        ) from error
+    return text.partition("\n")[0].rstrip("\r")
+
+
+def tls_context(ca: str | None) -> ssl.SSLContext:
+    """Trusts a CA's file (PEM), or those of the system. Raises UserError."""
+    try:
+        return ssl.create_default_context(cafile=ca and str(Path(ca).expanduser()))
+    except (OSError, ssl.SSLError) as error:
+        why = error.strerror if isinstance(error, FileNotFoundError) else "no certificates"
+        raise UserError(f"CA file {ca}: {why}", "name a PEM file with --ca") from error

@@ -1,0 +1,73 @@
+"""What a bridge has done and how it is, for people and for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from edgeser.metrics_server import MetricsServer, new_registry
+
+
+@dataclass
+class Figures:
+    """What the bridge has done, and how it is. Read by other threads."""
+
+    connected: bool = False
+    trouble: str = ""
+    connections: int = 0
+    handed_over: int = 0
+    refused: int = 0
+    missed: int = 0
+    in_flight: int = 0
+    cursor_trouble: str = ""
+
+    @property
+    def line(self) -> str:
+        """For people: how it is."""
+        if not self.connected:
+            return f"waits: {self.trouble}" if self.trouble else "connects"
+        words = f"connected, {self.handed_over} events handed over, {self.in_flight} in flight"
+        return f"{words}; cursor: {self.cursor_trouble}" if self.cursor_trouble else words
+
+
+class _Collector(Collector):
+    def __init__(self, figures: Figures, kind: str, server: str) -> None:
+        self._figures, self._kind, self._server = figures, kind, server
+
+    def collect(self) -> Iterable[Metric]:
+        figures, server = self._figures, self._server
+        gauges = {
+            "connected": (f"1 while the {server} is connected.", figures.connected),
+            "in_flight": ("Events sent and not acknowledged.", figures.in_flight),
+            "cursor_failing": (
+                "1 while the cursor cannot be written.",
+                bool(figures.cursor_trouble),
+            ),
+        }
+        totals = {
+            "connections": (f"Times that the {server} was connected.", figures.connections),
+            "events": (f"Kept events that the {server} acknowledged.", figures.handed_over),
+            "refused": (f"Messages that the {server} does not take.", figures.refused),
+            "missed": ("Numbers that the journal no longer held.", figures.missed),
+        }
+        for name, (text, value) in gauges.items():
+            yield GaugeMetricFamily(f"edgeser_{self._kind}_{name}", text, value)
+        for name, (text, total) in totals.items():
+            yield CounterMetricFamily(f"edgeser_{self._kind}_{name}", text, total)
+
+
+def serve(
+    figures: Figures, listen: str, kind: str, server: str, hosts: Sequence[str] = ()
+) -> MetricsServer:
+    """Serve ``/metrics`` at ``HOST:PORT`` until the process ends.
+
+    ``kind``: ``mqtt`` or ``nats``, in the metrics' names; ``server``: what that is called;
+    ``hosts``: by what other ``HOST:PORT`` it may be asked. Raises UserError when ``listen`` is
+    malformed or in use.
+    """
+    registry = new_registry()
+    registry.register(_Collector(figures, kind, server))
+    return MetricsServer(listen, registry, hosts=hosts, key=f"{kind}.metrics")

@@ -1,0 +1,125 @@
+"""Where a NATS server is, and who we are to it. Needs no NATS library."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgeser.bridges.credentials import read_password, tls_context
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    from edgeser.settings.schema import NatsSettings
+
+
+class Server(msgspec.Struct, frozen=True):
+    """Where the server is, and who we are to it."""
+
+    host: str
+    port: int
+    tls: bool = False
+    ca: str | None = None
+    credentials: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+
+    def __str__(self) -> str:
+        return f"NATS server {self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """As the library wants it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'tls' if self.tls else 'nats'}://{host}:{self.port}"
+
+    def password(self) -> str | None:
+        """What proves that we are ``user``. Raises UserError."""
+        return None if self.password_file is None else read_password(self.password_file)
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """What the server's certificate is checked with. Raises UserError."""
+        return tls_context(self.ca) if self.tls else None
+
+    def credentials_path(self) -> str | None:
+        """A file of a JWT and its key. Raises UserError where it cannot be read."""
+        if self.credentials is None:
+            return None
+        path = Path(self.credentials).expanduser()
+        try:
+            text = path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise UserError(
+                f"credentials {path}: {why}", "name a file that this user may read"
+            ) from error
+        if "NATS USER JWT" not in text or "SEED" not in text:
+            raise UserError(
+                f"credentials {path}: holds no JWT with its key", "name a .creds file, as nsc makes"
+            )
+        return str(path)
+
+    def check(self) -> None:
+        """Say at once what is wrong with our own files. Raises UserError."""
+        self.password()
+        self.tls_context()
+        self.credentials_path()
+
+
+def parse_url(text: str) -> tuple[str, int, bool]:
+    """Host, port, and whether TLS is wanted, of ``nats://HOST[:PORT]`` or ``tls://HOST[:PORT]``.
+
+    Raises UserError.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "nats", text
+    host, colon, port = rest.rpartition(":")
+    if not colon or rest.endswith("]"):
+        host, port = rest, "4222"
+    host = host.removeprefix("[").removesuffix("]")
+    fits = port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= 65_535
+    bad = not host or not host.isprintable() or any(c in host for c in "/ @,")
+    if scheme not in ("nats", "tls") or bad or not fits:
+        raise UserError(
+            f"NATS server {text!r}: expected nats://HOST or tls://HOST",
+            "e.g. tls://hub.example:4222",
+        )
+    return host, int(port), scheme == "tls"
+
+
+def server_of(
+    url: str,
+    *,
+    ca: str | None = None,
+    credentials: str | None = None,
+    user: str | None = None,
+    password_file: str | None = None,
+) -> Server:
+    """The server, and who we are to it. Raises UserError for what does not go together."""
+    host, port, tls = parse_url(url)
+    if ca is not None and not tls:
+        raise UserError(f"NATS server {url}: a CA, but no TLS", f"use tls://{host}:{port}")
+    if password_file is not None and user is None:
+        raise UserError("a password file, but no user", "name the user as well")
+    if credentials is not None and user is not None:
+        raise UserError("both credentials and a user", "leave one of them out")
+    return Server(host, port, tls, ca, credentials, user, password_file)
+
+
+def from_settings(nats: NatsSettings) -> Server:
+    """The server that the settings name. Raises UserError where they name none."""
+    if nats.server is None:
+        raise UserError(
+            "nats.server: no server is named",
+            "edgeser bridge nats tls://HOST, or set it in the [nats] table of the settings",
+        )
+    return server_of(
+        nats.server,
+        ca=nats.ca,
+        credentials=nats.credentials,
+        user=nats.user,
+        password_file=nats.password_file,
+    )

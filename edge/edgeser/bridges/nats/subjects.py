@@ -1,0 +1,55 @@
+"""Under which subjects a fleet publishes. Pure.
+
+``edgeser.SITE.DEVICE.TYPE.STREAM``, where the type is final, speech or fault, which are stored, or
+status, which is not. Names are made safe as for MQTT: no dots, stars or blanks.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from edgeser.bridges.mqtt.topics import safe_name
+from edgeser.events.schema import AnyEvent, EmotionEvent
+
+ROOT = "edgeser"
+TYPES = ("final", "speech", "fault")
+STORED = tuple(f"{ROOT}.*.*.{kind}.*" for kind in TYPES)
+"""What the stream of the hub holds."""
+
+
+class Device(NamedTuple):
+    """A machine of a fleet: with its site it is unique."""
+
+    site: str
+    name: str
+
+    def subject(self, event: AnyEvent) -> str:
+        """Where an event goes."""
+        return f"{ROOT}.{safe_name(self.site)}.{safe_name(self.name)}.{_type(event)}." + safe_name(
+            event.stream
+        )
+
+    def message_id(self, event: AnyEvent) -> str:
+        """The same for an event that is told again: the server stores it once."""
+        subject = self.subject(event).removeprefix(f"{ROOT}.")
+        return f"{subject}:{event.epoch}:{event.seq}"
+
+
+class Origin(NamedTuple):
+    """What a subject says of an event."""
+
+    site: str
+    device: str
+    type: str
+
+
+def origin(subject: str) -> Origin | None:
+    """Who published under a subject; None for one that is not ours."""
+    parts = subject.split(".")
+    if len(parts) != 5 or parts[0] != ROOT or parts[3] not in TYPES:
+        return None
+    return Origin(parts[1], parts[2], parts[3])
+
+
+def _type(event: AnyEvent) -> str:
+    return event.kind if isinstance(event, EmotionEvent) else event.type

@@ -1,0 +1,193 @@
+"""``edgeser lake``: the events of a fleet as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgeser.cli.options import json_option
+from edgeser.errors import UserError
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.group()
+def lake() -> None:
+    """Keep the events of a fleet as Parquet tables, and ask them questions.
+
+    The fleet's devices publish with 'edgeser bridge nats'. See docs/fleet.md.
+
+    Example: edgeser lake fill nats://127.0.0.1:4222 -o lake
+    """
+
+
+@lake.command(
+    epilog="""Examples:
+
+    \b
+    edgeser lake fill nats://127.0.0.1:4222 -o lake
+    edgeser lake fill tls://hub.example -o /srv/lake --credentials lake.creds --ca hub.pem
+    edgeser lake fill nats://127.0.0.1:4222 -o lake --once
+    """
+)
+@click.argument("server", metavar="nats://HOST[:PORT]|tls://...")
+@click.option("-o", "--output", "folder", metavar="FOLDER", type=FOLDER, required=True)
+@click.option("--ca", metavar="FILE", help="The CA of the server (PEM). Default: the system's.")
+@click.option("--credentials", metavar="FILE", help="Who we are: a .creds file.")
+@click.option("--user", metavar="NAME", help="Who we are, by a password.")
+@click.option("--password-file", metavar="FILE", help="A file with the password in its first line.")
+@click.option(
+    "--every",
+    "every_s",
+    metavar="SECONDS",
+    type=click.FloatRange(1, 3600),
+    default=300.0,
+    show_default=True,
+    help="Write so often, if there is anything.",
+)
+@click.option(
+    "--stream-gb",
+    metavar="GB",
+    type=click.FloatRange(0.001, 100_000),
+    default=10.0,
+    show_default=True,
+    help="What the server's stream may hold, if it has to be made.",
+)
+@click.option("--once", is_flag=True, help="End when all that there is has been written.")
+def fill(
+    server: str,
+    folder: Path,
+    ca: str | None,
+    credentials: str | None,
+    user: str | None,
+    password_file: str | None,
+    every_s: float,
+    stream_gb: float,
+    once: bool,
+) -> None:
+    """Take events from JetStream into the tables of FOLDER.
+
+    They are acknowledged when they are on the disk; none is lost or in a table twice, whatever is
+    killed on the way. Makes the stream EDGESER on the server if there is none.
+    """
+    import asyncio
+    import signal
+
+    from edgeser.bridges.nats.server import server_of
+    from edgeser.daemon import logs
+    from edgeser.daemon.service_manager import ServiceManager
+
+    _parquet()
+    from edgeser.lake.fill import Filler, Filling
+    from edgeser.lake.store import Store
+
+    logs.set_up(verbose=False)
+    address = server_of(
+        server, ca=ca, credentials=credentials, user=user, password_file=password_file
+    )
+    address.check()
+    store = Store(folder)
+    notifier = ServiceManager()
+
+    def on_turn(state: str) -> None:
+        notifier.alive()
+        notifier.status(state)
+
+    async def work() -> None:
+        filler = Filler(Filling(address, store, every_s, once, stream_gb), on_turn)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, filler.stop)
+        notifier.ready()
+        await filler.run()
+        click.echo(f"{filler.rows} rows written", err=True)
+
+    try:
+        asyncio.run(work())
+        notifier.stopping()
+    finally:
+        store.close()
+
+
+@lake.command(
+    epilog="""Examples:
+
+    \b
+    edgeser lake ask lake mood
+    edgeser lake ask lake silence
+    edgeser lake ask lake day --device hall --day 2026-11-21
+    edgeser lake ask lake "SELECT label, count(*) FROM finals GROUP BY label" --json
+    """
+)
+@click.argument("folder", type=FOLDER)
+@click.argument("question", metavar="mood|silence|day|SQL")
+@click.option("--device", metavar="NAME", help="For 'day': whose.")
+@click.option("--day", metavar="YYYY-MM-DD", help="For 'day': which, in UTC.")
+@json_option
+def ask(folder: Path, question: str, device: str | None, day: str | None, as_json: bool) -> None:
+    """Answer a question about a fleet.
+
+    'mood': labels, valence and arousal by device and hour; 'silence': who has not been heard for
+    how long, was deaf, or has faults; 'day': one day of one device; or SQL of DuckDB over the views
+    finals, speech and faults.
+    """
+    import datetime
+
+    import msgspec
+    from rich.console import Console
+    from rich.table import Table
+
+    _parquet()
+    from edgeser.lake.queries import DAY, MOOD, SILENCE, Lake
+
+    sql = {"mood": MOOD, "silence": SILENCE, "day": DAY}.get(question, question)
+    values = {}
+    if question == "day":
+        if device is None or day is None:
+            raise UserError("day: whose, and which?", "add --device NAME --day YYYY-MM-DD")
+        try:
+            datetime.date.fromisoformat(day)
+        except ValueError:
+            raise UserError(f"--day {day}: expected YYYY-MM-DD") from None
+        values = {"device": device, "day": day}
+    columns, rows = Lake(folder).ask(sql, **values)
+    if as_json:
+        for row in rows:
+            click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))
+        return
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*map(_shown, row))
+    Console(width=None if rows else 80).print(table)
+
+
+@lake.command()
+@click.argument("folder", type=FOLDER)
+def sql(folder: Path) -> None:
+    """Print the views finals, speech and faults, as SQL for DuckDB's own shell.
+
+    Example: edgeser lake sql lake > views.sql && duckdb -init views.sql
+    """
+    _parquet()
+    from edgeser.lake.queries import views
+
+    click.echo(views(folder) or "-- there is nothing in this lake yet")
+
+
+def _parquet() -> None:
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError as error:
+        raise UserError("pyarrow is not installed", "pip install 'edgeser[lake]'") from error
+
+
+def _shown(value: object) -> str:
+    import datetime
+
+    if value is None:
+        return ""
+    if isinstance(value, datetime.datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, dict):
+        return " ".join(f"{name} {count}" for name, count in value.items())
+    return str(value)

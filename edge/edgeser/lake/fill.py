@@ -1,0 +1,173 @@
+"""From JetStream into the lake: a durable consumer that acknowledges what is on the disk.
+
+What was written and not acknowledged, because either side was killed in between, is delivered
+again, and left out by the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js import JetStreamContext, api
+
+from edgeser.bridges.nats.client import ANSWER_TIMEOUT_S, NatsError, connect, explained
+from edgeser.bridges.nats.server import Server
+from edgeser.bridges.nats.subjects import STORED
+from edgeser.bridges.pauses import Pauses
+from edgeser.lake.store import FullError, Store
+from edgeser.lake.tables import Message, sort
+
+log = logging.getLogger(__name__)
+
+STREAM, CONSUMER = "EDGESER", "lake"
+ROWS = 20_000
+"""A part has so many at most, and so many are in memory."""
+
+FETCH = 500
+FETCH_S = 2.0
+STEADY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What is taken from where to where.
+
+    ``every_s``: a part is written so often, or with ``ROWS``. ``once``: end when nothing is left.
+    ``stream_gb``: what the stream may hold, where it has to be made.
+    """
+
+    server: Server
+    store: Store
+    every_s: float = 60.0
+    once: bool = False
+    stream_gb: float = 10.0
+
+
+class Filler:
+    """Fills a lake until it is stopped."""
+
+    def __init__(self, filling: Filling, on_turn: Callable[[str], None] = lambda state: None):
+        """``on_turn`` is called with the state, for people, about once a second."""
+        self._filling = filling
+        self._on_turn = on_turn
+        self._stop = asyncio.Event()
+        self._trouble = ""
+        self.rows = 0
+        """Written since the start."""
+
+    def stop(self) -> None:
+        """Write what is here, and end; from the event loop's thread."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Until ``stop``, or nothing is left. Raises UserError for files that cannot be read."""
+        pauses = Pauses()
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                await self._connection()
+                return
+            except (NatsError, FullError) as error:
+                if str(error) != self._trouble:
+                    log.warning("%s; trying again, at most a minute apart", error)
+                self._trouble = str(error)
+            if time.monotonic() - began > STEADY_S:
+                pauses.reset()
+                self._trouble = ""
+            until = time.monotonic() + pauses.next_s()
+            while time.monotonic() < until and not self._stop.is_set():
+                self._on_turn(f"waits: {self._trouble}")
+                await asyncio.sleep(0.2)
+
+    async def _connection(self) -> None:
+        """Raises NatsError and FullError; returns when it is all over."""
+        server, troubles = self._filling.server, list[str]()
+        client = await connect(server, troubles)
+        try:
+            with explained(server, troubles):
+                jetstream = client.jetstream(timeout=ANSWER_TIMEOUT_S)
+                await self._make_stream(jetstream)
+                messages = await self._subscribe(jetstream)
+                log.info("%s: the lake takes from the stream %s", server, STREAM)
+                await self._take(client, messages)
+        finally:
+            await client.close()
+
+    async def _make_stream(self, jetstream: JetStreamContext) -> None:
+        """Unless there is one. What the lake has acknowledged is deleted from it.
+
+        A full one refuses what is new: devices keep that, and nothing is lost.
+        """
+        try:
+            await jetstream.stream_info(STREAM)
+        except nats.js.errors.NotFoundError:
+            await jetstream.add_stream(
+                api.StreamConfig(
+                    name=STREAM,
+                    subjects=list(STORED),
+                    retention=api.RetentionPolicy.WORK_QUEUE,
+                    discard=api.DiscardPolicy.NEW,
+                    storage=api.StorageType.FILE,
+                    max_bytes=round(self._filling.stream_gb * 1e9),
+                    duplicate_window=120,
+                )
+            )
+            log.info("%s: made the stream %s", self._filling.server, STREAM)
+
+    async def _subscribe(self, jetstream: JetStreamContext) -> JetStreamContext.PullSubscription:
+        return await jetstream.pull_subscribe(
+            "",
+            durable=CONSUMER,
+            stream=STREAM,
+            config=api.ConsumerConfig(
+                ack_policy=api.AckPolicy.EXPLICIT,
+                ack_wait=self._filling.every_s + 30,
+                max_ack_pending=2 * ROWS,
+            ),
+        )
+
+    async def _take(self, client: Client, messages: JetStreamContext.PullSubscription) -> None:
+        held: list[Msg] = []
+        since = time.monotonic()
+        while True:
+            try:
+                held += await messages.fetch(min(FETCH, ROWS - len(held)), timeout=FETCH_S)
+                is_empty = False
+            except asyncio.TimeoutError:  # the library's own is one, too
+                if not client.is_connected:
+                    raise nats.errors.ConnectionClosedError from None
+                is_empty = True
+            is_over = self._stop.is_set() or (self._filling.once and is_empty)
+            if len(held) >= ROWS or time.monotonic() - since >= self._filling.every_s or is_over:
+                await self._write(client, held)
+                held, since = [], time.monotonic()
+            self._on_turn(f"{self.rows} rows written, {len(held)} held")
+            if self._stop.is_set():
+                return
+            if is_over:
+                left = await messages.consumer_info()
+                if not left.num_pending and not left.num_ack_pending:
+                    return
+
+    async def _write(self, client: Client, held: list[Msg]) -> None:
+        if not held:
+            return
+        rows = await asyncio.to_thread(sort, [Message(m.subject, m.data) for m in held])
+        if rows.rejected.num_rows:
+            log.warning(
+                "%d messages are no events of ours; they are in %s",
+                rows.rejected.num_rows,
+                self._filling.store.folder / "rejected",
+            )
+        self.rows += await asyncio.to_thread(self._filling.store.add, rows)
+        for message in held:
+            await message.ack()
+        await client.flush()

@@ -1,0 +1,105 @@
+"""Questions to a lake, answered by DuckDB in this process: no server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgeser.errors import UserError
+from edgeser.lake.tables import SCHEMAS
+
+try:
+    import duckdb
+except ImportError as error:
+    raise UserError("duckdb is not installed", "pip install 'edgeser[lake]'") from error
+
+MOOD = """
+SELECT site, device, date_trunc('hour', time) AS hour, count(*) AS remarks,
+       mode(label) AS mostly, round(avg(valence), 2) AS valence, round(avg(arousal), 2) AS arousal,
+       histogram(label) AS labels
+FROM finals
+GROUP BY ALL ORDER BY site, device, hour
+"""
+
+SILENCE = """
+WITH heard AS (
+    SELECT site, device, stream, time FROM finals
+    UNION ALL SELECT site, device, stream, time FROM speech
+), told AS (
+    SELECT site, device, stream, time FROM heard
+    UNION ALL SELECT site, device, stream, time FROM faults
+), now AS (SELECT max(time) AS time FROM told),
+deaf AS (
+    SELECT site, device, stream, code,
+           coalesce(lead(time) OVER (PARTITION BY site, device, stream ORDER BY time),
+                    (SELECT time FROM now)) - time AS lasted
+    FROM faults WHERE code IN ('audio_lost', 'audio_restored')
+)
+SELECT site, device, stream,
+       (SELECT max(h.time) FROM heard h
+        WHERE (h.site, h.device, h.stream) = (t.site, t.device, t.stream)) AS last_speech,
+       round(epoch((SELECT time FROM now) - max(t.time)) / 3600, 1) AS silent_h,
+       (SELECT count(*) FROM faults f
+        WHERE (f.site, f.device, f.stream) = (t.site, t.device, t.stream)) AS faults,
+       (SELECT arg_max(f.message, f.time) FROM faults f
+        WHERE (f.site, f.device, f.stream) = (t.site, t.device, t.stream)) AS last_fault,
+       (SELECT round(coalesce(sum(epoch(d.lasted)), 0) / 3600, 2) FROM deaf d
+        WHERE d.code = 'audio_lost'
+          AND (d.site, d.device, d.stream) = (t.site, t.device, t.stream)) AS deaf_h
+FROM told t
+GROUP BY site, device, stream ORDER BY silent_h DESC, faults DESC, site, device, stream
+"""
+
+DAY = """
+SELECT time, stream, 'final' AS what, label || ' ' || round(100 * confidence)::INT || ' %' AS text
+FROM finals WHERE device = $device AND day = $day
+UNION ALL
+SELECT time, stream, 'speech', state || coalesce(' (' || reason || ')', '')
+FROM speech WHERE device = $device AND day = $day
+UNION ALL
+SELECT time, stream, 'fault', code || ': ' || message
+FROM faults WHERE device = $device AND day = $day
+ORDER BY time, stream
+"""
+
+
+def views(folder: Path) -> str:
+    """SQL that makes a view of each table that has anything in it, for any DuckDB."""
+    made = []
+    for table in SCHEMAS:
+        if any((folder / table).glob("day=*/part-*.parquet")):
+            parts = str(folder.absolute() / table / "day=*" / "part-*.parquet").replace("'", "''")
+            options = "hive_partitioning = true, hive_types = {'day': DATE}, union_by_name = true"
+            read = f"SELECT * FROM read_parquet('{parts}', {options})"
+            made.append(f"CREATE OR REPLACE VIEW {table} AS {read};")
+    return "\n".join(made)
+
+
+class Lake:
+    """A lake that is read; whoever fills it meanwhile is not disturbed."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises UserError where there is no lake, or nothing in it."""
+        sql = views(folder)
+        if not sql:
+            raise UserError(
+                f"lake {folder}: there is nothing in it", "fill it with 'edgeser lake fill'"
+            )
+        self._connection = duckdb.connect()
+        for table, schema in SCHEMAS.items():
+            empty = schema.empty_table()  # noqa: F841  DuckDB finds it by its name
+            self._connection.execute(
+                f"CREATE TABLE nothing_{table} AS SELECT *, NULL::DATE AS day FROM empty"
+            )
+            self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM nothing_{table}")
+        self._connection.execute(sql)
+
+    def ask(self, sql: str, **values: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Names of the columns, and rows. Raises UserError for what DuckDB does not take."""
+        try:
+            found = (
+                self._connection.execute(sql, values) if values else self._connection.execute(sql)
+            )
+            return [column[0] for column in found.description], found.fetchall()
+        except duckdb.Error as error:
+            raise UserError(f"the question: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,74 @@
+"""A real nats-server, which may be killed and started again."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+PROGRAM = os.environ.get("NATS_SERVER") or shutil.which("nats-server") or "/usr/sbin/nats-server"
+PATIENCE_S = 120.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+class NatsServer:
+    """A server with JetStream at a port of its own on this machine."""
+
+    def __init__(self, folder: Path, settings: str = "", jetstream: str = "") -> None:
+        """``settings``: more lines of its file; ``jetstream``: of that table."""
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.file = folder / "nats.conf"
+        self.file.write_text(
+            f"listen: 127.0.0.1:{self.port}\n"
+            f"jetstream {{ store_dir: {folder / 'store'}\n{jetstream}\n}}\n{settings}\n"
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start it and wait until it takes connections and its store is read."""
+        log = (self.folder / "log").open("ab")
+        self._process = subprocess.Popen([PROGRAM, "-c", str(self.file)], stderr=log, stdout=log)
+        log.close()
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
+                    if probe.recv(4) == b"INFO":
+                        return
+            except OSError:
+                pass
+            assert time.monotonic() < deadline, "nats-server takes no connections"
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Kill it with SIGKILL, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def freeze(self) -> None:
+        """What a cut network looks like: connections stand, and nothing comes."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
