@@ -11,8 +11,7 @@ from contextlib import closing
 
 import pytest
 
-from edgeser.bridges.mqtt.metrics import serve
-from edgeser.bridges.mqtt.session import Figures
+from edgeser.bridges.figures import Figures, serve
 from edgeser.errors import UserError
 from edgeser.metrics_server import MetricsServer
 from tests.system.daemons import edgeser
@@ -20,7 +19,9 @@ from tests.system.daemons import edgeser
 
 @pytest.fixture
 def server() -> Iterator[MetricsServer]:
-    with closing(serve(Figures(handed_over=7), "127.0.0.1:0", ["sensor.lan:9465"])) as server:
+    with closing(
+        serve(Figures(handed_over=7), "127.0.0.1:0", "mqtt", "broker", ["sensor.lan:9465"])
+    ) as server:
         yield server
 
 
@@ -55,7 +56,7 @@ def test_a_request_that_names_another_host_reads_nothing(server: MetricsServer) 
 
 def test_an_address_in_use_is_named(server: MetricsServer) -> None:
     with pytest.raises(UserError, match=r"mqtt\.metrics: cannot use"):
-        serve(Figures(), f"127.0.0.1:{server.port}")
+        serve(Figures(), f"127.0.0.1:{server.port}", "mqtt", "broker")
 
 
 def test_beyond_loopback_it_must_be_said_by_what_name_it_is_asked() -> None:

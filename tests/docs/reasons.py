@@ -39,6 +39,8 @@ COMMANDS = {
     "edgeser page": "runs until it is stopped: tests/page",
     "edgeser on": "runs until it is stopped: tests/hooks",
     "edgeser bridge": "takes a broker, and runs until it is stopped: tests/bridges",
+    "edgeser lake": "takes a server and what it told: tests/bridges/test_nats.py",
+    "duckdb": "its own shell; tests/bridges/test_nats.py runs the views",
     "edgeser mute": "takes a daemon: tests/cli/test_commands.py, tests/daemon/test_mute.py",
     "edgeser doctor": "judges the machine it is on: tests/system",
     "edgeser baseline enrol": "takes a microphone: tests/cli/test_baseline.py",
@@ -58,7 +60,7 @@ PAGES = {"docs/tensorrt.md": "takes an NVIDIA GPU: tests/model/tensorrt"}
 """Pages of which no command is run."""
 
 PYTHON = {
-    "docs/annotate.md": "takes duckdb, which nothing else here needs",
+    "docs/annotate.md": "takes an archive that was annotated",
     "docs/extending.md": "run by tests/train/test_extending.py",
     "docs/microphones.md": "a microphone elsewhere: tests/audio/test_network.py is one",
     "docs/library.md": "run by tests/test_library_docs.py",

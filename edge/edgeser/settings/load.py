@@ -153,6 +153,7 @@ def _check(settings: Settings) -> None:
     for key, listen in (
         ("metrics.listen", settings.metrics.listen),
         ("mqtt.metrics", settings.mqtt.metrics),
+        ("nats.metrics", settings.nats.metrics),
     ):
         if listen is None:
             continue
@@ -209,8 +210,6 @@ def _check_nats(nats: NatsSettings) -> None:
         from_settings(nats)
     _check_name("nats.site", nats.site)
     _check_name("nats.device", nats.name)
-    if nats.metrics is not None:
-        host_and_port(nats.metrics, "nats.metrics")
 
 
 def _check_name(key: str, name: str) -> None:
