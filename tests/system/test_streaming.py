@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 from edgeser.cli import main
 from edgeser.events.schema import EmotionEvent
 from edgeser.recognizer import Recognizer
-from tests.sounds import SPEECH_FILE
+from tests.sounds import SPEECH_FILE, monologue, silence
 from tests.system.daemons import running
 from tests.train.synthetic import make_manifest
 
@@ -50,6 +52,41 @@ def test_the_daemon_and_the_library_agree_to_the_bit(folder: Path) -> None:
     assert len(daemon.finals) >= 3
     assert said(daemon.finals) == said(list(Recognizer(file).file(SPEECH_FILE)))
     assert any(event.kind == "partial" for event in daemon.emotions)
+
+
+def test_a_reload_goes_from_streams_to_windows_and_back_without_losing_a_final(
+    folder: Path, tmp_path: Path
+) -> None:
+    settings = tmp_path / "edgeser.toml"
+    names = [str(folder / "model.onnx"), "lightweight-emodb", str(folder / "model.onnx")]
+
+    def name(model: str) -> None:
+        settings.write_text(f'[speech]\nconfirm = false\n[model]\nname = "{model}"\n')
+
+    name(names[0])
+    with running("--settings", str(settings), "--source", "-", stdin=subprocess.PIPE) as daemon:
+        pipe = daemon.process.stdin
+        assert pipe is not None
+        for number, following in enumerate([*names[1:], None], start=1):
+            pipe.write(monologue(2).tobytes())
+            pipe.flush()
+            daemon.wait_for(f"any(e.segment == {number} for e in self.emotions)")
+            if following is not None:  # a segment is open
+                name(following)
+                statuses = len(daemon.statuses)
+                daemon.signal(signal.SIGHUP)
+                daemon.wait_for(f"len(self.statuses) > {statuses + 1}")
+            pipe.write(monologue(2).tobytes() + silence(1).tobytes())
+            pipe.flush()
+            daemon.wait_for(f"len(self.finals) == {number}")
+        pipe.close()
+        daemon.signal(signal.SIGTERM)
+        assert daemon.wait() == 0
+    told = [event.model.name for event in daemon.finals]
+    assert told == ["model", "lightweight-emodb", "model"]
+    assert all(event.end - event.start > 3 for event in daemon.finals)
+    assert not daemon.faults
+    assert not daemon.gaps
 
 
 def test_other_precisions_are_refused_in_one_line(folder: Path) -> None:
