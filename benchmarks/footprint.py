@@ -1,9 +1,10 @@
 """What the daemon costs while it listens to silence: start-up, memory, processor, libraries.
 
-python benchmarks/footprint.py [--seconds 20] [--source mic] [--json]
+python benchmarks/footprint.py [--seconds 20] [--source mic] [--model FILE] [--json]
 
 The source is a silent file played in real time unless another is named. The daemon is a process
 of its own, started as a user starts it; its children (the microphone's) are counted with it.
+"pss" is its memory with every page that several processes share divided among them.
 """
 
 from __future__ import annotations
@@ -30,21 +31,23 @@ def main() -> None:
     parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
     parser.add_argument("--source", help="mic or a file (default: silence)")
+    parser.add_argument("--model", help="name or file (default: the shipped default)")
     options = parser.parse_args()
     if not 1 <= options.seconds <= 3600:
         parser.error(f"--seconds: expected 1 to 3600, got {options.seconds:g}")
-    figures = measure(options.seconds, options.source)
+    figures = measure(options.seconds, options.source, options.model)
     script.show(figures, as_json=options.json)
 
 
-def measure(seconds: float, source: str | None) -> dict[str, object]:
+def measure(seconds: float, source: str | None, model: str | None) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
         if source is None:
             rng = np.random.default_rng(0)
             noise = rng.standard_normal(int((seconds + 60) * 16_000)) * 3
             source = f"{folder}/silence.wav"
             sound.write(np.round(noise).astype(np.int16), Path(source))
-        with process.daemon(["--source", source]) as daemon:
+        chosen = [] if model is None else ["--model", model]
+        with process.daemon(["--source", source, *chosen]) as daemon:
             ready_s = daemon.wait_until_ready()
             time.sleep(SETTLE_S)
             before, begun, first = cpu_times(), time.monotonic(), usage(daemon.pid)
@@ -56,12 +59,22 @@ def measure(seconds: float, source: str | None) -> dict[str, object]:
                 "ready after exec": f"{ready_s:.2f} s",
                 "of one core": f"{100 * used_s / wall_s:.2f} %",
                 "resident": f"{last.resident_mb:.1f} MB",
+                "pss": f"{pss_mb(daemon.pid):.1f} MB",
                 "processes": last.processes,
                 "threads": last.threads,
                 "PyTorch loaded": "torch" in Path(f"/proc/{daemon.pid}/maps").read_text(),
                 "measured for": f"{wall_s:.0f} s",
                 "machine": busy_with_others(before, cpu_times(), used_s) or "quiet",
             }
+
+
+def pss_mb(pid: int) -> float:
+    """Of a process and its children, MB."""
+    family = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        family += [int(child) for child in (task / "children").read_text().split()]
+    rows = [Path(f"/proc/{p}/smaps_rollup").read_text().splitlines() for p in family]
+    return sum(int(line.split()[1]) for row in rows for line in row if line[:4] == "Pss:") / 1024
 
 
 def follow(endpoint: str, seconds: float) -> str:

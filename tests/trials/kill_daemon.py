@@ -1,6 +1,6 @@
 """kill -9 of a real daemon at random moments, while events flow: is anything lost?
 
-python tests/trials/kill_daemon.py [--times 200] [--seed 1] [--json]
+python tests/trials/kill_daemon.py [--times 200] [--seed 1] [--model FILE] [--json]
 
 A witness, a plain ZeroMQ subscriber, writes down what it is sent. After each kill, and after the
 last one, it is checked that the journal opens and is whole, that all finals, speech events and
@@ -108,15 +108,17 @@ def main() -> bool:
     parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", help="name or file (default: that of the settings)")
     options = parser.parse_args()
+    chosen = [] if options.model is None else ["--model", options.model]
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
-        figures = prove(Path(folder), options.times, random.Random(options.seed))
+        figures = prove(Path(folder), options.times, random.Random(options.seed), chosen)
     script.show(figures, as_json=options.json)
     bad = ("missing from the journal", "holes", "broken journals", "gaps", "not told exactly once")
     return not any(figures[name] for name in bad)
 
 
-def prove(folder: Path, times: int, rng: random.Random) -> dict[str, int]:
+def prove(folder: Path, times: int, rng: random.Random, chosen: list[str]) -> dict[str, int]:
     endpoint, journal = f"ipc://{folder}/events.sock", folder / "journal.db"
     sound = folder / "talk.wav"
     samples, rate = soundfile.read(SPEECH_FILE, dtype="int16")
@@ -127,7 +129,7 @@ def prove(folder: Path, times: int, rng: random.Random) -> dict[str, int]:
     witness, follower = Witness(endpoint), Follower(endpoint)
     try:
         for _ in range(times):
-            daemon = start(endpoint, journal, sound)
+            daemon = start(endpoint, journal, sound, chosen)
             before = len(witness.kept)
             witness.watch(rng.uniform(0, LATEST_S))
             daemon.kill()
@@ -136,7 +138,7 @@ def prove(folder: Path, times: int, rng: random.Random) -> dict[str, int]:
             figures["kills"] += 1
             figures["kills after the first event"] += len(witness.kept) > before
             figures["broken journals"] += not is_whole(journal)
-        daemon = start(endpoint, journal, None)
+        daemon = start(endpoint, journal, None, chosen)
         caught_up(follower, journal)
         daemon.terminate()
         daemon.wait()
@@ -160,10 +162,12 @@ def prove(folder: Path, times: int, rng: random.Random) -> dict[str, int]:
     }
 
 
-def start(endpoint: str, journal: Path, sound: Path | None) -> subprocess.Popen[bytes]:
+def start(
+    endpoint: str, journal: Path, sound: Path | None, chosen: list[str]
+) -> subprocess.Popen[bytes]:
     source = ["--source", str(sound), "--fast"] if sound else ["--source", "-"]
     return subprocess.Popen(
-        [sys.executable, "-m", "edgeser", "run", "--bind", endpoint, *source],
+        [sys.executable, "-m", "edgeser", "run", "--bind", endpoint, *source, *chosen],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "EDGESER_JOURNAL_PATH": str(journal)},
