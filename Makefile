@@ -16,7 +16,7 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto nats-server \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check clean requirements deb deb-check image image-check arm-check release install-service uninstall-service
+.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check clean requirements deb deb-check image image-check arm-check release audit fuzz pythons install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -35,6 +35,9 @@ help:
 	@echo "sudo make arm-check      the arm64 package in an emulated Debian: every event as on amd64?"
 	@echo "sudo make release        everything above, built twice, and the wheel tried; DRAFT=1 before"
 	@echo "                         the changelog has its section; IMAGE=no needs no root"
+	@echo "make audit     known vulnerabilities of what the service needs"
+	@echo "make fuzz      foreign bytes at everything that reads some (an hour; FILES=100000)"
+	@echo "make pythons   the runtime's tests on Python 3.10, 3.12 and 3.13; PYTHONS='3.12 ...'"
 	@echo "make footprint start-up time, memory and load of the daemon in silence"
 	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
 	@echo "                               the daemon on every file (about an hour on two cores)"
@@ -154,6 +157,25 @@ build/onnxruntime/.installed: constraints.txt tools/onnxruntime-headers | $(VENV
 	@tools/debian-packages g++ cmake nlohmann-json3-dev libsndfile1-dev
 	@tools/onnxruntime-headers $(CURDIR)/build/onnxruntime $(CURDIR)/$(BIN)/python && touch $@ || \
 		echo "tools/onnxruntime-headers failed: the C++ example is not tried" >&2
+
+# Strict: what cannot be looked up is not called safe. VULNERABILITIES=osv asks osv.dev instead.
+VULNERABILITIES ?= pypi
+
+audit: $(RELEASE)/.ready
+	$(RELEASE)/bin/pip-audit --strict --progress-spinner off --disable-pip \
+		--vulnerability-service $(VULNERABILITIES) --require-hashes --requirement release/requirements.txt
+
+FILES ?= 10000
+
+fuzz: $(VENV)/.tests
+	$(BIN)/python -m pytest -q --hypothesis-profile=fuzz tests/test_parsers.py tests/model/test_onnx_file.py
+	$(BIN)/python tests/trials/fuzz_files.py --times $(FILES)
+	$(BIN)/python tests/trials/fuzz_ports.py --times $(FILES)
+
+PYTHONS ?= 3.10 3.12 3.13
+
+pythons: $(RELEASE)/.ready examples/node_modules/.installed
+	tools/pythons $(RELEASE)/bin/uv $(PYTHONS)
 
 footprint: $(VENV)/.runtime
 	$(BIN)/python benchmarks/footprint.py

@@ -118,7 +118,7 @@ class BaselineStore:
             raise UserError(
                 f"baseline {file}: {error.strerror}", "let its owner read it"
             ) from error
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise _damaged(file, str(error)) from error
         usual = kept.usual
         values = kept.mean_db if usual is None else [*kept.mean_db, *usual.logits]

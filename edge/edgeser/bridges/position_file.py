@@ -70,7 +70,7 @@ class PositionFile:
             self._saved = None
         except OSError as error:
             raise UserError(f"cursor {self.path}: {error.strerror}", "make it readable") from error
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise UserError(
                 f"cursor {self.path}: holds no position: {error}",
                 "delete it to begin with what comes next, or use --since all",

@@ -196,7 +196,7 @@ def info_from_metadata(metadata: dict[str, str], path: Path) -> ArtefactInfo:
         )
     try:
         return msgspec.json.decode(metadata[METADATA_KEY], type=ArtefactInfo)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ArtefactError(
             f"model {path}: bad metadata: {error}", "export it again with this edgeser"
         ) from error

@@ -136,6 +136,6 @@ class MqttBridge:
 def _position_in(message: Message) -> Position | None:
     try:
         return msgspec.json.decode(message.payload, type=Position)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         log.warning("topic %s: holds no cursor; going on from our own", message.topic)
         return None

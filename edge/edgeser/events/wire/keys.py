@@ -121,7 +121,7 @@ def read_secret(path: Path) -> bytes:
 
 def read_public(text: str) -> bytes:
     """A public key as a user gives it. Raises UserError."""
-    return _key(text.encode(), "server key")
+    return _key(text.encode("ascii", "replace"), "server key")
 
 
 def _key(text: bytes, what: str) -> bytes:
