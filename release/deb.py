@@ -84,6 +84,11 @@ def _install_packages(site: Path, wheel: Path, arch: str, python: str) -> None:
     subprocess.run(command, check=True)
     requirements.unlink()
     (site / ".lock").unlink(missing_ok=True)
+    for when in site.glob("*.dist-info/uv_cache.json"):  # says when the wheel was made
+        when.unlink()
+        record = when.with_name("RECORD")
+        lines = record.read_text().splitlines(keepends=True)
+        record.write_text("".join(line for line in lines if f"/{when.name}," not in line))
     shutil.rmtree(site / "bin", ignore_errors=True)  # with the shebang of this machine's Python
 
 
