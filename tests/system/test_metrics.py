@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgeser import __version__
 from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST
 from edgeser.events.schema import FAULT_CODES, Latency
+from edgeser.settings.schema import DEFAULT_MODEL
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, noise, silence, speech
 from tests.system.daemons import Daemon, edgeser, running
 
@@ -87,7 +88,7 @@ def test_what_is_scraped_is_what_was_published(daemon: Daemon, address: str) -> 
     assert found["edgeser_subscriptions",] == 1
     assert found["edgeser_backlog",] == 0
     (info,) = [key for key in found if key[0] == "edgeser_model_info"]
-    assert "name=lightweight-emodb" in info
+    assert f"name={DEFAULT_MODEL}" in info
     assert "backend=onnxruntime/CPU" in info
 
 
