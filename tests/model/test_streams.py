@@ -185,6 +185,18 @@ def test_finals_do_not_depend_on_when_partials_are_asked_for(
     np.testing.assert_array_equal(usual, other)
 
 
+@pytest.mark.parametrize(("hop_s", "window_s"), [(0.5, 3.0), (0.5, 0.6), (0.1, 0.4), (0.3, 1.1)])
+def test_a_partial_is_of_its_own_steps(model: Model, hop_s: float, window_s: float) -> None:
+    hop = model.info.front_end.hop
+    found = windows(model, TWO, SpeechSettings(hop_seconds=hop_s, window_seconds=window_s))
+    spans = [w.speech for w in found if w.kind == "partial"]
+    lengths = [(w.end - w.start) // hop // 5 for w in found if w.kind == "partial"]
+    assert len(spans) > 5
+    for span, steps in zip(spans, lengths, strict=True):
+        assert isinstance(span, Span)
+        assert span.last - span.first == steps
+
+
 def test_streams_are_run_together(model: Model) -> None:
     counting, backend = counted(model)
     firsts = [windows(counting, monologue(8), UNBROKEN)[0] for _ in range(8)]

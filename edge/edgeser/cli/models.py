@@ -11,7 +11,7 @@ from edgeser.cli.options import json_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
-    from edgeser.model.artefact import Estimate, TrainingRecord
+    from edgeser.model.artefact import ArtefactInfo, Estimate, TrainingRecord
     from edgeser.model.model import Model
 
 SERVICE_SETTINGS = Path("/etc/edgeser/edgeser.toml")
@@ -188,12 +188,21 @@ def _describe(model: Model) -> None:
         "ECE %": f"{training.ece * 100:.1f}" if evaluated else "not evaluated",
         "windows": f"{window.min_seconds:g} to {window.seconds:g} s, "
         f"whole segments to {window.max_seconds:g} s",
+        "frames": _hearing(info),
         "unknown below": f"{info.abstain_below:.2f}",
         "golden vectors": f"{len(info.golden)} right",
     }
     width = max(map(len, rows))
     for key, value in rows.items():
         click.echo(f"{key:<{width}}  {value}")
+
+
+def _hearing(info: ArtefactInfo) -> str:
+    """How often the network computes a frame."""
+    if info.streaming is None:
+        return "anew in every window"
+    block_s = info.streaming.block_frames * info.front_end.hop / info.front_end.sample_rate
+    return f"each once, {block_s:g} s at a time"
 
 
 def _is_evaluated(model: Model) -> bool:

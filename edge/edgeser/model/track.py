@@ -6,7 +6,7 @@ it touches what comes of them. A track lives as long as its segment and the wind
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +50,8 @@ class Track:
         hop, spec, layout = self._front_end.hop, self._front_end, self.layout
         count = (end - self._start) // hop
         if count < spec.own_frames and self._reference is None:
-            return self.whole(frames.frames(self._start, end))
+            alone = self.whole(frames.frames(self._start, end))
+            return replace(alone, first=self._first_step((start - self._start) // hop, alone.last))
         if self._reference is None:
             first = frames.frames(self._start, self._start + spec.own_frames * hop)
             self._reference = spec.reference(first, self.baseline)
@@ -114,9 +115,13 @@ class Track:
         """From one frame of the segment to another, of which ``rest`` is in no whole block yet."""
         step, size = self.layout.step_frames, self.layout.block_frames
         last_step = last // step
-        first_step = min(-(-first // step), last_step - 1)
+        first_step = self._first_step(first, last_step)
         blocks = len(self._blocks) if rest is not None else -(-last_step * step // size)
         return Span(self, first_step, last_step, blocks, rest)
+
+    def _first_step(self, frame: int, last_step: int) -> int:
+        """The first step that begins at a frame or after it, in a span of at least one."""
+        return min(-(-frame // self.layout.step_frames), last_step - 1)
 
     def _padded(self, features: Floats) -> Floats:
         block = np.zeros((self.layout.block_frames, features.shape[1]), np.float32)
