@@ -46,7 +46,7 @@ RUN = [
     if block.page not in reasons.PAGES
     and not any(shell.reason(command) for command in shell.commands(line))
 ]
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 @pytest.fixture(scope="module")
