@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from io import StringIO
 from pathlib import Path, PurePosixPath
+
+import matplotlib
+from matplotlib.figure import Figure
 
 from edgeser.model.artefact import Estimate, TrainingRecord, shipped_models
 from edgeser.model.model import Model, load_model
 
 PLOTS = {"confusion.png": "Confusion matrix", "curves.png": "Training"}
+UNSEEN = "unseen/unseen.json"
+"""Of a model's reports: how it fares with voices it never met."""
 
 
 def pages(root: Path) -> dict[str, str]:
@@ -15,9 +22,13 @@ def pages(root: Path) -> dict[str, str]:
 
     Every model is loaded, and so its golden vectors are run.
     """
-    made = {
-        f"reference/models/{name}.md": card(load_model(name), root) for name in shipped_models()
-    }
+    made = {}
+    for name in shipped_models():
+        model = load_model(name)
+        made[f"reference/models/{name}.md"] = card(model, root)
+        folder = _folder(model, root)
+        if folder is not None and (folder / UNSEEN).is_file():
+            made[f"reference/models/{name}-unseen.svg"] = unseen_plot(folder / UNSEEN)
     listed = "\n".join(f"models/{name}" for name in shipped_models())
     made["reference/models.md"] = (
         "# Model cards\n\nWhat each artefact says of itself, and how it was found to be. "
@@ -45,7 +56,7 @@ def card(model: Model, root: Path) -> str:
     }
     lines = [f"# {info.name}", "", f"Version {info.version}, format {info.format}.", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items()), ""]
-    lines += _reported(info.name.removesuffix(f"-{info.precision}"), root)
+    lines += _reported(model, root)
     lines += ["## Take it", "", "```sh", f"edgeser run --model {info.name}", "```"]
     return "\n".join(lines) + "\n"
 
@@ -76,18 +87,46 @@ def _percent(figure: Estimate) -> str:
     return f"{figure.value * 100:.1f} % ({figure.low * 100:.1f} to {figure.high * 100:.1f})"
 
 
-def _reported(name: str, root: Path) -> list[str]:
-    """The plots and reports in the folder that has the model's name, of whatever precision."""
-    folder = root / "docs" / "reports" / name
-    reports = sorted(folder.rglob("*.md"))
-    if not reports:
+def unseen_plot(path: Path) -> str:
+    """Right labels on corpora that the model never met, by how much is known of each voice: SVG."""
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    corpora = [corpus["corpus"] for corpus in rows[0]["corpora"]]
+    with matplotlib.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "none"}):
+        figure = Figure(figsize=(7, 3.5), layout="constrained")
+        axes = figure.add_subplot()
+        for i, corpus in enumerate(corpora):
+            found = [100 * row["corpora"][i]["figures"]["ua4"] for row in rows]
+            axes.plot(found, range(len(rows)), marker="osD^v"[i % 5], linestyle="", label=corpus)
+        axes.axvline(25, color="grey", linestyle=":", label="chance")
+        axes.set_yticks(range(len(rows)), [row["known"] for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel("UA %, of angry, happy, neutral and sad")
+        axes.set_ylabel("known of the voice")
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        file = StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def _folder(model: Model, root: Path) -> Path | None:
+    """The folder of reports that has the model's name, of whatever precision."""
+    folder = root / "docs" / "reports" / model.info.name.removesuffix(f"-{model.info.precision}")
+    return folder if folder.is_dir() else None
+
+
+def _reported(model: Model, root: Path) -> list[str]:
+    """The plots and reports in the model's folder."""
+    folder = _folder(model, root)
+    if folder is None:
         return ["No report on it is kept with this version.", ""]
-    here = PurePosixPath("../../reports") / name
+    here = PurePosixPath("../../reports") / folder.name
     lines = ["## Reports", ""]
-    for report in reports:
+    for report in sorted(folder.rglob("*.md")):
         title = report.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
         lines.append(f"* [{title}]({here / report.relative_to(folder).as_posix()})")
     for plot, title in PLOTS.items():
         if (folder / plot).is_file():
             lines += ["", f"![{title}]({here / plot})"]
+    if (folder / UNSEEN).is_file():
+        lines += ["", f"![Voices it never met]({model.info.name}-unseen.svg)"]
     return [*lines, ""]
