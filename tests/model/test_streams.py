@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from edgeser.audio.source import AudioBlock
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent
+from edgeser.features import FrameStream
+from edgeser.features.baseline import no_baseline
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.hearing import Hearing
@@ -240,6 +242,24 @@ def test_the_shortest_final_is_a_step(model: Model) -> None:
         assert np.isfinite(model.scores([track.whole(raw)])).all()  # type: ignore[attr-defined]
         if len(raw) >= 5:
             assert np.isfinite(model.scores([pieces])).all()
+
+
+def test_a_segment_may_end_long_before_what_was_heard_of_it(model: Model) -> None:
+    spec, sound = model.info.front_end, monologue(4)
+    frames = FrameStream(spec)
+    frames.push(sound, 0)
+    segment = model.segment(0, no_baseline(spec.bins))
+    long = segment.window(frames, 0, len(sound))
+    model.scores([long])
+    for count in (1, 5, 24, 25, 26, 99):
+        ended = segment.window(frames, 0, count * spec.hop)
+        assert isinstance(ended, Span)
+        assert (ended.first, ended.last, ended.is_due) == (0, max(1, count // 5), False)
+        assert np.isfinite(model.scores([ended])).all()
+    np.testing.assert_array_equal(
+        model.scores([segment.window(frames, 0, 75 * spec.hop)]),
+        model.scores([model.segment(0, no_baseline(spec.bins)).window(frames, 0, 75 * spec.hop)]),
+    )
 
 
 def test_an_engine_is_refused(file: Path) -> None:

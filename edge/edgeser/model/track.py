@@ -114,7 +114,7 @@ class Track:
     def _span(self, first: int, last: int, rest: Floats | None) -> Span:
         """From one frame of the segment to another, of which ``rest`` is in no whole block yet."""
         step, size = self.layout.step_frames, self.layout.block_frames
-        last_step = last // step
+        last_step = max(1, last // step)  # a segment may end soon after it began
         first_step = self._first_step(first, last_step)
         blocks = len(self._blocks) if rest is not None else -(-last_step * step // size)
         return Span(self, first_step, last_step, blocks, rest)
