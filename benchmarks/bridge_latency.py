@@ -1,7 +1,8 @@
-"""Does a bridge change the daemon's latency? python benchmarks/bridge_latency.py [--turns 4]
+"""Does a bridge change the daemon's latency? python benchmarks/bridge_latency.py [--bridge nats]
 
 The daemon hears the bundled speech in real time, in turns without and with ``edgeser bridge mqtt``
-and a mosquitto beside it; the figures are ``latency_ms.total`` of its events.
+and a mosquitto, or ``edgeser bridge nats`` and a nats-server, beside it; the figures are
+``latency_ms.total`` of its events.
 """
 
 from __future__ import annotations
@@ -20,15 +21,18 @@ from edgeser import Gap, Subscriber
 from edgeser.bench import SPEECH_FILE
 from edgeser.events.schema import EmotionEvent, StatusEvent
 from tests.bridges.mosquitto import Mosquitto
+from tests.bridges.nats_server import NatsServer
 
 
 def main() -> None:
     parser = script.parser_of(__doc__)
     parser.add_argument("--turns", type=int, default=4)
-    turns: int = parser.parse_args().turns
+    parser.add_argument("--bridge", choices=("mqtt", "nats"), default="mqtt")
+    options = parser.parse_args()
+    turns: int = options.turns
     taken: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(2 * turns):
-        taken[bool(turn % 2)] += latencies(bridged=bool(turn % 2))
+        taken[bool(turn % 2)] += latencies(options.bridge if turn % 2 else None)
     print(f"{'ms':<16} {'events':>6} {'median':>8} {'p90':>8} {'max':>8}")
     for bridged, values in taken.items():
         p90 = statistics.quantiles(values, n=10)[-1]
@@ -37,19 +41,16 @@ def main() -> None:
         print(f"{name:<16} {len(values):>6} {middle:>8.2f} {p90:>8.2f} {max(values):>8.2f}")
 
 
-def latencies(*, bridged: bool) -> list[float]:
-    """Of each emotion event of one playing of the sound, in ms."""
+def latencies(kind: str | None) -> list[float]:
+    """Of each emotion event of one playing of the sound, in ms; ``kind`` of bridge, if any."""
     program = [sys.executable, "-m", "edgeser"]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeser-")))
         endpoint = f"ipc://{folder}/events.sock"
-        if bridged:
-            broker = Mosquitto(folder / "mosquitto")
-            broker.start()
-            stack.callback(broker.kill)
+        if kind is not None:
             bridge = subprocess.Popen(
                 [
-                    *(*program, "bridge", "mqtt", broker.address, "--connect", endpoint),
+                    *(*program, "bridge", kind, server(kind, folder, stack), "--connect", endpoint),
                     *("--cursor", str(folder / "cursor"), "--since", "all"),
                 ],
                 stderr=subprocess.DEVNULL,
@@ -69,6 +70,21 @@ def latencies(*, bridged: bool) -> list[float]:
                 elif isinstance(event, StatusEvent) and event.state == "stopping":
                     return found
     return found
+
+
+def server(kind: str, folder: Path, stack: ExitStack) -> str:
+    """Where a broker or server has been started that takes events."""
+    if kind == "mqtt":
+        broker = Mosquitto(folder / "mosquitto")
+        broker.start()
+        stack.callback(broker.kill)
+        return broker.address
+    nats = NatsServer(folder / "nats")
+    nats.start()
+    stack.callback(nats.kill)
+    command = [sys.executable, "-m", "edgeser", "lake", "fill", nats.url, "--once"]
+    subprocess.run([*command, "-o", str(folder / "lake")], check=True, capture_output=True)
+    return nats.url
 
 
 if __name__ == "__main__":

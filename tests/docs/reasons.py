@@ -39,6 +39,7 @@ COMMANDS = {
     "edgeser page": "runs until it is stopped: tests/page",
     "edgeser on": "runs until it is stopped: tests/hooks",
     "edgeser bridge": "takes a broker, and runs until it is stopped: tests/bridges",
+    "edgeser annotate /data/calls": "takes a Ray cluster: tests/annotate/test_cluster.py",
     "edgeser lake": "takes a server and what it told: tests/bridges/test_nats.py",
     "duckdb": "its own shell; tests/bridges/test_nats.py runs the views",
     "edgeser mute": "takes a daemon: tests/cli/test_commands.py, tests/daemon/test_mute.py",

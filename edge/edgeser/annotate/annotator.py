@@ -51,7 +51,7 @@ class Annotator:
                 sound_s += FileSource(file, fast=True).duration_s
                 segments.extend(_row(shown, event) for event in self._recognizer.file(file))
             except UserError as error:
-                errors.append({"path": shown, "error": str(error)})
+                errors.append({"path": shown, "error": str(error).replace(str(file), shown)})
         return Annotated(
             pyarrow.Table.from_pylist(segments, self.schema),
             pyarrow.Table.from_pylist(errors, ERRORS),

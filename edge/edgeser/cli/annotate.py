@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,13 @@ from edgeser.cli.options import backend_option, given, json_option, model_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from edgeser.annotate.plan import Shard
     from edgeser.annotate.processes import Done
+    from edgeser.settings.schema import Settings
+
+    Run: TypeAlias = Callable[[Sequence[Shard], Settings, Path, int], Iterator[Done]]
 
 LINE_INTERVAL_S = 10.0
 
@@ -26,6 +34,7 @@ LINE_INTERVAL_S = 10.0
     edgeser annotate calls/ -o annotated
     edgeser annotate 'calls/**/*.flac' -o annotated --jobs 8
     edgeser annotate list.csv -o annotated --part 2/4
+    edgeser annotate /data/calls -o annotated --engine ray --address head:6379
     """
 )
 @click.argument("what", metavar="FOLDER|LIST|PATTERN")
@@ -45,6 +54,14 @@ LINE_INTERVAL_S = 10.0
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one per core."
 )
 @click.option(
+    "--engine",
+    type=click.Choice(["processes", "ray"]),
+    default="processes",
+    show_default=True,
+    help="On this machine, or on a Ray cluster (extra: cluster).",
+)
+@click.option("--address", metavar="HOST:PORT|auto", help="The Ray cluster's head.")
+@click.option(
     "--shard",
     "size",
     type=click.IntRange(min=1),
@@ -62,6 +79,8 @@ def annotate(
     model: str | None,
     backend: str | None,
     jobs: int | None,
+    engine: str,
+    address: str | None,
     size: int,
     part: str | None,
     as_json: bool,
@@ -79,10 +98,11 @@ def annotate(
 
     try:
         from edgeser.annotate import tables
-        from edgeser.annotate.processes import run
     except ImportError as error:
         raise UserError("pyarrow is not installed", "pip install 'edgeser[annotate]'") from error
 
+    if (engine == "ray") != (address is not None):
+        raise UserError("--engine ray and --address belong together", "give both, or neither")
     settings = load_settings(settings_file, flags=given(model__name=model, model__backend=backend))
     recordings = find(what)
     first, every = _part(part)
@@ -102,16 +122,34 @@ def annotate(
     with only_one(folder, f"{first}-of-{every}"):
         todo = [shard for shard in mine if not tables.is_finished(folder, shard)]
         before = sum(len(shard.paths) for shard in mine) - sum(len(s.paths) for s in todo)
-        jobs = min(jobs or len(os.sched_getaffinity(0)), max(1, len(todo)))
         progress = _Progress(sum(len(shard.paths) for shard in todo), before)
         try:
-            for done in run(todo, settings, folder, jobs):
-                progress.add(done)
+            with _engine(address) as (run, cores):
+                jobs = min(jobs or cores, max(1, len(todo)))
+                for done in run(todo, settings, folder, jobs):
+                    progress.add(done)
         except KeyboardInterrupt:
             raise UserError("stopped", "the same command goes on from here") from None
         finally:
             progress.close()
     click.echo(progress.json() if as_json else progress.summary(folder, jobs))
+
+
+@contextmanager
+def _engine(address: str | None) -> Iterator[tuple[Run, int]]:
+    """What does the shards, and how many cores it has: this machine, or a Ray cluster."""
+    if address is None:
+        from edgeser.annotate.processes import run
+
+        yield run, len(os.sched_getaffinity(0))
+        return
+    from edgeser.annotate.cluster import Cluster
+
+    cluster = Cluster(address)
+    try:
+        yield cluster.run, cluster.cores
+    finally:
+        cluster.close()
 
 
 def _part(text: str | None) -> tuple[int, int]:

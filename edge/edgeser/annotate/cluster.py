@@ -1,0 +1,151 @@
+"""Shards done by actors of a Ray cluster, each with a model of its own; this process writes.
+
+Every node has edgeser installed and sees the recordings under the same path. An actor is given a
+shard when it has done the one before, so that nothing piles up; a shard whose actor or node dies is
+given to another, and what is written is never done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
+
+from edgeser.annotate import tables
+from edgeser.annotate.annotator import Annotated, Annotator
+from edgeser.annotate.plan import Shard
+from edgeser.annotate.processes import Done
+from edgeser.errors import UserError
+from edgeser.settings.schema import Settings
+
+try:
+    import ray
+    from ray.exceptions import RayActorError, RayError, RayTaskError
+except ImportError as error:
+    raise UserError("ray is not installed", "pip install 'edgeser[cluster]'") from error
+
+MAX_DEATHS = 3
+"""So often an actor may die over a shard, or when it begins, before the run ends."""
+
+GPUS_AN_ACTOR = 0.25
+"""With TensorRT: four actors share a card."""
+
+
+class Cluster:
+    """A Ray cluster that is connected. It makes no cluster of its own."""
+
+    def __init__(self, address: str) -> None:
+        """``address``: ``HOST:PORT`` of its head, or ``auto``. Raises UserError."""
+        try:
+            _knock(address)
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+            )
+        except (RayError, OSError, ValueError, RuntimeError, AssertionError) as error:
+            raise UserError(
+                f"--address {address}: no Ray cluster there ({' '.join(str(error).split())[:200]})",
+                "start one with 'ray start --head', and name its HOST:PORT",
+            ) from error
+
+    @property
+    def cores(self) -> int:
+        """All that its nodes give."""
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        return max(1, int(resources.get("CPU", 1)))
+
+    def run(
+        self, todo: Sequence[Shard], settings: Settings, folder: Path, jobs: int
+    ) -> Iterator[Done]:
+        """Do the shards by ``jobs`` actors; yields each as it is written.
+
+        Raises UserError where actors die again and again, or the disk is full; what is finished
+        stays.
+        """
+        waiting = deque(shard._replace(root=str(Path(shard.root).absolute())) for shard in todo)
+        deaths: Counter[int] = Counter()
+        working: dict[Any, tuple[Any, Shard | None]] = {}
+        gpus = GPUS_AN_ACTOR if settings.model.backend == "tensorrt" else 0
+        make: Any = ray.remote(Annotator).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
+
+        def begin() -> None:
+            actor = make.remote(settings)
+            working[actor.__ray_ready__.remote()] = (actor, None)
+
+        try:
+            for _ in range(jobs):
+                begin()
+            while waiting or any(shard for _, shard in working.values()):
+                (finished,), _ = ray.wait(list(working), num_returns=1)
+                actor, shard = working.pop(finished)
+                try:
+                    annotated = ray.get(finished)
+                except RayTaskError as error:
+                    raise _defect(error) from error
+                except RayActorError as error:
+                    deaths[-1 if shard is None else shard.number] += 1
+                    if max(deaths.values()) >= MAX_DEATHS:
+                        raise _hopeless(error, shard) from error
+                    if shard is not None:
+                        waiting.appendleft(shard)
+                    begin()  # waits, where no node has room
+                    continue
+                if shard is None:
+                    deaths[-1] = 0
+                else:
+                    yield _written(folder, shard, annotated)
+                if waiting:
+                    following = waiting.popleft()
+                    working[actor.__call__.remote(following)] = (actor, following)
+                elif shard is not None:
+                    ray.kill(actor)
+        finally:
+            for actor, _ in working.values():
+                ray.kill(actor)
+
+    def close(self) -> None:
+        """Disconnect; the cluster goes on."""
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens there: Ray would try for minutes. Raises OSError, ValueError."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("expected HOST:PORT or auto")
+    socket.create_connection((host, int(port)), 10).close()
+
+
+def _written(folder: Path, shard: Shard, annotated: Annotated) -> Done:
+    tables.write(folder, shard, annotated)
+    segments, errors = annotated.segments.num_rows, annotated.errors.num_rows
+    return Done(len(shard.paths), segments, errors, annotated.sound_s, annotated.core_s)
+
+
+def _defect(error: RayTaskError) -> Exception:
+    """What went wrong on a node: the user's to mend, or ours."""
+    cause = error.cause
+    return cause if isinstance(cause, UserError) else error
+
+
+def _hopeless(error: RayActorError, shard: Shard | None) -> UserError:
+    why = " ".join(str(error).split())[-300:]
+    if shard is None:
+        return UserError(
+            f"actors die when they begin: {why}",
+            "see that every node has this edgeser with its extra 'cluster', and the model",
+        )
+    return UserError(
+        f"{MAX_DEATHS} actors died over part {shard.number}, {shard.paths[0]} and on: {why}",
+        "see whether the nodes lack memory; the same command goes on from here",
+    )
