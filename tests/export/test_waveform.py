@@ -10,8 +10,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor
 
+from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.frames import features_of, raw_frames
@@ -188,4 +190,13 @@ def test_the_fewest_frames_are_found_in_the_graph(name: str) -> None:
 def test_integers_get_no_front_end(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="lightweight-emodb-int8 is int8"):
         waveform_of_artefact("lightweight-emodb-int8", tmp_path / "no.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("more", [(), ("--waveform", "--name", "other")])
+def test_an_artefact_is_not_exported_again(more: tuple[str, ...], tmp_path: Path) -> None:
+    words = ["export", "lightweight-emodb", *more, "-o", str(tmp_path / "no.onnx")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert "lightweight-emodb is an artefact already" in done.stderr
     assert not list(tmp_path.iterdir())

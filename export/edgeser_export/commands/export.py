@@ -131,9 +131,13 @@ def export(
             "--name, --release, --temperature and --abstain-below go with -o",
             "leave them out, --check sees for itself",
         )
-    if waveform and _is_artefact(checkpoint):
-        if report_file or name or release:
-            raise UserError(f"{checkpoint} says its name, version and figures itself")
+    if _is_artefact(checkpoint):
+        given = (report_file, artefact, name, release, temperature, abstain_below)
+        if not waveform or any(option is not None for option in given):
+            raise UserError(
+                f"export: {checkpoint} is an artefact already, with its name, version and figures",
+                "give --waveform and -o alone, to put its front end into it",
+            )
         from edgeser_export.waveform_export import waveform_of_artefact
 
         assert output is not None
