@@ -3,9 +3,10 @@
 python -m release.arm dist/edgeser_...~deb12_arm64.deb dist/edgeser_...~deb12_amd64.deb -o FOLDER
 
 Both packages are unpacked into Debian roots of their architecture, and each runs there: every
-shipped model on its golden vectors, and the daemon on the bundled sound. Nothing is installed on
-this machine: qemu is unpacked too, and known to the emulated programs alone (``tools/in-root``). As
-root, on amd64 with Linux 6.7 or newer. Speed is not looked at: qemu says nothing about a processor.
+shipped model on its golden vectors, and the daemon, with its default model, on the bundled sound.
+Nothing is installed on this machine: qemu is unpacked too, and known to the emulated programs alone
+(``tools/in-root``). As root, on amd64 with Linux 6.7 or newer. Speed is not looked at: qemu says
+nothing about a processor.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ from release.source import CHECKOUT
 
 BY_THE_CLOCK = frozenset({"epoch", "time", "latency_ms"})
 """Fields that are another in every run, on the same machine too."""
+
+AT_ONCE = 4
+"""Programs that are emulated at the same time: each is one thread."""
 
 _INCLUDED = "python3,libportaudio2,ca-certificates,bash,coreutils,dash"
 _SINGLE = 2.0**-24
@@ -57,11 +62,23 @@ def _extract(root: Path, suite: str, packages: str, arch: str) -> None:
 def hear(root: Path, emulator: Path | None) -> dict[str, Any]:
     """What ``release/probe.py`` finds in that root."""
     variables = {**os.environ, **({"QEMU": str(emulator)} if emulator else {})}
-    tool = str(CHECKOUT / "tools/in-root")
-    command = [tool, str(root), "/opt/edgeser/bin/python", "/probe.py"]
-    done = subprocess.run(command, env=variables, check=True, stdout=subprocess.PIPE)
-    heard: dict[str, Any] = json.loads(done.stdout)
-    return heard
+    arguments = [str(CHECKOUT / "tools/in-root"), str(root), "/opt/edgeser/bin/python", "/probe.py"]
+
+    def ask(*question: str) -> Any:
+        done = subprocess.run(
+            [*arguments, *question], env=variables, check=True, stdout=subprocess.PIPE
+        )
+        print(f"{root.name}: {' '.join(question)}", file=sys.stderr, flush=True)
+        return json.loads(done.stdout)
+
+    found: dict[str, Any] = ask("versions")
+    names: list[str] = ask("models")
+    with ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
+        events = pool.submit(ask, "events")
+        golden = {name: pool.submit(ask, "golden", name) for name in names}
+        found["golden"] = {name: asked.result() for name, asked in golden.items()}
+        found["events"] = events.result()
+    return found
 
 
 def differences(ours: object, theirs: object, path: str = "") -> list[tuple[str, object, object]]:
@@ -107,7 +124,7 @@ def report(arm: dict[str, Any], pc: dict[str, Any]) -> tuple[str, bool]:
         rows.append(f"| `{topic}` | {counts[0]} | {counts[1]} | {same} |")
     versions = [
         f"| {name} | {arm[name]} | {pc[name]} |"
-        for name in ("machine", "libc", "python", "numpy", "onnxruntime")
+        for name in ("machine", "libc", "python", "numpy", "onnxruntime", "edgeser")
     ]
     lines = [
         "# arm64 against amd64",

@@ -1,6 +1,6 @@
-"""What an installed edgeser hears in its bundled sound, as JSON; runs where there is only edgeser.
+"""What an installed edgeser makes of its bundled sounds, as JSON; runs where there is only edgeser.
 
-python probe.py > heard.json
+python probe.py versions | models | golden MODEL | events
 """
 
 from __future__ import annotations
@@ -11,30 +11,50 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any
 
 EDGESER = [sys.executable, "-m", "edgeser"]
 
 
-def golden() -> dict[str, list[list[str]]]:
-    """Scores of every shipped model on its golden vectors: float32, in hexadecimal, exact.
+def versions() -> dict[str, str]:
+    """What it runs on."""
+    import numpy as np
+    import onnxruntime
+
+    import edgeser
+
+    return {
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "edgeser": edgeser.__version__,
+    }
+
+
+def models() -> list[str]:
+    """Names of the shipped models."""
+    from edgeser.model.artefact import shipped_models
+
+    return list(shipped_models())
+
+
+def golden(name: str) -> list[list[str]]:
+    """Scores of a model on its golden vectors: float32, in hexadecimal, exact.
 
     A model that drifts from them is refused before (``UserError``).
     """
-    from edgeser.model.artefact import shipped_models
     from edgeser.model.golden import waveform
     from edgeser.model.model import load_model
 
-    found = {}
-    for name in shipped_models():
-        model = load_model(name)
-        rows = []
-        for vector in model.info.golden:
-            pieces = model.pieces(waveform(vector.seed, vector.seconds))
-            rows.append([float(score).hex() for score in model.scores([pieces])[0]])
-        found[name] = rows
-        print(f"{name}: {len(rows)} golden vectors", file=sys.stderr, flush=True)
-    return found
+    model = load_model(name)
+    rows = []
+    for vector in model.info.golden:
+        pieces = model.pieces(waveform(vector.seed, vector.seconds))
+        rows.append([float(score).hex() for score in model.scores([pieces])[0]])
+    return rows
 
 
 def events() -> list[dict[str, Any]]:
@@ -57,7 +77,6 @@ def events() -> list[dict[str, Any]]:
             event = json.loads(line)
             if event["type"] not in ("status", "level"):
                 heard.append(event)
-                print(f"event {len(heard)}", file=sys.stderr, flush=True)
             if event["type"] == "status" and event["state"] == "stopping":
                 break
         status = daemon.wait()
@@ -69,20 +88,14 @@ def events() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print what was found."""
-    import numpy as np
-    import onnxruntime
-
-    versions = {"numpy": np.__version__, "onnxruntime": onnxruntime.__version__}
-    found = {
-        "machine": platform.machine(),
-        "libc": " ".join(platform.libc_ver()),
-        "python": platform.python_version(),
-        **versions,
-        "golden": golden(),
-        "events": events(),
+    """Print what is asked for."""
+    asked: dict[str, Callable[..., object]] = {
+        "versions": versions,
+        "models": models,
+        "golden": golden,
+        "events": events,
     }
-    json.dump(found, sys.stdout)
+    json.dump(asked[sys.argv[1]](*sys.argv[2:]), sys.stdout)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = CHECKOUT / "release" / "requirements.txt"
 """What the service needs, each file by its hash (``make requirements``)."""
 
-EXTRAS = ("mqtt", "page")
+EXTRAS = ("mqtt", "nats", "page")
 """What the packages bring of edgeser's extras: what needs no compiler and is small."""
 
 

@@ -50,6 +50,12 @@ def test_everything_that_the_service_needs_is_pinned_by_its_hash() -> None:
     assert "://" not in text  # no index is named
 
 
+def test_every_unit_finds_what_it_runs() -> None:
+    for unit in (CHECKOUT / "systemd").glob("*.service"):
+        bridge = re.search(r"^ExecStart=\S+ bridge (\w+)", unit.read_text(), re.MULTILINE)
+        assert bridge is None or bridge[1] in EXTRAS, unit.name
+
+
 def test_it_has_the_versions_of_the_constraints() -> None:
     constraints = _pins((CHECKOUT / "constraints.txt").read_text())
     for name, versions in _pins(REQUIREMENTS.read_text()).items():
@@ -136,7 +142,7 @@ def test_builds_that_differ_are_no_release() -> None:
 def test_the_report_on_arm_hides_no_difference() -> None:
     event = {"type": "emotion", "stream": "file", "seq": 1, "time": 1.0, "scores": {"sad": 0.5}}
     pc = {
-        **dict.fromkeys(("machine", "libc", "python", "numpy", "onnxruntime"), "x"),
+        **dict.fromkeys(("machine", "libc", "python", "numpy", "onnxruntime", "edgeser"), "x"),
         "golden": {"small": [["0x1.0p-1", "0x1.0p-2"]]},
         "events": [event],
     }

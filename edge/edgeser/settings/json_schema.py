@@ -5,6 +5,7 @@ Defaults that depend on the machine, endpoints and folders, are left out of it.
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -23,6 +24,9 @@ def json_schema() -> dict[str, Any]:
         schema["$defs"][struct]["properties"][field].pop("default", None)
     for section in schema["$defs"]["Settings"]["properties"].values():
         section.pop("default", None)  # that of each key says the same
+    for definition in schema["$defs"].values():  # from Python 3.13 on they are clean already
+        if "description" in definition:
+            definition["description"] = inspect.cleandoc(definition["description"])
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return dialect | {"title": "edgeser settings"} | schema
 
