@@ -28,6 +28,9 @@ _REVISIONS = {"bookworm": "1~deb12", "trixie": "1~deb13"}
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _GLIBC = "manylinux_2_28"
 
+_PURE = ("nkeys",)
+"""Published without a wheel, and of Python alone: one is made here, the same for every machine."""
+
 _SCRIPT = """#!/opt/edgeser/bin/python
 import sys
 
@@ -72,7 +75,7 @@ def _install_packages(site: Path, wheel: Path, arch: str, python: str) -> None:
     command = [
         *(sys.executable, "-m", "uv", "pip", "install", "--quiet", "--target", str(site)),
         *("--python-version", python, "--python-platform", f"{_MACHINES[arch]}-{_GLIBC}"),
-        *("--only-binary", ":all:", "--link-mode", "copy"),
+        *("--only-binary", ":all:", "--no-binary", ",".join(_PURE), "--link-mode", "copy"),
         *(
             "--find-links",
             str(wheel.parent),
