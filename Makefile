@@ -148,7 +148,7 @@ release: $(RELEASE)/.ready
 	$(RELEASE)/bin/python -m release.build $(if $(DRAFT),--draft) $(if $(filter no,$(IMAGE)),--no-image)
 
 examples/browser/node_modules/.installed: examples/browser/package.json
-	@tools/debian-packages npm
+	@command -v npm >/dev/null || tools/debian-packages npm
 	npm install --prefix examples/browser --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
