@@ -70,7 +70,7 @@ def _make_root(package: Path, archive: Path) -> None:
         f'install -m 644 "{shared}/settings.toml" "$1/etc/edgeser/edgeser.toml"',
         f'install -m 755 "{shared}/healthcheck" "$1/opt/edgeser/bin/healthcheck"',
         'chroot "$1" install -d -o edgeser -g edgeser -m 750 /run/edgeser /var/lib/edgeser'
-        " /var/lib/edgeser-mqtt",
+        " /var/lib/edgeser-mqtt /var/lib/edgeser-nats",
         *(f'rm -rf "$1"/{needless}' for needless in _NEEDLESS),
     ]
     command = [

@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise UserError("nats-py is not installed", "pip install 'edgeser[nats]'") from error
 
-logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of what the library does
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it speaks of the library's own tasks
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 10.0
