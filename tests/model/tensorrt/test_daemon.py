@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeser.settings.schema import DEFAULT_MODEL
 from tests.model.tensorrt import stubs
 from tests.model.tensorrt.running import FAKE, edgeser
 from tests.sounds import SPEECH_FILE
@@ -59,7 +60,7 @@ def test_an_engine_that_verifies_is_taken(tmp_path: Path, backend: str) -> None:
     done = edgeser(
         "engine",
         "build",
-        "lightweight-emodb",
+        DEFAULT_MODEL,
         path=(FAKE,),
         libraries=(driver,),
         XDG_CACHE_HOME=cache,
