@@ -110,7 +110,7 @@ def in_order(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def report(arm: dict[str, Any], pc: dict[str, Any]) -> tuple[str, bool]:
-    """The report as Markdown, and whether every event is the same."""
+    """The report as Markdown, and whether every event is the same, but for a last decimal."""
     golden = [_golden_row(name, arm["golden"][name], pc["golden"][name]) for name in pc["golden"]]
     ours, theirs = in_order(arm["events"]), in_order(pc["events"])
     rows, found = [], []
@@ -157,7 +157,7 @@ def report(arm: dict[str, Any], pc: dict[str, Any]) -> tuple[str, bool]:
         *golden,
         "",
     ]
-    return "\n".join(lines), not found
+    return "\n".join(lines), all(map(_is_rounding, found))
 
 
 def _golden_row(name: str, ours: list[list[str]], theirs: list[list[str]]) -> str:
@@ -169,6 +169,12 @@ def _golden_row(name: str, ours: list[list[str]], theirs: list[list[str]]) -> st
     worst = max(abs(a - b) for a, b in pairs)
     units = f" ({math.ceil(worst / _SINGLE)} × 2⁻²⁴)" if worst else ""
     return f"| `{name}` | {len(pairs)} | {sum(a == b for a, b in pairs)} | {worst:.1e}{units} |"
+
+
+def _is_rounding(difference: tuple[str, object, object]) -> bool:
+    """Whether two numbers are the same but for one in the last decimal that is published."""
+    _, a, b = difference
+    return isinstance(a, float) and isinstance(b, float) and abs(a - b) < 1.5e-6
 
 
 def _differing(found: list[tuple[str, object, object]]) -> list[str]:
@@ -184,7 +190,7 @@ def _processor() -> str:
 
 
 def main() -> int:
-    """Exit code 1 where an event differs; the report says which."""
+    """Exit code 1 where an event differs by more than its last decimal; the report says all."""
     parser = argparse.ArgumentParser(prog="python -m release.arm", description=__doc__)
     parser.add_argument("arm64", type=Path)
     parser.add_argument("amd64", type=Path)

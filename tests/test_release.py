@@ -150,6 +150,10 @@ def test_the_report_on_arm_hides_no_difference() -> None:
     assert same
     assert "| `emotion.file` | 1 | 1 | 1 |" in text
     assert "| `small` | 2 | 2 | 0.0e+00 |" in text
+    text, same = report({**pc, "events": [{**event, "scores": {"sad": 0.500001}}]}, pc)
+    assert same
+    assert "| `emotion.file` | 1 | 1 | 0 |" in text
+    assert "| `emotion.file[0].scores.sad` | 0.500001 | 0.5 |" in text
     other = {**event, "scores": {"sad": 0.25}}
     text, same = report(
         {**pc, "events": [other], "golden": {"small": [["0x1.0p-1", "0x0p+0"]]}}, pc
