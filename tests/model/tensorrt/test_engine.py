@@ -26,6 +26,8 @@ from tests.model.tensorrt.running import FAKE, edgeser, python
 Run: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"
 BUILD = ("engine", "build", DEFAULT_MODEL, "--batch", "1..3")
 OF_A_PROCESSOR = "lightweight-emodb-int8"
+STEADY, LONGEST = 150, 350
+"""Frames of the default's windows of 3 s and of 7 s."""
 SPEECH = Path(__file__).parents[3] / "edge" / "edgeser" / "bench" / "speech.flac"
 
 
@@ -75,7 +77,7 @@ def test_an_engine_is_listed_with_all_that_it_depends_on(run: Run, cache: Path) 
     engine = entry["engine"]
     assert engine["platform"] == {"gpu": "Orin", "capability": "8.7", "tensorrt": "10.3.0"}
     assert engine["precision"] == "fp32"
-    assert engine["shapes"] == {"shortest": 50, "steady": 300, "longest": 700, "batch": 3}
+    assert engine["shapes"] == {"shortest": 50, "steady": STEADY, "longest": LONGEST, "batch": 3}
     assert "can run here" in run("engine", "list").stdout
     done = run("engine", "verify")
     assert (done.returncode, done.stdout[:5]) == (0, "ok   ")
@@ -104,7 +106,8 @@ for lengths in ([3.0], [3.0], [1.0], [7.0], [0.3, 3.0], [3.0] * 3, [1.0, 2.0, 3.
     windows = [ours.pieces(waveform(seed, s)) for seed, s in enumerate(lengths)]
     assert np.abs(ours.scores(windows) - theirs.scores(windows)).max() < 1e-5, lengths
 try:
-    ours.backend.run(np.zeros((1, 800, 128), np.float32), np.array([800]))
+    width = ours.info.front_end.width
+    ours.backend.run(np.zeros((1, 800, width), np.float32), np.array([800]))
 except edgeser.errors.UserError as error:
     print(error)
 """
@@ -121,7 +124,7 @@ except edgeser.errors.UserError as error:
         assert done.returncode == 0, done.stderr
         name, refusal = done.stdout.splitlines()
         assert name == "tensorrt/Orin fp32"
-        assert refusal.startswith("800 frames: the engine takes 50 to 700")
+        assert refusal.startswith(f"800 frames: the engine takes 50 to {LONGEST}")
         assert ("graph launched" in done.stderr) == launches
 
 
@@ -144,7 +147,7 @@ def test_the_next_build_replaces_engine_and_timings(run: Run, cache: Path) -> No
         (lambda file: file.write_bytes(file.read_bytes()[:-1] + b"?"), "damaged: its bytes"),
         (lambda file: file.chmod(0o666), "may be written by others"),
         (lambda file: file.parent.chmod(0o777), "may be written by others"),
-        (lambda file: file.unlink(), "no engine of lightweight-emodb for Orin (8.7), TensorRT 10"),
+        (lambda file: file.unlink(), f"no engine of {DEFAULT_MODEL} for Orin (8.7), TensorRT 10"),
     ],
     ids=["truncated", "header", "empty", "damaged", "writable", "folder", "missing"],
 )
@@ -197,7 +200,7 @@ def test_an_engine_for_something_else_is_not_taken(
     changed.doc_string = "the same in other bytes"
     onnx.save(changed, cache / "changed.onnx")
     stale = said("predict", "--model", cache / "changed.onnx", "--backend", "tensorrt", SPEECH)
-    assert "but there is one of another lightweight-emodb" in stale
+    assert f"but there is one of another {DEFAULT_MODEL}" in stale
 
 
 def test_a_plan_that_tensorrt_refuses_is_said_in_its_words(run: Run, cache: Path) -> None:
@@ -252,7 +255,7 @@ def test_ctrl_c_ends_a_build(run: Run, cache: Path) -> None:
 
 def test_clear_removes_what_it_is_told_to(run: Run, cache: Path) -> None:
     assert run("engine", "clear", "lightweight").stdout == "0 engines removed\n"
-    assert run("engine", "clear", "lightweight-emodb").stdout == "1 engines removed\n"
+    assert run("engine", "clear", DEFAULT_MODEL).stdout == "1 engines removed\n"
     assert len(list((cache / "edgeser" / "engines").iterdir())) == 1  # the timings
     assert run("engine", "clear").stdout == "0 engines removed\n"
     assert not list((cache / "edgeser" / "engines").iterdir())
@@ -282,4 +285,4 @@ def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
     (failure,) = report["failed"]
     assert "logits differ by 2.0e-03 of the largest, more than 1e-03" in failure
     page = (tmp_path / "gpu.md").read_text()
-    assert "| lightweight-emodb | TensorRT 10.3.0 fp32 | 1 | 300 |" in page
+    assert f"| {DEFAULT_MODEL} | TensorRT 10.3.0 fp32 | 1 | {STEADY} |" in page
