@@ -25,7 +25,6 @@ from edgeser.model.artefact import (
     model_path,
 )
 from edgeser.model.model import load_model
-from edgeser.settings.schema import DEFAULT_MODEL
 from edgeser_export import verify as verify_module
 from edgeser_export.calibration import training_pieces
 from edgeser_export.graph import onnx_graph
@@ -186,14 +185,14 @@ FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_golden_vectors_catch(fault: str, tmp_path: Path) -> None:
-    path = changed(model_path(DEFAULT_MODEL), tmp_path, FAULTS[fault])
+    path = changed(model_path("lightweight-emodb"), tmp_path, FAULTS[fault])
     with pytest.raises(ArtefactError, match="drifts from its golden vectors") as caught:
         load_model(str(path))
     assert "\n" not in str(caught.value)
 
 
 def test_golden_vectors_catch_swapped_outputs(tmp_path: Path) -> None:
-    graph = onnx.load(model_path(DEFAULT_MODEL))
+    graph = onnx.load(model_path("lightweight-emodb"))
     head = [node for node in graph.graph.node if node.op_type == "Gemm"][-1]
     for tensor in graph.graph.initializer:
         if tensor.name in head.input[1:]:
