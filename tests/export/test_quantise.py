@@ -28,7 +28,8 @@ def pieces(count: int = 6) -> list[Floats]:
     return [features_of(waveform(20 + i, 1.1), spec) for i in range(count)]
 
 
-@pytest.mark.parametrize("name", SPECTRAL)
+# A network of streams is float32 alone.
+@pytest.mark.parametrize("name", [name for name in SPECTRAL if name != "streaming"])
 def test_half_precision_changes_no_score(name: str) -> None:
     model, origin = small(name)
     graph = onnx_graph(model)
