@@ -298,7 +298,7 @@ def test_an_exported_model_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(b"\x08\x08")
     done = edgeser("export", tmp_path / "m.onnx", "-o", tmp_path / "other.onnx")
     assert done.exit_code == 2
-    assert "this is an exported model, not a checkpoint; give the model.pt" in done.output
+    assert "m.onnx is an artefact already" in done.output
 
 
 def test_an_incomplete_corpus_is_one_line(tmp_path: Path) -> None:
