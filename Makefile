@@ -12,6 +12,8 @@ export ORT_DISABLE_TELEMETRY := 1
 # The interpreter's own package brings venv (Debian splits it off).
 PYTHON_VENV := $(shell $(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 	$(PYTHON) -c 'import sys; print("python3.%d-venv" % sys.version_info.minor)' 2>/dev/null || echo python3-venv)
+# One that is there is taken, whoever brought it: Debian's stands in conflict with others.
+NPM := $(shell command -v npm >/dev/null || echo npm)
 TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto nats-server \
 	chromium-headless-shell fonts-dejavu-core openssl
@@ -55,7 +57,7 @@ page: $(VENV)/.page page-assets
 	@$(BIN)/python examples/page.py $(ARGS)
 
 page-assets: | $(BIN)/python
-	@command -v npm >/dev/null || tools/debian-packages npm
+	@tools/debian-packages $(NPM)
 	@$(BIN)/python tools/page_assets.py
 
 site: $(VENV)/.tests examples/browser/node_modules/.installed
@@ -103,7 +105,7 @@ $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@ $(VENV)/.runtime $(VENV)/.page
 
 examples/node_modules/.installed: examples/package.json
-	@tools/debian-packages npm
+	@tools/debian-packages $(NPM)
 	npm install --prefix examples --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
@@ -121,7 +123,7 @@ requirements: $(RELEASE)/.ready
 	$(RELEASE)/bin/python -m release.requirements
 
 deb: $(RELEASE)/.ready
-	@tools/debian-packages debhelper dpkg-dev fakeroot npm
+	@tools/debian-packages debhelper dpkg-dev fakeroot $(NPM)
 	$(RELEASE)/bin/python -m release.deb --suite $(SUITE)
 
 deb-check: deb $(VENV)/.tests
@@ -144,11 +146,11 @@ arm-check: deb
 	$(RELEASE)/bin/python -m release.arm $(PACKAGES)_arm64.deb $(PACKAGES)_amd64.deb
 
 release: $(RELEASE)/.ready
-	@tools/debian-packages debhelper dpkg-dev fakeroot npm mmdebstrap buildah
+	@tools/debian-packages debhelper dpkg-dev fakeroot $(NPM) mmdebstrap buildah
 	$(RELEASE)/bin/python -m release.build $(if $(DRAFT),--draft) $(if $(filter no,$(IMAGE)),--no-image)
 
 examples/browser/node_modules/.installed: examples/browser/package.json
-	@command -v npm >/dev/null || tools/debian-packages npm
+	@tools/debian-packages $(NPM)
 	npm install --prefix examples/browser --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 

@@ -14,6 +14,7 @@
 #include <exception>
 #include <iomanip>
 #include <iostream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
@@ -56,6 +57,20 @@ std::vector<float> read_sound(const std::string& path, std::int64_t rate) {
   std::vector<float> sound(all.size() / channels);
   for (std::size_t i = 0; i < all.size(); ++i) sound[i / channels] += all[i] / static_cast<float>(channels);
   return sound;
+}
+
+double seconds(const std::string& text) {
+  std::size_t read = 0;
+  double value = std::numeric_limits<double>::quiet_NaN();
+  try {
+    value = std::stod(text, &read);
+  } catch (const std::exception&) {
+    read = 0;
+  }
+  if (read != text.size() || !std::isfinite(value)) {
+    throw std::runtime_error("START_S and END_S are seconds, such as 1.5; got " + text);
+  }
+  return value;
 }
 
 struct Span {
@@ -118,11 +133,15 @@ void predict(const std::string& model, const std::string& path, const std::strin
 
   const auto rate = static_cast<double>(info.sample_rate);
   const auto size = static_cast<std::int64_t>(sound.size());
-  const auto start = from.empty() ? 0 : std::llround(std::stod(from) * rate);
-  const auto end = to.empty() ? size : std::min<std::int64_t>(size, std::llround(std::stod(to) * rate));
+  const auto start = from.empty() ? 0 : std::llround(seconds(from) * rate);
+  const auto end = to.empty() ? size : std::min<std::int64_t>(size, std::llround(seconds(to) * rate));
   const auto hops = start < 0 ? 0 : (end - start) / info.hop;
   if (hops < info.min_frames) {
     throw std::runtime_error("too short: it takes at least " + std::to_string(info.min_frames * info.hop) + " samples");
+  }
+  const auto heard = sound.begin() + std::max<std::int64_t>(0, start - info.history);
+  if (!std::all_of(heard, sound.begin() + end, [](float sample) { return std::isfinite(sample); })) {
+    throw std::runtime_error(path + ": has samples that are NaN or infinite: choose another stretch, or mend the file");
   }
 
   std::vector<double> mean(info.labels.size());

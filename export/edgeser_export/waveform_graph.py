@@ -22,8 +22,9 @@ def waveform_graph(hearing: Hearing, network: Any, temperature: float, least: in
     """An ``onnx.ModelProto``: waveform and frames in, probabilities and logits out.
 
     ``network``: the graph of an artefact, features and frames in, logits out; ``least``: the fewest
-    frames that it can hear. The graph refuses fewer, more than the waveform has, and more than fill
-    the canvas: a node that is called by what is expected fails then, whatever runs it.
+    frames that it can hear. The graph refuses fewer, more than the waveform has, more than fill the
+    canvas, and a sample that is NaN or infinite: a node that is called by what is expected fails
+    then, whatever runs it.
     """
     front = _front(hearing)
     _guard(front.graph, hearing, least)
@@ -84,20 +85,21 @@ def _front(hearing: Hearing) -> Any:
 
 
 def _guard(graph: Any, hearing: Hearing, least: int) -> None:
-    """All that takes ``frames`` takes them after a look at their range.
+    """All that takes ``frames`` takes them after a look at their range, and at the samples.
 
     A graph has no other way to refuse than a node that fails: the index of a Gather, 0 where all is
     well and 1 where not, into a list of one zero.
     """
     frames, most = hearing.frames, "hops"
     for node in graph.node:
-        node.input[:] = ["frames_in_range" if name == "frames" else name for name in node.input]
+        node.input[:] = ["frames_taken" if name == "frames" else name for name in node.input]
     constants = {
         "guard_axis": np.array(1),
         "guard_zero": np.zeros(1, np.int64),
         "guard_least": np.array(least),
         "guard_history": np.array(frames.history),
         "guard_hop": np.array(frames.hop),
+        "guard_finite": np.array(np.finfo(np.float32).max),
     }
     nodes = [
         helper.make_node("Shape", ["waveform"], ["guard_shape"]),
@@ -118,9 +120,23 @@ def _guard(graph: Any, hearing: Hearing, least: int) -> None:
         helper.make_node("Cast", ["guard_wrong"], ["guard_index"], to=TensorProto.INT64),
         helper.make_node("Gather", ["guard_zero", "guard_index"], ["guard_ok"], name=expected),
         helper.make_node("Add", ["frames", "guard_ok"], ["frames_in_range"]),
+        # Not "greater": no comparison is true of NaN.
+        helper.make_node("Abs", ["waveform"], ["guard_sizes"]),
+        helper.make_node("LessOrEqual", ["guard_sizes", "guard_finite"], ["guard_numbers"]),
+        helper.make_node("Not", ["guard_numbers"], ["guard_junk"]),
+        helper.make_node("Cast", ["guard_junk"], ["guard_junk_here"], to=TensorProto.INT64),
+        helper.make_node("ReduceMax", ["guard_junk_here"], ["guard_junk_index"], keepdims=0),
+        helper.make_node(
+            "Gather",
+            ["guard_zero", "guard_junk_index"],
+            ["guard_clean"],
+            name="waveform must have no NaN and no infinity",
+        ),
+        helper.make_node("Add", ["frames_in_range", "guard_clean"], ["frames_taken"]),
     ]
     for name, value in constants.items():
-        graph.initializer.append(numpy_helper.from_array(value.astype(np.int64), name))
+        exact = value.astype(np.int64) if value.dtype.kind == "i" else value
+        graph.initializer.append(numpy_helper.from_array(exact, name))
     for node in reversed(nodes):
         graph.node.insert(0, node)
 

@@ -35,9 +35,10 @@ class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     ``waveform`` (batch, samples): mono, ``sample_rate``, in [-1, 1]. First the ``history`` samples
     that were heard just before the piece, zeros at the beginning of a sound; then the piece; then
-    anything up to a multiple of ``hop * window.pad_frames`` samples after the history.
+    any numbers up to a multiple of ``hop * window.pad_frames`` samples after the history.
     ``frames`` (batch,): hops of ``hop`` samples of the piece that count, at least ``min_frames``
-    and at most ``window.frames`` where that is not 0; the graph fails for others. A longer sound is
+    and at most ``window.frames`` where that is not 0; the graph fails for others, and for NaN and
+    infinity among the samples. A longer sound is
     cut as ``window`` says, and its pieces' logits are averaged. With ``window.fill`` the graph
     fills a piece up itself. Golden scores are those of the test sounds, cut to ``seconds``.
     """

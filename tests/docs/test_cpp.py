@@ -32,6 +32,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(folder / "speech.wav", speech(), 16_000)
     soundfile.write(folder / "stereo.wav", np.stack([speech()] * 2, axis=1), 16_000)
     soundfile.write(folder / "other.wav", speech(), 44_100)
+    soundfile.write(folder / "empty.wav", speech()[:0], 16_000)
+    holed = speech().astype(np.float32) / 32768
+    holed[30_000:30_002] = np.nan, np.inf
+    soundfile.write(folder / "holed.wav", holed, 16_000, subtype="FLOAT")
     return folder
 
 
@@ -59,6 +63,18 @@ def test_it_hears_what_predict_hears(folder: Path, file: str) -> None:
         (("model.onnx", "speech.wav", 1.0, 1.01), "too short: it takes at least 480 samples"),
         (("model.onnx", "speech.wav", 99, 100), "too short"),
         (("model.onnx", "speech.wav", -1, 1), "too short"),
+        (("model.onnx", "speech.wav", 1, 1), "too short"),
+        (("model.onnx", "empty.wav"), "too short"),
+        (("model.onnx", "holed.wav"), "has samples that are NaN or infinite"),
+        (("model.onnx", "holed.wav", 1.875, 3), "choose another stretch, or mend the file"),
+        (
+            ("model.onnx", "speech.wav", "nan", 3),
+            "START_S and END_S are seconds, such as 1.5; got nan",
+        ),
+        (
+            ("model.onnx", "speech.wav", 1, "3s"),
+            "START_S and END_S are seconds, such as 1.5; got 3s",
+        ),
         (("model.onnx", "other.wav"), "it has 44100 Hz, the model wants 16000"),
         (("model.onnx", "none.wav"), "none.wav: System error"),
         (("none.onnx", "speech.wav"), "none.onnx"),
@@ -71,7 +87,12 @@ def test_what_it_cannot_hear_is_one_line(
     done = predict(folder, *words)
     assert done.returncode == 2
     assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
     assert done.stdout == ""
+
+
+def test_a_stretch_without_the_hole_is_heard(folder: Path) -> None:
+    assert predict(folder, "model.onnx", "holed.wav", 2, 4).returncode == 0
 
 
 def test_an_artefact_of_features_is_refused(folder: Path) -> None:

@@ -172,6 +172,18 @@ def test_frames_that_the_sound_does_not_have_are_refused(
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.parametrize("sample", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [0, 8_000, -1])
+def test_samples_that_are_no_numbers_are_refused(shipped: Path, sample: float, at: int) -> None:
+    """Anywhere: in the history, in the piece, and in what follows it."""
+    session = ort.InferenceSession(str(shipped), providers=["CPUExecutionProvider"])
+    info = info_of(session)
+    rows = np.zeros((2, info.history + 100 * info.hop), np.float32)
+    rows[1, at] = sample
+    with pytest.raises(Exception, match="waveform must have no NaN and no infinity"):
+        session.run(None, {"waveform": rows, "frames": np.array([100, 60])})
+
+
 def test_silence_and_full_scale_have_finite_scores(shipped: Path) -> None:
     session = ort.InferenceSession(str(shipped), providers=["CPUExecutionProvider"])
     for sound in (np.zeros(480 + 16_000), np.ones(480 + 16_000), np.full(480 + 16_000, -40.0)):

@@ -2,8 +2,9 @@
 
 python tests/trials/debian_package.py dist/edgeser_0.1.0-1~deb12_amd64.deb
 
-The package before it is the same with an older version and other default settings. Two daemons run
-while packages change, with settings of their own. Needs root, as the tests in tests/system do.
+The package before it is the same with an older version and other default settings. Two daemons and
+both bridges run while packages change, with settings of their own, a mosquitto and a nats-server.
+Needs root, as the tests in tests/system do.
 Exit code 1, with a traceback, where something is not as it should be.
 """
 
@@ -22,12 +23,24 @@ import numpy as np
 import soundfile
 
 from benchmarks import script
+from edgeser.cli import COMMANDS
 from edgeser.model.golden import waveform
+from tests.bridges.mosquitto import Mosquitto
+from tests.bridges.nats_server import NatsServer
 from tests.sounds import silence
-from tests.system.box import SHARED, Box, why_unavailable
+from tests.system.box import CHECKOUT, SHARED, Box, why_unavailable
 
-DAEMONS = ("edgeser", "edgeser@kitchen")
+BRIDGES = ("edgeser-mqtt", "edgeser-nats")
+SERVICES = ("edgeser", "edgeser@kitchen", *BRIDGES)
+UNITS = sorted(file.name for file in (CHECKOUT / "systemd").glob("*.service"))
 SETTINGS = "/etc/edgeser/edgeser.toml"
+PLACE = "/usr/lib/systemd/system"
+COMPLETIONS = (
+    "bash-completion/completions/edgeser",
+    "fish/vendor_completions.d/edgeser.fish",
+    "zsh/vendor-completions/_edgeser",
+)
+PATIENCE_S = 300.0
 JOURNAL = "/var/lib/edgeser/journal.db"
 OLDER = "0.0.9-1~deb12"
 OPTIONS = ("-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Use-Pty=0")
@@ -50,10 +63,12 @@ def older(package: Path, folder: Path) -> Path:
 
 
 class Trial:
-    """A box, and what is expected of it after each step."""
+    """A box, the servers that its bridges reach, and what is expected of it after each step."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, broker: Mosquitto, server: NatsServer) -> None:
         self.box = box
+        self.broker = broker
+        self.server = server
 
     def apt(self, *arguments: str) -> str:
         return self.box.run(
@@ -66,17 +81,17 @@ class Trial:
         return self.box.run("dpkg-query", "-W", "-f", "${Version}", "edgeser")
 
     def pids(self) -> list[str]:
-        return [self.box.state(unit)["MainPID"] for unit in DAEMONS]
+        return [self.box.state(unit)["MainPID"] for unit in SERVICES]
 
     def active(self) -> list[str]:
-        return [self.box.state(unit)["ActiveState"] for unit in DAEMONS]
+        return [self.box.state(unit)["ActiveState"] for unit in SERVICES]
 
     def kept(self) -> int:
         """How many events the journal of the first daemon holds; it is written twice a second."""
         return len(self.box.run("edgeser", "events", "--journal", JOURNAL, "--json").splitlines())
 
     def wait_until_heard(self, before: int) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE_S
         while not self.box.path(JOURNAL).exists() or self.kept() <= before:
             assert time.monotonic() < deadline, self.box.journal()
             time.sleep(0.5)
@@ -84,50 +99,63 @@ class Trial:
     def installed(self, package: str) -> None:
         """Nothing runs and nothing is enabled; all is in its place."""
         self.apt("install", package)
-        assert self.active() == ["inactive", "inactive"]
-        enabled = self.box.run("systemctl", "is-enabled", "edgeser", "edgeser-mqtt", check=False)
-        assert enabled.split() == ["disabled", "disabled"]
-        assert "Emotion" in self.box.run("systemctl", "cat", "edgeser-mqtt")
+        assert self.active() == ["inactive"] * len(SERVICES)
+        enabled = self.box.run("systemctl", "is-enabled", *UNITS, check=False)
+        assert enabled.split() == ["disabled"] * len(UNITS)
+        assert not set(UNITS) ^ {file.name for file in self.box.path(PLACE).glob("edgeser*")}
+        for unit in UNITS:
+            file = f"{PLACE}/{unit.replace('@.', '@kitchen.')}"
+            said = self.box.run("systemd-analyze", "verify", file, check=False)
+            assert "edgeser" not in said, said  # it verifies what they depend on, too
+        listed = self.box.run("dpkg-query", "-W", "-f", "${Conffiles}", "edgeser")
+        assert [line.split()[0] for line in listed.splitlines()] == [SETTINGS]
         keys = self.box.run("stat", "-c", "%U %G %a", "/etc/edgeser/keys")
         assert keys == "edgeser edgeser 700"
         assert "audio" in self.box.run("id", "-nG", "edgeser")
         assert self.box.run("edgeser", "--version").startswith("edgeser")
-        assert self.box.path("/usr/share/man/man1/edgeser.1.gz").exists()
-        completion = "/usr/share/bash-completion/completions/edgeser"
-        assert "_edgeser_completion" in self.box.run("cat", completion)
+        manual = self.box.run("zcat", "/usr/share/man/man1/edgeser.1.gz")
+        assert all(f"edgeser {name}" in manual for name in COMMANDS)
+        for place in COMPLETIONS:
+            assert "_edgeser_completion" in self.box.run("cat", f"/usr/share/{place}"), place
         assert self.box.run("dpkg", "--verify", "edgeser") == ""
 
     def started(self) -> None:
-        """Two daemons with settings of the user's own."""
+        """Two daemons with settings of the user's own, and the bridges of the first."""
         remark = np.concatenate((waveform(1, 0.7), silence(0.8)))
         soundfile.write(self.box.shared / "talk.flac", np.tile(remark, 1200), 16_000)
         for name, stream in (("edgeser", "hall"), ("kitchen", "kitchen")):
             self.box.path(f"/etc/edgeser/{name}.toml").write_text(
                 f'[audio]\nsource = "{SHARED}/talk.flac"\nstream = "{stream}"\n'
+                f'[mqtt]\nbroker = "{self.broker.address}"\n[nats]\nserver = "{self.server.url}"\n'
             )
-        self.box.run("systemctl", "enable", "--now", *DAEMONS)
-        assert self.active() == ["active", "active"]
-        self.wait_until_heard(0)
+        self.box.run("systemctl", "enable", "--now", *SERVICES)
+        self.run_well(0)
         findings = self.box.run("edgeser", "doctor", "--service", check=False)
         assert "exposure 1." in findings, findings
 
+    def run_well(self, before: int) -> None:
+        """All are active, more than ``before`` events were heard, and both bridges hand over."""
+        logs = [self.box.journal(unit)[-1500:] for unit in SERVICES]
+        assert self.active() == ["active"] * len(SERVICES), "\n".join(logs)
+        self.wait_until_heard(before)
+        for bridge in BRIDGES:
+            self.box.wait_for(r"StatusText=connected, [1-9]\d* events", bridge, PATIENCE_S)
+
     def changed(self, package: str, version: str) -> None:
-        """Another version takes over: both daemons run again, with their settings and history."""
+        """Another version takes over: all run again, with their settings and history."""
         pids, before, settings = self.pids(), self.kept(), self.box.path(SETTINGS).read_text()
-        printed = self.apt("install", package)
+        self.apt("install", package)
         assert self.version() == version
-        logs = [self.box.journal(unit)[-1500:] for unit in DAEMONS]
-        assert self.active() == ["active", "active"], "\n".join([printed, *logs])
+        self.run_well(before)
         assert not set(pids) & set(self.pids())
         assert self.box.path(SETTINGS).read_text() == settings
-        self.wait_until_heard(before)
-        enabled = self.box.run("systemctl", "is-enabled", *DAEMONS)
-        assert enabled.split() == ["enabled", "enabled"]
+        enabled = self.box.run("systemctl", "is-enabled", *SERVICES)
+        assert enabled.split() == ["enabled"] * len(SERVICES)
 
     def stopped_stays_stopped(self, package: str) -> None:
-        self.box.run("systemctl", "stop", "edgeser@kitchen")
+        self.box.run("systemctl", "stop", "edgeser@kitchen", "edgeser-nats")
         self.apt("install", "--reinstall", package)
-        assert self.active() == ["active", "inactive"]
+        assert self.active() == ["active", "inactive", "active", "inactive"]
 
     def removed(self) -> int:
         """The program is gone, settings and history are not. Returns how much history."""
@@ -169,8 +197,11 @@ class Trial:
 
 def run(package: Path, folder: Path) -> None:
     """Every step in turn, each said when it is done."""
-    box = Box()
+    box, broker = Box(), Mosquitto(folder / "mosquitto")
+    server = NatsServer(folder / "nats")
     try:
+        broker.start()
+        server.start()
         box.prepare()
         # Images of containers have one that forbids what a machine allows.
         (box.root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
@@ -181,13 +212,15 @@ def run(package: Path, folder: Path) -> None:
         newer = subprocess.run(
             ["dpkg-deb", "-f", package, "Version"], check=True, capture_output=True, text=True
         ).stdout.strip()
-        trial = Trial(box)
+        trial = Trial(box, broker, server)
         trial.apt("update")
         trial.installed(old)
         print("installed: neither started nor enabled", flush=True)
         trial.started()
         trial.changed(new, newer)
-        print("upgraded: two daemons restarted, settings and history kept", flush=True)
+        print(
+            "upgraded: two daemons and two bridges restarted, settings and history kept", flush=True
+        )
         trial.changed(old, OLDER)
         print("downgraded: the same", flush=True)
         trial.changed(new, newer)
@@ -203,6 +236,8 @@ def run(package: Path, folder: Path) -> None:
         print("an installation by 'make install-service' is not overwritten", flush=True)
     finally:
         box.end()
+        server.kill()
+        broker.kill()
 
 
 def main() -> None:
