@@ -5,7 +5,8 @@ python benchmarks/unseen_voices.py runs/loco --corpus emodb7=FOLDER --corpus mes
 
 The first is a model as `edgeser run --model` takes it, on corpora that it must not have learnt
 from; the second what `edgeser evaluate --protocol loco -o runs/loco` left, each of its folds on the
-corpus that it held out, with the temperature and the threshold fitted on the other folds' answers.
+corpus that it held out, with the temperature, the threshold and the scale of voices that are known
+fitted on the other folds' answers.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation import calibration
 from edgeser_train.evaluation.folds import kept_folds
-from edgeser_train.evaluation.unseen import LADDER, Answers, Listener, Score
+from edgeser_train.evaluation.unseen import EARLIER, LADDER, NOTHING, Answers, Listener, Score
 from edgeser_train.evaluation.unseen_report import Judged, document, judged, markdown
 from edgeser_train.files import write_whole
 from edgeser_train.models.speech_model import SpeechModel
@@ -100,8 +101,19 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
             checkpoint.centring_of(network, origin),
         )
         listeners.append((listener, _scored_by(network, recipe.window.pad_frames)))
-    plain = [x.answers(score, LADDER[0], [0])[0] for x, score in listeners]
-    fitted = [_fitted([a for a in plain if a is not own]) for own in plain]
+    unknown = [x.answers(score, NOTHING, [0])[0] for x, score in listeners]
+    known = [x.answers(score, EARLIER, [0])[0] for x, score in listeners]
+    fitted = []
+    for own, (listener, _) in enumerate(listeners):
+        temperature, threshold = _fitted(unknown[:own] + unknown[own + 1 :])
+        fitted.append((temperature, threshold))
+        if listener.centring is not None:
+            scale = temperature / _fitted(known[:own] + known[own + 1 :])[0]
+            listener.centring = msgspec.structs.replace(listener.centring, known_scale=scale)
+            click.echo(
+                f"{listener.corpus.name}: temperature {temperature:.2f}, known scale {scale:.2f}",
+                err=True,
+            )
     made = []
     for known in LADDER:
         answers = [x.answers(score, known, range(orders)) for x, score in listeners]

@@ -162,6 +162,20 @@ def test_what_is_always_said_of_a_voice_is_said_less_and_less() -> None:
     assert scores[0] > scores[1] > scores[4] > 1 / len(LABELS)
 
 
+def test_of_a_voice_that_is_known_a_model_is_surer() -> None:
+    centring = Centring([0.5, 0.0, 0.0], own_frames=100, most_frames=1000, known_scale=3.0)
+    plain = msgspec.structs.replace(centring, known_scale=1.0)
+    logits = np.array([1.0, 0.5, -1.0], np.float32)
+    said = [
+        (c.centred(logits, Baseline(np.ones(3, np.float32), frames)), frames)
+        for frames in (0, 100, 900)
+        for c in (centring, plain)
+    ]
+    for (scaled, frames), (unscaled, _) in zip(said[::2], said[1::2], strict=True):
+        known = frames / (frames + 100)
+        np.testing.assert_allclose(scaled, unscaled * (1 + 2 * known), rtol=1e-5)
+
+
 def test_a_segment_is_judged_by_what_was_usual_when_it_began() -> None:
     decider = Decider(DecisionSettings(), Losses())
     first = said(decider, 1)

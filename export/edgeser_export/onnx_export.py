@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import (
     METADATA_KEY,
@@ -16,6 +19,7 @@ from edgeser.model.artefact import (
     Tensor,
     TrainingRecord,
 )
+from edgeser.model.centring import Centring
 from edgeser_export.artefact_file import write_artefact
 from edgeser_export.golden import Network, golden_pieces, golden_vectors
 from edgeser_export.graph import onnx_graph
@@ -45,6 +49,7 @@ class Release:
     temperature: float
     abstain_below: float
     training: TrainingRecord
+    known_scale: float = 1.0
 
 
 def export(
@@ -99,7 +104,7 @@ def export(
         abstain_below=release.abstain_below,
         training=release.training,
         precision=precision,
-        centring=centring_of(model, origin),
+        centring=_centring(model, origin, release),
         streaming=layout,
         golden=golden_vectors(
             reference(model, content, precision),
@@ -130,11 +135,24 @@ def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Rel
         temperature=release.temperature,
         abstain_below=release.abstain_below,
         training=release.training,
-        centring=centring_of(model, origin),
+        centring=_centring(model, origin, release),
         golden=[],
     )
     network = reference(model, b"", "fp32")
     return export_graph(onnx_graph(model), network, info, model.min_frames, path)
+
+
+def _centring(model: SpeechModel, origin: Origin, release: Release) -> Centring | None:
+    """Raises UserError for a scale where there is nothing to centre by."""
+    centring = centring_of(model, origin)
+    if centring is not None:
+        return msgspec.structs.replace(centring, known_scale=release.known_scale)
+    if release.known_scale != 1:
+        raise UserError(
+            "--known-scale: this model does not centre by voice",
+            "leave it out, or train with --recipe voices",
+        )
+    return None
 
 
 def variant(

@@ -343,6 +343,7 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((model, "--check", out, "--name", "x"), "go with -o"),
         ((model, "--check", out, "--release", "2"), "go with -o"),
         ((model, "--check", out, "--temperature", "2"), "go with -o"),
+        ((model, "--known-scale", "2", *to_out), "does not centre by voice"),
         ((model, "--symmetric", *to_out), "goes with --precision int8"),
     ]:
         done = edgeser("export", *words)

@@ -11,17 +11,25 @@ import pytest
 import torch
 
 from edgeser.errors import UserError
+from edgeser.features import Baseline
 from edgeser.features.baseline import no_baseline
+from edgeser.features.frames import raw_frames
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import pieces_of
 from edgeser.model.centring import Centring
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.data.frames import CorpusFrames, corpus_frames
+from edgeser_train.data.protocols import Fold
 from edgeser_train.models import build
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation, vary, warped
+from edgeser_train.sound.sounds import load_sounds
+from edgeser_train.training import checkpoint
 from edgeser_train.training.batches import Material, Pieces
-from edgeser_train.training.loss import loss_of
+from edgeser_train.training.loss import Distillation, loss_of
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import recipe_of
 from edgeser_train.training.sampling import drawn_evenly
+from edgeser_train.training.teacher import Teacher
 from edgeser_train.training.voices import BaselineDraw, Episode, Episodes, Voices, usual_of
 from tests.sounds import speech
 
@@ -191,6 +199,70 @@ def test_training_centres_logits_as_the_device_does() -> None:
         heard = device.with_more(heard, row, count)
     np.testing.assert_allclose(trained[0], device.centred(logits[0], heard), atol=1e-5)
     np.testing.assert_array_equal(trained[1:], logits[1:])
+
+
+def test_a_teacher_of_strangers_knows_the_rest_of_the_voice(
+    corpus: Corpus, cache: Path, tmp_path: Path
+) -> None:
+    """Its answer to an utterance is that of a device that heard all the others of the part."""
+    torch.manual_seed(1)
+    model = build(RECIPE.model).eval()
+    model.centre(4)
+    with torch.no_grad():
+        model.prior.copy_(torch.tensor([0.5, -0.5, 0.0, 1.0]))
+    part = tuple(i for i, u in enumerate(corpus.utterances) if u.speaker in ("03", "08"))
+    fold = Fold("all", part, (), ())
+    origin = checkpoint.origin_of(corpus, RECIPE, "all", fold, 1)
+    checkpoint.save(tmp_path / "model.pt", model, origin)
+    front_end, window = RECIPE.front_end, RECIPE.window
+    centring = checkpoint.centring_of(model, origin)
+    assert centring is not None
+    sounds = load_sounds(corpus, cache)
+
+    def device(i: int, others: list[int], spoken: Baseline, said: Baseline) -> Floats:
+        pieces = pieces_of(raw_frames(sounds.of(i), front_end), front_end, window, spoken)
+        with torch.inference_mode():
+            logits = model(torch.from_numpy(pieces[0])[None], torch.tensor([len(pieces[0])]))
+        raw: Floats = logits[0].numpy()
+        return raw if not others else centring.centred(raw, said)
+
+    def known(others: list[int]) -> Baseline:
+        total = no_baseline(front_end.bins)
+        for k in others:
+            heard = front_end.heard(raw_frames(sounds.of(k), front_end))
+            total = total.with_more(heard, front_end.baseline_frames)
+        return total
+
+    voice = [i for i in part if corpus.utterances[i].speaker == "08"]
+    said = no_baseline(4)
+    for k in voice[1:]:
+        others = [i for i in voice if i != k]
+        frames = len(raw_frames(sounds.of(k), front_end))
+        said = said.with_more(
+            Baseline(device(k, [], known(others), said), frames), centring.most_frames
+        )
+    expected = device(voice[0], voice[1:], known(voice[1:]), said)
+    taught = Teacher((tmp_path / "model.pt",)).logits(corpus, fold, sounds)
+    probabilities = torch.softmax(torch.from_numpy(expected), dim=0).numpy()
+    np.testing.assert_allclose(np.exp(taught[voice[0]]), probabilities, atol=1e-5)
+
+
+def test_what_an_episode_only_knows_teaches_nothing(corpus: Corpus, frames: CorpusFrames) -> None:
+    rows = np.zeros((len(corpus.utterances), 4), np.float32)
+    material = Material(corpus, frames, RECIPE, rows)
+    batch = next(iter(Pieces(material, tuple(range(len(corpus.utterances))), 1)))
+    assert batch.teacher is not None
+    counts = batch.targets.sum(dim=1)
+    assert 0 < int((counts == 0).sum()) < len(counts)
+    torch.manual_seed(1)
+    model = build(RECIPE.model).eval()
+    model.centre(4)
+    other = batch.teacher + torch.randn_like(batch.teacher) * (counts == 0)[:, None]
+    losses = [
+        loss_of(RECIPE.loss, model, b, torch.ones(4), Distillation(0.7, 1.0))
+        for b in (batch, batch._replace(teacher=other))
+    ]
+    torch.testing.assert_close(losses[0], losses[1])
 
 
 def test_an_epoch_of_the_recipe_is_the_same_again(corpus: Corpus, frames: CorpusFrames) -> None:

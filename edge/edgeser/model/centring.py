@@ -29,18 +29,24 @@ class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     voice in its everyday mood gets. That mean is shrunk towards the prior, which counts like
     ``own_frames`` frames of speech; a mean of more than ``most_frames`` forgets what is oldest.
 
+    Of a voice that it knows a model is right more often. So logits count ``known_scale`` times as
+    much for one that is known well, and in proportion for one known less; the temperature of the
+    artefact is right for a voice of which nothing is known.
+
     Network and prior are trained that way (Recipe.episodes); a model that was not has no centring.
     """
 
     prior: list[float]
     own_frames: Annotated[int, Meta(ge=1)]
     most_frames: Annotated[int, Meta(ge=1)]
+    known_scale: Annotated[float, Meta(gt=0)] = 1.0
 
     def centred(self, logits: Floats, usual: Baseline) -> Floats:
         """Logits (labels,) of a window of a voice whose ``usual`` logits are these."""
         weight = np.float32(usual.weight(self.own_frames))
         prior = np.array(self.prior, np.float32)
-        shifted: Floats = logits - weight * (usual.mean - prior)
+        scale = np.float32(1 + (self.known_scale - 1) * weight)
+        shifted: Floats = scale * (logits - weight * (usual.mean - prior))
         return shifted
 
     def with_more(self, usual: Baseline, logits: Floats, frames: int) -> Baseline:

@@ -43,6 +43,12 @@ _path = click.Path(path_type=Path)
     help="That logits are divided by, in place of the report's.",
 )
 @click.option(
+    "--known-scale",
+    type=click.FloatRange(min=0, min_open=True),
+    help="How much more logits count where the voice is known well; the temperature is then that "
+    "of a voice of which nothing is known.  [default: 1]",
+)
+@click.option(
     "--abstain-below",
     type=click.FloatRange(min=0, max=1, max_open=True),
     help="Confidence below which it says unknown, in place of the report's.",
@@ -94,6 +100,7 @@ def export(
     artefact: Path | None,
     report_file: Path | None,
     temperature: float | None,
+    known_scale: float | None,
     abstain_below: float | None,
     name: str | None,
     release: str | None,
@@ -125,14 +132,14 @@ def export(
     """
     need_extra("export")
     _consistent(output, artefact, precision, symmetric, calibrate, waveform, sounds, seed)
-    said_of_it = (name, release, temperature, abstain_below)
-    if artefact is not None and said_of_it != (None, None, None, None):
+    said_of_it = (name, release, temperature, known_scale, abstain_below)
+    if artefact is not None and any(option is not None for option in said_of_it):
         raise UserError(
-            "--name, --release, --temperature and --abstain-below go with -o",
+            "--name, --release, --temperature, --known-scale and --abstain-below go with -o",
             "leave them out, --check sees for itself",
         )
     if _is_artefact(checkpoint):
-        given = (report_file, artefact, name, release, temperature, abstain_below)
+        given = (report_file, artefact, *said_of_it)
         if not waveform or any(option is not None for option in given):
             raise UserError(
                 f"export: {checkpoint} is an artefact already, with its name, version and figures",
@@ -166,6 +173,7 @@ def export(
         fitted if temperature is None else temperature,
         threshold if abstain_below is None else abstain_below,
         record,
+        1.0 if known_scale is None else known_scale,
     )
     if waveform:
         difference = export_waveform(model, origin, output, said)

@@ -63,11 +63,12 @@ class Known(msgspec.Struct, frozen=True):
         return f"{self.utterances}, {of}"
 
 
+NOTHING, EARLIER = Known(0), Known(0, "earlier")
 LADDER = (
-    Known(0),
+    NOTHING,
     *(Known(n, kind) for kind in ("any", "mostly neutral", "neutral") for n in (1, 3, 10)),
     *(Known(n, "one emotion") for n in (3, 10)),
-    Known(0, "earlier"),
+    EARLIER,
 )
 
 

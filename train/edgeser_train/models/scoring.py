@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from edgeser.features import FrontEnd
+from edgeser.features import Baseline, FrontEnd
+from edgeser.features.baseline import no_baseline
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import batch_of, pieces_of
 from edgeser.model.artefact import WindowPolicy
+from edgeser.model.centring import Centring
 from edgeser.pcm import Samples
 from edgeser_train.models.speech_model import SpeechModel
 
@@ -26,22 +28,76 @@ def utterance_logits(
 
     An utterance's logits are the mean of those of its pieces.
     """
-    model.eval()
-    rows = []
-    with torch.inference_mode():
-        for sound in sounds:
-            pieces = utterance_pieces(sound, front_end, window, model.min_frames)
-            features, frames = batch_of(pieces, window.pad_frames)
-            logits = model(torch.from_numpy(features), torch.from_numpy(frames))
-            rows.append(logits.mean(dim=0).numpy())
-    return np.stack(rows)
+    return np.stack(
+        [
+            _mean_logits(
+                model, utterance_pieces(sound, front_end, window, model.min_frames), window
+            )
+            for sound in sounds
+        ]
+    )
+
+
+def voice_logits(
+    model: SpeechModel,
+    sounds: Iterable[Samples],
+    front_end: FrontEnd,
+    window: WindowPolicy,
+    centring: Centring | None,
+) -> Logits:
+    """Logits (utterances, labels) of sounds int16 (n,) of one voice, each judged against all the
+    others: its spectrum, where the front end learns voices, and its logits, with a ``centring``.
+    """
+    frames = [_long_enough(sound, front_end, model.min_frames) for sound in sounds]
+    spoken = [front_end.heard(rows) for rows in frames]
+    rows = [
+        _mean_logits(
+            model,
+            pieces_of(own, front_end, window, _of_others(spoken, i, front_end.baseline_frames)),
+            window,
+        )
+        for i, own in enumerate(frames)
+    ]
+    if centring is None:
+        return np.stack(rows)
+    said = [Baseline(row, len(own)) for row, own in zip(rows, frames, strict=True)]
+    return np.stack(
+        [
+            centring.centred(row, _of_others(said, i, centring.most_frames))
+            for i, row in enumerate(rows)
+        ]
+    )
 
 
 def utterance_pieces(
     sound: Samples, front_end: FrontEnd, window: WindowPolicy, min_frames: int
 ) -> list[Floats]:
     """Features (frames, width) of an utterance's pieces; one too short ends in silence."""
+    return pieces_of(_long_enough(sound, front_end, min_frames), front_end, window)
+
+
+def _long_enough(sound: Samples, front_end: FrontEnd, min_frames: int) -> Floats:
+    """Raw frames (frames, bins), at least so many."""
     shortest = min_frames * front_end.hop
     if len(sound) < shortest:
         sound = np.pad(sound, (0, shortest - len(sound)))
-    return pieces_of(raw_frames(sound, front_end), front_end, window)
+    return raw_frames(sound, front_end)
+
+
+def _mean_logits(model: SpeechModel, pieces: Sequence[Floats], window: WindowPolicy) -> Logits:
+    """The mean (labels,) of what a model says of the pieces of an utterance."""
+    model.eval()
+    features, frames = batch_of(pieces, window.pad_frames)
+    with torch.inference_mode():
+        logits = model(torch.from_numpy(features), torch.from_numpy(frames))
+    mean: Logits = logits.mean(dim=0).numpy()
+    return mean
+
+
+def _of_others(heard: Sequence[Baseline], own: int, most: int) -> Baseline:
+    """All but one together."""
+    total = no_baseline(len(heard[own].mean))
+    for i, baseline in enumerate(heard):
+        if i != own:
+            total = total.with_more(baseline, most)
+    return total

@@ -99,7 +99,8 @@ def loss_of(
         return hard
     if batch.teacher is None:
         raise UserError("distillation: the batch holds no logits of a teacher")
-    soft = divergence(logits, batch.teacher, distillation.temperature)
+    counts = batch.targets.sum(dim=1)  # 0 for what an episode only knows
+    soft = divergence(logits, batch.teacher, distillation.temperature, counts)
     return (1 - distillation.weight) * hard + distillation.weight * soft
 
 
@@ -133,9 +134,14 @@ def weighted_mean(losses: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return (weight * losses).sum() / weight.sum()
 
 
-def divergence(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher / T || student / T), mean over the batch; logits (batch, labels)."""
+def divergence(
+    logits: Tensor, teacher: Tensor, temperature: float, counts: Tensor | None = None
+) -> Tensor:
+    """T^2 KL(teacher / T || student / T), logits (batch, labels): the mean over the batch, in
+    which an example counts as ``counts`` (batch,) says; all alike without.
+    """
     student_log_p = F.log_softmax(logits / temperature, dim=1)
     teacher_log_p = F.log_softmax(teacher / temperature, dim=1)
-    kl = F.kl_div(student_log_p, teacher_log_p, reduction="batchmean", log_target=True)
-    return temperature**2 * kl
+    kl = F.kl_div(student_log_p, teacher_log_p, reduction="none", log_target=True).sum(dim=1)
+    mean = kl.mean() if counts is None else (counts * kl).sum() / counts.sum()
+    return temperature**2 * mean

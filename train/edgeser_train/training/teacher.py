@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.protocols import Fold
-from edgeser_train.models.scoring import utterance_logits
+from edgeser_train.models.scoring import utterance_logits, voice_logits
+from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.sound.sounds import Sounds
 from edgeser_train.training import checkpoint
+from edgeser_train.training.checkpoint import Origin
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Teacher:
     """One or more checkpoints, or run folders with one checkpoint per fold.
 
     They may have other front ends and architectures than the pupil; the labels must be the same.
+    A teacher that judges voices against what is usual for them knows all that a voice says in the
+    training part, so a pupil that knows little learns what one that knows all would say.
     """
 
     paths: tuple[Path, ...]
@@ -31,7 +36,7 @@ class Teacher:
     def fingerprint(self) -> str:
         return checkpoint.fingerprint_of(self.paths)
 
-    def origins(self, fold: Fold) -> list[checkpoint.Origin]:
+    def origins(self, fold: Fold) -> list[Origin]:
         """What the teachers of a fold say of themselves. Raises UserError."""
         return [checkpoint.load(checkpoint.file_of(path, fold))[1] for path in self.paths]
 
@@ -65,6 +70,23 @@ def _probabilities(path: Path, corpus: Corpus, fold: Fold, sounds: Sounds) -> Fl
             f"--teacher {path}: knows {', '.join(origin.labels)}, "
             f"the corpus has {', '.join(corpus.labels)}"
         )
-    heard = (sounds.of(i) for i in fold.train)
-    logits = utterance_logits(model, heard, origin.recipe.front_end, origin.recipe.window)
+    logits = _logits(model, origin, corpus, fold.train, sounds)
     return np.asarray(torch.softmax(torch.from_numpy(logits), dim=1).numpy(), np.float32)
+
+
+def _logits(
+    model: SpeechModel, origin: Origin, corpus: Corpus, part: Sequence[int], sounds: Sounds
+) -> Floats:
+    """Logits (utterances of the part, labels)."""
+    front_end, window = origin.recipe.front_end, origin.recipe.window
+    centring = checkpoint.centring_of(model, origin)
+    if centring is None and not front_end.learns_voices:
+        return utterance_logits(model, (sounds.of(i) for i in part), front_end, window)
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, i in enumerate(part):
+        places[corpus.utterances[i].speaker].append(place)
+    logits: Floats = np.zeros((len(part), len(corpus.labels)), np.float32)
+    for of_voice in places.values():
+        said = (sounds.of(part[place]) for place in of_voice)
+        logits[of_voice] = voice_logits(model, said, front_end, window, centring)
+    return logits
