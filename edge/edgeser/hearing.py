@@ -111,6 +111,11 @@ class Hearing:
         return self._segmenter.is_open
 
     @property
+    def is_quiet(self) -> bool:
+        """Nothing of late could be speech."""
+        return self._segmenter.is_quiet
+
+    @property
     def state(self) -> HearingState:
         """Where a successor goes on; to be asked for between segments."""
         whole = self.position - self.position % FRAME_SAMPLES

@@ -5,12 +5,15 @@ import struct
 import threading
 import time
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
@@ -47,6 +50,27 @@ def test_16_khz_mono_comes_out_bit_for_bit(tmp_path: Path) -> None:
         blocks, faults = played(tmp_path / name)
         np.testing.assert_array_equal(joined(blocks), samples)
         assert not faults
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=12))
+def test_how_much_comes_at_once_changes_no_sample_and_no_time(
+    tmp_path_factory: pytest.TempPathFactory, wanted: list[int]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "at_once.wav"
+    samples = np.random.default_rng(1).integers(-32_768, 32_768, 12_345, dtype=np.int16)
+    if not path.exists():
+        soundfile.write(path, samples, 16_000, subtype="PCM_16")
+    source = FileSource(path)
+    orders = cycle(wanted)
+    source.frames_at_once = asked = next(orders)
+    blocks = []
+    for due, block in source.timed(started=100.0):
+        assert isinstance(block, AudioBlock)
+        assert due == block.captured_at == 100.0 + block.end_sample / 16_000
+        assert len(block.samples) == min(asked * 320, len(samples) - block.first_sample)
+        blocks.append(block)
+        source.frames_at_once = asked = next(orders)
+    np.testing.assert_array_equal(joined(blocks), samples)
 
 
 @pytest.mark.parametrize(

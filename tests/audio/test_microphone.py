@@ -92,6 +92,26 @@ def test_blocks_are_whole_and_in_order(fake: Plan) -> None:
     assert microphone.child_pid is None
 
 
+def test_it_hands_over_as_much_at_once_as_is_asked_for(fake: Plan) -> None:
+    fake({})
+    microphone = Microphone()
+    microphone.frames_at_once = 5
+    blocks: list[AudioBlock] = []
+    wanted = 5  # asked for before there is a capture process, then changed while it runs
+    for item in microphone.blocks():
+        assert isinstance(item, AudioBlock)
+        blocks.append(item)
+        frames = len(item.samples) // 320
+        if frames == wanted:  # the block after a change may still be as before
+            wanted = {5: 1, 1: 4, 4: 0}[wanted]
+        microphone.frames_at_once = max(1, wanted)
+        if not wanted or item.end_sample > 30 * 16_000:
+            microphone.close()
+    assert wanted == 0
+    assert {len(block.samples) for block in blocks} == {320, 4 * 320, 5 * 320}
+    assert error_in_place(blocks) == 0
+
+
 @pytest.mark.parametrize("how", ["dies_at", "stalls_at"])
 def test_a_device_that_goes_is_lost_and_comes_back_further_on(fake: Plan, how: str) -> None:
     fake({how: 20}, {})

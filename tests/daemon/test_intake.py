@@ -11,15 +11,16 @@ from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.daemon import intake as intake_module
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
-from edgeser.daemon.intake import Intake
+from edgeser.daemon.intake import QUIET_FRAMES, Intake
 from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Event, FaultEvent, SpeechEvent
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import Model, load_model
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
 from edgeser.window import Window
-from tests.sounds import monologue, noise
+from tests.sounds import monologue, noise, speech
 
 MODEL = load_model()
 
@@ -30,6 +31,7 @@ class Played:
     name = "played"
     live = True
     restarts = 0
+    frames_at_once = 1
 
     def __init__(self, *items: AudioBlock | AudioFault) -> None:
         self.items = items
@@ -42,15 +44,36 @@ class Played:
 
 
 def heard(*items: AudioBlock | AudioFault) -> tuple[Intake, Backlog, list[Event]]:
+    return heard_from(Played(*items))
+
+
+def heard_from(source: Played) -> tuple[Intake, Backlog, list[Event]]:
     events: list[Event] = []
     backlog = Backlog()
     losses = Losses()
     hearing = Hearing("played", MODEL, SpeechSettings(), losses)
-    intake = Intake(Played(*items), hearing, Account("played", losses, events.append), backlog)
+    intake = Intake(source, hearing, Account("played", losses, events.append), backlog)
     backlog.close()
     backlog.abandon()  # nobody works here: do not wait for it
     intake.listen()
     return intake, backlog, events
+
+
+class Obeying(Played):
+    """A live source that hands over as many frames of a sound at once as it is told to."""
+
+    def __init__(self, sound: Samples) -> None:
+        super().__init__()
+        self.sound = sound
+        self.given: list[tuple[int, int]] = []  # first sample and length of every block
+
+    def blocks(self) -> Iterator[AudioBlock]:
+        position = 0
+        while position < len(self.sound):
+            samples = self.sound[position : position + self.frames_at_once * FRAME_SAMPLES]
+            self.given.append((position, len(samples)))
+            yield AudioBlock(samples, position, position / SAMPLE_RATE)
+            position += len(samples)
 
 
 def blocks(seconds: float) -> list[AudioBlock]:
@@ -249,3 +272,23 @@ def test_while_muted_nothing_is_heard_but_time_goes_on() -> None:
     assert [event.state for event in told] == ["start", "end"]
     assert told[1].end is not None
     assert told[1].end <= 2.02
+
+
+def test_silence_comes_a_tenth_of_a_second_at_once_and_speech_frame_by_frame() -> None:
+    sound = np.concatenate((noise(3), speech()[: 8 * SAMPLE_RATE], noise(3)))
+    source = Obeying(sound)
+    _, _, events = heard_from(source)
+    pieces = np.split(
+        sound[: len(sound) // FRAME_SAMPLES * FRAME_SAMPLES], len(sound) // FRAME_SAMPLES
+    )
+    _, _, expected = heard(*(AudioBlock(p, i * len(p), 0.0) for i, p in enumerate(pieces)))
+    assert events == expected
+    told = [event for event in events if isinstance(event, SpeechEvent)]
+    assert [event.state for event in told] == ["start", "end"] * 2
+    lengths = dict(source.given)
+    for begin, end in zip(told[::2], told[1::2], strict=True):
+        assert begin.start is not None
+        assert end.end is not None
+        inside = [n for at, n in lengths.items() if begin.start + 0.4 < at / SAMPLE_RATE < end.end]
+        assert set(inside) == {FRAME_SAMPLES}
+    assert sum(n == QUIET_FRAMES * FRAME_SAMPLES for n in lengths.values()) > 40

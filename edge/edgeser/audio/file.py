@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ class FileSource:
     ``fast``: as fast as the daemon takes it, ``captured_at`` is the time of handing over;
     otherwise in real time, ``captured_at`` is when the block was due.
 
-    Blocks are regular (320 samples), the last may be shorter. The file is opened and checked
-    here, which raises SourceError, and read bit by bit in ``blocks``.
+    Blocks are regular (``frames_at_once`` times 320 samples), the last may be shorter. The file is
+    opened and checked here, which raises SourceError, and read bit by bit in ``blocks``.
 
     Faults: ``non_finite_samples`` (once: NaN and infinity are played as silence, nothing else
     is lost) and ``file_truncated`` (the last thing yielded, after all that could be read).
@@ -47,6 +48,7 @@ class FileSource:
 
     name = "file"
     restarts = 0
+    frames_at_once = 1
 
     def __init__(self, path: str | Path, fast: bool = False) -> None:
         self.path = Path(path)
@@ -72,7 +74,7 @@ class FileSource:
             resampler = Resampler(sound.samplerate, sound.channels)
             due, position = started, 0
             warned = False
-            for samples in _converted(sound, resampler):
+            for samples in self._gathered(_converted(sound, resampler)):
                 if self._closed.is_set():
                     return
                 end = position + len(samples)
@@ -89,6 +91,12 @@ class FileSource:
     def close(self) -> None:
         """End ``blocks`` before the next block."""
         self._closed.set()
+
+    def _gathered(self, frames: Iterator[Samples]) -> Iterator[Samples]:
+        """As many frames in one block as are wanted when its first one is read."""
+        for first in frames:
+            more = islice(frames, self.frames_at_once - 1)
+            yield np.concatenate((first, *more)) if self.frames_at_once > 1 else first
 
     def _non_finite(self, at_s: float) -> AudioFault:
         return AudioFault(

@@ -31,10 +31,11 @@ class Microphone:
     ``command``: starts the capture process, which writes the messages of ``wire.py``.
 
     Positions follow the monotonic clock across losses: after one, ``first_sample`` is ahead by the
-    samples that were missed. Blocks of a device that records 16 kHz mono are 20 ms long, those of
-    others differ by a few samples. ``captured_at`` is the monotonic clock's time when the block
-    was read, less what PortAudio holds back and the latency it reports: it may be some
-    milliseconds early, so a latency derived from it is not too small.
+    samples that were missed. Blocks of a device that records 16 kHz mono are ``frames_at_once``
+    times 20 ms long (the one after a change may still be as before), those of others differ by a
+    few samples. ``captured_at`` is the monotonic clock's time when the block was read, less what
+    PortAudio holds back and the latency it reports: it may be some milliseconds early, so a latency
+    derived from it is not too small.
 
     Faults: ``audio_lost`` (once per loss), ``audio_restored`` (before the first block that comes
     again), ``audio_overflow`` (summed up).
@@ -78,6 +79,18 @@ class Microphone:
         self._overflows = OverflowReport(overflow_every_s)
         self._wait = wait
         self._dropped = False
+        self._frames_at_once = 1
+
+    @property
+    def frames_at_once(self) -> int:
+        """As ``Source`` has it."""
+        return self._frames_at_once
+
+    @frames_at_once.setter
+    def frames_at_once(self, frames: int) -> None:
+        if frames != self._frames_at_once and (child := self._child) is not None:
+            child.order(frames)
+        self._frames_at_once = frames
 
     @property
     def child_pid(self) -> int | None:
@@ -143,6 +156,8 @@ class Microphone:
                 if message.kind is Kind.OPENED:
                     self.opened = message.json()
                     resampler = self._resampler(self.opened)
+                    if self._frames_at_once > 1:
+                        child.order(self._frames_at_once)
                     continue
                 if resampler is None:
                     raise CaptureError("the capture process is out of step: sound without a format")

@@ -59,6 +59,10 @@ class Source(Protocol):
     restarts: int
     """How often the device was lost and opened again."""
 
+    frames_at_once: int
+    """Of 20 ms, that a block should have from now on: one, or in silence some, so that fewer blocks
+    wake the machine. A source that does not choose its blocks takes no notice."""
+
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield blocks in order of position until the source ends or is closed.
 

@@ -35,6 +35,7 @@ class RawSource:
 
     live = False
     restarts = 0
+    frames_at_once = 1
 
     def __init__(self, stream: BinaryIO, name: str = "stdin") -> None:
         self.name = name

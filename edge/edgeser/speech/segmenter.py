@@ -103,6 +103,11 @@ class Segmenter:
         return bool(self._marks)
 
     @property
+    def is_quiet(self) -> bool:
+        """No segment is open, and nothing of late could be the beginning of one."""
+        return not self._marks and not any(mark.speech for mark in self._recent)
+
+    @property
     def in_speech(self) -> bool:
         """There is a segment, and it was told."""
         return self.is_open and self._confirmed

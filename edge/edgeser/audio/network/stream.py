@@ -30,6 +30,7 @@ class NetworkStream:
     """
 
     live = True
+    frames_at_once = 1
 
     def __init__(self, name: str, server: NetworkServer, stall_s: float, now: float) -> None:
         self.name = name
