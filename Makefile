@@ -18,7 +18,7 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto nats-server \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check clean requirements deb deb-check image image-check arm-check release audit fuzz pythons install-service uninstall-service
+.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check clean requirements wheel deb deb-check image image-check arm-check release audit fuzz pythons install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -29,6 +29,7 @@ help:
 	@echo "               for those that train or measure"
 	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser"
 	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves the settings"
+	@echo "make wheel     the wheel, for pip, and the sdist, in dist/"
 	@echo "make deb       Debian packages for amd64 and arm64 in dist/; SUITE=trixie for Debian 13"
 	@echo "sudo make deb-check    the package through lintian, and in a real systemd: installed,"
 	@echo "                       upgraded, downgraded, removed, purged"
@@ -121,6 +122,10 @@ $(RELEASE)/.ready: pyproject.toml constraints.txt
 
 requirements: $(RELEASE)/.ready
 	$(RELEASE)/bin/python -m release.requirements
+
+wheel: $(RELEASE)/.ready
+	@tools/debian-packages $(NPM)
+	$(RELEASE)/bin/python -m release.wheel
 
 deb: $(RELEASE)/.ready
 	@tools/debian-packages debhelper dpkg-dev fakeroot $(NPM)

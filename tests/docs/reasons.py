@@ -20,6 +20,7 @@ COMMANDS = {
     "build/cpp/predict": "is run by tests/docs/test_cpp.py",
     "python3 -m http.server": "runs until it is stopped",
     "ssh": "another machine",
+    "scp": "another machine",
     "docker": "is not here; tests/trials/container_image.py runs the image",
     "curl": "another machine, or a service that is not running here",
     "nc": "a socket of the service; tests/daemon/test_mute.py speaks to it",

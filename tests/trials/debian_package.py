@@ -10,6 +10,7 @@ Exit code 1, with a traceback, where something is not as it should be.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import nats
 import numpy as np
 import soundfile
 
 from benchmarks import script
+from edgeser.bridges.nats.subjects import STORED
 from edgeser.cli import COMMANDS
 from edgeser.model.golden import waveform
 from tests.bridges.mosquitto import Mosquitto
@@ -34,6 +37,7 @@ BRIDGES = ("edgeser-mqtt", "edgeser-nats")
 SERVICES = ("edgeser", "edgeser@kitchen", *BRIDGES)
 UNITS = sorted(file.name for file in (CHECKOUT / "systemd").glob("*.service"))
 SETTINGS = "/etc/edgeser/edgeser.toml"
+KEYS = "/etc/edgeser/keys"
 PLACE = "/usr/lib/systemd/system"
 COMPLETIONS = (
     "bash-completion/completions/edgeser",
@@ -60,6 +64,13 @@ def older(package: Path, folder: Path) -> Path:
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", tree, file], check=True)
     shutil.rmtree(tree)
     return file
+
+
+async def make_stream(url: str) -> None:
+    """A stream as of `edgeser lake fill`, without a lake."""
+    client = await nats.connect(url)
+    await client.jetstream().add_stream(name="EDGESER", subjects=list(STORED))
+    await client.close()
 
 
 class Trial:
@@ -109,7 +120,7 @@ class Trial:
             assert "edgeser" not in said, said  # it verifies what they depend on, too
         listed = self.box.run("dpkg-query", "-W", "-f", "${Conffiles}", "edgeser")
         assert [line.split()[0] for line in listed.splitlines()] == [SETTINGS]
-        keys = self.box.run("stat", "-c", "%U %G %a", "/etc/edgeser/keys")
+        keys = self.box.run("stat", "-c", "%U %G %a", KEYS)
         assert keys == "edgeser edgeser 700"
         assert "audio" in self.box.run("id", "-nG", "edgeser")
         assert self.box.run("edgeser", "--version").startswith("edgeser")
@@ -123,15 +134,18 @@ class Trial:
         """Two daemons with settings of the user's own, and the bridges of the first."""
         remark = np.concatenate((waveform(1, 0.7), silence(0.8)))
         soundfile.write(self.box.shared / "talk.flac", np.tile(remark, 1200), 16_000)
+        self.write_settings()
+        self.box.run("systemctl", "enable", "--now", *SERVICES)
+        self.run_well(0)
+        findings = self.box.run("edgeser", "doctor", "--service", check=False)
+        assert "exposure 1." in findings, findings
+
+    def write_settings(self) -> None:
         for name, stream in (("edgeser", "hall"), ("kitchen", "kitchen")):
             self.box.path(f"/etc/edgeser/{name}.toml").write_text(
                 f'[audio]\nsource = "{SHARED}/talk.flac"\nstream = "{stream}"\n'
                 f'[mqtt]\nbroker = "{self.broker.address}"\n[nats]\nserver = "{self.server.url}"\n'
             )
-        self.box.run("systemctl", "enable", "--now", *SERVICES)
-        self.run_well(0)
-        findings = self.box.run("edgeser", "doctor", "--service", check=False)
-        assert "exposure 1." in findings, findings
 
     def run_well(self, before: int) -> None:
         """All are active, more than ``before`` events were heard, and both bridges hand over."""
@@ -187,12 +201,32 @@ class Trial:
         assert account[1].startswith("!")
         assert "could not be found" in self.box.run("systemctl", "status", "edgeser", check=False)
 
-    def refuses_another_installation(self, package: str) -> None:
-        """What `make install-service` made is not overwritten."""
-        self.box.run("install", "-D", "/dev/null", "/opt/edgeser/.installed-by-edgeser")
+    def follows_another_installation(self, package: str) -> None:
+        """What `make install-service` made is not overwritten; removed as the package's message
+        says, its settings, keys and history are the package's.
+        """
+        self.box.install()
+        self.write_settings()
+        self.box.run("edgeser", "keys", "new", "server", "--keys", KEYS)
+        self.box.run("systemctl", "enable", "--now", "edgeser")
+        self.wait_until_heard(0)
         printed = self.box.run("dpkg", "-i", package, check=False)
-        assert "make uninstall-service KEEP_STATE=1" in printed, printed
-        assert self.box.run("ls", "-A", "/opt/edgeser") == ".installed-by-edgeser"
+        assert "sudo make uninstall-service KEEP_STATE=1" in printed, printed
+        assert self.box.state()["ActiveState"] == "active"
+        before, kept = self.kept(), self.settings_and_keys()
+        self.box.run("make", "-C", "/srv/checkout", "uninstall-service", "KEEP_STATE=1")
+        assert not self.box.path("/opt/edgeser").exists()
+        assert self.settings_and_keys() == kept
+        self.apt("install", package)
+        assert self.settings_and_keys() == kept
+        self.box.run("systemctl", "enable", "--now", "edgeser")
+        self.wait_until_heard(before)
+
+    def settings_and_keys(self) -> list[str]:
+        """Owner, rights, name and digest of each file in /etc/edgeser."""
+        listed = self.box.run("find", "/etc/edgeser", "-type", "f", "-printf", "%u %m %p\n")
+        names = [line.rsplit(" ", 1)[1] for line in listed.splitlines()]
+        return sorted([*listed.splitlines(), *self.box.run("sha256sum", *names).splitlines()])
 
 
 def run(package: Path, folder: Path) -> None:
@@ -202,6 +236,7 @@ def run(package: Path, folder: Path) -> None:
     try:
         broker.start()
         server.start()
+        asyncio.run(make_stream(server.url))
         box.prepare()
         # Images of containers have one that forbids what a machine allows.
         (box.root / "usr/sbin/policy-rc.d").unlink(missing_ok=True)
@@ -232,8 +267,8 @@ def run(package: Path, folder: Path) -> None:
         print("installed again: enabled and with its history", flush=True)
         trial.purged()
         print("purged: nothing left but the locked account", flush=True)
-        trial.refuses_another_installation(new)
-        print("an installation by 'make install-service' is not overwritten", flush=True)
+        trial.follows_another_installation(new)
+        print("'make install-service' is not overwritten, and its history goes on", flush=True)
     finally:
         box.end()
         server.kill()
