@@ -85,7 +85,8 @@ types: $(VENV)/.tests
 	$(BIN)/mypy
 
 unit: $(VENV)/.tests page-assets examples/node_modules/.installed \
-		examples/browser/node_modules/.installed build/onnxruntime/.installed
+		examples/browser/node_modules/.installed build/onnxruntime/.installed \
+		build/nats-server/.installed
 	$(BIN)/python -m pytest
 
 $(BIN)/python:
@@ -159,8 +160,13 @@ examples/browser/node_modules/.installed: examples/browser/package.json
 	npm install --prefix examples/browser --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
+# Debian 12's nats-server does not know sync_interval; the tests take that where there is no newer.
+build/nats-server/.installed: tools/debian-13 | $(VENV)/.tests
+	@tools/debian-13 nats-server $(CURDIR)/build/nats-server && touch $@ || \
+		echo "tools/debian-13 failed: the tests take the nats-server of this system" >&2
+
 # What the C++ example is compiled against; without it its test says what is missing.
-build/onnxruntime/.installed: constraints.txt tools/onnxruntime-headers | $(VENV)/.tests
+build/onnxruntime/.installed: constraints.txt tools/onnxruntime-headers tools/debian-13 | $(VENV)/.tests
 	@tools/debian-packages g++ cmake nlohmann-json3-dev libsndfile1-dev
 	@tools/onnxruntime-headers $(CURDIR)/build/onnxruntime $(CURDIR)/$(BIN)/python && touch $@ || \
 		echo "tools/onnxruntime-headers failed: the C++ example is not tried" >&2
@@ -208,7 +214,7 @@ home-assistant-check: $(VENV)/.tests
 	@tools/debian-packages debootstrap mosquitto
 	$(BIN)/python tests/trials/home_assistant.py
 
-fleet-check: $(VENV)/.tests
+fleet-check: $(VENV)/.tests build/nats-server/.installed
 	$(BIN)/python tests/trials/fleet.py
 
 clean:

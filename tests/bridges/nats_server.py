@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 import signal
@@ -10,8 +11,28 @@ import subprocess
 import time
 from pathlib import Path
 
-PROGRAM = os.environ.get("NATS_SERVER") or shutil.which("nats-server") or "/usr/sbin/nats-server"
+FETCHED = Path(__file__).parents[2] / "build/nats-server/usr/sbin/nats-server"
+"""What tools/nats-server has fetched, where the distribution's is old."""
+
+PROGRAM = (
+    os.environ.get("NATS_SERVER")
+    or (str(FETCHED) if FETCHED.exists() else shutil.which("nats-server"))
+    or "/usr/sbin/nats-server"
+)
 PATIENCE_S = 120.0
+
+
+@functools.cache
+def version() -> str:
+    """Of the server, as ``2.10.27``."""
+    printed = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
+    return printed.stdout.split()[-1].removeprefix("v")
+
+
+def durability() -> str:
+    """What makes an acknowledged event outlive a power cut, where the server knows it."""
+    numbers = tuple(int(number) for number in version().split(".")[:2])
+    return "sync_interval: always" if numbers >= (2, 10) else ""
 
 
 def free_port() -> int:
@@ -32,7 +53,8 @@ class NatsServer:
         self.file = folder / "nats.conf"
         self.file.write_text(
             f"listen: 127.0.0.1:{self.port}\n"
-            f"jetstream {{ store_dir: {folder / 'store'}\n{jetstream}\n}}\n{settings}\n"
+            f"jetstream {{ store_dir: {folder / 'store'}\n{durability()}\n{jetstream}\n}}\n"
+            f"{settings}\n"
         )
         self._process: subprocess.Popen[bytes] | None = None
 

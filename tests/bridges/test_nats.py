@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
+import nats
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,6 +25,7 @@ from edgeser.bridges.nats.subjects import Device, origin
 from edgeser.errors import UserError
 from edgeser.events.journal.journal import JournalPlace
 from edgeser.events.publish.publisher import Publisher
+from edgeser.lake.fill import CONSUMER, STREAM
 from edgeser.lake.store import Store
 from edgeser.lake.tables import Message, sort
 from tests.audio.test_network import certificates
@@ -219,6 +222,42 @@ def test_a_second_lake_in_one_folder_is_refused(server: NatsServer, tmp_path: Pa
         store.close()
 
 
+def test_what_a_lake_took_and_did_not_write_comes_to_the_next_at_once(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    assert fill(server.url, lake, "--once", "--every", "3600").returncode == 0
+
+    async def take() -> None:
+        client = await nats.connect(server.url)
+        jetstream = client.jetstream()
+        for seq in range(1, 101):
+            event = msgspec.structs.replace(emotion(seq), epoch="e", seq=seq)
+            subject = Device("berlin", "hall").subject(event)
+            await jetstream.publish(subject, msgspec.json.encode(event))
+        messages = await jetstream.pull_subscribe("", durable=CONSUMER, stream=STREAM)
+        assert len(await messages.fetch(50)) == 50
+        await client.close()
+
+    asyncio.run(take())
+    assert fill(server.url, lake, "--once", "--every", "3600").returncode == 0
+    assert len(keys(lake)) == 100
+
+
+def test_a_second_lake_on_one_stream_waits(server: NatsServer, tmp_path: Path) -> None:
+    def said_by_the_second() -> str:
+        log = tmp_path / "second.log"
+        second = Running(log, "lake", "fill", server.url, "-o", str(tmp_path / "b"))
+        try:
+            until(lambda: second.log)
+            return second.log[-1]
+        finally:
+            second.kill()
+
+    with filling(server.url, tmp_path / "a"):  # seen while it asks for events: nearly always
+        until(lambda: "another lake takes from it; stop that" in said_by_the_second())
+
+
 def test_a_lake_that_has_no_room_waits_and_goes_on(
     publisher: Publisher, server: NatsServer, tmp_path: Path
 ) -> None:
@@ -239,7 +278,7 @@ def test_a_lake_that_has_no_room_waits_and_goes_on(
         finally:
             full.kill()
             full.wait()
-        with filling(server.url, lake):  # what the other held is delivered after half a minute
+        with filling(server.url, lake):
             until(lambda: len(keys(lake)) == 200)
 
 

@@ -3,10 +3,10 @@
 python tests/trials/fleet.py [--devices 200] [--events 5000] [--kills 10]
 
 Each simulated device has its events in a list instead of a journal, and a cursor that moves when
-JetStream has stored them; it publishes under the bridge's subjects and message ids. One of them is
-away until all others are done, and then tells everything twice, the second time from the beginning
-and after the server has forgotten its message ids. Server and lake are killed with SIGKILL, and
-frozen for a while. In the end the lake must hold each event once.
+JetStream has stored them; it publishes under the bridge's subjects and message ids. Server and lake
+are killed with SIGKILL, and the network between them and the devices is cut. One device comes when
+all others are done and the stream is empty, and tells everything twice: the second time to a server
+that no longer knows its message ids. In the end the lake must hold each event once.
 """
 
 from __future__ import annotations
@@ -18,22 +18,29 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from nats.js import JetStreamContext
+
 from benchmarks import script
 from edgeser.bridges.nats.client import NatsError, connect, explained
 from edgeser.bridges.nats.server import Server, server_of
 from edgeser.bridges.nats.subjects import Device
+from edgeser.lake.fill import STREAM
 from edgeser.lake.queries import Lake
-from tests.bridges.nats_server import NatsServer
+from tests.bridges.nats_server import NatsServer, durability, version
+from tests.bridges.network import Network
 from tests.events.helpers import emotion
 
 IN_FLIGHT = 50
-FROZEN_S = 5.0
+CUT_S = (2.0, 15.0)
+"""A network is away so long: shorter and longer than a device waits for an answer."""
 
 
 class Simulated:
@@ -43,7 +50,8 @@ class Simulated:
         self.device = Device("trial", f"device-{number:03d}")
         self.epoch, self.events = f"{number:016x}", events
         self.told = 0
-        self.sent = 0
+        self.sent = self.stored = 0
+        """Messages sent, and of these, messages that the server did not know yet."""
 
     async def tell(self, server: Server) -> None:
         """All from the cursor on; a connection that fails is made anew."""
@@ -54,24 +62,18 @@ class Simulated:
                 await asyncio.sleep(random.uniform(0.5, 2.0))
 
     async def _connection(self, server: Server) -> None:
-        troubles: list[str] = []
-        client = await connect(server, troubles)
-        try:
-            with explained(server, troubles):
-                jetstream = client.jetstream(timeout=10)
-                while self.told < self.events:
-                    some = range(self.told + 1, min(self.told + IN_FLIGHT, self.events) + 1)
-                    stored = await asyncio.gather(
-                        *(self._publish(jetstream, seq) for seq in some), return_exceptions=True
-                    )
-                    for result in stored:
-                        if isinstance(result, BaseException):
-                            raise result
-                        self.told += 1
-        finally:
-            await asyncio.wait([asyncio.ensure_future(client.close())], timeout=1)
+        async with connected(server) as jetstream:
+            while self.told < self.events:
+                some = range(self.told + 1, min(self.told + IN_FLIGHT, self.events) + 1)
+                answers = await asyncio.gather(
+                    *(self._publish(jetstream, seq) for seq in some), return_exceptions=True
+                )
+                for answer in answers:
+                    if isinstance(answer, BaseException):
+                        raise answer
+                    self.told += 1
 
-    async def _publish(self, jetstream: object, seq: int) -> None:
+    async def _publish(self, jetstream: JetStreamContext, seq: int) -> None:
         event = msgspec.structs.replace(
             emotion(seq, label=("happy", "angry", "sad")[seq % 3]),
             epoch=self.epoch,
@@ -79,11 +81,24 @@ class Simulated:
             time=1_700_000_000.0 + 60 * seq,
         )
         self.sent += 1
-        await jetstream.publish(  # type: ignore[attr-defined]
+        answer = await jetstream.publish(
             self.device.subject(event),
             msgspec.json.encode(event),
             headers={"Nats-Msg-Id": self.device.message_id(event)},
         )
+        self.stored += not answer.duplicate
+
+
+@asynccontextmanager
+async def connected(server: Server) -> AsyncIterator[JetStreamContext]:
+    """A connection as a bridge has it. Raises NatsError."""
+    troubles: list[str] = []
+    client = await connect(server, troubles)
+    try:
+        with explained(server, troubles):
+            yield client.jetstream(timeout=10)
+    finally:
+        await asyncio.wait([asyncio.ensure_future(client.close())], timeout=1)
 
 
 class LakeProcess:
@@ -93,20 +108,20 @@ class LakeProcess:
         self.command = [sys.executable, "-m", "edgeser", "lake", "fill", url, "-o", str(folder)]
         self.log = folder.with_suffix(".log")
 
-    def start(self, *options: str) -> None:
+    def start(self) -> None:
         with self.log.open("ab") as errors:
-            self.process = subprocess.Popen(
-                [*self.command, "--every", "2", *options], stderr=errors
-            )
+            self.process = subprocess.Popen([*self.command, "--every", "5"], stderr=errors)
 
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()
 
 
-async def harm(nats: NatsServer, lake: LakeProcess, kills: int, pause_s: float) -> None:
-    """Kill and freeze, in turns, each after a while."""
-    for number in range(kills):
+async def harm(
+    nats: NatsServer, network: Network, lake: LakeProcess, kills: int, pause_s: float
+) -> None:
+    """Kill the server, kill the lake, cut the network, each after a while, and so on."""
+    for _ in range(kills):
         await asyncio.sleep(random.uniform(0.5, 1.5) * pause_s)
         nats.kill()
         await asyncio.sleep(random.uniform(0.1, 1.0))
@@ -114,43 +129,77 @@ async def harm(nats: NatsServer, lake: LakeProcess, kills: int, pause_s: float) 
         await asyncio.sleep(random.uniform(0.0, 0.5) * pause_s)
         lake.kill()
         lake.start()
-        if number % 3 == 0:
-            nats.freeze()
-            await asyncio.sleep(FROZEN_S)
-            nats.thaw()
+        await asyncio.sleep(random.uniform(0.0, 0.5) * pause_s)
+        network.cut()
+        await asyncio.sleep(random.uniform(*CUT_S))
+        network.mend()
+
+
+async def watch(fleet: list[Simulated]) -> None:
+    """Say once a minute how far it is."""
+    while True:
+        await asyncio.sleep(60)
+        told = sum(device.told for device in fleet)
+        print(f"{told} of {sum(device.events for device in fleet)}", file=sys.stderr, flush=True)
+
+
+async def emptied(server: Server) -> None:
+    """Wait until the lake has acknowledged all that the stream held."""
+    while True:
+        try:
+            async with connected(server) as jetstream:
+                while (await jetstream.stream_info(STREAM)).state.messages:
+                    await asyncio.sleep(0.5)
+                return
+        except NatsError:
+            await asyncio.sleep(1)
 
 
 async def trial(folder: Path, devices: int, events: int, kills: int, pause_s: float) -> bool:
     nats = NatsServer(folder / "nats")
     nats.start()
-    lake = LakeProcess(nats.url, folder / "lake")
+    network = Network(nats.port, random.Random(random.random()))
+    await network.start()
+    url = f"nats://127.0.0.1:{network.port}"
+    lake = LakeProcess(url, folder / "lake")
     lake.start()
     began = time.monotonic()
-    fleet = [Simulated(number, events) for number in range(devices)]
-    server = server_of(nats.url)
+    late, *fleet = [Simulated(number, events) for number in range(devices)]
+    server = server_of(url)
     try:
-        harmed = asyncio.create_task(harm(nats, lake, kills, pause_s))
-        await asyncio.gather(*(device.tell(server) for device in fleet[1:]), harmed)
-        late = fleet[0]
+        watched = asyncio.create_task(watch(fleet))
+        harmed = asyncio.create_task(harm(nats, network, lake, kills, pause_s))
+        await asyncio.gather(*(device.tell(server) for device in fleet))
+        watched.cancel()
+        told_s = time.monotonic() - began
+        was_harmed = harmed.done()
+        await harmed
         await late.tell(server)
-        nats.kill()  # a server forgets message ids of a stream that it has read anew and emptied
+        await emptied(server)
+        nats.kill()  # one that reads an empty stream anew knows no message ids
         nats.start()
-        late.epoch, late.told = late.epoch, 0
+        late.told, known = 0, late.stored
         await late.tell(server)
+        await emptied(server)
         lake.process.terminate()
-        lake.process.wait()
-        lake.start("--once")
         lake.process.wait()
     finally:
         nats.kill()
         lake.kill()
     question = "SELECT count(*), count(DISTINCT (device, epoch, stream, seq)) FROM finals"
     _, [(rows, distinct)] = Lake(folder / "lake").ask(question)
-    sent = sum(device.sent for device in fleet)
     expected = devices * events
-    print(f"{devices} devices x {events} events, {kills} kills each of server and lake")
-    print(f"sent {sent}, in the lake {rows}, lost {expected - distinct}, twice {rows - distinct}")
-    print(f"{time.monotonic() - began:.0f} s")
+    parts = [part.stat().st_size for part in (folder / "lake").rglob("part-*.parquet")]
+    sent = sum(device.sent for device in (late, *fleet))
+    print(f"nats-server {version()}, {durability() or 'no sync_interval'}")
+    print(f"{devices} devices x {events} events")
+    print(f"server and lake killed and network cut {kills} times each")
+    print(f"sent {sent}; told again at the end and taken as new {late.stored - known}")
+    print(f"in the lake {rows}, lost {expected - distinct}, twice {rows - distinct}")
+    print(f"{len(parts)} parts, {sum(parts) / 1e6:.0f} MB")
+    print(f"told in {told_s:.0f} s, all over in {time.monotonic() - began:.0f} s")
+    if not was_harmed:
+        print("the devices were done before the last kill: give --events more, or --pause less")
     return bool(rows == distinct == expected)
 
 

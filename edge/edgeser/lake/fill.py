@@ -123,6 +123,25 @@ class Filler:
             log.info("%s: made the stream %s", self._filling.server, STREAM)
 
     async def _subscribe(self, jetstream: JetStreamContext) -> JetStreamContext.PullSubscription:
+        """A consumer that is given all that the stream holds.
+
+        One that was given something before is made anew: what another lake took and did not write,
+        because it was killed, comes at once, and so does what a server that was killed has kept
+        although it was acknowledged. The store leaves out what it has. Raises NatsError where
+        another lake asks for events just now.
+        """
+        messages = await self._consumer(jetstream)
+        held = (await jetstream.stream_info(STREAM)).state.messages
+        known = await messages.consumer_info()
+        if known.num_waiting:
+            raise NatsError(f"{self._filling.server}: another lake takes from it; stop that")
+        if held > (known.num_pending or 0):
+            await messages.unsubscribe()
+            await jetstream.delete_consumer(STREAM, CONSUMER)
+            messages = await self._consumer(jetstream)
+        return messages
+
+    async def _consumer(self, jetstream: JetStreamContext) -> JetStreamContext.PullSubscription:
         return await jetstream.pull_subscribe(
             "",
             durable=CONSUMER,
