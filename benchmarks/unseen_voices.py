@@ -5,14 +5,15 @@ python benchmarks/unseen_voices.py runs/loco --corpus emodb7=FOLDER --corpus mes
 
 The first is a model as `edgeser run --model` takes it, on corpora that it must not have learnt
 from; the second what `edgeser evaluate --protocol loco -o runs/loco` left, each of its folds on the
-corpus that it held out, with the temperature, the threshold and the scale of voices that are known
-fitted on the other folds' answers.
+corpus that it held out, its seeds put together as `edgeser export` does it. Temperature, threshold
+and the scale of voices that are known are then fitted on the other folds' answers.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,13 +88,16 @@ def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Judg
 def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
     by_name = {corpus.name: corpus for corpus in corpora}
     listeners: list[tuple[Listener, Score]] = []
-    for result, weights in kept_folds(run):
-        if result.fold not in by_name:
-            raise UserError(f"run {run}: it holds out {result.fold}", "give that corpus, too")
-        network, origin = checkpoint.load(weights)
+    folds: dict[str, list[Path]] = defaultdict(list)
+    for result, weights in kept_folds(run, several_seeds=True):
+        folds[result.fold].append(weights)
+    for fold, seeds in folds.items():
+        if fold not in by_name:
+            raise UserError(f"run {run}: it holds out {fold}", "give that corpus, too")
+        network, origin = checkpoint.load_together(seeds)
         recipe = origin.recipe
         listener = Listener(
-            by_name[result.fold],
+            by_name[fold],
             origin.labels,
             recipe.front_end,
             recipe.window,

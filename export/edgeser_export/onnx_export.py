@@ -36,7 +36,7 @@ from edgeser_export.verify import (
 from edgeser_export.waveform import Hearing
 from edgeser_export.waveform_export import export_graph
 from edgeser_train.models.speech_model import SpeechModel
-from edgeser_train.models.streaming import Streaming
+from edgeser_train.models.streaming import StreamModel
 from edgeser_train.training.checkpoint import Origin, centring_of
 
 
@@ -77,7 +77,7 @@ def export(
         Tensor("frames", ["batch"], "int64"),
     ]
     outputs = [Tensor("logits", ["batch", len(origin.labels)], "float32")]
-    if isinstance(model, Streaming) and layout is not None:
+    if isinstance(model, StreamModel) and layout is not None:
         demand_fp32(precision)
         graph = stream_graph(model, layout)
         inputs, outputs = tensors(model, layout)

@@ -15,7 +15,7 @@ from edgeser.model.artefact import Precision, StreamLayout
 from edgeser.model.artefact import Tensor as TensorInfo
 from edgeser_export.graph import traced
 from edgeser_train.models.speech_model import SpeechModel
-from edgeser_train.models.streaming import Streaming
+from edgeser_train.models.streaming import StreamModel
 
 BLOCK_STEPS = 5
 """Half a second: the usual hop is one block, and the first window, of a second, two."""
@@ -25,12 +25,12 @@ OUTPUTS = ("votes", "weights", "next_state")
 
 def layout_of(model: SpeechModel) -> StreamLayout | None:
     """How the runtime feeds a model's graph; None for a network of windows."""
-    if not isinstance(model, Streaming):
+    if not isinstance(model, StreamModel):
         return None
     return StreamLayout(BLOCK_STEPS * model.stride, model.stride, model.state_size)
 
 
-def stream_graph(model: Streaming, layout: StreamLayout) -> Any:
+def stream_graph(model: StreamModel, layout: StreamLayout) -> Any:
     """The model as an ``onnx.ModelProto``, of any batch and blocks of one length."""
     return traced(
         _Block(model),
@@ -43,7 +43,7 @@ def stream_graph(model: Streaming, layout: StreamLayout) -> Any:
     )
 
 
-def tensors(model: Streaming, layout: StreamLayout) -> tuple[list[TensorInfo], list[TensorInfo]]:
+def tensors(model: StreamModel, layout: StreamLayout) -> tuple[list[TensorInfo], list[TensorInfo]]:
     """The graph's inputs and outputs, as its metadata names them."""
     steps = layout.block_frames // layout.step_frames
     state: list[int | str] = ["batch", layout.state]
@@ -53,7 +53,7 @@ def tensors(model: Streaming, layout: StreamLayout) -> tuple[list[TensorInfo], l
             TensorInfo("state", state, "float32"),
         ],
         [
-            TensorInfo("votes", ["batch", steps, model.config.labels], "float32"),
+            TensorInfo("votes", ["batch", steps, model.labels], "float32"),
             TensorInfo("weights", ["batch", steps], "float32"),
             TensorInfo("next_state", state, "float32"),
         ],
@@ -92,7 +92,7 @@ def demand_fp32(precision: Precision) -> None:
 
 
 class _Block(nn.Module):
-    def __init__(self, model: Streaming) -> None:
+    def __init__(self, model: StreamModel) -> None:
         super().__init__()
         self.model = model
 

@@ -22,7 +22,7 @@ _path = click.Path(path_type=Path)
 
 
 @click.command()
-@click.argument("checkpoint", type=_path, metavar="CKPT|MODEL")
+@click.argument("checkpoints", type=_path, nargs=-1, required=True, metavar="CKPT...|MODEL")
 @click.option("-o", "--output", type=_path, help="The .onnx file to write.")
 @click.option(
     "--check",
@@ -95,7 +95,7 @@ _path = click.Path(path_type=Path)
     help="With --check: of batch sizes, lengths and choice of sounds.  [default: random]",
 )
 def export(
-    checkpoint: Path,
+    checkpoints: tuple[Path, ...],
     output: Path | None,
     artefact: Path | None,
     report_file: Path | None,
@@ -118,6 +118,9 @@ def export(
     --report the scores are not calibrated, the model never abstains, and it says that it was not
     evaluated.
 
+    Several checkpoints that differ in nothing but --seed become one model, the mean of what they
+    say: surer of what they have in common, and as many times as expensive.
+
     --check asks the same of a file that is there already, at random lengths and batch sizes, says
     where the largest difference was, and compares what the file says of itself; its figures,
     temperature and threshold with the --report that they came from.
@@ -128,6 +131,7 @@ def export(
               edgeser export runs/emodb/model.pt --precision int8 --calibrate emodb=/data/emodb
               -o my-model-int8.onnx
               edgeser export runs/emodb/model.pt --check my-model.onnx --sounds /data/emodb
+              edgeser export runs/seed-1/model.pt runs/seed-2/model.pt -o both.onnx
               edgeser export lightweight-emodb --waveform -o lightweight-waveform.onnx
     """
     need_extra("export")
@@ -138,23 +142,25 @@ def export(
             "--name, --release, --temperature, --known-scale and --abstain-below go with -o",
             "leave them out, --check sees for itself",
         )
-    if _is_artefact(checkpoint):
+    made = next((path for path in checkpoints if _is_artefact(path)), None)
+    if made is not None:
         given = (report_file, artefact, *said_of_it)
-        if not waveform or any(option is not None for option in given):
+        alone = waveform and len(checkpoints) == 1
+        if not alone or any(option is not None for option in given):
             raise UserError(
-                f"export: {checkpoint} is an artefact already, with its name, version and figures",
+                f"export: {made} is an artefact already, with its name, version and figures",
                 "give --waveform and -o alone, to put its front end into it",
             )
         from edgeser_export.waveform_export import waveform_of_artefact
 
         assert output is not None
-        _tell(output, f"the artefact {checkpoint}", waveform_of_artefact(str(checkpoint), output))
+        _tell(output, f"the artefact {made}", waveform_of_artefact(str(made), output))
         return
     need_extra("train")
     from edgeser_train.evaluation.report_files import read
-    from edgeser_train.training import checkpoint as checkpoints
+    from edgeser_train.training.checkpoint import load_together
 
-    model, origin = checkpoints.load(checkpoint)
+    model, origin = load_together(checkpoints)
     report = None if report_file is None else read(report_file)
     if artefact is not None:
         _check(artefact, model, origin, sounds, seed, report)

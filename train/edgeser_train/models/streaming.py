@@ -7,7 +7,8 @@ is one vector per segment. docs/training.md has the equations.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from abc import abstractmethod
+from typing import ClassVar, NamedTuple
 
 import msgspec
 import torch
@@ -77,18 +78,57 @@ class Votes(NamedTuple):
     state: Tensor
 
 
-class Streaming(SpeechModel):
-    """Log-mel features to votes, step by step, and the votes of a window to its logits."""
+class StreamModel(SpeechModel):
+    """A network that takes frames step by step, and the votes of a window to its logits.
 
-    config_type = StreamingConfig
-    stride = _STRIDE
+    ``stride``: frames in a step. ``state_size``: numbers that a segment leaves behind.
+    """
+
+    stride: ClassVar[int] = _STRIDE
     min_frames = _STRIDE
     front_end = STREAM
     window = WindowPolicy()
+    labels: int
+
+    @property
+    @abstractmethod
+    def state_size(self) -> int: ...
+
+    @abstractmethod
+    def stream(self, features: Tensor, state: Tensor) -> Votes:
+        """The next frames of every row, a multiple of ``stride``, from where its state stands.
+
+        (batch, frames, width), (batch, state_size) -> ``Votes`` of frames / stride steps.
+        """
+
+    def first_state(self, batch: int) -> Tensor:
+        """Before a segment's first frame: (batch, state_size), zeros."""
+        return self.mean.new_zeros(batch, self.state_size)
+
+    def forward(self, features: Tensor, frames: Tensor) -> Tensor:
+        """(batch, frames, width) float32 and (batch,) int64 -> logits (batch, labels).
+
+        Frames that fill no whole step are not heard.
+        """
+        steps = torch.div(frames, self.stride, rounding_mode="floor")
+        outside = ~within(frames, features.shape[1])
+        features = torch.where(outside[:, :, None], self.mean, features)
+        features = features[:, : features.shape[1] // self.stride * self.stride]
+        votes, weights, _ = self.stream(features, self.first_state(features.shape[0]))
+        counted = weights * within(steps, weights.shape[1]).to(weights.dtype)
+        counted = counted / counted.sum(dim=1, keepdim=True)
+        return (counted[:, :, None] * votes).sum(dim=1)
+
+
+class Streaming(StreamModel):
+    """Log-mel features to votes, as docs/training.md has it."""
+
+    config_type = StreamingConfig
 
     def __init__(self, config: StreamingConfig) -> None:
         super().__init__(config.width)
         self.config = c = config
+        self.labels = c.labels
         self.entry = CausalConv(1, c.entry_channels, time=3, down=(1, 2), bands=c.mels)
         self.first = Separable(c.entry_channels, c.channels, self.entry.bands_out)
         self.strided = CausalConv(
@@ -115,32 +155,11 @@ class Streaming(SpeechModel):
 
     @property
     def state_size(self) -> int:
-        """Numbers that a segment leaves behind."""
+        """As ``StreamModel`` has it."""
         return sum(conv.kept for conv in self._convolutions) + self.config.hidden
 
-    def first_state(self, batch: int) -> Tensor:
-        """Before a segment's first frame: (batch, state_size), zeros."""
-        return self.mean.new_zeros(batch, self.state_size)
-
-    def forward(self, features: Tensor, frames: Tensor) -> Tensor:
-        """(batch, frames, width) float32 and (batch,) int64 -> logits (batch, labels).
-
-        Frames that fill no whole step are not heard.
-        """
-        steps = torch.div(frames, _STRIDE, rounding_mode="floor")
-        outside = ~within(frames, features.shape[1])
-        features = torch.where(outside[:, :, None], self.mean, features)
-        features = features[:, : features.shape[1] // _STRIDE * _STRIDE]
-        votes, weights, _ = self.stream(features, self.first_state(features.shape[0]))
-        counted = weights * within(steps, weights.shape[1]).to(weights.dtype)
-        counted = counted / counted.sum(dim=1, keepdim=True)
-        return (counted[:, :, None] * votes).sum(dim=1)
-
     def stream(self, features: Tensor, state: Tensor) -> Votes:
-        """The next frames of every row, a multiple of ``stride``, from where its state stands.
-
-        (batch, frames, width), (batch, state_size) -> ``Votes`` of frames / stride steps.
-        """
+        """As ``StreamModel`` has it."""
         states = torch.split(
             state, [conv.kept for conv in self._convolutions] + [self.config.hidden], dim=1
         )

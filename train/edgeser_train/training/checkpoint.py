@@ -22,6 +22,7 @@ from edgeser_train.data.lineage import Heard, heard_in, sound_of, speaker_of, sp
 from edgeser_train.data.protocols import Fold
 from edgeser_train.files import write_whole
 from edgeser_train.models import build
+from edgeser_train.models.ensemble import ensemble_of
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.recipe import Recipe, by_name
 
@@ -69,6 +70,28 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
     return model.eval(), origin
+
+
+def load_together(paths: Sequence[Path]) -> tuple[SpeechModel, Origin]:
+    """Checkpoints as one model, the mean of what they say, and the origin of the first.
+
+    Raises UserError unless they differ in their seeds alone.
+    """
+    loaded = [load(path) for path in paths]
+    first = loaded[0][1]
+    for path, (_, origin) in zip(paths[1:], loaded[1:], strict=True):
+        for what in ("labels", "recipe", "corpora", "protocol", "trained_on"):
+            if getattr(origin, what) != getattr(first, what):
+                raise UserError(
+                    f"checkpoint {path}: its {what} are not those of {paths[0]}",
+                    "put together what was trained alike, with --seed 1, 2, ...",
+                )
+        if origin.seed in [o.seed for _, o in loaded if o is not origin]:
+            raise UserError(
+                f"checkpoint {path}: another one has the same seed, {origin.seed}",
+                "put together what was trained alike, with --seed 1, 2, ...",
+            )
+    return ensemble_of([model for model, _ in loaded]), first
 
 
 def centring_of(model: SpeechModel, origin: Origin) -> Centring | None:
