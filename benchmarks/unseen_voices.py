@@ -16,6 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import msgspec
@@ -31,8 +32,16 @@ from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation import calibration
 from edgeser_train.evaluation.folds import kept_folds
-from edgeser_train.evaluation.unseen import EARLIER, LADDER, NOTHING, Answers, Listener, Score
-from edgeser_train.evaluation.unseen_report import Judged, document, judged, markdown
+from edgeser_train.evaluation.unseen import (
+    EARLIER,
+    LADDER,
+    NOTHING,
+    Answers,
+    Known,
+    Listener,
+    Score,
+)
+from edgeser_train.evaluation.unseen_report import Judged, document, gained, judged, markdown
 from edgeser_train.files import write_whole
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training import checkpoint
@@ -45,27 +54,57 @@ LABELS = "angry,disgusted,fearful,happy,neutral=neutral+calm,sad"
 @click.option("--corpus", "corpora", required=True, multiple=True, metavar="NAME=PATH")
 @click.option("--labels", default=LABELS, show_default=True, help="As edgeser evaluate.")
 @click.option("--orders", default=2, show_default=True, type=click.IntRange(min=1))
+@click.option("--beside", help="Another model; by how much the first one is better, paired.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A folder.")
-def main(model: str, corpora: tuple[str, ...], labels: str, orders: int, output: Path) -> None:
+def main(
+    model: str,
+    corpora: tuple[str, ...],
+    labels: str,
+    orders: int,
+    beside: str | None,
+    output: Path,
+) -> None:
     """Write OUTPUT/unseen.md and .json."""
     torch.set_num_threads(1)
     words = ["python", "benchmarks/unseen_voices.py", *_without_folders(sys.argv[1:])]
     try:
         loaded = [load_corpora([corpus], labels) for corpus in corpora]
-        made = (
-            _of_run(Path(model), loaded, orders)
-            if Path(model).is_dir()
-            else _of_model(load_model(model, "onnxruntime"), loaded, orders)
-        )
+        given = _given(model, loaded, orders)
+        other = None if beside is None else _given(beside, loaded, orders)
     except UserError as error:
         raise click.ClickException(str(error)) from error
-    told = document(made, model=Path(model).name, command=shlex.join(words), orders=orders)
+    told = document(
+        [row.judged for row in given],
+        model=Path(model).name,
+        command=shlex.join(words),
+        orders=orders,
+        beside=Path(beside or "").name,
+        gains=[
+            gained(row.known, row.answers, before.answers)
+            for row, before in zip(given, other or [], strict=False)
+        ],
+    )
     write_whole(output / "unseen.json", msgspec.json.format(msgspec.json.encode(told)))
     write_whole(output / "unseen.md", markdown(told).encode())
     click.echo(markdown(told))
 
 
-def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
+class Row(NamedTuple):
+    """With so much known of every voice: the answers, by corpus and order, and their figures."""
+
+    known: Known
+    answers: list[list[Answers]]
+    judged: Judged
+
+
+def _given(model: str, corpora: Sequence[Corpus], orders: int) -> list[Row]:
+    """What a model or a run says. Raises UserError."""
+    if Path(model).is_dir():
+        return _of_run(Path(model), corpora, orders)
+    return _of_model(load_model(model, "onnxruntime"), corpora, orders)
+
+
+def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Row]:
     info = model.info
     for corpus in corpora:
         if recordings_of(corpus.name) in {recordings_of(c) for c in info.training.corpora}:
@@ -80,12 +119,12 @@ def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Judg
     made = []
     for known in LADDER if info.learns_voices else LADDER[:1]:
         answers = [x.answers(model.logits, known, range(orders)) for x in listeners]
-        made.append(judged(known, answers, [(info.temperature, info.abstain_below)] * len(corpora)))
-        _tell(made[-1])
+        fitted = [(info.temperature, info.abstain_below)] * len(corpora)
+        made.append(_row(known, answers, fitted))
     return made
 
 
-def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
+def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Row]:
     by_name = {corpus.name: corpus for corpus in corpora}
     listeners: list[tuple[Listener, Score]] = []
     folds: dict[str, list[Path]] = defaultdict(list)
@@ -121,8 +160,7 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Judged]:
     made = []
     for known in LADDER:
         answers = [x.answers(score, known, range(orders)) for x, score in listeners]
-        made.append(judged(known, answers, fitted))
-        _tell(made[-1])
+        made.append(_row(known, answers, fitted))
     return made
 
 
@@ -153,8 +191,10 @@ def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
     return score
 
 
-def _tell(row: Judged) -> None:
+def _row(known: Known, answers: list[list[Answers]], fitted: Sequence[tuple[float, float]]) -> Row:
+    row = judged(known, answers, fitted)
     click.echo(f"{row.known}: UA of four {100 * row.mean.ua4:.1f} %", err=True)
+    return Row(known, answers, row)
 
 
 def _without_folders(words: list[str]) -> list[str]:

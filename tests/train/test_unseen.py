@@ -11,6 +11,7 @@ import pytest
 from edgeser.features import WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces
+from edgeser.model.artefact import Estimate
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.front_ends import VOICES
 from edgeser_train.evaluation.unseen import (
@@ -20,6 +21,7 @@ from edgeser_train.evaluation.unseen import (
     Listener,
     auc,
     figures_of,
+    ua_gain,
     ua_interval,
 )
 from edgeser_train.evaluation.unseen_report import document, judged, markdown
@@ -84,6 +86,23 @@ def test_answers_stand_in_the_order_of_the_corpus(listener: Listener) -> None:
     assert [LABELS[t] for t in answers.targets] == [
         listener.corpus.utterances[i].label for i in listener.judged
     ]
+
+
+def test_a_gain_is_paired_over_speakers() -> None:
+    """Two models that err alike on each speaker differ for sure, however much speakers differ."""
+    rng = np.random.default_rng(3)
+    targets = rng.integers(0, 5, 600)
+    wrong = np.arange(600) % 6 * 15 > rng.integers(0, 100, 600)  # by speaker
+    logits = np.eye(5)[np.where(wrong, (targets + 1) % 5, targets)]
+    better = np.where((rng.random(600) < 0.1)[:, None], np.eye(5)[targets], logits)
+    first = answers_of(targets.tolist(), better)
+    before = answers_of(targets.tolist(), logits)
+    gain = ua_gain([first], [before])
+    assert gain.value == pytest.approx(ua_interval([first]).value - ua_interval([before]).value)
+    assert 0 < gain.low < gain.value < gain.high
+    spread = ua_interval([first])
+    assert gain.high - gain.low < (spread.high - spread.low) / 2
+    assert ua_gain([first], [first]) == Estimate(0.0, 0.0, 0.0)
 
 
 def test_a_baseline_changes_what_is_heard_and_chance_is_repeatable(listener: Listener) -> None:

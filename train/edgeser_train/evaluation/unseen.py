@@ -145,6 +145,25 @@ def ua_interval(corpora: Sequence[Answers], wanted: Sequence[str] | None = None)
 
     Speakers are resampled within each corpus.
     """
+    value = float(np.mean([_ua(answers, wanted or answers.labels) for answers in corpora]))
+    low, high = np.quantile(_resampled(corpora, wanted), (0.025, 0.975))
+    return Estimate(value, float(low), float(high))
+
+
+def ua_gain(
+    corpora: Sequence[Answers], before: Sequence[Answers], wanted: Sequence[str] | None = None
+) -> Estimate:
+    """How much ``ua_interval`` is above that of other answers to the same utterances, with its
+    95 % interval: paired, the same speakers are drawn for both.
+    """
+    value = ua_interval(corpora, wanted).value - ua_interval(before, wanted).value
+    draws = _resampled(corpora, wanted) - _resampled(before, wanted)
+    low, high = np.quantile(draws, (0.025, 0.975))
+    return Estimate(value, float(low), float(high))
+
+
+def _resampled(corpora: Sequence[Answers], wanted: Sequence[str] | None) -> Doubles:
+    """Mean UA (draws,) of speakers drawn with replacement, the same for the same corpora."""
     rng = np.random.default_rng(0)
     draws = np.zeros(_RESAMPLES)
     for answers in corpora:
@@ -160,9 +179,7 @@ def ua_interval(corpora: Sequence[Answers], wanted: Sequence[str] | None = None)
         ).astype(np.float64)
         drawn = rng.multinomial(len(units), np.full(len(units), 1 / len(units)), _RESAMPLES)
         draws += metrics.uas(np.tensordot(drawn.astype(np.float64), counts, 1)) / len(corpora)
-    value = float(np.mean([_ua(answers, wanted or answers.labels) for answers in corpora]))
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return Estimate(value, float(low), float(high))
+    return draws
 
 
 def auc(positive: Doubles, negative: Doubles) -> float:

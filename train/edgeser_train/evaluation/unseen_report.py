@@ -15,6 +15,7 @@ from edgeser_train.evaluation.unseen import (
     Known,
     figures_of,
     mean_of,
+    ua_gain,
     ua_interval,
 )
 from edgeser_train.training.checkpoint import commit, today
@@ -42,6 +43,14 @@ class Judged(msgspec.Struct, frozen=True):
     ua: Estimate
 
 
+class Gain(msgspec.Struct, frozen=True):
+    """Of UA, above another model that answered the same; 95 % over speakers, paired."""
+
+    known: str
+    ua4: Estimate
+    ua: Estimate
+
+
 class Document(msgspec.Struct, frozen=True):
     """The content of unseen.json."""
 
@@ -51,6 +60,8 @@ class Document(msgspec.Struct, frozen=True):
     commit: str
     orders: int
     rows: list[Judged]
+    beside: str = ""
+    gains: list[Gain] = []
 
 
 def judged(
@@ -70,9 +81,25 @@ def judged(
     )
 
 
-def document(rows: list[Judged], *, model: str, command: str, orders: int) -> Document:
-    """Signed with today's date and the commit of the code."""
-    return Document(model, command, today(), commit(), orders, rows)
+def gained(
+    known: Known, answers: Sequence[Sequence[Answers]], before: Sequence[Sequence[Answers]]
+) -> Gain:
+    """``answers``, ``before``: as ``judged`` has them, of the two models; of the first order."""
+    first, other = [a[0] for a in answers], [a[0] for a in before]
+    return Gain(known.name, ua_gain(first, other, FOUR), ua_gain(first, other))
+
+
+def document(
+    rows: list[Judged],
+    *,
+    model: str,
+    command: str,
+    orders: int,
+    beside: str = "",
+    gains: Sequence[Gain] = (),
+) -> Document:
+    """Signed with today's date and the commit of the code; ``beside``: the other model's name."""
+    return Document(model, command, today(), commit(), orders, rows, beside, list(gains))
 
 
 def markdown(told: Document) -> str:
@@ -108,6 +135,19 @@ def markdown(told: Document) -> str:
             ),
         ),
     ]
+    if told.gains:
+        lines += [
+            "",
+            f"## Beside {told.beside}",
+            "",
+            f"How much higher than {told.beside} on the same utterances, in points; in brackets "
+            "95 % over speakers, the same ones drawn for both.",
+            "",
+            *table(
+                ["known of the voice", "UA 4", "UA"],
+                ([g.known, _points(g.ua4), _points(g.ua)] for g in told.gains),
+            ),
+        ]
     for place, corpus in enumerate(first.corpora):
         lines += [
             "",
@@ -135,6 +175,11 @@ def markdown(told: Document) -> str:
 
 
 _NAMES = ("arousal", "AUC arousal", "AUC valence", "calibration error", "answered", "of it right")
+
+
+def _points(gain: Estimate) -> str:
+    value, low, high = (100 * x for x in (gain.value, gain.low, gain.high))
+    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def _values(f: Figures) -> list[str]:
