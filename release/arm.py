@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,12 @@ def hear(root: Path, emulator: Path | None) -> dict[str, Any]:
     arguments = [str(CHECKOUT / "tools/in-root"), str(root), "/opt/edgeser/bin/python", "/probe.py"]
 
     def ask(*question: str) -> Any:
+        began = time.monotonic()
         done = subprocess.run(
             [*arguments, *question], env=variables, check=True, stdout=subprocess.PIPE
         )
-        print(f"{root.name}: {' '.join(question)}", file=sys.stderr, flush=True)
+        took = f"{(time.monotonic() - began) / 60:.1f} min"
+        print(f"{root.name}: {' '.join(question)}: {took}", file=sys.stderr, flush=True)
         return json.loads(done.stdout)
 
     found: dict[str, Any] = ask("versions")
