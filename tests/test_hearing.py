@@ -16,6 +16,7 @@ from edgeser.losses import Losses
 from edgeser.model.model import load_model
 from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.settings.schema import SettingsError, SpeechSettings
+from edgeser.speech.segmenter import Segmenter
 from edgeser.window import Window
 from tests.cuts import blocks_of, cuts
 from tests.sounds import monologue, noise, silence, speech
@@ -283,3 +284,14 @@ def test_nothing_is_heard_of_what_is_skipped() -> None:
         outputs += hearing.skip(AudioBlock(block, i * len(block), 0.0))
     assert outputs + hearing.finish() == []
     assert hearing.position == len(SPEECH)
+
+
+def test_chunks_that_come_four_at_a_time_change_no_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for awaits in (Segmenter.awaits_every_chunk, property(lambda segmenter: True)):
+        monkeypatch.setattr(Segmenter, "awaits_every_chunk", awaits)
+        hearing = new_hearing()
+        outputs = run(hearing, np.split(SPEECH[: 7 * SAMPLE_RATE], 350))  # breaks off in a word
+        found.append([row[:4] for row in described(outputs + hearing.finish())])
+    assert found[0] == found[1]
+    assert sum(row[0] == "final" for row in found[0]) == 2

@@ -187,7 +187,8 @@ class Hearing:
 
     def break_off(self) -> list[HearingOutput]:
         """End the open segment here, at its last whole frame; what comes may follow on."""
-        return [item for output in self._segmenter.flush() for item in self._emit(output)]
+        voice = self._detector.ahead() if self._detector and self._segmenter.is_open else []
+        return [item for output in self._segmenter.flush(voice) for item in self._emit(output)]
 
     def _jump(self, position: int) -> int:
         """Go on after a gap at ``position``; give the zeros that lead up to it from the grid."""
@@ -216,7 +217,8 @@ class Hearing:
         if wanted != self._judged_from:
             self._judged_from = wanted
             self._detector.restart(wanted)
-        return self._detector.push(self._frames.samples(self._detector.position, end))
+        chunks = self._detector.push(self._frames.samples(self._detector.position, end))
+        return chunks + self._detector.ahead() if self._segmenter.awaits_every_chunk else chunks
 
     def _emit(self, output: SegmenterOutput) -> list[HearingOutput]:
         if isinstance(output, SegmentStarted):

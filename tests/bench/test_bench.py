@@ -178,7 +178,7 @@ def _children(process: subprocess.Popen[bytes], *words: str) -> dict[str, int]:
 
 def test_soak_loses_nothing_and_does_not_drift(tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
-    done = edgeser("bench", "soak", "--hours", "0.05", "--json", str(file))
+    done = edgeser("bench", "soak", "--hours", "0.05", "--model", "streaming6", "--json", str(file))
     assert done.code == 0, done.out + done.err
     report = json.loads(file.read_text())
     assert report["finals"] == report["segments"] >= 20

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.segmenter import Segmenter, SegmenterConfig
+from edgeser.speech.silero import CHUNK_SAMPLES
 from edgeser.speech.vad import VadFrame
-from edgeser.speech.voice import CHUNK_SAMPLES, VoiceChunk
+from edgeser.speech.voice import VoiceChunk
 
 CONFIG = SegmenterConfig(
     start_snr_db=9,

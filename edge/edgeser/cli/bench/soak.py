@@ -8,14 +8,16 @@ from pathlib import Path
 import click
 
 from edgeser.cli.bench.options import report_option, save_report, speech_option
+from edgeser.cli.options import model_option
 from edgeser.errors import UserError
 
 
 @click.command()
 @click.option("--hours", default=1.0, show_default=True, help="Hours of sound, not of your time.")
 @speech_option
+@model_option
 @report_option
-def soak(hours: float, speech: Path | None, json_file: Path | None) -> None:
+def soak(hours: float, speech: Path | None, model: str | None, json_file: Path | None) -> None:
     """Does anything grow, drift or get lost in the long run?
 
     Speech and silence go through a real daemon as fast as it takes them. Exit code 1 when a final
@@ -34,7 +36,7 @@ def soak(hours: float, speech: Path | None, json_file: Path | None) -> None:
         if sys.stderr.isatty():
             click.echo(f"\r{done:8.2f} of {hours:g} h, {rss_mb:.1f} MB ", nl=False, err=True)
 
-    report = measure(speech or SPEECH_FILE, hours, tell)
+    report = measure(speech or SPEECH_FILE, hours, model, tell)
     if sys.stderr.isatty():
         click.echo(err=True)
     growth = report.rss_growth_mb_per_day

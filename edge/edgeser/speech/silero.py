@@ -1,0 +1,205 @@
+"""Silero VAD's network as a graph that hears several chunks in one run.
+
+The graph in the package takes a chunk of 32 ms at a time, through branches for other sample rates
+and ranks; most of its time goes there, and into products that are too small. Here its weights are
+in a graph of our own: the transform and the convolutions, which look at one chunk alone, are matrix
+products over all chunks of a run, and only the LSTM goes from one to the next. It is the same
+function: a test compares the two.
+
+A chunk is 576 samples, the last 64 of the chunk before in front, and 64 reflected behind: four
+frames of 256, 128 apart. Their magnitudes go through four convolutions of width 3 (strides 1, 2, 2,
+1; ReLU), an LSTM of 128, ReLU, one output, sigmoid.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeser.protobuf import fields, message, packed, texts
+
+Floats = npt.NDArray[np.float32]
+
+CHUNK_SAMPLES = 512
+"""Samples of a chunk that are new: 32 ms."""
+
+CONTEXT_SAMPLES = 64
+"""Of the chunk before, in front of it."""
+
+STATE = 128
+"""Numbers in each of the LSTM's two states."""
+
+_FRAME, _HOP, _FRAMES, _BINS = 256, 128, 4, 129
+_STRIDES = (1, 2, 2, 1)
+_FLOAT, _INT64, _INT = 1, 7, 2  # of onnx.proto: types of tensors, and of an attribute
+_IR_VERSION, _OPSET = 8, 17
+
+
+def frames_of(sound: Floats) -> Floats:
+    """Whole chunks, the context in front of the first: (64 + n * 512,) -> (n * 4, 256)."""
+    chunks = np.arange(len(sound) // CHUNK_SAMPLES) * CHUNK_SAMPLES
+    frames: Floats = sound[chunks[:, None, None] + _PLACES].reshape(-1, _FRAME)
+    return frames
+
+
+def _places() -> npt.NDArray[np.int64]:
+    """Where in a chunk's 576 samples those of its frames are: (4, 256)."""
+    end = CONTEXT_SAMPLES + CHUNK_SAMPLES
+    at = np.arange(_FRAMES)[:, None] * _HOP + np.arange(_FRAME)
+    places: npt.NDArray[np.int64] = np.where(at < end, at, 2 * end - 2 - at)
+    return places
+
+
+_PLACES = _places()
+
+
+def graph(silero: bytes, chunks: int) -> bytes:
+    """The graph for ``chunks`` chunks a run, from the package's ONNX file; ONNX, too.
+
+    Inputs: ``frames`` (chunks * 4, 256), ``h`` and ``c`` (1, 1, 128), all float32. Outputs:
+    ``probability`` (chunks, 1), ``next_h``, ``next_c``. Raises ValueError, IndexError or KeyError
+    for another network.
+    """
+    weights = _weights(silero)
+    made = _Graph()
+    basis = weights["stft.forward_basis_buffer"]
+    made.node("MatMul", "frames", made.constant("basis", basis[:, 0].T), to="spectrum")
+    made.node("Split", "spectrum", made.whole_numbers("halves", _BINS, _BINS), to="re im", axis=1)
+    made.node("Mul", "re", "re", to="re2")
+    made.node("Mul", "im", "im", to="im2")
+    made.node("Add", "re2", "im2", to="power")
+    made.node("Sqrt", "power", to="magnitude")
+    shape = made.whole_numbers("by_chunk", chunks, _FRAMES * _BINS)
+    made.node("Reshape", "magnitude", shape, to="layer")
+    frames = _FRAMES
+    for layer, stride in enumerate(_STRIDES):
+        kernels = weights[f"encoder.{layer}.reparam_conv.weight"]
+        bias = weights[f"encoder.{layer}.reparam_conv.bias"]
+        product = _as_product(kernels, frames, stride)
+        frames = -(-frames // stride)
+        constants = (
+            made.constant(f"kernels{layer}", product),
+            made.constant(f"bias{layer}", np.tile(bias, frames)),
+        )
+        made.node("Gemm", "layer" if layer == 0 else f"relu{layer - 1}", *constants, to=f"c{layer}")
+        made.node("Relu", f"c{layer}", to=f"relu{layer}")
+    made.node("Reshape", "relu3", made.whole_numbers("in_time", chunks, 1, STATE), to="heard")
+    gates = [_gates(weights[f"decoder.rnn.{name}"]) for name in ("weight_ih", "weight_hh")]
+    biases = [_gates(weights[f"decoder.rnn.{name}"]) for name in ("bias_ih", "bias_hh")]
+    lstm = (
+        made.constant("of_input", gates[0][None]),
+        made.constant("of_state", gates[1][None]),
+        made.constant("biases", np.concatenate(biases)[None]),
+    )
+    made.node("LSTM", "heard", *lstm, "", "h", "c", to="states next_h next_c", hidden_size=STATE)
+    made.node("Relu", "states", to="told")
+    made.node("Reshape", "told", made.whole_numbers("rows", chunks, STATE), to="voices")
+    weight = made.constant("weight", weights["decoder.decoder.2.weight"].reshape(STATE, 1))
+    made.node(
+        "Gemm",
+        "voices",
+        weight,
+        made.constant("bias", weights["decoder.decoder.2.bias"]),
+        to="logit",
+    )
+    made.node("Sigmoid", "logit", to="probability")
+    state = (1, 1, STATE)
+    return made.packed(
+        {"frames": (chunks * _FRAMES, _FRAME), "h": state, "c": state},
+        {"probability": (chunks, 1), "next_h": state, "next_c": state},
+    )
+
+
+def _as_product(kernels: Floats, frames: int, stride: int) -> Floats:
+    """A convolution of width 3, zeros around it, over so many frames as one matrix.
+
+    (out, in, 3) -> (frames * in, frames after it * out).
+    """
+    outputs, inputs, _ = kernels.shape
+    after = -(-frames // stride)
+    product = np.zeros((frames, inputs, after, outputs), np.float32)
+    for at in range(after):
+        for tap in range(3):
+            if 0 <= (frame := at * stride + tap - 1) < frames:
+                product[frame, :, at] = kernels[:, :, tap].T
+    return product.reshape(frames * inputs, after * outputs)
+
+
+def _gates(weights: Floats) -> Floats:
+    """Gates in ONNX's order (input, output, forget, cell), not PyTorch's (i, f, c, o)."""
+    i, f, c, o = np.split(weights, 4)
+    return np.concatenate((i, o, f, c))
+
+
+def _weights(silero: bytes) -> dict[str, Floats]:
+    """The constants of the branch for 16 kHz, by the last part of their names."""
+    (model,) = [v for f, v in fields(memoryview(silero)) if f == 7]
+    attributes = [
+        message(attribute)
+        for f, node in fields(message(model))
+        if f == 1 and texts(node, 4) == ["If"]
+        for g, attribute in fields(message(node))
+        if g == 5
+    ]
+    (branch,) = [a for a in attributes if texts(a, 1) == ["then_branch"]]
+    (body,) = [message(v) for f, v in fields(branch) if f == 6]
+    found = {}
+    for f, node in fields(body):
+        if f != 1 or texts(node, 4) != ["Constant"]:
+            continue
+        (attribute,) = [message(v) for g, v in fields(message(node)) if g == 5]
+        (tensor,) = [message(v) for g, v in fields(attribute) if g == 5]
+        parts = list(fields(tensor))
+        shape = [v for g, v in parts if g == 1 and isinstance(v, int)]
+        content = [message(v) for g, v in parts if g == 9]
+        if (2, _FLOAT) in parts and content:
+            name = texts(node, 2)[0].rpartition("__")[2]
+            found[name] = np.frombuffer(content[0], "<f4").reshape(shape)
+    return found
+
+
+class _Graph:
+    """An ONNX graph in the making; field numbers are those of onnx.proto."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = [packed(2, "silero")]
+
+    def constant(self, name: str, values: Floats) -> str:
+        """A constant of float32; its name."""
+        return self._tensor(name, _FLOAT, np.ascontiguousarray(values, "<f4"))
+
+    def whole_numbers(self, name: str, *values: int) -> str:
+        """A constant of int64; its name."""
+        return self._tensor(name, _INT64, np.array(values, "<i8"))
+
+    def node(self, operator: str, *inputs: str, to: str, **attributes: int) -> None:
+        """Apply an operator; ``to``: the names of its outputs."""
+        parts = [packed(1, name) for name in inputs]
+        parts += [packed(2, name) for name in to.split()]
+        parts.append(packed(4, operator))
+        for name, value in attributes.items():
+            parts.append(packed(5, packed(1, name) + packed(3, value) + packed(20, _INT)))
+        self._parts.append(packed(1, b"".join(parts)))
+
+    def packed(
+        self, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]
+    ) -> bytes:
+        """The graph as ONNX, with these inputs and outputs of float32."""
+        ends = [packed(11, _described(*end)) for end in inputs.items()]
+        ends += [packed(12, _described(*end)) for end in outputs.items()]
+        whole = packed(7, b"".join(self._parts + ends))
+        return packed(1, _IR_VERSION) + whole + packed(8, packed(1, "") + packed(2, _OPSET))
+
+    def _tensor(
+        self, name: str, kind: int, values: npt.NDArray[np.float32] | npt.NDArray[np.int64]
+    ) -> str:
+        shape = b"".join(packed(1, size) for size in values.shape)
+        tensor = shape + packed(2, kind) + packed(8, name) + packed(9, values.tobytes())
+        self._parts.append(packed(5, tensor))
+        return name
+
+
+def _described(name: str, shape: tuple[int, ...]) -> bytes:
+    dimensions = b"".join(packed(1, packed(1, size)) for size in shape)
+    tensor = packed(1, _FLOAT) + packed(2, dimensions)
+    return packed(1, name) + packed(2, packed(1, tensor))
