@@ -1,4 +1,4 @@
-"""Mel filter banks, as a table and as the few weights of it that are not zero."""
+"""Mel filter banks, as a table and as the bands of it that are not zero."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float32]
-Ints: TypeAlias = npt.NDArray[np.int64]
 Doubles: TypeAlias = npt.NDArray[np.float64]
 MelScale: TypeAlias = Literal["slaney", "htk"]
 
@@ -37,29 +36,43 @@ def mel_filters(
     return filters
 
 
-class SparseFilters:
-    """A filter bank applied to power spectra without a matrix product.
+_NEIGHBOURS = 16
+"""Filters of a product: fewer make more products, more make them wider."""
 
-    A filter covers few of the bins, and a matrix product as small as this one would wake up a
-    pool of BLAS threads that only get into each other's way.
+_FRAMES = 32
+"""Frames of a product, always."""
+
+
+class BandedFilters:
+    """A filter bank applied to power spectra, by matrix products over a few neighbours each.
+
+    Neighbours cover nearly the same bins, and no others come into their product. It is so small
+    that BLAS uses one thread for it: a pool of them would only get into each other's way. The last
+    bit of a product depends on its shape, so all have the same number of frames, zeros behind the
+    last, and a frame's energies do not depend on how many are computed with it.
     """
 
     def __init__(self, filters: Floats) -> None:
         """``filters``: (bins, mels)."""
-        bins: list[Ints] = []
-        for column in filters.T:
-            covered = np.flatnonzero(column)
-            bins.append(covered if len(covered) else np.zeros(1, np.int64))
-        self._starts = np.cumsum([0, *map(len, bins[:-1])])
-        self._weights = np.concatenate([filters[rows, mel] for mel, rows in enumerate(bins)])
-        self._bins = np.concatenate(bins)
+        self._mels = filters.shape[1]
+        self._parts: list[tuple[slice, slice, Floats]] = []  # bins, filters, (bins, filters)
+        for first in range(0, self._mels, _NEIGHBOURS):
+            bands = slice(first, first + _NEIGHBOURS)
+            covered = np.flatnonzero(filters[:, bands].any(axis=1))
+            bins = slice(covered[0], covered[-1] + 1) if len(covered) else slice(0, 1)
+            self._parts.append((bins, bands, np.ascontiguousarray(filters[bins, bands])))
 
     def __call__(self, power: Floats) -> Floats:
         """(n, bins) -> (n, mels)."""
-        energies: Floats = np.add.reduceat(
-            power[:, self._bins] * self._weights, self._starts, axis=1
-        )
-        return energies
+        rows = -(-len(power) // _FRAMES) * _FRAMES
+        padded = np.zeros((rows, power.shape[1]), np.float32)
+        padded[: len(power)] = power
+        energies = np.empty((rows, self._mels), np.float32)
+        for first in range(0, rows, _FRAMES):
+            frames = slice(first, first + _FRAMES)
+            for bins, bands, weights in self._parts:
+                np.matmul(padded[frames, bins], weights, out=energies[frames, bands])
+        return energies[: len(power)]
 
 
 def _hz_to_slaney(hz: float) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgeser.features import scaling, voiced_waveform
 from edgeser.features.baseline import Baseline, speech_frames
-from edgeser.features.filters import Floats, MelScale, SparseFilters, mel_filters
+from edgeser.features.filters import BandedFilters, Floats, MelScale, mel_filters
 from edgeser.features.scaling import Normalisation, Reference, Scale
 from edgeser.pcm import SAMPLE_RATE
 
@@ -188,8 +188,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         )
 
     @cached_property
-    def _sparse_mel_filters(self) -> SparseFilters:
-        return SparseFilters(self.mel_filters)
+    def _banded_mel_filters(self) -> BandedFilters:
+        return BandedFilters(self.mel_filters)
 
     @property
     def linear_bins(self) -> slice:
@@ -220,7 +220,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         spectra = np.fft.rfft(padded)
         power = (spectra.real**2 + spectra.imag**2).astype(np.float32)
         if self.kind == "mel":
-            energies = self._sparse_mel_filters(power)
+            energies = self._banded_mel_filters(power)
         else:
             energies = power[:, self.linear_bins]
         decibels: Floats = 10 * np.log10(np.maximum(energies, np.float32(self.floor)))
