@@ -218,7 +218,9 @@ class Trial:
         assert not self.box.path("/opt/edgeser").exists()
         assert self.settings_and_keys() == kept
         self.apt("install", package)
-        assert self.settings_and_keys() == kept
+        # dpkg leaves the package's own settings beside those that it keeps.
+        changed = set(kept) - set(self.settings_and_keys())
+        assert not changed, changed
         self.box.run("systemctl", "enable", "--now", "edgeser")
         self.wait_until_heard(before)
 
