@@ -80,7 +80,7 @@ class Image:
 
 def inside(container: subprocess.Popen[str], *command: str) -> subprocess.CompletedProcess[str]:
     """Run a command where a container's first process is, as the image's user."""
-    pid = _descendants(container.pid)[-1]
+    pid = _program(container)
     status = Path(f"/proc/{pid}/status").read_text()
     facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     assert facts["CapEff"].strip("0") == "", facts["CapEff"]
@@ -100,6 +100,14 @@ def _descendants(pid: int) -> list[int]:
         pid = int(children[-1])
         found.append(pid)
     return found
+
+
+def _program(container: subprocess.Popen[str]) -> int:
+    """The container's program, 0 until it is there: nspawn's own processes come first, as root."""
+    for pid in _descendants(container.pid):
+        if Path(os.readlink(f"/proc/{pid}/exe")).name.startswith("python"):
+            return pid
+    return 0
 
 
 def check(image: Image, folder: Path) -> None:
@@ -159,11 +167,10 @@ def _until_well(daemon: subprocess.Popen[str]) -> str:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         assert daemon.poll() is None, "the daemon has ended"
-        if _descendants(daemon.pid):
-            asked = inside(daemon, "/opt/edgeser/bin/healthcheck")
-            if asked.returncode == 0:
-                return asked.stdout.strip()
-            assert time.monotonic() < deadline, asked
+        asked = inside(daemon, "/opt/edgeser/bin/healthcheck") if _program(daemon) else None
+        if asked is not None and asked.returncode == 0:
+            return asked.stdout.strip()
+        assert time.monotonic() < deadline, asked
         time.sleep(0.5)
 
 
