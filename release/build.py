@@ -24,7 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from release.source import CHECKOUT, REQUIREMENTS, environment, version
+from release.source import CHECKOUT, REQUIREMENTS, environment, epoch, version
 
 
 class ReleaseError(Exception):
@@ -56,14 +56,20 @@ def check_clean() -> None:
         raise ReleaseError(f"not committed: {changed.split()[1]}; a release is of a commit")
 
 
-def build_once(folder: Path, suites: list[str], image: bool) -> Path:
-    """Everything, from a copy of the last commit in a folder of its own. Returns where it lies."""
+def last_commit() -> str:
+    """Its name: a release takes minutes, and is of the commit that it began with."""
+    command = ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def build_once(folder: Path, commit: str, suites: list[str], image: bool) -> Path:
+    """Everything, from a copy of the commit in a folder of its own. Returns where it lies."""
     source, output = folder / "source", folder / "dist"
     source.mkdir(parents=True)
-    commit = subprocess.run(
-        ["git", "-C", str(CHECKOUT), "archive", "HEAD"], check=True, stdout=subprocess.PIPE
+    copy = subprocess.run(
+        ["git", "-C", str(CHECKOUT), "archive", commit], check=True, stdout=subprocess.PIPE
     )
-    subprocess.run(["tar", "-x", "-C", str(source)], input=commit.stdout, check=True)
+    subprocess.run(["tar", "-x", "-C", str(source)], input=copy.stdout, check=True)
     variables = {**environment(), "PYTHONPATH": f"{source}:{source / 'edge'}"}
 
     def python(*arguments: str) -> None:
@@ -120,11 +126,13 @@ def release(output: Path, suites: list[str], image: bool, draft: bool) -> dict[s
     if not draft:
         check_clean()
     notes = changes((CHECKOUT / "CHANGELOG.md").read_text(), version(), draft)
+    commit = last_commit()
+    os.environ["SOURCE_DATE_EPOCH"] = str(epoch())
     with tempfile.TemporaryDirectory(prefix="edgeser-release-") as name:
         folder = Path(name)
-        made = build_once(folder / "first", suites, image)
+        made = build_once(folder / "first", commit, suites, image)
         found = digests(made)
-        compare(found, digests(build_once(folder / "second", suites, image)))
+        compare(found, digests(build_once(folder / "second", commit, suites, image)))
         (wheel,) = made.glob("*.whl")
         trial = [sys.executable, "-m", "release.trial", str(wheel)]
         subprocess.run(trial, cwd=CHECKOUT, check=True, stdout=sys.stderr)

@@ -16,6 +16,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from release import build, source
 from release.arm import report
 from release.build import ReleaseError, changes, compare
 from release.source import EXTRAS, REQUIREMENTS, version
@@ -137,6 +138,41 @@ def test_builds_that_differ_are_no_release() -> None:
     compare({"a": "1"}, {"a": "1"})
     with pytest.raises(ReleaseError, match="not the same bytes: b"):
         compare({"a": "1", "b": "2"}, {"a": "1", "b": "3"})
+
+
+def test_a_release_is_of_the_commit_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkout = tmp_path / "checkout"
+    (checkout / "edge/edgeser").mkdir(parents=True)
+    (checkout / "edge/edgeser/__init__.py").write_text('__version__ = "1.0.0"\n')
+    (checkout / "CHANGELOG.md").write_text("## Unreleased\n\nSoon.\n")
+
+    def commit(day: int) -> None:
+        one = ["git", "-C", str(checkout), "-c", "user.name=n", "-c", "user.email=n@x"]
+        when = {**os.environ, "GIT_COMMITTER_DATE": f"2026-01-{day:02d}T00:00:00Z"}
+        subprocess.run([*one, "commit", "-q", "--allow-empty", "-m", "."], check=True, env=when)
+
+    subprocess.run(["git", "init", "-q", checkout], check=True)
+    commit(1)
+    taken = []
+
+    def build_once(folder: Path, of: str, suites: list[str], image: bool) -> Path:
+        taken.append((of, os.environ["SOURCE_DATE_EPOCH"]))
+        commit(1 + len(taken))  # somebody works on
+        (folder / "dist").mkdir(parents=True)
+        (folder / "dist/file").write_text(folder.name)
+        return folder / "dist"
+
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "is given back after the test")
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    monkeypatch.setattr(source, "CHECKOUT", checkout)
+    monkeypatch.setattr(build, "CHECKOUT", checkout)
+    monkeypatch.setattr(build, "build_once", build_once)
+    with pytest.raises(ReleaseError, match="not the same bytes: file"):
+        build.release(tmp_path / "dist", [], image=False, draft=True)
+    first, second = taken
+    assert first == second
 
 
 def test_the_report_on_arm_hides_no_difference() -> None:
