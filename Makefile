@@ -27,7 +27,8 @@ help:
 	@echo "make test      lint, types and tests"
 	@echo "make quick     lint, types and the tests that need neither systemd nor a sound server, but"
 	@echo "               for those that train or measure"
-	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser"
+	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser;"
+	@echo "                             LAKE=1: with edgeser-lake.service, for a fleet's hub"
 	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves the settings"
 	@echo "make wheel     the wheel, for pip, and the sdist, in dist/"
 	@echo "make deb       Debian packages for amd64 and arm64 in dist/; SUITE=trixie for Debian 13"
@@ -222,7 +223,7 @@ clean:
 		examples/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 install-service:
-	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' tools/service install
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' LAKE='$(LAKE)' tools/service install
 
 uninstall-service:
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' KEEP_SETTINGS='$(KEEP_SETTINGS)' KEEP_STATE='$(KEEP_STATE)' tools/service uninstall

@@ -2,11 +2,15 @@
 
 The daemon hears the bundled speech in real time, in turns without and with ``edgeser bridge mqtt``
 and a mosquitto, or ``edgeser bridge nats`` and a nats-server, beside it; the figures are
-``latency_ms.total`` of its events.
+``latency_ms.total`` of its events. Turns come in pairs, one without and one with, the first of a
+pair by lot, so that what else the machine does meets both alike; the ratio of the medians of a pair
+is given with its spread over the pairs.
 """
 
 from __future__ import annotations
 
+import os
+import random
 import statistics
 import subprocess
 import sys
@@ -26,19 +30,31 @@ from tests.bridges.nats_server import NatsServer
 
 def main() -> None:
     parser = script.parser_of(__doc__)
-    parser.add_argument("--turns", type=int, default=4)
+    parser.add_argument("--turns", type=int, default=4, help="pairs of turns")
+    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bridge", choices=("mqtt", "nats"), default="mqtt")
     options = parser.parse_args()
     turns: int = options.turns
+    rng = random.Random(options.seed)
     taken: dict[bool, list[float]] = {False: [], True: []}
-    for turn in range(2 * turns):
-        taken[bool(turn % 2)] += latencies(options.bridge if turn % 2 else None)
+    ratios = []
+    for _ in range(turns):
+        pair = {}
+        for bridged in rng.sample((False, True), 2):
+            pair[bridged] = latencies(options.bridge if bridged else None)
+            taken[bridged] += pair[bridged]
+        ratios.append(statistics.median(pair[True]) / statistics.median(pair[False]))
     print(f"{'ms':<16} {'events':>6} {'median':>8} {'p90':>8} {'max':>8}")
     for bridged, values in taken.items():
         p90 = statistics.quantiles(values, n=10)[-1]
         name = "with a bridge" if bridged else "without"
         middle = statistics.median(values)
         print(f"{name:<16} {len(values):>6} {middle:>8.2f} {p90:>8.2f} {max(values):>8.2f}")
+    low, high = min(ratios), max(ratios)
+    middle = statistics.median(ratios)
+    print(f"with : without, of medians: {middle:.2f} ({low:.2f} to {high:.2f}, {turns} pairs)")
+    load, _, _ = os.getloadavg()
+    print(f"load of the machine at the end: {load:.1f} on {os.cpu_count()} cores")
 
 
 def latencies(kind: str | None) -> list[float]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import platform
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeAlias
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.registry import Collector
 
 from edgeser import __version__
 from edgeser.errors import UserError
@@ -17,7 +21,7 @@ from edgeser.settings.load import host_and_port
 
 _REQUEST_TIMEOUT_S = 5.0
 
-Troubles = Callable[[], list[str]]
+Troubles: TypeAlias = Callable[[], list[str]]
 """Why the process is not well, a line each."""
 
 
@@ -28,6 +32,25 @@ def new_registry() -> CollectorRegistry:
     build.info({"version": __version__, "python": platform.python_version()})
     ProcessCollector(registry=registry)
     return registry
+
+
+Named: TypeAlias = Mapping[str, tuple[str, float]]
+"""What a figure is, for people, and its value, by its name."""
+
+
+@dataclass(frozen=True)
+class ReadFigures(Collector):
+    """Figures that are read when somebody asks; ``prefix`` stands before their names."""
+
+    prefix: str
+    gauges: Callable[[], Named]
+    totals: Callable[[], Named]
+
+    def collect(self) -> Iterable[Metric]:
+        for name, (text, value) in self.gauges().items():
+            yield GaugeMetricFamily(f"{self.prefix}_{name}", text, value)
+        for name, (text, total) in self.totals().items():
+            yield CounterMetricFamily(f"{self.prefix}_{name}", text, total)
 
 
 class MetricsServer:

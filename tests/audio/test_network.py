@@ -27,6 +27,7 @@ from edgeser.audio.network.tokens import digest, read_tokens
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.errors import UserError
 from edgeser.pcm import SAMPLE_RATE
+from tests.certificates import certificates
 from tests.sounds import speech
 
 KITCHEN, HALL = "kitchen-0123456789abcdef", "hall-0123456789abcdef"
@@ -241,18 +242,6 @@ def test_the_pace_bounds_what_is_taken(arrivals: list[tuple[float, float]]) -> N
         now += pause_s
         assert taken_s <= BURST_S + RATE * now + 1e-6
     assert most_s <= 3
-
-
-def certificates(folder: Path, host: str = "localhost") -> tuple[Path, Path]:
-    """A certificate that is its own CA, and its key."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
-    subprocess.run(
-        f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x "
-        f"-addext subjectAltName=DNS:{host} -keyout {key} -out {cert}".split(),
-        check=True,
-        capture_output=True,
-    )
-    return cert, key
 
 
 def test_tls_carries_the_same_and_who_speaks_none_gets_nothing(tmp_path: Path) -> None:

@@ -76,6 +76,13 @@ class Mosquitto:
             self._process = None
 
 
+def passwords(folder: Path) -> str:
+    """Settings of a broker that knows one user, with the password ``right``."""
+    file = folder / "passwords"
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(file), "edgeser", "right"], check=True)
+    return f"allow_anonymous false\npassword_file {file}\n"
+
+
 class Consumer:
     """Reads all topics below a prefix with a session that the broker keeps."""
 

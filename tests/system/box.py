@@ -108,7 +108,7 @@ class Box:
         """Install edgeser as its README says, unless it is."""
         if not self.path("/etc/systemd/system/edgeser.service").exists():
             network = (f"{name}={os.environ[name]}" for name in os.environ if _NETWORK.match(name))
-            make = ("make", "-C", "/srv/checkout", "install-service")
+            make = ("make", "-C", "/srv/checkout", "install-service", "LAKE=1")
             self.run("env", *network, *make, timeout_s=900)  # pip fetches some 200 MB
 
     def run(self, *command: str, check: bool = True, timeout_s: float = 100) -> str:
@@ -163,6 +163,7 @@ class Box:
         units = (
             "edgeser-mqtt.service",
             "edgeser-nats.service",
+            "edgeser-lake.service",
             "edgeser.service",
             "edgeser@*.service",
         )

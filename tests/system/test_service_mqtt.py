@@ -6,18 +6,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import soundfile
 
 from edgeser.events.schema import decode
-from edgeser.model.golden import waveform
 from tests.bridges.mosquitto import Consumer, Mosquitto
-from tests.sounds import silence
-from tests.system.box import SHARED, Box
+from tests.system.box import Box
+from tests.system.bridged import SETTINGS, hears_remarks
 
 BRIDGE = "edgeser-mqtt"
-SETTINGS = "/etc/edgeser/edgeser.toml"
 PASSWORD = "/etc/edgeser/mqtt.password"
 
 
@@ -26,12 +22,7 @@ def broker(box: Box, tmp_path: Path) -> Iterator[Mosquitto]:
     """A broker that the box reaches on its loopback; the service is set to use it."""
     broker = Mosquitto(tmp_path / "mosquitto")
     broker.start()
-    remark = np.concatenate((waveform(1, 0.7), silence(0.8)))
-    soundfile.write(box.shared / "remarks.flac", np.tile(remark, 200), 16_000)
-    box.path(SETTINGS).write_text(
-        f'[audio]\nsource = "{SHARED}/remarks.flac"\nstream = "hall"\n'
-        f'[mqtt]\nbroker = "{broker.address}"\nnode = "box"\n'
-    )
+    hears_remarks(box, f'[mqtt]\nbroker = "{broker.address}"\nnode = "box"\n')
     yield broker
     broker.kill()
 

@@ -18,13 +18,11 @@ needs_systemd = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(
-    params=["edgeser.service", "edgeser@.service", "edgeser-mqtt.service", "edgeser-nats.service"]
-)
+@pytest.fixture(params=sorted(UNITS.rglob("*.service")), ids=lambda file: file.name)
 def unit(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A unit whose program exists, as after its installation."""
-    text = (UNITS / request.param).read_text()
-    file = tmp_path / request.param
+    text = request.param.read_text()
+    file = tmp_path / request.param.name
     file.write_text(text.replace("/opt/edgeser/bin/edgeser", "/bin/true"))
     return file
 

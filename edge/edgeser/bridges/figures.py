@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
-
-from edgeser.metrics_server import MetricsServer, new_registry
+from edgeser.metrics_server import MetricsServer, Named, ReadFigures, new_registry
 
 
 @dataclass
@@ -33,32 +30,6 @@ class Figures:
         return f"{words}; cursor: {self.cursor_trouble}" if self.cursor_trouble else words
 
 
-class _Collector(Collector):
-    def __init__(self, figures: Figures, kind: str, server: str) -> None:
-        self._figures, self._kind, self._server = figures, kind, server
-
-    def collect(self) -> Iterable[Metric]:
-        figures, server = self._figures, self._server
-        gauges = {
-            "connected": (f"1 while the {server} is connected.", figures.connected),
-            "in_flight": ("Events sent and not acknowledged.", figures.in_flight),
-            "cursor_failing": (
-                "1 while the cursor cannot be written.",
-                bool(figures.cursor_trouble),
-            ),
-        }
-        totals = {
-            "connections": (f"Times that the {server} was connected.", figures.connections),
-            "events": (f"Kept events that the {server} acknowledged.", figures.handed_over),
-            "refused": (f"Messages that the {server} does not take.", figures.refused),
-            "missed": ("Numbers that the journal no longer held.", figures.missed),
-        }
-        for name, (text, value) in gauges.items():
-            yield GaugeMetricFamily(f"edgeser_{self._kind}_{name}", text, value)
-        for name, (text, total) in totals.items():
-            yield CounterMetricFamily(f"edgeser_{self._kind}_{name}", text, total)
-
-
 def serve(
     figures: Figures, listen: str, kind: str, server: str, hosts: Sequence[str] = ()
 ) -> MetricsServer:
@@ -68,6 +39,25 @@ def serve(
     ``hosts``: by what other ``HOST:PORT`` it may be asked. Raises UserError when ``listen`` is
     malformed or in use.
     """
+
+    def gauges() -> Named:
+        return {
+            "connected": (f"1 while the {server} is connected.", figures.connected),
+            "in_flight": ("Events sent and not acknowledged.", figures.in_flight),
+            "cursor_failing": (
+                "1 while the cursor cannot be written.",
+                bool(figures.cursor_trouble),
+            ),
+        }
+
+    def totals() -> Named:
+        return {
+            "connections": (f"Times that the {server} was connected.", figures.connections),
+            "events": (f"Kept events that the {server} acknowledged.", figures.handed_over),
+            "refused": (f"Messages that the {server} does not take.", figures.refused),
+            "missed": ("Numbers that the journal no longer held.", figures.missed),
+        }
+
     registry = new_registry()
-    registry.register(_Collector(figures, kind, server))
+    registry.register(ReadFigures(f"edgeser_{kind}", gauges, totals))
     return MetricsServer(listen, registry, hosts=hosts, key=f"{kind}.metrics")

@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 import click
 
 from edgeser.cli.options import given, settings_option
+from edgeser.cli.server_options import (
+    credentials_option,
+    cursor_options,
+    daemon_options,
+    login_options,
+)
 
 if TYPE_CHECKING:
     from edgeser.bridges.figures import Figures
@@ -45,18 +51,6 @@ TIMEOUT_S = 0.1
 STATUS_INTERVAL_S = 2.0
 
 
-key_option = click.option(
-    "--key",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
-)
-server_key_option = click.option("--server-key", metavar="KEY", help="The daemon's public key.")
-since_option = click.option(
-    "--since", metavar="EPOCH:SEQ", help="Where to begin at the very first time; 'all': everything."
-)
-
-
 @click.group()
 def bridge() -> None:
     """Hand the events of a daemon on to other systems.
@@ -79,16 +73,11 @@ def bridge() -> None:
 @click.argument("broker", metavar="HOST[:PORT]", required=False)
 @settings_option
 @click.option("--tls", is_flag=True, default=None, help="Encrypt, and check the certificate.")
-@click.option("--ca", metavar="FILE", help="The CA that signed it (PEM). Default: the system's.")
-@click.option("--user", metavar="NAME", help="Who we are to the broker.")
-@click.option("--password-file", metavar="FILE", help="A file with the password in its first line.")
+@login_options
 @click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
 @click.option("--discovery", metavar="PREFIX|off", help="Describe the streams to Home Assistant.")
-@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
-@key_option
-@server_key_option
-@click.option("--cursor", metavar="FILE", help="Where to note how far the broker has been told.")
-@since_option
+@daemon_options
+@cursor_options
 def mqtt(
     broker: str | None,
     settings_file: Path | None,
@@ -162,15 +151,10 @@ def mqtt(
 @settings_option
 @click.option("--site", metavar="NAME", help="Where this machine is. Default: home.")
 @click.option("--device", metavar="NAME", help="Name of this machine. Default: its host name.")
-@click.option("--ca", metavar="FILE", help="The CA of the server (PEM). Default: the system's.")
-@click.option("--credentials", metavar="FILE", help="Who we are: a .creds file.")
-@click.option("--user", metavar="NAME", help="Who we are, by a password.")
-@click.option("--password-file", metavar="FILE", help="A file with the password in its first line.")
-@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
-@key_option
-@server_key_option
-@click.option("--cursor", metavar="FILE", help="Where to note how far the server has been told.")
-@since_option
+@credentials_option
+@login_options
+@daemon_options
+@cursor_options
 def nats(
     server: str | None,
     settings_file: Path | None,
@@ -213,7 +197,7 @@ def nats(
         ),
     )
     wanted = settings.nats
-    address = from_settings(wanted)
+    address = from_settings(wanted, "nats")
     address.check()
 
     def make(parts: Parts) -> NatsBridge:
@@ -233,9 +217,7 @@ def nats(
     edgeser bridge lsl --connect tcp://10.0.0.7:7788 --key lab.secret --server-key 'rq:r...'
     """
 )
-@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
-@key_option
-@server_key_option
+@daemon_options
 @click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
 def lsl(connect: str | None, key: Path | None, server_key: str | None, node: str | None) -> None:
     """Stream scores and markers to recorders of Lab Streaming Layer.

@@ -16,7 +16,7 @@ from edgeser.cli.options import json_option, settings_option
     is_flag=False,
     flag_value="edgeser",
     metavar="[UNIT]",
-    help="Check the installed service instead (edgeser, edgeser@NAME, edgeser-mqtt, edgeser-nats).",
+    help="Check the installed service instead (edgeser, edgeser@NAME, edgeser-mqtt, -nats, -lake).",
 )
 @json_option
 def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> None:

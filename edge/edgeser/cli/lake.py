@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.options import json_option
+from edgeser.cli.options import given, json_option, settings_option
+from edgeser.cli.server_options import credentials_option, login_options
 from edgeser.errors import UserError
 
 FOLDER = click.Path(path_type=Path)
@@ -29,44 +30,43 @@ def lake() -> None:
     edgeser lake fill nats://127.0.0.1:4222 -o lake
     edgeser lake fill tls://hub.example -o /srv/lake --credentials lake.creds --ca hub.pem
     edgeser lake fill nats://127.0.0.1:4222 -o lake --once
+    edgeser lake fill --settings /etc/edgeser/edgeser.toml
     """
 )
-@click.argument("server", metavar="nats://HOST[:PORT]|tls://...")
-@click.option("-o", "--output", "folder", metavar="FOLDER", type=FOLDER, required=True)
-@click.option("--ca", metavar="FILE", help="The CA of the server (PEM). Default: the system's.")
-@click.option("--credentials", metavar="FILE", help="Who we are: a .creds file.")
-@click.option("--user", metavar="NAME", help="Who we are, by a password.")
-@click.option("--password-file", metavar="FILE", help="A file with the password in its first line.")
+@click.argument("server", metavar="nats://HOST[:PORT]|tls://...", required=False)
+@click.option("-o", "--output", "folder", metavar="FOLDER", help="Where the tables are.")
+@settings_option
+@credentials_option
+@login_options
 @click.option(
     "--every",
     "every_s",
     metavar="SECONDS",
-    type=click.FloatRange(1, 3600),
-    default=300.0,
-    show_default=True,
-    help="Write so often, if there is anything.",
+    type=float,
+    help="Write so often, if there is anything. Default: 300.",
 )
 @click.option(
     "--stream-gb",
     metavar="GB",
-    type=click.FloatRange(0.001, 100_000),
-    default=10.0,
-    show_default=True,
-    help="What the server's stream may hold, if it has to be made.",
+    type=float,
+    help="What the server's stream may hold, if it has to be made. Default: 10.",
 )
+@click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus here.")
 @click.option("--once", is_flag=True, help="End when all that there is has been written.")
 def fill(
-    server: str,
-    folder: Path,
+    server: str | None,
+    folder: str | None,
+    settings_file: Path | None,
     ca: str | None,
     credentials: str | None,
     user: str | None,
     password_file: str | None,
-    every_s: float,
-    stream_gb: float,
+    every_s: float | None,
+    stream_gb: float | None,
+    metrics: str | None,
     once: bool,
 ) -> None:
-    """Take events from JetStream into the tables of FOLDER.
+    """Take events from JetStream into tables.
 
     They are acknowledged when they are on the disk; none is lost or in a table twice, whatever is
     killed on the way. Makes the stream EDGESER on the server if there is none.
@@ -74,33 +74,51 @@ def fill(
     import asyncio
     import signal
 
-    from edgeser.bridges.nats.server import server_of
+    from edgeser.bridges.nats.server import from_settings
     from edgeser.daemon import logs
     from edgeser.daemon.service_manager import ServiceManager
+    from edgeser.settings.load import load_settings
 
+    logs.set_up(verbose=False)
+    settings = load_settings(
+        settings_file,
+        flags=given(
+            lake__server=server,
+            lake__folder=folder,
+            lake__ca=ca,
+            lake__credentials=credentials,
+            lake__user=user,
+            lake__password_file=password_file,
+            lake__every_seconds=every_s,
+            lake__stream_gb=stream_gb,
+            lake__metrics=metrics,
+        ),
+    )
+    wanted = settings.lake
+    address = from_settings(wanted, "lake")
+    address.check()
     _parquet()
+    from edgeser.lake import figures
     from edgeser.lake.fill import Filler, Filling
     from edgeser.lake.store import Store
 
-    logs.set_up(verbose=False)
-    address = server_of(
-        server, ca=ca, credentials=credentials, user=user, password_file=password_file
-    )
-    address.check()
-    store = Store(folder)
+    store = Store(wanted.path)
     notifier = ServiceManager()
 
-    def on_turn(state: str) -> None:
-        notifier.alive()
-        notifier.status(state)
-
     async def work() -> None:
-        filler = Filler(Filling(address, store, every_s, once, stream_gb), on_turn)
+        def on_turn() -> None:
+            notifier.alive()
+            notifier.status(filler.figures.line)
+
+        filling = Filling(address, store, wanted.every_seconds, once, wanted.stream_gb)
+        filler = Filler(filling, on_turn)
+        if wanted.metrics:
+            figures.serve(filler.figures, wanted.metrics, settings.metrics.hosts)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, filler.stop)
         notifier.ready()
         await filler.run()
-        click.echo(f"{filler.rows} rows written", err=True)
+        click.echo(f"{filler.figures.rows} rows written", err=True)
 
     try:
         asyncio.run(work())

@@ -199,7 +199,7 @@ def _nats(name: str, settings: Settings) -> Finding:
     from edgeser.bridges.nats.connection import Connection
     from edgeser.bridges.nats.server import from_settings
 
-    server = from_settings(settings.nats)
+    server = from_settings(settings.nats, "nats")
     server.check()
     try:
         Connection(server).close()

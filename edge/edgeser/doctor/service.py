@@ -26,9 +26,12 @@ _PROPERTIES = (
 )
 
 
+_BRIDGES = ("edgeser-mqtt", "edgeser-nats", "edgeser-lake")
+
+
 @dataclass(frozen=True)
 class Service:
-    """A unit that was installed: ``edgeser``, ``edgeser@NAME``, ``edgeser-mqtt``, ``-nats``."""
+    """A unit that was installed: ``edgeser``, ``edgeser@NAME``, ``edgeser-mqtt``, ``-nats``, …"""
 
     unit: str
 
@@ -64,8 +67,8 @@ class Service:
 
     @property
     def is_bridge(self) -> bool:
-        """Whether it hands events on instead of making them."""
-        return self.unit.removesuffix(".service") in ("edgeser-mqtt", "edgeser-nats")
+        """Whether it hands events on, or takes them, instead of making them."""
+        return self.unit.removesuffix(".service") in _BRIDGES
 
     @property
     def state_folder(self) -> Path:
@@ -150,7 +153,8 @@ def _settings(name: str, service: Service) -> Finding:
 
 
 def _folders(name: str, service: Service) -> Finding:
-    wanted = [(service.state_folder, 0o700)]
+    is_lake = service.unit.startswith("edgeser-lake")
+    wanted = [(service.state_folder, 0o750 if is_lake else 0o700)]
     if service.is_active and not service.is_bridge:
         wanted.append((service.runtime, 0o750))
     for folder, mode in wanted:
@@ -186,13 +190,13 @@ def _sandbox(name: str, service: Service) -> Finding:
 
 def _password(name: str, service: Service) -> Finding:
     settings = load_settings(service.settings, environment={})
-    if service.unit.startswith("edgeser-nats"):
-        wanted = ("nats.server", settings.nats.server, "server")
-        secret = settings.nats.credentials or settings.nats.password_file
-    else:
-        wanted = ("mqtt.broker", settings.mqtt.broker, "broker")
-        secret = settings.mqtt.password_file
-    key, there, what = wanted
+    mqtt, nats, lake = settings.mqtt, settings.nats, settings.lake
+    key, there, secret = {
+        "edgeser-mqtt": ("mqtt.broker", mqtt.broker, mqtt.password_file),
+        "edgeser-nats": ("nats.server", nats.server, nats.credentials or nats.password_file),
+        "edgeser-lake": ("lake.server", lake.server, lake.credentials or lake.password_file),
+    }[service.unit.removesuffix(".service")]
+    what = key.partition(".")[2]
     if there is None:
         fix = f"name it in the [{key.partition('.')[0]}] table of {service.settings}"
         return Finding(name, False, f"{key}: no {what} is named", fix)

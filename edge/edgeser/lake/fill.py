@@ -22,6 +22,7 @@ from edgeser.bridges.nats.client import ANSWER_TIMEOUT_S, NatsError, connect, ex
 from edgeser.bridges.nats.server import Server
 from edgeser.bridges.nats.subjects import STORED
 from edgeser.bridges.pauses import Pauses
+from edgeser.lake.figures import Figures
 from edgeser.lake.store import FullError, Store
 from edgeser.lake.tables import Message, sort
 
@@ -33,7 +34,8 @@ ROWS = 20_000
 
 FETCH = 500
 FETCH_S = 2.0
-STEADY_S = 60.0
+STEADY_S = 10.0
+"""A connection that held so long was a good one."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,13 @@ class Filling:
 class Filler:
     """Fills a lake until it is stopped."""
 
-    def __init__(self, filling: Filling, on_turn: Callable[[str], None] = lambda state: None):
-        """``on_turn`` is called with the state, for people, about once a second."""
+    def __init__(self, filling: Filling, on_turn: Callable[[], None] = lambda: None) -> None:
+        """``on_turn`` is called about once a second at least, also while the lake waits."""
         self._filling = filling
         self._on_turn = on_turn
         self._stop = asyncio.Event()
-        self._trouble = ""
-        self.rows = 0
-        """Written since the start."""
+        self._is_full = False
+        self.figures = Figures()
 
     def stop(self) -> None:
         """Write what is here, and end; from the event loop's thread."""
@@ -69,22 +70,23 @@ class Filler:
 
     async def run(self) -> None:
         """Until ``stop``, or nothing is left. Raises UserError for files that cannot be read."""
-        pauses = Pauses()
+        figures, pauses = self.figures, Pauses()
         while not self._stop.is_set():
             began = time.monotonic()
             try:
                 await self._connection()
                 return
             except (NatsError, FullError) as error:
-                if str(error) != self._trouble:
+                if time.monotonic() - began > STEADY_S:
+                    pauses.reset()
+                if str(error) != figures.trouble:
                     log.warning("%s; trying again, at most a minute apart", error)
-                self._trouble = str(error)
-            if time.monotonic() - began > STEADY_S:
-                pauses.reset()
-                self._trouble = ""
+                figures.trouble, self._is_full = str(error), isinstance(error, FullError)
+            finally:
+                figures.connected, figures.held = False, 0
             until = time.monotonic() + pauses.next_s()
             while time.monotonic() < until and not self._stop.is_set():
-                self._on_turn(f"waits: {self._trouble}")
+                self._on_turn()
                 await asyncio.sleep(0.2)
 
     async def _connection(self) -> None:
@@ -96,6 +98,8 @@ class Filler:
                 jetstream = client.jetstream(timeout=ANSWER_TIMEOUT_S)
                 await self._make_stream(jetstream)
                 messages = await self._subscribe(jetstream)
+                self.figures.connected = True
+                self.figures.connections += 1
                 log.info("%s: the lake takes from the stream %s", server, STREAM)
                 await self._take(client, messages)
         finally:
@@ -155,7 +159,7 @@ class Filler:
 
     async def _take(self, client: Client, messages: JetStreamContext.PullSubscription) -> None:
         held: list[Msg] = []
-        since = time.monotonic()
+        began = since = time.monotonic()
         while True:
             try:
                 held += await messages.fetch(min(FETCH, ROWS - len(held)), timeout=FETCH_S)
@@ -164,17 +168,20 @@ class Filler:
                 if not client.is_connected:
                     raise nats.errors.ConnectionClosedError from None
                 is_empty = True
+            self.figures.held = len(held)
+            if not self._is_full and time.monotonic() - began > STEADY_S:
+                self.figures.trouble = ""
             is_over = self._stop.is_set() or (self._filling.once and is_empty)
             if len(held) >= ROWS or time.monotonic() - since >= self._filling.every_s or is_over:
                 await self._write(client, held)
                 held, since = [], time.monotonic()
-            self._on_turn(f"{self.rows} rows written, {len(held)} held")
-            if self._stop.is_set():
-                return
-            if is_over:
                 left = await messages.consumer_info()
-                if not left.num_pending and not left.num_ack_pending:
+                self.figures.held, self.figures.pending = 0, left.num_pending or 0
+                if self._stop.is_set() or (
+                    is_over and not left.num_pending and not left.num_ack_pending
+                ):
                     return
+            self._on_turn()
 
     async def _write(self, client: Client, held: list[Msg]) -> None:
         if not held:
@@ -186,7 +193,12 @@ class Filler:
                 rows.rejected.num_rows,
                 self._filling.store.folder / "rejected",
             )
-        self.rows += await asyncio.to_thread(self._filling.store.add, rows)
+        figures = self.figures
+        added = await asyncio.to_thread(self._filling.store.add, rows)
+        figures.rows += added
+        figures.rejected += rows.rejected.num_rows
+        figures.known += len(held) - added - rows.rejected.num_rows
+        figures.trouble, figures.written_at, self._is_full = "", time.time(), False
         for message in held:
             await message.ack()
         await client.flush()

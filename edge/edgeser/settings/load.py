@@ -154,6 +154,7 @@ def _check(settings: Settings) -> None:
         ("metrics.listen", settings.metrics.listen),
         ("mqtt.metrics", settings.mqtt.metrics),
         ("nats.metrics", settings.nats.metrics),
+        ("lake.metrics", settings.lake.metrics),
     ):
         if listen is None:
             continue
@@ -165,6 +166,8 @@ def _check(settings: Settings) -> None:
             )
     _check_mqtt(settings.mqtt)
     _check_nats(settings.nats)
+    if settings.lake.server is not None:
+        from_settings(settings.lake, "lake")
 
 
 def _not_of(audio: AudioSettings) -> dict[str, str]:
@@ -207,7 +210,7 @@ def _check_mqtt(mqtt: MqttSettings) -> None:
 
 def _check_nats(nats: NatsSettings) -> None:
     if nats.server is not None:
-        from_settings(nats)
+        from_settings(nats, "nats")
     _check_name("nats.site", nats.site)
     _check_name("nats.device", nats.name)
 

@@ -184,6 +184,25 @@ class NatsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.device or socket.gethostname()
 
 
+class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From which NATS server 'edgeser lake fill' takes the events of a fleet, and where to."""
+
+    server: str | None = None
+    folder: str | None = None
+    ca: str | None = None
+    credentials: str | None = None
+    user: str | None = None
+    password_file: str | None = None
+    every_seconds: Annotated[float, Meta(ge=1, le=3600)] = 300.0
+    stream_gb: Annotated[float, Meta(ge=0.001, le=100_000)] = 10.0
+    metrics: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """The folder of the tables."""
+        return Path(self.folder).expanduser() if self.folder else state_folder() / "lake"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings; every field has a default. ``source``, where given, replaces ``audio``."""
 
@@ -198,6 +217,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: MetricsSettings = MetricsSettings()
     mqtt: MqttSettings = MqttSettings()
     nats: NatsSettings = NatsSettings()
+    lake: LakeSettings = LakeSettings()
 
     @property
     def sources(self) -> list[AudioSettings]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -12,7 +12,7 @@ from edgeser.bridges.credentials import read_password, tls_context
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
-    from edgeser.settings.schema import NatsSettings
+    from edgeser.settings.schema import LakeSettings, NatsSettings
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -109,17 +109,21 @@ def server_of(
     return Server(host, port, tls, ca, credentials, user, password_file)
 
 
-def from_settings(nats: NatsSettings) -> Server:
-    """The server that the settings name. Raises UserError where they name none."""
-    if nats.server is None:
+_COMMANDS = {"nats": "bridge nats", "lake": "lake fill"}
+
+
+def from_settings(wanted: NatsSettings | LakeSettings, table: Literal["nats", "lake"]) -> Server:
+    """The server that a table of the settings names. Raises UserError where it names none."""
+    if wanted.server is None:
         raise UserError(
-            "nats.server: no server is named",
-            "edgeser bridge nats tls://HOST, or set it in the [nats] table of the settings",
+            f"{table}.server: no server is named",
+            f"edgeser {_COMMANDS[table]} tls://HOST, or set it in the [{table}] table of the "
+            "settings",
         )
     return server_of(
-        nats.server,
-        ca=nats.ca,
-        credentials=nats.credentials,
-        user=nats.user,
-        password_file=nats.password_file,
+        wanted.server,
+        ca=wanted.ca,
+        credentials=wanted.credentials,
+        user=wanted.user,
+        password_file=wanted.password_file,
     )

@@ -1,0 +1,67 @@
+"""Options of the commands that connect to a daemon, a broker or a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+FILE = click.Path(path_type=Path)
+
+
+def daemon_options(command: Command) -> Command:
+    """``--connect ENDPOINT``, ``--key FILE`` and ``--server-key KEY``: the daemon."""
+    for option in (
+        click.option("--server-key", metavar="KEY", help="The daemon's public key."),
+        click.option(
+            "--key",
+            metavar="FILE",
+            type=FILE,
+            help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
+        ),
+        click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes."),
+    ):
+        command = option(command)
+    return command
+
+
+def cursor_options(command: Command) -> Command:
+    """``--cursor FILE`` and ``--since POSITION``: how far the other side has been told."""
+    for option in (
+        click.option(
+            "--since",
+            metavar="EPOCH:SEQ",
+            help="Where to begin at the very first time; 'all': everything.",
+        ),
+        click.option(
+            "--cursor", metavar="FILE", help="Where to note how far the other side has been told."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def login_options(command: Command) -> Command:
+    """``--ca FILE``, ``--user NAME`` and ``--password-file FILE``: who they are, and who we are."""
+    for option in (
+        click.option(
+            "--password-file", metavar="FILE", help="A file with the password in its first line."
+        ),
+        click.option("--user", metavar="NAME", help="Who we are, by a password."),
+        click.option(
+            "--ca",
+            metavar="FILE",
+            help="The CA of its certificate (PEM). Default: the system's.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def credentials_option(command: Command) -> Command:
+    """``--credentials FILE``: who we are to NATS."""
+    return click.option("--credentials", metavar="FILE", help="Who we are: a .creds file.")(command)

@@ -1,0 +1,101 @@
+"""Full disks of the bridge, of the lake and of the server: one line, and on it goes with room."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edgeser.events.publish.publisher import Publisher
+from tests.bridges.commands import Running, fill, filling, keys, to_nats, until
+from tests.bridges.mosquitto import OPEN as ANYBODY
+from tests.bridges.mosquitto import PERSISTENT, Consumer, Mosquitto
+from tests.bridges.mqtt_bridge import ROOT, alive, say, to_mqtt
+from tests.bridges.nats_server import NatsServer
+from tests.events.helpers import emotion
+
+EVENTS = 300
+
+
+def filled(disk: Path, but_bytes: int = 0) -> Path:
+    """A file that takes what the disk has, but for so many bytes."""
+    filler = disk / "filler"
+    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+    filler.write_bytes(bytes(free - but_bytes))
+    return filler
+
+
+def test_a_full_disk_for_the_cursor_stops_nothing(
+    publisher: Publisher, broker: Mosquitto, consumer: Consumer, small_disk: Path
+) -> None:
+    (here := small_disk / "here").mkdir()
+    cursor = ("--cursor", str(here / "cursor"))
+    with to_mqtt(publisher, broker.address, small_disk.parent, *cursor) as bridge:
+        alive(publisher, consumer)
+        filler = filled(small_disk)
+        say(publisher, emotion(), emotion())
+        bridge.says("cannot be written: No space left on device; events go on")
+        say(publisher, emotion())
+        consumer.wait_for(f"{ROOT}/mic/final", count=3)
+        assert sum("cannot be written" in line for line in bridge.log) == 1
+        filler.unlink()
+        say(publisher, emotion())
+        bridge.says("is written again")
+
+
+def test_a_broker_whose_disk_is_full_goes_on(publisher: Publisher, small_disk: Path) -> None:
+    broker = Mosquitto(small_disk / "mosquitto", PERSISTENT + ANYBODY)
+    broker.start()
+    consumer = Consumer(broker.port)
+    try:
+        with to_mqtt(publisher, broker.address, small_disk.parent) as bridge:
+            alive(publisher, consumer)
+            filled(small_disk)
+            say(publisher, *[emotion() for _ in range(EVENTS)])
+            until(lambda: len(set(consumer.payloads(f"{ROOT}/mic/final"))) == EVENTS)
+            assert len(bridge.log) == 1, bridge.log  # that it is connected
+    finally:
+        consumer.close()
+        broker.kill()
+
+
+def test_a_server_whose_disk_is_full_is_waited_for(
+    publisher: Publisher, small_disk: Path, tmp_path: Path
+) -> None:
+    server = NatsServer(small_disk / "nats", jetstream="max_file: 1GB")
+    server.start()
+    lake = tmp_path / "lake"
+    try:
+        assert fill(server.url, lake, "--once", "--stream-gb", "0.5").returncode == 0
+        filler = filled(small_disk, but_bytes=100_000)
+        for number in range(EVENTS):
+            publisher.publish(emotion(number + 1))
+        with to_nats(publisher, server.url, tmp_path) as bridge:
+            assert "no space left on device; trying again" in bridge.says("it takes no events")
+            filler.unlink()
+            bridge.says("events go on")
+            with filling(server.url, lake):
+                until(lambda: len(keys(lake)) == EVENTS)
+            assert sum("it takes no events" in line for line in bridge.log) == 1
+    finally:
+        server.kill()
+
+
+def test_a_lake_whose_disk_is_full_waits_and_goes_on(
+    publisher: Publisher, server: NatsServer, small_disk: Path, tmp_path: Path
+) -> None:
+    lake = small_disk / "lake"
+    lake.mkdir()
+    filler = filled(small_disk, but_bytes=8192)
+    command = ("lake", "fill", server.url, "-o", str(lake), "--every", "1")
+    filling = Running(tmp_path / "lake.log", *command)
+    try:
+        with to_nats(publisher, server.url, tmp_path):
+            for number in range(EVENTS):
+                publisher.publish(emotion(number + 1))
+            filling.says(f"lake {lake}: No space left on device; trying again")
+            filler.unlink()
+            until(lambda: len(keys(lake)) == EVENTS)
+        assert sum("No space left" in line for line in filling.log) == 1, filling.log
+        assert "Traceback" not in "".join(filling.log)
+    finally:
+        filling.kill()

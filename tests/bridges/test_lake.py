@@ -1,0 +1,94 @@
+"""``edgeser lake`` with a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import nats
+
+from edgeser.bridges.nats.subjects import Device
+from edgeser.lake.fill import CONSUMER, STREAM
+from edgeser.lake.store import Store
+from edgeser.lake.tables import Message, sort
+from tests.bridges.commands import Running, fill, filling, keys, until
+from tests.bridges.nats_server import NatsServer
+from tests.events.helpers import emotion, status
+
+
+def test_a_device_that_tells_all_again_after_a_day_adds_nothing(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    device = Device("berlin", "hall")
+    events = [
+        msgspec.structs.replace(emotion(n), epoch="e", seq=n, time=1_700_000_000.0 + n)
+        for n in range(1, 101)
+    ]
+    told = [Message(device.subject(event), msgspec.json.encode(event)) for event in events]
+    store = Store(lake)
+    try:
+        assert store.add(sort(told[:60])) == 60
+        assert store.add(sort(told[40:] + told[90:])) == 40
+        assert store.add(sort(told)) == 0
+    finally:
+        store.close()
+    assert sorted(keys(lake)) == [("hall", "e", n) for n in range(1, 101)]
+
+
+def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
+    subject = Device("a", "b").subject(emotion())
+    wrong = [
+        Message(subject, b"{"),
+        Message(subject, msgspec.json.encode(status())),
+        Message("edgeser.a", msgspec.json.encode(emotion())),
+        Message(subject, msgspec.json.encode(msgspec.structs.replace(emotion(), time=1e300))),
+    ]
+    done = sort(wrong)
+    assert not done.rows
+    assert done.rejected["subject"].to_pylist() == [message.subject for message in wrong]
+
+
+def test_a_second_lake_in_one_folder_is_refused(server: NatsServer, tmp_path: Path) -> None:
+    store = Store(tmp_path / "lake")
+    try:
+        done = fill(server.url, tmp_path / "lake", "--once")
+        assert done.returncode == 2
+        assert "fills it; stop that, or name another folder" in done.stderr
+    finally:
+        store.close()
+
+
+def test_what_a_lake_took_and_did_not_write_comes_to_the_next_at_once(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    assert fill(server.url, lake, "--once", "--every", "3600").returncode == 0
+
+    async def take() -> None:
+        client = await nats.connect(server.url)
+        jetstream = client.jetstream()
+        for seq in range(1, 101):
+            event = msgspec.structs.replace(emotion(seq), epoch="e", seq=seq)
+            subject = Device("berlin", "hall").subject(event)
+            await jetstream.publish(subject, msgspec.json.encode(event))
+        messages = await jetstream.pull_subscribe("", durable=CONSUMER, stream=STREAM)
+        assert len(await messages.fetch(50)) == 50
+        await client.close()
+
+    asyncio.run(take())
+    assert fill(server.url, lake, "--once", "--every", "3600").returncode == 0
+    assert len(keys(lake)) == 100
+
+
+def test_a_second_lake_on_one_stream_waits(server: NatsServer, tmp_path: Path) -> None:
+    def said_by_the_second() -> str:
+        log = tmp_path / "second.log"
+        second = Running(log, "lake", "fill", server.url, "-o", str(tmp_path / "b"))
+        try:
+            until(lambda: second.log)
+            return second.log[-1]
+        finally:
+            second.kill()
+
+    with filling(server.url, tmp_path / "a"):  # seen while it asks for events: nearly always
+        until(lambda: "another lake takes from it; stop that" in said_by_the_second())
