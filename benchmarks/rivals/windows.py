@@ -34,6 +34,9 @@ from edgeser.model.network import Speech
 from edgeser.pcm import SAMPLE_RATE, Samples
 
 WINDOW, HOP, SEGMENT = 3 * SAMPLE_RATE, SAMPLE_RATE // 2, 7 * SAMPLE_RATE
+WINDOWS, STREAMS = "lightweight-emodb", "streaming6"
+"""The first has the front end and the network that the rivals compute."""
+
 OURS = "edgeser: new frames only, ONNX Runtime on one thread"
 
 Way = Callable[[int], object]
@@ -102,7 +105,7 @@ def measure(ways: dict[str, Way], length: int) -> dict[str, list[float]]:
 
 
 def ours(samples: Samples) -> tuple[str, Way]:
-    model = load_model()
+    model = load_model(WINDOWS)
     features = _new_frames(samples)
     return OURS, lambda end: model.scores([[features(end)]])
 
@@ -112,7 +115,7 @@ def features_alone(samples: Samples) -> tuple[str, Way]:
 
 
 def _new_frames(samples: Samples) -> Callable[[int], Floats]:
-    stream = FrameStream(load_model().info.front_end)
+    stream = FrameStream(load_model(WINDOWS).info.front_end)
 
     def features(end: int) -> Floats:
         stream.forget(end - WINDOW)  # as the daemon does
@@ -123,14 +126,16 @@ def _new_frames(samples: Samples) -> Callable[[int], Floats]:
 
 
 def streams(samples: Samples) -> tuple[str, Way]:
-    model = _untrained()
+    model = load_model(STREAMS)
     return "edgeser: a network of streams, each frame once", _by_segments(
         samples, model, lambda speech: model.scores([speech])
     )
 
 
 def features_of_streams(samples: Samples) -> tuple[str, Way]:
-    return "  of that the features", _by_segments(samples, _untrained(), lambda speech: speech)
+    return "  of that the features", _by_segments(
+        samples, load_model(STREAMS), lambda speech: speech
+    )
 
 
 def _by_segments(samples: Samples, model: Model, then: Callable[[Speech], object]) -> Way:
@@ -153,38 +158,10 @@ def _by_segments(samples: Samples, model: Model, then: Callable[[Speech], object
     return way
 
 
-def _untrained() -> Model:
-    """A network of streams with weights by chance, which do not change the time."""
-    from edgeser_export.onnx_export import Release, export
-    from edgeser_export.record import record_of
-    from edgeser_train.models import build
-    from edgeser_train.training.checkpoint import Origin
-    from edgeser_train.training.recipes import recipe_of
-
-    labels = ["angry", "disgusted", "fearful", "happy", "neutral", "sad"]
-    recipe = recipe_of("streaming", labels=len(labels))
-    origin = Origin(
-        labels=labels,
-        recipe=recipe,
-        corpora=[],
-        licence="none",
-        protocol="none",
-        trained_on=[],
-        seed=0,
-        date="",
-        commit="",
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "untrained.onnx"
-        record = record_of(origin, None)
-        export(build(recipe.model).eval(), origin, file, Release("untrained", "0", 1, 0, record))
-        return load_model(str(file))
-
-
 def whole_window(samples: Samples) -> tuple[str, Way]:
-    model = load_model()
+    model = load_model(WINDOWS)
     session = onnxruntime.InferenceSession(
-        str(shipped_models()["lightweight-emodb"]), providers=["CPUExecutionProvider"]
+        str(shipped_models()[WINDOWS]), providers=["CPUExecutionProvider"]
     )
 
     def score(end: int) -> object:
