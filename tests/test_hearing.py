@@ -257,6 +257,23 @@ def test_confirmation_changes_no_segment_of_a_voice_and_no_window() -> None:
     assert all(o.quality.speech_probability is None for o in without if isinstance(o, Window))
 
 
+NEVER_AT_FIRST = SpeechSettings(confirm_probability=1.0)
+"""No mean of a first hearing is as sure; a second one need not be."""
+
+
+@given(cuts(len(SPEECH)))
+@settings(max_examples=5, deadline=None)
+def test_a_voice_of_the_second_hearing_is_whole_and_the_same_in_any_split(where: list[int]) -> None:
+    hearing, plain = new_hearing(NEVER_AT_FIRST), new_hearing(PLAIN)
+    outputs = run(hearing, blocks_of(SPEECH, where)) + hearing.finish()
+    without = run(plain, [SPEECH]) + plain.finish()
+    told = [(type(o), o.start, o.end) for o in outputs]
+    bare = [o for o in without if not (isinstance(o, Window) and o.kind == "partial")]
+    assert told == [(type(o), o.start, o.end) for o in bare]
+    whole = new_hearing(NEVER_AT_FIRST)
+    assert described(outputs) == described(run(whole, [SPEECH]) + whole.finish())
+
+
 def test_a_start_is_told_before_the_first_partial_of_its_segment() -> None:
     kinds = [o.state if isinstance(o, SpeechEvent) else o.kind for o in EXPECTED]
     assert kinds.index("start") < kinds.index("partial")

@@ -80,7 +80,9 @@ class Hearing:
         self._clock = clock
         self._vad = VoiceActivity(speech.vad_mode, begin.position, begin.floor_dbfs)
         config = segmenter_config(speech, model.info.window)
-        self._segmenter = Segmenter(config, begin.position, begin.segments)
+        self._segmenter = Segmenter(
+            config, begin.position, begin.segments, again=self._judged_again
+        )
         self._detector = VoiceDetector(voice_network()) if speech.confirm else None
         self._judged_from: int | None = None  # where the sound begins that the detector hears
         front_end = model.info.front_end
@@ -219,6 +221,12 @@ class Hearing:
             self._detector.restart(wanted)
         chunks = self._detector.push(self._frames.samples(self._detector.position, end))
         return chunks + self._detector.ahead() if self._segmenter.awaits_every_chunk else chunks
+
+    def _judged_again(self, start: int, end: int) -> list[VoiceChunk]:
+        """What it makes of the samples [start, end) when it hears them a second time."""
+        if self._detector is None:
+            return []
+        return self._detector.again(self._frames.samples(start, end), start)
 
     def _emit(self, output: SegmenterOutput) -> list[HearingOutput]:
         if isinstance(output, SegmentStarted):

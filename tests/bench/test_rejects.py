@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from edgeser.bench import SPEECH_FILE
+from edgeser.bench.folder import drawn, noise_classes, with_name
 from edgeser.bench.mix import mixed, quietest, room
-from edgeser.bench.rejects import _covered, drawn, noise_classes
+from edgeser.bench.rejects import _covered, _loud
 from edgeser.errors import UserError
 from edgeser.pcm import SAMPLE_RATE
 from tests.system.daemons import edgeser
@@ -47,6 +48,8 @@ def test_noise_by_class_and_speech_by_condition(noise: Path, tmp_path: Path) -> 
     for row in report["noise"]:
         assert row["seconds"] == NOISE_S + 10
         assert row["finals"] == 0
+        assert row["said"] == {}
+        assert row["confidence"] is None
     conditions = {row["condition"]: row for row in report["speech"]["voice"]}
     assert len(conditions) == 1 + 3 * 4
     clean = conditions["clean"]
@@ -97,3 +100,18 @@ def test_a_seed_draws_the_same_files_again() -> None:
     assert chosen == drawn(files, 10, seed=3) == sorted(chosen, key=files.index)
     assert chosen != drawn(files, 10, seed=4)
     assert drawn(files, 1000, seed=3) == files
+
+
+def test_names_choose_a_half_of_a_folder() -> None:
+    files = [Path(f"{fold}-dog.wav") for fold in range(1, 6)]
+    assert with_name(files, "^[45]-") == files[3:]
+    assert with_name(files, "") == files
+    with pytest.raises(UserError, match="is no regular expression"):
+        with_name(files, "[")
+
+
+def test_a_breath_before_a_sentence_is_not_asked_for() -> None:
+    sound = np.concatenate((room(1, 50.0), room(1, 2000.0), room(1, 900.0)))
+    finals = [(0, 16_000), (16_000, 32_000), (32_000, 48_000)]
+    assert _loud(finals, sound) == finals[1:]
+    assert _loud([], sound) == []

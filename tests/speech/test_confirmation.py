@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeser.pcm import FRAME_SAMPLES
+from edgeser.speech.config import SegmenterConfig
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
-from edgeser.speech.segmenter import Segmenter, SegmenterConfig
+from edgeser.speech.segmenter import Segmenter
 from edgeser.speech.silero import CHUNK_SAMPLES
 from edgeser.speech.vad import VadFrame
 from edgeser.speech.voice import VoiceChunk
@@ -39,11 +41,16 @@ PERSON, DOG, WHISPER = (True, 0.95), (True, 0.05), (True, 0.2)
 
 
 class Judged:
-    """A segmenter, and a detector that gives it the chunks of a sound it asks for."""
+    """A segmenter, and a detector that gives it the chunks of a sound it asks for.
 
-    def __init__(self, config: SegmenterConfig = CONFIG) -> None:
-        self.segmenter = Segmenter(config)
+    ``again``: how probable a voice is in each frame when it is heard a second time.
+    """
+
+    def __init__(self, config: SegmenterConfig = CONFIG, again: Sequence[float] = ()) -> None:
+        self.segmenter = Segmenter(config, again=self._heard_again)
         self.sound: Sound = []
+        self.heard_again: list[tuple[int, int]] = []
+        self._again = again
         self._judging: int | None = None
         self._next = 0
 
@@ -64,14 +71,25 @@ class Judged:
             self._judging = self._next = wanted
         chunks = []
         while self._next + CHUNK_SAMPLES <= end:
-            middle = (self._next + CHUNK_SAMPLES // 2) // FRAME_SAMPLES
-            chunks.append(VoiceChunk(self._next, self.sound[middle][1]))
+            chunks.append(VoiceChunk(self._next, self.sound[middle(self._next)][1]))
             self._next += CHUNK_SAMPLES
         return chunks
 
+    def _heard_again(self, start: int, end: int) -> list[VoiceChunk]:
+        self.heard_again.append((start, end))
+        starts = range(start, end - CHUNK_SAMPLES + 1, CHUNK_SAMPLES) if self._again else ()
+        return [VoiceChunk(at, self._again[middle(at)]) for at in starts]
 
-def run(sound: Sound, config: SegmenterConfig = CONFIG) -> list[SegmenterOutput]:
-    judged = Judged(config)
+
+def middle(chunk: int) -> int:
+    """The frame in the middle of a chunk."""
+    return (chunk + CHUNK_SAMPLES // 2) // FRAME_SAMPLES
+
+
+def run(
+    sound: Sound, config: SegmenterConfig = CONFIG, again: Sequence[float] = ()
+) -> list[SegmenterOutput]:
+    judged = Judged(config, again)
     return judged.hear(sound) + judged.segmenter.flush()
 
 
@@ -140,6 +158,40 @@ def test_a_yelp_is_no_word() -> None:
     assert end.no_final == "not_speech"
 
 
+MURMUR = (True, 0.4)
+"""A voice that is held for none the first time."""
+
+
+def test_what_is_a_voice_the_second_time_is_told_at_its_end() -> None:
+    sound = [*QUIET, *[MURMUR] * 100, *QUIET]
+    start, end = run(sound, again=[0.35] * len(sound))
+    assert isinstance(start, SegmentStarted)
+    assert frames(start.start) == 50 - CONFIG.pre_roll
+    assert isinstance(end, SegmentEnded)
+    assert end.no_final is None
+    assert end.end == run(sound)[0].end == run(sound, replace(CONFIG, confirm=None))[-1].end
+    assert end.speech_probability == pytest.approx(0.4, abs=0.01)
+    (told,) = run(sound, again=[0.2] * len(sound))
+    assert isinstance(told, SegmentEnded)
+    assert told.no_final == "not_speech"
+
+
+def test_what_is_a_voice_the_second_time_begins_where_it_does() -> None:
+    sound = [*QUIET, *[DOG] * 100, *[MURMUR] * 150, *QUIET]
+    start, _ = run(sound, again=[0.0] * 150 + [0.6] * 150 + [0.0] * 50)
+    assert isinstance(start, SegmentStarted)
+    assert abs(frames(start.start) - (150 - CONFIG.pre_roll)) <= 2
+
+
+def test_only_what_was_not_confirmed_is_heard_again_and_once() -> None:
+    judged = Judged()
+    judged.hear([*QUIET, *[PERSON] * 100, *QUIET])
+    assert judged.heard_again == []
+    (end,) = judged.hear([*[DOG] * 100, *QUIET])
+    assert isinstance(end, SegmentEnded)
+    assert judged.heard_again == [(end.start, end.end)]
+
+
 def test_endless_noise_is_one_sound_and_is_not_remembered() -> None:
     judged = Judged()
     assert judged.hear([*QUIET, *[DOG] * 3000]) == []
@@ -188,6 +240,7 @@ def test_the_threshold_is_the_one_of_the_settings(threshold: float) -> None:
     for probability in (threshold - 0.04, threshold + 0.04):
         outputs = run([*QUIET, *[(True, probability)] * 90, *QUIET], config)
         assert isinstance(outputs[0], SegmentStarted) == (probability > threshold)
+        assert frames(outputs[0].start) == 50 - CONFIG.pre_roll
 
 
 sounds = st.lists(

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeser.pcm import FRAME_SAMPLES
+from edgeser.speech.config import SegmenterConfig
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
-from edgeser.speech.segmenter import Segmenter, SegmenterConfig
+from edgeser.speech.segmenter import Segmenter
 from edgeser.speech.vad import VadFrame
 
 CONFIG = SegmenterConfig(

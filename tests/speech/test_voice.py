@@ -82,6 +82,25 @@ def test_a_restart_forgets_what_was_before() -> None:
     assert detector.push(SPEECH) == EXPECTED
 
 
+def test_a_second_hearing_is_at_one_level_whatever_the_first_was() -> None:
+    found = [VoiceDetector(NETWORK).again(SPEECH // divisor, 640) for divisor in (1, 3)]
+    assert [c.start for c in found[0]] == [
+        640 + i * CHUNK_SAMPLES for i in range(len(SPEECH) // CHUNK_SAMPLES)
+    ]
+    for loud, quiet in zip(*found, strict=True):
+        assert loud.start == quiet.start
+        assert loud.probability == pytest.approx(quiet.probability, abs=0.05)
+
+
+def test_a_second_hearing_knows_the_first_and_is_the_same_each_time() -> None:
+    once, twice = VoiceDetector(NETWORK), VoiceDetector(NETWORK)
+    twice.push(SPEECH[:-77])
+    other = VoiceDetector(NETWORK)
+    for block in np.split(SPEECH[:-77], [123, 4000]):
+        other.push(block)
+    assert twice.again(SPEECH, 0) == other.again(SPEECH, 0) != once.again(SPEECH, 0)
+
+
 def test_streams_that_share_the_network_do_not_hear_each_other() -> None:
     one, other = VoiceDetector(NETWORK), VoiceDetector(NETWORK)
     found = []

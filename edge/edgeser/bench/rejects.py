@@ -1,33 +1,26 @@
 """What is no speech is told apart from speech: how much of each passes, and what it costs.
 
-Nothing is recognised here. The hearing of the daemon, with and without its confirmation, says what
-would be.
+The hearing of the daemon, with and without its confirmation, says what is speech; the model says
+what it would make of that which is none.
 """
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import msgspec
 import numpy as np
 
-from edgeser.audio.source import AudioBlock
+from edgeser.bench.ears import Ears
 from edgeser.bench.mix import Noise, babble, mixed, pink, quietest, room
 from edgeser.bench.sound import samples_of
-from edgeser.errors import UserError
-from edgeser.events.schema import SpeechEvent
-from edgeser.hearing import Hearing, HearingState
-from edgeser.losses import Losses
-from edgeser.model.model import Model
 from edgeser.pcm import SAMPLE_RATE, Samples
-from edgeser.settings.schema import SpeechSettings
-from edgeser.speech.vad import LOWEST_FLOOR_DBFS, level_dbfs
+from edgeser.speech.vad import level_dbfs
 
 SNRS_DB = (20, 10, 5, 0)
-SOUND_SUFFIXES = (".flac", ".ogg", ".wav")
 
 _ROOM_S = 10.0
 """A quiet room before the sounds, so that the noise floor is known."""
@@ -35,10 +28,12 @@ _ROOM_S = 10.0
 _LEAD_S, _TAIL_S = 2.0, 1.0
 """The room before and after an utterance, as loud as its own quietest moment."""
 
+_FAINT_DB = 20.0
+"""Further below the loudest final of its utterance, a final is a breath or a step, and not asked
+for."""
+
 _BACKGROUNDS = 40
 """Sounds of the folder at most that utterances are mixed with."""
-
-_BLOCK_SAMPLES = 320 * 5
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -46,6 +41,8 @@ class Rejected(msgspec.Struct, frozen=True):
 
     ``finals``: emotions that would be told. ``speech_s``: how long their segments are.
     ``rejected``: sounds that were held for speech at first. ``plain_finals``: without confirmation.
+    ``said``: labels of the finals, the most frequent first; ``confidence``: their median, null
+    where there are none.
     """
 
     name: str
@@ -54,6 +51,8 @@ class Rejected(msgspec.Struct, frozen=True):
     speech_s: float
     rejected: int
     plain_finals: int
+    said: dict[str, int]
+    confidence: float | None
 
     @property
     def finals_per_hour(self) -> float:
@@ -63,7 +62,8 @@ class Rejected(msgspec.Struct, frozen=True):
 class Kept(msgspec.Struct, frozen=True):
     """What of the utterances is still heard under a condition.
 
-    ``utterances``: finals in the clean sound without confirmation. ``kept``, ``plain_kept``: those
+    ``utterances``: finals in the clean sound without confirmation, but for those that are much
+    fainter than another of the same file. ``kept``, ``plain_kept``: those
     of which finals cover half, with and without confirmation. ``start_s``, ``end_s``: by how much
     a final that was kept begins and ends later than the clean one: 5 %, median and 95 %.
     """
@@ -104,77 +104,11 @@ class RejectsReport(msgspec.Struct, frozen=True):
     cost: dict[str, Cost]
 
 
-@dataclass(frozen=True)
-class _Heard:
-    """Segments with a final, in samples, and how many sounds were rejected."""
-
-    finals: list[tuple[int, int]]
-    rejected: int
-    cpu_s: float
-
-
-class Ears:
-    """Hears sounds as the daemon does, with and without confirmation."""
-
-    def __init__(self, model: Model, speech: SpeechSettings) -> None:
-        self._model = model
-        self._speech = {on: msgspec.structs.replace(speech, confirm=on) for on in (True, False)}
-
-    def hear(self, sound: Samples, *, confirm: bool, known_s: float = 0.0) -> _Heard:
-        """int16 (n,), from its first sample to its last.
-
-        ``known_s``: how much of its beginning has been there for long, so that its noise floor is
-        known: it takes the VAD ten seconds to learn a loud one.
-        """
-        known = level_dbfs(quietest(sound[: round(known_s * SAMPLE_RATE)]))
-        begin = HearingState(floor_dbfs=max(LOWEST_FLOOR_DBFS, known))
-        hearing = Hearing("bench", self._model, self._speech[confirm], Losses(), begin=begin)
-        finals, rejected = [], 0
-        began = time.thread_time()
-        outputs = []
-        for first in range(0, len(sound), _BLOCK_SAMPLES):
-            block = sound[first : first + _BLOCK_SAMPLES]
-            outputs += hearing.push(AudioBlock(block, first, 0.0))
-        outputs += hearing.finish()
-        cpu_s = time.thread_time() - began
-        for event in outputs:
-            if isinstance(event, SpeechEvent) and event.end is not None:
-                rejected += event.reason == "not_speech"
-                if event.has_final:
-                    finals.append(
-                        (round(event.start * SAMPLE_RATE), round(event.end * SAMPLE_RATE))
-                    )
-        return _Heard(finals, rejected, cpu_s)
-
-
-def noise_classes(folder: Path) -> dict[str, list[Path]]:
-    """The sounds in a folder by its subfolders, or all as one class. Raises UserError."""
-    files = sounds_in(folder)
-    classes: dict[str, list[Path]] = {}
-    for file in files:
-        classes.setdefault(file.relative_to(folder).parent.as_posix(), []).append(file)
-    return {folder.name if name == "." else name: found for name, found in classes.items()}
-
-
-def sounds_in(folder: Path) -> list[Path]:
-    """All sound files in a folder and below it. Raises UserError when there are none."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES)
-    if not files:
-        kinds = ", ".join(SOUND_SUFFIXES)
-        raise UserError(f"{folder}: no sound files in it", f"give a folder that holds {kinds}")
-    return files
-
-
-def drawn(files: Sequence[Path], number: int, seed: int) -> list[Path]:
-    """So many of the files, drawn with the seed; all where there are fewer."""
-    chosen = np.random.default_rng(seed).permutation(len(files))[:number]
-    return [files[i] for i in sorted(chosen)]
-
-
 def rejected(ears: Ears, name: str, files: Sequence[Path]) -> Rejected:
     """Sounds without speech, one after the other. Raises UserError for one that is no sound."""
     sound = np.concatenate([room(_ROOM_S), *map(samples_of, files)])
     heard, plain = (ears.hear(sound, confirm=on) for on in (True, False))
+    events = ears.said(heard.windows)
     return Rejected(
         name,
         seconds=len(sound) / SAMPLE_RATE,
@@ -182,6 +116,8 @@ def rejected(ears: Ears, name: str, files: Sequence[Path]) -> Rejected:
         speech_s=sum(end - start for start, end in heard.finals) / SAMPLE_RATE,
         rejected=heard.rejected,
         plain_finals=len(plain.finals),
+        said=dict(Counter(event.label for event in events).most_common()),
+        confidence=median(event.confidence for event in events) if events else None,
     )
 
 
@@ -198,7 +134,10 @@ def kept(
     each row when it is known. Raises UserError for a file that is no sound.
     """
     utterances = [_in_its_room(samples_of(file)) for file in files]
-    clean = [ears.hear(sound, confirm=False, known_s=_LEAD_S).finals for sound in utterances]
+    clean = [
+        _loud(ears.hear(sound, confirm=False, known_s=_LEAD_S).finals, sound)
+        for sound in utterances
+    ]
     total = sum(map(len, clean))
     found = []
     cpu_s = {True: 0.0, False: 0.0}
@@ -236,6 +175,13 @@ def kept(
 def _in_its_room(utterance: Samples) -> Samples:
     rms = float(np.sqrt(np.mean(quietest(utterance).astype(np.float64) ** 2)))
     return np.concatenate((room(_LEAD_S, rms), utterance, room(_TAIL_S, rms)))
+
+
+def _loud(finals: list[tuple[int, int]], sound: Samples) -> list[tuple[int, int]]:
+    """The finals in which somebody speaks: not the breath before them."""
+    levels = [level_dbfs(sound[start:end]) for start, end in finals]
+    least = max(levels, default=0.0) - _FAINT_DB
+    return [final for final, level in zip(finals, levels, strict=True) if level >= least]
 
 
 def _conditions(

@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
 from edgeser.settings.schema import SettingsError, SpeechSettings
-from edgeser.speech.segmenter import SegmenterConfig
+
+
+@dataclass(frozen=True, slots=True)
+class SegmenterConfig:
+    """All lengths in frames of 20 ms.
+
+    A frame is speech when it is voiced and at least ``start_snr_db`` (inside a segment
+    ``end_snr_db``) above the noise floor. ``start`` of the last ``start_within`` frames must be
+    speech for a segment to begin, none of the last ``end`` for it to end, of which it keeps
+    ``hangover``. ``minimum`` is counted from its first to its last speech frame, ``maximum`` from
+    its start, pre-roll included.
+
+    ``confirm``: how probable a voice must be in the mean of the last 0.8 s' speech frames for a
+    segment to be told; None where every one is. It is asked from just before the first window on,
+    and once more, of the whole segment, when that ends.
+    """
+
+    start_snr_db: float
+    end_snr_db: float
+    start: int
+    start_within: int
+    pre_roll: int
+    end: int
+    hangover: int
+    minimum: int
+    maximum: int
+    window: int
+    window_minimum: int
+    hop: int
+    confirm: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.start <= self.start_within:
+            raise ValueError("need 1 <= start <= start_within")
+        if self.end_snr_db > self.start_snr_db:
+            raise ValueError("end_snr_db must not be above start_snr_db")
+        if not 0 <= self.hangover <= self.end:
+            raise ValueError("the hangover must not be longer than the silence that ends a segment")
+        if self.maximum < self.pre_roll + self.start_within + self.end:
+            raise ValueError("maximum is shorter than pre-roll, start and end together")
+        if min(self.end, self.hop, self.window, self.window_minimum) < 1:
+            raise ValueError("end, hop and window must be at least one frame of 20 ms")
 
 
 class WindowLengths(Protocol):

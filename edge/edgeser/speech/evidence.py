@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.silero import CHUNK_SAMPLES
@@ -19,6 +19,9 @@ _WORD_SHARE = 5 / 8
 
 _LEAST = 15
 """Speech frames; fewer count as so many, so that a yelp is no word."""
+
+_AGAIN_SHARE = 3 / 8
+"""Of a threshold: what is enough in a second hearing, which is quiet."""
 
 _ENOUGH = 45
 """Frames judged before it is decided while a segment goes on: with a second behind it, less the
@@ -42,11 +45,13 @@ held for none for a second now and then."""
 class Evidence:
     """Chunks of the voice detector in, judgement on frames of 20 ms out. Pure."""
 
-    def __init__(self, first: int = 0) -> None:
+    def __init__(self, first: int = 0, chunks: Iterable[VoiceChunk] = ()) -> None:
         """``first``: number of the first frame of the sound that is judged."""
         self._first = first
         self._judged = first  # the first frame of which nothing is known yet
         self._voice: list[float] = []  # probability of each frame from the first on
+        for chunk in chunks:
+            self.add(chunk)
 
     def add(self, chunk: VoiceChunk) -> None:
         """Take the next chunk: it judges the frames whose middle lies in it.
@@ -79,11 +84,13 @@ class Evidence:
         """
         return self._mean(speech, _WITHIN) >= threshold
 
-    def confirms_ended(self, speech: Sequence[bool], frames: int, threshold: float) -> bool:
-        """The same of a segment of so many ``frames`` that has ended: it may be a single word."""
-        if frames > _WORD:
-            return self.confirms(speech, threshold)
-        return self._mean(speech, len(speech)) >= _WORD_SHARE * threshold
+    def confirms_word(self, speech: Sequence[bool], frames: int, threshold: float) -> bool:
+        """Whether a segment of so many ``frames``, which has ended, is a single word."""
+        return frames <= _WORD and self._mean(speech, len(speech)) >= _WORD_SHARE * threshold
+
+    def confirms_again(self, speech: Sequence[bool], threshold: float) -> bool:
+        """Whether the segment's frames of speech are a voice, by chunks of a second hearing."""
+        return self._mean(speech, len(speech)) >= _AGAIN_SHARE * threshold
 
     def _mean(self, speech: Sequence[bool], within: int) -> float:
         judged = list(zip(speech, self._voice, strict=False))[-within:]
@@ -97,15 +104,20 @@ class Evidence:
         voice = [probability for spoken, probability in judged if spoken]
         return sum(voice) / len(voice) if voice else 0.0
 
-    def begins(self) -> int:
-        """The first frame of the voice that goes on, with short pauses, up to the last one."""
+    def begins(self, *, again: bool = False) -> int:
+        """The first frame of the voice that goes on, with short pauses, up to the last one.
+
+        The first of all where none is a voice by itself. ``again``: the chunks are of a second
+        hearing.
+        """
+        least = _VOICE * (_AGAIN_SHARE if again else 1)
         begin = len(self._voice)
         for frame in reversed(range(len(self._voice))):
-            if self._voice[frame] >= _VOICE:
+            if self._voice[frame] >= least:
                 begin = frame
             elif begin < len(self._voice) and begin - frame > _PAUSE:
                 break
-        return self._first + begin
+        return self._first + (begin if begin < len(self._voice) else 0)
 
     @property
     def has_nearly_ended(self) -> bool:

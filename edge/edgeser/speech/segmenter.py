@@ -9,57 +9,17 @@ of the stream, multiples of a frame.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edgeser.pcm import FRAME_SAMPLES
+from edgeser.speech.config import SegmenterConfig
 from edgeser.speech.evidence import Evidence
 from edgeser.speech.outputs import NoFinal, SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.vad import VadFrame
 from edgeser.speech.voice import VoiceChunk
-
-
-@dataclass(frozen=True, slots=True)
-class SegmenterConfig:
-    """All lengths in frames of 20 ms.
-
-    A frame is speech when it is voiced and at least ``start_snr_db`` (inside a segment
-    ``end_snr_db``) above the noise floor. ``start`` of the last ``start_within`` frames must be
-    speech for a segment to begin, none of the last ``end`` for it to end, of which it keeps
-    ``hangover``. ``minimum`` is counted from its first to its last speech frame, ``maximum`` from
-    its start, pre-roll included.
-
-    ``confirm``: how probable a voice must be in the mean of the last 0.8 s' speech frames for a
-    segment to be told; None where every one is. It is asked from just before the first window on.
-    """
-
-    start_snr_db: float
-    end_snr_db: float
-    start: int
-    start_within: int
-    pre_roll: int
-    end: int
-    hangover: int
-    minimum: int
-    maximum: int
-    window: int
-    window_minimum: int
-    hop: int
-    confirm: float | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.start <= self.start_within:
-            raise ValueError("need 1 <= start <= start_within")
-        if self.end_snr_db > self.start_snr_db:
-            raise ValueError("end_snr_db must not be above start_snr_db")
-        if not 0 <= self.hangover <= self.end:
-            raise ValueError("the hangover must not be longer than the silence that ends a segment")
-        if self.maximum < self.pre_roll + self.start_within + self.end:
-            raise ValueError("maximum is shorter than pre-roll, start and end together")
-        if min(self.end, self.hop, self.window, self.window_minimum) < 1:
-            raise ValueError("end, hop and window must be at least one frame of 20 ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +38,21 @@ _LEAD = 25
 class Segmenter:
     """VAD frames in, segments and windows out. Frames must follow each other without a gap."""
 
-    def __init__(self, config: SegmenterConfig, position: int = 0, segments: int = 0) -> None:
+    def __init__(
+        self,
+        config: SegmenterConfig,
+        position: int = 0,
+        segments: int = 0,
+        *,
+        again: Callable[[int, int], Sequence[VoiceChunk]] = lambda start, end: (),
+    ) -> None:
         """``position``: of the first sample, a multiple of a frame.
 
-        ``segments``: how many came before; numbers go on from there.
+        ``segments``: how many came before; numbers go on from there. ``again``: the chunks of a
+        second hearing of the samples [start, end), a segment that has just ended.
         """
         self.segments = segments
+        self._again = again
         self._config = config
         self._free_from = position // FRAME_SAMPLES  # first frame that belongs to no segment yet
         self._recent: deque[_Mark] = deque(maxlen=config.start_within)  # while waiting for speech
@@ -234,8 +203,9 @@ class Segmenter:
         now = self._marks[-1].index + 1
         last = self._heard_last
         end = min(now, last + 1 + self._config.hangover)
-        outputs = self._confirm(ended_at=end)
-        if (silent_from := self._fell_silent) is not None:  # what was loud after it is no speech
+        silent_from = self._fell_silent
+        outputs = self._confirm_ended(end)
+        if silent_from is not None:  # what was loud after it is no speech
             last = max(self._start, min(last, silent_from))
             end = min(end, last + 1 + self._config.hangover)
         spoken = 0 if self._first_speech is None else last + 1 - self._first_speech
@@ -272,24 +242,35 @@ class Segmenter:
         self._first_speech, self._last_speech = (speech[0], speech[-1]) if speech else (None, None)
         self._start = start
 
-    def _confirm(self, ended_at: int | None = None) -> list[SegmenterOutput]:
-        """Tell the proposed segment, if it sounds like a voice, from where that begins."""
-        if self._confirmed or not self._sounds_like_a_voice(ended_at):
+    def _confirm(self) -> list[SegmenterOutput]:
+        """Tell the proposed segment, if its last frames sound like a voice."""
+        if self._confirmed or not self._sounds_like_a_voice():
             return []
+        return self._told(self._evidence.begins())
+
+    def _confirm_ended(self, end: int) -> list[SegmenterOutput]:
+        """Tell the proposed segment that ends here, if it is a word, or a voice the second time."""
+        threshold = self._config.confirm
+        if self._confirmed or threshold is None:
+            return []
+        if self._evidence.confirms_word(self._speech, end - self._start, threshold):
+            return self._told(self._evidence.begins())
+        chunks = self._again(self._start * FRAME_SAMPLES, end * FRAME_SAMPLES)
+        heard = Evidence(self._start, chunks)
+        if not heard.confirms_again(self._speech, threshold):
+            return []
+        return self._told(heard.begins(again=True))
+
+    def _told(self, voice_begins: int) -> list[SegmenterOutput]:
         self._confirmed = True
-        begin = self._evidence.begins() - self._config.pre_roll
+        begin = voice_begins - self._config.pre_roll
         if begin > self._start + _LEAD:
             self._begin_at(begin)
         return [self._started()]
 
-    def _sounds_like_a_voice(self, ended_at: int | None = None) -> bool:
+    def _sounds_like_a_voice(self) -> bool:
         threshold = self._config.confirm
-        if threshold is None:
-            return True
-        if ended_at is None:
-            return self._evidence.confirms(self._speech, threshold)
-        frames = ended_at - self._start
-        return self._evidence.confirms_ended(self._speech, frames, threshold)
+        return threshold is None or self._evidence.confirms(self._speech, threshold)
 
     @property
     def _fell_silent(self) -> int | None:

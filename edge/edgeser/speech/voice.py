@@ -18,12 +18,17 @@ from edgeser.errors import UserError
 from edgeser.pcm import Samples, as_floats
 from edgeser.speech import silero
 from edgeser.speech.silero import CHUNK_SAMPLES, CONTEXT_SAMPLES, Floats
+from edgeser.speech.vad import level_dbfs
 
 CHUNKS_AT_ONCE = 4
 """Chunks of a run, always: one alone costs nearly as much, and of more would be heard later."""
 
 State: TypeAlias = tuple[Floats, Floats]
 """What the network carries from run to run."""
+
+_AGAIN_DBFS = -40.0
+"""Level of a second hearing: quieter than most speech. There the network holds nothing but voices
+for one, if it knows the sound already."""
 
 _RUN_SAMPLES = CHUNKS_AT_ONCE * CHUNK_SAMPLES
 
@@ -98,9 +103,21 @@ class VoiceDetector:
         self.position = position
         """Just behind the last sample taken."""
         self._carry = np.zeros(0, np.int16)
+        self._gain = 1.0
         self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._state = _NOTHING_HEARD
         self._told_ahead = 0  # chunks
+
+    def again(self, samples: Samples, position: int) -> list[VoiceChunk]:
+        """The chunks of a sound that was just heard, at the level of second hearings.
+
+        What was heard of it is not forgotten. ``restart`` must follow.
+        """
+        self.position = position
+        self._carry = self._carry[:0]
+        self._told_ahead = 0
+        self._gain = 10 ** ((_AGAIN_DBFS - level_dbfs(samples)) / 20)
+        return self.push(samples) + self.ahead()
 
     def push(self, samples: Samples) -> list[VoiceChunk]:
         """The chunks that these samples complete; the remainder waits for the next call."""
@@ -133,7 +150,7 @@ class VoiceDetector:
         return _chunks(self.position - len(self._carry), heard[:complete])
 
     def _in_context(self, samples: Samples) -> Floats:
-        return np.concatenate((self._context, as_floats(samples)))
+        return np.concatenate((self._context, as_floats(samples) * np.float32(self._gain)))
 
 
 def _chunks(start: int, heard: list[float]) -> list[VoiceChunk]:

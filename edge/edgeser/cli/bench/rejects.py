@@ -32,11 +32,13 @@ from edgeser.errors import UserError
 )
 @click.option("--seed", default=1, show_default=True, help="Of what is drawn, and of the noise.")
 @click.option(
-    "--only",
-    type=click.Choice(["all", "odd", "even"]),
-    default="all",
-    show_default=True,
-    help="Every second sound of each class: choose a threshold on one half, report the other.",
+    "--sounds-named",
+    default="",
+    metavar="REGEX",
+    help="Only sounds with this in their name: one half chooses a threshold, the other reports it.",
+)
+@click.option(
+    "--files-named", default="", metavar="REGEX", help="Only utterances with this in their name."
 )
 @settings_option
 @model_option
@@ -48,7 +50,8 @@ def rejects(
     sounds: int,
     clean_only: bool,
     seed: int,
-    only: str,
+    sounds_named: str,
+    files_named: str,
     settings_file: Path | None,
     model: str | None,
     json_file: Path | None,
@@ -56,8 +59,9 @@ def rejects(
     """What passes that is no speech, and what speech is lost?
 
     FOLDER holds sounds without speech, in a folder for each class. They go through the hearing of
-    the daemon one after the other; what would get a final is counted. The utterances go through it
-    clean, in pink noise, in babble and in the sounds of FOLDER, with confirmation and without.
+    the daemon one after the other; what gets a final is counted, with what the model says of it
+    and how surely (the median). The utterances go through it clean, in pink noise, in babble and
+    in the sounds of FOLDER, with confirmation and without.
 
     It takes about half a second of one core for each sound, and a second for each utterance.
 
@@ -68,29 +72,26 @@ def rejects(
         if value < least:
             raise UserError(f"--{option}: it is {value}", f"give {least} at least")
 
-    from edgeser.bench.rejects import (
-        Cost,
-        Ears,
-        Kept,
-        RejectsReport,
-        drawn,
-        kept,
-        noise_classes,
-        rejected,
-        sounds_in,
-    )
+    from edgeser.bench.ears import Ears
+    from edgeser.bench.folder import drawn, noise_classes, sounds_in, with_name
+    from edgeser.bench.rejects import Cost, Kept, RejectsReport, kept, rejected
     from edgeser.model.model import load_model
     from edgeser.settings.load import load_settings
 
-    step = {"all": slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}[only]
     classes = {
-        name: drawn(found[step], sounds, seed) for name, found in noise_classes(folder).items()
+        name: drawn(with_name(found, sounds_named), sounds, seed)
+        for name, found in noise_classes(folder).items()
     }
-    utterances = {path.name: drawn(sounds_in(path), files, seed) for path in speech_folders}
+    utterances = {
+        path.name: drawn(with_name(sounds_in(path), files_named), files, seed)
+        for path in speech_folders
+    }
     settings = load_settings(settings_file, flags=given(model__name=model))
-    ears = Ears(load_model(settings.model.name, settings.model.backend), settings.speech)
+    ears = Ears(load_model(settings.model.name, settings.model.backend), settings)
 
-    click.echo("class                  minutes  finals  an hour  speech s  rejected  unconfirmed")
+    click.echo(
+        "class                  minutes  finals  an hour  speech s  rejected  unconfirmed  said"
+    )
     noise = []
     for name, found in classes.items():
         if not found:
@@ -100,6 +101,11 @@ def rejects(
         click.echo(
             f"{name:<22} {row.seconds / 60:>7.1f} {row.finals:>7} {row.finals_per_hour:>8.1f} "
             f"{row.speech_s:>9.1f} {row.rejected:>9} {row.plain_finals:>12}"
+            f"{_said(row.said, row.confidence)}"
+        )
+    if not noise:
+        raise UserError(
+            f"no sound's name has {sounds_named!r} in it", "give another --sounds-named"
         )
     hours = sum(row.seconds for row in noise) / 3600
     total, plain = sum(row.finals for row in noise), sum(row.plain_finals for row in noise)
@@ -126,3 +132,10 @@ def rejects(
         )
     if json_file is not None:
         save_report(json_file, RejectsReport(seed, noise, speech, cost))
+
+
+def _said(labels: dict[str, int], confidence: float | None) -> str:
+    """Which labels, how often, and how surely; empty where nothing was said."""
+    if confidence is None:
+        return ""
+    return f"  {', '.join(f'{label} {n}' for label, n in labels.items())}; {confidence:.2f}"

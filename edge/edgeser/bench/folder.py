@@ -1,0 +1,47 @@
+"""Sound files in a folder: by class, by name, and so many drawn of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgeser.errors import UserError
+
+SOUND_SUFFIXES = (".flac", ".ogg", ".wav")
+
+
+def noise_classes(folder: Path) -> dict[str, list[Path]]:
+    """The sounds in a folder by its subfolders, or all as one class. Raises UserError."""
+    files = sounds_in(folder)
+    classes: dict[str, list[Path]] = {}
+    for file in files:
+        classes.setdefault(file.relative_to(folder).parent.as_posix(), []).append(file)
+    return {folder.name if name == "." else name: found for name, found in classes.items()}
+
+
+def sounds_in(folder: Path) -> list[Path]:
+    """All sound files in a folder and below it. Raises UserError when there are none."""
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES)
+    if not files:
+        kinds = ", ".join(SOUND_SUFFIXES)
+        raise UserError(f"{folder}: no sound files in it", f"give a folder that holds {kinds}")
+    return files
+
+
+def drawn(files: Sequence[Path], number: int, seed: int) -> list[Path]:
+    """So many of the files, drawn with the seed; all where there are fewer."""
+    chosen = np.random.default_rng(seed).permutation(len(files))[:number]
+    return [files[i] for i in sorted(chosen)]
+
+
+def with_name(files: Sequence[Path], pattern: str) -> list[Path]:
+    """Those that have the regular expression in their name. Raises UserError where it is none."""
+    try:
+        return [file for file in files if re.search(pattern, file.name)]
+    except re.error as error:
+        raise UserError(
+            f"{pattern!r} is no regular expression ({error})", "give another"
+        ) from error
