@@ -27,6 +27,10 @@ from pathlib import Path
 from release.source import CHECKOUT, REQUIREMENTS, environment, epoch, version
 
 
+PARTS = ("edge", "train", "export")
+"""Where the packages lie: all is imported from the copy, nothing from the checkout around it."""
+
+
 class ReleaseError(Exception):
     """There can be no release; the message says why, and what to do."""
 
@@ -70,7 +74,8 @@ def build_once(folder: Path, commit: str, suites: list[str], image: bool) -> Pat
         ["git", "-C", str(CHECKOUT), "archive", commit], check=True, stdout=subprocess.PIPE
     )
     subprocess.run(["tar", "-x", "-C", str(source)], input=copy.stdout, check=True)
-    variables = {**environment(), "PYTHONPATH": f"{source}:{source / 'edge'}"}
+    ours = ":".join(map(str, (source, *(source / part for part in PARTS))))
+    variables = {**environment(), "PYTHONPATH": ours}
 
     def python(*arguments: str) -> None:
         subprocess.run(

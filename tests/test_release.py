@@ -140,6 +140,12 @@ def test_builds_that_differ_are_no_release() -> None:
         compare({"a": "1", "b": "2"}, {"a": "1", "b": "3"})
 
 
+def test_a_release_imports_every_package_from_its_copy() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert {Path(package).parts[0] for package in packages} == set(build.PARTS)
+
+
 def test_a_release_is_of_the_commit_that_it_began_with(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
