@@ -26,7 +26,6 @@ from pathlib import Path
 
 from release.source import CHECKOUT, REQUIREMENTS, environment, epoch, version
 
-
 PARTS = ("edge", "train", "export")
 """Where the packages lie: all is imported from the copy, nothing from the checkout around it."""
 
