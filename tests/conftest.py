@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.disks import small_disk
 from tests.virtual_microphone import pulse_server, virtual_microphone
 
-__all__ = ["pulse_server", "virtual_microphone"]
+__all__ = ["pulse_server", "small_disk", "virtual_microphone"]
 
 # A shell's background job ignores Ctrl-C, and so would every process that a test starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -1,8 +1,7 @@
-"""The daemon's side of a bridge, real servers, and a disk that is soon full."""
+"""The daemon's side of a bridge, and real servers."""
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,16 +44,3 @@ def consumer(broker: Mosquitto) -> Iterator[Consumer]:
     consumer = Consumer(broker.port)
     yield consumer
     consumer.close()
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB. Skipped where nothing may be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(disk)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"needs root, and mounts: {done.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)

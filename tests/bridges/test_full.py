@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from edgeser.events.publish.publisher import Publisher
@@ -11,17 +10,10 @@ from tests.bridges.mosquitto import OPEN as ANYBODY
 from tests.bridges.mosquitto import PERSISTENT, Consumer, Mosquitto
 from tests.bridges.mqtt_bridge import ROOT, alive, say, to_mqtt
 from tests.bridges.nats_server import NatsServer
+from tests.disks import filled
 from tests.events.helpers import emotion
 
 EVENTS = 300
-
-
-def filled(disk: Path, but_bytes: int = 0) -> Path:
-    """A file that takes what the disk has, but for so many bytes."""
-    filler = disk / "filler"
-    free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
-    filler.write_bytes(bytes(free - but_bytes))
-    return filler
 
 
 def test_a_full_disk_for_the_cursor_stops_nothing(

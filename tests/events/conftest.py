@@ -32,7 +32,7 @@ def endpoint() -> Iterator[str]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    return tmp_path / "journal.db"
+    return tmp_path / "state" / "journal.db"
 
 
 @pytest.fixture

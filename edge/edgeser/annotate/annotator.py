@@ -11,6 +11,7 @@ import pyarrow
 from edgeser.annotate.plan import Shard
 from edgeser.audio.file import FileSource
 from edgeser.errors import UserError
+from edgeser.events.columns import emotion_columns
 from edgeser.events.schema import EmotionEvent
 from edgeser.recognizer import Recognizer
 from edgeser.settings.schema import Settings
@@ -85,21 +86,5 @@ def schema(labels: list[str]) -> pyarrow.Schema:
 
 
 def _row(path: str, event: EmotionEvent) -> dict[str, object]:
-    quality = event.quality
-    return {
-        "path": path,
-        "segment": event.segment,
-        "start": event.start,
-        "end": event.end,
-        "label": event.label,
-        "confidence": event.confidence,
-        **{f"score_{label}": score for label, score in event.scores.items()},
-        "valence": event.valence,
-        "arousal": event.arousal,
-        "continued": event.continued,
-        "speech_ratio": quality.speech_ratio,
-        "level_dbfs": quality.level_dbfs,
-        "clipped_ratio": quality.clipped_ratio,
-        "snr_db": quality.snr_db,
-        "model_sha256": event.model.sha256,
-    }
+    scores = {f"score_{label}": score for label, score in event.scores.items()}
+    return {"path": path, **scores, **emotion_columns(event)}

@@ -11,6 +11,7 @@ import msgspec
 import pyarrow
 
 from edgeser.bridges.nats.subjects import origin
+from edgeser.events.columns import emotion_columns
 from edgeser.events.schema import (
     AnyEvent,
     EmotionEvent,
@@ -140,26 +141,13 @@ def _row(message: Message) -> tuple[Place, dict[str, object]]:
 
 def _columns(event: AnyEvent) -> tuple[str, dict[str, object]]:
     if isinstance(event, EmotionEvent) and event.kind == "final":
-        quality = event.quality
         return "finals", {
-            "segment": event.segment,
-            "start": event.start,
-            "end": event.end,
-            "label": event.label,
-            "confidence": event.confidence,
+            **emotion_columns(event),
             "scores": list(event.scores.items()),
             "smoothed": event.smoothed.label,
-            "valence": event.valence,
-            "arousal": event.arousal,
-            "continued": event.continued,
-            "speech_ratio": quality.speech_ratio,
-            "level_dbfs": quality.level_dbfs,
-            "clipped_ratio": quality.clipped_ratio,
-            "snr_db": quality.snr_db,
             "latency_ms": event.latency_ms.total,
             "lost_samples": event.lost.samples,
             "model": event.model.name,
-            "model_sha256": event.model.sha256,
         }
     if isinstance(event, SpeechEvent):
         return "speech", {
