@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -11,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeser.bridges.nats.server import parse_url
+from edgeser.bridges.nats.client import NatsError, connect
+from edgeser.bridges.nats.server import parse_url, server_of
 from edgeser.bridges.nats.subjects import Device, origin
 from edgeser.errors import UserError
 from edgeser.events.publish.publisher import Publisher
@@ -190,6 +193,21 @@ def test_any_name_gives_a_subject_that_says_it_back(site: str, name: str, stream
 def test_the_longest_names_make_a_subject_that_a_server_takes() -> None:
     longest = Device("ä" * 120, "b c" * 40).subject(emotion(stream="x" * 119 + "!"))
     assert len(longest) < 450  # of the 4096 of a line, unless the server is set otherwise
+
+
+def test_what_is_no_nats_server_is_said_to_be_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        async def answer_and_hang_up() -> None:
+            loop = asyncio.get_running_loop()
+            connecting = asyncio.ensure_future(connect(server_of(f"nats://127.0.0.1:{port}"), []))
+            connection, _ = await loop.run_in_executor(None, listener.accept)
+            connection.close()
+            with pytest.raises(NatsError, match="no NATS server answers there"):
+                await connecting
+
+        asyncio.run(answer_and_hang_up())
 
 
 def test_urls() -> None:

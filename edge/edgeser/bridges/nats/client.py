@@ -100,6 +100,8 @@ def words(error: Exception) -> str:
         return "it does not know us; check user, password or credentials"
     if isinstance(error, nats.errors.SecureConnRequiredError) or "TLS" in text.upper():
         return "it wants TLS; use tls://"
+    if "expecting INFO" in text:
+        return "no NATS server answers there"
     if "ermissions" in text:
         return f"we may not do that there: {text.removeprefix('nats: ')}"
     if isinstance(
