@@ -21,7 +21,7 @@ from edgeser.window import Window
 from tests.cuts import blocks_of, cuts
 from tests.sounds import monologue, noise, silence, speech
 
-MODEL = load_model()
+MODEL = load_model("voices6")  # of windows, which can be looked into
 SPEECH = speech()[: 8 * SAMPLE_RATE]
 
 

@@ -19,7 +19,7 @@ from edgeser.window import Window
 QUALITY = Quality(speech_ratio=1, level_dbfs=-20, clipped_ratio=0, snr_db=30)
 
 
-MODEL = load_model()
+MODEL = load_model("voices6")  # of windows, of more lengths than one
 
 
 def window(

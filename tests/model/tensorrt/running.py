@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+WINDOWS = "voices6"
+"""A shipped network of windows: of one of streams no engine is built."""
+
 FAKE = Path(__file__).parent / "fake"
 """Packages ``tensorrt`` and ``cuda`` that are no NVIDIA code: see ``fake/tensorrt``."""
 

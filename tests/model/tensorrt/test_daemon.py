@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edgeser.settings.schema import DEFAULT_MODEL
 from tests.model.tensorrt import stubs
-from tests.model.tensorrt.running import FAKE, edgeser
+from tests.model.tensorrt.running import FAKE, WINDOWS, edgeser
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import running
 
@@ -19,7 +18,8 @@ NO_DRIVER = "no NVIDIA driver: libcuda.so.1 is not installed"
 
 
 def test_asked_for_by_name_it_falls_back_and_says_so() -> None:
-    arguments = ("--source", str(SPEECH_FILE), "--fast", "--once", "--backend", "tensorrt")
+    sound = ("--source", str(SPEECH_FILE), "--fast", "--once")
+    arguments = (*sound, "--model", WINDOWS, "--backend", "tensorrt")
     with running(*arguments) as daemon:
         assert daemon.wait() == 0
         said = f"backend_fell_back: onnxruntime/CPU runs the model, not tensorrt: {NO_DRIVER}"
@@ -60,14 +60,15 @@ def test_an_engine_that_verifies_is_taken(tmp_path: Path, backend: str) -> None:
     done = edgeser(
         "engine",
         "build",
-        DEFAULT_MODEL,
+        WINDOWS,
         path=(FAKE,),
         libraries=(driver,),
         XDG_CACHE_HOME=cache,
     )
     assert done.returncode == 0, done.stderr
     here = {"PYTHONPATH": str(FAKE), "LD_LIBRARY_PATH": str(driver), "XDG_CACHE_HOME": cache}
-    arguments = ("--source", str(SPEECH_FILE), "--fast", "--once", "--backend", backend)
+    sound = ("--source", str(SPEECH_FILE), "--fast", "--once")
+    arguments = (*sound, "--model", WINDOWS, "--backend", backend)
     with running(*arguments, env={**os.environ, **here}) as daemon:
         assert daemon.wait() == 0
     assert not daemon.faults

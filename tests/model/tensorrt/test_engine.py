@@ -19,12 +19,12 @@ import pytest
 from edgeser.model.artefact import shipped_models
 from edgeser.model.backends.tensorrt.cache import find, read_header, read_plan
 from edgeser.model.backends.tensorrt.errors import EngineError
-from edgeser.settings.schema import DEFAULT_MODEL
 from tests.model.tensorrt import stubs
-from tests.model.tensorrt.running import FAKE, edgeser, python
+from tests.model.tensorrt.running import FAKE, WINDOWS, edgeser, python
 
 Run: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"
-BUILD = ("engine", "build", DEFAULT_MODEL, "--batch", "1..3")
+PREDICT = ("predict", "--model", WINDOWS)
+BUILD = ("engine", "build", WINDOWS, "--batch", "1..3")
 OF_A_PROCESSOR = "lightweight-emodb-int8"
 STEADY, LONGEST = 150, 350
 """Frames of the default's windows of 3 s and of 7 s."""
@@ -86,7 +86,7 @@ def test_an_engine_is_listed_with_all_that_it_depends_on(run: Run, cache: Path) 
 def test_predict_gives_what_onnx_runtime_gives(run: Run) -> None:
     rows = {}
     for backend in ("onnxruntime", "tensorrt"):
-        done = run("predict", "--json", "--backend", backend, SPEECH, FAKE_TRACE="1")
+        done = run(*PREDICT, "--json", "--backend", backend, SPEECH, FAKE_TRACE="1")
         assert done.returncode == 0, done.stderr
         rows[backend] = [json.loads(line)["event"]["scores"] for line in done.stdout.splitlines()]
         assert ("graph launched" in done.stderr) == (backend == "tensorrt")
@@ -100,7 +100,7 @@ def test_every_batch_and_length_goes_through_with_and_without_a_graph(
     code = """
 import numpy as np, edgeser
 from edgeser.model.golden import waveform
-ours, theirs = (edgeser.load_model(backend=name) for name in ("tensorrt", "onnxruntime"))
+ours, theirs = (edgeser.load_model('voices6', backend=name) for name in ("tensorrt", "onnxruntime"))
 print(ours.backend.name)
 for lengths in ([3.0], [3.0], [1.0], [7.0], [0.3, 3.0], [3.0] * 3, [1.0, 2.0, 3.0, 4.0, 5.0, 6.5]):
     windows = [ours.pieces(waveform(seed, s)) for seed, s in enumerate(lengths)]
@@ -147,7 +147,7 @@ def test_the_next_build_replaces_engine_and_timings(run: Run, cache: Path) -> No
         (lambda file: file.write_bytes(file.read_bytes()[:-1] + b"?"), "damaged: its bytes"),
         (lambda file: file.chmod(0o666), "may be written by others"),
         (lambda file: file.parent.chmod(0o777), "may be written by others"),
-        (lambda file: file.unlink(), f"no engine of {DEFAULT_MODEL} for Orin (8.7), TensorRT 10"),
+        (lambda file: file.unlink(), f"no engine of {WINDOWS} for Orin (8.7), TensorRT 10"),
     ],
     ids=["truncated", "header", "empty", "damaged", "writable", "folder", "missing"],
 )
@@ -166,19 +166,19 @@ def test_a_file_that_is_not_what_was_built_is_refused_in_one_line(
 def test_without_an_engine_that_can_run_only_auto_goes_on(run: Run, cache: Path) -> None:
     file = engine_file(cache)
     file.write_bytes(file.read_bytes()[:-1])
-    done = run("predict", "--backend", "tensorrt", SPEECH)
+    done = run(*PREDICT, "--backend", "tensorrt", SPEECH)
     assert done.returncode == 2
     assert "but engine " in done.stderr
     assert ": cut off: " in done.stderr
     assert done.stderr.count("\n") == 1
-    assert run("predict", SPEECH).returncode == 0
+    assert run(*PREDICT, SPEECH).returncode == 0
 
 
 def test_an_engine_for_something_else_is_not_taken(
     run: Run, cache: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     def said(*words: object, **more: str) -> str:
-        done = run(*(words or ("predict", "--backend", "tensorrt", SPEECH)), **more)
+        done = run(*(words or (*PREDICT, "--backend", "tensorrt", SPEECH)), **more)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         return done.stderr
@@ -196,11 +196,11 @@ def test_an_engine_for_something_else_is_not_taken(
     assert "for RTX (8.7), TensorRT 10.3.0, but there is one for Orin (8.7)" in foreign.stderr
     newer = said(FAKE_TENSORRT="11.4.0.106")
     assert "TensorRT 11.4.0.106, but there is one for Orin (8.7), TensorRT 10.3.0" in newer
-    changed = onnx.load(shipped_models()[DEFAULT_MODEL])
+    changed = onnx.load(shipped_models()[WINDOWS])
     changed.doc_string = "the same in other bytes"
     onnx.save(changed, cache / "changed.onnx")
     stale = said("predict", "--model", cache / "changed.onnx", "--backend", "tensorrt", SPEECH)
-    assert f"but there is one of another {DEFAULT_MODEL}" in stale
+    assert f"but there is one of another {WINDOWS}" in stale
 
 
 def test_a_plan_that_tensorrt_refuses_is_said_in_its_words(run: Run, cache: Path) -> None:
@@ -208,16 +208,16 @@ def test_a_plan_that_tensorrt_refuses_is_said_in_its_words(run: Run, cache: Path
     file = engine_file(cache)
     content = file.read_bytes().replace(b'"10.3.0"', b'"10.4.0"', 1)
     file.write_bytes(content)
-    done = run("predict", "--backend", "tensorrt", SPEECH, FAKE_TENSORRT="10.4.0")
+    done = run(*PREDICT, "--backend", "tensorrt", SPEECH, FAKE_TENSORRT="10.4.0")
     assert done.returncode == 2
     assert "TensorRT refuses the engine: Version tag does not match" in done.stderr
 
 
 def test_an_engine_that_drifts_is_neither_kept_nor_used(run: Run, cache: Path) -> None:
-    done = run("predict", "--backend", "tensorrt", SPEECH, FAKE_DRIFT="1.2")
+    done = run(*PREDICT, "--backend", "tensorrt", SPEECH, FAKE_DRIFT="1.2")
     assert done.returncode == 2
     assert "drifts from its golden vectors" in done.stderr
-    assert run("predict", SPEECH, FAKE_DRIFT="1.2").returncode == 0
+    assert run(*PREDICT, SPEECH, FAKE_DRIFT="1.2").returncode == 0
     assert run("engine", "verify", FAKE_DRIFT="1.2").returncode == 1
     engine_file(cache).unlink()
     done = run(*BUILD, FAKE_DRIFT="1.2")
@@ -227,7 +227,7 @@ def test_an_engine_that_drifts_is_neither_kept_nor_used(run: Run, cache: Path) -
 
 
 def test_what_cannot_be_built_is_one_line(run: Run, cache: Path) -> None:
-    strange = onnx.load(shipped_models()[DEFAULT_MODEL])
+    strange = onnx.load(shipped_models()[WINDOWS])
     strange.graph.node[0].op_type = "Sorcery"
     onnx.save(strange, cache / "strange.onnx")
     for words, more, said in (
@@ -255,7 +255,7 @@ def test_ctrl_c_ends_a_build(run: Run, cache: Path) -> None:
 
 def test_clear_removes_what_it_is_told_to(run: Run, cache: Path) -> None:
     assert run("engine", "clear", "lightweight").stdout == "0 engines removed\n"
-    assert run("engine", "clear", DEFAULT_MODEL).stdout == "1 engines removed\n"
+    assert run("engine", "clear", WINDOWS).stdout == "1 engines removed\n"
     assert len(list((cache / "edgeser" / "engines").iterdir())) == 1  # the timings
     assert run("engine", "clear").stdout == "0 engines removed\n"
     assert not list((cache / "edgeser" / "engines").iterdir())
@@ -270,7 +270,7 @@ def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
     script = Path(__file__).parents[3] / "benchmarks" / "gpu_check.py"
     nothing = python(script)
     assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
-    models = (DEFAULT_MODEL, OF_A_PROCESSOR)
+    models = (WINDOWS, OF_A_PROCESSOR)
     words = (script, *models, "--batches", "1,2", "--runs", "4", "-o", tmp_path)
     # Too little for the golden vectors' scores, too much for the logits.
     here = {"XDG_CACHE_HOME": str(cache), "FAKE_DRIFT": "1.002"}
@@ -285,4 +285,4 @@ def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
     (failure,) = report["failed"]
     assert "logits differ by 2.0e-03 of the largest, more than 1e-03" in failure
     page = (tmp_path / "gpu.md").read_text()
-    assert f"| {DEFAULT_MODEL} | TensorRT 10.3.0 fp32 | 1 | {STEADY} |" in page
+    assert f"| {WINDOWS} | TensorRT 10.3.0 fp32 | 1 | {STEADY} |" in page

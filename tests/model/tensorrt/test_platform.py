@@ -28,13 +28,16 @@ def one_line(text: str) -> str:
 
 def test_without_a_driver_it_says_so_and_loads_nothing_of_nvidia(tmp_path: Path) -> None:
     told = fake_version(tmp_path / "package", "10.3.0")
-    for words in (BUILD, ("predict", "--backend", "tensorrt", SPEECH)):
+    for words in (
+        BUILD,
+        ("predict", "--model", "lightweight-emodb", "--backend", "tensorrt", SPEECH),
+    ):
         done = edgeser(*words, path=(told,))
         assert done.returncode == 2
         assert "no NVIDIA driver: libcuda.so.1 is not installed" in one_line(done.stderr)
     code = (
         "import sys, edgeser\n"
-        "model = edgeser.load_model()\n"
+        "model = edgeser.load_model('lightweight-emodb')\n"
         "print(model.backend.name, '|', model.reason, '|', model.fell_back)\n"
         "print(sorted({'tensorrt', 'cuda'} & set(sys.modules)))"
     )
