@@ -12,7 +12,7 @@ from msgspec import Meta
 from edgeser.errors import UserError
 from edgeser.paths import config_folder, default_endpoint, default_journal, state_folder
 
-DEFAULT_MODEL = "voices6"
+DEFAULT_MODEL = "streaming6"
 
 BackendName: TypeAlias = Literal["auto", "onnxruntime", "tensorrt"]
 """What may run a model, as a user names it."""

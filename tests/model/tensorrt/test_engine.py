@@ -185,7 +185,7 @@ def test_an_engine_for_something_else_is_not_taken(
 
     other = stubs.driver(tmp_path_factory.mktemp("other"), name="RTX")
     foreign = edgeser(
-        "predict",
+        *PREDICT,
         "--backend",
         "tensorrt",
         SPEECH,
