@@ -236,6 +236,7 @@ def test_what_cannot_be_built_is_one_line(run: Run, cache: Path) -> None:
         ((*BUILD[:3], "--batch", "2..4"), {}, "--batch: expected 1..N"),
         ((*BUILD[:2], "no-such-model"), {}, "neither a file nor a shipped model"),
         ((*BUILD[:2], OF_A_PROCESSOR), {}, "its integers are unsigned"),
+        ((*BUILD[:2], "streaming6"), {}, "it hears streams, block by block"),
         (BUILD, {"XDG_CACHE_HOME": "/proc/nowhere"}, "cannot be written"),
     ):
         done = run(*words, **more)
