@@ -37,8 +37,11 @@ class Noted(Intake):
         self.order = order
         self.items: list[AudioBlock | AudioFault] = []
         self.threads: set[threading.Thread] = set()
+        self.together: threading.Barrier | None = None
 
     def hear(self, item: AudioBlock | AudioFault) -> None:
+        if self.together is not None and not self.items:
+            self.together.wait(60)
         self.order.append(self.name)
         self.items.append(item)
         self.threads.add(threading.current_thread())
@@ -89,7 +92,11 @@ def test_blocks_were_captured_when_they_were_due(tmp_path: Path) -> None:
 def test_fast_files_have_a_thread_each(tmp_path: Path) -> None:
     heard = intakes(tmp_path, 0.3, 0.3, fast=True)
     assert list(source_threads(heard)) == ["0", "1"]
+    both = threading.Barrier(2)  # a thread that is quick would hear the second file, too
+    for intake in heard.values():
+        intake.together = both
     play(heard)
+    assert all(intake.ended.is_set() for intake in heard.values())
     assert not heard["0"].threads & heard["1"].threads
 
 
