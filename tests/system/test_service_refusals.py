@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import time
@@ -81,7 +82,8 @@ def test_what_is_wrong_is_one_line_in_log_and_state_and_a_figure(
         journal = box.journal(unit)
         ours = [line for line in journal.splitlines() if f"localhost:{server.port}" in line]
         said = [line for line in ours if "trying again" in line]
-        assert len(said) == len(cases), journal
+        for words in cases.values():
+            assert sum(re.search(words, line) is not None for line in said) == 1, journal
         assert "Traceback" not in journal
         assert box.state(unit)["NRestarts"] == "0"
     finally:
