@@ -10,11 +10,16 @@ built where no registry is reached.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
+import json
 import os
 import shutil
 import subprocess
+import tarfile
 import tempfile
 from pathlib import Path
+from typing import IO
 
 from release.source import CHECKOUT, environment, epoch, version
 
@@ -54,8 +59,38 @@ def build(package: Path, output: Path) -> Path:
         archive = output / f"edgeser-{version()}-{arch}.tar"
         archive.unlink(missing_ok=True)
         buildah("push", name, f"docker-archive:{archive}:{name}")
+        leave_chance_out(archive)
         _remove(Path(folder) / "storage")
     return archive
+
+
+def leave_chance_out(archive: Path) -> None:
+    """Write the archive again without the id of the container in which the image was made.
+
+    It is another each time, and so would be the name of the image's description, and the folders
+    that Docker before 1.10 reads.
+    """
+    settled = archive.with_suffix(".settled")
+    with tarfile.open(archive) as made, tarfile.open(settled, "w") as kept:
+        (image,) = json.loads(_content(made, "manifest.json").read())
+        described = json.loads(_content(made, image["Config"]).read())
+        described.pop("container", None)
+        text = json.dumps(described, sort_keys=True).encode()
+        image["Config"] = f"{hashlib.sha256(text).hexdigest()}.json"
+        for layer in image["Layers"]:
+            kept.addfile(made.getmember(layer), _content(made, layer))
+        written = {image["Config"]: text, "manifest.json": json.dumps([image]).encode()}
+        for name, content in written.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            kept.addfile(entry, io.BytesIO(content))
+    settled.replace(archive)
+
+
+def _content(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    file = archive.extractfile(name)
+    assert file is not None, name
+    return file
 
 
 def _make_root(package: Path, archive: Path) -> None:

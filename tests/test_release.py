@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ else:
 from release import build, source
 from release.arm import report
 from release.build import ReleaseError, changes, compare
+from release.image import leave_chance_out
 from release.source import EXTRAS, REQUIREMENTS, version
 
 CHECKOUT = Path(__file__).parent.parent
@@ -138,6 +142,36 @@ def test_builds_that_differ_are_no_release() -> None:
     compare({"a": "1"}, {"a": "1"})
     with pytest.raises(ReleaseError, match="not the same bytes: b"):
         compare({"a": "1", "b": "2"}, {"a": "1", "b": "3"})
+
+
+def test_of_the_container_that_an_image_was_made_in_nothing_is_left(tmp_path: Path) -> None:
+    def image(container: str) -> bytes:
+        file = tmp_path / "image.tar"
+        config = json.dumps({"container": container, "config": {"User": "1"}})
+        parts = {
+            "layer.tar": "a layer",
+            f"{container}.json": config,
+            f"{container}/json": "of old",
+            "manifest.json": json.dumps(
+                [{"Config": f"{container}.json", "RepoTags": ["x:1"], "Layers": ["layer.tar"]}]
+            ),
+        }
+        with tarfile.open(file, "w") as archive:
+            for name, text in parts.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(text)
+                archive.addfile(entry, io.BytesIO(text.encode()))
+        leave_chance_out(file)
+        with tarfile.open(file) as archive:
+            archive.extractall(tmp_path / container, filter="tar")
+        return file.read_bytes()
+
+    assert image("one") == image("two")
+    (manifest,) = json.loads((tmp_path / "one/manifest.json").read_text())
+    assert manifest["RepoTags"] == ["x:1"]
+    described = json.loads((tmp_path / "one" / manifest["Config"]).read_text())
+    assert described == {"config": {"User": "1"}}
+    assert (tmp_path / "one" / manifest["Layers"][0]).read_text() == "a layer"
 
 
 def test_a_release_imports_every_package_from_its_copy() -> None:
