@@ -203,11 +203,11 @@ def test_a_stuck_backend_is_said_and_ends_in_a_restart(talk: Box, listener: List
         talk,
         "import time\n"
         "from edgeser.model.backends.onnxruntime import OnnxRuntime\n"
-        "run, begin = OnnxRuntime.run, time.monotonic()\n"
+        "hear, begin = OnnxRuntime.hear, time.monotonic()\n"
         "def stuck(self, *given):\n"
         "    time.sleep(600 if time.monotonic() - begin > 2 else 0)\n"
-        "    return run(self, *given)\n"
-        "OnnxRuntime.run = stuck\n",
+        "    return hear(self, *given)\n"
+        "OnnxRuntime.hear = stuck\n",
     )
     talk.run("systemctl", "start", "edgeser")
     listener.wait_for(lambda self: "restart_due" in self.faults)
