@@ -18,11 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import click
 import msgspec
 import numpy as np
 import torch
 
+from benchmarks import script
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, batch_of
@@ -32,12 +35,9 @@ from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation import calibration
 from edgeser_train.evaluation.folds import kept_folds
+from edgeser_train.evaluation.known import EARLIER, LADDER, NOTHING, Known
 from edgeser_train.evaluation.unseen import (
-    EARLIER,
-    LADDER,
-    NOTHING,
     Answers,
-    Known,
     Listener,
     Score,
 )
@@ -66,7 +66,7 @@ def main(
 ) -> None:
     """Write OUTPUT/unseen.md and .json."""
     torch.set_num_threads(1)
-    words = ["python", "benchmarks/unseen_voices.py", *_without_folders(sys.argv[1:])]
+    words = ["python", "benchmarks/unseen_voices.py", *script.without_folders(sys.argv[1:])]
     try:
         loaded = [load_corpora([corpus], labels) for corpus in corpora]
         given = _given(model, loaded, orders)
@@ -80,7 +80,7 @@ def main(
         orders=orders,
         beside=Path(beside or "").name,
         gains=[
-            gained(row.known, row.answers, before.answers)
+            gained(row.known.name, row.answers, before.answers)
             for row, before in zip(given, other or [], strict=False)
         ],
     )
@@ -192,15 +192,9 @@ def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
 
 
 def _row(known: Known, answers: list[list[Answers]], fitted: Sequence[tuple[float, float]]) -> Row:
-    row = judged(known, answers, fitted)
+    row = judged(known.name, answers, fitted)
     click.echo(f"{row.known}: UA of four {100 * row.mean.ua4:.1f} %", err=True)
     return Row(known, answers, row)
-
-
-def _without_folders(words: list[str]) -> list[str]:
-    """A corpus by name alone: where it lies is nobody's business."""
-    named = [w.partition("=")[0] + "=PATH" if "=" in w and "," not in w else w for w in words]
-    return [Path(w).name if w.startswith("/") else w for w in named]
 
 
 if __name__ == "__main__":

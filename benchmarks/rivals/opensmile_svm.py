@@ -1,88 +1,212 @@
 """What a user would otherwise take: openSMILE's ComParE_2016 functionals and an RBF-SVM.
 
-python benchmarks/rivals/opensmile_svm.py --corpus emodb=FOLDER --protocol loso
+python benchmarks/rivals/opensmile_svm.py --corpus emodb=FOLDER -o FOLDER
+python benchmarks/rivals/opensmile_svm.py --corpus emodb7=FOLDER --corpus mesd=FOLDER
+    --corpus crema-d=FOLDER --labels LABELS --unseen savee=FOLDER --unseen ravdess=FOLDER -o FOLDER
 
-The sounds and folds of `edgeser evaluate` with the same options. C is chosen inside each fold, on
-speakers left out of its training part. Needs `pip install opensmile scikit-learn` (openSMILE's
-licence is for research only: it is measured here, never shipped).
+The sounds and folds of `edgeser evaluate` with the same options, the figures of
+`benchmarks/unseen_voices.py`. With --unseen all of --corpus trains and those are scored. Each of
+these has a machine of its own, trained on features made the same way:
+
+* nothing known of a voice: the features as they are, standardised over the training part;
+* relative to the mean of ten other utterances of the speaker, seven of them neutral; it is scored
+  with less and with more known, too;
+* standardised by speaker, with the mean and deviation of all that he says. What is scored is
+  among it, and its emotions are balanced: no listener has that.
+
+C is chosen inside the training part of a fold, on corpora left out where it has several, else on
+speakers. A part of more than 2000 utterances chooses it on some of them, its corpora, classes and
+speakers drawn alike, by the kernel of the whole part, whose features are standardised together (no
+label is in it). Needs `pip install opensmile scikit-learn` (openSMILE's licence is for research
+only: it is measured here, never shipped).
 """
 
 from __future__ import annotations
 
-import os
+import argparse
+import shlex
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple, TypeAlias
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from benchmarks import script
-from edgeser.pcm import SAMPLE_RATE
-from edgeser_train.corpora import load_corpora
-from edgeser_train.corpora.corpus import Utterance
-from edgeser_train.data.protocols import folds_of
+import msgspec
+import numpy as np
 
-COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
-INNER_FOLDS = 9
+from benchmarks import script
+from edgeser.features.front_end import Floats
+from edgeser_train.corpora import Corpus, load_corpus, merged
+from edgeser_train.corpora.selection import classes_of, selected
+from edgeser_train.data.protocols import Fold, folds_of
+from edgeser_train.evaluation.known import EARLIER, NOTHING, Known, others_of
+from edgeser_train.evaluation.unseen import Answers
+from edgeser_train.evaluation.unseen_report import Judged, document, judged, markdown
+from edgeser_train.files import write_whole
+from edgeser_train.metrics import Doubles
+
+TEN = Known(10, "mostly neutral")
+STANDARDISED = "all, standardised (looks ahead)"
+Way: TypeAlias = Known | str
+WAYS: dict[Way, tuple[Way, ...]] = {
+    NOTHING: (NOTHING,),
+    TEN: (Known(3, "neutral"), TEN, Known(10, "one emotion"), EARLIER),
+    STANDARDISED: (STANDARDISED,),
+}
+"""How features are made for training: how they then are for what is scored."""
+
+
+NOTE = (
+    "Each row's machine has learnt from features made the same way; those of 3 and 10 utterances "
+    "and of all earlier ones are of one that has learnt from features relative to ten mostly "
+    "neutral ones. The last row looks ahead: mean and deviation are of all that the speaker says."
+)
+
+
+class Voices(NamedTuple):
+    """A corpus and its functionals (utterances, 6373)."""
+
+    corpus: Corpus
+    values: Floats
+
+    def among(self, labels: str | None) -> Voices:
+        """Those of the classes that ``edgeser evaluate --labels`` names. Raises UserError."""
+        if labels is None:
+            return self
+        place = {u.name: row for row, u in enumerate(self.corpus.utterances)}
+        chosen = selected(self.corpus, classes_of(labels))
+        return Voices(chosen, self.values[[place[u.name] for u in chosen.utterances]])
 
 
 def main() -> None:
-    parser = script.parser_of(__doc__)
-    parser.add_argument(
-        "--corpus", required=True, action="append", metavar="NAME=PATH", help="as edgeser evaluate"
-    )
-    parser.add_argument("--protocol", default="loso", help="as edgeser evaluate")
-    asked = parser.parse_args()
+    asked = _asked()
     try:
-        import numpy as np
-        import opensmile  # noqa: F401
-        from sklearn.metrics import balanced_accuracy_score, confusion_matrix
-        from sklearn.model_selection import GridSearchCV, GroupKFold
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
-        from sklearn.svm import SVC
+        import sklearn  # noqa: F401
+
+        from benchmarks.rivals.functionals import functionals_of
     except ImportError as error:
         print(f"skipped: {error}; pip install opensmile scikit-learn", file=sys.stderr)
         return
-    corpus = load_corpora(asked.corpus)
-    folds = folds_of(asked.protocol, corpus)
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        features = np.stack(list(pool.map(functionals, corpus.utterances, chunksize=8)))
-    labels = np.array([u.label for u in corpus.utterances])
-    speakers = np.array([u.speaker for u in corpus.utterances])
-    true: list[str] = []
-    said: list[str] = []
+    voices = []
+    for named in (*asked.corpus, *asked.unseen):
+        whole = load_corpus(named)
+        values = functionals_of(whole, asked.cache, asked.jobs)
+        voices.append(Voices(whole, values).among(asked.labels))
+    corpus = merged([v.corpus for v in voices])
+    if asked.unseen:
+        folds = [_unseen(voices[: len(asked.corpus)], len(corpus.utterances))]
+    else:
+        folds = folds_of(asked.protocol or "loso", corpus)
+    rows = [row for trained in WAYS for row in _rows(trained, corpus, voices, folds)]
+    words = ["python", "benchmarks/rivals/opensmile_svm.py", *script.without_folders(sys.argv[1:])]
+    told = document(
+        rows,
+        model="openSMILE ComParE_2016 and an RBF-SVM",
+        command=shlex.join(words),
+        orders=1,
+        note=NOTE,
+    )
+    write_whole(asked.output / "unseen.json", msgspec.json.format(msgspec.json.encode(told)))
+    write_whole(asked.output / "unseen.md", markdown(told).encode())
+    print(markdown(told))
+
+
+def _asked() -> argparse.Namespace:
+    parser = script.parser_of(__doc__)
+    add = parser.add_argument
+    add("--corpus", required=True, action="append", metavar="NAME=PATH", help="as edgeser evaluate")
+    add("--labels", help="as edgeser evaluate")
+    add("--protocol", help="as edgeser evaluate; by default loso")
+    add("--unseen", default=[], action="append", metavar="NAME=PATH", help="scored, never learnt")
+    add("--cache", type=Path, help="a folder that keeps the functionals")
+    add("--jobs", type=int, default=1, help="processes that compute the functionals")
+    add("-o", "--output", required=True, type=Path, help="a folder")
+    asked = parser.parse_args()
+    if asked.unseen and asked.protocol:
+        parser.error("--unseen: everything else trains; leave out --protocol")
+    if asked.jobs < 1:
+        parser.error(f"--jobs: expected 1 or more, got {asked.jobs}")
+    return asked
+
+
+def _rows(
+    trained: Way, corpus: Corpus, voices: Sequence[Voices], folds: Sequence[Fold]
+) -> list[Judged]:
+    """Of each way to make what is scored, by a machine trained in one way, fold by fold."""
+    from benchmarks.rivals.svm import Machine
+
+    raw = np.concatenate([v.values for v in voices])
+    made = {
+        way: np.concatenate([_features(v, way) for v in voices])
+        for way in dict.fromkeys((trained, *WAYS[trained]))
+    }
+    logits = {way: np.zeros((len(raw), len(corpus.labels))) for way in WAYS[trained]}
+    tested: list[int] = []
     for fold in folds:
         train, test = list(fold.train), list(fold.test)
-        search = GridSearchCV(
-            make_pipeline(StandardScaler(), SVC(class_weight="balanced")),
-            {"svc__C": COSTS},
-            scoring="balanced_accuracy",
-            cv=GroupKFold(min(INNER_FOLDS, len(set(speakers[train])))),
-            n_jobs=-1,
-        )
-        search.fit(features[train], labels[train], groups=speakers[train])
-        answers = search.predict(features[test])
-        true += list(labels[test])
-        said += list(answers)
-        right = (answers == labels[test]).mean()
-        print(f"fold {fold.name}: {100 * right:.1f} %, C {search.best_params_['svc__C']}")
-    print(confusion_matrix(true, said, labels=list(corpus.labels)))
-    wa, ua = np.mean(np.array(true) == np.array(said)), balanced_accuracy_score(true, said)
-    print(f"{len(true)} answers, WA {100 * wa:.1f} %, UA {100 * ua:.1f} %")
+        machine = Machine(corpus, train, made[trained][train])
+        print(f"{_name(trained)}, {fold.name}: C {machine.cost:g}", file=sys.stderr)
+        usual = raw[train].mean(axis=0)
+        for way, rows in logits.items():
+            known = np.where(np.isnan(made[way][test]), raw[test] - usual, made[way][test])
+            rows[test] = machine.logits(known) / machine.temperature
+        tested += test
+    told = []
+    for way, rows in logits.items():
+        answers = _answers(corpus, rows, tested)
+        told.append(judged(_name(way), answers, [(1.0, 0.0)] * len(answers)))
+    return told
 
 
-def functionals(utterance: Utterance) -> object:
-    """The 6373 features of an utterance, shape (6373,)."""
-    import numpy as np
-    import opensmile
+def _unseen(learnt: Sequence[Voices], utterances: int) -> Fold:
+    """What comes first trains, all others test."""
+    train = sum(len(v.corpus.utterances) for v in learnt)
+    return Fold("unseen", tuple(range(train)), (), tuple(range(train, utterances)))
 
-    smile = opensmile.Smile(
-        feature_set=opensmile.FeatureSet.ComParE_2016,
-        feature_level=opensmile.FeatureLevel.Functionals,
-    )
-    sound = utterance.samples().astype(np.float32) / 32768
-    return smile.process_signal(sound, SAMPLE_RATE).to_numpy()[0]
+
+def _features(voices: Voices, way: Way) -> Floats:
+    """As ``way`` has them (utterances, 6373); nan where nothing is known of a voice yet."""
+    corpus, values = voices
+    if isinstance(way, str):
+        speakers = np.array([u.speaker for u in corpus.utterances])
+        standardised = np.empty_like(values)
+        for speaker in corpus.speakers:
+            own = values[speakers == speaker].astype(np.float64)
+            spread = own.std(axis=0)
+            own -= own.mean(axis=0)
+            standardised[speakers == speaker] = own / np.where(spread > 0, spread, 1.0)
+        return standardised
+    if way == NOTHING:
+        return values
+    others = others_of(corpus, way, order=0)
+    nothing = np.full(values.shape[1], np.nan, np.float32)
+    usual = [values[known].mean(axis=0) if known else nothing for known in others]
+    return values - np.stack(usual)
+
+
+def _answers(corpus: Corpus, logits: Doubles, tested: Sequence[int]) -> list[list[Answers]]:
+    """By corpus, of one order each."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for i in sorted(tested):
+        rows[corpus.utterances[i].corpus or corpus.name].append(i)
+    return [
+        [
+            Answers(
+                name,
+                corpus.labels,
+                logits[of_corpus],
+                corpus.targets[of_corpus],
+                tuple(corpus.utterances[i].speaker for i in of_corpus),
+            )
+        ]
+        for name, of_corpus in rows.items()
+    ]
+
+
+def _name(way: Way) -> str:
+    return way if isinstance(way, str) else way.name
 
 
 if __name__ == "__main__":

@@ -14,10 +14,9 @@ from edgeser.features.pieces import Pieces
 from edgeser.model.artefact import Estimate
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.front_ends import VOICES
+from edgeser_train.evaluation.known import LADDER, Known, chosen
 from edgeser_train.evaluation.unseen import (
-    LADDER,
     Answers,
-    Known,
     Listener,
     auc,
     figures_of,
@@ -119,16 +118,17 @@ def test_every_step_of_the_ladder_chooses_others_of_its_kind(
 ) -> None:
     rng = np.random.default_rng(0)
     speaker = [i for i, u in enumerate(listener.corpus.utterances) if u.speaker == "03"]
-    chosen = listener._chosen(speaker[1:], known, rng)
-    assert len(set(chosen)) == len(chosen)
-    assert set(chosen) <= set(speaker[1:])
-    labels = [listener.corpus.utterances[i].label for i in chosen]
+    every = [u.label for u in listener.corpus.utterances]
+    known_of = chosen(speaker[1:], every, known, rng)
+    assert len(set(known_of)) == len(known_of)
+    assert set(known_of) <= set(speaker[1:])
+    labels = [every[i] for i in known_of]
     if known.kind == "earlier":
         return
     calm = labels.count("neutral")
-    assert len(chosen) <= known.utterances
+    assert len(known_of) <= known.utterances
     if known.kind == "neutral":
-        assert calm == len(chosen)
+        assert calm == len(known_of)
     if known.kind == "one emotion":
         assert len(set(labels)) <= 1
     if known.kind == "mostly neutral" and known.utterances:
@@ -137,7 +137,7 @@ def test_every_step_of_the_ladder_chooses_others_of_its_kind(
 
 def test_the_page_has_a_row_for_every_step_and_corpus(listener: Listener) -> None:
     rows = [
-        judged(known, [listener.answers(Loudness(), known, range(2))], [(1.0, 0.3)])
+        judged(known.name, [listener.answers(Loudness(), known, range(2))], [(1.0, 0.3)])
         for known in LADDER[:3]
     ]
     page = markdown(document(rows, model="m", command="c", orders=2))

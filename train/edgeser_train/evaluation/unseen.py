@@ -8,10 +8,9 @@ corpora every one counts alike.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -28,48 +27,17 @@ from edgeser.model.centring import Centring
 from edgeser.model.decision import softmax
 from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
+from edgeser_train.evaluation.known import Known, others_of
 from edgeser_train.metrics import Doubles, Ints
 
-Kind: TypeAlias = Literal["any", "mostly neutral", "neutral", "one emotion", "earlier"]
 Score: TypeAlias = Callable[[Sequence[Pieces]], Floats]
 """Windows, each by its pieces, to logits (windows, labels) not yet centred."""
 
 FOUR = ("angry", "happy", "neutral", "sad")
 HIGH, LOW = ("angry", "fearful", "happy"), ("neutral", "calm", "sad")
 POSITIVE, NEGATIVE = ("happy",), ("angry", "disgusted", "fearful", "sad")
-NEUTRAL_SHARE = 0.7
-"""Of "mostly neutral"; the others are of any emotion."""
-
 _RESAMPLES = 1000
 _AT_ONCE = 32
-
-
-class Known(msgspec.Struct, frozen=True):
-    """What is known of a voice: ``utterances`` others of it, of a ``kind``; 0 for nothing.
-
-    ``earlier``: all that came before, in an order drawn by chance, whatever the number.
-    """
-
-    utterances: int
-    kind: Kind = "any"
-
-    @property
-    def name(self) -> str:
-        if self.kind == "earlier":
-            return "all earlier, of any emotion"
-        if not self.utterances:
-            return "nothing"
-        of = {"any": "of any emotion", "one emotion": "of one emotion"}.get(self.kind, self.kind)
-        return f"{self.utterances}, {of}"
-
-
-NOTHING, EARLIER = Known(0), Known(0, "earlier")
-LADDER = (
-    NOTHING,
-    *(Known(n, kind) for kind in ("any", "mostly neutral", "neutral") for n in (1, 3, 10)),
-    *(Known(n, "one emotion") for n in (3, 10)),
-    EARLIER,
-)
 
 
 @dataclass(frozen=True)
@@ -236,7 +204,7 @@ class Listener:
         ]
 
     def _logits(self, score: Score, known: Known, order: int) -> Doubles:
-        heard = list(self._heard(known, order))
+        heard = list(others_of(self.corpus, known, order))
         rows = np.zeros((len(self.frames), len(self.labels)), np.float32)
         # What is known of a voice may be of classes that are not judged.
         scored = self.judged if self.centring is None else list(range(len(self.frames)))
@@ -263,36 +231,6 @@ class Listener:
         for k in heard:
             baseline = baseline.with_more(self.heard[k], self.front_end.baseline_frames)
         return baseline
-
-    def _heard(self, known: Known, order: int) -> Iterator[list[int]]:
-        """For every utterance those that are known of its voice. It is never among its own."""
-        rng = np.random.default_rng(order)
-        of_speaker: dict[str, list[int]] = defaultdict(list)
-        for i in rng.permutation(len(self.frames)).tolist():
-            of_speaker[self.corpus.utterances[i].speaker].append(i)
-        for i in range(len(self.frames)):
-            everything = of_speaker[self.corpus.utterances[i].speaker]
-            yield (
-                everything[: everything.index(i)]
-                if known.kind == "earlier"
-                else self._chosen([k for k in everything if k != i], known, rng)
-            )
-
-    def _chosen(self, others: list[int], known: Known, rng: np.random.Generator) -> list[int]:
-        number = known.utterances
-        labels = [u.label for u in self.corpus.utterances]
-        shuffled = [others[k] for k in rng.permutation(len(others))]
-        calm = [k for k in shuffled if labels[k] == "neutral"]
-        if known.kind == "neutral":
-            return calm[:number]
-        if known.kind == "mostly neutral":
-            first = calm[: round(NEUTRAL_SHARE * number + 1e-9)]
-            return first + [k for k in shuffled if k not in first][: number - len(first)]
-        if known.kind == "one emotion" and shuffled:
-            emotions = sorted({labels[k] for k in shuffled})
-            one = emotions[int(rng.integers(len(emotions)))]
-            return [k for k in shuffled if labels[k] == one][:number]
-        return shuffled[:number]
 
 
 def _ua(answers: Answers, wanted: Sequence[str]) -> float:

@@ -12,7 +12,6 @@ from edgeser_train.evaluation.unseen import (
     FOUR,
     Answers,
     Figures,
-    Known,
     figures_of,
     mean_of,
     ua_gain,
@@ -62,18 +61,21 @@ class Document(msgspec.Struct, frozen=True):
     rows: list[Judged]
     beside: str = ""
     gains: list[Gain] = []
+    note: str = ""
 
 
 def judged(
-    known: Known,
+    known: str,
     answers: Sequence[Sequence[Answers]],
     fitted: Sequence[tuple[float, float]],
 ) -> Judged:
-    """``answers``: of every corpus those of every order; ``fitted``: temperature and threshold."""
+    """``known``: of every voice. ``answers``: of every corpus those of every order; ``fitted``:
+    temperature and threshold.
+    """
     corpora = [_corpus(of_orders, *fit) for of_orders, fit in zip(answers, fitted, strict=True)]
     first = [of_orders[0] for of_orders in answers]
     return Judged(
-        known.name,
+        known,
         corpora,
         mean_of([c.figures for c in corpora]),
         ua_interval(first, FOUR),
@@ -82,11 +84,11 @@ def judged(
 
 
 def gained(
-    known: Known, answers: Sequence[Sequence[Answers]], before: Sequence[Sequence[Answers]]
+    known: str, answers: Sequence[Sequence[Answers]], before: Sequence[Sequence[Answers]]
 ) -> Gain:
     """``answers``, ``before``: as ``judged`` has them, of the two models; of the first order."""
     first, other = [a[0] for a in answers], [a[0] for a in before]
-    return Gain(known.name, ua_gain(first, other, FOUR), ua_gain(first, other))
+    return Gain(known, ua_gain(first, other, FOUR), ua_gain(first, other))
 
 
 def document(
@@ -97,9 +99,12 @@ def document(
     orders: int,
     beside: str = "",
     gains: Sequence[Gain] = (),
+    note: str = "",
 ) -> Document:
-    """Signed with today's date and the commit of the code; ``beside``: the other model's name."""
-    return Document(model, command, today(), commit(), orders, rows, beside, list(gains))
+    """Signed with today's date and the commit of the code; ``beside``: the other model's name;
+    ``note``: what else a reader should know.
+    """
+    return Document(model, command, today(), commit(), orders, rows, beside, list(gains), note)
 
 
 def markdown(told: Document) -> str:
@@ -118,6 +123,7 @@ def markdown(told: Document) -> str:
         "Baselines are of other utterances of the same speaker, drawn by chance "
         f"({told.orders} orders, averaged); an utterance is never in its own.",
         "",
+        *([told.note, ""] if told.note else []),
         "## Mean over corpora",
         "",
         "Every corpus counts alike. In brackets: 95 % over speakers.",

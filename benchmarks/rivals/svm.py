@@ -1,0 +1,101 @@
+"""An RBF-SVM whose C is chosen for voices, or corpora, that it never met.
+
+scikit-learn's SVC as it comes (gamma "scale", one class against one, every class weighing alike),
+with its kernel computed beforehand: thousands of utterances by thousands of features are a product
+of matrices then, and every C shares it.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+from edgeser.features.front_end import Floats
+from edgeser_train import metrics
+from edgeser_train.corpora import Corpus
+from edgeser_train.evaluation import calibration
+from edgeser_train.metrics import Doubles, Ints
+from edgeser_train.training.sampling import drawn_evenly
+
+COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
+INNER_FOLDS = 9
+SEARCHED = 2000
+"""Of more utterances than these a part chooses C: those that twice as many draws bring."""
+
+
+class Machine:
+    """Scores of classes (n, labels) for features (n, d), as learnt from one part of a corpus."""
+
+    def __init__(self, corpus: Corpus, part: list[int], features: Floats) -> None:
+        """``features`` (part, d). Chooses C and the temperature of the scores, then learns."""
+        self._scaler = StandardScaler(copy=False)
+        self._features = self._scaler.fit_transform(features.copy())
+        self._gamma = 1 / (features.shape[1] * float(self._features.var()))
+        kernel = rbf_kernel(self._features, gamma=self._gamma)
+        self._labels = len(corpus.labels)
+        targets = corpus.targets[part]
+        self.cost, self.temperature = self._chosen(corpus, part, kernel, targets)
+        self._svc = _learnt(kernel, targets, self.cost)
+
+    def logits(self, features: Floats) -> Doubles:
+        rows = self._scaler.transform(features.copy())
+        return _logits(self._svc, rbf_kernel(rows, self._features, gamma=self._gamma), self._labels)
+
+    def _chosen(
+        self, corpus: Corpus, part: list[int], kernel: Floats, targets: Ints
+    ) -> tuple[float, float]:
+        """C with the best mean of recalls, and the temperature that fits what it says."""
+        some = np.arange(len(part))
+        if len(part) > SEARCHED:
+            drawn = drawn_evenly(corpus, part, 2 * SEARCHED, np.random.default_rng(0))
+            some = np.searchsorted(part, np.unique(drawn))
+        utterances = [corpus.utterances[part[k]] for k in some]
+        groups = [u.corpus for u in utterances]
+        if len(set(groups)) < 2:
+            groups = [u.speaker for u in utterances]
+        folds = GroupKFold(min(INNER_FOLDS, len(set(groups))))
+        tried: dict[float, Doubles] = {}
+        for cost in COSTS:
+            tried[cost] = np.zeros((len(some), self._labels))
+            for learnt, held in folds.split(some, groups=groups):
+                inside = some[learnt]
+                svc = _learnt(kernel[np.ix_(inside, inside)], targets[inside], cost)
+                between = kernel[np.ix_(some[held], inside)]
+                tried[cost][held] = _logits(svc, between, self._labels)
+        right = {c: _ua(logits, targets[some]) for c, logits in tried.items()}
+        best = max(COSTS, key=lambda cost: right[cost])
+        return best, calibration.temperature(tried[best], targets[some])
+
+
+def _learnt(kernel: Floats, targets: Ints, cost: float) -> SVC:
+    svc = SVC(
+        C=cost,
+        kernel="precomputed",
+        class_weight="balanced",
+        decision_function_shape="ovo",
+        cache_size=500,
+    )
+    return svc.fit(kernel, targets)
+
+
+def _logits(svc: SVC, kernel: Floats, labels: int) -> Doubles:
+    """Of each class the sum of its margins against all others."""
+    margins = svc.decision_function(kernel)
+    classes = svc.classes_.tolist()
+    if len(classes) == 2:
+        margins = -margins[:, None]  # of two classes alone the second one's is positive
+    logits = np.zeros((len(kernel), labels))
+    for column, (first, second) in enumerate(combinations(classes, 2)):
+        logits[:, first] += margins[:, column]
+        logits[:, second] -= margins[:, column]
+    logits[:, sorted(set(range(labels)) - set(classes))] = -1e9
+    return logits
+
+
+def _ua(logits: Doubles, targets: Ints) -> float:
+    return metrics.ua(metrics.confusion(targets, logits.argmax(axis=1), logits.shape[1]))

@@ -1,0 +1,85 @@
+"""The rival is judged on the same folds, with what a listener could know and no more."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import script
+from benchmarks.rivals import opensmile_svm
+from benchmarks.rivals.opensmile_svm import STANDARDISED, TEN, Voices
+from edgeser.errors import UserError
+from edgeser_train.corpora import load_corpora
+from edgeser_train.evaluation.known import EARLIER, NOTHING, others_of
+
+FEATURES = 5
+
+
+@pytest.fixture(scope="module")
+def voices(emodb: Path) -> Voices:
+    corpus = load_corpora([f"emodb={emodb}"])
+    shape = (len(corpus.utterances), FEATURES)
+    return Voices(corpus, np.random.default_rng(0).normal(3, 2, shape).astype(np.float32))
+
+
+def test_every_speaker_is_standardised_by_himself(voices: Voices) -> None:
+    made = opensmile_svm._features(voices, STANDARDISED)
+    speakers = np.array([u.speaker for u in voices.corpus.utterances])
+    for speaker in voices.corpus.speakers:
+        own = made[speakers == speaker]
+        np.testing.assert_allclose(own.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(own.std(axis=0), 1, atol=1e-5)
+
+
+def test_a_feature_that_never_changes_is_zero(voices: Voices) -> None:
+    same = voices._replace(values=np.full_like(voices.values, 7))
+    assert not opensmile_svm._features(same, STANDARDISED).any()
+
+
+def test_an_utterance_is_relative_to_others_of_its_voice(voices: Voices) -> None:
+    assert opensmile_svm._features(voices, NOTHING) is voices.values
+    made = opensmile_svm._features(voices, TEN)
+    for i, known in enumerate(others_of(voices.corpus, TEN, 0)):
+        assert i not in known
+        expected = voices.values[i] - voices.values[known].mean(axis=0)
+        np.testing.assert_allclose(made[i], expected, atol=1e-5)
+
+
+def test_of_the_first_utterance_of_a_voice_nothing_is_known(voices: Voices) -> None:
+    unknown = np.isnan(opensmile_svm._features(voices, EARLIER)).all(axis=1)
+    assert unknown.sum() == len(voices.corpus.speakers)
+
+
+def test_classes_are_mapped_as_evaluate_does(voices: Voices) -> None:
+    calm = voices.among("calm=neutral+sad,angry")
+    assert calm.corpus.labels == ("calm", "angry")
+    wanted = [u.label in ("angry", "neutral", "sad") for u in voices.corpus.utterances]
+    np.testing.assert_array_equal(calm.values, voices.values[wanted])
+    with pytest.raises(UserError, match="has none of them"):
+        voices.among("surprised,bored")
+
+
+def test_unseen_corpora_train_nothing(voices: Voices) -> None:
+    each = len(voices.corpus.utterances)
+    fold = opensmile_svm._unseen([voices, voices], 3 * each)
+    assert fold.train == tuple(range(2 * each))
+    assert fold.test == tuple(range(2 * each, 3 * each))
+
+
+def test_a_report_tells_no_folders() -> None:
+    told = script.without_folders(["--corpus", "emodb=/home/me/emodb", "-o", "/home/me/out"])
+    assert told == ["--corpus", "emodb=PATH", "-o", "out"]
+
+
+def test_protocol_and_unseen_exclude_each_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--corpus", "emodb=x", "--unseen", "savee=y", "--protocol", "loco", "-o", "z"]
+    monkeypatch.setattr(sys, "argv", ["opensmile_svm.py", *words])
+    with pytest.raises(SystemExit) as ended:
+        opensmile_svm._asked()
+    assert ended.value.code == 2
+    assert "leave out --protocol" in capsys.readouterr().err
