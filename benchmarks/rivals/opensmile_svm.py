@@ -52,7 +52,7 @@ STANDARDISED = "all, standardised (looks ahead)"
 Way: TypeAlias = Known | str
 WAYS: dict[Way, tuple[Way, ...]] = {
     NOTHING: (NOTHING,),
-    TEN: (Known(3, "neutral"), TEN, Known(10, "one emotion"), EARLIER),
+    TEN: (Known(3, "neutral"), TEN, EARLIER),
     STANDARDISED: (STANDARDISED,),
 }
 """How features are made for training: how they then are for what is scored."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 from itertools import combinations
 
 import numpy as np
-from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -36,7 +35,7 @@ class Machine:
         self._scaler = StandardScaler(copy=False)
         self._features = self._scaler.fit_transform(features.copy())
         self._gamma = 1 / (features.shape[1] * float(self._features.var()))
-        kernel = rbf_kernel(self._features, gamma=self._gamma)
+        kernel = self._kernel(self._features)
         self._labels = len(corpus.labels)
         targets = corpus.targets[part]
         self.cost, self.temperature = self._chosen(corpus, part, kernel, targets)
@@ -44,7 +43,15 @@ class Machine:
 
     def logits(self, features: Floats) -> Doubles:
         rows = self._scaler.transform(features.copy())
-        return _logits(self._svc, rbf_kernel(rows, self._features, gamma=self._gamma), self._labels)
+        return _logits(self._svc, self._kernel(rows), self._labels)
+
+    def _kernel(self, rows: Floats) -> Floats:
+        """exp(-gamma |row - learnt|²) in single precision (rows, learnt)."""
+        distances = -2 * (rows @ self._features.T)
+        distances += (rows**2).sum(axis=1)[:, None]
+        distances += (self._features**2).sum(axis=1)
+        distances *= -self._gamma
+        return np.exp(np.minimum(distances, 0, out=distances), out=distances)
 
     def _chosen(
         self, corpus: Corpus, part: list[int], kernel: Floats, targets: Ints
