@@ -5,8 +5,9 @@ python benchmarks/unseen_voices.py runs/loco --corpus emodb7=FOLDER --corpus mes
 
 The first is a model as `edgeser run --model` takes it, on corpora that it must not have learnt
 from; the second what `edgeser evaluate --protocol loco -o runs/loco` left, each of its folds on the
-corpus that it held out, its seeds put together as `edgeser export` does it. Temperature, threshold
-and the scale of voices that are known are then fitted on the other folds' answers.
+corpus that it held out, its seeds put together as `edgeser export` does it. How far the answers are
+to be believed is then fitted on the other folds' answers, and on all of them for OUTPUT's
+strangers.json, which `edgeser export --strangers` takes.
 """
 
 from __future__ import annotations
@@ -29,13 +30,12 @@ from benchmarks import script
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, batch_of
-from edgeser.model.decision import softmax
 from edgeser.model.model import Model, load_model
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
-from edgeser_train.evaluation import calibration
 from edgeser_train.evaluation.folds import kept_folds
 from edgeser_train.evaluation.known import EARLIER, LADDER, NOTHING, Known
+from edgeser_train.evaluation.strangers import fitted
 from edgeser_train.evaluation.unseen import (
     Answers,
     Listener,
@@ -64,13 +64,13 @@ def main(
     beside: str | None,
     output: Path,
 ) -> None:
-    """Write OUTPUT/unseen.md and .json."""
+    """Write OUTPUT/unseen.md and .json; of a run strangers.json, too."""
     torch.set_num_threads(1)
     words = ["python", "benchmarks/unseen_voices.py", *script.without_folders(sys.argv[1:])]
     try:
         loaded = [load_corpora([corpus], labels) for corpus in corpora]
-        given = _given(model, loaded, orders)
-        other = None if beside is None else _given(beside, loaded, orders)
+        given = _given(model, loaded, orders, output)
+        other = None if beside is None else _given(beside, loaded, orders, output / "beside")
     except UserError as error:
         raise click.ClickException(str(error)) from error
     told = document(
@@ -84,7 +84,7 @@ def main(
             for row, before in zip(given, other or [], strict=False)
         ],
     )
-    write_whole(output / "unseen.json", msgspec.json.format(msgspec.json.encode(told)))
+    write_whole(output / "unseen.json", _as_json(told))
     write_whole(output / "unseen.md", markdown(told).encode())
     click.echo(markdown(told))
 
@@ -97,10 +97,10 @@ class Row(NamedTuple):
     judged: Judged
 
 
-def _given(model: str, corpora: Sequence[Corpus], orders: int) -> list[Row]:
+def _given(model: str, corpora: Sequence[Corpus], orders: int, output: Path) -> list[Row]:
     """What a model or a run says. Raises UserError."""
     if Path(model).is_dir():
-        return _of_run(Path(model), corpora, orders)
+        return _of_run(Path(model), corpora, orders, output)
     return _of_model(load_model(model, "onnxruntime"), corpora, orders)
 
 
@@ -119,12 +119,12 @@ def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Row]
     made = []
     for known in LADDER if info.learns_voices else LADDER[:1]:
         answers = [x.answers(model.logits, known, range(orders)) for x in listeners]
-        fitted = [(info.temperature, info.abstain_below)] * len(corpora)
-        made.append(_row(known, answers, fitted))
+        fits = [(info.temperature, info.abstain_below)] * len(corpora)
+        made.append(_row(known, answers, fits))
     return made
 
 
-def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Row]:
+def _of_run(run: Path, corpora: Sequence[Corpus], orders: int, output: Path) -> list[Row]:
     by_name = {corpus.name: corpus for corpus in corpora}
     listeners: list[tuple[Listener, Score]] = []
     folds: dict[str, list[Path]] = defaultdict(list)
@@ -144,36 +144,25 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int) -> list[Row]:
             checkpoint.centring_of(network, origin),
         )
         listeners.append((listener, _scored_by(network, recipe.window.pad_frames)))
+    if len(listeners) < 2:
+        raise UserError(
+            f"run {run}: it has one fold", "evaluate --protocol loco leaves one for each corpus"
+        )
     unknown = [x.answers(score, NOTHING, [0])[0] for x, score in listeners]
     known = [x.answers(score, EARLIER, [0])[0] for x, score in listeners]
-    fitted = []
+    write_whole(output / "strangers.json", _as_json(fitted(unknown, known)))
+    fits = []
     for own, (listener, _) in enumerate(listeners):
-        temperature, threshold = _fitted(unknown[:own] + unknown[own + 1 :])
-        fitted.append((temperature, threshold))
+        fit = fitted(unknown[:own] + unknown[own + 1 :], known[:own] + known[own + 1 :])
+        fits.append((fit.temperature, fit.abstain_below))
         if listener.centring is not None:
-            scale = temperature / _fitted(known[:own] + known[own + 1 :])[0]
-            listener.centring = msgspec.structs.replace(listener.centring, known_scale=scale)
-            click.echo(
-                f"{listener.corpus.name}: temperature {temperature:.2f}, known scale {scale:.2f}",
-                err=True,
-            )
+            listener.centring = fit.applied(listener.centring, listener.labels)
+        click.echo(f"{listener.corpus.name}, from the others: {fit}", err=True)
     made = []
-    for known in LADDER:
-        answers = [x.answers(score, known, range(orders)) for x, score in listeners]
-        made.append(_row(known, answers, fitted))
+    for known_of in LADDER:
+        answers = [x.answers(score, known_of, range(orders)) for x, score in listeners]
+        made.append(_row(known_of, answers, fits))
     return made
-
-
-def _fitted(others: Sequence[Answers]) -> tuple[float, float]:
-    """Temperature and threshold from corpora, the largest of which counts no more than others."""
-    most = min(len(a.targets) for a in others)
-    rng = np.random.default_rng(0)
-    rows = [rng.permutation(len(a.targets))[:most] for a in others]
-    logits = np.concatenate([a.logits[r] for a, r in zip(others, rows, strict=True)])
-    targets = np.concatenate([a.targets[r] for a, r in zip(others, rows, strict=True)])
-    temperature = calibration.temperature(logits, targets)
-    scores = softmax(logits / temperature)
-    return temperature, calibration.abstention(scores, targets)
 
 
 def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
@@ -191,8 +180,12 @@ def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
     return score
 
 
-def _row(known: Known, answers: list[list[Answers]], fitted: Sequence[tuple[float, float]]) -> Row:
-    row = judged(known.name, answers, fitted)
+def _as_json(told: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(told))
+
+
+def _row(known: Known, answers: list[list[Answers]], fits: Sequence[tuple[float, float]]) -> Row:
+    row = judged(known.name, answers, fits)
     click.echo(f"{row.known}: UA of four {100 * row.mean.ua4:.1f} %", err=True)
     return Row(known, answers, row)
 

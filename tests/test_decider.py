@@ -29,9 +29,10 @@ HAPPY = np.eye(len(LABELS), dtype=np.float32)[0]
 
 
 def logits(scores: Floats, model: Model = MODEL) -> Floats:
-    """Those that give such scores."""
+    """Those that give such scores of a voice of which nothing is known."""
     sure: Floats = np.log(np.maximum(scores, np.float32(1e-9))) * model.info.temperature
-    return sure.astype(np.float32)
+    shift = np.array(model.info.stranger_shift or [0.0] * len(scores))
+    return (sure - shift).astype(np.float32)
 
 
 def first_final() -> Window:
@@ -104,8 +105,8 @@ def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
     )
     window = replace(WINDOW, model=other)
     even = np.array([0.5, 0.5], np.float32)
-    assert decider.decide(window, logits(even), 0.0).smoothed.label == "unknown"
-    event = decider.decide(window, logits(np.array([0.1, 0.9], np.float32)), 0.0)
+    assert decider.decide(window, logits(even, other), 0.0).smoothed.label == "unknown"
+    event = decider.decide(window, logits(np.array([0.1, 0.9], np.float32), other), 0.0)
     assert (event.label, event.smoothed.label) == ("tense", "tense")
     assert list(event.scores) == ["calm", "tense"]
 
@@ -174,6 +175,16 @@ def test_of_a_voice_that_is_known_a_model_is_surer() -> None:
     for (scaled, frames), (unscaled, _) in zip(said[::2], said[1::2], strict=True):
         known = frames / (frames + 100)
         np.testing.assert_allclose(scaled, unscaled * (1 + 2 * known), rtol=1e-5)
+
+
+def test_the_shift_of_a_stranger_fades_as_the_voice_gets_known() -> None:
+    plain = Centring([0.5, 0.0, 0.0], own_frames=100, most_frames=1000)
+    centring = msgspec.structs.replace(plain, stranger_shift=[0.0, -0.5, 1.0])
+    logits = np.array([1.0, 0.5, -1.0], np.float32)
+    for frames, share in ((0, 1.0), (100, 0.5), (900, 0.1)):
+        usual = Baseline(np.ones(3, np.float32), frames)
+        moved = centring.centred(logits, usual) - plain.centred(logits, usual)
+        np.testing.assert_allclose(moved, share * np.array([0.0, -0.5, 1.0]), atol=1e-6)
 
 
 def test_a_segment_is_judged_by_what_was_usual_when_it_began() -> None:

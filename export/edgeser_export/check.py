@@ -23,7 +23,12 @@ from edgeser_export.record import calibration_of, record_of
 from edgeser_export.streaming import layout_of
 from edgeser_export.verify import Difference, longest_frames, verify
 from edgeser_export.waveform import Hearing
-from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
+from edgeser_export.waveform_info import (
+    WaveformInfo,
+    of_strangers,
+    verify_waveform,
+    waveform_golden,
+)
 from edgeser_train.evaluation.report import Report
 from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.models.speech_model import SpeechModel
@@ -144,7 +149,7 @@ def _waveform_difference(
     sounds: list[Samples],
 ) -> Difference:
     front_end, window = origin.recipe.front_end, origin.recipe.window
-    network = reference(model, content, "fp32")
+    network = of_strangers(reference(model, content, "fp32"), info.stranger_shift)
     found = verify_waveform(
         content,
         Hearing(front_end, window),

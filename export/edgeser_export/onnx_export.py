@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import (
@@ -35,6 +33,7 @@ from edgeser_export.verify import (
 )
 from edgeser_export.waveform import Hearing
 from edgeser_export.waveform_export import export_graph
+from edgeser_train.evaluation.strangers import Strangers
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.models.streaming import StreamModel
 from edgeser_train.training.checkpoint import Origin, centring_of
@@ -49,7 +48,7 @@ class Release:
     temperature: float
     abstain_below: float
     training: TrainingRecord
-    known_scale: float = 1.0
+    strangers: Strangers | None = None
 
 
 def export(
@@ -143,16 +142,22 @@ def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Rel
 
 
 def _centring(model: SpeechModel, origin: Origin, release: Release) -> Centring | None:
-    """Raises UserError for a scale where there is nothing to centre by."""
-    centring = centring_of(model, origin)
-    if centring is not None:
-        return msgspec.structs.replace(centring, known_scale=release.known_scale)
-    if release.known_scale != 1:
+    """Raises UserError for strangers where there is nothing to centre by, or of other labels."""
+    centring, strangers = centring_of(model, origin), release.strangers
+    if strangers is None:
+        return centring
+    if centring is None:
         raise UserError(
-            "--known-scale: this model does not centre by voice",
+            "--strangers: this model does not centre by voice",
             "leave it out, or train with --recipe voices",
         )
-    return None
+    if sorted(strangers.shift) != sorted(origin.labels):
+        raise UserError(
+            f"--strangers: it is about {', '.join(strangers.shift)}, the model says "
+            f"{', '.join(origin.labels)}",
+            "give what benchmarks/unseen_voices.py wrote of a loco of this recipe",
+        )
+    return strangers.applied(centring, origin.labels, release.temperature)
 
 
 def variant(

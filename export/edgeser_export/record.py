@@ -8,6 +8,7 @@ from edgeser.errors import UserError
 from edgeser.model.artefact import Estimate, TrainingRecord
 from edgeser_train.corpora import CORPORA
 from edgeser_train.evaluation.report import Report
+from edgeser_train.evaluation.strangers import Strangers
 from edgeser_train.training.checkpoint import Origin
 
 _UNKNOWN = Estimate(0.0, 0.0, 1.0)
@@ -49,9 +50,9 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
     )
 
 
-def calibration_of(report: Report | None) -> tuple[float, float]:
+def calibration_of(fitted: Report | Strangers | None) -> tuple[float, float]:
     """Temperature and abstention threshold."""
-    return (1.0, 0.0) if report is None else (report.temperature, report.abstain_below)
+    return (1.0, 0.0) if fitted is None else (fitted.temperature, fitted.abstain_below)
 
 
 class _Owed(TypedDict):

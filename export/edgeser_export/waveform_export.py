@@ -15,7 +15,12 @@ from edgeser_export.golden import Network
 from edgeser_export.verify import Difference, network_of
 from edgeser_export.waveform import Hearing
 from edgeser_export.waveform_graph import least_frames, waveform_graph
-from edgeser_export.waveform_info import WaveformInfo, verify_waveform, waveform_golden
+from edgeser_export.waveform_info import (
+    WaveformInfo,
+    of_strangers,
+    verify_waveform,
+    waveform_golden,
+)
 
 
 def waveform_of_artefact(name_or_file: str, path: Path) -> Difference:
@@ -55,7 +60,8 @@ def export_graph(
     """
     front_end, window = info.front_end, info.window
     hearing = Hearing(front_end, window)
-    whole = waveform_graph(hearing, graph, info.temperature, min_frames)
+    whole = waveform_graph(hearing, graph, info.temperature, info.stranger_shift, min_frames)
+    network = of_strangers(network, info.stranger_shift)
     found = verify_waveform(
         whole.SerializeToString(),
         hearing,

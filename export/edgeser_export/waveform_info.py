@@ -49,6 +49,14 @@ class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
     min_frames: int
 
 
+def of_strangers(network: Network, shift: Sequence[float]) -> Network:
+    """The network with ``Centring.stranger_shift`` in its logits: the graph knows no voices."""
+    if not shift:
+        return network
+    added = np.array(shift, np.float32)
+    return lambda features, frames: network(features, frames) + added
+
+
 def waveform_golden(
     network: Network, front_end: FrontEnd, window: WindowPolicy, temperature: float
 ) -> list[Golden]:

@@ -30,6 +30,7 @@ from edgeser_export.calibration import training_pieces
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import export
 from edgeser_export.verify import verify
+from edgeser_train.evaluation.strangers import Strangers
 from edgeser_train.training import checkpoint
 from tests.export.models import RELEASE, small
 from tests.train.synthetic import make_manifest
@@ -325,6 +326,8 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
     tree = msgspec.json.decode(report.read_bytes())
     tree["recipe"]["epochs"] += 1
     other.write_bytes(msgspec.json.encode(tree))
+    strangers = tmp_path / "strangers.json"
+    strangers.write_bytes(msgspec.json.encode(Strangers(1.5, 1.2, {"sad": 0.5}, 0.0)))
     to_out = ("-o", out)
     for words, said in [
         ((text, *to_out), "this is something else, not a checkpoint"),
@@ -343,7 +346,9 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((model, "--check", out, "--name", "x"), "go with -o"),
         ((model, "--check", out, "--release", "2"), "go with -o"),
         ((model, "--check", out, "--temperature", "2"), "go with -o"),
-        ((model, "--known-scale", "2", *to_out), "does not centre by voice"),
+        ((model, "--strangers", strangers, *to_out), "does not centre by voice"),
+        ((model, "--strangers", tmp_path / "none.json", *to_out), "no such file"),
+        ((model, "--strangers", text, *to_out), "strangers"),
         ((model, "--symmetric", *to_out), "goes with --precision int8"),
     ]:
         done = edgeser("export", *words)

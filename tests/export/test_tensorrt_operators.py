@@ -33,7 +33,7 @@ def test_every_model_that_a_daemon_runs_is_documented(name: str) -> None:
     graph = onnx_graph(model)
     assert not_documented(graph) == []
     hearing = Hearing(recipe.front_end, recipe.window)
-    assert not_documented(waveform_graph(hearing, graph, 1.0, model.min_frames)) == []
+    assert not_documented(waveform_graph(hearing, graph, 1.0, [], model.min_frames)) == []
 
 
 def test_a_block_of_a_stream_is_documented() -> None:

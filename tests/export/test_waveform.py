@@ -154,6 +154,23 @@ def test_a_shipped_model_hears_the_waveform_as_predict_does(shipped: Path) -> No
         np.testing.assert_allclose(scores, list(segment.scores.values()), atol=1e-3)
 
 
+def test_the_graph_takes_every_voice_for_a_stranger(tmp_path: Path) -> None:
+    """A model that centres by voice says of the first segment what the graph says of any."""
+    waveform_of_artefact("voices6", tmp_path / "waveform.onnx")
+    session = ort.InferenceSession(str(tmp_path / "waveform.onnx"))
+    info = info_of(session)
+    assert info.stranger_shift
+    first = next(iter(Recognizer("voices6").samples(speech())))
+    start, end = (round(at * info.sample_rate) for at in (first.start, first.end))
+    sound = np.concatenate((np.zeros(info.history, np.float32), speech().astype(np.float32)))
+    given = {
+        "waveform": sound[None, start : end + info.history] / np.float32(32768),
+        "frames": np.array([(end - start) // info.hop]),
+    }
+    scores = session.run(["probabilities"], given)[0][0]
+    np.testing.assert_allclose(scores, list(first.scores.values()), atol=1e-3)
+
+
 @pytest.mark.parametrize("frames", [0, -1, 2, 101, 2**40, (100, 0)])
 def test_frames_that_the_sound_does_not_have_are_refused(
     shipped: Path, frames: int | tuple[int, int]

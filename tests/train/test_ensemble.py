@@ -12,6 +12,7 @@ from edgeser.errors import UserError
 from edgeser.model.model import load_model
 from edgeser_export.onnx_export import Release, export
 from edgeser_export.record import record_of
+from edgeser_train.evaluation.strangers import Strangers
 from edgeser_train.models import build
 from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.ensemble import StreamEnsemble, ensemble_of
@@ -102,11 +103,13 @@ def test_checkpoints_of_several_seeds_become_one_artefact(name: str, tmp_path: P
         kept(tmp_path / f"{seed}.pt", model, recipe, seed) for seed, model in enumerate(models)
     ]
     model, origin = checkpoint.load_together(paths)
-    release = Release("both", "1.0.0", 1.5, 0.0, record_of(origin, None), known_scale=1.5)
+    strangers = Strangers(1.5, 1.25, dict.fromkeys(origin.labels, 0.5), 0.0)
+    release = Release("both", "1.0.0", 1.5, 0.0, record_of(origin, None), strangers)
     export(model, origin, tmp_path / "both.onnx", release)
     loaded = load_model(str(tmp_path / "both.onnx"))
     assert loaded.info.centring is not None
-    assert loaded.info.centring.known_scale == 1.5
+    assert loaded.info.centring.known_scale == 1.25
+    assert loaded.info.centring.stranger_shift == [0.75, 0.75, 0.75]
     features = np.random.default_rng(0).normal(0, 8, (50, 64)).astype(np.float32)
     with torch.inference_mode():
         expected = model(torch.from_numpy(features)[None], torch.tensor([50]))[0].numpy()

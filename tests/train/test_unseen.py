@@ -12,9 +12,11 @@ from edgeser.features import WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces
 from edgeser.model.artefact import Estimate
+from edgeser.model.centring import Centring
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.front_ends import VOICES
 from edgeser_train.evaluation.known import LADDER, Known, chosen
+from edgeser_train.evaluation.strangers import fitted
 from edgeser_train.evaluation.unseen import (
     Answers,
     Listener,
@@ -53,6 +55,31 @@ def test_classes_that_the_corpus_lacks_are_not_in_the_way() -> None:
     figures = figures_of(answers_of(targets, logits), 1.0, 0.0)
     assert figures.ua4 == figures.ua == 1
     assert figures.ece > 0.5
+
+
+def test_what_strangers_are_never_said_to_be_is_made_up_for() -> None:
+    rng = np.random.default_rng(0)
+    corpora = []
+    for _ in range(3):
+        targets = rng.integers(5, size=300)
+        logits = rng.normal(0, 1, (300, 5)) + 2 * np.eye(5)[targets] - 1.5 * np.eye(5)[4]
+        corpora.append(answers_of(targets.tolist(), 2 * logits))
+    strangers = fitted(corpora[:2], corpora[:2])
+    assert max(strangers.shift, key=strangers.shift.__getitem__) == "sad"
+    assert sum(strangers.shift.values()) == pytest.approx(0)
+    shift = strangers.applied(Centring([0.0] * 5, 1, 1), LABELS).stranger_shift
+    held = corpora[2]
+    mended = answers_of(held.targets.tolist(), held.logits + np.array(shift))
+    assert figures_of(mended, 1.0, 0.0).ua > figures_of(held, 1.0, 0.0).ua + 0.05
+    assert figures_of(mended, strangers.temperature, 0.0).ece < 0.1
+
+
+def test_every_class_of_a_corpus_counts_alike_in_what_is_fitted() -> None:
+    rng = np.random.default_rng(0)
+    targets = np.repeat([0, 4], [400, 40])  # logits that are right on the average
+    logits = rng.normal(0, 1, (440, 5)) + np.eye(5)[targets] - 9 * np.isin(np.arange(5), (1, 2, 3))
+    shift = fitted([answers_of(targets.tolist(), logits)] * 2, [answers_of([0], logits[:1])]).shift
+    assert shift["angry"] - shift["sad"] == pytest.approx(0, abs=0.3)
 
 
 def test_auc_counts_ties_half() -> None:

@@ -123,8 +123,13 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     centring: Centring | None = None
 
     def __post_init__(self) -> None:
-        if self.centring is not None and len(self.centring.prior) != len(self.labels):
-            raise ValueError("centring.prior: expected a logit for each label")
+        if self.centring is not None:
+            self.centring.check(len(self.labels))
+
+    @property
+    def stranger_shift(self) -> list[float]:
+        """What is added to the logits (labels,) of a voice never heard before; or nothing."""
+        return [] if self.centring is None else self.centring.stranger_shift
 
     @property
     def learns_voices(self) -> bool:

@@ -33,6 +33,9 @@ class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     much for one that is known well, and in proportion for one known less; the temperature of the
     artefact is right for a voice of which nothing is known.
 
+    What is hardly ever said of a voice never met gets ``stranger_shift`` (labels,) in logits, if
+    there is such a thing, and in proportion less the better the voice is known.
+
     Network and prior are trained that way (Recipe.episodes); a model that was not has no centring.
     """
 
@@ -40,6 +43,12 @@ class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     own_frames: Annotated[int, Meta(ge=1)]
     most_frames: Annotated[int, Meta(ge=1)]
     known_scale: Annotated[float, Meta(gt=0)] = 1.0
+    stranger_shift: list[float] = []
+
+    def check(self, labels: int) -> None:
+        """Raises ValueError for what does not fit so many labels."""
+        if len(self.prior) != labels or len(self.stranger_shift) not in (0, labels):
+            raise ValueError("centring: expected a logit for each label")
 
     def centred(self, logits: Floats, usual: Baseline) -> Floats:
         """Logits (labels,) of a window of a voice whose ``usual`` logits are these."""
@@ -47,6 +56,8 @@ class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         prior = np.array(self.prior, np.float32)
         scale = np.float32(1 + (self.known_scale - 1) * weight)
         shifted: Floats = scale * (logits - weight * (usual.mean - prior))
+        if self.stranger_shift:
+            shifted += (1 - weight) * np.array(self.stranger_shift, np.float32)
         return shifted
 
     def with_more(self, usual: Baseline, logits: Floats, frames: int) -> Baseline:

@@ -43,10 +43,12 @@ _path = click.Path(path_type=Path)
     help="That logits are divided by, in place of the report's.",
 )
 @click.option(
-    "--known-scale",
-    type=click.FloatRange(min=0, min_open=True),
-    help="How much more logits count where the voice is known well; the temperature is then that "
-    "of a voice of which nothing is known.  [default: 1]",
+    "--strangers",
+    "strangers_file",
+    type=_path,
+    help="strangers.json of benchmarks/unseen_voices.py, of a loco with the same recipe: "
+    "temperature, threshold, what is hardly ever said of a voice never met, and how much surer the "
+    "model is of one that it knows.",
 )
 @click.option(
     "--abstain-below",
@@ -100,7 +102,7 @@ def export(
     artefact: Path | None,
     report_file: Path | None,
     temperature: float | None,
-    known_scale: float | None,
+    strangers_file: Path | None,
     abstain_below: float | None,
     name: str | None,
     release: str | None,
@@ -136,10 +138,10 @@ def export(
     """
     need_extra("export")
     _consistent(output, artefact, precision, symmetric, calibrate, waveform, sounds, seed)
-    said_of_it = (name, release, temperature, known_scale, abstain_below)
+    said_of_it = (name, release, temperature, strangers_file, abstain_below)
     if artefact is not None and any(option is not None for option in said_of_it):
         raise UserError(
-            "--name, --release, --temperature, --known-scale and --abstain-below go with -o",
+            "--name, --release, --temperature, --strangers and --abstain-below go with -o",
             "leave them out, --check sees for itself",
         )
     made = next((path for path in checkpoints if _is_artefact(path)), None)
@@ -158,6 +160,7 @@ def export(
         return
     need_extra("train")
     from edgeser_train.evaluation.report_files import read
+    from edgeser_train.evaluation.strangers import read as read_strangers
     from edgeser_train.training.checkpoint import load_together
 
     model, origin = load_together(checkpoints)
@@ -172,14 +175,15 @@ def export(
     from edgeser_export.record import calibration_of, record_of
 
     record = record_of(origin, report)
-    fitted, threshold = calibration_of(report)
+    strangers = None if strangers_file is None else read_strangers(strangers_file)
+    fitted, threshold = calibration_of(strangers or report)
     said = Release(
         name or output.stem,
         release or "1.0.0",
         fitted if temperature is None else temperature,
         threshold if abstain_below is None else abstain_below,
         record,
-        1.0 if known_scale is None else known_scale,
+        strangers,
     )
     if waveform:
         difference = export_waveform(model, origin, output, said)

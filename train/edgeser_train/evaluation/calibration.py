@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from edgeser.model.decision import softmax
 from edgeser_train.metrics import Doubles, Ints
@@ -12,6 +13,8 @@ _USUAL = 4.0
 _MOST = 1000.0
 _PRECISION = 1e-3
 _FEWEST = 8
+_CAUTION = 0.01
+"""Cross-entropy that a shift of one must be worth."""
 _HIGHEST = 0.99
 
 
@@ -23,6 +26,29 @@ def temperature(logits: Doubles, targets: Ints) -> float:
     """
     usual = _best(logits, targets, _LEAST, _USUAL)
     return _best(logits, targets, _USUAL, _MOST) if _reaches(usual, _USUAL) else usual
+
+
+def shifted(logits: Doubles, targets: Ints, weights: Doubles) -> tuple[float, Doubles]:
+    """T and shift (labels,) with the least cross-entropy of softmax(logits / T + shift).
+
+    Bias-corrected temperature scaling (Alexandari et al. 2020). ``weights`` (n,) of the answers;
+    the shift has mean zero and is held small, so that few answers cannot move much.
+    """
+    x, y, w = torch.tensor(logits), torch.tensor(targets), torch.tensor(weights / weights.sum())
+    inverse = torch.ones((), dtype=torch.float64, requires_grad=True)
+    free = torch.zeros(x.shape[1], dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([inverse, free], max_iter=200, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        search.zero_grad()
+        each = torch.nn.functional.cross_entropy(inverse * x + free, y, reduction="none")
+        total = (w * each).sum() + _CAUTION * (free**2).sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    search.step(loss)  # type: ignore[no-untyped-call]
+    shift: Doubles = (free - free.mean()).detach().numpy()
+    return 1 / max(float(inverse.detach()), 1 / _MOST), shift
 
 
 def at_bound(temperature: float) -> bool:

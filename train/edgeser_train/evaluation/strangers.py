@@ -1,0 +1,87 @@
+"""How far a model is to be believed of voices it never met, fitted on corpora held out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+
+from edgeser.errors import UserError
+from edgeser.model.centring import Centring
+from edgeser.model.decision import softmax
+from edgeser_train.evaluation import calibration
+from edgeser_train.evaluation.unseen import Answers
+from edgeser_train.metrics import Doubles, Ints
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Strangers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of strangers.json.
+
+    ``temperature``: that logits of a voice of which nothing is known are divided by; ``shift``, by
+    label: what is added to them then; ``known_scale``: as ``Centring`` has it; ``abstain_below``:
+    the confidence below which answers of such a voice are right at most every second time.
+    """
+
+    temperature: Positive
+    known_scale: Positive
+    shift: dict[str, float]
+    abstain_below: Annotated[float, Meta(ge=0, lt=1)]
+
+    def applied(
+        self, centring: Centring, labels: Sequence[str], temperature: float | None = None
+    ) -> Centring:
+        """For a model whose logits are divided by ``temperature``, by default as fitted.
+
+        Raises KeyError for a label it has nothing of.
+        """
+        heat = temperature or self.temperature
+        return msgspec.structs.replace(
+            centring,
+            known_scale=self.known_scale,
+            stranger_shift=[heat * self.shift[label] for label in labels],
+        )
+
+
+def read(path: Path) -> Strangers:
+    """A strangers.json. Raises UserError for any other file."""
+    fix = "benchmarks/unseen_voices.py writes one of a loco"
+    if not path.is_file():
+        raise UserError(f"strangers {path}: no such file", fix)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Strangers)
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"strangers {path}: {error}", fix) from error
+
+
+def fitted(unknown: Sequence[Answers], known: Sequence[Answers]) -> Strangers:
+    """From what was said of corpora with nothing known, and with all earlier utterances.
+
+    Corpora count alike, and so does every class of one, however often it was recorded.
+    """
+    logits, targets, weights = _together(unknown)
+    temperature, shift = calibration.shifted(logits, targets, weights)
+    sure, right, _ = _together(known)
+    confident = softmax(logits / temperature + shift)
+    return Strangers(
+        temperature=temperature,
+        known_scale=temperature / calibration.temperature(sure, right),
+        shift=dict(zip(unknown[0].labels, shift.tolist(), strict=True)),
+        abstain_below=calibration.abstention(confident, targets),
+    )
+
+
+def _together(corpora: Sequence[Answers]) -> tuple[Doubles, Ints, Doubles]:
+    """Logits, targets and weights; of a large corpus as many as the smallest has, by chance."""
+    most = min(len(answers.targets) for answers in corpora)
+    rng = np.random.default_rng(0)
+    rows = [rng.permutation(len(answers.targets))[:most] for answers in corpora]
+    logits = np.concatenate([a.logits[r] for a, r in zip(corpora, rows, strict=True)])
+    targets = [a.targets[r] for a, r in zip(corpora, rows, strict=True)]
+    weights = [1 / np.bincount(t)[t] / len(np.unique(t)) for t in targets]
+    return logits, np.concatenate(targets), np.concatenate(weights)
