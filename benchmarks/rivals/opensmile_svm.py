@@ -37,6 +37,7 @@ import msgspec
 import numpy as np
 
 from benchmarks import script
+from benchmarks.rivals.pairwise import PairwiseAnswers
 from edgeser.features.front_end import Floats
 from edgeser_train.corpora import Corpus, load_corpus, merged
 from edgeser_train.corpora.selection import classes_of, selected
@@ -50,13 +51,12 @@ from edgeser_train.metrics import Doubles
 TEN = Known(10, "mostly neutral")
 STANDARDISED = "all, standardised (looks ahead)"
 Way: TypeAlias = Known | str
-WAYS: dict[Way, tuple[Way, ...]] = {
-    NOTHING: (NOTHING,),
-    TEN: (Known(3, "neutral"), TEN, EARLIER),
-    STANDARDISED: (STANDARDISED,),
+WAYS: dict[str, tuple[Way, ...]] = {
+    "nothing": (NOTHING,),
+    "relative": (TEN, Known(3, "neutral"), EARLIER),
+    "standardised": (STANDARDISED,),
 }
-"""How features are made for training: how they then are for what is scored."""
-
+"""How features are made: a machine is trained with the first of each, and scored with all."""
 
 NOTE = (
     "Each row's machine has learnt from features made the same way; those of 3 and 10 utterances "
@@ -99,7 +99,7 @@ def main() -> None:
         folds = [_unseen(voices[: len(asked.corpus)], len(corpus.utterances))]
     else:
         folds = folds_of(asked.protocol or "loso", corpus)
-    rows = [row for trained in WAYS for row in _rows(trained, corpus, voices, folds)]
+    rows = [row for way in asked.way or WAYS for row in _rows(WAYS[way], corpus, voices, folds)]
     words = ["python", "benchmarks/rivals/opensmile_svm.py", *script.without_folders(sys.argv[1:])]
     told = document(
         rows,
@@ -120,6 +120,7 @@ def _asked() -> argparse.Namespace:
     add("--labels", help="as edgeser evaluate")
     add("--protocol", help="as edgeser evaluate; by default loso")
     add("--unseen", default=[], action="append", metavar="NAME=PATH", help="scored, never learnt")
+    add("--way", action="append", choices=WAYS, help="one of the machines; by default all")
     add("--cache", type=Path, help="a folder that keeps the functionals")
     add("--jobs", type=int, default=1, help="processes that compute the functionals")
     add("-o", "--output", required=True, type=Path, help="a folder")
@@ -132,29 +133,27 @@ def _asked() -> argparse.Namespace:
 
 
 def _rows(
-    trained: Way, corpus: Corpus, voices: Sequence[Voices], folds: Sequence[Fold]
+    ways: Sequence[Way], corpus: Corpus, voices: Sequence[Voices], folds: Sequence[Fold]
 ) -> list[Judged]:
-    """Of each way to make what is scored, by a machine trained in one way, fold by fold."""
+    """One for each way, by machines that are trained in the first, fold by fold."""
     from benchmarks.rivals.svm import Machine
 
     raw = np.concatenate([v.values for v in voices])
-    made = {
-        way: np.concatenate([_features(v, way) for v in voices])
-        for way in dict.fromkeys((trained, *WAYS[trained]))
-    }
-    logits = {way: np.zeros((len(raw), len(corpus.labels))) for way in WAYS[trained]}
+    made = {way: np.concatenate([_features(v, way) for v in voices]) for way in ways}
+    shape = (len(raw), len(corpus.labels), len(corpus.labels))
+    margins = {way: np.zeros(shape) for way in ways}
     tested: list[int] = []
     for fold in folds:
         train, test = list(fold.train), list(fold.test)
-        machine = Machine(corpus, train, made[trained][train])
-        print(f"{_name(trained)}, {fold.name}: C {machine.cost:g}", file=sys.stderr)
+        machine = Machine(corpus, train, made[ways[0]][train])
+        print(f"{_name(ways[0])}, {fold.name}: C {machine.cost:g}", file=sys.stderr)
         usual = raw[train].mean(axis=0)
-        for way, rows in logits.items():
+        for way, rows in margins.items():
             known = np.where(np.isnan(made[way][test]), raw[test] - usual, made[way][test])
-            rows[test] = machine.logits(known) / machine.temperature
+            rows[test] = machine.margins(known)
         tested += test
     told = []
-    for way, rows in logits.items():
+    for way, rows in margins.items():
         answers = _answers(corpus, rows, tested)
         told.append(judged(_name(way), answers, [(1.0, 0.0)] * len(answers)))
     return told
@@ -186,19 +185,20 @@ def _features(voices: Voices, way: Way) -> Floats:
     return values - np.stack(usual)
 
 
-def _answers(corpus: Corpus, logits: Doubles, tested: Sequence[int]) -> list[list[Answers]]:
+def _answers(corpus: Corpus, margins: Doubles, tested: Sequence[int]) -> list[list[Answers]]:
     """By corpus, of one order each."""
     rows: dict[str, list[int]] = defaultdict(list)
     for i in sorted(tested):
         rows[corpus.utterances[i].corpus or corpus.name].append(i)
     return [
         [
-            Answers(
+            PairwiseAnswers(
                 name,
                 corpus.labels,
-                logits[of_corpus],
+                margins[of_corpus].sum(axis=2),
                 corpus.targets[of_corpus],
                 tuple(corpus.utterances[i].speaker for i in of_corpus),
+                margins[of_corpus],
             )
         ]
         for name, of_corpus in rows.items()

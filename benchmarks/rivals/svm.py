@@ -28,7 +28,7 @@ SEARCHED = 2000
 
 
 class Machine:
-    """Scores of classes (n, labels) for features (n, d), as learnt from one part of a corpus."""
+    """Margins of classes (n, labels, labels) for features (n, d), learnt from part of a corpus."""
 
     def __init__(self, corpus: Corpus, part: list[int], features: Floats) -> None:
         """``features`` (part, d). Chooses C and the temperature of the scores, then learns."""
@@ -41,9 +41,10 @@ class Machine:
         self.cost, self.temperature = self._chosen(corpus, part, kernel, targets)
         self._svc = _learnt(kernel, targets, self.cost)
 
-    def logits(self, features: Floats) -> Doubles:
+    def margins(self, features: Floats) -> Doubles:
+        """Softmax of their sums is calibrated on the training part."""
         rows = self._scaler.transform(features.copy())
-        return _logits(self._svc, self._kernel(rows), self._labels)
+        return _margins(self._svc, self._kernel(rows), self._labels) / self.temperature
 
     def _kernel(self, rows: Floats) -> Floats:
         """exp(-gamma |row - learnt|²) in single precision (rows, learnt)."""
@@ -73,7 +74,7 @@ class Machine:
                 inside = some[learnt]
                 svc = _learnt(kernel[np.ix_(inside, inside)], targets[inside], cost)
                 between = kernel[np.ix_(some[held], inside)]
-                tried[cost][held] = _logits(svc, between, self._labels)
+                tried[cost][held] = _margins(svc, between, self._labels).sum(axis=2)
         right = {c: _ua(logits, targets[some]) for c, logits in tried.items()}
         best = max(COSTS, key=lambda cost: right[cost])
         return best, calibration.temperature(tried[best], targets[some])
@@ -90,18 +91,16 @@ def _learnt(kernel: Floats, targets: Ints, cost: float) -> SVC:
     return svc.fit(kernel, targets)
 
 
-def _logits(svc: SVC, kernel: Floats, labels: int) -> Doubles:
-    """Of each class the sum of its margins against all others."""
-    margins = svc.decision_function(kernel)
-    classes = svc.classes_.tolist()
-    if len(classes) == 2:
-        margins = -margins[:, None]  # of two classes alone the second one's is positive
-    logits = np.zeros((len(kernel), labels))
-    for column, (first, second) in enumerate(combinations(classes, 2)):
-        logits[:, first] += margins[:, column]
-        logits[:, second] -= margins[:, column]
-    logits[:, sorted(set(range(labels)) - set(classes))] = -1e9
-    return logits
+def _margins(svc: SVC, kernel: Floats, labels: int) -> Doubles:
+    """(n, labels, labels); every class must have been learnt."""
+    decisions = svc.decision_function(kernel)
+    if labels == 2:
+        decisions = -decisions[:, None]  # of two classes alone the second one's side is positive
+    margins = np.zeros((len(kernel), labels, labels))
+    for column, (first, second) in enumerate(combinations(range(labels), 2)):
+        margins[:, first, second] = decisions[:, column]
+        margins[:, second, first] = -decisions[:, column]
+    return margins
 
 
 def _ua(logits: Doubles, targets: Ints) -> float:

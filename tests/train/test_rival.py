@@ -11,6 +11,7 @@ import pytest
 from benchmarks import script
 from benchmarks.rivals import opensmile_svm
 from benchmarks.rivals.opensmile_svm import STANDARDISED, TEN, Voices
+from benchmarks.rivals.pairwise import PairwiseAnswers
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpora
 from edgeser_train.evaluation.known import EARLIER, NOTHING, others_of
@@ -83,3 +84,19 @@ def test_protocol_and_unseen_exclude_each_other(
         opensmile_svm._asked()
     assert ended.value.code == 2
     assert "leave out --protocol" in capsys.readouterr().err
+
+
+def test_classes_told_apart_alone_are_judged_by_their_own_pairs() -> None:
+    """The third class, which is not asked for, speaks for the second one and changes nothing."""
+    margins = np.zeros((4, 3, 3))
+    margins[:, 0, 1], margins[:, 1, 2] = 1, 9
+    margins -= margins.transpose(0, 2, 1)
+    targets = np.array([0, 0, 1, 2])
+    sums = margins.sum(axis=2)
+    answers = PairwiseAnswers("x", ("a", "b", "c"), sums, targets, tuple("stst"), margins)
+    assert (answers.logits.argmax(axis=1) == 1).all()
+    logits, of, rows = answers.among(("a", "b"))
+    assert rows.tolist() == [True, True, True, False]
+    assert of.tolist() == [0, 0, 1]
+    assert (logits.argmax(axis=1) == 0).all()
+    np.testing.assert_array_equal(answers.among(("a", "b", "c"))[0], answers.logits)

@@ -1,0 +1,28 @@
+"""Answers of a classifier that sets one class against one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgeser_train.evaluation.unseen import Answers
+from edgeser_train.metrics import Doubles, Ints
+
+
+@dataclass(frozen=True)
+class PairwiseAnswers(Answers):
+    """``margins`` (n, labels, labels): how far each is on the side of the first class of two.
+
+    ``logits`` are their sums. Classes told apart from each other alone are judged by the pairs
+    among them alone: a machine trained on no other classes has the same.
+    """
+
+    margins: Doubles
+
+    def among(self, wanted: Sequence[str]) -> tuple[Doubles, Ints, npt.NDArray[np.bool_]]:
+        there = [k for k in np.unique(self.targets).tolist() if self.labels[k] in wanted]
+        _, targets, rows = super().among(wanted)
+        return self.margins[rows][:, there][:, :, there].sum(axis=2), targets, rows
