@@ -11,8 +11,8 @@ these has a machine of its own, trained on features made the same way:
 * nothing known of a voice: the features as they are, standardised over the training part;
 * relative to the mean of ten other utterances of the speaker, seven of them neutral; it is scored
   with less and with more known, too;
-* standardised by speaker, with the mean and deviation of all that he says. What is scored is
-  among it, and its emotions are balanced: no listener has that.
+* standardised by speaker, with the mean and deviation of all of a speaker's utterances. What is
+  scored is among them, and their emotions are balanced: no listener has that.
 
 C is chosen inside the training part of a fold, on corpora left out where it has several, else on
 speakers. A part of more than 2000 utterances chooses it on some of them, its corpora, classes and
@@ -43,7 +43,6 @@ from edgeser_train.corpora import Corpus, load_corpus, merged
 from edgeser_train.corpora.selection import classes_of, selected
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.evaluation.known import EARLIER, NOTHING, Known, others_of
-from edgeser_train.evaluation.unseen import Answers
 from edgeser_train.evaluation.unseen_report import Judged, document, judged, markdown
 from edgeser_train.files import write_whole
 from edgeser_train.metrics import Doubles
@@ -61,7 +60,8 @@ WAYS: dict[str, tuple[Way, ...]] = {
 NOTE = (
     "Each row's machine has learnt from features made the same way; those of 3 and 10 utterances "
     "and of all earlier ones are of one that has learnt from features relative to ten mostly "
-    "neutral ones. The last row looks ahead: mean and deviation are of all that the speaker says."
+    "neutral ones. The last row looks ahead: mean and deviation are of all "
+    "utterances of a speaker."
 )
 
 
@@ -142,7 +142,7 @@ def _rows(
     made = {way: np.concatenate([_features(v, way) for v in voices]) for way in ways}
     shape = (len(raw), len(corpus.labels), len(corpus.labels))
     margins = {way: np.zeros(shape) for way in ways}
-    tested: list[int] = []
+    temperatures = np.full(len(raw), np.nan)
     for fold in folds:
         train, test = list(fold.train), list(fold.test)
         machine = Machine(corpus, train, made[ways[0]][train])
@@ -151,11 +151,14 @@ def _rows(
         for way, rows in margins.items():
             known = np.where(np.isnan(made[way][test]), raw[test] - usual, made[way][test])
             rows[test] = machine.margins(known)
-        tested += test
+        temperatures[test] = machine.temperature
     told = []
     for way, rows in margins.items():
-        answers = _answers(corpus, rows, tested)
-        told.append(judged(_name(way), answers, [(1.0, 0.0)] * len(answers)))
+        answers, fitted = [], []
+        for of_corpus in _tested(corpus, temperatures):
+            answers.append([_answers(corpus, rows, of_corpus)])
+            fitted.append((float(np.exp(np.log(temperatures[of_corpus]).mean())), 0.0))
+        told.append(judged(_name(way), answers, fitted))
     return told
 
 
@@ -185,24 +188,24 @@ def _features(voices: Voices, way: Way) -> Floats:
     return values - np.stack(usual)
 
 
-def _answers(corpus: Corpus, margins: Doubles, tested: Sequence[int]) -> list[list[Answers]]:
-    """By corpus, of one order each."""
+def _tested(corpus: Corpus, temperatures: Doubles) -> list[list[int]]:
+    """By corpus those utterances that a machine has judged, and so has a temperature for."""
     rows: dict[str, list[int]] = defaultdict(list)
-    for i in sorted(tested):
-        rows[corpus.utterances[i].corpus or corpus.name].append(i)
-    return [
-        [
-            PairwiseAnswers(
-                name,
-                corpus.labels,
-                margins[of_corpus].sum(axis=2),
-                corpus.targets[of_corpus],
-                tuple(corpus.utterances[i].speaker for i in of_corpus),
-                margins[of_corpus],
-            )
-        ]
-        for name, of_corpus in rows.items()
-    ]
+    for i in np.flatnonzero(~np.isnan(temperatures)).tolist():
+        rows[corpus.utterances[i].corpus].append(i)
+    return list(rows.values())
+
+
+def _answers(corpus: Corpus, margins: Doubles, rows: list[int]) -> PairwiseAnswers:
+    """Of utterances of one corpus."""
+    return PairwiseAnswers(
+        corpus.utterances[rows[0]].corpus or corpus.name,
+        corpus.labels,
+        margins[rows].sum(axis=2),
+        corpus.targets[rows],
+        tuple(corpus.utterances[i].speaker for i in rows),
+        margins[rows],
+    )
 
 
 def _name(way: Way) -> str:

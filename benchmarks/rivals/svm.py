@@ -42,9 +42,9 @@ class Machine:
         self._svc = _learnt(kernel, targets, self.cost)
 
     def margins(self, features: Floats) -> Doubles:
-        """Softmax of their sums is calibrated on the training part."""
+        """Softmax of their sums by ``temperature`` is calibrated on the training part."""
         rows = self._scaler.transform(features.copy())
-        return _margins(self._svc, self._kernel(rows), self._labels) / self.temperature
+        return _margins(self._svc, self._kernel(rows), self._labels)
 
     def _kernel(self, rows: Floats) -> Floats:
         """exp(-gamma |row - learnt|²) in single precision (rows, learnt)."""
