@@ -38,10 +38,11 @@ import numpy as np
 
 from benchmarks import script
 from benchmarks.rivals.pairwise import PairwiseAnswers
+from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser_train.corpora import Corpus, load_corpus, merged
 from edgeser_train.corpora.selection import classes_of, selected
-from edgeser_train.data.protocols import Fold, folds_of
+from edgeser_train.data.protocols import Fold, check, folds_of
 from edgeser_train.evaluation.known import EARLIER, NOTHING, Known, others_of
 from edgeser_train.evaluation.unseen_report import Judged, document, judged, markdown
 from edgeser_train.files import write_whole
@@ -97,8 +98,10 @@ def main() -> None:
     corpus = merged([v.corpus for v in voices])
     if asked.unseen:
         folds = [_unseen(voices[: len(asked.corpus)], len(corpus.utterances))]
+        check(folds[0], corpus)
     else:
         folds = folds_of(asked.protocol or "loso", corpus)
+    _once_each(folds)
     rows = [row for way in asked.way or WAYS for row in _rows(WAYS[way], corpus, voices, folds)]
     words = ["python", "benchmarks/rivals/opensmile_svm.py", *script.without_folders(sys.argv[1:])]
     told = document(
@@ -130,6 +133,16 @@ def _asked() -> argparse.Namespace:
     if asked.jobs < 1:
         parser.error(f"--jobs: expected 1 or more, got {asked.jobs}")
     return asked
+
+
+def _once_each(folds: Sequence[Fold]) -> None:
+    """Raises UserError unless there is something to score, and no utterance twice."""
+    tested = [i for fold in folds for i in fold.test]
+    if not tested or len(set(tested)) < len(tested):
+        raise UserError(
+            f"--protocol: its folds score {'some utterances twice' if tested else 'nothing'}",
+            "take loso, speaker_kfold or loco",
+        )
 
 
 def _rows(

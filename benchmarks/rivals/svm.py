@@ -14,6 +14,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
@@ -26,12 +27,18 @@ INNER_FOLDS = 9
 SEARCHED = 2000
 """Of more utterances than these a part chooses C: those that twice as many draws bring."""
 
+_SURE = 10.0
+"""A margin that no utterance has, or hardly any."""
+
 
 class Machine:
     """Margins of classes (n, labels, labels) for features (n, d), learnt from part of a corpus."""
 
     def __init__(self, corpus: Corpus, part: list[int], features: Floats) -> None:
-        """``features`` (part, d). Chooses C and the temperature of the scores, then learns."""
+        """``features`` (part, d). Chooses C and the temperature of the scores, then learns.
+
+        Raises UserError for a part of one speaker.
+        """
         self._scaler = StandardScaler(copy=False)
         self._features = self._scaler.fit_transform(features.copy())
         self._gamma = 1 / (features.shape[1] * float(self._features.var()))
@@ -66,6 +73,11 @@ class Machine:
         groups = [u.corpus for u in utterances]
         if len(set(groups)) < 2:
             groups = [u.speaker for u in utterances]
+        if len(set(groups)) < 2:
+            raise UserError(
+                f"corpus {corpus.name}: one speaker alone would train, and none would choose C",
+                "take one with three speakers or more",
+            )
         folds = GroupKFold(min(INNER_FOLDS, len(set(groups))))
         tried: dict[float, Doubles] = {}
         for cost in COSTS:
@@ -92,15 +104,17 @@ def _learnt(kernel: Floats, targets: Ints, cost: float) -> SVC:
 
 
 def _margins(svc: SVC, kernel: Floats, labels: int) -> Doubles:
-    """(n, labels, labels); every class must have been learnt."""
+    """(n, labels, labels); a class that was never learnt loses against all others."""
+    learnt = svc.classes_.tolist()
     decisions = svc.decision_function(kernel)
-    if labels == 2:
+    if len(learnt) == 2:
         decisions = -decisions[:, None]  # of two classes alone the second one's side is positive
     margins = np.zeros((len(kernel), labels, labels))
-    for column, (first, second) in enumerate(combinations(range(labels), 2)):
+    for column, (first, second) in enumerate(combinations(learnt, 2)):
         margins[:, first, second] = decisions[:, column]
-        margins[:, second, first] = -decisions[:, column]
-    return margins
+    unknown = sorted(set(range(labels)) - set(learnt))
+    margins[np.ix_(range(len(kernel)), learnt, unknown)] = _SURE
+    return margins - margins.transpose(0, 2, 1)
 
 
 def _ua(logits: Doubles, targets: Ints) -> float:

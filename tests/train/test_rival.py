@@ -14,6 +14,7 @@ from benchmarks.rivals.opensmile_svm import STANDARDISED, TEN, Voices
 from benchmarks.rivals.pairwise import PairwiseAnswers
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpora
+from edgeser_train.data.protocols import folds_of
 from edgeser_train.evaluation.known import EARLIER, NOTHING, others_of
 
 FEATURES = 5
@@ -100,3 +101,10 @@ def test_classes_told_apart_alone_are_judged_by_their_own_pairs() -> None:
     assert of.tolist() == [0, 0, 1]
     assert (logits.argmax(axis=1) == 0).all()
     np.testing.assert_array_equal(answers.among(("a", "b", "c"))[0], answers.logits)
+
+
+@pytest.mark.parametrize("protocol", ["full", "zhong10"])
+def test_what_scores_nothing_or_things_twice_is_refused(voices: Voices, protocol: str) -> None:
+    with pytest.raises(UserError, match="--protocol"):
+        opensmile_svm._once_each(folds_of(protocol, voices.corpus))
+    opensmile_svm._once_each(folds_of("loso", voices.corpus))
