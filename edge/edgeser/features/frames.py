@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgeser.features.front_end import Floats, FrontEnd
+from edgeser.features.sample_buffer import SampleBuffer
 from edgeser.pcm import Samples, as_floats
 
 
@@ -18,7 +19,7 @@ class FrameStream:
 
     def __init__(self, front_end: FrontEnd) -> None:
         self.front_end = front_end
-        self._samples = np.zeros(0, np.int16)
+        self._samples = SampleBuffer()
         self._first_sample = 0
         self._frames = np.zeros((0, front_end.bins), np.float32)
         self._first_frame = 0
@@ -30,17 +31,15 @@ class FrameStream:
 
     def push(self, samples: Samples, first_sample: int) -> None:
         """Add samples; a gap in front of them empties the stream and starts anew behind it."""
-        if first_sample == self.end_sample:
-            self._samples = np.concatenate((self._samples, samples))
-        else:
-            self._samples = samples.copy()
+        if first_sample != self.end_sample:
+            self._samples.clear()
             self._first_sample = first_sample
             self._drop_frames()
+        self._samples.append(samples)
 
     def samples(self, start: int, end: int) -> Samples:
-        """The samples [start, end), as far as they are held."""
-        first = self._first_sample
-        return self._samples[max(0, start - first) : max(0, end - first)]
+        """The samples [start, end), as far as they are held; not to be written to."""
+        return self._samples.between(start - self._first_sample, end - self._first_sample)
 
     def window(self, start: int, end: int) -> Floats:
         """Normalised features of the samples [start, end), as ``frames`` has them: (n, width)."""
@@ -67,7 +66,7 @@ class FrameStream:
     def forget(self, before: int) -> None:
         """Let go of all that windows starting at ``before`` or later do not need."""
         needed = max(self._first_sample, before - self.front_end.history)
-        self._samples = self._samples[needed - self._first_sample :]
+        self._samples.forget(needed - self._first_sample)
         self._first_sample = needed
         frame = before // self.front_end.hop
         if frame > self._first_frame:

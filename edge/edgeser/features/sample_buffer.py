@@ -1,0 +1,48 @@
+"""The last samples of a stream: more at the end, fewer in front, and the rest seldom copied."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeser.pcm import Samples
+
+_LEAST = 8_192
+"""Samples that there is room for, half a second, however few are held."""
+
+
+class SampleBuffer:
+    """A run of int16 samples that grows at its end and is let go of at its beginning."""
+
+    def __init__(self) -> None:
+        self._room = np.empty(_LEAST, np.int16)
+        self._begin = self._end = 0
+
+    def __len__(self) -> int:
+        return self._end - self._begin
+
+    def append(self, samples: Samples) -> None:
+        """Add samples (n,) at the end."""
+        end = self._end + len(samples)
+        if end > len(self._room):
+            # Never in the same place: what ``between`` has given out stays as it is.
+            held = self._room[self._begin : self._end]
+            needed = len(held) + len(samples)
+            self._room = np.empty(max(_LEAST, needed + needed // 2), np.int16)
+            self._room[: len(held)] = held
+            self._begin, self._end, end = 0, len(held), needed
+        self._room[self._end : end] = samples
+        self._end = end
+
+    def between(self, first: int, last: int) -> Samples:
+        """The samples [first, last) of those held, as far as there are so many; not to be written
+        to.
+        """
+        return self._room[self._begin + max(0, first) : min(self._end, self._begin + max(0, last))]
+
+    def forget(self, samples: int) -> None:
+        """Let go of so many of the first."""
+        self._begin = min(self._end, self._begin + samples)
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._begin = self._end
