@@ -14,7 +14,7 @@ from edgeser.events.schema import Lost, SpeechEvent
 from edgeser.hearing import BRIDGED_GAP_SAMPLES, Hearing, HearingOutput
 from edgeser.losses import Losses
 from edgeser.model.model import load_model
-from edgeser.pcm import SAMPLE_RATE, Samples
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SettingsError, SpeechSettings
 from edgeser.speech.segmenter import Segmenter
 from edgeser.window import Window
@@ -303,7 +303,21 @@ def test_nothing_is_heard_of_what_is_skipped() -> None:
     assert hearing.position == len(SPEECH)
 
 
-def test_chunks_that_come_four_at_a_time_change_no_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_speech_every_block_may_be_as_long_as_nothing_is_told() -> None:
+    hearing = new_hearing()
+    outputs: list[HearingOutput] = []
+    lengths = []
+    while hearing.position < len(SPEECH):
+        end = hearing.position + max(1, min(hearing.calm_frames, 5)) * FRAME_SAMPLES
+        lengths.append(min(end, len(SPEECH)) - hearing.position)
+        told = run(hearing, [SPEECH[hearing.position : end]], hearing.position)
+        assert not told or lengths[-1] == FRAME_SAMPLES
+        outputs += told
+    assert described(outputs + hearing.finish()) == described(EXPECTED)
+    assert sum(length for length in lengths if length > FRAME_SAMPLES) > len(SPEECH) / 3
+
+
+def test_chunks_that_wait_for_others_change_no_segment(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for awaits in (Segmenter.awaits_every_chunk, property(lambda segmenter: True)):
         monkeypatch.setattr(Segmenter, "awaits_every_chunk", awaits)

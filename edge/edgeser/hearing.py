@@ -6,7 +6,7 @@ No threads of its own, no sockets, no clock but the one it is given.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -25,8 +25,9 @@ from edgeser.speech.config import segmenter_config
 from edgeser.speech.meter import Meter
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.segmenter import Segmenter
-from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity, level_dbfs
-from edgeser.speech.voice import VoiceChunk, VoiceDetector, voice_network
+from edgeser.speech.silero import CHUNK_SAMPLES
+from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VadFrame, VoiceActivity, level_dbfs
+from edgeser.speech.voice import MOST_SAMPLES, VoiceChunk, VoiceDetector, voice_network
 from edgeser.window import Window
 
 BRIDGED_GAP_SAMPLES = SAMPLE_RATE // 10
@@ -118,6 +119,11 @@ class Hearing:
         return self._segmenter.is_quiet
 
     @property
+    def calm_frames(self) -> int:
+        """So many frames from now on, in speech, are no news, whatever is in them."""
+        return self._segmenter.calm_frames
+
+    @property
     def state(self) -> HearingState:
         """Where a successor goes on; to be asked for between segments."""
         whole = self.position - self.position % FRAME_SAMPLES
@@ -165,7 +171,7 @@ class Hearing:
             samples = np.concatenate((np.zeros(lost, np.int16), samples))
         self._captured_at = block.captured_at
         outputs += self._hear(samples)
-        self._frames.forget(self._segmenter.needed_from)
+        self._frames.forget(self._needed_from)
         return outputs
 
     def skip(self, block: AudioBlock) -> list[HearingOutput]:
@@ -189,7 +195,7 @@ class Hearing:
 
     def break_off(self) -> list[HearingOutput]:
         """End the open segment here, at its last whole frame; what comes may follow on."""
-        voice = self._detector.ahead() if self._detector and self._segmenter.is_open else []
+        voice = self._judged(self._vad.position, at_last=True)
         return [item for output in self._segmenter.flush(voice) for item in self._emit(output)]
 
     def _jump(self, position: int) -> int:
@@ -204,23 +210,41 @@ class Hearing:
         outputs: list[HearingOutput] = []
         self._frames.push(samples, self.position)
         self.position += len(samples)
+        heard: list[VadFrame] = []
         for frame in self._vad.push(samples):
-            self.meter.add(frame)
-            self.fast_meter.add(frame)
+            heard.append(frame)
             for output in self._segmenter.push(frame, self._judged(frame.start + FRAME_SAMPLES)):
                 outputs += self._emit(output)
+        if heard:
+            self.meter.add(heard)
+            self.fast_meter.add(heard)
         return outputs
 
-    def _judged(self, end: int) -> list[VoiceChunk]:
-        """What the voice detector makes of the open segment up to the sample ``end``."""
+    @property
+    def _needed_from(self) -> int:
+        """First sample that is still to be cut, or to be heard by the voice detector."""
+        needed = self._segmenter.needed_from
+        if self._detector is None or self._segmenter.judge_from is None:
+            return needed
+        return min(needed, self._detector.position)
+
+    def _judged(self, end: int, *, at_last: bool = False) -> Sequence[VoiceChunk]:
+        """What the voice detector makes of the open segment up to the sample ``end``.
+
+        Chunks wait until they fill a run, or every one is awaited, or the sound ends: ``at_last``.
+        """
         wanted = self._segmenter.judge_from
         if self._detector is None or wanted is None:
-            return []
+            return ()
         if wanted != self._judged_from:
             self._judged_from = wanted
             self._detector.restart(wanted)
-        chunks = self._detector.push(self._frames.samples(self._detector.position, end))
-        return chunks + self._detector.ahead() if self._segmenter.awaits_every_chunk else chunks
+        waiting = end - self._detector.position
+        if waiting < CHUNK_SAMPLES:
+            return ()
+        if waiting < MOST_SAMPLES and not at_last and not self._segmenter.awaits_every_chunk:
+            return ()
+        return self._detector.hear(self._frames.samples(self._detector.position, end))
 
     def _judged_again(self, start: int, end: int) -> list[VoiceChunk]:
         """What it makes of the samples [start, end) when it hears them a second time."""

@@ -122,6 +122,31 @@ def test_bytes_may_be_cut_anywhere() -> None:
         until(lambda: heard.samples("kitchen") == TEN_S[:2000].tolist())
 
 
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_as_much_comes_at_once_as_is_asked_for_and_the_rest_at_the_end(
+    tmp_path: Path, encrypted: bool
+) -> None:
+    cert, key = certificates(tmp_path)
+    with serving(tls=tls_context(cert, key) if encrypted else None) as heard:
+        (kitchen,) = (s for s in heard.server.streams if s.name == "kitchen")
+        kitchen.frames_at_once = 5
+        connected = socket.create_connection(("127.0.0.1", heard.port), 20)
+        if encrypted:
+            trusted = ssl.create_default_context(cafile=cert)
+            connected = trusted.wrap_socket(connected, server_hostname="localhost")
+        with connected:
+            connected.sendall(KITCHEN.encode() + b"\n" + TEN_S[:320].astype("<i2").tobytes())
+            until(lambda: heard.blocks("kitchen"))
+            for first in range(320, 16_000 + 320, 320):
+                connected.sendall(TEN_S[first : first + 320].astype("<i2").tobytes())
+                time.sleep(0.002)
+            until(lambda: len(heard.samples("kitchen")) > 15_000)
+            connected.shutdown(socket.SHUT_WR)
+            until(lambda: len(heard.samples("kitchen")) == 16_320)
+        assert heard.samples("kitchen") == TEN_S[:16_320].tolist()
+        assert all(len(block.samples) >= 1_400 for block in heard.blocks("kitchen")[1:-1])
+
+
 def test_without_tokens_sound_comes_from_the_first_byte() -> None:
     with serving(None) as heard, device(heard, None) as connected:
         connected.sendall(TEN_S.astype("<i2").tobytes())

@@ -77,6 +77,29 @@ def test_blocks_come_before_the_end_and_carry_the_time_of_arrival(
     assert before <= block.captured_at <= time.monotonic()
 
 
+def test_as_much_comes_at_once_as_is_asked_for(pipe: tuple[BinaryIO, BinaryIO]) -> None:
+    reader, writer = pipe
+    source = RawSource(reader)
+    source.frames_at_once = 5
+    sent = np.random.default_rng(1).integers(-32_768, 32_768, 16_000).astype("<i2")
+
+    def write() -> None:
+        for part in np.split(sent, 100):
+            writer.write(part.tobytes())
+        writer.close()
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    lengths = []
+    for number, block in enumerate(source.blocks()):
+        assert isinstance(block, AudioBlock)
+        np.testing.assert_array_equal(block.samples, sent[block.first_sample : block.end_sample])
+        lengths.append(len(block.samples))
+        source.frames_at_once = 1 if number == 4 else 5
+    writing.join()
+    assert lengths == [1_600] * 5 + [320] + [1_600] * 4 + [1_280]
+
+
 def test_closing_ends_a_silent_pipe(pipe: tuple[BinaryIO, BinaryIO]) -> None:
     reader, writer = pipe
     source = RawSource(reader)

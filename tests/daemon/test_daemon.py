@@ -30,6 +30,7 @@ class Talk:
     name = "talk"
     live = False
     restarts = 0
+    obeys_at_once = False
 
     def __init__(self) -> None:
         self.spoken = threading.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -43,10 +44,14 @@ PERSON, DOG, WHISPER = (True, 0.95), (True, 0.05), (True, 0.2)
 class Judged:
     """A segmenter, and a detector that gives it the chunks of a sound it asks for.
 
-    ``again``: how probable a voice is in each frame when it is heard a second time.
+    ``again``: how probable a voice is in each frame when it is heard a second time. ``at_once``:
+    so many chunks are given together, where not every one is awaited.
     """
 
-    def __init__(self, config: SegmenterConfig = CONFIG, again: Sequence[float] = ()) -> None:
+    def __init__(
+        self, config: SegmenterConfig = CONFIG, again: Sequence[float] = (), at_once: int = 1
+    ) -> None:
+        self._at_once = at_once
         self.segmenter = Segmenter(config, again=self._heard_again)
         self.sound: Sound = []
         self.heard_again: list[tuple[int, int]] = []
@@ -69,7 +74,10 @@ class Judged:
             return []
         if wanted != self._judging:
             self._judging = self._next = wanted
-        chunks = []
+        chunks: list[VoiceChunk] = []
+        waiting = (end - self._next) // CHUNK_SAMPLES
+        if waiting < self._at_once and not self.segmenter.awaits_every_chunk:
+            return chunks
         while self._next + CHUNK_SAMPLES <= end:
             chunks.append(VoiceChunk(self._next, self.sound[middle(self._next)][1]))
             self._next += CHUNK_SAMPLES
@@ -292,3 +300,40 @@ def test_without_confirmation_the_voice_changes_nothing(sound: Sound) -> None:
     config = replace(CONFIG, confirm=None)
     mute = [(spoken, 0.0) for spoken, _ in sound]
     assert run(sound, config) == run(mute, config)
+
+
+@given(sounds)
+@settings(deadline=None)
+def test_chunks_that_wait_for_more_change_nothing_but_the_last_probability(sound: Sound) -> None:
+    whole, waiting = Judged(CONFIG), Judged(CONFIG, at_once=16)
+    for frame in sound:
+        for expected, found in zip(whole.push(frame), waiting.push(frame), strict=True):
+            if not isinstance(expected, SegmentStarted):
+                assert not isinstance(found, SegmentStarted)
+                assert found.speech_probability == pytest.approx(
+                    expected.speech_probability, abs=3 / CONFIG.window_minimum
+                )
+                found = replace(found, speech_probability=expected.speech_probability)
+            assert found == expected
+
+
+@given(sounds, st.sampled_from([None, CONFIG.confirm]))
+@settings(deadline=None)
+def test_calm_frames_tell_nothing(sound: Sound, confirm: float | None) -> None:
+    judged = Judged(replace(CONFIG, confirm=confirm), at_once=16)
+    calm_until = 0
+    for index, frame in enumerate(sound):
+        calm_until = max(calm_until, index + judged.segmenter.calm_frames)
+        outputs = judged.push(frame)
+        assert index >= calm_until or not outputs
+
+
+def test_a_voice_that_goes_on_is_calm_between_its_windows() -> None:
+    judged = Judged()
+    judged.hear([*QUIET, *[PERSON] * 100])
+    calm = []
+    for _ in range(2 * CONFIG.hop):
+        calm.append(judged.segmenter.calm_frames)
+        judged.push(PERSON)
+    assert max(calm) == min(CONFIG.hop - 1, CONFIG.end)
+    assert all(later >= sooner - 1 for sooner, later in pairwise(calm))

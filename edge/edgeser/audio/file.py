@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from edgeser.audio.cutter import Cutter
 from edgeser.audio.resample import Resampler
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.truncation import is_cut_off
-from edgeser.pcm import SAMPLE_RATE, Samples
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 
 _READS_PER_SECOND = 50
 """Read in small bites: the bite in which a damaged file breaks off is lost."""
 
-_PLAIN_READS_PER_SECOND = 5
+_PLAIN_READS_PER_SECOND = 2
 """Nothing is lost of samples that stand in the file as they are."""
 
 _LENGTH_TOLERANCE_S = 0.1
@@ -49,6 +47,7 @@ class FileSource:
     name = "file"
     restarts = 0
     frames_at_once = 1
+    obeys_at_once = True
 
     def __init__(self, path: str | Path, fast: bool = False) -> None:
         self.path = Path(path)
@@ -74,7 +73,7 @@ class FileSource:
             resampler = Resampler(sound.samplerate, sound.channels)
             due, position = started, 0
             warned = False
-            for samples in self._gathered(_converted(sound, resampler)):
+            for samples in self._cut(_converted(sound, resampler)):
                 if self._closed.is_set():
                     return
                 end = position + len(samples)
@@ -92,11 +91,17 @@ class FileSource:
         """End ``blocks`` before the next block."""
         self._closed.set()
 
-    def _gathered(self, frames: Iterator[Samples]) -> Iterator[Samples]:
-        """As many frames in one block as are wanted when its first one is read."""
-        for first in frames:
-            more = islice(frames, self.frames_at_once - 1)
-            yield np.concatenate((first, *more)) if self.frames_at_once > 1 else first
+    def _cut(self, runs: Iterator[Samples]) -> Iterator[Samples]:
+        """Blocks of as many frames as are wanted when each is asked for."""
+        held = np.zeros(0, np.int16)
+        for run in runs:
+            held, first = np.concatenate((held, run)), 0
+            while first + (wanted := self.frames_at_once * FRAME_SAMPLES) <= len(held):
+                yield held[first : first + wanted]
+                first += wanted
+            held = held[first:]
+        if len(held):
+            yield held
 
     def _non_finite(self, at_s: float) -> AudioFault:
         return AudioFault(
@@ -115,14 +120,10 @@ class FileSource:
 
 
 def _converted(sound: soundfile.SoundFile, resampler: Resampler) -> Iterator[Samples]:
-    """Read to the end and yield 16 kHz mono blocks, each of at least one sample."""
-    cutter = Cutter()
+    """Read to the end and yield runs of 16 kHz mono samples, of any length."""
     for frames in _frames(sound):
-        yield from cutter.cut(resampler.feed(frames))
-    yield from cutter.cut(resampler.flush())
-    rest = cutter.rest()
-    if len(rest):
-        yield rest
+        yield resampler.feed(frames)
+    yield resampler.flush()
 
 
 def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:

@@ -80,6 +80,7 @@ class Microphone:
         self._wait = wait
         self._dropped = False
         self._frames_at_once = 1
+        self.obeys_at_once = False
 
     @property
     def frames_at_once(self) -> int:

@@ -60,8 +60,11 @@ class Source(Protocol):
     """How often the device was lost and opened again."""
 
     frames_at_once: int
-    """Of 20 ms, that a block should have from now on: one, or in silence some, so that fewer blocks
-    wake the machine. A source that does not choose its blocks takes no notice."""
+    """Of 20 ms, that a block should have from now on: one, or some while nothing is to be told, so
+    that fewer blocks wake the machine."""
+
+    obeys_at_once: bool
+    """The very next block has so many; a device has begun the next one already."""
 
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield blocks in order of position until the source ends or is closed.

@@ -11,11 +11,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from edgeser.audio.cutter import Cutter
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 
 _READ_BYTES = 65_536
 _CLOSE_WITHIN_MS = 100
+_BYTES_PER_S = 2 * SAMPLE_RATE
 
 _FILE_STARTS = {b"RIFF": "WAV", b"fLaC": "FLAC", b"OggS": "Ogg", b"FORM": "AIFF"}
 
@@ -25,7 +26,7 @@ class RawSource:
 
     Nothing is dropped: the writer waits while the daemon is busy (``live`` is False), since a
     pipe may well deliver faster than real time. ``captured_at`` is the time of arrival. Blocks
-    are regular (320 samples), the last may be shorter.
+    are regular (``frames_at_once`` times 320 samples), the last may be shorter.
 
     ``stream`` must have a file descriptor, and nothing may have been read from it before.
     Raises SourceError here for a terminal, and in ``blocks`` for a sound file with a header.
@@ -36,36 +37,35 @@ class RawSource:
     live = False
     restarts = 0
     frames_at_once = 1
+    obeys_at_once = True
 
     def __init__(self, stream: BinaryIO, name: str = "stdin") -> None:
         self.name = name
         self._fd = stream.fileno()
         self._closed = threading.Event()
+        self._held = bytearray()  # what has come and is in no block yet
         if os.isatty(self._fd):
             raise SourceError(f"{name}: a terminal", "pipe raw 16 kHz mono s16le sound into it")
 
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield what arrives, until the end of the stream."""
-        cutter = Cutter()
         position = 0
-        odd = b""
         arrived_at = 0.0
         for received in self._received():
             if arrived_at == 0.0:
                 self._refuse_sound_file(received)
             arrived_at = time.monotonic()
-            received = odd + received
-            whole = len(received) - len(received) % 2
-            odd = received[whole:]
-            for samples in cutter.cut(np.frombuffer(received[:whole], "<i2").astype(np.int16)):
+            self._held += received
+            while len(self._held) >= self._wanted_bytes:
+                samples = self._taken(self._wanted_bytes)
                 yield AudioBlock(samples, position, arrived_at)
                 position += len(samples)
         if self._closed.is_set():
             return
-        rest = cutter.rest()
+        rest = self._taken(len(self._held) // 2 * 2)
         if len(rest):
             yield AudioBlock(rest, position, arrived_at)
-        if odd:
+        if self._held:
             yield AudioFault(
                 "odd_byte",
                 f"{self.name}: the stream ended in the middle of a sample; is it 16 bit sound?",
@@ -89,6 +89,20 @@ class RawSource:
             if not received:
                 return
             yield received
+            # It comes bit by bit, not faster than real time: sleep until enough has come together.
+            if len(received) < self._wanted_bytes:
+                self._closed.wait((self._wanted_bytes - len(self._held)) / _BYTES_PER_S)
+
+    @property
+    def _wanted_bytes(self) -> int:
+        """Of the next block."""
+        return self.frames_at_once * FRAME_SAMPLES * 2
+
+    def _taken(self, size: int) -> Samples:
+        """The first samples of what is held, which is that much less then; ``size``: bytes."""
+        samples = np.frombuffer(bytes(self._held[:size]), "<i2").astype(np.int16)
+        del self._held[:size]
+        return samples
 
     def _refuse_sound_file(self, received: bytes) -> None:
         if kind := sound_file_kind(received):

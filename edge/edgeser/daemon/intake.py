@@ -24,9 +24,10 @@ from edgeser.window import Window
 
 log = logging.getLogger(__name__)
 
-QUIET_FRAMES = 5
-"""In silence 0.1 s of sound comes at once: the beginning of speech is known up to 80 ms later, and
-the machine wakes ten times a second, not fifty."""
+MOST_AT_ONCE = 5
+"""Frames, 0.1 s of sound. So many come at once in silence, where the beginning of speech is known
+up to 80 ms later for it, and in speech as long as nothing can be told: the machine wakes ten times
+a second, not fifty."""
 
 DEAF_AFTER_S = 2.0
 """No block for so long is ``no_audio``, whatever the source says of itself."""
@@ -165,7 +166,7 @@ class Intake:
         lost = max(0, item.first_sample - self.hearing.position)
         self.account.heard(len(item.samples), lost, overflowed=item.overflowed)
         self._route(self.hearing.skip(item) if self.is_muted else self.hearing.push(item))
-        self.source.frames_at_once = QUIET_FRAMES if self.hearing.is_quiet else 1
+        self.source.frames_at_once = self._frames_at_once
         if self._renewal is not None:
             self._renew(self._renewal)
 
@@ -210,6 +211,14 @@ class Intake:
                 self._renewal = None
         renewal.began(self.hearing.state.segments)
         self.hearing = self.hearing.successor(renewal.model, renewal.speech)
+
+    @property
+    def _frames_at_once(self) -> int:
+        """That the next block should have. In speech no event is later for it."""
+        if self.hearing.is_quiet:
+            return MOST_AT_ONCE
+        calm = self.hearing.calm_frames if self.source.obeys_at_once else 0
+        return max(1, min(calm, MOST_AT_ONCE))
 
     def _route(self, outputs: list[HearingOutput]) -> None:
         for output in outputs:

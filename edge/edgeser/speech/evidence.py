@@ -33,9 +33,6 @@ _VOICE = 0.5
 _PAUSE = 30
 """Frames without a voice that somebody who speaks may leave."""
 
-_UNJUDGED_FRAMES = 8
-"""More than lie in the chunks that wait for the rest of their run."""
-
 _ENDED = 0.1
 _ENDED_FRAMES = 75
 """When no frame of so many, 1.5 s, was more probable than that, the voice has ended. Sad voices are
@@ -50,18 +47,18 @@ class Evidence:
         self._first = first
         self._judged = first  # the first frame of which nothing is known yet
         self._voice: list[float] = []  # probability of each frame from the first on
+        self._last_voice = first - 1  # the last frame that was not quite without one
         for chunk in chunks:
             self.add(chunk)
 
     def add(self, chunk: VoiceChunk) -> None:
-        """Take the next chunk: it judges the frames whose middle lies in it.
-
-        One that comes again counts once.
-        """
+        """Take the next chunk: it judges the frames whose middle lies in it."""
         end = chunk.start + CHUNK_SAMPLES
         judged = -(-(end - FRAME_SAMPLES // 2) // FRAME_SAMPLES)
         self._voice += [chunk.probability] * (judged - max(self._judged, self._first))
         self._judged = max(self._judged, judged)
+        if chunk.probability >= _ENDED:
+            self._last_voice = self._judged - 1
 
     def forget(self, before: int) -> None:
         """Let go of the frames before this one."""
@@ -120,16 +117,13 @@ class Evidence:
         return self._first + (begin if begin < len(self._voice) else 0)
 
     @property
-    def has_nearly_ended(self) -> bool:
-        """Chunks that wait to be judged may end the voice."""
-        recent = self._voice[_UNJUDGED_FRAMES - _ENDED_FRAMES :]
-        return max(recent, default=1.0) < _ENDED
+    def ends_at(self) -> int:
+        """The first frame at whose end the voice may have ended; later if more is heard of it."""
+        return max(self._first - 1, self._last_voice) + _ENDED_FRAMES
 
     @property
     def ended(self) -> int | None:
         """The last frame of a voice that has ended; None while it may go on."""
-        recent = self._voice[-_ENDED_FRAMES:]
-        if len(recent) < _ENDED_FRAMES or max(recent) >= _ENDED:
+        if self._judged - 1 < self.ends_at:
             return None
-        voiced = (i for i in reversed(range(len(self._voice))) if self._voice[i] >= _ENDED)
-        return self._first + next(voiced, 0)
+        return max(self._first, self._last_voice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from threading import Lock
 
 from edgeser.speech.vad import VadFrame
@@ -20,12 +21,13 @@ class Meter:
         self._power = 0.0
         self._frames = 0
 
-    def add(self, frame: VadFrame) -> None:
-        """Take the next frame."""
+    def add(self, frames: Sequence[VadFrame]) -> None:
+        """Take the next frames, at least one."""
+        power = sum(10 ** (frame.level_dbfs / 10) for frame in frames)
         with self._lock:
-            self._power += 10 ** (frame.level_dbfs / 10)
-            self._frames += 1
-            self.floor_dbfs = frame.floor_dbfs
+            self._power += power
+            self._frames += len(frames)
+            self.floor_dbfs = frames[-1].floor_dbfs
 
     def take(self) -> float | None:
         """RMS level since the last call, dB below full scale; None when nothing was heard."""

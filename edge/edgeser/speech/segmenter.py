@@ -65,6 +65,7 @@ class Segmenter:
         self._last_speech: int | None = None  # in the open segment
         self._first_speech: int | None = None
         self._is_rest = False  # the open segment carries on after a cut
+        self._calm_until = 0  # before this frame nothing is told, as far as was looked
 
     @property
     def is_open(self) -> bool:
@@ -92,13 +93,43 @@ class Segmenter:
         return self._judged_from * FRAME_SAMPLES
 
     @property
+    def calm_frames(self) -> int:
+        """So many frames from now on tell nothing, whatever is in them; 0 if that is not known.
+
+        It is known of a segment that was told: when its next window is full, and when it could end
+        or be cut at the soonest.
+        """
+        if not self.in_speech:
+            return 0
+        config, frame = self._config, self._marks[-1].index + 1
+        length = frame - self._start
+        until_window = config.window_minimum - length
+        if until_window <= 0:
+            until_window = config.hop - -until_window % config.hop
+        until_told = min(
+            until_window, self._heard_last + config.end + 1 - frame, config.maximum - length
+        )
+        if config.confirm is not None:
+            until_told = min(until_told, self._evidence.ends_at + 1 - frame)
+        calm = max(0, until_told - 1)
+        self._calm_until = frame + calm
+        return calm
+
+    @property
     def awaits_every_chunk(self) -> bool:
-        """The next frame may decide whether the open segment is told, or whether it has ended."""
+        """What the voice detector can hear by the end of the next frame is to be heard.
+
+        The frame may decide whether the open segment is told, whether its voice has ended, or goes
+        on after a cut; or it is the last one before something may be told that has a probability.
+        """
         if not self._marks:
             return False
-        if self._confirmed:
-            return self._evidence.has_nearly_ended
         frame = self._marks[-1].index + 1
+        if frame + 1 < self._calm_until:
+            return False
+        if self._confirmed:
+            is_cut = frame + 1 - self._start >= self._config.maximum
+            return is_cut or frame >= self._evidence.ends_at or self.calm_frames == 1
         may_end = frame - self._heard_last >= self._config.end
         return may_end or self._evidence.may_be_enough(frame)
 
@@ -113,8 +144,8 @@ class Segmenter:
     def push(self, frame: VadFrame, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
         """Take the next frame; say what it starts, fills or ends.
 
-        ``voice``: the chunks from ``judge_from`` on that end in this frame or before it and have
-        not been given, all of them where it ``awaits_every_chunk``.
+        ``voice``: of the chunks from ``judge_from`` on that end in this frame or before it the
+        next ones, all of them where it ``awaits_every_chunk``.
         """
         for chunk in voice:
             self._evidence.add(chunk)
@@ -166,6 +197,8 @@ class Segmenter:
             self._last_speech = mark.index
             if self._first_speech is None:
                 self._first_speech = mark.index
+        if mark.index < self._calm_until:
+            return []
         end = mark.index + 1
         heard_last = self._heard_last
         if mark.index - heard_last >= self._config.end or self._fell_silent is not None:
@@ -212,6 +245,7 @@ class Segmenter:
         heard = spoken > 0 if self._is_rest else spoken >= max(1, self._config.minimum)
         ended = self._ended(end, continued=False, heard=heard)
         self._marks = []
+        self._calm_until = 0
         self._free_from = end
         return [*outputs, ended]
 
@@ -236,6 +270,7 @@ class Segmenter:
 
     def _begin_at(self, start: int) -> None:
         """Let go of the open frames before this one."""
+        self._calm_until = 0
         self._marks = self._marks[start - self._start :]
         self._evidence.forget(start)
         speech = [m.index for m in self._marks if m.speech]

@@ -9,9 +9,15 @@ function: a test compares the two.
 A chunk is 576 samples, the last 64 of the chunk before in front, and 64 reflected behind: four
 frames of 256, 128 apart. Their magnitudes go through four convolutions of width 3 (strides 1, 2, 2,
 1; ReLU), an LSTM of 128, ReLU, one output, sigmoid.
+
+The transform's window is symmetric: a frame goes into it folded, the sums of samples that are as
+far from its middle for the real part and their differences for the imaginary one, which halves the
+products.
 """
 
 from __future__ import annotations
+
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,61 +35,79 @@ CONTEXT_SAMPLES = 64
 STATE = 128
 """Numbers in each of the LSTM's two states."""
 
-_FRAME, _HOP, _FRAMES, _BINS = 256, 128, 4, 129
+_FRAME, _HOP, _FRAMES = 256, 128, 4
+_MIDDLE, _BINS = 128, 129
 _STRIDES = (1, 2, 2, 1)
 _FLOAT, _INT64, _INT = 1, 7, 2  # of onnx.proto: types of tensors, and of an attribute
 _IR_VERSION, _OPSET = 8, 17
 
+_Shape: TypeAlias = tuple[int | str, ...]
+"""Sizes, of which a name stands for any."""
+
 
 def frames_of(sound: Floats) -> Floats:
-    """Whole chunks, the context in front of the first: (64 + n * 512,) -> (n * 4, 256)."""
-    chunks = np.arange(len(sound) // CHUNK_SAMPLES) * CHUNK_SAMPLES
-    frames: Floats = sound[chunks[:, None, None] + _PLACES].reshape(-1, _FRAME)
-    return frames
+    """Whole chunks, the context in front of the first: (64 + n * 512,) -> folded (n * 4, 256).
+
+    A frame x becomes x[0], x[k] + x[256 - k] up to the middle, x[128], and x[k] - x[256 - k].
+    """
+    chunks = len(sound) // CHUNK_SAMPLES
+    frames = np.empty((chunks, _FRAMES, _FRAME), np.float32)
+    begins = sound[:-CONTEXT_SAMPLES].reshape(chunks, CHUNK_SAMPLES)
+    for frame in range(_FRAMES - 1):
+        frames[:, frame] = begins[:, frame * _HOP : frame * _HOP + _FRAME]
+    inside = _FRAME - CONTEXT_SAMPLES  # of the last frame; behind it is its own reflection
+    ends = sound[CONTEXT_SAMPLES:].reshape(chunks, CHUNK_SAMPLES)
+    frames[:, -1, :inside] = ends[:, -inside:]
+    frames[:, -1, inside:] = ends[:, -2 : -2 - CONTEXT_SAMPLES : -1]
+    flat = frames.reshape(-1, _FRAME)
+    first, second = flat[:, 1:_MIDDLE], flat[:, :_MIDDLE:-1]
+    folded = np.empty_like(flat)
+    folded[:, 0], folded[:, _MIDDLE] = flat[:, 0], flat[:, _MIDDLE]
+    np.add(first, second, out=folded[:, 1:_MIDDLE])
+    np.subtract(first, second, out=folded[:, _BINS:])
+    return folded
 
 
-def _places() -> npt.NDArray[np.int64]:
-    """Where in a chunk's 576 samples those of its frames are: (4, 256)."""
-    end = CONTEXT_SAMPLES + CHUNK_SAMPLES
-    at = np.arange(_FRAMES)[:, None] * _HOP + np.arange(_FRAME)
-    places: npt.NDArray[np.int64] = np.where(at < end, at, 2 * end - 2 - at)
-    return places
+def graph(silero: bytes) -> bytes:
+    """The graph for any number of chunks a run, from the package's ONNX file; ONNX, too.
 
-
-_PLACES = _places()
-
-
-def graph(silero: bytes, chunks: int) -> bytes:
-    """The graph for ``chunks`` chunks a run, from the package's ONNX file; ONNX, too.
-
-    Inputs: ``frames`` (chunks * 4, 256), ``h`` and ``c`` (1, 1, 128), all float32. Outputs:
-    ``probability`` (chunks, 1), ``next_h``, ``next_c``. Raises ValueError, IndexError or KeyError
-    for another network.
+    Inputs: ``frames`` (chunks * 4, 256), folded, ``h`` and ``c`` (1, 1, 128), all float32.
+    Outputs: ``probability`` (chunks, 1), ``next_h``, ``next_c``. Raises ValueError, IndexError or
+    KeyError for another network.
     """
     weights = _weights(silero)
     made = _Graph()
-    basis = weights["stft.forward_basis_buffer"]
-    made.node("MatMul", "frames", made.constant("basis", basis[:, 0].T), to="spectrum")
-    made.node("Split", "spectrum", made.whole_numbers("halves", _BINS, _BINS), to="re im", axis=1)
+    made.node(
+        "Split", "frames", made.whole_numbers("folds", _BINS, _BINS - 2), to="even odd", axis=1
+    )
+    real, imaginary = np.split(weights["stft.forward_basis_buffer"][:, 0], 2)
+    made.node("MatMul", "even", made.constant("cosines", real[:, :_BINS].T), to="re")
+    made.node("MatMul", "odd", made.constant("sines", imaginary[:, 1:_MIDDLE].T), to="im")
     made.node("Mul", "re", "re", to="re2")
     made.node("Mul", "im", "im", to="im2")
     made.node("Add", "re2", "im2", to="power")
     made.node("Sqrt", "power", to="magnitude")
-    shape = made.whole_numbers("by_chunk", chunks, _FRAMES * _BINS)
-    made.node("Reshape", "magnitude", shape, to="layer")
+    made.node(
+        "Reshape", "magnitude", made.whole_numbers("by_chunk", -1, _FRAMES, _BINS), to="chunks"
+    )
+    made.node("Pad", "chunks", made.whole_numbers("one_around", 0, 1, 0, 0, 1, 0), to="wide")
+    axis = made.whole_numbers("axis", 1)
+    for tap in range(3):  # of the first layer: as a product of all frames it would be mostly zeros
+        at = [made.whole_numbers(f"{tap} and {end}", end) for end in (tap, tap + _FRAMES)]
+        made.node("Slice", "wide", *at, axis, to=f"tap{tap}")
+    made.node("Concat", "tap0", "tap1", "tap2", to="taps", axis=2)
+    made.node("Reshape", "taps", made.whole_numbers("by_frame", -1, 3 * _BINS), to="layer0")
+    kernels, bias = _convolution(weights, 0)
+    product = kernels.transpose(2, 1, 0).reshape(3 * _BINS, -1)
+    made.layer(0, product, bias)
+    made.node("Reshape", "relu0", made.whole_numbers("whole", -1, _FRAMES * len(bias)), to="layer1")
     frames = _FRAMES
-    for layer, stride in enumerate(_STRIDES):
-        kernels = weights[f"encoder.{layer}.reparam_conv.weight"]
-        bias = weights[f"encoder.{layer}.reparam_conv.bias"]
+    for number, stride in list(enumerate(_STRIDES))[1:]:
+        kernels, bias = _convolution(weights, number)
         product = _as_product(kernels, frames, stride)
         frames = -(-frames // stride)
-        constants = (
-            made.constant(f"kernels{layer}", product),
-            made.constant(f"bias{layer}", np.tile(bias, frames)),
-        )
-        made.node("Gemm", "layer" if layer == 0 else f"relu{layer - 1}", *constants, to=f"c{layer}")
-        made.node("Relu", f"c{layer}", to=f"relu{layer}")
-    made.node("Reshape", "relu3", made.whole_numbers("in_time", chunks, 1, STATE), to="heard")
+        made.layer(number, product, np.tile(bias, frames))
+    made.node("Reshape", "relu3", made.whole_numbers("in_time", -1, 1, STATE), to="heard")
     gates = [_gates(weights[f"decoder.rnn.{name}"]) for name in ("weight_ih", "weight_hh")]
     biases = [_gates(weights[f"decoder.rnn.{name}"]) for name in ("bias_ih", "bias_hh")]
     lstm = (
@@ -93,7 +117,7 @@ def graph(silero: bytes, chunks: int) -> bytes:
     )
     made.node("LSTM", "heard", *lstm, "", "h", "c", to="states next_h next_c", hidden_size=STATE)
     made.node("Relu", "states", to="told")
-    made.node("Reshape", "told", made.whole_numbers("rows", chunks, STATE), to="voices")
+    made.node("Reshape", "told", made.whole_numbers("rows", -1, STATE), to="voices")
     weight = made.constant("weight", weights["decoder.decoder.2.weight"].reshape(STATE, 1))
     made.node(
         "Gemm",
@@ -105,9 +129,15 @@ def graph(silero: bytes, chunks: int) -> bytes:
     made.node("Sigmoid", "logit", to="probability")
     state = (1, 1, STATE)
     return made.packed(
-        {"frames": (chunks * _FRAMES, _FRAME), "h": state, "c": state},
-        {"probability": (chunks, 1), "next_h": state, "next_c": state},
+        {"frames": ("frames", _FRAME), "h": state, "c": state},
+        {"probability": ("chunks", 1), "next_h": state, "next_c": state},
     )
+
+
+def _convolution(weights: dict[str, Floats], number: int) -> tuple[Floats, Floats]:
+    """Kernels (out, in, 3) and biases (out,)."""
+    name = f"encoder.{number}.reparam_conv"
+    return weights[f"{name}.weight"], weights[f"{name}.bias"]
 
 
 def _as_product(kernels: Floats, frames: int, stride: int) -> Floats:
@@ -181,9 +211,14 @@ class _Graph:
             parts.append(packed(5, packed(1, name) + packed(3, value) + packed(20, _INT)))
         self._parts.append(packed(1, b"".join(parts)))
 
-    def packed(
-        self, inputs: dict[str, tuple[int, ...]], outputs: dict[str, tuple[int, ...]]
-    ) -> bytes:
+    def layer(self, number: int, product: Floats, bias: Floats) -> None:
+        """``layerN`` times a matrix, plus a bias, ReLU: ``reluN``, which the next one takes."""
+        constants = self.constant(f"kernels{number}", product), self.constant(f"bias{number}", bias)
+        before = f"layer{number}" if number < 2 else f"relu{number - 1}"
+        self.node("Gemm", before, *constants, to=f"sums{number}")
+        self.node("Relu", f"sums{number}", to=f"relu{number}")
+
+    def packed(self, inputs: dict[str, _Shape], outputs: dict[str, _Shape]) -> bytes:
         """The graph as ONNX, with these inputs and outputs of float32."""
         ends = [packed(11, _described(*end)) for end in inputs.items()]
         ends += [packed(12, _described(*end)) for end in outputs.items()]
@@ -199,7 +234,8 @@ class _Graph:
         return name
 
 
-def _described(name: str, shape: tuple[int, ...]) -> bytes:
-    dimensions = b"".join(packed(1, packed(1, size)) for size in shape)
+def _described(name: str, shape: _Shape) -> bytes:
+    sizes = [packed(1 if isinstance(size, int) else 2, size) for size in shape]
+    dimensions = b"".join(packed(1, size) for size in sizes)
     tensor = packed(1, _FLOAT) + packed(2, dimensions)
     return packed(1, name) + packed(2, packed(1, tensor))

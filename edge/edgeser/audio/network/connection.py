@@ -35,6 +35,7 @@ class Connection:
             )
         self._is_open = tls is None
         self._line = b""
+        self._waits_for = 1
         self.peer = peer
         self.until: float | None = now + GREET_WITHIN_S
         self.is_refused = False
@@ -46,7 +47,7 @@ class Connection:
             if not self._is_open and self._tls is not None:
                 self._tls.do_handshake()
                 self._is_open = True
-            received = self.socket.recv(READ_BYTES)
+            return self._received()
         except (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return b""
         except ssl.SSLError as error:
@@ -54,9 +55,27 @@ class Connection:
             raise ConnectionEndedError(f"{what}: {error.reason or error}") from None
         except OSError as error:
             raise ConnectionEndedError(f"was cut: {error.strerror or error}") from None
+
+    def _received(self) -> bytes:
+        """What is there, at least a byte: of TLS all records, which come one by one."""
+        received = self.socket.recv(READ_BYTES)
+        while self._tls is not None and 0 < len(received) < READ_BYTES:
+            try:
+                more = self._tls.recv(READ_BYTES - len(received))
+            except OSError:  # none is left; if it is more than that, the next call says so
+                break
+            if not more:
+                break
+            received += more
         if not received:
             raise ConnectionEndedError("closed the connection")
         return received
+
+    def wait_for(self, size: int) -> None:
+        """From now on it is to be read when so many bytes have come, or it was closed."""
+        if size != self._waits_for:
+            self._waits_for = size
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
     def line(self, received: bytes) -> tuple[bytes, bytes] | None:
         """The first line and what came after it; None while it is not complete.

@@ -23,7 +23,7 @@ from edgeser.audio.network.stream import NetworkStream
 from edgeser.audio.network.tokens import digest
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.stdin import sound_file_kind
-from edgeser.pcm import SAMPLE_RATE
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
@@ -136,6 +136,8 @@ class NetworkServer:
         connection.heard_at = now
         for item in stream.arrived(received, now):
             yield stream, item
+        frames = stream.frames_at_once
+        connection.wait_for(frames * FRAME_SAMPLES * 2 if frames > 1 else 1)
         pause_s = self._paces[stream].take(len(received) / 2 / SAMPLE_RATE, now)
         if pause_s > 0:
             self._selector.unregister(connection.socket)

@@ -23,7 +23,8 @@ class NetworkStream:
 
     ``captured_at`` is the time of arrival, less what a chunk was later than the most punctual of
     the last seconds: the way through the network is not in it. Positions follow the clock across
-    connections, as a microphone's do. A block is what arrived together, half a second at most.
+    connections, as a microphone's do. A block is what arrived together, half a second at most, and
+    ``frames_at_once`` frames at least.
 
     Faults: ``audio_lost`` when nothing came for ``stall_s``, when the connection ended, or when
     the device has not connected at all; ``audio_restored`` before the first block after it.
@@ -31,6 +32,7 @@ class NetworkStream:
 
     live = True
     frames_at_once = 1
+    obeys_at_once = True
 
     def __init__(self, name: str, server: NetworkServer, stall_s: float, now: float) -> None:
         self.name = name
