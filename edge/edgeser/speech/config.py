@@ -7,6 +7,7 @@ from typing import Protocol
 
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
 from edgeser.settings.schema import SettingsError, SpeechSettings
+from edgeser.speech.room import LOUD_DBFS
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,9 @@ class SegmenterConfig:
 
     ``confirm``: how probable a voice must be in the mean of the last 0.8 s' speech frames for a
     segment to be told; None where every one is. It is asked from just before the first window on,
-    and once more, of the whole segment, when that ends.
+    and once more, of the whole segment, when that ends. ``loud_dbfs``: a noise floor from which on
+    the voice detector has heard the room first, which tells it more; None where it hears segments
+    only.
     """
 
     start_snr_db: float
@@ -37,6 +40,7 @@ class SegmenterConfig:
     window_minimum: int
     hop: int
     confirm: float | None = None
+    loud_dbfs: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.start <= self.start_within:
@@ -97,6 +101,7 @@ def segmenter_config(speech: SpeechSettings, window: WindowLengths) -> Segmenter
             window_minimum=frames_in(min(length, window.min_seconds)),
             hop=frames_in(speech.hop_seconds),
             confirm=speech.confirm_probability if speech.confirm else None,
+            loud_dbfs=LOUD_DBFS if speech.confirm else None,
         )
     except ValueError as error:
         raise SettingsError(f"speech: {error}") from error

@@ -20,6 +20,13 @@ _WORD_SHARE = 5 / 8
 _LEAST = 15
 """Speech frames; fewer count as so many, so that a yelp is no word."""
 
+_KNOWN_WITHIN = 20
+_KNOWN_SHARE = 5 / 6
+"""Frames that decide where the detector knows the noise, and of the threshold what is enough."""
+
+_GOES_ON = 25
+"""Frames without speech, at the end of which a voice may still be heard."""
+
 _AGAIN_SHARE = 3 / 8
 """Of a threshold: what is enough in a second hearing, which is quiet."""
 
@@ -88,6 +95,36 @@ class Evidence:
     def confirms_again(self, speech: Sequence[bool], threshold: float) -> bool:
         """Whether the segment's frames of speech are a voice, by chunks of a second hearing."""
         return self._mean(speech, len(speech)) >= _AGAIN_SHARE * threshold
+
+    def hears_voice(self, threshold: float, *, alone: bool = False) -> bool:
+        """Whether the last 0.4 s are a voice, by a detector that has heard the noise before.
+
+        ``alone``: WebRTC VAD and the level do not say so, too.
+        """
+        voice = self._voice[-_KNOWN_WITHIN:]
+        return sum(voice) >= _KNOWN_WITHIN * (1 if alone else _KNOWN_SHARE) * threshold
+
+    @property
+    def judged(self) -> int:
+        """The first frame of which nothing is known yet."""
+        return self._first + len(self._voice)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether half of the last half second is a voice."""
+        voice = self._voice[-_GOES_ON:]
+        return sum(voice) >= _VOICE * _GOES_ON
+
+    @property
+    def last_voice(self) -> int:
+        """The last frame that is a voice; the one before the first where there is none."""
+        voiced = (i for i in reversed(range(len(self._voice))) if self._voice[i] >= _VOICE)
+        return self._first + next(voiced, -1)
+
+    def is_voice(self, frames: int) -> list[bool]:
+        """Which of so many frames, from the first on, are a voice."""
+        found = [probability >= _VOICE for probability in self._voice[:frames]]
+        return found + [False] * (frames - len(found))
 
     def _mean(self, speech: Sequence[bool], within: int) -> float:
         judged = list(zip(speech, self._voice, strict=False))[-within:]

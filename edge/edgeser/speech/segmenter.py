@@ -2,37 +2,26 @@
 
 A segment begins when enough of the last frames are speech, and reaches back to the first of them
 and the pre-roll before it. It ends when nothing was speech for a while, and keeps the hangover
-after its last speech. What follows shares no sample with it. All positions are absolute samples
-of the stream, multiples of a frame.
+after its last speech. Where a voice is hardly louder than the room, the voice says both. What
+follows shares no sample with it. All positions are absolute samples of the stream, multiples of a
+frame.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.config import SegmenterConfig
 from edgeser.speech.evidence import Evidence
+from edgeser.speech.open_segment import Mark, OpenSegment
 from edgeser.speech.outputs import NoFinal, SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
+from edgeser.speech.room import AWAITED_FRAMES, Room
 from edgeser.speech.vad import VadFrame
 from edgeser.speech.voice import VoiceChunk
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """What is remembered of a frame."""
-
-    index: int
-    speech: bool
-    level_dbfs: float
-
-
-_LEAD = 25
-"""Frames in front of a voice that stay in its segment; a longer lead is something else's."""
 
 
 class Segmenter:
@@ -55,32 +44,25 @@ class Segmenter:
         self._again = again
         self._config = config
         self._free_from = position // FRAME_SAMPLES  # first frame that belongs to no segment yet
-        self._recent: deque[_Mark] = deque(maxlen=config.start_within)  # while waiting for speech
-        self._marks: list[_Mark] = []  # of the open segment, from its first frame on
-        self._evidence = Evidence()  # of a voice in them
-        self._judged_from = 0  # first frame that the voice detector heard
-        self._proposed_from = 0  # first frame of the segment when it was proposed
-        self._confirmed = False
-        self._start = 0  # first frame of the open segment
-        self._last_speech: int | None = None  # in the open segment
-        self._first_speech: int | None = None
-        self._is_rest = False  # the open segment carries on after a cut
-        self._calm_until = 0  # before this frame nothing is told, as far as was looked
+        self._recent: deque[Mark] = deque(maxlen=config.start_within)  # while waiting for speech
+        self._room = Room(config.loud_dbfs, self._free_from)  # likewise
+        self._segment: OpenSegment | None = None
 
     @property
     def is_open(self) -> bool:
         """There is a segment, if only a proposed one."""
-        return bool(self._marks)
+        return self._segment is not None
 
     @property
     def is_quiet(self) -> bool:
         """No segment is open, and nothing of late could be the beginning of one."""
-        return not self._marks and not any(mark.speech for mark in self._recent)
+        sound = self.is_open or self._room.listens_from is not None
+        return not sound and not any(mark.speech for mark in self._recent)
 
     @property
     def in_speech(self) -> bool:
         """There is a segment, and it was told."""
-        return self.is_open and self._confirmed
+        return self._segment is not None and self._segment.confirmed
 
     @property
     def judge_from(self) -> int | None:
@@ -88,9 +70,12 @@ class Segmenter:
 
         Another value than before is another sound: what was before it does not count.
         """
-        if self._config.confirm is None or not self._marks:
+        segment = self._segment
+        if self._config.confirm is None:
             return None
-        return self._judged_from * FRAME_SAMPLES
+        alone = segment is not None and not segment.knows_room
+        start = segment.judged_from if segment and alone else self._room.listens_from
+        return None if start is None else start * FRAME_SAMPLES
 
     @property
     def calm_frames(self) -> int:
@@ -99,20 +84,20 @@ class Segmenter:
         It is known of a segment that was told: when its next window is full, and when it could end
         or be cut at the soonest.
         """
-        if not self.in_speech:
+        segment, config = self._segment, self._config
+        if segment is None or not segment.confirmed:
             return 0
-        config, frame = self._config, self._marks[-1].index + 1
-        length = frame - self._start
+        frame = segment.marks[-1].index + 1
+        length = frame - segment.start
         until_window = config.window_minimum - length
         if until_window <= 0:
             until_window = config.hop - -until_window % config.hop
-        until_told = min(
-            until_window, self._heard_last + config.end + 1 - frame, config.maximum - length
-        )
+        until_end = segment.last_speech + config.end + 1 - frame
+        until_told = min(until_window, until_end, config.maximum - length)
         if config.confirm is not None:
-            until_told = min(until_told, self._evidence.ends_at + 1 - frame)
+            until_told = min(until_told, segment.evidence.ends_at + 1 - frame)
         calm = max(0, until_told - 1)
-        self._calm_until = frame + calm
+        segment.calm_until = frame + calm
         return calm
 
     @property
@@ -121,25 +106,33 @@ class Segmenter:
 
         The frame may decide whether the open segment is told, whether its voice has ended, or goes
         on after a cut; or it is the last one before something may be told that has a probability.
+        Where a voice alone begins a segment or ends it, it is to be heard every few frames.
         """
-        if not self._marks:
+        segment = self._segment
+        if segment is None:
+            return self._room.awaits_chunks
+        frame = segment.marks[-1].index + 1
+        decides_alone = segment.by_voice or (segment.knows_room and not segment.confirmed)
+        if decides_alone and frame + 1 - segment.evidence.judged >= AWAITED_FRAMES:
+            return True
+        if frame + 1 < segment.calm_until:
             return False
-        frame = self._marks[-1].index + 1
-        if frame + 1 < self._calm_until:
-            return False
-        if self._confirmed:
-            is_cut = frame + 1 - self._start >= self._config.maximum
-            return is_cut or frame >= self._evidence.ends_at or self.calm_frames == 1
-        may_end = frame - self._heard_last >= self._config.end
-        return may_end or self._evidence.may_be_enough(frame)
+        if segment.confirmed:
+            is_cut = frame + 1 - segment.start >= self._config.maximum
+            return is_cut or frame >= segment.evidence.ends_at or self.calm_frames == 1
+        if frame - segment.last_speech >= self._config.end:
+            return True
+        return not segment.knows_room and segment.evidence.may_be_enough(frame)
 
     @property
     def needed_from(self) -> int:
         """No later output will start before this sample, but for what is told as no speech."""
-        if self._marks:
-            return self._start * FRAME_SAMPLES
+        if self._segment is not None:
+            return self._segment.start * FRAME_SAMPLES
         oldest = self._recent[0].index if self._recent else self._free_from
-        return max(self._free_from, oldest - self._config.pre_roll) * FRAME_SAMPLES
+        needed = max(self._free_from, oldest - self._config.pre_roll)
+        known = self._room.known_from
+        return (needed if known is None else min(needed, known)) * FRAME_SAMPLES
 
     def push(self, frame: VadFrame, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
         """Take the next frame; say what it starts, fills or ends.
@@ -147,198 +140,194 @@ class Segmenter:
         ``voice``: of the chunks from ``judge_from`` on that end in this frame or before it the
         next ones, all of them where it ``awaits_every_chunk``.
         """
-        for chunk in voice:
-            self._evidence.add(chunk)
-        threshold = self._config.end_snr_db if self._marks else self._config.start_snr_db
+        self._take(voice)
+        segment, config = self._segment, self._config
+        threshold = config.start_snr_db if segment is None else config.end_snr_db
         speech = frame.voiced and frame.snr_db >= threshold
-        mark = _Mark(frame.start // FRAME_SAMPLES, speech, frame.level_dbfs)
-        return self._continue(mark) if self._marks else self._wait(mark)
+        mark = Mark(frame.start // FRAME_SAMPLES, speech, frame.level_dbfs, frame.snr_db)
+        return self._wait(mark, frame) if segment is None else self._continue(segment, mark)
 
     def flush(self, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
         """The stream ends or breaks here: end the open segment with what there is.
 
         ``voice``: the chunks that were not given.
         """
-        for chunk in voice:
-            self._evidence.add(chunk)
-        outputs = self._end() if self._marks else []
+        self._take(voice)
+        outputs = self._end(self._segment) if self._segment is not None else []
         self._recent.clear()
+        self._room.restart(self._free_from)
         return outputs
 
     def restart(self, position: int) -> None:
         """Go on at ``position`` (samples, a multiple of a frame) after ``flush`` and a gap."""
         self._free_from = position // FRAME_SAMPLES
+        self._room.restart(self._free_from)
 
-    def _wait(self, mark: _Mark) -> list[SegmenterOutput]:
+    def _take(self, voice: Sequence[VoiceChunk]) -> None:
+        evidence = self._room.evidence if self._segment is None else self._segment.evidence
+        for chunk in voice:
+            evidence.add(chunk)
+
+    def _wait(self, mark: Mark, frame: VadFrame) -> list[SegmenterOutput]:
         self._recent.append(mark)
+        self._room.push(mark, frame)
         speech = [m.index for m in self._recent if m.speech]
         if len(speech) < self._config.start:
+            return self._begin_with_voice()
+        start = max(self._free_from, speech[0] - self._config.pre_roll)
+        pre_roll = [Mark(i, False, 0.0, 0.0) for i in range(start, self._recent[0].index)]
+        marks = pre_roll + [m for m in self._recent if m.index >= start]
+        knows_room = self._room.is_loud(start, frame)
+        if knows_room:
+            self._room.listen(mark.index)
+        evidence = self._room.evidence if knows_room else Evidence(start)
+        confirmed = self._config.confirm is None
+        return self._open(OpenSegment(marks, evidence, confirmed=confirmed, knows_room=knows_room))
+
+    def _begin_with_voice(self) -> list[SegmenterOutput]:
+        """Begin a segment where a voice does that is hardly louder than the room."""
+        voice = None if self._config.confirm is None else self._room.voice(self._config.confirm)
+        if voice is None:
             return []
-        self._start = max(self._free_from, speech[0] - self._config.pre_roll)
-        pre_roll = [_Mark(i, False, 0.0) for i in range(self._start, self._recent[0].index)]
-        self._marks = pre_roll + [m for m in self._recent if m.index >= self._start]
+        marks = self._room.marks_from(max(self._free_from, voice - self._config.pre_roll))
+        evidence = self._room.evidence
+        return self._open(
+            OpenSegment(marks, evidence, confirmed=True, knows_room=True, by_voice=True)
+        )
+
+    def _open(self, segment: OpenSegment) -> list[SegmenterOutput]:
         self._recent.clear()
-        self._first_speech, self._last_speech = speech[0], speech[-1]
-        self._judged_from = self._start
-        self._evidence = Evidence(self._start)
-        self._is_rest = False
-        return self._propose(confirmed=self._config.confirm is None)
-
-    def _propose(self, *, confirmed: bool) -> list[SegmenterOutput]:
-        """A segment begins where the open frames do."""
+        self._segment = segment
         self.segments += 1
-        self._proposed_from = self._start
-        self._confirmed = confirmed
-        return [self._started()] if confirmed else []
+        return [self._started(segment)] if segment.confirmed else []
 
-    def _continue(self, mark: _Mark) -> list[SegmenterOutput]:
-        self._marks.append(mark)
-        if mark.speech:
-            self._last_speech = mark.index
-            if self._first_speech is None:
-                self._first_speech = mark.index
-        if mark.index < self._calm_until:
+    def _continue(self, segment: OpenSegment, mark: Mark) -> list[SegmenterOutput]:
+        segment.add(mark)
+        if mark.index < segment.calm_until:
             return []
+        if mark.index - segment.last_speech >= self._config.end:
+            segment.by_voice = segment.by_voice or segment.goes_on
+        silent = mark.index - segment.last_speech
+        if silent >= self._config.end or self._fell_silent(segment) is not None:
+            return self._end(segment)
+        may_tell = segment.knows_room or segment.evidence.is_enough
+        outputs = self._confirm(segment) if may_tell else []
         end = mark.index + 1
-        heard_last = self._heard_last
-        if mark.index - heard_last >= self._config.end or self._fell_silent is not None:
-            return self._end()
-        outputs = self._confirm() if self._evidence.is_enough else []
-        if end - self._start >= self._config.maximum:
-            return outputs + self._cut()
-        if not self._confirmed or mark.index - heard_last > self._config.hangover:
+        if end - segment.start >= self._config.maximum:
+            return outputs + self._cut(segment)
+        if not segment.confirmed or silent > self._config.hangover:
             return outputs  # a window here would end after its segment if no more speech comes
-        return outputs + self._window(end)
+        return outputs + self._window(segment, end)
 
-    @property
-    def _heard_last(self) -> int:
-        """The last speech frame of the open segment; the one before it where there is none."""
-        return self._start - 1 if self._last_speech is None else self._last_speech
-
-    def _window(self, end: int) -> list[SegmenterOutput]:
+    def _window(self, segment: OpenSegment, end: int) -> list[SegmenterOutput]:
         config = self._config
-        length = end - self._start
+        length = end - segment.start
         if length < config.window_minimum or (length - config.window_minimum) % config.hop:
             return []
-        start = max(self._start, end - config.window)
+        start = max(segment.start, end - config.window)
         return [
             WindowDue(
                 self.segments,
                 start * FRAME_SAMPLES,
                 end * FRAME_SAMPLES,
-                self._start * FRAME_SAMPLES,
-                self._speech_ratio(start, end),
-                self._speech_probability(start, end),
+                segment.start * FRAME_SAMPLES,
+                segment.speech_ratio(start, end),
+                self._speech_probability(segment, start, end),
             )
         ]
 
-    def _end(self) -> list[SegmenterOutput]:
-        now = self._marks[-1].index + 1
-        last = self._heard_last
+    def _end(self, segment: OpenSegment) -> list[SegmenterOutput]:
+        now = segment.marks[-1].index + 1
+        last = segment.last_speech
         end = min(now, last + 1 + self._config.hangover)
-        silent_from = self._fell_silent
-        outputs = self._confirm_ended(end)
+        silent_from = self._fell_silent(segment)
+        outputs = self._confirm_ended(segment, end)
         if silent_from is not None:  # what was loud after it is no speech
-            last = max(self._start, min(last, silent_from))
+            last = max(segment.start, min(last, silent_from))
             end = min(end, last + 1 + self._config.hangover)
-        spoken = 0 if self._first_speech is None else last + 1 - self._first_speech
-        heard = spoken > 0 if self._is_rest else spoken >= max(1, self._config.minimum)
-        ended = self._ended(end, continued=False, heard=heard)
-        self._marks = []
-        self._calm_until = 0
+        spoken = 0 if segment.first_speech is None else last + 1 - segment.first_speech
+        heard = spoken > 0 if segment.is_rest else spoken >= max(1, self._config.minimum)
+        ended = self._ended(segment, end, continued=False, heard=heard)
+        if segment.knows_room:
+            self._room.resume(end, segment.marks)
+        else:
+            self._room.restart(end, segment.marks[end - segment.start :])
+        self._segment = None
         self._free_from = end
         return [*outputs, ended]
 
-    def _cut(self) -> list[SegmenterOutput]:
+    def _cut(self, segment: OpenSegment) -> list[SegmenterOutput]:
         """Split the open segment at the quietest point of its second half."""
-        now = self._marks[-1].index + 1
-        first = self._start + (now - self._start) // 2
-        if not self._confirmed:  # nobody knows of it: its first half is forgotten
-            self._begin_at(first)
+        now = segment.marks[-1].index + 1
+        first = segment.start + (now - segment.start) // 2
+        if not segment.confirmed:  # nobody knows of it: its first half is forgotten
+            segment.begin_at(first)
             return []
-        levels = np.array([m.level_dbfs for m in self._marks[first - self._start :]])
+        levels = np.array([m.level_dbfs for m in segment.marks[first - segment.start :]])
         smooth = np.convolve(np.pad(levels, 1, mode="edge"), np.ones(3) / 3, mode="valid")
         # The last of equally quiet frames, so that the first part is as long as it may be.
         cut = now - 1 - int(np.argmin(smooth[::-1]))
         cut = max(first, min(cut, now - 1))
-        ended = self._ended(cut, continued=True, heard=True)
-        goes_on = self._sounds_like_a_voice()  # on both sides of the cut
-        self._begin_at(cut)
+        ended = self._ended(segment, cut, continued=True, heard=True)
+        segment.confirmed = self._sounds_like_a_voice(segment)  # on both sides of the cut
+        segment.begin_at(cut)
+        segment.proposed_from = cut
+        segment.is_rest = True
         self._free_from = cut
-        self._is_rest = True
-        return [ended, *self._propose(confirmed=goes_on)]
+        return [ended, *self._open(segment)]
 
-    def _begin_at(self, start: int) -> None:
-        """Let go of the open frames before this one."""
-        self._calm_until = 0
-        self._marks = self._marks[start - self._start :]
-        self._evidence.forget(start)
-        speech = [m.index for m in self._marks if m.speech]
-        self._first_speech, self._last_speech = (speech[0], speech[-1]) if speech else (None, None)
-        self._start = start
-
-    def _confirm(self) -> list[SegmenterOutput]:
+    def _confirm(self, segment: OpenSegment) -> list[SegmenterOutput]:
         """Tell the proposed segment, if its last frames sound like a voice."""
-        if self._confirmed or not self._sounds_like_a_voice():
+        if segment.confirmed or not self._sounds_like_a_voice(segment):
             return []
-        return self._told(self._evidence.begins())
+        return self._tell(segment, segment.evidence.begins())
 
-    def _confirm_ended(self, end: int) -> list[SegmenterOutput]:
+    def _confirm_ended(self, segment: OpenSegment, end: int) -> list[SegmenterOutput]:
         """Tell the proposed segment that ends here, if it is a word, or a voice the second time."""
         threshold = self._config.confirm
-        if self._confirmed or threshold is None:
+        if segment.confirmed or threshold is None:
             return []
-        if self._evidence.confirms_word(self._speech, end - self._start, threshold):
-            return self._told(self._evidence.begins())
-        chunks = self._again(self._start * FRAME_SAMPLES, end * FRAME_SAMPLES)
-        heard = Evidence(self._start, chunks)
-        if not heard.confirms_again(self._speech, threshold):
+        if segment.sounds_like_a_word(end, threshold):
+            return self._tell(segment, segment.evidence.begins())
+        if segment.knows_room and segment.sounds_like_a_voice(threshold):
+            return self._tell(segment, segment.evidence.begins())
+        segment.knows_room = False  # the second hearing forgets it
+        chunks = self._again(segment.start * FRAME_SAMPLES, end * FRAME_SAMPLES)
+        heard = Evidence(segment.start, chunks)
+        if not heard.confirms_again(segment.speech, threshold):
             return []
-        return self._told(heard.begins(again=True))
+        return self._tell(segment, heard.begins(again=True))
 
-    def _told(self, voice_begins: int) -> list[SegmenterOutput]:
-        self._confirmed = True
-        begin = voice_begins - self._config.pre_roll
-        if begin > self._start + _LEAD:
-            self._begin_at(begin)
-        return [self._started()]
+    def _tell(self, segment: OpenSegment, voice: int) -> list[SegmenterOutput]:
+        segment.confirmed = True
+        segment.begin_with_voice(voice, self._config.pre_roll)
+        return [self._started(segment)]
 
-    def _sounds_like_a_voice(self) -> bool:
+    def _sounds_like_a_voice(self, segment: OpenSegment) -> bool:
         threshold = self._config.confirm
-        return threshold is None or self._evidence.confirms(self._speech, threshold)
+        return threshold is None or segment.sounds_like_a_voice(threshold)
 
-    @property
-    def _fell_silent(self) -> int | None:
+    def _fell_silent(self, segment: OpenSegment) -> int | None:
         """The last frame of the voice that confirmed the segment, if it has ended by now."""
-        judged = self._config.confirm is not None and self.in_speech
-        return self._evidence.ended if judged else None
+        judged = self._config.confirm is not None and segment.confirmed
+        return segment.evidence.ended if judged else None
 
-    @property
-    def _speech(self) -> list[bool]:
-        """Which frames of the open segment are speech."""
-        return [mark.speech for mark in self._marks]
+    def _started(self, segment: OpenSegment) -> SegmentStarted:
+        return SegmentStarted(self.segments, segment.start * FRAME_SAMPLES)
 
-    def _started(self) -> SegmentStarted:
-        return SegmentStarted(self.segments, self._start * FRAME_SAMPLES)
-
-    def _ended(self, end: int, *, continued: bool, heard: bool) -> SegmentEnded:
+    def _ended(
+        self, segment: OpenSegment, end: int, *, continued: bool, heard: bool
+    ) -> SegmentEnded:
         no_final: NoFinal | None = None if heard else "too_short"
         return SegmentEnded(
             self.segments,
-            (self._start if self._confirmed else self._proposed_from) * FRAME_SAMPLES,
+            (segment.start if segment.confirmed else segment.proposed_from) * FRAME_SAMPLES,
             end * FRAME_SAMPLES,
-            self._speech_ratio(self._start, end),
-            self._speech_probability(self._start, end),
+            segment.speech_ratio(segment.start, end),
+            self._speech_probability(segment, segment.start, end),
             continued,
-            no_final if self._confirmed else "not_speech",
+            no_final if segment.confirmed else "not_speech",
         )
 
-    def _speech_ratio(self, start: int, end: int) -> float:
-        speech = self._speech[start - self._start : end - self._start]
-        # The rest after a cut may end where it begins, if the settings leave no hangover.
-        return sum(speech) / max(1, len(speech))
-
-    def _speech_probability(self, start: int, end: int) -> float | None:
-        if self._config.confirm is None:
-            return None
-        return self._evidence.probability(self._speech, start, end)
+    def _speech_probability(self, segment: OpenSegment, start: int, end: int) -> float | None:
+        return None if self._config.confirm is None else segment.speech_probability(start, end)

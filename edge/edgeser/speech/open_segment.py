@@ -1,0 +1,129 @@
+"""The open segment: its frames, which of them are speech, and the evidence of a voice in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeser.speech.evidence import Evidence
+
+_LEAD = 25
+"""Frames in front of a voice that stay in its segment; a longer lead is something else's."""
+
+_DEAF_DB = 18.0
+"""What stands out of the noise by less, at its loudest, has frames that do not stand out at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is remembered of a frame. ``speech``: by WebRTC VAD and the level above the floor."""
+
+    index: int
+    speech: bool
+    level_dbfs: float
+    snr_db: float
+
+
+class OpenSegment:
+    """From its first frame on, which may move as long as nobody was told of it."""
+
+    def __init__(
+        self,
+        marks: Sequence[Mark],
+        evidence: Evidence,
+        *,
+        confirmed: bool,
+        knows_room: bool = False,
+        by_voice: bool = False,
+    ) -> None:
+        """``marks``: its first frames. ``confirmed``: it is told.
+
+        ``knows_room``: the evidence is of a detector that heard the room before it. ``by_voice``:
+        what is a voice is speech, however quiet.
+        """
+        self.marks = list(marks)
+        self.start = self.proposed_from = self.judged_from = marks[0].index
+        self.evidence = evidence
+        self.confirmed = confirmed
+        self.knows_room = knows_room
+        self.by_voice = by_voice
+        self.calm_until = 0
+        """Before this frame nothing is told, as far as was looked."""
+        self.is_rest = False
+        """It carries on after a cut."""
+        self.first_speech: int | None = None
+        self._last_speech: int | None = None
+        evidence.forget(self.start)
+        self._find_speech()
+
+    def add(self, mark: Mark) -> None:
+        """Take the next frame."""
+        self.marks.append(mark)
+        if mark.speech:
+            self._last_speech = mark.index
+            if self.first_speech is None:
+                self.first_speech = mark.index
+
+    def begin_at(self, start: int) -> None:
+        """Let go of the frames before this one."""
+        self.calm_until = 0
+        self.marks = self.marks[start - self.start :]
+        self.evidence.forget(start)
+        self.start = start
+        self._find_speech()
+
+    def begin_with_voice(self, voice: int, pre_roll: int) -> None:
+        """Let go of what came before a voice, if it is more than the voice's own beginning."""
+        if voice - pre_roll > self.start + _LEAD:
+            self.begin_at(voice - pre_roll)
+
+    @property
+    def speech(self) -> list[bool]:
+        """Which frames are speech."""
+        speech = [mark.speech for mark in self.marks]
+        if not self.by_voice:
+            return speech
+        voice = self.evidence.is_voice(len(speech))
+        return [heard or loud for heard, loud in zip(voice, speech, strict=True)]
+
+    @property
+    def last_speech(self) -> int:
+        """The last frame of speech; the one before the first where there is none."""
+        last = self.start - 1 if self._last_speech is None else self._last_speech
+        return max(last, self.evidence.last_voice) if self.by_voice else last
+
+    @property
+    def goes_on(self) -> bool:
+        """The voice goes on, and the level does not show it: the room is too loud."""
+        return (
+            self.confirmed
+            and self.knows_room
+            and not self.by_voice
+            and self.evidence.goes_on
+            and max(mark.snr_db for mark in self.marks) < _DEAF_DB
+        )
+
+    def sounds_like_a_voice(self, threshold: float) -> bool:
+        """Whether its last frames do."""
+        if self.knows_room:
+            return self.evidence.hears_voice(threshold)
+        return self.evidence.confirms(self.speech, threshold)
+
+    def sounds_like_a_word(self, end: int, threshold: float) -> bool:
+        """Whether it is a single word, if it ends with the frame before ``end``."""
+        return self.evidence.confirms_word(self.speech, end - self.start, threshold)
+
+    def speech_ratio(self, start: int, end: int) -> float:
+        """Share of the frames [start, end) that are speech."""
+        speech = self.speech[start - self.start : end - self.start]
+        # The rest after a cut may end where it begins, if the settings leave no hangover.
+        return sum(speech) / max(1, len(speech))
+
+    def speech_probability(self, start: int, end: int) -> float:
+        """That the speech in the frames [start, end) is a voice, in the mean."""
+        return self.evidence.probability(self.speech, start, end)
+
+    def _find_speech(self) -> None:
+        speech = [self.start + i for i, spoken in enumerate(self.speech) if spoken]
+        self.first_speech = speech[0] if speech else None
+        self._last_speech = speech[-1] if speech else None

@@ -1,0 +1,111 @@
+"""The room between segments: where something is louder than its noise, the voice detector listens.
+
+In noise hardly anything of a voice is as far above the noise floor as speech must be to begin a
+segment. But a detector that has heard the noise before the voice tells them apart far better than
+one that hears both at once, and may begin a segment by itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from edgeser.speech.evidence import Evidence
+from edgeser.speech.open_segment import Mark
+from edgeser.speech.vad import VadFrame
+
+LOUD_DBFS = -60.0
+"""A noise floor from here on is that of a loud room. In a quieter one a sound that WebRTC VAD
+proposes is judged by itself: that refuses more of what comes out of silence, a sneeze above all."""
+
+_RISE_DB = 3.0
+_RISE_FRAMES = 10
+"""So far above the noise floor, in the mean: something is there. Noise alone is 1 or 2 dB above."""
+
+_KNOWN_FRAMES = 100
+"""The noise that the detector hears before that; it stops after as long without more."""
+
+_VOICE_FRAMES = 20
+"""A voice must last so long to begin a segment by itself: most are told by the level before."""
+
+AWAITED_FRAMES = 7
+"""So many frames that are not judged yet make it worth while to hear them: four chunks."""
+
+
+class Room:
+    """Frames between segments in, where a voice begins out. Pure."""
+
+    def __init__(self, loud_dbfs: float | None, first: int = 0) -> None:
+        """``loud_dbfs``: noise floor of a loud room; None where the detector never listens.
+
+        ``first``: number of the first frame.
+        """
+        self._loud_dbfs = loud_dbfs
+        self.restart(first)
+
+    def restart(self, first: int, marks: Iterable[Mark] = ()) -> None:
+        """What was heard before the frame ``first`` does not count. ``marks``: from there on."""
+        self._known: deque[Mark] = deque(marks, maxlen=_KNOWN_FRAMES)
+        self._free_from = first  # before it lies a segment
+        self._rise_db = 0.0  # above the noise floor, smooth
+        self._risen = first  # the last frame that was well above it
+        self.listens_from: int | None = None
+        """First frame that the voice detector is to hear; None where it need not run."""
+        self.evidence = Evidence(first)
+        """Of a voice in the frames that are known."""
+
+    def resume(self, first: int, marks: Iterable[Mark]) -> None:
+        """Go on after a segment that ended before ``first``, with its frames and its evidence."""
+        self._known = deque(marks, maxlen=_KNOWN_FRAMES)
+        self._free_from = first
+        self._rise_db = 0.0
+        self._risen = self._known[-1].index
+        self.evidence.forget(first)
+
+    @property
+    def known_from(self) -> int | None:
+        """First frame that may still be asked for; None where there is none."""
+        return self._known[0].index if self._known else None
+
+    @property
+    def awaits_chunks(self) -> bool:
+        """The detector listens, and a voice may have begun that it has not heard yet."""
+        if self.listens_from is None or not self._known:
+            return False
+        return self._known[-1].index + 2 - self.evidence.judged >= AWAITED_FRAMES
+
+    def marks_from(self, first: int) -> list[Mark]:
+        """What is known from a frame on."""
+        return [mark for mark in self._known if mark.index >= first]
+
+    def push(self, mark: Mark, frame: VadFrame) -> None:
+        """Take the next frame."""
+        if self._loud_dbfs is None:
+            return
+        self._known.append(mark)
+        self._rise_db += (frame.snr_db - self._rise_db) / _RISE_FRAMES
+        if self._rise_db >= _RISE_DB:
+            self.listen(mark.index)
+        elif mark.index - self._risen > _KNOWN_FRAMES:
+            self.listens_from = None
+        if self.listens_from is not None:
+            self.evidence.forget(max(self._free_from, self._known[0].index))
+
+    def listen(self, frame: int) -> None:
+        """There is something in this frame."""
+        self._risen = frame
+        if self.listens_from is None:
+            self.listens_from = self._known[0].index
+            self.evidence = Evidence(max(self._free_from, self.listens_from))
+
+    def is_loud(self, start: int, frame: VadFrame) -> bool:
+        """A segment from ``start`` to this frame lies in a loud room, which is known before it."""
+        loud = self._loud_dbfs is not None and frame.floor_dbfs >= self._loud_dbfs
+        return loud and bool(self._known) and self._known[0].index <= start
+
+    def voice(self, threshold: float) -> int | None:
+        """The first frame of a voice that is there by now."""
+        if self.listens_from is None or not self.evidence.hears_voice(threshold, alone=True):
+            return None
+        begins = self.evidence.begins()
+        return begins if self.evidence.judged - begins >= _VOICE_FRAMES else None
