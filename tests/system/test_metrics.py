@@ -83,8 +83,8 @@ def test_what_is_scraped_is_what_was_published(daemon: Daemon, address: str) -> 
         key = ("edgeser_latency_seconds_count", "kind=final", f"stage={stage}", stream)
         assert found[key] == SPEECH_SEGMENTS
     assert found["edgeser_segments_total", stream] == SPEECH_SEGMENTS
-    written = len(speech()) + 16_000
-    assert written - 320 < found["edgeser_samples_total", stream] <= written
+    written = len(speech()) + 16_000  # of which less than a tenth of a second may still wait
+    assert written - 1600 < found["edgeser_samples_total", stream] <= written
     assert found["edgeser_subscriptions",] == 1
     assert found["edgeser_backlog",] == 0
     (info,) = [key for key in found if key[0] == "edgeser_model_info"]

@@ -222,11 +222,11 @@ def test_a_vad_that_raises_is_said_and_ends_in_a_restart(talk: Box, listener: Li
         talk,
         "import time\n"
         "from edgeser.speech.vad import VoiceActivity\n"
-        "frame, begin = VoiceActivity._frame, time.monotonic()\n"
+        "push, begin = VoiceActivity.push, time.monotonic()\n"
         "def raising(self, samples):\n"
         "    if time.monotonic() - begin > 2: raise ValueError('no such frame')\n"
-        "    return frame(self, samples)\n"
-        "VoiceActivity._frame = raising\n",
+        "    return push(self, samples)\n"
+        "VoiceActivity.push = raising\n",
     )
     talk.run("systemctl", "start", "edgeser")
     listener.wait_for(lambda self: "daemon_failed" in self.faults)
