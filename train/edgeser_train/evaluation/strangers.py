@@ -11,13 +11,12 @@ import numpy as np
 from msgspec import Meta
 
 from edgeser.errors import UserError
+from edgeser.model.artefact import Positive
 from edgeser.model.centring import Centring
 from edgeser.model.decision import softmax
 from edgeser_train.evaluation import calibration
 from edgeser_train.evaluation.unseen import Answers
 from edgeser_train.metrics import Doubles, Ints
-
-Positive = Annotated[float, Meta(gt=0)]
 
 
 class Strangers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
