@@ -211,13 +211,17 @@ def test_a_successor_carries_on_where_its_predecessor_stopped() -> None:
     assert losses.take() == Lost(windows=1)
 
 
-def barks(seconds: float) -> Samples:
-    """What WebRTC VAD takes for speech, and is none: bursts of a gliding buzz, a dog's pace."""
+def barks(seconds: float, rough: float = 0.7) -> Samples:
+    """What WebRTC VAD takes for speech, and is none: bursts of a gliding buzz, a dog's pace.
+
+    ``rough``: amplitude of the noise in them. With 0.7 they are as harmonic as barks are, 1 dB.
+    """
     time_s = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     in_burst = time_s % 0.5
     pitch = 2 * np.pi * (700 * in_burst - 900 * in_burst**2)
-    buzz = sum(np.sin(k * pitch) / k for k in range(1, 6)) * np.exp(-12 * in_burst)
-    return (buzz * 9000).astype(np.int16)
+    buzz = np.sum([np.sin(k * pitch) / k for k in range(1, 6)], axis=0)
+    breath = rough * np.random.default_rng(1).standard_normal(len(buzz))
+    return ((buzz + breath) * np.exp(-12 * in_burst) * 9000).astype(np.int16)
 
 
 PLAIN = SpeechSettings(confirm=False)
@@ -234,6 +238,22 @@ def test_the_vad_takes_barks_for_speech_and_the_voice_detector_does_not() -> Non
     for event in outputs:
         assert isinstance(event, SpeechEvent)
         assert (event.state, event.has_final, event.reason) == ("end", False, "not_speech")
+
+
+@given(cuts(8 * SAMPLE_RATE))
+@settings(max_examples=5, deadline=None)
+def test_what_is_as_harmonic_as_a_voice_is_told_whole_and_the_same_in_any_split(
+    where: list[int],
+) -> None:
+    sound = np.concatenate((ROOM, barks(4, rough=0.0), ROOM))
+    hearing, whole, plain = new_hearing(), new_hearing(), new_hearing(PLAIN)
+    outputs = run(hearing, blocks_of(sound, where)) + hearing.finish()
+    (final,) = finals(outputs)
+    assert final.quality.speech_probability is not None
+    assert final.quality.speech_probability < 0.5
+    assert described(outputs) == described(run(whole, [sound]) + whole.finish())
+    (bare,) = finals(run(plain, [sound]) + plain.finish())
+    assert (final.start, final.end) == (bare.start, bare.end)
 
 
 def test_who_speaks_after_barks_is_heard_from_where_they_begin() -> None:

@@ -22,6 +22,7 @@ from edgeser.model.network import Segment
 from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
 from edgeser.speech.config import segmenter_config
+from edgeser.speech.harmonicity import hnr_db
 from edgeser.speech.meter import Meter
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.segmenter import Segmenter
@@ -82,7 +83,11 @@ class Hearing:
         self._vad = VoiceActivity(speech.vad_mode, begin.position, begin.floor_dbfs)
         config = segmenter_config(speech, model.info.window)
         self._segmenter = Segmenter(
-            config, begin.position, begin.segments, again=self._judged_again
+            config,
+            begin.position,
+            begin.segments,
+            again=self._judged_again,
+            hnr_db=lambda start, end: hnr_db(self._frames.samples(start, end)),
         )
         self._detector = VoiceDetector(voice_network()) if speech.confirm else None
         self._judged_from: int | None = None  # where the sound begins that the detector hears

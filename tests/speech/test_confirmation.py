@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.config import SegmenterConfig
+from edgeser.speech.harmonicity import NOT_HARMONIC_DB
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.segmenter import Segmenter
 from edgeser.speech.silero import CHUNK_SAMPLES
@@ -45,16 +46,22 @@ class Judged:
     """A segmenter, and a detector that gives it the chunks of a sound it asks for.
 
     ``again``: how probable a voice is in each frame when it is heard a second time. ``at_once``:
-    so many chunks are given together, where not every one is awaited.
+    so many chunks are given together, where not every one is awaited. ``hnr_db``: of every sound.
     """
 
     def __init__(
-        self, config: SegmenterConfig = CONFIG, again: Sequence[float] = (), at_once: int = 1
+        self,
+        config: SegmenterConfig = CONFIG,
+        again: Sequence[float] = (),
+        at_once: int = 1,
+        hnr_db: float = NOT_HARMONIC_DB,
     ) -> None:
         self._at_once = at_once
-        self.segmenter = Segmenter(config, again=self._heard_again)
+        self.segmenter = Segmenter(config, again=self._heard_again, hnr_db=self._measured)
         self.sound: Sound = []
         self.heard_again: list[tuple[int, int]] = []
+        self.measured: list[tuple[int, int]] = []
+        self._hnr_db = hnr_db
         self._again = again
         self._judging: int | None = None
         self._next = 0
@@ -83,6 +90,10 @@ class Judged:
             self._next += CHUNK_SAMPLES
         return chunks
 
+    def _measured(self, start: int, end: int) -> float:
+        self.measured.append((start, end))
+        return self._hnr_db
+
     def _heard_again(self, start: int, end: int) -> list[VoiceChunk]:
         self.heard_again.append((start, end))
         starts = range(start, end - CHUNK_SAMPLES + 1, CHUNK_SAMPLES) if self._again else ()
@@ -95,9 +106,12 @@ def middle(chunk: int) -> int:
 
 
 def run(
-    sound: Sound, config: SegmenterConfig = CONFIG, again: Sequence[float] = ()
+    sound: Sound,
+    config: SegmenterConfig = CONFIG,
+    again: Sequence[float] = (),
+    hnr_db: float = NOT_HARMONIC_DB,
 ) -> list[SegmenterOutput]:
-    judged = Judged(config, again)
+    judged = Judged(config, again, hnr_db=hnr_db)
     return judged.hear(sound) + judged.segmenter.flush()
 
 
@@ -189,6 +203,46 @@ def test_what_is_a_voice_the_second_time_begins_where_it_does() -> None:
     start, _ = run(sound, again=[0.0] * 150 + [0.6] * 150 + [0.0] * 50)
     assert isinstance(start, SegmentStarted)
     assert abs(frames(start.start) - (150 - CONFIG.pre_roll)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("probability", "hnr_db", "told"),
+    [
+        (0.7, 0.0, False),
+        (0.7, 1.0, True),
+        (0.4, 4.0, False),
+        (0.4, 5.0, True),
+        (0.03, 15.0, True),
+        (0.01, 25.0, False),  # more than 15 dB is no more of a voice
+        (0.0, 30.0, False),
+    ],
+)
+def test_the_more_harmonic_a_sound_the_less_sure_the_detector_needs_to_be(
+    probability: float, hnr_db: float, told: bool
+) -> None:
+    sound = [*QUIET, *[(True, probability)] * 100, *QUIET]
+    outputs = run(sound, hnr_db=hnr_db)
+    ended = outputs[-1]
+    assert isinstance(ended, SegmentEnded)
+    assert (ended.no_final is None) == told
+    assert frames(ended.start) == 50 - CONFIG.pre_roll
+    assert ended.end == run(sound, replace(CONFIG, confirm=None))[-1].end
+
+
+def test_a_bark_is_too_short_to_be_a_harmonic_voice() -> None:
+    for length, told in ((CONFIG.start + 2, False), (30, True)):
+        ended = run([*QUIET, *[(True, 0.3)] * length, *QUIET], hnr_db=15.0)[-1]
+        assert isinstance(ended, SegmentEnded)
+        assert (ended.no_final != "not_speech") == told
+
+
+def test_only_what_could_pass_by_it_is_measured() -> None:
+    judged = Judged()
+    judged.hear([*QUIET, *[PERSON] * 100, *QUIET, *[(True, 0.004)] * 100, *QUIET])
+    assert judged.measured == []
+    (end,) = judged.hear([*[MURMUR] * 100, *QUIET])
+    assert isinstance(end, SegmentEnded)
+    assert judged.measured == judged.heard_again[-1:] == [(end.start, end.end)]
 
 
 def test_only_what_was_not_confirmed_is_heard_again_and_once() -> None:

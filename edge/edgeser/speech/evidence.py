@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from edgeser.pcm import FRAME_SAMPLES
@@ -29,6 +30,9 @@ _GOES_ON = 25
 
 _AGAIN_SHARE = 3 / 8
 """Of a threshold: what is enough in a second hearing, which is quiet."""
+
+_SUREST = 0.999
+"""No frame is surer of a voice, or that there is none, than this: log odds know no end."""
 
 _ENOUGH = 45
 """Frames judged before it is decided while a segment goes on: with a second behind it, less the
@@ -95,6 +99,16 @@ class Evidence:
     def confirms_again(self, speech: Sequence[bool], threshold: float) -> bool:
         """Whether the segment's frames of speech are a voice, by chunks of a second hearing."""
         return self._mean(speech, len(speech)) >= _AGAIN_SHARE * threshold
+
+    def log_odds_missing(self, speech: Sequence[bool], threshold: float) -> float:
+        """By how much the frames of speech fall short of a threshold, as log odds in the mean.
+
+        Without end where there are hardly any.
+        """
+        voice = [p for spoken, p in zip(speech, self._voice, strict=False) if spoken]
+        if len(voice) < _LEAST:
+            return math.inf
+        return _log_odds(threshold) - sum(map(_log_odds, voice)) / len(voice)
 
     def hears_voice(self, threshold: float, *, alone: bool = False) -> bool:
         """Whether the last 0.4 s are a voice, by a detector that has heard the noise before.
@@ -164,3 +178,8 @@ class Evidence:
         if self._judged - 1 < self.ends_at:
             return None
         return max(self._first, self._last_voice)
+
+
+def _log_odds(probability: float) -> float:
+    p = min(max(probability, 1 - _SUREST), _SUREST)
+    return math.log(p / (1 - p))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgeser.speech.evidence import Evidence
 
 _LEAD = 25
@@ -102,6 +104,12 @@ class OpenSegment:
             and self.evidence.goes_on
             and max(mark.snr_db for mark in self.marks) < _DEAF_DB
         )
+
+    def quietest_from(self, first: int) -> int:
+        """The quietest frame from this one on, with its neighbours; of several the last."""
+        levels = np.array([mark.level_dbfs for mark in self.marks[first - self.start :]])
+        smooth = np.convolve(np.pad(levels, 1, mode="edge"), np.ones(3) / 3, mode="valid")
+        return self.marks[-1].index - int(np.argmin(smooth[::-1]))
 
     def sounds_like_a_voice(self, threshold: float) -> bool:
         """Whether its last frames do."""

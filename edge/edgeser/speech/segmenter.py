@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.config import SegmenterConfig
 from edgeser.speech.evidence import Evidence
+from edgeser.speech.harmonicity import NOT_HARMONIC_DB
+from edgeser.speech.judge import Judge
 from edgeser.speech.open_segment import Mark, OpenSegment
 from edgeser.speech.outputs import NoFinal, SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.room import AWAITED_FRAMES, Room
@@ -34,15 +34,17 @@ class Segmenter:
         segments: int = 0,
         *,
         again: Callable[[int, int], Sequence[VoiceChunk]] = lambda start, end: (),
+        hnr_db: Callable[[int, int], float] = lambda start, end: NOT_HARMONIC_DB,
     ) -> None:
         """``position``: of the first sample, a multiple of a frame.
 
         ``segments``: how many came before; numbers go on from there. ``again``: the chunks of a
-        second hearing of the samples [start, end), a segment that has just ended.
+        second hearing of the samples [start, end), a segment that has just ended. ``hnr_db``: their
+        harmonics-to-noise ratio.
         """
         self.segments = segments
-        self._again = again
         self._config = config
+        self._judge = Judge(config.confirm, again, hnr_db)
         self._free_from = position // FRAME_SAMPLES  # first frame that belongs to no segment yet
         self._recent: deque[Mark] = deque(maxlen=config.start_within)  # while waiting for speech
         self._room = Room(config.loud_dbfs, self._free_from)  # likewise
@@ -208,10 +210,10 @@ class Segmenter:
         if mark.index - segment.last_speech >= self._config.end:
             segment.by_voice = segment.by_voice or segment.goes_on
         silent = mark.index - segment.last_speech
-        if silent >= self._config.end or self._fell_silent(segment) is not None:
+        if silent >= self._config.end or self._judge.last_voice(segment) is not None:
             return self._end(segment)
         may_tell = segment.knows_room or segment.evidence.is_enough
-        outputs = self._confirm(segment) if may_tell else []
+        outputs = self._tell(segment, self._judge.voice(segment)) if may_tell else []
         end = mark.index + 1
         if end - segment.start >= self._config.maximum:
             return outputs + self._cut(segment)
@@ -232,7 +234,7 @@ class Segmenter:
                 end * FRAME_SAMPLES,
                 segment.start * FRAME_SAMPLES,
                 segment.speech_ratio(start, end),
-                self._speech_probability(segment, start, end),
+                self._judge.probability(segment, start, end),
             )
         ]
 
@@ -240,8 +242,8 @@ class Segmenter:
         now = segment.marks[-1].index + 1
         last = segment.last_speech
         end = min(now, last + 1 + self._config.hangover)
-        silent_from = self._fell_silent(segment)
-        outputs = self._confirm_ended(segment, end)
+        silent_from = self._judge.last_voice(segment)
+        outputs = self._tell(segment, self._judge.voice_at_end(segment, end))
         if silent_from is not None:  # what was loud after it is no speech
             last = max(segment.start, min(last, silent_from))
             end = min(end, last + 1 + self._config.hangover)
@@ -263,54 +265,22 @@ class Segmenter:
         if not segment.confirmed:  # nobody knows of it: its first half is forgotten
             segment.begin_at(first)
             return []
-        levels = np.array([m.level_dbfs for m in segment.marks[first - segment.start :]])
-        smooth = np.convolve(np.pad(levels, 1, mode="edge"), np.ones(3) / 3, mode="valid")
-        # The last of equally quiet frames, so that the first part is as long as it may be.
-        cut = now - 1 - int(np.argmin(smooth[::-1]))
-        cut = max(first, min(cut, now - 1))
+        cut = segment.quietest_from(first)
         ended = self._ended(segment, cut, continued=True, heard=True)
-        segment.confirmed = self._sounds_like_a_voice(segment)  # on both sides of the cut
+        segment.confirmed = self._judge.is_voice(segment)  # on both sides of the cut
         segment.begin_at(cut)
         segment.proposed_from = cut
         segment.is_rest = True
         self._free_from = cut
         return [ended, *self._open(segment)]
 
-    def _confirm(self, segment: OpenSegment) -> list[SegmenterOutput]:
-        """Tell the proposed segment, if its last frames sound like a voice."""
-        if segment.confirmed or not self._sounds_like_a_voice(segment):
+    def _tell(self, segment: OpenSegment, voice: int | None) -> list[SegmenterOutput]:
+        """Tell a proposed segment from its voice on, if there is one."""
+        if voice is None:
             return []
-        return self._tell(segment, segment.evidence.begins())
-
-    def _confirm_ended(self, segment: OpenSegment, end: int) -> list[SegmenterOutput]:
-        """Tell the proposed segment that ends here, if it is a word, or a voice the second time."""
-        threshold = self._config.confirm
-        if segment.confirmed or threshold is None:
-            return []
-        if segment.sounds_like_a_word(end, threshold):
-            return self._tell(segment, segment.evidence.begins())
-        if segment.knows_room and segment.sounds_like_a_voice(threshold):
-            return self._tell(segment, segment.evidence.begins())
-        segment.knows_room = False  # the second hearing forgets it
-        chunks = self._again(segment.start * FRAME_SAMPLES, end * FRAME_SAMPLES)
-        heard = Evidence(segment.start, chunks)
-        if not heard.confirms_again(segment.speech, threshold):
-            return []
-        return self._tell(segment, heard.begins(again=True))
-
-    def _tell(self, segment: OpenSegment, voice: int) -> list[SegmenterOutput]:
         segment.confirmed = True
         segment.begin_with_voice(voice, self._config.pre_roll)
         return [self._started(segment)]
-
-    def _sounds_like_a_voice(self, segment: OpenSegment) -> bool:
-        threshold = self._config.confirm
-        return threshold is None or segment.sounds_like_a_voice(threshold)
-
-    def _fell_silent(self, segment: OpenSegment) -> int | None:
-        """The last frame of the voice that confirmed the segment, if it has ended by now."""
-        judged = self._config.confirm is not None and segment.confirmed
-        return segment.evidence.ended if judged else None
 
     def _started(self, segment: OpenSegment) -> SegmentStarted:
         return SegmentStarted(self.segments, segment.start * FRAME_SAMPLES)
@@ -324,10 +294,7 @@ class Segmenter:
             (segment.start if segment.confirmed else segment.proposed_from) * FRAME_SAMPLES,
             end * FRAME_SAMPLES,
             segment.speech_ratio(segment.start, end),
-            self._speech_probability(segment, segment.start, end),
+            self._judge.probability(segment, segment.start, end),
             continued,
             no_final if segment.confirmed else "not_speech",
         )
-
-    def _speech_probability(self, segment: OpenSegment, start: int, end: int) -> float | None:
-        return None if self._config.confirm is None else segment.speech_probability(start, end)
