@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from edgeser.audio.source import AudioBlock
 from edgeser.bench.mix import mixed, pink, quietest
+from edgeser.daemon.intake import MOST_IN_SPEECH
 from edgeser.events.schema import Lost, SpeechEvent
 from edgeser.hearing import BRIDGED_GAP_SAMPLES, Hearing, HearingOutput, HearingState
 from edgeser.losses import Losses
@@ -357,7 +358,7 @@ def test_in_speech_every_block_may_be_as_long_as_nothing_is_told() -> None:
     outputs: list[HearingOutput] = []
     lengths = []
     while hearing.position < len(SPEECH):
-        end = hearing.position + max(1, min(hearing.calm_frames, 5)) * FRAME_SAMPLES
+        end = hearing.position + max(1, min(hearing.calm_frames, MOST_IN_SPEECH)) * FRAME_SAMPLES
         lengths.append(min(end, len(SPEECH)) - hearing.position)
         told = run(hearing, [SPEECH[hearing.position : end]], hearing.position)
         assert not told or lengths[-1] == FRAME_SAMPLES

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ from edgeser.speech.meter import Meter
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.segmenter import Segmenter
 from edgeser.speech.silero import CHUNK_SAMPLES
-from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VadFrame, VoiceActivity, level_dbfs
+from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity, level_dbfs
 from edgeser.speech.voice import MOST_SAMPLES, VoiceChunk, VoiceDetector, voice_network
 from edgeser.window import Window
 
@@ -215,8 +216,11 @@ class Hearing:
         outputs: list[HearingOutput] = []
         self._frames.push(samples, self.position)
         self.position += len(samples)
-        heard: list[VadFrame] = []
-        for frame in self._vad.push(samples):
+        frames = self._vad.push(samples)
+        heard = list(islice(frames, max(0, self._segmenter.calm_frames - 1)))
+        if heard:
+            self._segmenter.pass_over(heard, self._judged(self._vad.position))
+        for frame in frames:
             heard.append(frame)
             for output in self._segmenter.push(frame, self._judged(frame.start + FRAME_SAMPLES)):
                 outputs += self._emit(output)
@@ -247,8 +251,10 @@ class Hearing:
         waiting = end - self._detector.position
         if waiting < CHUNK_SAMPLES:
             return ()
-        if waiting < MOST_SAMPLES and not at_last and not self._segmenter.awaits_every_chunk:
-            return ()
+        if not at_last and not self._segmenter.awaits_every_chunk:
+            if waiting < MOST_SAMPLES:
+                return ()
+            end -= waiting % MOST_SAMPLES
         return self._detector.hear(self._frames.samples(self._detector.position, end))
 
     def _judged_again(self, start: int, end: int) -> list[VoiceChunk]:

@@ -11,7 +11,7 @@ from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.daemon import intake as intake_module
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
-from edgeser.daemon.intake import MOST_AT_ONCE, Intake
+from edgeser.daemon.intake import MOST_AT_ONCE, MOST_IN_SPEECH, Intake
 from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Event, FaultEvent, SpeechEvent
 from edgeser.hearing import Hearing
@@ -276,8 +276,8 @@ def test_while_muted_nothing_is_heard_but_time_goes_on() -> None:
 
 
 @pytest.mark.parametrize("obeys_at_once", [False, True])
-def test_a_tenth_of_a_second_comes_at_once_where_nothing_is_told(obeys_at_once: bool) -> None:
-    """In silence; and in speech if the source hands over what it is asked for."""
+def test_much_sound_comes_at_once_where_nothing_is_told(obeys_at_once: bool) -> None:
+    """In silence; and more of it in speech, if the source hands over what it is asked for."""
     sound = np.concatenate((noise(3), speech()[: 8 * SAMPLE_RATE], noise(3)))
     source = Obeying(sound)
     source.obeys_at_once = obeys_at_once
@@ -294,6 +294,19 @@ def test_a_tenth_of_a_second_comes_at_once_where_nothing_is_told(obeys_at_once: 
         assert begin.start is not None
         assert end.end is not None
         inside = [n for at, n in lengths.items() if begin.start + 0.4 < at / SAMPLE_RATE < end.end]
-        assert (max(inside) > FRAME_SAMPLES) == obeys_at_once
+        most = max(inside) // FRAME_SAMPLES
+        assert MOST_AT_ONCE < most <= MOST_IN_SPEECH if obeys_at_once else most == 1
         assert FRAME_SAMPLES in inside
     assert sum(n == MOST_AT_ONCE * FRAME_SAMPLES for n in lengths.values()) > 40
+
+
+def test_who_wants_levels_has_one_of_every_tenth_of_a_second() -> None:
+    source = Obeying(np.concatenate((noise(1), speech()[: 3 * SAMPLE_RATE])))
+    source.obeys_at_once = True
+    hearing = Hearing("played", MODEL, SpeechSettings(), Losses())
+    account = Account("played", Losses(), lambda event: None)
+    intake = Intake(source, hearing, account, Backlog())
+    for block in source.blocks():
+        intake.hear(block)
+        assert intake.level().level_dbfs is not None
+    assert max(n for _, n in source.given) == MOST_AT_ONCE * FRAME_SAMPLES

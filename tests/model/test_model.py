@@ -35,7 +35,9 @@ def rewritten(tmp_path: Path, change: dict[str, object]) -> Path:
 def test_the_shipped_models_load_and_are_right() -> None:
     assert DEFAULT_MODEL in shipped_models()
     for name in shipped_models():
-        assert load_model(name).verify() < 1e-4
+        model = load_model(name)
+        # What differs in a feature's last bit may be another integer.
+        assert model.verify() < (1e-3 if model.info.precision == "int8" else 1e-4)
 
 
 def test_the_default_model_is_what_it_says(model: Model) -> None:

@@ -24,7 +24,7 @@ from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 _READS_PER_SECOND = 50
 """Read in small bites: the bite in which a damaged file breaks off is lost."""
 
-_PLAIN_READS_PER_SECOND = 2
+_PLAIN_READS_PER_SECOND = 1
 """Nothing is lost of samples that stand in the file as they are."""
 
 _LENGTH_TOLERANCE_S = 0.1

@@ -26,8 +26,14 @@ log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 5
 """Frames, 0.1 s of sound. So many come at once in silence, where the beginning of speech is known
-up to 80 ms later for it, and in speech as long as nothing can be told: the machine wakes ten times
-a second, not fifty."""
+up to 80 ms later for it: the machine wakes ten times a second, not fifty."""
+
+MOST_IN_SPEECH = 25
+"""Half a second: so many come at once in speech, as long as nothing can be told."""
+
+LEVELS_WANTED_FOR_S = 1.0
+"""So long after somebody asked how loud it is, no more than ``MOST_AT_ONCE`` come, so that there is
+something to say five times a second."""
 
 DEAF_AFTER_S = 2.0
 """No block for so long is ``no_audio``, whatever the source says of itself."""
@@ -68,6 +74,7 @@ class Intake:
         self._mute = mute or Mute()
         self._started_at = time.monotonic()
         self._heard_at: float | None = None
+        self._levels_asked_at = float("-inf")
         self._adoptions: deque[Baseline | None] = deque()
         self._renewal: _Renewal | None = None
         self._renewal_lock = threading.Lock()
@@ -134,6 +141,7 @@ class Intake:
 
     def level(self) -> LevelEvent:
         """How loud it was since this was last asked, as an event."""
+        self._levels_asked_at = time.monotonic()
         meter = self.hearing.fast_meter
         floor_dbfs = meter.floor_dbfs
         return LevelEvent(
@@ -217,8 +225,11 @@ class Intake:
         """That the next block should have. In speech no event is later for it."""
         if self.hearing.is_quiet:
             return MOST_AT_ONCE
-        calm = self.hearing.calm_frames if self.source.obeys_at_once else 0
-        return max(1, min(calm, MOST_AT_ONCE))
+        if not self.source.obeys_at_once:
+            return 1
+        levels_wanted = time.monotonic() - self._levels_asked_at < LEVELS_WANTED_FOR_S
+        most = MOST_AT_ONCE if levels_wanted else MOST_IN_SPEECH
+        return max(1, min(self.hearing.calm_frames, most))
 
     def _route(self, outputs: list[HearingOutput]) -> None:
         for output in outputs:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from edgeser.speech.evidence import Evidence
@@ -16,8 +16,7 @@ _DEAF_DB = 18.0
 """What stands out of the noise by less, at its loudest, has frames that do not stand out at all."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of a frame. ``speech``: by WebRTC VAD and the level above the floor."""
 
     index: int

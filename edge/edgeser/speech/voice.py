@@ -7,10 +7,9 @@ VAD has proposed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -35,8 +34,7 @@ for one, if it knows the sound already."""
 MOST_SAMPLES = MOST_CHUNKS * CHUNK_SAMPLES
 
 
-@dataclass(frozen=True, slots=True)
-class VoiceChunk:
+class VoiceChunk(NamedTuple):
     """``probability`` that the 512 samples from ``start`` on hold a voice, 0 to 1."""
 
     start: int
