@@ -1,17 +1,21 @@
 """What the daemon costs while it listens to silence: start-up, memory, processor, libraries.
 
-python benchmarks/footprint.py [--seconds 20] [--source mic] [--model FILE] [--json]
+python benchmarks/footprint.py [--seconds 20] [--source mic|virtual|FILE] [--model FILE] [--json]
 
-The source is a silent file played in real time unless another is named. The daemon is a process
-of its own, started as a user starts it; its children (the microphone's) are counted with it.
-"pss" is its memory with every page that several processes share divided among them.
+The source is a silent file played in real time unless another is named; "virtual" is a silent
+microphone of a PulseAudio server that is started for it, as in the tests. The daemon is a process
+of its own, started as a user starts it; its children (the microphone's) are counted with it, the
+server is not. "pss" is its memory with every page that several processes share divided among them.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -21,6 +25,7 @@ import numpy as np
 from benchmarks import script
 from edgeser.bench import process, sound
 from edgeser.bench.machine import busy_with_others, cpu_times, usage
+from edgeser.errors import UserError
 from edgeser.events.schema import StatusEvent
 from edgeser.events.subscribe.subscriber import Subscriber
 
@@ -30,12 +35,16 @@ SETTLE_S = 3.0
 def main() -> None:
     parser = script.parser_of(__doc__, as_json=True)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long to measure")
-    parser.add_argument("--source", help="mic or a file (default: silence)")
+    parser.add_argument("--source", help="mic, virtual or a file (default: silence)")
     parser.add_argument("--model", help="name or file (default: the shipped default)")
     options = parser.parse_args()
     if not 1 <= options.seconds <= 3600:
         parser.error(f"--seconds: expected 1 to 3600, got {options.seconds:g}")
-    figures = measure(options.seconds, options.source, options.model)
+    if options.source == "virtual":
+        with virtual_microphone():
+            figures = measure(options.seconds, "mic", options.model)
+    else:
+        figures = measure(options.seconds, options.source, options.model)
     script.show(figures, as_json=options.json)
 
 
@@ -51,13 +60,15 @@ def measure(seconds: float, source: str | None, model: str | None) -> dict[str, 
             ready_s = daemon.wait_until_ready()
             time.sleep(SETTLE_S)
             before, begun, first = cpu_times(), time.monotonic(), usage(daemon.pid)
+            own_first_s = own_cpu_s(daemon.pid)
             state = follow(daemon.endpoint, seconds)
             wall_s, last = time.monotonic() - begun, usage(daemon.pid)
-            used_s = last.cpu_s - first.cpu_s
+            used_s, own_s = last.cpu_s - first.cpu_s, own_cpu_s(daemon.pid) - own_first_s
             return {
                 "state": state,
                 "ready after exec": f"{ready_s:.2f} s",
                 "of one core": f"{100 * used_s / wall_s:.2f} %",
+                "  of it the capture process": f"{100 * (used_s - own_s) / wall_s:.2f} %",
                 "resident": f"{last.resident_mb:.1f} MB",
                 "pss": f"{pss_mb(daemon.pid):.1f} MB",
                 "processes": last.processes,
@@ -66,6 +77,28 @@ def measure(seconds: float, source: str | None, model: str | None) -> dict[str, 
                 "measured for": f"{wall_s:.0f} s",
                 "machine": busy_with_others(before, cpu_times(), used_s) or "quiet",
             }
+
+
+@contextmanager
+def virtual_microphone() -> Iterator[None]:
+    """One that this process' children find. Raises UserError where it cannot be."""
+    from tests.virtual_microphone import VirtualMicrophone, why_unavailable
+
+    if reason := why_unavailable():
+        raise UserError("--source virtual", reason)
+    microphone = VirtualMicrophone()
+    try:
+        microphone.start()
+        os.environ.update(microphone.environment)
+        yield
+    finally:
+        microphone.stop()
+
+
+def own_cpu_s(pid: int) -> float:
+    """Processor time of a process without its children, seconds."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def pss_mb(pid: int) -> float:

@@ -24,7 +24,7 @@ from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
 from edgeser.speech.config import segmenter_config
 from edgeser.speech.harmonicity import hnr_db
-from edgeser.speech.meter import Meter
+from edgeser.speech.meter import Meter, power_of
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.segmenter import Segmenter
 from edgeser.speech.silero import CHUNK_SAMPLES
@@ -225,8 +225,9 @@ class Hearing:
             for output in self._segmenter.push(frame, self._judged(frame.start + FRAME_SAMPLES)):
                 outputs += self._emit(output)
         if heard:
-            self.meter.add(heard)
-            self.fast_meter.add(heard)
+            power, floor_dbfs = power_of(heard), heard[-1].floor_dbfs
+            self.meter.add(power, len(heard), floor_dbfs)
+            self.fast_meter.add(power, len(heard), floor_dbfs)
         return outputs
 
     @property

@@ -63,7 +63,10 @@ class Account:
 
     def heard(self, samples: int, lost_samples: int, *, overflowed: bool) -> None:
         """A block came, and before it so many samples were lost."""
-        self._add(samples=samples, lost_samples=lost_samples, overflows=int(overflowed))
+        with self._lock:
+            self._totals["samples"] += samples
+        if lost_samples or overflowed:
+            self._add(lost_samples=lost_samples, overflows=int(overflowed))
 
     def segment_began(self) -> None:
         """Speech began."""

@@ -70,7 +70,8 @@ class FrameStream:
         self._first_sample = needed
         frame = before // self.front_end.hop
         if frame > self._first_frame:
-            self._frames = self._frames[frame - self._first_frame :]
+            if len(self._frames):
+                self._frames = self._frames[frame - self._first_frame :]
             self._first_frame = frame
 
     def _drop_frames(self) -> None:

@@ -9,6 +9,11 @@ from threading import Lock
 from edgeser.speech.vad import VadFrame
 
 
+def power_of(frames: Sequence[VadFrame]) -> float:
+    """Of all frames together; that of one at full scale is 1."""
+    return sum([10 ** (frame.level_dbfs / 10) for frame in frames])
+
+
 class Meter:
     """Takes the frames of one thread, and is read by another."""
 
@@ -21,13 +26,12 @@ class Meter:
         self._power = 0.0
         self._frames = 0
 
-    def add(self, frames: Sequence[VadFrame]) -> None:
-        """Take the next frames, at least one."""
-        power = sum(10 ** (frame.level_dbfs / 10) for frame in frames)
+    def add(self, power: float, frames: int, floor_dbfs: float) -> None:
+        """Take so many frames, at least one; ``power``: the sum of ``power_of`` them."""
         with self._lock:
             self._power += power
-            self._frames += len(frames)
-            self.floor_dbfs = frames[-1].floor_dbfs
+            self._frames += frames
+            self.floor_dbfs = floor_dbfs
 
     def take(self) -> float | None:
         """RMS level since the last call, dB below full scale; None when nothing was heard."""

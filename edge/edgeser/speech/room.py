@@ -78,12 +78,12 @@ class Room:
         """What is known from a frame on."""
         return [mark for mark in self._known if mark.index >= first]
 
-    def push(self, mark: Mark, frame: VadFrame) -> None:
+    def push(self, mark: Mark) -> None:
         """Take the next frame."""
         if self._loud_dbfs is None:
             return
         self._known.append(mark)
-        self._rise_db += (frame.snr_db - self._rise_db) / _RISE_FRAMES
+        self._rise_db += (mark.snr_db - self._rise_db) / _RISE_FRAMES
         if self._rise_db >= _RISE_DB:
             self.listen(mark.index)
         elif mark.index - self._risen > _KNOWN_FRAMES:

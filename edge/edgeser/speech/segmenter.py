@@ -186,7 +186,9 @@ class Segmenter:
 
     def _wait(self, mark: Mark, frame: VadFrame) -> list[SegmenterOutput]:
         self._recent.append(mark)
-        self._room.push(mark, frame)
+        self._room.push(mark)
+        if not mark.speech:  # no more of the last frames are than before
+            return self._begin_with_voice()
         speech = [m.index for m in self._recent if m.speech]
         if len(speech) < self._config.start:
             return self._begin_with_voice()

@@ -67,10 +67,11 @@ class VoiceActivity:
         if len(self._carry):
             samples = np.concatenate((self._carry, samples))
         whole = len(samples) // FRAME_SAMPLES * FRAME_SAMPLES
-        self._carry = samples[whole:].copy()
+        if len(samples) != whole or len(self._carry):
+            self._carry = samples[whole:].copy()
         values = samples[:whole].reshape(-1, FRAME_SAMPLES).astype(np.float64)
         # Sums of whole numbers are exact in doubles, in whatever order.
-        powers = np.einsum("ij,ij->i", values, values).tolist()
+        powers = np.add.reduce(values * values, axis=1).tolist()
         content = samples[:whole].tobytes()
         for number, power in enumerate(powers):
             level = _level_dbfs(power / FRAME_SAMPLES)
