@@ -13,13 +13,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from edgeser.pcm import FRAME_SAMPLES
+from edgeser.speech import pace
 from edgeser.speech.config import SegmenterConfig
 from edgeser.speech.evidence import Evidence
 from edgeser.speech.harmonicity import NOT_HARMONIC_DB
 from edgeser.speech.judge import Judge
 from edgeser.speech.open_segment import Mark, OpenSegment
 from edgeser.speech.outputs import NoFinal, SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
-from edgeser.speech.room import AWAITED_FRAMES, Room
+from edgeser.speech.room import Room
 from edgeser.speech.vad import VadFrame
 from edgeser.speech.voice import VoiceChunk
 
@@ -81,52 +82,15 @@ class Segmenter:
 
     @property
     def calm_frames(self) -> int:
-        """So many frames from now on tell nothing, whatever is in them; 0 if that is not known.
-
-        It is known of a segment that was told: when its next window is full, and when it could end
-        or be cut at the soonest.
-        """
-        segment, config = self._segment, self._config
-        if segment is None or not segment.confirmed:
-            return 0
-        frame = segment.marks[-1].index + 1
-        length = frame - segment.start
-        until_window = config.window_minimum - length
-        if until_window <= 0:
-            until_window = config.hop - -until_window % config.hop
-        until_end = segment.last_speech + config.end + 1 - frame
-        until_told = min(until_window, until_end, config.maximum - length)
-        if config.confirm is not None:
-            until_told = min(until_told, segment.evidence.ends_at + 1 - frame)
-        if segment.by_voice:  # which is to be heard every few frames
-            until_told = min(until_told, segment.evidence.judged + AWAITED_FRAMES - frame)
-        calm = max(0, until_told - 1)
-        segment.calm_until = frame + calm
-        return calm
+        """So many frames from now on tell nothing, whatever is in them; 0 if that is not known."""
+        return 0 if self._segment is None else pace.calm_frames(self._segment, self._config)
 
     @property
     def awaits_every_chunk(self) -> bool:
-        """What the voice detector can hear by the end of the next frame is to be heard.
-
-        The frame may decide whether the open segment is told, whether its voice has ended, or goes
-        on after a cut; or it is the last one before something may be told that has a probability.
-        Where a voice alone begins a segment or ends it, it is to be heard every few frames.
-        """
-        segment = self._segment
-        if segment is None:
+        """What the voice detector can hear by the end of the next frame is to be heard."""
+        if self._segment is None:
             return self._room.awaits_chunks
-        frame = segment.marks[-1].index + 1
-        decides_alone = segment.by_voice or (segment.knows_room and not segment.confirmed)
-        if decides_alone and frame + 1 - segment.evidence.judged >= AWAITED_FRAMES:
-            return True
-        if frame + 1 < segment.calm_until:
-            return False
-        if segment.confirmed:
-            is_cut = frame + 1 - segment.start >= self._config.maximum
-            return is_cut or frame >= segment.evidence.ends_at or self.calm_frames == 1
-        if frame - segment.last_speech >= self._config.end:
-            return True
-        return not segment.knows_room and segment.evidence.may_be_enough(frame)
+        return pace.awaits_every_chunk(self._segment, self._config)
 
     @property
     def needed_from(self) -> int:
