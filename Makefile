@@ -104,7 +104,7 @@ $(VENV)/.page: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
 	@tools/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,mqtt,lsl,nats,lake,annotate,cluster,page,docs,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,moonshine,mqtt,lsl,nats,lake,annotate,cluster,page,docs,dev]'
 	@touch $@ $(VENV)/.runtime $(VENV)/.page
 
 examples/node_modules/.installed: examples/package.json

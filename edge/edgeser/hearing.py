@@ -299,7 +299,7 @@ class Hearing:
         front_end, segment = info.front_end, self._open_segment(cut)
         speech = segment.window(self._frames, cut.start, cut.end)
         ready_at = self._clock()
-        if kind == "final" and self._learn and front_end.learns_voices:
+        if kind == "final" and self._learn and info.learns_voices:
             frames = self._frames.frames(cut.start, cut.end)
             self.baseline = front_end.with_more(self.baseline, frames)
         return Window(

@@ -168,7 +168,12 @@ def variant(
     *,
     symmetric: bool = False,
 ) -> Any:
-    """The graph in a precision."""
+    """The graph in a precision. Raises UserError for another one than that of integer weights."""
+    if precision != "fp32" and any(n.op_type == "DequantizeLinear" for n in graph.graph.node):
+        raise UserError(
+            f"--precision {precision}: the weights of this model are integers already",
+            "leave it out",
+        )
     if precision == "fp16":
         return half(graph)
     if precision == "int8":

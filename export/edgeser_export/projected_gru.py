@@ -10,6 +10,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from edgeser_export.dequantised import dequantised
 from edgeser_train.models.lightweight import SharedBiGRU, _rows
 from edgeser_train.models.speech_model import SpeechModel
 
@@ -58,8 +59,9 @@ def not_negative(places: Tensor) -> Tensor:
 
 
 def prepared(model: SpeechModel) -> SpeechModel:
-    """A copy for inference whose shared GRUs are projected ones; the same results."""
+    """A copy for inference: its shared GRUs are projected ones, its integer weights traceable."""
     twin = copy.deepcopy(model).eval()
+    dequantised(twin)
     for parent in list(twin.modules()):
         for name, child in parent.named_children():
             if isinstance(child, SharedBiGRU):

@@ -9,6 +9,7 @@ from edgeser.model.artefact import Estimate, TrainingRecord
 from edgeser_train.corpora import CORPORA
 from edgeser_train.evaluation.report import Report
 from edgeser_train.evaluation.strangers import Strangers
+from edgeser_train.models import class_of
 from edgeser_train.training.checkpoint import Origin
 
 _UNKNOWN = Estimate(0.0, 0.0, 1.0)
@@ -61,11 +62,15 @@ class _Owed(TypedDict):
 
 
 def _owed(origin: Origin) -> _Owed:
-    """What the corpora that it has heard want to be said of them, as far as they are known."""
+    """What the corpora that it has heard want to be said of them, as far as they are known, and
+    those whose weights it began with.
+    """
     releases = {name: CORPORA[name] for name in origin.corpora if name in CORPORA}
+    told = [release.attribution for release in releases.values()]
+    told.append(class_of(origin.recipe.model).attribution)
     return {
         "licences": {name: release.licence for name, release in releases.items()},
-        "attribution": [r.attribution for r in releases.values() if r.attribution],
+        "attribution": [words for words in told if words],
     }
 
 

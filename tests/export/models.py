@@ -32,9 +32,18 @@ SMALL = {
         "heads": 2,
         "head": 8,
     },
+    "moonshine": {
+        "pretrained": None,
+        "layers": 2,
+        "hidden": 32,
+        "rank": 24,
+        "heads": 2,
+        "feed_forward": 32,
+        "rotary": 8,
+    },
 }
 NAMES = tuple(RECIPES)
-SPECTRAL = tuple(name for name in NAMES if name != "wavlm-sap")
+SPECTRAL = tuple(name for name in NAMES if name not in ("wavlm-sap", "moonshine"))
 
 
 _UNKNOWN = Estimate(0.0, 0.0, 1.0)
@@ -51,11 +60,13 @@ RELEASE = Release(
 
 def small(name: str, recipe_name: str = "edgeser") -> tuple[SpeechModel, Origin]:
     """A model with random weights that has seen the test sounds, and where it comes from."""
-    recipe = recipe_of(name, recipe_name)
+    recipe = recipe_of(name, recipe_name if recipe_name in RECIPES[name] else "voices")
     config = msgspec.structs.replace(recipe.model, **SMALL[name])
     recipe = msgspec.structs.replace(recipe, model=config)
     torch.manual_seed(1)
     model = build(config).eval()
+    if recipe.episodes is not None:
+        model.centre(config.labels)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.02 * torch.randn_like(parameter)

@@ -22,7 +22,7 @@ from edgeser_train.models import build
 from edgeser_train.models.streaming import Streaming
 from edgeser_train.training.recipes import RECIPES, recipe_of
 
-ON_DEVICES = [name for name in RECIPES if name != "wavlm-sap"]
+ON_DEVICES = [name for name in RECIPES if name not in ("wavlm-sap", "moonshine")]
 SMALL_WAVLM = {"hidden": 64, "layers": 2, "encoder_heads": 4, "feed_forward": 96}
 
 
@@ -42,6 +42,11 @@ def test_a_block_of_a_stream_is_documented() -> None:
     assert isinstance(model, Streaming)
     assert layout is not None
     assert not_documented(stream_graph(model, layout)) == []
+
+
+def test_weights_in_integers_are_documented() -> None:
+    (recipe, *_) = RECIPES["moonshine"].values()
+    assert not_documented(onnx_graph(build(recipe.model))) == []
 
 
 def test_the_teacher_is_documented() -> None:

@@ -248,7 +248,10 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """What raw frames (n, bins) of speech say of the voice: the mean of the loud ones.
 
         These are the frames that are at least as loud as the average frame, as in ``normalise``.
+        Of a waveform's there is no such mean: only how many they are.
         """
+        if not self.spectral:
+            return Baseline(np.zeros(self.bins, np.float32), len(frames))
         loud = speech_frames(self._within_range(frames))
         return Baseline(loud.mean(axis=0, dtype=np.float64).astype(np.float32), len(loud))
 

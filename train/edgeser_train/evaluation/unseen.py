@@ -190,6 +190,7 @@ class Listener:
         ]
         self.heard = [front_end.heard(frames) for frames in self.frames]
         self.judged = [i for i, u in enumerate(corpus.utterances) if u.label in labels]
+        self._alone: tuple[Score, Floats] | None = None  # logits that no baseline can change
 
     def answers(self, score: Score, known: Known, orders: Iterable[int]) -> list[Answers]:
         """Of every order of chance by itself."""
@@ -205,6 +206,21 @@ class Listener:
 
     def _logits(self, score: Score, known: Known, order: int) -> Doubles:
         heard = list(others_of(self.corpus, known, order))
+        rows = self._rows(score, heard)
+        if self.centring is None:
+            return rows[self.judged].astype(np.float64)
+        centred = []
+        for i in self.judged:
+            usual = no_baseline(len(self.labels))
+            for k in heard[i]:
+                usual = self.centring.with_more(usual, rows[k], len(self.frames[k]))
+            centred.append(self.centring.centred(rows[i], usual))
+        return np.stack(centred).astype(np.float64)
+
+    def _rows(self, score: Score, heard: Sequence[Sequence[int]]) -> Floats:
+        """Logits (utterances, labels) against the baselines of what was heard, not yet centred."""
+        if self._alone is not None and self._alone[0] is score:
+            return self._alone[1]
         rows = np.zeros((len(self.frames), len(self.labels)), np.float32)
         # What is known of a voice may be of classes that are not judged.
         scored = self.judged if self.centring is None else list(range(len(self.frames)))
@@ -216,15 +232,9 @@ class Listener:
                 for i in some
             ]
             rows[some] = score(windows)
-        if self.centring is None:
-            return rows[self.judged].astype(np.float64)
-        centred = []
-        for i in self.judged:
-            usual = no_baseline(len(self.labels))
-            for k in heard[i]:
-                usual = self.centring.with_more(usual, rows[k], len(self.frames[k]))
-            centred.append(self.centring.centred(rows[i], usual))
-        return np.stack(centred).astype(np.float64)
+        if not self.front_end.learns_voices:
+            self._alone = score, rows
+        return rows
 
     def _baseline(self, heard: Sequence[int]) -> Baseline:
         baseline = no_baseline(self.front_end.bins)

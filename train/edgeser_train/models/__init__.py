@@ -22,6 +22,7 @@ MODELS: Registry[type[SpeechModel]] = Registry(
         "pcnse-sadrn-ctc": "edgeser_train.models.pcnse_sadrn_ctc:PcnseSadrnCtc",
         "wavlm-sap": "edgeser_train.models.wavlm_sap:WavlmSap",
         "streaming": "edgeser_train.models.streaming:Streaming",
+        "moonshine": "edgeser_train.models.moonshine:Moonshine",
     },
 )
 """Their names are known without importing PyTorch."""

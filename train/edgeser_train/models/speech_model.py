@@ -23,13 +23,15 @@ class SpeechModel(nn.Module, ABC):
     a checkpoint and an exported graph carry them.
 
     ``config_type``: of that; ``min_frames``: the shortest window that the network can hear;
-    ``front_end`` and ``window``: what it hears, unless a recipe says otherwise.
+    ``front_end`` and ``window``: what it hears, unless a recipe says otherwise; ``attribution``:
+    what is to be said of weights that it begins with.
     """
 
     config_type: ClassVar[type[ModelConfig]]
     min_frames: ClassVar[int] = 1
     front_end: ClassVar[FrontEnd] = FrontEnd(normalise="speech")
     window: ClassVar[WindowPolicy] = WindowPolicy()
+    attribution: ClassVar[str] = ""
 
     mean: Tensor
     std: Tensor

@@ -62,7 +62,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ``copies_of``: whether every utterance is varied in its own way, or all of a voice in the same,
     as one speaker in one room. ``balanced`` draws corpora, classes and speakers evenly, with
     replacement; ``examples`` is then how many make an epoch, 0 for as many as there are.
-    ``baselines``: what windows are judged against, where the front end learns voices.
+    ``baselines``: what windows are judged against, where the front end learns voices, and what is
+    known in episodes.
     ``episodes``: batches of several utterances of few voices each, whose logits are centred by
     voice; it needs ``baselines`` and ``balanced``, which then draws corpora and speakers.
     """
@@ -99,8 +100,11 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(f"batch must be at most {_LARGEST_BATCH}")
         if self.examples < 0 or (self.examples and not self.balanced):
             raise ValueError("examples must be at least 0, and 0 unless balanced")
-        if self.baselines is not None and not self.front_end.learns_voices:
-            raise ValueError("baselines need front_end.normalise 'voice'")
+        of_sound = self.episodes is not None and not self.front_end.spectral
+        if self.baselines and not (self.front_end.learns_voices or of_sound):
+            raise ValueError(
+                "baselines need front_end.normalise 'voice', or episodes of a waveform"
+            )
         if self.episodes is not None and not (self.baselines and self.balanced):
             raise ValueError("episodes need baselines and balanced")
         if self.episodes is not None and self.spectrogram is not None and self.spectrogram.mixup:

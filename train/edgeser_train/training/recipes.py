@@ -18,6 +18,7 @@ from edgeser_train.models import MODELS
 from edgeser_train.models.attention_pooling import AttentionPoolingConfig
 from edgeser_train.models.eca_cnn import EcaCnnConfig
 from edgeser_train.models.lightweight import LightweightConfig
+from edgeser_train.models.moonshine import MoonshineConfig
 from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtcConfig
 from edgeser_train.models.streaming import StreamingConfig
 from edgeser_train.models.wavlm_sap import WavlmSapConfig
@@ -237,6 +238,20 @@ _WAVLM_SAP = {
     ),
 }
 
+# An encoder that has heard thousands of strangers, and what it says of ours, centred by voice.
+_MOONSHINE = {
+    "voices": msgspec.structs.replace(
+        _VOICES,
+        model=MoonshineConfig(),
+        front_end=front_ends.WAVEFORM,
+        spectrogram=None,
+        standardise=False,
+        crop_frames=(100, 150, 200),
+        epochs=7,
+        ema_decay=0.98,
+    ),
+}
+
 RECIPES: dict[str, dict[str, Recipe]] = {
     "lightweight": _LIGHTWEIGHT,
     "eca-cnn": _ECA_CNN,
@@ -244,6 +259,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
     "pcnse-sadrn-ctc": _PCNSE_SADRN_CTC,
     "wavlm-sap": _WAVLM_SAP,
     "streaming": _STREAMING,
+    "moonshine": _MOONSHINE,
 }
 
 

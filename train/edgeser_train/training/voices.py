@@ -103,7 +103,7 @@ class Voices:
             self._by_label[utterance.speaker].setdefault(utterance.label, []).append(i)
             if utterance.label == draw.label:
                 self._neutral[utterance.speaker].append(i)
-            for copy in range(frames.copies):
+            for copy in range(frames.copies if front_end.learns_voices else 0):
                 heard = front_end.heard(frames.of(i, copy))
                 self._sums[i, copy] = heard.mean * np.float32(heard.frames)
                 self._counts[i, copy] = heard.frames
@@ -160,7 +160,7 @@ class Voices:
     def _of(self, chosen: list[int], utterance: int, copy: int, level_db: float) -> Baseline | None:
         """Of the utterances chosen, but for the one that is judged."""
         chosen = [i for i in chosen if i != utterance]
-        if not chosen:
+        if not chosen or not self._front_end.learns_voices:
             return None
         count = int(self._counts[chosen, copy].sum())
         mean = self._sums[chosen, copy].sum(axis=0) / np.float32(count) + level_db

@@ -1,0 +1,119 @@
+"""The beginning of Moonshine's encoder: its own weights, masks, what is learnt, its graph."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from torch.nn import functional as F
+
+from edgeser.errors import UserError
+from edgeser.model.golden import waveform
+from edgeser_export.graph import onnx_graph
+from edgeser_export.onnx_export import variant
+from edgeser_train.models import moonshine_weights
+from edgeser_train.models.integer_weights import IntegerWeights, in_integers
+from edgeser_train.models.moonshine import Moonshine, MoonshineConfig
+from edgeser_train.models.moonshine_encoder import MoonshineEncoder
+from edgeser_train.models.moonshine_weights import pretrained_weights
+
+TINY = MoonshineConfig(
+    pretrained=None, layers=2, hidden=32, rank=24, heads=2, feed_forward=48, rotary=8
+)
+
+
+def tiny() -> Moonshine:
+    torch.manual_seed(0)
+    model = Moonshine(TINY)
+    torch.nn.init.normal_(model.classify.weight)
+    return model.eval()
+
+
+def test_its_beginning_is_that_of_the_package() -> None:
+    """The whole encoder, as far as integers of both kinds allow: theirs round activations, too."""
+    package = find_spec("moonshine_voice")
+    assert package is not None
+    assert package.origin is not None
+    path = Path(package.origin).parent / "assets" / "tiny-en" / "encoder_model.ort"
+    sound = waveform(3, 2.0).astype(np.float32) / 32768
+    session = ort.InferenceSession(str(path))
+    mask = np.ones((1, len(sound)), np.int64)
+    (theirs,) = session.run(None, {"input_values": sound[None], "attention_mask": mask})
+    graph = moonshine_weights._Graph(path.read_bytes())
+    encoder = MoonshineEncoder(MoonshineConfig(layers=7, rank=576)).eval()
+    del encoder.layers[6:]  # so that the sixth has all of its own
+    state = dict(moonshine_weights._stem(graph, rank=576))
+    for i in range(6):
+        state.update(moonshine_weights._layer(graph, i, last=False))
+    encoder.load_state_dict(state)
+    frames = torch.tensor([len(sound) // 320])
+    with torch.no_grad():
+        h, steps = encoder(torch.from_numpy(sound)[None], frames)
+        ours = F.layer_norm(h, (288,), graph.tensor(graph.of("SkipLayerNormalization")[2]))
+    assert ours.shape == theirs.shape
+    assert steps.tolist() == [theirs.shape[1]]
+    assert np.corrcoef(ours.flatten(), theirs.flatten())[0, 1] > 0.97
+
+
+def test_the_installed_weights_are_taken() -> None:
+    model = Moonshine(MoonshineConfig())
+    before = model.encoder.conv1.clone()
+    model.prepare([])
+    assert not torch.equal(model.encoder.conv1, before)
+    size = sum(x.numel() * x.element_size() for x in model.state_dict().values())
+    assert size < 3.9e6
+
+
+def test_what_lies_behind_an_end_does_not_matter() -> None:
+    model, features = tiny(), torch.randn(3, 90, 321)
+    frames = torch.tensor([90, 41, 3])
+    with torch.no_grad():
+        together = model(features, frames)
+        alone = [model(features[i : i + 1, :n], frames[i : i + 1]) for i, n in enumerate(frames)]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
+
+
+def test_only_the_last_layer_learns() -> None:
+    model = tiny().train()
+    assert {name for name, _ in model.named_parameters()} == {"classify.weight", "classify.bias"}
+    model(torch.randn(2, 30, 321), torch.tensor([30, 20])).sum().backward()  # type: ignore[no-untyped-call]
+    assert model.classify.weight.grad is not None
+
+
+def test_weights_keep_seven_bits_and_a_sign() -> None:
+    weights = torch.randn(5, 4, 3)
+    integers, scale = in_integers(weights)
+    assert integers.dtype == torch.int8
+    assert int(integers.abs().max()) == 127
+    assert ((integers.float() * scale - weights).abs() <= scale / 2 + 1e-7).all()
+    kept = IntegerWeights(6, 4)
+    assert kept().shape == (6, 4)
+
+
+def test_its_graph_keeps_them_in_integers() -> None:
+    graph = onnx_graph(Moonshine(MoonshineConfig(pretrained=None)))
+    assert len(graph.SerializeToString()) < 4e6
+    with pytest.raises(UserError, match=r"--precision fp16: .* integers already"):
+        variant(graph, "fp16", [], 0)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no such graph" * 100])
+def test_other_files_are_refused(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "encoder_model.ort"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=r"moonshine: .*encoder_model\.ort: ") as refused:
+        pretrained_weights(str(path), 3, 320)
+    assert "edgeser[moonshine]" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"layers": 0}, {"heads": 7}, {"rotary": 9}, {"rotary": 38}, {"dropout": 1.0}]
+)
+def test_impossible_sizes_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="moonshine: "):
+        MoonshineConfig(**settings)  # type: ignore[arg-type]

@@ -1,0 +1,108 @@
+"""The first layers of Moonshine's encoder, their mean over time, and one linear layer.
+
+An encoder that has learnt to write down what thousands of strangers say (Jeffries et al. 2024)
+knows voices, rooms and languages that no corpus of emotions has. How something is said is in its
+first layers; the later ones keep what is said. They stay as they are, in integers of eight bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from edgeser_train.models.config import ModelConfig
+from edgeser_train.models.layers import masked_mean
+from edgeser_train.models.moonshine_encoder import MoonshineEncoder
+from edgeser_train.models.moonshine_weights import pretrained_weights
+from edgeser_train.models.speech_model import SpeechModel, within
+
+if TYPE_CHECKING:
+    from edgeser_train.corpora import Utterance
+
+HOP = 320
+"""Samples of a frame: 20 ms. A step of the encoder is 384 samples, 24 ms."""
+
+_LEVEL = 0.07
+"""Of samples of unit variance: about that of the speech that the encoder was trained on."""
+
+
+class MoonshineConfig(
+    msgspec.Struct,
+    ModelConfig,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="name",
+    tag="moonshine",
+):
+    """The architecture as data; the defaults are the first layers of Moonshine Tiny.
+
+    ``pretrained``: the file ``encoder_model.ort`` of a package ``moonshine-voice``, or that name
+    for the installed one; null for random weights. ``layers``: of the transformer's six, the last
+    of them without its feed-forward layer. ``rank``: how many singular values of the second
+    convolution are kept. ``rotary``: how many of a head's numbers turn with their place in time.
+    """
+
+    labels: int = 4
+    pretrained: str | None = "moonshine-voice"
+    layers: int = 3
+    hidden: int = 288
+    rank: int = 320
+    heads: int = 8
+    feed_forward: int = 1152
+    rotary: int = 32
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        sizes = (self.layers, self.hidden, self.rank, self.heads, self.feed_forward, self.rotary)
+        if min(sizes) < 1 or self.labels < 2 or not 0 <= self.dropout < 1:
+            raise ValueError("moonshine: need sizes >= 1, labels >= 2 and dropout in [0, 1)")
+        if self.hidden % self.heads or self.rotary % 2 or self.rotary > self.hidden // self.heads:
+            raise ValueError("moonshine: heads must divide hidden, rotary be even and fit a head")
+
+    @property
+    def width(self) -> int:
+        """Features per frame: its samples and whether they are speech."""
+        return HOP + 1
+
+
+class Moonshine(SpeechModel):
+    """Normalised samples to logits. The front end has normalised them: no ``mean``, no ``std``."""
+
+    config_type = MoonshineConfig
+    min_frames = 3
+    attribution = (
+        "The encoder is the beginning of Moonshine Tiny (Jeffries et al. 2024), "
+        "copyright 2025 Moonshine AI, MIT licence, rounded to eight bits."
+    )
+
+    def __init__(self, config: MoonshineConfig) -> None:
+        """Random weights."""
+        super().__init__(config.width)
+        self.config = config
+        self.encoder = MoonshineEncoder(config)
+        self.norm = nn.LayerNorm(config.hidden, elementwise_affine=False)
+        self.drop = nn.Dropout(config.dropout)
+        self.classify = nn.Linear(config.hidden, config.labels)
+
+    def prepare(self, utterances: Sequence[Utterance]) -> None:
+        """Pretrained weights. Raises UserError where they cannot be had."""
+        if self.config.pretrained is not None:
+            weights = pretrained_weights(
+                self.config.pretrained, self.config.layers, self.config.rank
+            )
+            self.encoder.load_state_dict(weights)
+
+    def forward(self, features: Tensor, frames: Tensor) -> Tensor:
+        """(batch, frames, 321) float32 and (batch,) int64 -> logits (batch, labels)."""
+        outside = ~within(frames, features.shape[1])
+        samples = features[:, :, :HOP].masked_fill(outside[:, :, None], 0.0)
+        with torch.no_grad():
+            h, steps = self.encoder(_LEVEL * samples.flatten(1), frames)
+        counts = within(steps, h.shape[1])
+        pooled = masked_mean(self.norm(h), counts[:, :, None], dim=1)
+        logits: Tensor = self.classify(self.drop(pooled))
+        return logits

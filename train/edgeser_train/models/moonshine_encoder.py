@@ -1,0 +1,158 @@
+"""Moonshine's encoder (Jeffries et al. 2024), frozen and heard without its padding."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edgeser_train.models.integer_weights import IntegerWeights
+from edgeser_train.models.layers import FAR_BELOW
+from edgeser_train.models.speech_model import within
+
+_ROTARY_BASE = 10_000.0
+
+
+class MoonshineSizes(Protocol):
+    """Of an encoder. ``rank``: of its second convolution; ``rotary``: how many of a head's numbers
+    are turned by their place in time.
+    """
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def hidden(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def feed_forward(self) -> int: ...
+    @property
+    def rotary(self) -> int: ...
+
+
+class MoonshineEncoder(nn.Module):
+    """Samples to one vector each 24 ms; all weights are buffers, which no training changes."""
+
+    def __init__(self, sizes: MoonshineSizes) -> None:
+        super().__init__()
+        size = sizes.hidden
+        self.register_buffer("conv1", torch.randn(size, 1, 127) * 127**-0.5)
+        self.narrow2 = IntegerWeights(sizes.rank, size, 7)
+        self.conv2 = IntegerWeights(2 * size, sizes.rank, 1, bias=True)
+        self.conv3 = IntegerWeights(size, 2 * size, 3, bias=True)
+        self.register_buffer("norm_weight", torch.ones(size))
+        self.register_buffer("norm_bias", torch.zeros(size))
+        self.layers = nn.ModuleList(
+            _Layer(sizes, last=i + 1 == sizes.layers) for i in range(sizes.layers)
+        )
+        self.heads, self.rotary = sizes.heads, sizes.rotary
+
+    conv1: Tensor
+    norm_weight: Tensor
+    norm_bias: Tensor
+
+    def forward(self, samples: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, 320 * n), (batch,) -> (batch, steps, hidden), (batch,): the steps that count."""
+        x = torch.tanh(F.conv1d(samples[:, None], self.conv1, stride=64))
+        counts = 5 * frames - 1
+        x = _normalised(x, counts, self.norm_weight, self.norm_bias)
+        x = F.conv1d(x, self.narrow2(), stride=3)
+        x = F.gelu(F.conv1d(x, self.conv2(), self.conv2.bias))
+        x = F.gelu(F.conv1d(x, self.conv3(), self.conv3.bias, stride=2)).transpose(1, 2)
+        counts = _after(_after(counts, 7, 3), 3, 2)
+        inside = within(counts, x.shape[1])
+        turn = _turns(x.shape[1], self.rotary, x)
+        for layer in self.layers:
+            x = layer(x, inside, turn)
+        return x, counts
+
+
+class _Layer(nn.Module):
+    """Self-attention, then a feed-forward layer, each of what is normalised and added to it.
+
+    The ``last`` one has no feed-forward layer.
+    """
+
+    def __init__(self, sizes: MoonshineSizes, *, last: bool) -> None:
+        super().__init__()
+        size = sizes.hidden
+        self.heads = sizes.heads
+        self.register_buffer("attention_norm", torch.ones(size))
+        self.query = IntegerWeights(size, size)
+        self.key = IntegerWeights(size, size)
+        self.value = IntegerWeights(size, size)
+        self.output = IntegerWeights(size, size)
+        self.feed_forward = None if last else _FeedForward(sizes)
+
+    attention_norm: Tensor
+
+    def forward(self, x: Tensor, inside: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+        """(batch, steps, hidden), (batch, steps) bool -> as x."""
+        heard = F.layer_norm(x, self.attention_norm.shape, self.attention_norm)
+        x = x + F.linear(self._attended(heard, inside, turn), self.output())
+        return x if self.feed_forward is None else x + self.feed_forward(x)
+
+    def _attended(self, x: Tensor, inside: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+        batch, steps, size = x.shape
+
+        def split(weights: IntegerWeights) -> Tensor:
+            y = F.linear(x, weights()).reshape(batch, steps, self.heads, size // self.heads)
+            return y.transpose(1, 2)
+
+        query, key = (_turned(split(weights), turn) for weights in (self.query, self.key))
+        scores = (query @ key.transpose(2, 3)).float() * (size // self.heads) ** -0.5
+        scores = scores.masked_fill(~inside[:, None, None, :], FAR_BELOW)
+        value = split(self.value)
+        mixed = torch.softmax(scores, dim=3).to(value.dtype) @ value
+        return mixed.transpose(1, 2).reshape(batch, steps, size)
+
+
+class _FeedForward(nn.Module):
+    def __init__(self, sizes: MoonshineSizes) -> None:
+        super().__init__()
+        self.register_buffer("norm", torch.ones(sizes.hidden))
+        self.wide = IntegerWeights(sizes.feed_forward, sizes.hidden, bias=True)
+        self.narrow = IntegerWeights(sizes.hidden, sizes.feed_forward, bias=True)
+
+    norm: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        heard = F.layer_norm(x, self.norm.shape, self.norm)
+        wide = F.gelu(F.linear(heard, self.wide(), self.wide.bias))
+        return F.linear(wide, self.narrow(), self.narrow.bias)
+
+
+def _after(counts: Tensor, kernel: int, stride: int) -> Tensor:
+    """Steps that a convolution leaves of so many."""
+    return torch.div(counts - kernel, stride, rounding_mode="floor") + 1
+
+
+def _normalised(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Group norm of one group: (batch, channels, steps), (batch,) of which so many steps count."""
+    inside = within(counts, x.shape[2])[:, None]
+    number = (counts * x.shape[1]).to(x.dtype)[:, None, None]
+    mean = x.masked_fill(~inside, 0.0).sum(dim=(1, 2), keepdim=True) / number
+    centred = (x - mean).masked_fill(~inside, 0.0)
+    variance = centred.square().sum(dim=(1, 2), keepdim=True) / number
+    return centred * torch.rsqrt(variance + 1e-5) * weight[:, None] + bias[:, None]
+
+
+def _turns(steps: int, rotary: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of rotary embeddings (Su et al. 2021), (steps, rotary / 2) each."""
+    places = torch.arange(steps, device=like.device, dtype=torch.float32)
+    rates = _ROTARY_BASE ** (-torch.arange(0, rotary, 2, device=like.device) / rotary)
+    angles = places[:, None] * rates
+    return angles.cos(), angles.sin()
+
+
+def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Neighbouring numbers of a head turned in pairs, the last ones left: (..., steps, size)."""
+    cos, sin = turn
+    rotary = 2 * cos.shape[1]
+    even, odd = x[..., 0:rotary:2], x[..., 1:rotary:2]
+    pairs = torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1)
+    return torch.cat((pairs.flatten(-2), x[..., rotary:]), dim=-1).to(x.dtype)
