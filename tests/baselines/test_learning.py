@@ -23,9 +23,11 @@ from tests.sounds import silence, speech
 SOUND = np.concatenate((speech(), silence(1.0)))
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    """One that learns voices."""
+@pytest.fixture(scope="module", params=["spectra", "a waveform"])
+def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """One that learns voices: how they sound, or only what it says of them."""
+    if request.param == "a waveform":
+        return load_model("moonshine6")
     return load_model(str(learner(tmp_path_factory.mktemp("model"))))
 
 

@@ -219,7 +219,7 @@ class Listener:
 
     def _rows(self, score: Score, heard: Sequence[Sequence[int]]) -> Floats:
         """Logits (utterances, labels) against the baselines of what was heard, not yet centred."""
-        if self._alone is not None and self._alone[0] is score:
+        if self._alone is not None and self._alone[0] == score:
             return self._alone[1]
         rows = np.zeros((len(self.frames), len(self.labels)), np.float32)
         # What is known of a voice may be of classes that are not judged.
