@@ -23,7 +23,7 @@ from edgeser.bench.machine import CpuTimes, busy_with_others
 from edgeser.bench.process import DaemonProcess, daemon
 from edgeser.bench.show import histogram
 from edgeser.bench.sound import samples_of
-from edgeser.bench.throughput import _Run, _sources
+from edgeser.bench.throughput import _Run, sources_of
 from edgeser.errors import UserError
 from edgeser.events.schema import SpeechEvent
 from edgeser.model.artefact import shipped_models
@@ -250,7 +250,7 @@ def test_throughput_stops_at_the_first_step_that_is_too_late(tmp_path: Path) -> 
 
 def test_streams_begin_one_after_the_other_and_end_together(tmp_path: Path) -> None:
     spoken = np.full(16_000, 1000, np.int16)
-    settings = _sources(tmp_path, spoken, streams=4, spread_s=8.0, seconds=5.0)
+    settings = sources_of(tmp_path, spoken, streams=4, spread_s=8.0, seconds=5.0)
     assert settings.count("[[source]]") == 4
     sounds = [soundfile.read(tmp_path / f"{i}.wav", dtype="int16")[0] for i in range(4)]
     assert [len(sound) for sound in sounds] == [13 * 16_000] * 4

@@ -95,8 +95,8 @@ def measure(
 
     def holds(streams: int) -> bool:
         with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
-            sources = _sources(Path(folder), spoken, streams, longest_s, seconds + 2 * SETTLE_S)
-            with _one_core() as core:
+            sources = sources_of(Path(folder), spoken, streams, longest_s, seconds + 2 * SETTLE_S)
+            with one_core() as core:
                 run = _Run(streams, longest_s + SETTLE_S, longest_s + SETTLE_S + seconds)
                 run.follow(arguments, settings + sources, core)
         if not run.is_complete:
@@ -122,7 +122,7 @@ def measure(
     )
 
 
-def _sources(folder: Path, spoken: Samples, streams: int, spread_s: float, seconds: float) -> str:
+def sources_of(folder: Path, spoken: Samples, streams: int, spread_s: float, seconds: float) -> str:
     """A file for each stream, and their settings.
 
     Each begins at another time within ``spread_s``, the length of the longest segment, and
@@ -142,7 +142,7 @@ def _sources(folder: Path, spoken: Samples, streams: int, spread_s: float, secon
 
 
 @contextmanager
-def _one_core() -> Iterator[int]:
+def one_core() -> Iterator[int]:
     """A core for the daemon; this process and those that it starts keep to the others."""
     cores = os.sched_getaffinity(0)
     core = max(cores)

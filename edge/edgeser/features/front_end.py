@@ -182,7 +182,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     @cached_property
     def _raised_window(self) -> Floats:
         """``analysis_window`` times ``n_fft``, for a transform that divides by it: any other of
-        NumPy's goes through doubles, and takes three times as long.
+        NumPy's goes through doubles, and takes two or three times as long.
         """
         raised: Floats = self.analysis_window * np.float32(self.n_fft)
         return raised

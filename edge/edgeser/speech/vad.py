@@ -71,7 +71,8 @@ class VoiceActivity:
             self._carry = samples[whole:].copy()
         values = samples[:whole].reshape(-1, FRAME_SAMPLES).astype(np.float64)
         # Sums of whole numbers are exact in doubles, in whatever order.
-        powers = np.add.reduce(values * values, axis=1).tolist()
+        values *= values
+        powers = np.add.reduce(values, axis=1).tolist()
         content = samples[:whole].tobytes()
         for number, power in enumerate(powers):
             level = _level_dbfs(power / FRAME_SAMPLES)
