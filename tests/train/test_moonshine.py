@@ -15,7 +15,7 @@ from edgeser.errors import UserError
 from edgeser.model.golden import waveform
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import variant
-from edgeser_train.models import moonshine_weights
+from edgeser_train.models import moonshine, moonshine_weights
 from edgeser_train.models.integer_weights import IntegerWeights, in_integers
 from edgeser_train.models.moonshine import Moonshine, MoonshineConfig
 from edgeser_train.models.moonshine_encoder import MoonshineEncoder
@@ -44,7 +44,7 @@ def test_its_beginning_is_that_of_the_package() -> None:
     mask = np.ones((1, len(sound)), np.int64)
     (theirs,) = session.run(None, {"input_values": sound[None], "attention_mask": mask})
     graph = moonshine_weights._Graph(path.read_bytes())
-    encoder = MoonshineEncoder(MoonshineConfig(layers=7, rank=576)).eval()
+    encoder = MoonshineEncoder(MoonshineConfig(pretrained=None, layers=7, rank=576)).eval()
     del encoder.layers[6:]  # so that the sixth has all of its own
     state = dict(moonshine_weights._stem(graph, rank=576))
     for i in range(6):
@@ -117,3 +117,27 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes | None) -> None:
 def test_impossible_sizes_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="moonshine: "):
         MoonshineConfig(**settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"layers": 7},
+        {"rank": 577},
+        {"hidden": 32, "heads": 1},
+        {"heads": 4},
+        {"feed_forward": 1},
+        {"rotary": 16},
+    ],
+)
+def test_other_sizes_than_those_of_the_weights_are_refused(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"Moonshine Tiny has .* set pretrained to null"):
+        MoonshineConfig(**settings)  # type: ignore[arg-type]
+    MoonshineConfig(pretrained=None, **settings)  # type: ignore[arg-type]
+
+
+def test_weights_of_another_size_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = MoonshineEncoder(TINY).state_dict()
+    monkeypatch.setattr(moonshine, "pretrained_weights", lambda *_: others)
+    with pytest.raises(UserError, match=r"moonshine: moonshine-voice: not the encoder of"):
+        Moonshine(MoonshineConfig()).prepare([])

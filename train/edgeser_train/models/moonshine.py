@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import masked_mean
 from edgeser_train.models.moonshine_encoder import MoonshineEncoder
-from edgeser_train.models.moonshine_weights import pretrained_weights
+from edgeser_train.models.moonshine_weights import not_tiny, pretrained_weights
 from edgeser_train.models.speech_model import SpeechModel, within
 
 if TYPE_CHECKING:
@@ -62,6 +62,12 @@ class MoonshineConfig(
             raise ValueError("moonshine: need sizes >= 1, labels >= 2 and dropout in [0, 1)")
         if self.hidden % self.heads or self.rotary % 2 or self.rotary > self.hidden // self.heads:
             raise ValueError("moonshine: heads must divide hidden, rotary be even and fit a head")
+        theirs = (self.hidden, self.heads, self.feed_forward, self.rotary) == (288, 8, 1152, 32)
+        if self.pretrained is not None and not (theirs and self.layers <= 6 and self.rank <= 576):
+            raise ValueError(
+                "moonshine: Moonshine Tiny has at most 6 layers and rank 576, hidden 288, heads 8, "
+                "feed_forward 1152, rotary 32; for other sizes set pretrained to null"
+            )
 
     @property
     def width(self) -> int:
@@ -94,7 +100,10 @@ class Moonshine(SpeechModel):
             weights = pretrained_weights(
                 self.config.pretrained, self.config.layers, self.config.rank
             )
-            self.encoder.load_state_dict(weights)
+            try:
+                self.encoder.load_state_dict(weights)
+            except RuntimeError as error:
+                raise not_tiny(self.config.pretrained) from error
 
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, 321) float32 and (batch,) int64 -> logits (batch, labels)."""

@@ -34,7 +34,12 @@ def pretrained_weights(source: str, layers: int, rank: int) -> dict[str, Tensor]
     except OSError as error:
         raise UserError(f"moonshine: {source}: {error.strerror}", _HOW) from error
     except (KeyError, ValueError, TypeError, AttributeError, struct.error) as error:
-        raise UserError(f"moonshine: {source}: not the encoder of Moonshine Tiny", _HOW) from error
+        raise not_tiny(source) from error
+
+
+def not_tiny(source: str) -> UserError:
+    """That the file of that name holds something else."""
+    return UserError(f"moonshine: {source}: not the encoder of Moonshine Tiny", _HOW)
 
 
 def _installed() -> Path:
