@@ -15,6 +15,7 @@ from edgeser.baselines.store import BaselineStore
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
+from edgeser.model.centring import Usual
 
 FRONT_END = FrontEnd(mels=64, normalise="voice")
 
@@ -46,6 +47,44 @@ def test_it_means_nothing_to_another_front_end(tmp_path: Path) -> None:
     store = BaselineStore(tmp_path)
     store.save("mic", FRONT_END, a_baseline())
     assert store.load("mic", msgspec.structs.replace(FRONT_END, hop=320)) is None
+
+
+def test_each_front_end_has_its_own(tmp_path: Path) -> None:
+    """So a model that is tried for an hour costs nothing of what another one knows."""
+    store = BaselineStore(tmp_path)
+    other = msgspec.structs.replace(FRONT_END, hop=320)
+    usual = Usual("one", Baseline(np.array([1.0, -1.0], np.float32), 500))
+    store.save("mic", FRONT_END, a_baseline(), usual, enrolled=True)
+    for level_db in (-30.0, -20.0):
+        store.save("mic", other, a_baseline(level_db))
+    first, second = store.load("mic", FRONT_END), store.load("mic", other)
+    assert first is not None
+    assert second is not None
+    assert (first.mean[0], second.mean[0]) == (-40.0, -20.0)
+    assert store.usual("mic", FRONT_END) is not None
+    assert store.usual("mic", other) is None
+    kept = store.read("mic")
+    assert kept is not None
+    assert not kept.enrolled
+    assert [one.enrolled for one in kept.others] == [True]
+    assert store.remove("mic")
+    assert store.load("mic", FRONT_END) is store.load("mic", other) is None
+
+
+def test_not_for_more_front_ends_than_anybody_has(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path)
+    for hop in range(1, 21):
+        store.save("mic", msgspec.structs.replace(FRONT_END, hop=hop), a_baseline())
+    kept = store.read("mic")
+    assert kept is not None
+    assert len(kept.others) == 7
+
+
+def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path)
+    store.file("mic").write_bytes(b"{")
+    store.save("mic", FRONT_END, a_baseline())
+    assert store.load("mic", FRONT_END) is not None
 
 
 def test_where_there_is_none_there_is_none(tmp_path: Path) -> None:

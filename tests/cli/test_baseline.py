@@ -37,6 +37,21 @@ def test_enrol_show_and_reset(tmp_path: Path, model: str) -> None:
     assert "no voice is known" in baseline(tmp_path, "show").out
 
 
+def test_another_model_has_its_own_and_says_how_much_it_counts(tmp_path: Path, model: str) -> None:
+    baseline(tmp_path, "enrol", "--model", model, str(SPEECH_FILE))
+    done = baseline(tmp_path, "enrol", "--model", "moonshine6", str(SPEECH_FILE))
+    heard_s = float(done.out.split(" s; ")[0].split()[-1])
+    # 150 frames of 20 ms are what it believes before it has heard anything
+    assert f"by {heard_s / (heard_s + 3.0):.0%}" in done.out
+    last, first = json.loads(baseline(tmp_path, "show", "--json").out)
+    assert last["stream"] == first["stream"] == "mic"
+    assert last["front_end"] != first["front_end"]
+    shown = baseline(tmp_path, "show").out.splitlines()
+    assert [line.endswith("for another model") for line in shown] == [False, True]
+    baseline(tmp_path, "reset")
+    assert "no voice is known" in baseline(tmp_path, "show").out
+
+
 def test_what_cannot_be_is_one_line(tmp_path: Path, model: str) -> None:
     quiet = tmp_path / "quiet.wav"
     soundfile.write(quiet, silence(2.0), 16_000)

@@ -168,10 +168,69 @@ def test_what_a_model_usually_says_is_kept_and_forgotten_with_it(
     keeper = keeper_of(store, after, second)
     keeper.sync()
     assert second.is_adopting
-    kept = store.usual("mic")
+    kept = store.usual("mic", FRONT_END)
     assert kept is not None
     assert (kept.model, kept.logits.frames) == (usual.model, 700)
     np.testing.assert_array_equal(kept.logits.mean, usual.logits.mean)
     store.remove("mic")
     keeper.sync(ending=True)
-    assert store.usual("mic") is None
+    assert store.usual("mic", FRONT_END) is None
+
+
+def exchange(intake: Intake, model: Model) -> None:
+    """As a reload does it."""
+    intake.renew(model, SpeechSettings(), lambda _: None)
+    hear(intake, silence(0.1))
+
+
+@pytest.mark.parametrize("other", ["moonshine6", "lightweight-emodb"])
+def test_what_is_known_is_there_again_after_another_model(
+    model: Model, store: BaselineStore, other: str
+) -> None:
+    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
+    decider.usual = Usual(model.ref.sha256, Baseline(np.ones(3, np.float32), 700))
+    keeper = keeper_of(store, intake, decider)
+    store.save("mic", FRONT_END, known(-33.0), enrolled=True)
+    keeper.sync()
+    written = store.version("mic")
+    exchange(intake, load_model(other))
+    keeper.sync(ending=True)
+    assert store.version("mic") == written  # it has said nothing of this voice yet
+    hear(intake, TALK)
+    keeper.sync(ending=True)
+    exchange(intake, model)
+    keeper.sync()
+    hear(intake, silence(0.1))
+    np.testing.assert_array_equal(intake.hearing.baseline.mean, known(-33.0).mean)
+
+
+def test_a_voice_may_be_made_known_before_its_model_is_in_force(
+    model: Model, store: BaselineStore
+) -> None:
+    other = load_model("moonshine6")
+    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
+    keeper = keeper_of(store, intake, decider)
+    keeper.sync()
+    usual = Usual(other.ref.sha256, Baseline(np.ones(6, np.float32), 700))
+    front_end = other.info.front_end
+    nothing = Baseline(np.zeros(front_end.bins, np.float32), 700)
+    store.save("mic", front_end, nothing, usual, enrolled=True)
+    keeper.sync()
+    exchange(intake, other)
+    keeper.sync()
+    hear(intake, silence(0.1))
+    assert intake.hearing.baseline.frames == 700
+    keeper.sync(ending=True)
+    kept = store.read("mic")
+    assert kept is not None
+    assert kept.enrolled
+
+
+def test_what_waits_to_be_adopted_means_nothing_to_another_model(
+    model: Model, store: BaselineStore
+) -> None:
+    intake = new_intake(model)
+    intake.adopt(FRONT_END, known(-33.0))
+    intake.hearing = intake.hearing.successor(load_model("moonshine6"), SpeechSettings())
+    hear(intake, TALK)
+    assert intake.hearing.baseline.mean.shape == (320,)

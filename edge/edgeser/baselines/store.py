@@ -1,4 +1,4 @@
-"""The folder of baselines: one small file a stream, two means and counts, never sound."""
+"""The folder of baselines: one small file a stream, means and counts, never sound."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from edgeser.model.centring import Usual
 
 _SUFFIX = ".json"
 _LONGEST_BYTES = 1 << 20
+_MOST_OTHERS = 7
 
 
 class KeptUsual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,7 +38,8 @@ class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``front_end``: fingerprint of the front end whose frames these are; the baseline means nothing
     to another. ``mean_db``: a value for each band. ``frames``: of speech, ``frame_s`` apart.
     ``enrolled``: made on purpose, not learned by listening. ``kept_at``: Unix seconds. ``usual``:
-    of the model that heard it last; None of one whose logits are not centred by voice.
+    of the model that heard it last; None of one whose logits are not centred by voice. ``others``:
+    what is kept of the same voice for other front ends, latest first; they have no others.
     """
 
     front_end: str
@@ -47,6 +49,7 @@ class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     enrolled: bool
     kept_at: float
     usual: KeptUsual | None = None
+    others: list[KeptBaseline] = []
 
     @property
     def speech_s(self) -> float:
@@ -90,23 +93,28 @@ class BaselineStore:
 
         Raises UserError if the file is damaged or may not be read.
         """
-        kept = self.read(stream)
-        if kept is None or kept.front_end != fingerprint(front_end):
+        kept = self._read_for(stream, front_end)
+        if kept is None:
             return None
         if len(kept.mean_db) != front_end.bins:
             raise _damaged(self.file(stream), f"{len(kept.mean_db)} bands")
         return Baseline(np.array(kept.mean_db, np.float32), kept.frames)
 
-    def usual(self, stream: str) -> Usual | None:
-        """What a model usually said of a stream's voice. Raises UserError like ``load``."""
-        kept = self.read(stream)
+    def usual(self, stream: str, front_end: FrontEnd) -> Usual | None:
+        """What a model with this front end usually said of a stream's voice. Raises UserError like
+        ``load``.
+        """
+        kept = self._read_for(stream, front_end)
         if kept is None or kept.usual is None:
             return None
         logits = np.array(kept.usual.logits, np.float32)
         return Usual(kept.usual.model, Baseline(logits, kept.usual.frames))
 
     def read(self, stream: str) -> KeptBaseline | None:
-        """A file's content, whatever front end it is for. Raises UserError if it is damaged."""
+        """A file's content, whatever front end it is for: what was kept last, and the others.
+
+        Raises UserError if it is damaged.
+        """
         file = self.file(stream)
         try:
             with file.open("rb") as opened:
@@ -120,12 +128,15 @@ class BaselineStore:
             ) from error
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise _damaged(file, str(error)) from error
-        usual = kept.usual
-        values = kept.mean_db if usual is None else [*kept.mean_db, *usual.logits]
-        frames = kept.frames if usual is None else min(kept.frames, usual.frames)
-        if frames < 0 or kept.frame_s <= 0 or not np.isfinite(values).all():
+        if not all(_is_possible(one) for one in (kept, *kept.others)):
             raise _damaged(file, "impossible values")
         return kept
+
+    def _read_for(self, stream: str, front_end: FrontEnd) -> KeptBaseline | None:
+        kept = self.read(stream)
+        found = () if kept is None else (kept, *kept.others)
+        wanted = fingerprint(front_end)
+        return next((one for one in found if one.front_end == wanted), None)
 
     def save(
         self,
@@ -136,8 +147,9 @@ class BaselineStore:
         *,
         enrolled: bool = False,
     ) -> Version:
-        """Keep how a voice sounds, and what a model usually says of it; the file is whole at every
-        moment. Raises OSError.
+        """Keep how a voice sounds, and what a model usually says of it.
+
+        What is kept for other front ends stays; the file is whole at every moment. Raises OSError.
         """
         kept = KeptBaseline(
             front_end=fingerprint(front_end),
@@ -147,6 +159,7 @@ class BaselineStore:
             enrolled=enrolled,
             kept_at=round(self._now(), 3),
             usual=None if usual is None else _kept(usual),
+            others=self._others(stream, front_end),
         )
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         file = self.file(stream)
@@ -162,6 +175,16 @@ class BaselineStore:
             with suppress(FileNotFoundError):
                 aside.unlink()
         return Version(facts.st_ino, facts.st_mtime_ns)
+
+    def _others(self, stream: str, front_end: FrontEnd) -> list[KeptBaseline]:
+        """What is kept of a stream for other front ends; nothing of a damaged file."""
+        try:
+            kept = self.read(stream)
+        except UserError:
+            return []
+        found = [] if kept is None else [msgspec.structs.replace(kept, others=[]), *kept.others]
+        own = fingerprint(front_end)
+        return [one for one in found if one.front_end != own][:_MOST_OTHERS]
 
     def remove(self, stream: str) -> bool:
         """Forget a stream's voice; whether there was anything to forget. Raises OSError."""
@@ -182,6 +205,13 @@ class BaselineStore:
 def fingerprint(front_end: FrontEnd) -> str:
     """The same for front ends whose frames can be compared."""
     return hashlib.sha256(msgspec.json.encode(front_end)).hexdigest()[:16]
+
+
+def _is_possible(kept: KeptBaseline) -> bool:
+    usual = kept.usual
+    values = kept.mean_db if usual is None else [*kept.mean_db, *usual.logits]
+    frames = kept.frames if usual is None else min(kept.frames, usual.frames)
+    return frames >= 0 and kept.frame_s > 0 and bool(np.isfinite(values).all())
 
 
 def _kept(usual: Usual) -> KeptUsual:

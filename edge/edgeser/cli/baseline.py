@@ -40,6 +40,8 @@ def baseline() -> None:
 def show(settings_file: Path | None, as_json: bool) -> None:
     """Show of which streams a voice is known, and from how much speech.
 
+    What was kept last comes first; models with other features have their own.
+
     Example: edgeser baseline show --json
     """
     import time
@@ -47,11 +49,17 @@ def show(settings_file: Path | None, as_json: bool) -> None:
     import msgspec
 
     store = _store(_settings(settings_file))
-    rows = [(name, kept) for name in store.streams() if (kept := store.read(name)) is not None]
+    rows = [
+        (name, one)
+        for name in store.streams()
+        if (kept := store.read(name)) is not None
+        for one in (kept, *kept.others)
+    ]
     if as_json:
         facts = [
             {
                 "stream": name,
+                "front_end": kept.front_end,
                 "speech_s": kept.speech_s,
                 "enrolled": kept.enrolled,
                 "kept_at": kept.kept_at,
@@ -62,10 +70,11 @@ def show(settings_file: Path | None, as_json: bool) -> None:
         return
     if not rows:
         click.echo(f"no voice is known in {store.folder}")
-    for name, kept in rows:
+    for row, (name, kept) in enumerate(rows):
+        other = ", for another model" if row and rows[row - 1][0] == name else ""
         how = "enrolled" if kept.enrolled else "learned"
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept.kept_at))
-        click.echo(f"{name}: {kept.speech_s:.1f} s of speech, {how}, {when}")
+        click.echo(f"{name}: {kept.speech_s:.1f} s of speech, {how}, {when}{other}")
 
 
 @baseline.command()
@@ -122,11 +131,10 @@ def enrol(
         store.save(name, front_end, pipeline.baseline, pipeline.usual, enrolled=True)
     except OSError as error:
         raise UserError(f"baseline {store.folder}: {error.strerror}", "try sudo") from error
-    learned = pipeline.baseline
-    speech_s = learned.frames * front_end.hop / front_end.sample_rate
+    speech_s = pipeline.baseline.frames * front_end.hop / front_end.sample_rate
     click.echo(
         f"{name}: {heard} sentences, {speech_s:.1f} s; a window is judged against "
-        f"this voice by {learned.weight(front_end.own_frames):.0%}, and for the rest by itself."
+        f"this voice by {_weight(model_, pipeline):.0%}, and for the rest by itself."
     )
     if heard < SENTENCES:
         click.echo(f"{SENTENCES} sentences are worth more.")
@@ -167,6 +175,14 @@ def _learner(settings: Settings) -> Model:
             "name one that does with --model; 'edgeser models NAME' says which",
         )
     return model
+
+
+def _weight(model: Model, pipeline: Pipeline) -> float:
+    """How much what was learned counts: how the voice sounds, or else what is said of it."""
+    info, usual = model.info, pipeline.usual
+    if info.front_end.learns_voices or info.centring is None or usual is None:
+        return pipeline.baseline.weight(info.front_end.own_frames)
+    return usual.logits.weight(info.centring.own_frames)
 
 
 def _pipeline(stream: str, model: Model, settings: Settings) -> Pipeline:

@@ -11,6 +11,7 @@ from edgeser.baselines.store import BaselineStore, Version
 from edgeser.daemon.intake import Intake
 from edgeser.decider import Decider
 from edgeser.errors import UserError
+from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
 from edgeser.model.centring import Usual
 
@@ -22,9 +23,12 @@ SAVE_INTERVAL_S = 30.0
 
 @dataclass
 class _Kept:
-    """What the file of a stream held when we last read or wrote it, and when that was."""
+    """What the file of a stream held when we last read or wrote it, for which front end, and when
+    that was.
+    """
 
     version: Version | None = None
+    front_end: FrontEnd | None = None
     baseline: Baseline | None = None
     usual: Usual | None = None
     saved_at: float = float("-inf")
@@ -58,22 +62,30 @@ class BaselineKeeper:
                 self._complain(stream, str(error))
 
     def _sync(self, stream: str, intake: Intake, kept: _Kept, *, ending: bool) -> None:
-        info, decider = intake.hearing.model.info, self._deciders[stream]
+        hearing, decider = intake.hearing, self._deciders[stream]  # another may take its place
+        info, front_end = hearing.model.info, hearing.model.info.front_end
         if not info.learns_voices:
+            kept.front_end = None
             return
         version = self._store.version(stream)
-        if version != kept.version:
-            kept.version = version
-            kept.baseline = self._store.load(stream, info.front_end)
-            kept.usual = self._store.usual(stream)
-            intake.adopt(kept.baseline)
-            decider.adopt(kept.usual)
-            return
-        baseline, usual = intake.hearing.baseline, decider.usual
-        is_new = (baseline.frames and baseline is not kept.baseline) or usual is not kept.usual
+        is_changed = version != kept.version
+        if is_changed or front_end != kept.front_end:
+            kept.version, kept.front_end = version, front_end
+            kept.baseline = self._store.load(stream, front_end)
+            kept.usual = self._store.usual(stream, front_end)
+            if is_changed or kept.baseline is not None:
+                intake.adopt(front_end, kept.baseline)
+                decider.adopt(kept.usual)
+                return
+        baseline, usual = hearing.baseline, decider.usual
+        if usual is not None and usual.model != hearing.model.ref.sha256:
+            usual = None
+        is_new = (baseline.frames and baseline is not kept.baseline) or (
+            usual is not None and usual is not kept.usual
+        )
         due = ending or time.monotonic() - kept.saved_at >= SAVE_INTERVAL_S
         if is_new and due and not (intake.is_adopting or decider.is_adopting):
-            kept.version = self._store.save(stream, info.front_end, baseline, usual)
+            kept.version = self._store.save(stream, front_end, baseline, usual)
             kept.baseline, kept.usual, kept.saved_at = baseline, usual, time.monotonic()
 
     def _complain(self, stream: str, trouble: str) -> None:

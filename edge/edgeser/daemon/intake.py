@@ -16,6 +16,7 @@ from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST, Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Counters, LevelEvent, State, StatusEvent
+from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline, no_baseline
 from edgeser.hearing import Hearing, HearingOutput
 from edgeser.model.model import Model
@@ -75,7 +76,7 @@ class Intake:
         self._started_at = time.monotonic()
         self._heard_at: float | None = None
         self._levels_asked_at = float("-inf")
-        self._adoptions: deque[Baseline | None] = deque()
+        self._adoptions: deque[tuple[FrontEnd, Baseline | None]] = deque()
         self._renewal: _Renewal | None = None
         self._renewal_lock = threading.Lock()
 
@@ -194,9 +195,12 @@ class Intake:
         with self._renewal_lock:
             self._renewal = _Renewal(time.monotonic(), model, speech, began)
 
-    def adopt(self, baseline: Baseline | None) -> None:
-        """From the next silence on the voice is known to sound so; None: it is not known."""
-        self._adoptions.append(baseline)
+    def adopt(self, front_end: FrontEnd, baseline: Baseline | None) -> None:
+        """From the next silence on the voice is known to sound so; None: it is not known.
+
+        It means nothing to a model with another front end, if one takes over before that.
+        """
+        self._adoptions.append((front_end, baseline))
 
     @property
     def is_adopting(self) -> bool:
@@ -205,8 +209,9 @@ class Intake:
 
     def _adopt(self) -> None:
         while self._adoptions and not self.hearing.in_speech:
-            bins = self.hearing.model.info.front_end.bins
-            self.hearing.baseline = self._adoptions[0] or no_baseline(bins)
+            front_end, baseline = self._adoptions[0]
+            if front_end == self.hearing.model.info.front_end:
+                self.hearing.baseline = baseline or no_baseline(front_end.bins)
             self._adoptions.popleft()
 
     def _renew(self, renewal: _Renewal) -> None:
