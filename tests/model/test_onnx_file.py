@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeser.model.artefact import ArtefactError, shipped_models
+from edgeser.model.artefact import ArtefactError, info_from_metadata, shipped_models
 from edgeser.model.onnx_file import read_onnx
 from edgeser.settings.schema import DEFAULT_MODEL
 
@@ -26,6 +26,7 @@ def test_it_reads_what_onnx_reads(path: Path) -> None:
     assert found.metadata == {p.key: p.value for p in known.metadata_props}
     assert found.inputs == [tensor.name for tensor in known.graph.input]
     assert found.outputs == [tensor.name for tensor in known.graph.output]
+    assert found.precision == info_from_metadata(found.metadata, path).precision
 
 
 def graph_of(nodes: list[onnx.NodeProto], weight: np.ndarray) -> bytes:
@@ -41,7 +42,9 @@ def test_the_precision_is_that_of_the_tensors_in_it() -> None:
     single, half = np.ones(3, np.float32), np.ones(3, np.float16)
     constant = helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(half))
     quantise = helper.make_node("QuantizeLinear", ["x", "w"], ["q"])
+    unfold = helper.make_node("DequantizeLinear", ["w", "s"], ["y"])
     path = Path("m.onnx")
+    assert read_onnx(graph_of([unfold], np.ones(3, np.int8)), path).precision == "fp32"
     assert read_onnx(WHOLE, path).precision == "fp32"
     assert read_onnx(graph_of([add], single), path).precision == "fp32"
     assert read_onnx(graph_of([add], half), path).precision == "fp16"

@@ -14,15 +14,15 @@ from edgeser.model.artefact import ArtefactError, Precision
 from edgeser.protobuf import fields, message, texts
 
 _UINT8, _FLOAT16 = 2, 10
-_QUANTISED = {b"QuantizeLinear", b"DequantizeLinear"}
+_QUANTISE = b"QuantizeLinear"
 
 
 @dataclass(frozen=True)
 class OnnxFile:
     """The file's metadata, the names of its inputs and outputs, and the precision it computes in.
 
-    ``int8``: there are quantised tensors in it; ``fp16``: weights or constants of that type;
-    otherwise ``fp32``. ``unsigned``: some of its integers are, around zero points of their own,
+    ``int8``: it quantises what it computes with; ``fp16``: weights or constants of that type;
+    otherwise ``fp32``, also where weights are integers that are unfolded first. ``unsigned``: some of its integers are, around zero points of their own,
     which processors multiply faster and TensorRT does not take.
     """
 
@@ -53,7 +53,7 @@ def read_onnx(onnx: bytes, path: Path) -> OnnxFile:
             f"model {path}: no ONNX file", "make one with 'edgeser export'"
         ) from error
     precision: Precision = "fp16" if _FLOAT16 in types else "fp32"
-    if operators & _QUANTISED:
+    if _QUANTISE in operators:
         precision = "int8"
     return OnnxFile(metadata, inputs, outputs, precision, precision == "int8" and _UINT8 in types)
 
