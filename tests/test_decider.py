@@ -218,3 +218,14 @@ def test_what_another_model_said_of_a_voice_counts_for_nothing() -> None:
     first = said(decider, 1)
     decider.adopt(Usual("another", Baseline(HAPPY * 2, 900)))
     assert said(decider, 2) == first
+
+
+def test_what_was_adopted_for_the_next_model_outlives_the_last_windows_of_the_one_before() -> None:
+    decider = Decider(DecisionSettings(), Losses(), learn=False)
+    other = replace(WINDOW, segment=1)  # of a model with no name in common
+    adopted = Usual(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
+    fresh = said(Decider(DecisionSettings(), Losses(), learn=False), 2)
+    decider.adopt(adopted)
+    decider.decide(other, HAPPY * 2, 0.0)
+    assert decider.usual_of(CENTRED.ref.sha256) is adopted
+    assert said(decider, 2) < fresh

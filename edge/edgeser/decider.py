@@ -47,7 +47,10 @@ class Decider:
         self._smoother: Smoother | None = None
         self._learn = learn
         self._adoptions: deque[Usual | None] = deque()
-        self._segment = -1
+        self._known: dict[
+            str, Usual
+        ] = {}  # by model: one may follow while the other's windows wait
+        self._segment = -1, ""
         self._in_force: Baseline | None = None
         self.usual: Usual | None = None
         """What is usual for the voice up to now; None where no final was decided."""
@@ -64,6 +67,10 @@ class Decider:
     def is_adopting(self) -> bool:
         """Something waits to be adopted."""
         return bool(self._adoptions)
+
+    def usual_of(self, model: str) -> Usual | None:
+        """What is usual for the voice up to now by a model, the SHA-256 of its file."""
+        return self._known.get(model)
 
     def decide(self, window: Window, logits: Floats, started_at: float) -> EmotionEvent:
         """The event of a window: ``logits`` (all labels of the model,), ``started_at`` when its
@@ -108,17 +115,20 @@ class Decider:
         """Against what was usual for the voice when the window's segment began."""
         while self._adoptions:
             self.usual = self._adoptions.popleft()
+            if self.usual is None:
+                self._known.clear()
+            else:
+                self._known[self.usual.model] = self.usual
         model, centring = window.model.ref.sha256, window.model.info.centring
         if centring is None:
             return logits
-        if self.usual is None or self.usual.model != model:
-            self.usual = Usual(model, no_baseline(len(logits)))
-            self._segment = -1
-        if window.segment != self._segment or self._in_force is None:
-            self._segment, self._in_force = window.segment, self.usual.logits
+        usual = self._known.get(model) or Usual(model, no_baseline(len(logits)))
+        if (window.segment, model) != self._segment or self._in_force is None:
+            self._segment, self._in_force = (window.segment, model), usual.logits
         if window.kind == "final" and self._learn:
             frames = (window.end - window.start) // window.model.info.front_end.hop
-            self.usual = Usual(model, centring.with_more(self.usual.logits, logits, frames))
+            usual = Usual(model, centring.with_more(usual.logits, logits, frames))
+        self._known[model] = self.usual = usual
         return centring.centred(logits, self._in_force)
 
 

@@ -161,7 +161,7 @@ def test_what_a_model_usually_says_is_kept_and_forgotten_with_it(
 ) -> None:
     usual = Usual(model.ref.sha256, Baseline(np.array([1.0, 0.5, -2.0], np.float32), 700))
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
-    decider.usual = usual
+    decider._known[usual.model] = usual
     hear(intake, TALK)
     keeper_of(store, intake, decider).sync(ending=True)
     after, second = new_intake(model), Decider(DecisionSettings(), Losses())
@@ -188,7 +188,9 @@ def test_what_is_known_is_there_again_after_another_model(
     model: Model, store: BaselineStore, other: str
 ) -> None:
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
-    decider.usual = Usual(model.ref.sha256, Baseline(np.ones(3, np.float32), 700))
+    decider._known[model.ref.sha256] = Usual(
+        model.ref.sha256, Baseline(np.ones(3, np.float32), 700)
+    )
     keeper = keeper_of(store, intake, decider)
     store.save("mic", FRONT_END, known(-33.0), enrolled=True)
     keeper.sync()

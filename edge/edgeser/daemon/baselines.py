@@ -77,9 +77,7 @@ class BaselineKeeper:
                 intake.adopt(front_end, kept.baseline)
                 decider.adopt(kept.usual)
                 return
-        baseline, usual = hearing.baseline, decider.usual
-        if usual is not None and usual.model != hearing.model.ref.sha256:
-            usual = None
+        baseline, usual = hearing.baseline, decider.usual_of(hearing.model.ref.sha256)
         is_new = (baseline.frames and baseline is not kept.baseline) or (
             usual is not None and usual is not kept.usual
         )

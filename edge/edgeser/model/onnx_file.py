@@ -22,8 +22,9 @@ class OnnxFile:
     """The file's metadata, the names of its inputs and outputs, and the precision it computes in.
 
     ``int8``: it quantises what it computes with; ``fp16``: weights or constants of that type;
-    otherwise ``fp32``, also where weights are integers that are unfolded first. ``unsigned``: some of its integers are, around zero points of their own,
-    which processors multiply faster and TensorRT does not take.
+    otherwise ``fp32``, also where weights are integers that are unfolded first. ``unsigned``: some
+    of its integers are, around zero points of their own, which processors multiply faster and
+    TensorRT does not take.
     """
 
     metadata: dict[str, str]
