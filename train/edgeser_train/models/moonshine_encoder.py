@@ -49,7 +49,7 @@ class MoonshineEncoder(nn.Module):
         self.layers = nn.ModuleList(
             _Layer(sizes, last=i + 1 == sizes.layers) for i in range(sizes.layers)
         )
-        self.heads, self.rotary = sizes.heads, sizes.rotary
+        self.rotary = sizes.rotary
 
     conv1: Tensor
     norm_weight: Tensor
