@@ -40,6 +40,17 @@ def test_the_daemons_process_loads_no_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_a_daemon_at_a_microphone_loads_no_library_for_sound_files() -> None:
+    code = (
+        "import sys, edgeser.daemon.daemon, edgeser.cli.run\n"
+        "from edgeser.audio.open import open_source\n"
+        "open_source('mic')\n"
+        "print(sorted({'soundfile', 'soxr'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_help_is_quick_to_import() -> None:
     code = (
         "import sys, edgeser.cli\n"

@@ -110,6 +110,13 @@ def test_what_is_played_is_heard_sample_for_sample(
     assert recorder.microphone.restarts == 0
 
 
+def test_of_alsas_plugins_only_that_of_the_device_stays_loaded(recorder: Recorder) -> None:
+    maps = Path(f"/proc/{recorder.microphone.child_pid}/maps").read_text()
+    recorder.stop()
+    assert "libasound_module_pcm_pulse" in maps
+    assert "libasound_module_pcm_a52" not in maps  # the one that brings libavcodec
+
+
 OUTAGES = {
     "server frozen": (VirtualMicrophone.freeze, VirtualMicrophone.thaw),
     "server killed": (VirtualMicrophone.kill, VirtualMicrophone.start),

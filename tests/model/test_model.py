@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from edgeser.model.artefact import METADATA_KEY, ArtefactError, ArtefactInfo, shipped_models
+from edgeser.model.backends.onnxruntime import OnnxRuntime
 from edgeser.model.golden import waveform
 from edgeser.model.model import Model, load_model
 from edgeser.settings.schema import DEFAULT_MODEL
@@ -46,6 +47,14 @@ def test_the_default_model_is_what_it_says(model: Model) -> None:
     assert model.info.learns_voices
     assert model.artefact.size < 5e6
     assert len(model.ref.sha256) == 64
+
+
+def test_a_loaded_models_file_is_not_held_in_memory() -> None:
+    content = shipped_models()[DEFAULT_MODEL].read_bytes()
+    holders = sys.getrefcount(content)
+    backend = OnnxRuntime(content, Path("held.onnx"))
+    assert sys.getrefcount(content) == holders
+    assert backend.inputs
 
 
 def test_scores_do_not_depend_on_the_batch(model: Model) -> None:

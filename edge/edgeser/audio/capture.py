@@ -9,13 +9,14 @@ Blocking reads only: a systemd unit with MemoryDenyWriteExecute allows no PortAu
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
 import signal
 import sys
 import threading
 import time
-from dataclasses import asdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from edgeser.audio.devices import PORTAUDIO_MISSING, Device, find_device
@@ -72,7 +73,7 @@ class _Orders:
 
 def _listing() -> dict[str, Any]:
     try:
-        return {"devices": [asdict(device) for _, device in _devices()]}
+        return {"devices": [device._asdict() for _, device in _devices()]}
     except OSError:
         return {"error": PORTAUDIO_MISSING}
 
@@ -114,6 +115,7 @@ def _record(out: BinaryIO, orders: _Orders, wanted: str | None, channel: int | N
             f"device {device.name!r} has no channel {channel}",
             f"it has 0 to {device.channels - 1}",
         )
+    _unload_plugins()
     import sounddevice
 
     try:
@@ -150,6 +152,15 @@ def _record(out: BinaryIO, orders: _Orders, wanted: str | None, channel: int | N
             out.flush()
     except sounddevice.PortAudioError as error:
         _fail(out, f"device {device.name!r}: {error}")
+
+
+def _unload_plugins() -> None:
+    """Have ALSA let go of what it loaded to look at every device there is.
+
+    With Debian's plugins that is libavcodec, and 11 MB. What the wanted device needs comes again.
+    """
+    with suppress(OSError, AttributeError):  # a PortAudio without ALSA
+        ctypes.CDLL("libasound.so.2").snd_config_update_free_global()
 
 
 def _format(index: int, device: Device, channel: int | None) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edgeser.errors import UserError
 
@@ -17,8 +17,7 @@ PORTAUDIO_MISSING = (
 """What is wrong, and the fix."""
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(NamedTuple):
     """An input device as PortAudio lists it.
 
     ``channels``: the most it records at once. ``default_rate``: frames per second.

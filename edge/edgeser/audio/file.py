@@ -10,16 +10,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from edgeser.audio.resample import Resampler
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.truncation import is_cut_off
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
+
+if TYPE_CHECKING:
+    import soundfile
 
 _READS_PER_SECOND = 50
 """Read in small bites: the bite in which a damaged file breaks off is lost."""
@@ -127,6 +129,8 @@ def _converted(sound: soundfile.SoundFile, resampler: Resampler) -> Iterator[Sam
 
 
 def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:
+    import soundfile  # a daemon that plays no file does not load it
+
     # Integers of up to 16 bits survive float32 exactly; wider ones are rounded once, at the end.
     dtype, rate = "float32", _READS_PER_SECOND
     if sound.subtype == "PCM_16" and sound.format != "FLAC":
@@ -145,6 +149,8 @@ def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
     """Open a sound file and check that it holds sound. Raises SourceError."""
+    import soundfile
+
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:

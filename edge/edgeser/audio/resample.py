@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
 from edgeser.pcm import SAMPLE_RATE, Samples, as_floats, as_samples
 
@@ -38,6 +37,8 @@ class Resampler:
         self._channel = channel
         self._stream: Any = None
         if rate != SAMPLE_RATE:
+            import soxr  # not loaded for 16 kHz
+
             self._stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
 
     @property

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from typing import TYPE_CHECKING
 
-import soundfile
+if TYPE_CHECKING:
+    import soundfile
 
 _STREAMED_SIZE = 0x7FFF_0000
 """A header that claims this many bytes or more was written to a pipe: its length is unknown."""

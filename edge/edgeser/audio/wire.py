@@ -10,8 +10,7 @@ import enum
 import json
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 _HEADER = struct.Struct("<2sBBId")
 _MAGIC = b"ES"
@@ -29,8 +28,7 @@ class Kind(enum.IntEnum):
     """JSON ``{message, fix}``: why the capture process ends; ``fix`` may be null. Comes last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message; the fields after ``payload`` have a meaning for AUDIO only.
 
     ``captured_at``: seconds on the monotonic clock at which the last frame was captured.

