@@ -20,7 +20,7 @@ def devices(as_json: bool) -> None:
 
     found = input_devices()
     if as_json:
-        click.echo(msgspec.json.encode(found).decode())
+        click.echo(msgspec.json.encode([device._asdict() for device in found]).decode())
         return
     if not found:
         click.echo("No microphone found. Is one plugged in, and are you in the group 'audio'?")
