@@ -83,8 +83,9 @@ class VirtualMicrophone:
         done = self._pactl("load-module module-null-sink sink_name=mic rate=16000 channels=1")
         done.check_returncode()
         self._module = done.stdout.strip()
-        # Someone must listen: a sleeping sink takes up to two seconds to give its first block.
-        self._keeper = self._listen()
+        # Someone must listen: a sleeping sink takes up to two seconds to give its first block. For
+        # one who asks for less than others do the server would wake them more often, too.
+        self._keeper = self._listen(latency_ms=100)
 
     def unload(self) -> None:
         """Unplug the microphone; the server stays."""
@@ -136,7 +137,7 @@ class VirtualMicrophone:
 
         It is what everyone who listens hears, with the gaps of a player that ran dry.
         """
-        recorder = self._listen(path)
+        recorder = self._listen(path, latency_ms=10)
         try:
             yield
         finally:
@@ -148,10 +149,10 @@ class VirtualMicrophone:
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _listen(self, *to: Path) -> subprocess.Popen[bytes]:
+    def _listen(self, *to: Path, latency_ms: int) -> subprocess.Popen[bytes]:
         return self._spawn(
             "parec",
-            "--latency-msec=10",
+            f"--latency-msec={latency_ms}",
             "--device=mic.monitor",
             "--rate=16000",
             "--channels=1",
