@@ -18,6 +18,7 @@ from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.centring import Centring, Usual
 from edgeser.model.model import Model, load_model
+from edgeser.model.network import Answer
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.settings.schema import DecisionSettings, SpeechSettings
 from edgeser.window import Window
@@ -28,11 +29,11 @@ LABELS = MODEL.info.labels
 HAPPY = np.eye(len(LABELS), dtype=np.float32)[0]
 
 
-def logits(scores: Floats, model: Model = MODEL) -> Floats:
-    """Those that give such scores of a voice of which nothing is known."""
+def answer(scores: Floats, model: Model = MODEL, noise: float | None = None) -> Answer:
+    """One that gives such scores of a voice of which nothing is known."""
     sure: Floats = np.log(np.maximum(scores, np.float32(1e-9))) * model.info.temperature
     shift = np.array(model.info.stranger_shift or [0.0] * len(scores))
-    return (sure - shift).astype(np.float32)
+    return Answer((sure - shift).astype(np.float32), noise)
 
 
 def first_final() -> Window:
@@ -48,7 +49,7 @@ def test_an_event_says_all_it_should() -> None:
     losses = Losses()
     decider = Decider(DecisionSettings(), losses, clock=lambda: 100.0)
     losses.add(windows=2)
-    event = decider.decide(WINDOW, MODEL.logits([WINDOW.speech])[0], WINDOW.ready_at)
+    event = decider.decide(WINDOW, MODEL.answers([WINDOW.speech])[0], WINDOW.ready_at)
     assert event.stream == "test"
     assert event.start == WINDOW.start / SAMPLE_RATE
     assert event.end == WINDOW.end / SAMPLE_RATE
@@ -67,35 +68,35 @@ def test_what_was_lost_is_told_once() -> None:
     losses = Losses()
     decider = Decider(DecisionSettings(), losses)
     losses.add(samples=320)
-    assert decider.decide(WINDOW, logits(HAPPY), 0.0).lost.samples == 320
-    assert decider.decide(WINDOW, logits(HAPPY), 0.0).lost.samples == 0
+    assert decider.decide(WINDOW, answer(HAPPY), 0.0).lost.samples == 320
+    assert decider.decide(WINDOW, answer(HAPPY), 0.0).lost.samples == 0
 
 
 def test_the_smoothed_state_goes_on_under_new_settings() -> None:
     decider = Decider(DecisionSettings(), Losses())
-    decider.decide(WINDOW, logits(HAPPY * 0.3 + 0.2), 0.0)
+    decider.decide(WINDOW, answer(HAPPY * 0.3 + 0.2), 0.0)
     for _ in range(20):
-        decider.decide(WINDOW, logits(HAPPY), 0.0)
+        decider.decide(WINDOW, answer(HAPPY), 0.0)
     decider.renew(DecisionSettings(smoothing_weight=0.1, smoothing_margin=0.3), 0)
-    assert decider.decide(WINDOW, logits(HAPPY), 0.0).smoothed.label == LABELS[0]
-    tame = decider.decide(WINDOW, logits(1 - HAPPY), 0.0)
+    assert decider.decide(WINDOW, answer(HAPPY), 0.0).smoothed.label == LABELS[0]
+    tame = decider.decide(WINDOW, answer(1 - HAPPY), 0.0)
     assert tame.smoothed.label == LABELS[0]
 
 
 def test_new_settings_count_from_the_next_segment_on() -> None:
     decider = Decider(DecisionSettings(abstain_below=0.0), Losses())
     unsure = HAPPY * 0.2 + 0.8 / len(LABELS)
-    assert decider.decide(WINDOW, logits(unsure), 0.0).label == LABELS[0]
+    assert decider.decide(WINDOW, answer(unsure), 0.0).label == LABELS[0]
     decider.renew(DecisionSettings(abstain_below=0.9), WINDOW.segment)
-    waited = decider.decide(WINDOW, logits(unsure), 0.0)
+    waited = decider.decide(WINDOW, answer(unsure), 0.0)
     assert waited.label == LABELS[0]
     later = replace(WINDOW, segment=WINDOW.segment + 1)
-    assert decider.decide(later, logits(unsure), 0.0).label == "unknown"
+    assert decider.decide(later, answer(unsure), 0.0).label == "unknown"
 
 
 def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
     decider = Decider(DecisionSettings(smoothing_weight=1.0), Losses())
-    assert decider.decide(WINDOW, logits(HAPPY), 0.0).smoothed.label == LABELS[0]
+    assert decider.decide(WINDOW, answer(HAPPY), 0.0).smoothed.label == LABELS[0]
     other = Model(
         replace(
             MODEL.artefact,
@@ -105,15 +106,38 @@ def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
     )
     window = replace(WINDOW, model=other)
     even = np.array([0.5, 0.5], np.float32)
-    assert decider.decide(window, logits(even, other), 0.0).smoothed.label == "unknown"
-    event = decider.decide(window, logits(np.array([0.1, 0.9], np.float32), other), 0.0)
+    assert decider.decide(window, answer(even, other), 0.0).smoothed.label == "unknown"
+    event = decider.decide(window, answer(np.array([0.1, 0.9], np.float32), other), 0.0)
     assert (event.label, event.smoothed.label) == ("tense", "tense")
     assert list(event.scores) == ["calm", "tense"]
 
 
+def test_noise_is_unknown_and_moves_no_state() -> None:
+    decider = Decider(DecisionSettings(smoothing_weight=1.0), Losses())
+    speech = decider.decide(WINDOW, answer(HAPPY, noise=0.5), 0.0)
+    assert (speech.label, speech.quality.noise_probability) == (LABELS[0], 0.5)
+    sad = np.eye(len(LABELS), dtype=np.float32)[-1]
+    noise = decider.decide(WINDOW, answer(sad, noise=0.7512345), 0.0)
+    assert (noise.label, noise.quality.noise_probability) == ("unknown", 0.7512)
+    assert noise.scores[LABELS[-1]] > 0.99
+    assert noise.smoothed.label == LABELS[0]
+    assert WINDOW.quality.noise_probability is None
+
+
+@pytest.mark.parametrize(("above", "label"), [(0.8, LABELS[0]), (1.0, LABELS[0]), (0.6, "unknown")])
+def test_how_sure_of_noise_a_model_must_be_is_a_setting(above: float, label: str) -> None:
+    decider = Decider(DecisionSettings(noise_above=above), Losses())
+    assert decider.decide(WINDOW, answer(HAPPY, noise=0.7), 0.0).label == label
+
+
+def test_a_model_that_does_not_know_noise_says_nothing_of_it() -> None:
+    event = Decider(DecisionSettings(), Losses()).decide(WINDOW, answer(HAPPY), 0.0)
+    assert event.quality == WINDOW.quality
+
+
 def test_valence_and_arousal_are_where_the_scores_lie_on_the_circumplex() -> None:
     scores = np.array([label == "angry" for label in LABELS], np.float32)
-    event = Decider(DecisionSettings(), Losses()).decide(WINDOW, logits(scores), 0.0)
+    event = Decider(DecisionSettings(), Losses()).decide(WINDOW, answer(scores), 0.0)
     assert (event.valence, event.arousal) == pytest.approx((-0.51, 0.59))
 
 
@@ -124,7 +148,7 @@ def test_a_model_can_be_restricted_to_some_of_its_labels() -> None:
     whole = MODEL.scores([WINDOW.speech])[0][[LABELS.index("angry"), LABELS.index("sad")]]
     np.testing.assert_allclose(scores, whole / whole.sum(), atol=1e-5)
     window = replace(WINDOW, model=model)
-    given = model.logits([WINDOW.speech])[0]
+    given = model.answers([WINDOW.speech])[0]
     event = Decider(DecisionSettings(), Losses()).decide(window, given, 0.0)
     assert list(event.scores) == ["angry", "sad"]
     assert event.smoothed.label in ("angry", "sad", "unknown")
@@ -150,10 +174,15 @@ CENTRED = Model(
 )
 
 
-def said(decider: Decider, segment: int, kind: Literal["partial", "final"] = "final") -> float:
+def said(
+    decider: Decider,
+    segment: int,
+    kind: Literal["partial", "final"] = "final",
+    noise: float | None = None,
+) -> float:
     """The score of the first label, in a window whose logits always speak for it."""
     window = replace(WINDOW, model=CENTRED, segment=segment, kind=kind)
-    return decider.decide(window, HAPPY * 2, 0.0).scores[LABELS[0]]
+    return decider.decide(window, Answer(HAPPY * 2, noise), 0.0).scores[LABELS[0]]
 
 
 def test_what_is_always_said_of_a_voice_is_said_less_and_less() -> None:
@@ -201,6 +230,13 @@ def test_partials_teach_nothing_and_neither_does_who_shall_not_learn() -> None:
     assert said(fixed, 1) == said(fixed, 2)
 
 
+def test_noise_teaches_nothing_of_the_voice() -> None:
+    decider = Decider(DecisionSettings(), Losses())
+    first = said(decider, 1, noise=0.9)
+    assert said(decider, 2, noise=0.1) == first
+    assert said(decider, 3) < first
+
+
 def test_what_is_adopted_counts_from_the_next_segment_on() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
     first = said(decider, 1, "partial")
@@ -226,6 +262,6 @@ def test_what_was_adopted_for_the_next_model_outlives_the_last_windows_of_the_on
     adopted = Usual(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
     fresh = said(Decider(DecisionSettings(), Losses(), learn=False), 2)
     decider.adopt(adopted)
-    decider.decide(other, HAPPY * 2, 0.0)
+    decider.decide(other, Answer(HAPPY * 2, None), 0.0)
     assert decider.usual_of(CENTRED.ref.sha256) is adopted
     assert said(decider, 2) < fresh

@@ -1,4 +1,4 @@
-"""What decides for one stream: a window and its logits in, an emotion event out.
+"""What decides for one stream: a window and the network's answer in, an emotion event out.
 
 No threads of its own, no sockets, no clock but the one it is given.
 """
@@ -9,13 +9,16 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from edgeser.events.schema import EmotionEvent, Latency
+import msgspec
+
+from edgeser.events.schema import UNKNOWN, EmotionEvent, Latency, Quality
 from edgeser.features.baseline import Baseline, no_baseline
 from edgeser.features.front_end import Floats
 from edgeser.losses import Losses
 from edgeser.model.affect import affect_of
 from edgeser.model.centring import Usual
 from edgeser.model.decision import Smoother, decided
+from edgeser.model.network import Answer
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.settings.schema import DecisionSettings
 from edgeser.window import Window
@@ -72,14 +75,15 @@ class Decider:
         """What is usual for the voice up to now by a model, the SHA-256 of its file."""
         return self._known.get(model)
 
-    def decide(self, window: Window, logits: Floats, started_at: float) -> EmotionEvent:
-        """The event of a window: ``logits`` (all labels of the model,), ``started_at`` when its
-        inference began.
+    def decide(self, window: Window, answer: Answer, started_at: float) -> EmotionEvent:
+        """The event of a window and what its network made of it; ``started_at``: when inference
+        began. Noise is ``unknown``; it moves no state, and teaches nothing of the voice.
         """
-        scores = window.model.scores_of(self._centred(window, logits))
         renewal = self._renewal
         if renewal is not None and window.segment > renewal[0]:
             self._settings = renewal[1]
+        is_noise = answer.noise is not None and answer.noise > self._settings.noise_above
+        scores = window.model.scores_of(self._centred(window, answer, is_noise=is_noise))
         settings, info, labels = self._settings, window.model.info, window.model.labels
         affect = affect_of(scores, labels)
         abstain_below = settings.abstain_below
@@ -95,41 +99,52 @@ class Decider:
             kind=window.kind,
             start=window.start / SAMPLE_RATE,
             end=window.end / SAMPLE_RATE,
-            label=decided(scores, labels, abstain_below),
+            label=UNKNOWN if is_noise else decided(scores, labels, abstain_below),
             confidence=round(min(1.0, float(scores.max())), 6),
             scores={
                 label: round(float(score), 6) for label, score in zip(labels, scores, strict=True)
             },
-            smoothed=self._smoother.update(scores, window.end / SAMPLE_RATE),
+            smoothed=(
+                self._smoother.state
+                if is_noise
+                else self._smoother.update(scores, window.end / SAMPLE_RATE)
+            ),
             valence=None if affect is None else round(affect.valence, 6),
             arousal=None if affect is None else round(affect.arousal, 6),
             continued=window.continued,
-            quality=window.quality,
+            quality=_quality(window.quality, answer.noise),
             baseline_s=window.baseline_s,
             latency_ms=_latency(window, started_at, self._clock()),
             model=window.model.ref,
             lost=self._losses.take(),
         )
 
-    def _centred(self, window: Window, logits: Floats) -> Floats:
-        """Against what was usual for the voice when the window's segment began."""
+    def _centred(self, window: Window, answer: Answer, *, is_noise: bool) -> Floats:
+        """Logits against what was usual for the voice when the window's segment began."""
         while self._adoptions:
             self.usual = self._adoptions.popleft()
             if self.usual is None:
                 self._known.clear()
             else:
                 self._known[self.usual.model] = self.usual
+        logits = answer.logits
         model, centring = window.model.ref.sha256, window.model.info.centring
         if centring is None:
             return logits
         usual = self._known.get(model) or Usual(model, no_baseline(len(logits)))
         if (window.segment, model) != self._segment or self._in_force is None:
             self._segment, self._in_force = (window.segment, model), usual.logits
-        if window.kind == "final" and self._learn:
+        if window.kind == "final" and self._learn and not is_noise:
             frames = (window.end - window.start) // window.model.info.front_end.hop
             usual = Usual(model, centring.with_more(usual.logits, logits, frames))
         self._known[model] = self.usual = usual
         return centring.centred(logits, self._in_force)
+
+
+def _quality(heard: Quality, noise: float | None) -> Quality:
+    if noise is None:
+        return heard
+    return msgspec.structs.replace(heard, noise_probability=round(noise, 4))
 
 
 def _latency(window: Window, started_at: float, now: float) -> Latency:

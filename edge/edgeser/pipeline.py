@@ -54,8 +54,8 @@ class Pipeline:
     def _event(self, output: HearingOutput) -> Heard:
         if not isinstance(output, Window):
             return output
-        logits = output.model.logits([output.speech])[0]
-        return self._decider.decide(output, logits, output.ready_at)
+        answer = output.model.answers([output.speech])[0]
+        return self._decider.decide(output, answer, output.ready_at)
 
 
 def chosen_model(model: str | Model | None, settings: Settings) -> Model:

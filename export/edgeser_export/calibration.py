@@ -1,4 +1,4 @@
-"""Windows that ranges of integers may be measured on: those that trained the model."""
+"""What may be looked at when a model is exported: what trained it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
-from edgeser_train.corpora import Corpus, Utterance, load_corpus
+from edgeser_train.corpora import Utterance, load_corpus
 from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.recipe import Recipe
@@ -21,17 +21,26 @@ def training_pieces(named_paths: Sequence[str], origin: Origin, min_frames: int)
 
     Raises UserError for a corpus that it was not trained on.
     """
-    heard: list[Utterance] = []
-    for named_path in named_paths:
-        corpus = load_corpus(named_path)
-        part = _trained_on(origin, corpus)
-        if not part:
-            raise UserError(
-                f"--calibrate {named_path}: the checkpoint was trained on "
-                f"{', '.join(origin.corpora)}, and on no utterance of this corpus {corpus.name}"
-            )
-        heard += part
+    heard = [u for named_path in named_paths for u in trained_on(origin, named_path)]
     return pieces_of_some(heard, origin.recipe, min_frames)
+
+
+def trained_on(origin: Origin, named_path: str) -> list[Utterance]:
+    """What of a corpus NAME=PATH a checkpoint was trained on, by name; other corpora have equal
+    names. Raises UserError where it is nothing.
+    """
+    corpus = load_corpus(named_path)
+    part = []
+    if corpus.name in origin.corpora:
+        known = set(origin.trained_on)
+        merged = f"{corpus.recordings or corpus.name}:"  # in front of a name in a merged corpus
+        part = [u for u in corpus.utterances if not known.isdisjoint((u.name, merged + u.name))]
+    if not part:
+        raise UserError(
+            f"--calibrate {named_path}: the checkpoint was trained on "
+            f"{', '.join(origin.corpora)}, and on no utterance of this corpus {corpus.name}"
+        )
+    return part
 
 
 def pieces_of_some(
@@ -47,12 +56,3 @@ def pieces_of_some(
             order[place].samples(), recipe.front_end, recipe.window, min_frames
         )
     ]
-
-
-def _trained_on(origin: Origin, corpus: Corpus) -> list[Utterance]:
-    """What of a corpus the checkpoint was trained on, by name; other corpora have equal names."""
-    if corpus.name not in origin.corpora:
-        return []
-    known = set(origin.trained_on)
-    merged = f"{corpus.recordings or corpus.name}:"  # in front of a name in a merged corpus
-    return [u for u in corpus.utterances if not known.isdisjoint((u.name, merged + u.name))]

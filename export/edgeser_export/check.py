@@ -25,7 +25,7 @@ from edgeser_export.verify import Difference, longest_frames, verify
 from edgeser_export.waveform import Hearing
 from edgeser_export.waveform_info import (
     WaveformInfo,
-    of_strangers,
+    told,
     verify_waveform,
     waveform_golden,
 )
@@ -85,7 +85,9 @@ def check(
         layout=info.streaming,
     )
     network = reference(model, content, info.precision)
-    golden = golden_vectors(network, recipe.front_end, recipe.window, info.temperature)
+    golden = golden_vectors(
+        network, recipe.front_end, recipe.window, info.temperature, len(origin.labels)
+    )
     _same_golden(path, info.golden, golden)
     return Checked(found, record)
 
@@ -149,7 +151,7 @@ def _waveform_difference(
     sounds: list[Samples],
 ) -> Difference:
     front_end, window = origin.recipe.front_end, origin.recipe.window
-    network = of_strangers(reference(model, content, "fp32"), info.stranger_shift)
+    network = told(reference(model, content, "fp32"), info)
     found = verify_waveform(
         content,
         Hearing(front_end, window),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import numpy as np
 
 from edgeser.features import FrontEnd, WindowPolicy
@@ -11,7 +12,7 @@ from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Lengths, batch_of, pieces_of
 from edgeser.model.artefact import Golden
-from edgeser.model.decision import softmax
+from edgeser.model.decision import probability, softmax
 from edgeser.model.golden import waveform
 from edgeser.pcm import Samples
 
@@ -23,13 +24,18 @@ Network = Callable[[Floats, Lengths], Floats]
 
 
 def golden_vectors(
-    network: Network, front_end: FrontEnd, window: WindowPolicy, temperature: float
+    network: Network, front_end: FrontEnd, window: WindowPolicy, temperature: float, labels: int
 ) -> list[Golden]:
-    """Calibrated scores of the test sounds, each one window."""
+    """Calibrated scores of the test sounds, each one window, and what a logit after those of the
+    labels says of noise.
+    """
     vectors = []
     for seed, seconds in GOLDEN:
         logits = sound_logits(network, waveform(seed, seconds), front_end, window)
-        vectors.append(scored(seed, seconds, logits, temperature))
+        golden = scored(seed, seconds, logits[:labels], temperature)
+        if len(logits) > labels:
+            golden = msgspec.structs.replace(golden, noise=round(probability(logits[labels]), 6))
+        vectors.append(golden)
     return vectors
 
 

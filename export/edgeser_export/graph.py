@@ -19,20 +19,23 @@ OPSET = 17
 _TRACED_FRAMES = 120
 
 
-def onnx_graph(model: SpeechModel) -> Any:
-    """The model as an ``onnx.ModelProto``: features and frames in, logits out."""
+def onnx_graph(model: SpeechModel, noise_after: int | None = None) -> Any:
+    """The model as an ``onnx.ModelProto``: features and frames in, logits out, and what it says of
+    noise after so many of them as an output of its own.
+    """
     length = max(_TRACED_FRAMES, model.min_frames)
     features = torch.zeros(2, length, len(model.mean))
     frames = torch.tensor([length, max(model.min_frames, length - 30)])
+    outputs = ["logits"] if noise_after is None else ["logits", "noise"]
     return traced(
-        prepared(model),
+        prepared(model) if noise_after is None else _Apart(prepared(model), noise_after),
         {"features": features, "frames": frames},
         {
             "features": {0: "batch", 1: "frames"},
             "frames": {0: "batch"},
-            "logits": {0: "batch"},
+            **{name: {0: "batch"} for name in outputs},
         },
-        ["logits"],
+        outputs,
     )
 
 
@@ -63,3 +66,16 @@ def traced(
     without_identities(graph)
     graph.producer_name, graph.producer_version = "edgeser", ""
     return graph
+
+
+class _Apart(nn.Module):
+    """What a network says of the labels, and of noise."""
+
+    def __init__(self, network: nn.Module, labels: int) -> None:
+        super().__init__()
+        self.network = network
+        self.labels = labels
+
+    def forward(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
+        answer = self.network(features, frames)
+        return answer[:, : self.labels], answer[:, self.labels :]

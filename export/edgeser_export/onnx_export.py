@@ -13,6 +13,7 @@ from edgeser.model.artefact import (
     METADATA_KEY,
     ArtefactInfo,
     ModelInfo,
+    Noise,
     Precision,
     Tensor,
     TrainingRecord,
@@ -41,7 +42,10 @@ from edgeser_train.training.checkpoint import Origin, centring_of
 
 @dataclass(frozen=True)
 class Release:
-    """What an artefact says of itself that is not in its checkpoint."""
+    """What an artefact says of itself that is not in its checkpoint.
+
+    ``noise``: how its model learnt what noise is, if it did.
+    """
 
     name: str
     version: str
@@ -49,6 +53,7 @@ class Release:
     abstain_below: float
     training: TrainingRecord
     strangers: Strangers | None = None
+    noise: Noise | None = None
 
 
 def export(
@@ -71,17 +76,23 @@ def export(
     recipe = origin.recipe
     pad_frames = recipe.window.pad_frames
     layout = layout_of(model)
+    noise_after = None if release.noise is None else len(origin.labels)
     inputs = [
         Tensor("features", ["batch", "frames", recipe.front_end.width], "float32"),
         Tensor("frames", ["batch"], "int64"),
     ]
     outputs = [Tensor("logits", ["batch", len(origin.labels)], "float32")]
+    noise: list[int | str] = ["batch", 1]
     if isinstance(model, StreamModel) and layout is not None:
         demand_fp32(precision)
-        graph = stream_graph(model, layout)
+        graph = stream_graph(model, layout, noise_after)
         inputs, outputs = tensors(model, layout)
+        noise = ["batch", layout.block_frames // layout.step_frames, 1]
     else:
-        graph = variant(onnx_graph(model), precision, calibration, pad_frames, symmetric=symmetric)
+        plain = onnx_graph(model, noise_after)
+        graph = variant(plain, precision, calibration, pad_frames, symmetric=symmetric)
+    if release.noise is not None:
+        outputs.append(Tensor("noise", noise, "float32"))
     content = graph.SerializeToString()
     found = verify(
         content,
@@ -110,7 +121,9 @@ def export(
             recipe.front_end,
             recipe.window,
             release.temperature,
+            len(origin.labels),
         ),
+        noise=release.noise,
     )
     write_artefact(path, graph, METADATA_KEY, info)
     return found

@@ -30,21 +30,24 @@ def layout_of(model: SpeechModel) -> StreamLayout | None:
     return StreamLayout(BLOCK_STEPS * model.stride, model.stride, model.state_size)
 
 
-def stream_graph(model: StreamModel, layout: StreamLayout) -> Any:
-    """The model as an ``onnx.ModelProto``, of any batch and blocks of one length."""
+def stream_graph(model: StreamModel, layout: StreamLayout, noise_after: int | None = None) -> Any:
+    """The model as an ``onnx.ModelProto``, of any batch and blocks of one length; what it says of
+    noise after so many votes is an output of its own.
+    """
+    outputs = OUTPUTS if noise_after is None else (*OUTPUTS, "noise")
     return traced(
-        _Block(model),
+        _Block(model, noise_after),
         {
             "features": torch.zeros(2, layout.block_frames, len(model.mean)),
             "state": torch.zeros(2, layout.state),
         },
-        {name: {0: "batch"} for name in ("features", "state", *OUTPUTS)},
-        list(OUTPUTS),
+        {name: {0: "batch"} for name in ("features", "state", *outputs)},
+        list(outputs),
     )
 
 
 def tensors(model: StreamModel, layout: StreamLayout) -> tuple[list[TensorInfo], list[TensorInfo]]:
-    """The graph's inputs and outputs, as its metadata names them."""
+    """The graph's inputs and outputs but for noise, as its metadata names them."""
     steps = layout.block_frames // layout.step_frames
     state: list[int | str] = ["batch", layout.state]
     return (
@@ -69,10 +72,11 @@ def streamed(session: Any, layout: StreamLayout, features: Floats, frames: Lengt
     features = np.pad(features, ((0, 0), (0, length - features.shape[1]), (0, 0)))
     state = np.zeros((len(features), layout.state), np.float32)
     votes, weights = [], []
+    also = [output.name for output in session.get_outputs() if output.name == "noise"]
     for first in range(0, length, size):
         block = {"features": features[:, first : first + size], "state": state}
-        vote, weight, state = session.run(list(OUTPUTS), block)
-        votes.append(vote)
+        vote, weight, state, *noise = session.run([*OUTPUTS, *also], block)
+        votes.append(np.concatenate((vote, *noise), axis=2))
         weights.append(weight)
     every = np.concatenate(weights, axis=1).astype(np.float64)
     steps = np.arange(every.shape[1]) < frames[:, None] // layout.step_frames
@@ -92,10 +96,13 @@ def demand_fp32(precision: Precision) -> None:
 
 
 class _Block(nn.Module):
-    def __init__(self, model: StreamModel) -> None:
+    def __init__(self, model: StreamModel, noise_after: int | None) -> None:
         super().__init__()
         self.model = model
+        self.noise_after = noise_after
 
-    def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        heard = self.model.stream(features, state)
-        return heard.votes, heard.weights, heard.state
+    def forward(self, features: Tensor, state: Tensor) -> tuple[Tensor, ...]:
+        votes, weights, after = self.model.stream(features, state)
+        if self.noise_after is None:
+            return votes, weights, after
+        return votes[..., : self.noise_after], weights, after, votes[..., self.noise_after :]

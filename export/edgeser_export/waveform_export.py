@@ -17,7 +17,7 @@ from edgeser_export.waveform import Hearing
 from edgeser_export.waveform_graph import least_frames, waveform_graph
 from edgeser_export.waveform_info import (
     WaveformInfo,
-    of_strangers,
+    told,
     verify_waveform,
     waveform_golden,
 )
@@ -60,8 +60,8 @@ def export_graph(
     """
     front_end, window = info.front_end, info.window
     hearing = Hearing(front_end, window)
-    whole = waveform_graph(hearing, graph, info.temperature, info.stranger_shift, min_frames)
-    network = of_strangers(network, info.stranger_shift)
+    whole = waveform_graph(hearing, graph, info, min_frames)
+    network = told(network, info)
     found = verify_waveform(
         whole.SerializeToString(),
         hearing,

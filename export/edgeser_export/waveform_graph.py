@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import onnx
 import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
+from edgeser.model.artefact import ModelInfo
 from edgeser_export.graph import traced
 from edgeser_export.verify import session_of
 from edgeser_export.waveform import Hearing
@@ -19,15 +19,13 @@ _MOST_PROBED = 500
 _NETWORK = "network/"
 
 
-def waveform_graph(
-    hearing: Hearing, network: Any, temperature: float, shift: Sequence[float], least: int
-) -> Any:
+def waveform_graph(hearing: Hearing, network: Any, info: ModelInfo, least: int) -> Any:
     """An ``onnx.ModelProto``: waveform and frames in, probabilities and logits out.
 
-    ``network``: the graph of an artefact, features and frames in, logits out; ``shift`` (labels,):
-    what is added to these, or nothing; ``least``: the fewest frames that it can hear. The graph
-    refuses fewer, more than the waveform has, more than fill the canvas, and a sample that is NaN
-    or infinite: a node that is called by what is expected fails then, whatever runs it.
+    ``network``: the graph of an artefact, features and frames in, logits out; ``info``: what it
+    says of itself; ``least``: the fewest frames that it can hear. The graph refuses fewer, more
+    than the waveform has, more than fill the canvas, and a sample that is NaN or infinite: a node
+    that is called by what is expected fails then, whatever runs it.
     """
     front = _front(hearing)
     _guard(front.graph, hearing, least)
@@ -43,7 +41,7 @@ def waveform_graph(
         network,
         io_map=[("features", f"{_NETWORK}features"), ("counted", f"{_NETWORK}frames")],
     )
-    _answers(merged.graph, temperature, shift)
+    _answers(merged.graph, info)
     merged.producer_name, merged.producer_version = "edgeser", ""
     return merged
 
@@ -144,20 +142,20 @@ def _guard(graph: Any, hearing: Hearing, least: int) -> None:
         graph.node.insert(0, node)
 
 
-def _answers(graph: Any, temperature: float, shift: Sequence[float]) -> None:
-    """Logits under their own name, and calibrated probabilities of them."""
-    (logits,) = graph.output
-    labels = logits.type.tensor_type.shape.dim[1].dim_value
-    scale = numpy_helper.from_array(np.array(temperature, np.float32), "temperature")
-    graph.initializer.append(scale)
-    own = helper.make_node("Identity", [logits.name], ["logits"])
-    if shift:
-        added = numpy_helper.from_array(np.array(shift, np.float32), "shift")
-        graph.initializer.append(added)
-        own = helper.make_node("Add", [logits.name, "shift"], ["logits"])
+def _answers(graph: Any, info: ModelInfo) -> None:
+    """Logits of the labels under their own name, as of a voice never met, and calibrated
+    probabilities of them.
+    """
+    logits, labels = graph.output[0], len(info.labels)
+    constants = {
+        "temperature": np.array(info.temperature, np.float32),
+        "shift": np.array(info.stranger_shift or 0, np.float32),
+    }
+    for name, value in constants.items():
+        graph.initializer.append(numpy_helper.from_array(value, name))
     graph.node.extend(
         [
-            own,
+            helper.make_node("Add", [logits.name, "shift"], ["logits"]),
             helper.make_node("Div", ["logits", "temperature"], ["scaled"]),
             helper.make_node("Softmax", ["scaled"], ["probabilities"], axis=1),
         ]

@@ -49,12 +49,12 @@ class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
     min_frames: int
 
 
-def of_strangers(network: Network, shift: Sequence[float]) -> Network:
-    """The network with ``Centring.stranger_shift`` in its logits: the graph knows no voices."""
-    if not shift:
-        return network
-    added = np.array(shift, np.float32)
-    return lambda features, frames: network(features, frames) + added
+def told(network: Network, info: ModelInfo) -> Network:
+    """The network as its waveform graph tells of it: logits of labels alone, and with
+    ``Centring.stranger_shift`` in them, for the graph knows no voices.
+    """
+    labels, shift = len(info.labels), np.array(info.stranger_shift or 0, np.float32)
+    return lambda features, frames: network(features, frames)[:, :labels] + shift
 
 
 def waveform_golden(

@@ -73,4 +73,4 @@ class Ears:
     def said(self, windows: Sequence[Window]) -> list[EmotionEvent]:
         """What the model makes of windows that follow each other."""
         decider = Decider(self._decision, Losses())
-        return [decider.decide(w, self._model.logits([w.speech])[0], w.ready_at) for w in windows]
+        return [decider.decide(w, self._model.answers([w.speech])[0], w.ready_at) for w in windows]

@@ -17,6 +17,7 @@ import numpy as np
 from edgeser.bench.ears import Ears
 from edgeser.bench.mix import Noise, babble, mixed, pink, quietest, room
 from edgeser.bench.sound import samples_of
+from edgeser.events.schema import UNKNOWN
 from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.speech.vad import level_dbfs
 
@@ -40,7 +41,8 @@ class Rejected(msgspec.Struct, frozen=True):
     """What was heard in sound of one class without speech.
 
     ``finals``: emotions that would be told. ``speech_s``: how long their segments are.
-    ``rejected``: sounds that were held for speech at first. ``plain_finals``: without confirmation.
+    ``rejected``: sounds that were held for speech at first. ``plain_finals``: without confirmation;
+    ``plain_named``: of these, those that the model does not call unknown.
     ``said``: labels of the finals, the most frequent first; ``confidence``: their median, null
     where there are none.
     """
@@ -51,6 +53,7 @@ class Rejected(msgspec.Struct, frozen=True):
     speech_s: float
     rejected: int
     plain_finals: int
+    plain_named: int
     said: dict[str, int]
     confidence: float | None
 
@@ -116,6 +119,7 @@ def rejected(ears: Ears, name: str, files: Sequence[Path]) -> Rejected:
         speech_s=sum(end - start for start, end in heard.finals) / SAMPLE_RATE,
         rejected=heard.rejected,
         plain_finals=len(plain.finals),
+        plain_named=sum(event.label != UNKNOWN for event in ears.said(plain.windows)),
         said=dict(Counter(event.label for event in events).most_common()),
         confidence=median(event.confidence for event in events) if events else None,
     )

@@ -190,11 +190,21 @@ def _describe(model: Model) -> None:
         f"whole segments to {window.max_seconds:g} s",
         "frames": _hearing(info),
         "unknown below": f"{info.abstain_below:.2f}",
+        "noise": _noise(info),
         "golden vectors": f"{len(info.golden)} right",
     }
     width = max(map(len, rows))
     for key, value in rows.items():
         click.echo(f"{key:<{width}}  {value}")
+
+
+def _noise(info: ArtefactInfo) -> str:
+    if info.noise is None:
+        return "not known: everything is taken for speech"
+    return (
+        f"known from {info.noise.sounds}; held out, {info.noise.found:.0%} is found, "
+        f"{info.noise.mistaken:.1%} of speech mistaken for it"
+    )
 
 
 def _hearing(info: ArtefactInfo) -> str:

@@ -41,13 +41,13 @@ class Inference:
         while batch := self._backlog.get():
             started_at = time.monotonic()
             try:
-                logits = batch[0].model.logits([window.speech for window in batch])
+                answers = batch[0].model.answers([window.speech for window in batch])
             except Exception as error:  # the backend's exceptions share no base class
                 for window in batch:
                     self._accounts[window.stream].failed(window, error)
             else:
-                for window, row in zip(batch, logits, strict=True):
-                    event = self._deciders[window.stream].decide(window, row, started_at)
+                for window, answer in zip(batch, answers, strict=True):
+                    event = self._deciders[window.stream].decide(window, answer, started_at)
                     log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
                     self._accounts[window.stream].decided(event)
                     self._publish(event, window.captured_at)

@@ -94,6 +94,14 @@ class Quality(msgspec.Struct, frozen=True):
         Probability | None,
         Meta(description="that its speech frames are a voice, in the mean; null where none judges"),
     ] = None
+    noise_probability: Annotated[
+        Probability | None,
+        Meta(
+            description="that the window is noise to the emotion network itself; above "
+            "`decision.noise_above` the label is `unknown`; null where the model does not know "
+            "noise"
+        ),
+    ] = None
 
 
 class Latency(msgspec.Struct, frozen=True):

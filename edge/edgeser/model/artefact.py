@@ -3,12 +3,14 @@
 The graph takes ``features`` (batch, frames, width) float32, padded after the sound with anything,
 and ``frames`` (batch,) int64, the number that counts, and gives ``logits`` (batch, labels) float32.
 A row of a batch is a piece of a window (``WindowPolicy``); a window's logits are its pieces' mean.
+Where the model knows noise, ``noise`` (batch, 1) beside them are the log odds that a row is some.
 
 A network of streams (``streaming``) takes ``features`` (batch, block_frames, width) and ``state``
 (batch, state) instead, all float32, and gives ``votes`` (batch, steps, labels), ``weights`` (batch,
-steps) and ``next_state``. A row is the next block of a segment. The logits of any span of steps are
-the mean of their votes by their weights. No step depends on a frame after it, so a block that is
-not full may hold anything behind its end, if neither the steps there nor the state are used.
+steps) and ``next_state``, and ``noise`` (batch, steps, 1) where it knows some. A row is the next
+block of a segment. The logits of any span of steps are the mean of their votes by their weights. No
+step depends on a frame after it, so a block that is not full may hold anything behind its end, if
+neither the steps there nor the state are used.
 
 Its metadata property ``edgeser`` holds an ``ArtefactInfo`` as JSON.
 """
@@ -37,6 +39,7 @@ __all__ = [
     "Estimate",
     "Golden",
     "ModelInfo",
+    "Noise",
     "Precision",
     "Tensor",
     "TrainingRecord",
@@ -95,17 +98,34 @@ class TrainingRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Calibrated scores that the test sound ``golden.waveform(seed, seconds)`` must give."""
+    """Calibrated scores that the test sound ``golden.waveform(seed, seconds)`` must give, and the
+    probability of noise, of a model that knows it.
+    """
 
     seed: Annotated[int, Meta(ge=0, le=2**62)]
     seconds: Annotated[float, Meta(gt=0, le=60)]
     scores: list[float]
+    noise: float | None = None
+
+
+class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a model came to know noise: log odds, linear in the vector that its logits are made of.
+
+    ``sounds``: what it was fitted to; the speech is that of its training. Fractions, of windows:
+    ``found``, of sounds that were held out, and ``mistaken``, of a corpus that was held out, the
+    one with the most, that have a probability of one half or more.
+    """
+
+    sounds: str
+    found: Annotated[float, Meta(ge=0, le=1)]
+    mistaken: Annotated[float, Meta(ge=0, le=1)]
 
 
 class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every exported graph says of itself, whatever it takes.
 
     ``centring``: how its logits are centred by voice; None for a model that was not trained so.
+    ``noise``: None for a model that takes everything for speech.
     """
 
     format: Literal[1] = 1
@@ -121,6 +141,7 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     training: TrainingRecord
     golden: Annotated[list[Golden], Meta(min_length=1)]
     centring: Centring | None = None
+    noise: Noise | None = None
 
     def __post_init__(self) -> None:
         if self.centring is not None:

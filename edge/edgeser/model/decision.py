@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import numpy as np
@@ -23,6 +24,11 @@ def softmax(logits: npt.NDArray[_Real]) -> npt.NDArray[_Real]:
     powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
     scores: npt.NDArray[_Real] = powers / powers.sum(axis=-1, keepdims=True)
     return scores
+
+
+def probability(log_odds: float) -> float:
+    """The logistic function."""
+    return 0.5 * (1 + math.tanh(log_odds / 2))
 
 
 def decided(scores: npt.NDArray[np.floating], labels: list[str], abstain_below: float) -> str:

@@ -21,9 +21,9 @@ from edgeser.model.artefact import (
 )
 from edgeser.model.backends.onnxruntime import OnnxRuntime
 from edgeser.model.backends.protocol import Backend
-from edgeser.model.decision import calibrated
+from edgeser.model.decision import calibrated, probability
 from edgeser.model.golden import waveform
-from edgeser.model.network import Network, Segment, Speech
+from edgeser.model.network import Answer, Network, Segment, Speech
 from edgeser.model.streams import StreamNetwork
 from edgeser.model.windows import WindowNetwork
 from edgeser.pcm import Samples
@@ -96,7 +96,14 @@ class Model:
 
         They are run as one batch; a window's logits do not depend on its neighbours.
         """
-        return self._network.logits(windows)
+        return self._network.logits(windows)[:, : len(self.info.labels)]
+
+    def answers(self, windows: Sequence[Speech]) -> list[Answer]:
+        """As ``logits``, and whether a window is noise."""
+        rows = self._network.logits(windows)
+        if self.info.noise is None:
+            return [Answer(row, None) for row in rows]
+        return [Answer(row[:-1], probability(float(row[-1]))) for row in rows]
 
     def rows(self, window: Speech) -> int:
         """Rows of a batch that a window takes."""
@@ -114,12 +121,17 @@ class Model:
         worst = 0.0
         limit = max(self.backend.tolerance, TOLERANCE[self.info.precision])
         for golden in self.info.golden:
-            scores = self.scores([self.pieces(waveform(golden.seed, golden.seconds))])[0]
-            for label, score, expected in zip(self.info.labels, scores, golden.scores, strict=True):
-                difference = abs(float(score) - expected)
+            sound = self.pieces(waveform(golden.seed, golden.seconds))
+            answer = self.answers([sound])[0]
+            scores = calibrated(answer.logits, self.info.temperature)
+            found = list(zip(self.info.labels, map(float, scores), golden.scores, strict=True))
+            if answer.noise is not None and golden.noise is not None:
+                found.append(("noise", answer.noise, golden.noise))
+            for name, score, expected in found:
+                difference = abs(score - expected)
                 if not difference <= limit:
                     raise ArtefactError(
-                        f"model {self.artefact.path}: drifts from its golden vectors: '{label}' "
+                        f"model {self.artefact.path}: drifts from its golden vectors: '{name}' "
                         f"of test sound {golden.seed} is {score:.4f}, expected {expected:.4f}",
                         "take another copy of the file, or reinstall edgeser",
                     )

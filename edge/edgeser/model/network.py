@@ -7,7 +7,7 @@ Two kinds keep it. A network of *windows* (``windows``) takes each window by its
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from edgeser.features import Baseline, FrameStream
 from edgeser.features.front_end import Floats
@@ -17,6 +17,17 @@ from edgeser.model.track import Span
 Speech: TypeAlias = Pieces | Span
 """A window on its way to its network: the features of its pieces, or a span of a segment's track.
 """
+
+
+class Answer(NamedTuple):
+    """What a network makes of a window.
+
+    ``logits``: (labels,), all of the model's. ``noise``: how probable it is that this is noise;
+    None of a model that does not know noise.
+    """
+
+    logits: Floats
+    noise: float | None
 
 
 class Segment(Protocol):
@@ -42,8 +53,8 @@ class Network(Protocol):
         ...
 
     def logits(self, windows: Sequence[Speech]) -> Floats:
-        """Of windows, (windows, labels), as far as it can in one batch. A window's logits do not
-        depend on its neighbours.
+        """Of windows, (windows, all of its logits), as far as it can in one batch. A window's
+        logits do not depend on its neighbours.
         """
         ...
 

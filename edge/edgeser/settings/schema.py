@@ -80,6 +80,7 @@ class DecisionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is made of the scores."""
 
     abstain_below: Annotated[float, Meta(ge=0, lt=1)] | None = None
+    noise_above: Annotated[float, Meta(ge=0, le=1)] = 0.5
     smoothing_weight: Annotated[float, Meta(gt=0, le=1)] = 0.4
     smoothing_margin: Annotated[float, Meta(ge=0, le=1)] = 0.1
 

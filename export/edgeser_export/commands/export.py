@@ -68,8 +68,25 @@ _path = click.Path(path_type=Path)
     "--calibrate",
     multiple=True,
     metavar="NAME=PATH",
-    help="With int8: a corpus that the checkpoint was trained on. Only utterances that trained it "
-    "are looked at.",
+    help="With int8 or --noise: a corpus that the checkpoint was trained on. Only utterances that "
+    "trained it are looked at.",
+)
+@click.option(
+    "--noise",
+    type=_path,
+    metavar="FOLDER",
+    help="Sounds without speech: what is like them is unknown to the model. Needs --calibrate.",
+)
+@click.option(
+    "--noise-named",
+    default="",
+    metavar="REGEX",
+    help="With --noise: only files with this in their name.",
+)
+@click.option(
+    "--noise-credit",
+    metavar="TEXT",
+    help="With --noise: whose sounds these are, for the model's card.  [default: the folder]",
 )
 @click.option(
     "--symmetric",
@@ -108,6 +125,9 @@ def export(
     release: str | None,
     precision: Literal["fp32", "fp16", "int8"],
     calibrate: tuple[str, ...],
+    noise: Path | None,
+    noise_named: str,
+    noise_credit: str | None,
     symmetric: bool,
     waveform: bool,
     sounds: tuple[Path, ...],
@@ -133,12 +153,16 @@ def export(
               edgeser export runs/emodb/model.pt --precision int8 --calibrate emodb=/data/emodb
               -o my-model-int8.onnx
               edgeser export runs/emodb/model.pt --check my-model.onnx --sounds /data/emodb
+              edgeser export runs/all/model.pt --noise /data/ESC-10 --noise-named '^[123]-'
+              --calibrate emodb=/data/emodb --calibrate mesd=/data/mesd -o my-model.onnx
               edgeser export runs/seed-1/model.pt runs/seed-2/model.pt -o both.onnx
               edgeser export lightweight-emodb --waveform -o lightweight-waveform.onnx
     """
     need_extra("export")
-    _consistent(output, artefact, precision, symmetric, calibrate, waveform, sounds, seed)
+    _consistent(output, artefact, precision, symmetric, calibrate, noise, waveform, sounds, seed)
     said_of_it = (name, release, temperature, strangers_file, abstain_below)
+    if noise is None and (noise_named or noise_credit):
+        raise UserError("--noise-named and --noise-credit go with --noise")
     if artefact is not None and any(option is not None for option in said_of_it):
         raise UserError(
             "--name, --release, --temperature, --strangers and --abstain-below go with -o",
@@ -177,6 +201,16 @@ def export(
     record = record_of(origin, report)
     strangers = None if strangers_file is None else read_strangers(strangers_file)
     fitted, threshold = calibration_of(strangers or report)
+    learnt = None
+    if noise is not None:
+        from edgeser_export.noise import learn_noise
+
+        credit = noise_credit or noise.resolve().name
+        learnt = learn_noise(model, origin, calibrate, noise, noise_named, credit)
+        click.echo(
+            f"noise: {learnt.found:.1%} of sounds held out are found, and at most "
+            f"{learnt.mistaken:.1%} of a corpus held out is taken for it"
+        )
     said = Release(
         name or output.stem,
         release or "1.0.0",
@@ -184,12 +218,13 @@ def export(
         threshold if abstain_below is None else abstain_below,
         record,
         strangers,
+        learnt,
     )
     if waveform:
         difference = export_waveform(model, origin, output, said)
     else:
         pieces = []
-        if calibrate:
+        if precision == "int8":
             pieces = training_pieces(calibrate, origin, model.min_frames)
         difference = export_model(
             model,
@@ -237,6 +272,7 @@ def _consistent(
     precision: str,
     symmetric: bool,
     calibrate: tuple[str, ...],
+    noise: Path | None,
     waveform: bool,
     sounds: tuple[Path, ...],
     seed: int | None,
@@ -246,14 +282,18 @@ def _consistent(
         raise UserError("give either -o, the file to write, or --check, the file to compare")
     if artefact is None and (sounds or seed is not None):
         raise UserError("--sounds and --seed go with --check")
-    if artefact is not None and (waveform or calibrate or symmetric or precision != "fp32"):
+    if artefact is not None and (
+        waveform or calibrate or noise or symmetric or precision != "fp32"
+    ):
         raise UserError(
-            "--waveform, --precision, --symmetric and --calibrate go with -o",
+            "--waveform, --precision, --symmetric, --calibrate and --noise go with -o",
             "leave them out, --check sees for itself",
         )
     if symmetric and precision != "int8":
         raise UserError(f"--symmetric goes with --precision int8, not with {precision}")
     if waveform and precision != "fp32":
         raise UserError("--waveform: a front end needs fp32", "leave --precision out")
-    if (precision == "int8") != bool(calibrate):
-        raise UserError("--precision int8 and --calibrate go together")
+    if waveform and noise is not None:
+        raise UserError("--noise: a graph with a front end gives emotions alone", "leave it out")
+    if (precision == "int8" or noise is not None) != bool(calibrate):
+        raise UserError("--calibrate goes with --precision int8 and with --noise, which need it")

@@ -94,6 +94,18 @@ def test_predict_gives_what_onnx_runtime_gives(run: Run) -> None:
     assert rows["tensorrt"] == [pytest.approx(row, abs=1e-5) for row in rows["onnxruntime"]]
 
 
+def test_what_a_model_says_of_noise_comes_out_of_an_engine_too(run: Run) -> None:
+    done = run("engine", "build", "moonshine6", "--batch", "1..2")
+    assert done.returncode == 0, done.stderr
+    noise = {}
+    for backend in ("onnxruntime", "tensorrt"):
+        words = ("predict", "--model", "moonshine6", "--json", "--backend", backend, SPEECH)
+        events = [json.loads(line)["event"] for line in run(*words).stdout.splitlines()]
+        noise[backend] = [event["quality"]["noise_probability"] for event in events]
+    assert noise["tensorrt"]
+    assert noise["tensorrt"] == pytest.approx(noise["onnxruntime"], abs=1e-4)
+
+
 def test_every_batch_and_length_goes_through_with_and_without_a_graph(
     cache: Path, driver: Path
 ) -> None:

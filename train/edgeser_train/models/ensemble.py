@@ -80,3 +80,10 @@ class StreamEnsemble(StreamModel):
     @property
     def _sizes(self) -> list[int]:
         return [cast(StreamModel, member).state_size for member in self.members]
+
+
+def members_of(model: SpeechModel) -> list[SpeechModel]:
+    """The models that it is made of: of a single one itself."""
+    if isinstance(model, (Ensemble, StreamEnsemble)):
+        return [cast(SpeechModel, member) for member in model.members]
+    return [model]

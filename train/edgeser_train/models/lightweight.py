@@ -113,8 +113,7 @@ class Lightweight(SpeechModel):
         """From the convolved utterance to its logits (batch, labels)."""
         h = self.gru(self.drop(x), steps)
         pooled: Tensor = self.pooling(h, within(steps, h.shape[1]))
-        logits: Tensor = self.head(self.drop(pooled))
-        return logits
+        return self.beside_noise(self.head(self.drop(pooled)), pooled)
 
 
 class SeparableBlock(nn.Module):

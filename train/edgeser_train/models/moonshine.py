@@ -113,5 +113,4 @@ class Moonshine(SpeechModel):
             h, steps = self.encoder(_LEVEL * samples.flatten(1), frames)
         counts = within(steps, h.shape[1])
         pooled = masked_mean(self.norm(h), counts[:, :, None], dim=1)
-        logits: Tensor = self.classify(self.drop(pooled))
-        return logits
+        return self.beside_noise(self.classify(self.drop(pooled)), pooled)

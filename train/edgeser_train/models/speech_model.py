@@ -36,6 +36,8 @@ class SpeechModel(nn.Module, ABC):
     mean: Tensor
     std: Tensor
     prior: Tensor
+    noise: nn.Module | None
+    """From the vector that an answer is made of to one logit more; none while it is trained."""
 
     def __init__(self, width: int) -> None:
         """``width``: features per frame. A subclass takes its configuration alone."""
@@ -43,6 +45,7 @@ class SpeechModel(nn.Module, ABC):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("std", torch.ones(width))
         self.register_parameter("prior", None)
+        self.noise = None
 
     @abstractmethod
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
@@ -61,6 +64,13 @@ class SpeechModel(nn.Module, ABC):
     def centred(self, logits: Tensor, usual: Tensor) -> Tensor:
         """Logits (batch, labels) less what is usual for their voice, as ``Batch.usual`` says it."""
         return logits - usual @ logits + usual.sum(dim=1, keepdim=True) * self.prior
+
+    def beside_noise(self, logits: Tensor, vector: Tensor) -> Tensor:
+        """(..., labels) of a layer over a vector (..., size) -> the same, and after them what
+        ``noise`` makes of the vector, if there is any. A model that can learn what noise is gives
+        its answers so.
+        """
+        return logits if self.noise is None else torch.cat((logits, self.noise(vector)), dim=-1)
 
     def standardised(self, features: Tensor, frames: Tensor) -> Tensor:
         """Features of mean 0 and deviation 1 over the training part, zeros after the last frame.

@@ -69,7 +69,7 @@ class StreamingConfig(
 class Votes(NamedTuple):
     """What every step says, and how much that counts.
 
-    ``votes``: (batch, steps, labels). ``weights``: (batch, steps), above 0. The logits of any span
+    ``votes``: (batch, steps, logits). ``weights``: (batch, steps), above 0. The logits of any span
     of steps are the weighted mean of their votes. ``state``: (batch, state_size), after the last.
     """
 
@@ -178,7 +178,7 @@ class Streaming(StreamModel):
         x = self.drop(x.permute(0, 2, 3, 1).flatten(2))
         h, last = self.gru(x, states[-1][None])
         left.append(last[0])
-        votes = self.head(self.drop(h))
+        votes = self.beside_noise(self.head(self.drop(h)), h)
         scores = self.scale * torch.sigmoid(self.attention(h).squeeze(2).float())
         return Votes(
             votes, torch.exp(scores), torch.cat([part.to(state.dtype) for part in left], 1)

@@ -60,8 +60,9 @@ def rejects(
 
     FOLDER holds sounds without speech, in a folder for each class. They go through the hearing of
     the daemon one after the other; what gets a final is counted, with what the model says of it
-    and how surely (the median). The utterances go through it clean, in pink noise, in babble and
-    in the sounds of FOLDER, with confirmation and without.
+    and how surely (the median); "unconfirmed" are the finals without confirmation, "named" those
+    of them that the model does not call unknown. The utterances go through it clean, in pink noise,
+    in babble and in the sounds of FOLDER, with confirmation and without.
 
     It takes about half a second of one core for each sound, and a second for each utterance.
 
@@ -90,7 +91,7 @@ def rejects(
     ears = Ears(load_model(settings.model.name, settings.model.backend), settings)
 
     click.echo(
-        "class                  minutes  finals  an hour  speech s  rejected  unconfirmed  said"
+        f"{'class':<22} minutes  finals  an hour  speech s  rejected  unconfirmed  named  said"
     )
     noise = []
     for name, found in classes.items():
@@ -100,7 +101,7 @@ def rejects(
         noise.append(row)
         click.echo(
             f"{name:<22} {row.seconds / 60:>7.1f} {row.finals:>7} {row.finals_per_hour:>8.1f} "
-            f"{row.speech_s:>9.1f} {row.rejected:>9} {row.plain_finals:>12}"
+            f"{row.speech_s:>9.1f} {row.rejected:>9} {row.plain_finals:>12} {row.plain_named:>6}"
             f"{_said(row.said, row.confidence)}"
         )
     if not noise:
@@ -108,8 +109,16 @@ def rejects(
             f"no sound's name has {sounds_named!r} in it", "give another --sounds-named"
         )
     hours = sum(row.seconds for row in noise) / 3600
-    total, plain = sum(row.finals for row in noise), sum(row.plain_finals for row in noise)
-    click.echo(f"{total / hours:.1f} finals an hour; without confirmation {plain / hours:.0f}")
+    total, plain, named = (
+        sum(counts)
+        for counts in zip(
+            *((row.finals, row.plain_finals, row.plain_named) for row in noise), strict=True
+        )
+    )
+    click.echo(
+        f"{total / hours:.1f} finals an hour; without confirmation {plain / hours:.0f}, "
+        f"{named / hours:.0f} of them not unknown"
+    )
 
     def tell(row: Kept) -> None:
         share, bare = row.kept / max(1, row.utterances), row.plain_kept / max(1, row.utterances)

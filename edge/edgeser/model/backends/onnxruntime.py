@@ -34,16 +34,18 @@ class OnnxRuntime:
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.inputs = [i.name for i in self._session.get_inputs()]
         self.outputs = [o.name for o in self._session.get_outputs()]
+        self._noise = [name for name in self.outputs if name == "noise"]
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels)."""
-        (logits,) = self._session.run(["logits"], {"features": features, "frames": frames})
-        result: Floats = logits
+        """As ``Backend`` has it."""
+        inputs = {"features": features, "frames": frames}
+        logits, *noise = self._session.run(["logits", *self._noise], inputs)
+        result: Floats = np.concatenate((logits, *noise), axis=-1) if noise else logits
         return result
 
     def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
         """As ``Backend`` has it."""
-        votes, weights, after = self._session.run(
-            ["votes", "weights", "next_state"], {"features": features, "state": state}
+        votes, weights, after, *noise = self._session.run(
+            ["votes", "weights", "next_state", *self._noise], {"features": features, "state": state}
         )
-        return votes, weights, after
+        return (np.concatenate((votes, *noise), axis=-1) if noise else votes), weights, after

@@ -28,7 +28,8 @@ class Backend(Protocol):
     """The graph's own metadata."""
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels).
+        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels), and
+        after them a column for noise, where the graph knows any.
 
         Of a network of windows.
         """
@@ -36,7 +37,8 @@ class Backend(Protocol):
 
     def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
         """``features`` (batch, block_frames, width), ``state`` (batch, state) -> votes (batch,
-        steps, labels), weights (batch, steps) and the next state (batch, state).
+        steps, labels, and one for noise likewise), weights (batch, steps) and the next state
+        (batch, state).
 
         Of a network of streams.
         """

@@ -24,7 +24,6 @@ TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-2}
 _TYPES = {
     "features": trt.DataType.FLOAT,
     "frames": trt.DataType.INT64,
-    "logits": trt.DataType.FLOAT,
 }
 _ONE, _MANY = 0, 1
 """The engine's optimisation profiles: a window alone, and several."""
@@ -44,7 +43,10 @@ class TensorRt:
         self.tolerance = TOLERANCE[engine.precision]
         self.batch_frames = engine.shapes.batch * engine.shapes.longest
         self._shapes = engine.shapes
-        self._width, self._labels = info.front_end.width, len(info.labels)
+        self._width = info.front_end.width
+        self._columns = {"logits": len(info.labels)}
+        if info.noise is not None:
+            self._columns["noise"] = 1
         self._logger = Logger()
         # Kept as long as the engine: TensorRT does not.
         self._runtime: trt.Runtime = trt.Runtime(self._logger)
@@ -56,7 +58,9 @@ class TensorRt:
         self._stream = Stream()
         self._features = Buffer((most, longest, self._width), np.float32)
         self._frames = Buffer((most,), np.int64)
-        self._logits = Buffer((most, self._labels), np.float32)
+        self._answers = {
+            name: Buffer((most, columns), np.float32) for name, columns in self._columns.items()
+        }
         self._contexts = {
             profile: self._context(profile)
             for profile in range(self._engine.num_optimization_profiles)
@@ -64,7 +68,7 @@ class TensorRt:
         self._graph = self._captured()
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels).
+        """As ``Backend`` has it.
 
         A batch larger than the engine's goes through it in parts. Raises EngineError.
         """
@@ -91,8 +95,8 @@ class TensorRt:
         self._frames.host((batch,))[:] = frames
         self._start(batch, length)
         self._stream.wait()
-        logits: Floats = self._logits.host((batch, self._labels)).copy()
-        return logits
+        answers = [self._answers[name].host((batch, n)) for name, n in self._columns.items()]
+        return np.concatenate(answers, axis=1)
 
     def times_ms(self, batch: int, length: int, runs: int) -> list[float]:
         """Milliseconds on the GPU for a batch: copies and network, nothing of the host's."""
@@ -113,9 +117,10 @@ class TensorRt:
         engine: trt.ICudaEngine = self._engine
         names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
         found = {name: engine.get_tensor_dtype(name) for name in names}
-        if found != _TYPES:
+        expected = {**_TYPES, **dict.fromkeys(self._columns, trt.DataType.FLOAT)}
+        if found != expected:
             raise EngineError(
-                f"the engine's tensors are {found}, expected {_TYPES}", "build it again"
+                f"the engine's tensors are {found}, expected {expected}", "build it again"
             )
 
     def _context(self, profile: int) -> trt.IExecutionContext:
@@ -127,7 +132,7 @@ class TensorRt:
         for name, buffer in (
             ("features", self._features),
             ("frames", self._frames),
-            ("logits", self._logits),
+            *self._answers.items(),
         ):
             self._must(context.set_tensor_address(name, buffer.device))
         self._stream.wait()
@@ -144,7 +149,8 @@ class TensorRt:
         self._features.upload((batch, length, self._width), self._stream)
         self._frames.upload((batch,), self._stream)
         self._must(context.execute_async_v3(self._stream.handle))
-        self._logits.download((batch, self._labels), self._stream)
+        for name, columns in self._columns.items():
+            self._answers[name].download((batch, columns), self._stream)
 
     def _captured(self) -> Graph | None:
         """The steady shape as a graph; None where TensorRT's work cannot be captured."""

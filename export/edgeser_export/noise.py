@@ -1,0 +1,237 @@
+"""What is noise to a model, learnt when all else is: one logit of the vector its answer is made of.
+
+What is unlike all speech that a network has heard gets an answer all the same, and a sure one
+(Hendrycks and Gimpel 2017). But where its vectors of speech lie, vectors of noise do not. A
+logistic regression tells them apart, and leaves what the network says of speech as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from edgeser.bench.folder import sounds_in, with_name
+from edgeser.bench.sound import samples_of
+from edgeser.errors import UserError
+from edgeser.model.artefact import Noise
+from edgeser.pcm import SAMPLE_RATE, Samples
+from edgeser_export.calibration import trained_on
+from edgeser_train.corpora import Utterance
+from edgeser_train.models.ensemble import members_of
+from edgeser_train.models.scoring import utterance_logits
+from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.sound.augment import WaveformAugmentation, vary
+from edgeser_train.training.checkpoint import Origin
+
+_UTTERANCES = 500
+"""Of a corpus, drawn by chance."""
+
+_CROPS = 4
+"""Of every sound without speech."""
+
+_CROP_S = (1.0, 3.5)
+_SILENCE_RMS = 20
+"""Of 32768: where a sound is quieter, nothing would take it for speech."""
+
+_SNR_DB = (0.0, 20.0)
+_ELSEWHERE = WaveformAugmentation(
+    tilt_db=15.0,
+    tilt_chance=0.8,
+    room_chance=0.5,
+    snr_db=(0.0, 35.0),
+    noise_chance=0.8,
+    band_chance=0.3,
+    codec_chance=0.3,
+)
+"""Other microphones and rooms: what is not learnt here is a corpus."""
+
+_DECAY = 0.03
+"""Of weights over standardised vectors."""
+
+_MISTAKEN = 0.01
+"""How much of a corpus that was held out may be taken for noise, as it was recorded."""
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """Windows of one kind. ``groups``: (windows,), those of one are held out together;
+    ``recorded``: (windows,), whether a window is as it was recorded.
+    """
+
+    sounds: list[Samples]
+    groups: npt.NDArray[np.int64]
+    recorded: npt.NDArray[np.bool_]
+
+
+def learn_noise(
+    model: SpeechModel,
+    origin: Origin,
+    named_paths: Sequence[str],
+    folder: Path,
+    pattern: str,
+    credit: str,
+) -> Noise:
+    """Give a model, or each member of an ensemble, a layer that says how much a sound is noise.
+
+    ``named_paths``: at least two corpora NAME=PATH that it was trained on; ``folder``: sounds
+    without speech, of which those with the regular expression ``pattern`` in their name count;
+    ``credit``: whose they are. Each utterance is heard as it is, with noise around it, and as from
+    other rooms. One corpus at a time and its share of the sounds are held out; the log odds are
+    shifted until of none of these corpora more than one per cent is noise by even odds.
+
+    Raises UserError for fewer corpora, for others, for a folder without sounds, and for a model
+    that cannot learn it.
+    """
+    corpora = [trained_on(origin, named) for named in named_paths]
+    if len(corpora) < 2:
+        raise UserError(
+            "--noise: how it judges speech it never heard is found by holding out a corpus",
+            "give two or more that trained the model with --calibrate",
+        )
+    files = with_name(sounds_in(folder), pattern)
+    if len(files) < len(corpora):
+        raise UserError(f"--noise {folder}: too few sounds in it", "give more, or another pattern")
+    rng = np.random.default_rng(0)
+    noise = _noise(files, len(corpora), rng)
+    speech = _speech(corpora, noise, rng)
+    odds: Doubles = np.zeros((len(corpora), len(speech.sounds)))
+    odds_of_noise = np.zeros(len(noise.sounds))
+    members = members_of(model)
+    for member in members:
+        of_speech, of_noise = _vectors(member, origin, speech), _vectors(member, origin, noise)
+        for k in range(len(corpora)):
+            layer = _regression(of_speech, speech.groups, of_noise, noise.groups, left_out=k)
+            odds[k] += _odds(layer, of_speech) / len(members)
+            out = noise.groups == k
+            odds_of_noise[out] += _odds(layer, of_noise[out]) / len(members)
+        member.noise = _regression(of_speech, speech.groups, of_noise, noise.groups)
+    held_out = [odds[k][speech.recorded & (speech.groups == k)] for k in range(len(corpora))]
+    shift = max(0.0, *(float(np.quantile(some, 1 - _MISTAKEN)) for some in held_out))
+    for member in members:
+        assert isinstance(member.noise, nn.Linear)
+        with torch.no_grad():
+            member.noise.bias.sub_(shift)
+    return Noise(
+        sounds=credit,
+        found=round(float(np.mean(odds_of_noise > shift)), 4),
+        mistaken=round(max(float(np.mean(some > shift)) for some in held_out), 4),
+    )
+
+
+def _noise(files: Sequence[Path], groups: int, rng: np.random.Generator) -> _Windows:
+    """Crops of the sounds. Files that follow each other by name are of one group: they may be
+    parts of one recording.
+    """
+    order = sorted(files, key=lambda file: file.name)
+    sounds, group = [], []
+    for place, file in enumerate(order):
+        sound = samples_of(file)
+        for _ in range(_CROPS):
+            length = round(rng.uniform(*_CROP_S) * SAMPLE_RATE)
+            first = int(rng.integers(max(1, len(sound) - length)))
+            crop = sound[first : first + length]
+            if len(crop) >= _CROP_S[0] * SAMPLE_RATE / 2 and _rms(crop) >= _SILENCE_RMS:
+                sounds.append(vary(crop, WaveformAugmentation(), rng))
+                group.append(place * groups // len(order))
+    return _Windows(sounds, np.array(group), np.zeros(len(group), np.bool_))
+
+
+def _speech(
+    corpora: Sequence[Sequence[Utterance]], noise: _Windows, rng: np.random.Generator
+) -> _Windows:
+    """Each utterance as it is, in noise of its own group, and twice as from elsewhere."""
+    sounds: list[Samples] = []
+    group: list[int] = []
+    recorded: list[bool] = []
+    for k, utterances in enumerate(corpora):
+        around = [noise.sounds[i] for i in np.flatnonzero(noise.groups == k)]
+        for i in rng.permutation(len(utterances))[:_UTTERANCES]:
+            speech = utterances[i].samples()
+            disturbed = _mixed(speech, around[rng.integers(len(around))], rng)
+            sounds += [speech, vary(disturbed, WaveformAugmentation(), rng)]
+            sounds += [vary(speech, _ELSEWHERE, rng) for _ in range(2)]
+            group += [k] * 4
+            recorded += [True, False, False, False]
+    return _Windows(sounds, np.array(group), np.array(recorded))
+
+
+def _mixed(speech: Samples, noise: Samples, rng: np.random.Generator) -> Samples:
+    around = np.resize(noise, len(speech)).astype(np.float64)
+    gain = _rms(speech) / max(1.0, _rms(around)) * 10 ** (-rng.uniform(*_SNR_DB) / 20)
+    mixed = speech + gain * around
+    quiet = min(1.0, 32767 / np.abs(mixed).max(initial=1.0))
+    sound: Samples = np.round(mixed * quiet).astype(np.int16)
+    return sound
+
+
+def _rms(sound: npt.NDArray[np.generic]) -> float:
+    return float(np.sqrt(np.mean(sound.astype(np.float64) ** 2))) if len(sound) else 0.0
+
+
+def _vectors(model: SpeechModel, origin: Origin, windows: _Windows) -> Tensor:
+    """(windows, size): what the model gives its answer from. Raises UserError."""
+    model.noise = nn.Identity()
+    recipe = origin.recipe
+    rows = utterance_logits(model, windows.sounds, recipe.front_end, recipe.window)
+    vectors = torch.from_numpy(rows[:, len(origin.labels) :])
+    if not vectors.shape[1]:
+        raise UserError(
+            "--noise: this architecture does not say what its answer is made of",
+            "leave it out, or take lightweight, streaming or moonshine",
+        )
+    return vectors
+
+
+def _regression(
+    speech: Tensor,
+    corpora: npt.NDArray[np.int64],
+    noise: Tensor,
+    parts: npt.NDArray[np.int64],
+    left_out: int = -1,
+) -> nn.Linear:
+    """From a vector to log odds of noise; every corpus counts alike, and noise as much as all.
+
+    Standardisation is in the layer's own weights.
+    """
+    kept, kept_noise = corpora != left_out, parts != left_out
+    x = torch.cat((speech[kept], noise[kept_noise])).double()
+    mean, spread = x.mean(dim=0), x.std(dim=0) + 1e-3
+    is_noise = np.repeat([0.0, 1.0], [kept.sum(), kept_noise.sum()])
+    shares = np.bincount(corpora[kept])
+    weights = 1 / shares[corpora[kept]] / np.count_nonzero(shares)
+    counts = np.concatenate((weights, np.full(kept_noise.sum(), 1 / kept_noise.sum())))
+    fitted = nn.Linear(x.shape[1], 1, dtype=torch.float64)
+    nn.init.zeros_(fitted.weight)
+    nn.init.zeros_(fitted.bias)
+    optimiser = torch.optim.LBFGS(fitted.parameters(), max_iter=300, line_search_fn="strong_wolfe")
+    z, target, count = (x - mean) / spread, torch.from_numpy(is_noise), torch.from_numpy(counts)
+
+    def loss() -> Tensor:
+        optimiser.zero_grad()
+        each = nn.functional.binary_cross_entropy_with_logits(
+            fitted(z).squeeze(1), target, weight=count, reduction="sum"
+        )
+        total = each / 2 + _DECAY * fitted.weight.square().sum()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total
+
+    optimiser.step(loss)  # type: ignore[no-untyped-call]
+    layer = nn.Linear(x.shape[1], 1)
+    with torch.no_grad():
+        layer.weight.copy_(fitted.weight / spread)
+        layer.bias.copy_(fitted.bias - (fitted.weight @ (mean / spread)))
+    return layer
+
+
+def _odds(layer: nn.Linear, vectors: Tensor) -> Doubles:
+    with torch.inference_mode():
+        odds: Doubles = layer(vectors).squeeze(1).double().numpy()
+    return odds
