@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -39,6 +39,13 @@ LIMITS: dict[Precision, float] = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-1}
 """Largest difference of a logit to ONNX Runtime's, of the largest logit, by precision. Where a
 value is rounded to one integer here and to the next one there, a logit moves by up to 3 % of the
 largest: so far apart are ONNX Runtime's own integer kernels and its float ones on one processor."""
+
+
+Inputs: TypeAlias = "dict[str, Any]"
+"""A graph's inputs by name."""
+
+Run: TypeAlias = Callable[[Inputs], Any]
+"""What a graph says of the labels, (batch, ..., labels)."""
 
 
 class Check:
@@ -106,7 +113,8 @@ def engines(name: str, check: Check) -> None:
         (check.failed if "platform" in locals() else check.not_run).append(f"{name}: {error}")
         return
     on = f"TensorRT {platform.tensorrt} {model.info.precision}"
-    compare(name, on, model, model.backend.run, check)
+    run = answering(model)
+    compare(name, on, model, run, check)
     from edgeser.model.backends.tensorrt.backend import TensorRt
 
     steady = shapes_of(model.info, 1).steady
@@ -115,7 +123,7 @@ def engines(name: str, check: Check) -> None:
         model.backend.times_ms(batch, steady, check.runs // 10)
         times = model.backend.times_ms(batch, steady, check.runs)
         check.add(name, on, "CUDA events", batch, steady, times)
-        wall = wall_ms(check.runs, model.backend.run, *inputs(model, batch, steady))
+        wall = wall_ms(check.runs, run, inputs(model, batch, steady))
         check.add(name, on, "whole call", batch, steady, wall)
 
 
@@ -134,8 +142,8 @@ def onnx_runtime_cuda(name: str, check: Check) -> None:
         check.not_run.append(f"{name} on ONNX Runtime's {provider}: it does not load here")
         return
 
-    def run(features: Any, frames: Any) -> Any:
-        return session.run(None, {"features": features, "frames": frames})[0]
+    def run(given: Inputs) -> Any:
+        return session.run(None, given)[0]
 
     on = f"ONNX Runtime {onnxruntime.__version__} CUDA"
     compare(name, on, model, run, check)
@@ -147,7 +155,7 @@ def onnx_runtime_cuda(name: str, check: Check) -> None:
             "whole call",
             batch,
             steady,
-            wall_ms(check.runs, run, *inputs(model, batch, steady)),
+            wall_ms(check.runs, run, inputs(model, batch, steady)),
         )
 
 
@@ -199,40 +207,58 @@ def cuda_ms(torch: Any, runs: int, model: Any, features: Any, frames: Any) -> li
     return times
 
 
-def compare(name: str, on: str, model: Model, run: Callable[..., Any], check: Check) -> None:
+def answering(model: Model) -> Run:
+    """What a model's backend says of the labels: logits, or of a network of streams votes."""
+    backend, labels = model.backend, len(model.info.labels)
+    if model.info.streaming is not None:
+        return lambda given: backend.hear(given["features"], given["state"])[0][..., :labels]
+    return lambda given: backend.run(given["features"], given["frames"])[..., :labels]
+
+
+def compare(name: str, on: str, model: Model, run: Run, check: Check) -> None:
     """The largest difference to ONNX Runtime on the CPU, at every batch and random lengths."""
-    reference = load_model(name, "onnxruntime").backend
+    reference = answering(load_model(name, "onnxruntime"))
     shapes = shapes_of(model.info, 1)
     rng = np.random.default_rng(0)
     worst = 0.0
     for batch in (*check.batches, *rng.integers(1, max(check.batches) + 1, 5)):
-        step = model.info.window.pad_frames
+        step = model.info.window.pad_frames if model.info.streaming is None else shapes.longest
         length = step * int(rng.integers(shapes.shortest // step, shapes.longest // step + 1))
-        features, frames = inputs(model, int(batch), length)
-        frames[:] = rng.integers(length // 2 + 1, length + 1, batch)
-        expected = reference.run(features, frames)
-        difference = np.abs(run(features, frames) - expected).max() / np.abs(expected).max()
+        given = inputs(model, int(batch), length)
+        if "frames" in given:
+            given["frames"][:] = rng.integers(length // 2 + 1, length + 1, batch)
+        else:
+            given["state"][:] = rng.uniform(-0.5, 0.5, given["state"].shape)
+        expected = reference(given)
+        difference = np.abs(run(given) - expected).max() / np.abs(expected).max()
         worst = max(worst, float(difference))
     check.differs(name, on, worst, LIMITS[model.info.precision])
 
 
-def inputs(model: Model, batch: int, length: int) -> tuple[Any, Any]:
-    """Features of as many test sounds, (batch, length, width), and their frames (batch,)."""
+def inputs(model: Model, batch: int, length: int) -> Inputs:
+    """Features of as many test sounds, (batch, length, width), and their frames (batch,); of a
+    network of streams the state (batch, state) at the beginning of a segment.
+    """
     spec, window = model.info.front_end, model.info.window
     seconds = min(window.max_seconds, length * spec.hop / spec.sample_rate)
     features = np.zeros((batch, length, spec.width), np.float32)
     for row in range(batch):
         piece = model.pieces(waveform(row % 16, seconds))[0][:length]
         features[row, : len(piece)] = piece
-    return features, np.full(batch, length, np.int64)
+    if model.info.streaming is not None:
+        return {
+            "features": features,
+            "state": np.zeros((batch, model.info.streaming.state), np.float32),
+        }
+    return {"features": features, "frames": np.full(batch, length, np.int64)}
 
 
-def wall_ms(runs: int, run: Callable[..., Any], features: Any, frames: Any) -> list[float]:
+def wall_ms(runs: int, run: Run, given: Inputs) -> list[float]:
     """Milliseconds of each call as its caller sees it, behind a warm-up."""
     times = []
     for turn in range(runs + runs // 10):
         begun = time.perf_counter()
-        run(features, frames)
+        run(given)
         if turn >= runs // 10:
             times.append(1000 * (time.perf_counter() - begun))
     return times

@@ -91,7 +91,7 @@ def demand_fp32(precision: Precision) -> None:
     if precision != "fp32":
         raise UserError(
             f"--precision {precision}: a network of streams is exported in fp32 alone",
-            "leave it out: integers make it slower, and no engine is built of it",
+            "leave it out: a block is so little work that integers make it slower",
         )
 
 

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeser.audio.source import AudioBlock
-from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent
 from edgeser.features import FrameStream
 from edgeser.features.baseline import no_baseline
@@ -21,7 +20,6 @@ from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
-from edgeser.model.backends.tensorrt.make import make_engine
 from edgeser.model.model import Model, load_model
 from edgeser.model.track import Span
 from edgeser.pcm import SAMPLE_RATE, Samples
@@ -260,11 +258,6 @@ def test_a_segment_may_end_long_before_what_was_heard_of_it(model: Model) -> Non
         model.scores([segment.window(frames, 0, 75 * spec.hop)]),
         model.scores([model.segment(0, no_baseline(spec.bins)).window(frames, 0, 75 * spec.hop)]),
     )
-
-
-def test_an_engine_is_refused(file: Path) -> None:
-    with pytest.raises(UserError, match="hears streams"):
-        make_engine(str(file), None, 1, lambda *_: None)
 
 
 def test_a_layout_must_fit(model: Model) -> None:

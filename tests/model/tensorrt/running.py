@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 WINDOWS = "voices6"
-"""A shipped network of windows: of one of streams no engine is built."""
+"""A shipped network of windows."""
 
 FAKE = Path(__file__).parent / "fake"
 """Packages ``tensorrt`` and ``cuda`` that are no NVIDIA code: see ``fake/tensorrt``."""

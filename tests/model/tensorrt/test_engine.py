@@ -106,6 +106,36 @@ def test_what_a_model_says_of_noise_comes_out_of_an_engine_too(run: Run) -> None
     assert noise["tensorrt"] == pytest.approx(noise["onnxruntime"], abs=1e-4)
 
 
+def test_an_engine_hears_a_stream_block_by_block(run: Run, cache: Path, driver: Path) -> None:
+    done = run("engine", "build", "streaming6", "--batch", "1..3")
+    assert done.returncode == 0, done.stderr
+    entries = json.loads(run("engine", "list", "--json").stdout)
+    (shapes,) = (e["engine"]["shapes"] for e in entries if e["engine"]["model"]["name"] != WINDOWS)
+    assert shapes == {"shortest": 25, "steady": 25, "longest": 25, "batch": 3}
+    rows = {}
+    for backend in ("onnxruntime", "tensorrt"):
+        words = ("predict", "--model", "streaming6", "--json", "--backend", backend, SPEECH)
+        done = run(*words, FAKE_TRACE="1")
+        rows[backend] = [json.loads(line)["event"]["scores"] for line in done.stdout.splitlines()]
+        assert ("graph launched" in done.stderr) == (backend == "tensorrt")
+    assert rows["tensorrt"]
+    assert rows["tensorrt"] == [pytest.approx(row, abs=1e-5) for row in rows["onnxruntime"]]
+    code = """
+import numpy as np, edgeser
+ours, theirs = (edgeser.load_model('streaming6', backend=b) for b in ("tensorrt", "onnxruntime"))
+layout, rng = ours.info.streaming, np.random.default_rng(1)
+for batch in (1, 2, 3, 8):
+    features = rng.standard_normal((batch, layout.block_frames, 64), np.float32)
+    state = rng.uniform(-0.5, 0.5, (batch, layout.state)).astype(np.float32)
+    for mine, other in zip(*(m.backend.hear(features, state) for m in (ours, theirs)), strict=True):
+        assert mine.shape == other.shape
+        assert np.abs(mine - other).max() < 1e-4
+"""
+    environment = {"XDG_CACHE_HOME": str(cache)}
+    done = python("-c", code, path=(FAKE,), libraries=(driver,), **environment)
+    assert done.returncode == 0, done.stderr
+
+
 def test_every_batch_and_length_goes_through_with_and_without_a_graph(
     cache: Path, driver: Path
 ) -> None:
@@ -248,7 +278,6 @@ def test_what_cannot_be_built_is_one_line(run: Run, cache: Path) -> None:
         ((*BUILD[:3], "--batch", "2..4"), {}, "--batch: expected 1..N"),
         ((*BUILD[:2], "no-such-model"), {}, "neither a file nor a shipped model"),
         ((*BUILD[:2], OF_A_PROCESSOR), {}, "its integers are unsigned"),
-        ((*BUILD[:2], "streaming6"), {}, "it hears streams, block by block"),
         (BUILD, {"XDG_CACHE_HOME": "/proc/nowhere"}, "cannot be written"),
     ):
         done = run(*words, **more)
@@ -299,3 +328,17 @@ def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
     assert "logits differ by 2.0e-03 of the largest, more than 1e-03" in failure
     page = (tmp_path / "gpu.md").read_text()
     assert f"| {WINDOWS} | TensorRT 10.3.0 fp32 | 1 | {STEADY} |" in page
+
+
+def test_the_check_of_a_gpu_takes_streams_and_what_knows_noise(
+    cache: Path, driver: Path, tmp_path: Path
+) -> None:
+    script = Path(__file__).parents[3] / "benchmarks" / "gpu_check.py"
+    words = (script, "streaming6", "moonshine6", "--batches", "1,2", "--runs", "2", "-o", tmp_path)
+    done = python(*words, path=(FAKE,), libraries=(driver,), XDG_CACHE_HOME=str(cache))
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert report["failed"] == []
+    worst = {row["model"]: row["difference"] for row in report["rows"] if "difference" in row}
+    assert set(worst) == {"streaming6", "moonshine6"}
+    assert max(worst.values()) < 1e-5

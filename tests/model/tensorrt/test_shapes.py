@@ -8,7 +8,8 @@ import pytest
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.pieces import pieces_of
 from edgeser.model.artefact import ArtefactInfo, Estimate, Golden, TrainingRecord
-from edgeser.model.backends.tensorrt.shapes import Shapes, shapes_of
+from edgeser.model.backends.tensorrt.shapes import Shapes, shapes_of, sized
+from edgeser.model.model import load_model
 
 POLICIES = {
     "whole": (WindowPolicy(), Shapes(50, 300, 700, 4)),
@@ -43,6 +44,14 @@ def info_of(window: WindowPolicy) -> ArtefactInfo:
 @pytest.mark.parametrize(("window", "expected"), POLICIES.values(), ids=POLICIES)
 def test_shapes_of_a_policy(window: WindowPolicy, expected: Shapes) -> None:
     assert shapes_of(info_of(window), 4) == expected
+
+
+def test_blocks_of_a_stream_have_one_length() -> None:
+    info = load_model("streaming6").info
+    assert shapes_of(info, 8) == Shapes(25, 25, 25, 8)
+    state = next(tensor for tensor in info.inputs if tensor.name == "state")
+    assert info.streaming is not None
+    assert sized(state, 8, 25) == (8, info.streaming.state)
 
 
 @pytest.mark.parametrize("window", [window for window, _ in POLICIES.values()], ids=POLICIES)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from edgeser.features.front_end import Floats
 from edgeser.model.artefact import ArtefactError
+from edgeser.model.backends.protocol import beside_noise
 from edgeser.onnx_session import PROVIDER, open_session
 
 
@@ -34,18 +35,15 @@ class OnnxRuntime:
         self.metadata: dict[str, str] = dict(self._session.get_modelmeta().custom_metadata_map)
         self.inputs = [i.name for i in self._session.get_inputs()]
         self.outputs = [o.name for o in self._session.get_outputs()]
-        self._noise = [name for name in self.outputs if name == "noise"]
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
         """As ``Backend`` has it."""
-        inputs = {"features": features, "frames": frames}
-        logits, *noise = self._session.run(["logits", *self._noise], inputs)
-        result: Floats = np.concatenate((logits, *noise), axis=-1) if noise else logits
-        return result
+        return beside_noise("logits", self._run({"features": features, "frames": frames}))
 
     def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
         """As ``Backend`` has it."""
-        votes, weights, after, *noise = self._session.run(
-            ["votes", "weights", "next_state", *self._noise], {"features": features, "state": state}
-        )
-        return (np.concatenate((votes, *noise), axis=-1) if noise else votes), weights, after
+        outputs = self._run({"features": features, "state": state})
+        return beside_noise("votes", outputs), outputs["weights"], outputs["next_state"]
+
+    def _run(self, inputs: dict[str, npt.NDArray[np.generic]]) -> dict[str, Floats]:
+        return dict(zip(self.outputs, self._session.run(self.outputs, inputs), strict=True))

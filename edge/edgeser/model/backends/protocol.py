@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -43,3 +44,10 @@ class Backend(Protocol):
         Of a network of streams.
         """
         ...
+
+
+def beside_noise(name: str, outputs: Mapping[str, Floats]) -> Floats:
+    """The graph's output of that name, (..., labels), and after it ``noise``, if it has that."""
+    if "noise" not in outputs:
+        return outputs[name]
+    return np.concatenate((outputs[name], outputs["noise"]), axis=-1)

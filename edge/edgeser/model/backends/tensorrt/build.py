@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import tensorrt as trt
 
+from edgeser.model.artefact import Tensor
 from edgeser.model.backends.tensorrt.errors import EngineError
 from edgeser.model.backends.tensorrt.logger import Logger
-from edgeser.model.backends.tensorrt.shapes import Shapes
+from edgeser.model.backends.tensorrt.shapes import Shapes, sized
 
 WORKSPACE_BYTES = 1 << 30
 """Memory that a layer may use for scratch at most."""
@@ -22,11 +23,11 @@ Tell: TypeAlias = Callable[[str, int, int], None]
 
 
 def build(
-    onnx: bytes, shapes: Shapes, width: int, *, timings: bytes = b"", tell: Tell
+    onnx: bytes, shapes: Shapes, inputs: Sequence[Tensor], *, timings: bytes = b"", tell: Tell
 ) -> tuple[bytes, bytes]:
     """The plan of a graph for these shapes, and the timings for the next build on this GPU.
 
-    ``width``: features per frame. ``timings``: of an earlier build; unusable ones are ignored. The
+    ``inputs``: the graph's. ``timings``: of an earlier build; unusable ones are ignored. The
     network is strongly typed: it computes in the types that the file has. Raises EngineError, and
     KeyboardInterrupt at the next step after Ctrl-C.
     """
@@ -34,7 +35,7 @@ def build(
     with _interruptible() as interrupted:
         monitor = Monitor(tell, interrupted)
         try:
-            plan, timings = _build(onnx, shapes, width, timings, logger, monitor)
+            plan, timings = _build(onnx, shapes, inputs, timings, logger, monitor)
         except EngineError:
             if interrupted.is_set():
                 raise KeyboardInterrupt from None
@@ -48,7 +49,12 @@ def build(
 
 
 def _build(
-    onnx: bytes, shapes: Shapes, width: int, timings: bytes, logger: Logger, monitor: Monitor
+    onnx: bytes,
+    shapes: Shapes,
+    inputs: Sequence[Tensor],
+    timings: bytes,
+    logger: Logger,
+    monitor: Monitor,
 ) -> tuple[bytes, bytes]:
     builder: trt.Builder = trt.Builder(logger)
     typed = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
@@ -63,13 +69,13 @@ def _build(
     cache = _attach(config, timings)
     for first, last in [(1, 1), (2, shapes.batch)][: 1 + (shapes.batch > 1)]:
         profile: trt.IOptimizationProfile = builder.create_optimization_profile()
-        profile.set_shape(
-            "features",
-            (first, shapes.shortest, width),
-            (last, shapes.steady, width),
-            (last, shapes.longest, width),
-        )
-        profile.set_shape("frames", (first,), (last,), (last,))
+        for tensor in inputs:
+            profile.set_shape(
+                tensor.name,
+                sized(tensor, first, shapes.shortest),
+                sized(tensor, last, shapes.steady),
+                sized(tensor, last, shapes.longest),
+            )
         if config.add_optimization_profile(profile) < 0:
             raise EngineError(logger.because(f"TensorRT refuses the shapes {shapes}"))
     plan: trt.IHostMemory = builder.build_serialized_network(network, config)

@@ -53,11 +53,6 @@ def make_engine(
             "ones around zero",
             "make the file with 'edgeser export --precision int8 --symmetric'",
         )
-    if info.streaming is not None:
-        raise UnfitError(
-            f"model {path}: it hears streams, block by block, which no engine was ever tried with",
-            "leave it to ONNX Runtime",
-        )
     platform = this_platform()
     shapes = shapes_of(info, batch)
     folder = engine_folders()[0]
@@ -65,7 +60,7 @@ def make_engine(
     from edgeser.model.backends.tensorrt.build import build
 
     before = timings.read_bytes() if timings.exists() else b""
-    plan, after = build(onnx, shapes, info.front_end.width, timings=before, tell=tell)
+    plan, after = build(onnx, shapes, info.inputs, timings=before, tell=tell)
     engine = cache.engine_of(
         plan,
         model=ModelRef(info.name, info.version, hashlib.sha256(onnx).hexdigest()),

@@ -6,13 +6,14 @@ import msgspec
 
 from edgeser.features import FrontEnd
 from edgeser.features.pieces import padded_length
-from edgeser.model.artefact import ArtefactInfo, WindowPolicy
+from edgeser.model.artefact import ArtefactInfo, Tensor, WindowPolicy
 
 
 class Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Frames per window, from ``shortest`` to ``longest``, and windows per run, up to ``batch``.
 
-    ``steady``: the frames of a partial window, which come most often.
+    ``steady``: the frames of a partial window, which come most often. Of a network of streams the
+    windows are blocks, all of one length.
     """
 
     shortest: int
@@ -24,6 +25,9 @@ class Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def shapes_of(info: ArtefactInfo, batch: int) -> Shapes:
     """What a model is fed by ``Model.scores``, with ``batch`` windows at once at most."""
     window, front_end = info.window, info.front_end
+    if info.streaming is not None:
+        block = info.streaming.block_frames
+        return Shapes(block, block, block, batch)
     if window.fill:
         always = padded_length(window.frames, window.pad_frames)
         return Shapes(always, always, always, batch)
@@ -32,6 +36,12 @@ def shapes_of(info: ArtefactInfo, batch: int) -> Shapes:
         for seconds in (window.seconds, window.max_seconds)
     )
     return Shapes(window.pad_frames, steady, longest, batch)
+
+
+def sized(tensor: Tensor, batch: int, frames: int) -> tuple[int, ...]:
+    """The shape of an input or output for so many rows of so many frames."""
+    sizes = {"batch": batch, "frames": frames}
+    return tuple(sizes[n] if isinstance(n, str) else n for n in tensor.shape)
 
 
 def _frames(window: WindowPolicy, front_end: FrontEnd, seconds: float) -> int:

@@ -211,7 +211,8 @@ class IExecutionContext:
 
     def _execute(self):
         inputs = {}
-        for name, dtype in (("features", np.float32), ("frames", np.int64)):
+        for tensor in self._engine.session.get_inputs():
+            name, dtype = tensor.name, np.int64 if "int64" in tensor.type else np.float32
             shape = self._shapes[name]
             size = int(np.prod(shape)) * np.dtype(dtype).itemsize
             memory = (ctypes.c_byte * size).from_address(self._addresses[name])
