@@ -6,7 +6,7 @@ No threads of its own, no sockets, no clock but the one it is given.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Literal, TypeAlias
@@ -23,13 +23,11 @@ from edgeser.model.network import Segment
 from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
 from edgeser.speech.config import segmenter_config
-from edgeser.speech.harmonicity import hnr_db
+from edgeser.speech.confirmation import Confirmation
 from edgeser.speech.meter import Meter, power_of
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
 from edgeser.speech.segmenter import Segmenter
-from edgeser.speech.silero import CHUNK_SAMPLES
 from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity, level_dbfs
-from edgeser.speech.voice import MOST_SAMPLES, VoiceChunk, VoiceDetector, voice_network
 from edgeser.window import Window
 
 BRIDGED_GAP_SAMPLES = SAMPLE_RATE // 10
@@ -82,18 +80,17 @@ class Hearing:
         self._losses = losses
         self._clock = clock
         self._vad = VoiceActivity(speech.vad_mode, begin.position, begin.floor_dbfs)
+        front_end = model.info.front_end
+        self._frames = FrameStream(front_end)
+        self._confirmation = Confirmation(self._frames.samples, confirm=speech.confirm)
         config = segmenter_config(speech, model.info.window)
         self._segmenter = Segmenter(
             config,
             begin.position,
             begin.segments,
-            again=self._judged_again,
-            hnr_db=lambda start, end: hnr_db(self._frames.samples(start, end)),
+            again=self._confirmation.again,
+            hnr_db=self._confirmation.hnr_db,
         )
-        self._detector = VoiceDetector(voice_network()) if speech.confirm else None
-        self._judged_from: int | None = None  # where the sound begins that the detector hears
-        front_end = model.info.front_end
-        self._frames = FrameStream(front_end)
         self.baseline = begin.baseline or no_baseline(front_end.bins)
         """How the voice usually sounds; another thread may look, and it may change in silence."""
         self._learn = learn
@@ -177,7 +174,7 @@ class Hearing:
             samples = np.concatenate((np.zeros(lost, np.int16), samples))
         self._captured_at = block.captured_at
         outputs += self._hear(samples)
-        self._frames.forget(self._needed_from)
+        self._frames.forget(self._confirmation.needed_from(self._segmenter))
         return outputs
 
     def skip(self, block: AudioBlock) -> list[HearingOutput]:
@@ -201,7 +198,7 @@ class Hearing:
 
     def break_off(self) -> list[HearingOutput]:
         """End the open segment here, at its last whole frame; what comes may follow on."""
-        voice = self._judged(self._vad.position, at_last=True)
+        voice = self._confirmation.heard(self._segmenter, self._vad.position, at_last=True)
         return [item for output in self._segmenter.flush(voice) for item in self._emit(output)]
 
     def _jump(self, position: int) -> int:
@@ -219,50 +216,18 @@ class Hearing:
         frames = self._vad.push(samples)
         heard = list(islice(frames, max(0, self._segmenter.calm_frames - 1)))
         if heard:
-            self._segmenter.pass_over(heard, self._judged(self._vad.position))
+            voice = self._confirmation.heard(self._segmenter, self._vad.position)
+            self._segmenter.pass_over(heard, voice)
         for frame in frames:
             heard.append(frame)
-            for output in self._segmenter.push(frame, self._judged(frame.start + FRAME_SAMPLES)):
+            voice = self._confirmation.heard(self._segmenter, frame.start + FRAME_SAMPLES)
+            for output in self._segmenter.push(frame, voice):
                 outputs += self._emit(output)
         if heard:
             power, floor_dbfs = power_of(heard), heard[-1].floor_dbfs
             self.meter.add(power, len(heard), floor_dbfs)
             self.fast_meter.add(power, len(heard), floor_dbfs)
         return outputs
-
-    @property
-    def _needed_from(self) -> int:
-        """First sample that is still to be cut, or to be heard by the voice detector."""
-        needed = self._segmenter.needed_from
-        if self._detector is None or self._segmenter.judge_from is None:
-            return needed
-        return min(needed, self._detector.position)
-
-    def _judged(self, end: int, *, at_last: bool = False) -> Sequence[VoiceChunk]:
-        """What the voice detector makes of the open segment up to the sample ``end``.
-
-        Chunks wait until they fill a run, or every one is awaited, or the sound ends: ``at_last``.
-        """
-        wanted = self._segmenter.judge_from
-        if self._detector is None or wanted is None:
-            return ()
-        if wanted != self._judged_from:
-            self._judged_from = wanted
-            self._detector.restart(wanted)
-        waiting = end - self._detector.position
-        if waiting < CHUNK_SAMPLES:
-            return ()
-        if not at_last and not self._segmenter.awaits_every_chunk:
-            if waiting < MOST_SAMPLES:
-                return ()
-            end -= waiting % MOST_SAMPLES
-        return self._detector.hear(self._frames.samples(self._detector.position, end))
-
-    def _judged_again(self, start: int, end: int) -> list[VoiceChunk]:
-        """What it makes of the samples [start, end) when it hears them a second time."""
-        if self._detector is None:
-            return []
-        return self._detector.again(self._frames.samples(start, end), start)
 
     def _emit(self, output: SegmenterOutput) -> list[HearingOutput]:
         if isinstance(output, SegmentStarted):
