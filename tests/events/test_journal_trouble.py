@@ -17,7 +17,7 @@ from edgeser.events.journal.journal import Journal
 from edgeser.events.journal.reader import JournalReader
 from edgeser.events.journal.store import Entry, JournalStore
 from edgeser.events.publish.publisher import Publisher
-from edgeser.events.schema import StatusEvent
+from edgeser.events.schema import JournalRange, StatusEvent
 from tests.disks import filled
 from tests.events.helpers import (
     asker,
@@ -41,7 +41,7 @@ def test_a_second_daemon_gets_no_part_of_it_until_the_first_has_gone(file: Path)
     assert "journal.path" in news.message
     first.close()
     assert codes(second, "journal_restored") == ["journal_restored"]
-    assert second.ranges() == {"fault.mic": (1, 1)}
+    assert second.ranges() == {"fault.mic": JournalRange(1, 1)}
     second.close()
     with JournalReader(file) as reader:
         assert len(list(reader.payloads())) == 2
@@ -203,7 +203,7 @@ def test_a_disk_that_hangs_delays_no_event_for_long(
         journal.keep(entry(seq))  # comes back, though the disk hangs
     goes_on.set()
     assert codes(journal, "journal_restored") == ["journal_off", "journal_restored"]
-    assert journal.ranges() == {"fault.mic": (1, 49)}
+    assert journal.ranges() == {"fault.mic": JournalRange(1, 49)}
     journal.close()
 
 

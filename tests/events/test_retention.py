@@ -49,7 +49,7 @@ def trim(store: JournalStore) -> None:
 
 
 def first(store: JournalStore) -> int:
-    return store.ranges()["fault.mic"][0]
+    return store.ranges()["fault.mic"].first
 
 
 @pytest.fixture

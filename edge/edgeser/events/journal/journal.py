@@ -20,7 +20,7 @@ from typing import NamedTuple
 from edgeser.events.journal.file import ForeignFileError, in_words, is_corrupt, move_aside
 from edgeser.events.journal.store import Entry, JournalStore
 from edgeser.events.journal.sync import JournalSync
-from edgeser.events.schema import FaultCode
+from edgeser.events.schema import FaultCode, JournalRange
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Journal:
         self._lost = 0
         self._trouble = ""
         self._news: list[JournalNews] = []
-        self._ranges: dict[str, tuple[int, int]] = {}
+        self._ranges: dict[str, JournalRange] = {}
         self._closing = False
         self._tried_last = False
         self._broken = False
@@ -113,7 +113,7 @@ class Journal:
         with self._changed:
             self._changed.wait_for(lambda: self._opened or self._trouble, PATIENCE_S)
 
-    def ranges(self) -> dict[str, tuple[int, int]]:
+    def ranges(self) -> dict[str, JournalRange]:
         """First and last number of each topic of this epoch that is held; empty while off."""
         with self._changed:
             return {} if self._trouble else dict(self._ranges)
@@ -220,8 +220,9 @@ class Journal:
 
     def _settle(self, batch: list[Entry]) -> None:
         for entry in batch:
-            first = self._ranges.get(entry.topic, (entry.seq, 0))[0]
-            self._ranges[entry.topic] = (first, entry.seq)
+            known = self._ranges.get(entry.topic)
+            first = known.first if known else entry.seq
+            self._ranges[entry.topic] = JournalRange(first, entry.seq)
             if self._waiting and self._waiting[0] is entry:
                 self._waiting.popleft()
                 self._settled += 1

@@ -24,6 +24,7 @@ from edgeser.events.journal.file import (
     lock_of,
     make,
 )
+from edgeser.events.schema import JournalRange
 from edgeser.events.wire.lock import FileLock
 
 PAGE_BYTES = 4096
@@ -136,10 +137,10 @@ class JournalStore:
         self._database.execute(f"PRAGMA incremental_vacuum({TRIM_AT_ONCE * 4})").fetchall()
         return bool(last == rows[-1][0])
 
-    def ranges(self) -> dict[str, tuple[int, int]]:
+    def ranges(self) -> dict[str, JournalRange]:
         """First and last number held of each topic of this epoch."""
         return {
-            topic: (first, last)
+            topic: JournalRange(first, last)
             for topic, topic_id in self._topic_ids.items()
             for first, last in self._database.execute(
                 "SELECT (SELECT min(seq) FROM events WHERE topic_id = :id),"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import msgspec
 
@@ -49,7 +49,7 @@ class Numbering:
         *,
         captured_at: float | None,
         handed_over: float,
-        journal: Callable[[], Mapping[str, tuple[int, int]]] | None,
+        journal: Callable[[], dict[str, JournalRange]] | None,
     ) -> Event:
         """The event as it is sent now.
 
@@ -73,13 +73,12 @@ class Numbering:
                 event, epoch=self.epoch, seq=seq, time=now, latency_ms=latency
             )
         if isinstance(event, StatusEvent):
-            held = journal() if journal else {}
             return msgspec.structs.replace(
                 event,
                 epoch=self.epoch,
                 seq=seq,
                 time=now,
                 last_seq=dict(self._last_seq),
-                journal={topic: JournalRange(*numbers) for topic, numbers in held.items()},
+                journal=journal() if journal else {},
             )
         return msgspec.structs.replace(event, epoch=self.epoch, seq=seq, time=now)
