@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import stat
 import threading
@@ -23,10 +24,10 @@ from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 if TYPE_CHECKING:
     import soundfile
 
-_READS_PER_SECOND = 50
+_BITE_S = 0.02
 """Read in small bites: the bite in which a damaged file breaks off is lost."""
 
-_PLAIN_READS_PER_SECOND = 1
+_PLAIN_BITE_S = 4.0
 """Nothing is lost of samples that stand in the file as they are."""
 
 _LENGTH_TOLERANCE_S = 0.1
@@ -132,10 +133,10 @@ def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:
     import soundfile  # a daemon that plays no file does not load it
 
     # Integers of up to 16 bits survive float32 exactly; wider ones are rounded once, at the end.
-    dtype, rate = "float32", _READS_PER_SECOND
+    dtype, bite_s = "float32", _BITE_S
     if sound.subtype == "PCM_16" and sound.format != "FLAC":
-        dtype, rate = "int16", _PLAIN_READS_PER_SECOND
-    bite = -(-sound.samplerate // rate)
+        dtype, bite_s = "int16", _PLAIN_BITE_S
+    bite = math.ceil(bite_s * sound.samplerate)
     while True:
         try:
             frames = sound.read(bite, dtype=dtype, always_2d=True)

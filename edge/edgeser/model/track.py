@@ -55,15 +55,11 @@ class Track:
         if self._reference is None:
             first = frames.frames(self._start, self._start + spec.own_frames * hop)
             self._reference = spec.reference(first, self.baseline)
-        while (len(self._blocks) + 1) * layout.block_frames <= count:
-            begin = self._start + len(self._blocks) * layout.block_frames * hop
-            raw = frames.frames(begin, begin + layout.block_frames * hop)
-            self._blocks.append(spec.against(self._reference, raw))
         known = len(self._blocks) * layout.block_frames
         rest = None
         if count > known:
             raw = frames.frames(self._start + known * hop, end)
-            rest = self._padded(spec.against(self._reference, raw))
+            rest = self._cut(spec.against(self._reference, raw))
         return self._span((start - self._start) // hop, count, rest)
 
     def whole(self, raw: Floats) -> Span:
@@ -78,10 +74,7 @@ class Track:
     def of(self, features: Floats) -> Span:
         """Features (n, width), at least a step, as a segment of their own."""
         track = Track(self._front_end, self.layout, 0, self.baseline)
-        size = self.layout.block_frames
-        whole = len(features) // size * size
-        track._blocks = [features[first : first + size] for first in range(0, whole, size)]
-        rest = self._padded(features[whole:]) if whole < len(features) else None
+        rest = track._cut(features)
         return track._span(0, len(features), rest)
 
     def next_block(self) -> Floats:
@@ -123,10 +116,16 @@ class Track:
         """The first step that begins at a frame or after it, in a span of at least one."""
         return min(-(-frame // self.layout.step_frames), last_step - 1)
 
-    def _padded(self, features: Floats) -> Floats:
-        block = np.zeros((self.layout.block_frames, features.shape[1]), np.float32)
-        block[: len(features)] = features
-        return block
+    def _cut(self, features: Floats) -> Floats | None:
+        """Append the blocks of the next frames; what is left of them, padded to one."""
+        size = self.layout.block_frames
+        whole = len(features) // size * size
+        self._blocks += [features[first : first + size] for first in range(0, whole, size)]
+        if whole == len(features):
+            return None
+        rest = np.zeros((size, features.shape[1]), np.float32)
+        rest[: len(features) - whole] = features[whole:]
+        return rest
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -19,9 +19,10 @@ from edgeser.speech import silero
 from edgeser.speech.silero import CHUNK_SAMPLES, CONTEXT_SAMPLES, Floats
 from edgeser.speech.vad import level_dbfs
 
-MOST_CHUNKS = 16
-"""Chunks of a run, half a second. Sixteen cost two and a half times as much as four, and four
-hardly more than one: what is not wanted at once waits for more.
+MOST_CHUNKS = 32
+"""Chunks of a run, a second. Four cost hardly more than one, and sixteen two and a half times as
+much as four; beyond that it saves reading the weights, which other work has pushed out of the
+cache: what is not wanted at once waits for more.
 """
 
 State: TypeAlias = tuple[Floats, Floats]
