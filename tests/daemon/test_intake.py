@@ -11,10 +11,10 @@ from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.daemon import intake as intake_module
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
-from edgeser.daemon.intake import FEW_CALM, MOST_AT_ONCE, MOST_IN_SPEECH, Intake
+from edgeser.daemon.intake import MOST_AT_ONCE, MOST_IN_SPEECH, Intake
 from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Event, FaultEvent, SpeechEvent
-from edgeser.hearing import Hearing, HearingOutput
+from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import Model, load_model
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
@@ -48,13 +48,11 @@ def heard(*items: AudioBlock | AudioFault) -> tuple[Intake, Backlog, list[Event]
     return heard_from(Played(*items))
 
 
-def heard_from(
-    source: Played, speech: SpeechSettings | None = None
-) -> tuple[Intake, Backlog, list[Event]]:
+def heard_from(source: Played) -> tuple[Intake, Backlog, list[Event]]:
     events: list[Event] = []
     backlog = Backlog()
     losses = Losses()
-    hearing = Hearing("played", MODEL, speech or SpeechSettings(), losses)
+    hearing = Hearing("played", MODEL, SpeechSettings(), losses)
     intake = Intake(source, hearing, Account("played", losses, events.append), backlog)
     backlog.close()
     backlog.abandon()  # nobody works here: do not wait for it
@@ -300,26 +298,6 @@ def test_much_sound_comes_at_once_where_nothing_is_told(obeys_at_once: bool) -> 
         assert MOST_AT_ONCE < most <= MOST_IN_SPEECH if obeys_at_once else most == 1
         assert FRAME_SAMPLES in inside
     assert sum(n == MOST_AT_ONCE * FRAME_SAMPLES for n in lengths.values()) > 40
-
-
-def test_with_a_frame_that_tells_come_few_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[int, bool]] = []  # frames of each block in speech, and whether it told
-    push = Hearing.push
-
-    def noted(self: Hearing, block: AudioBlock) -> list[HearingOutput]:
-        outputs = push(self, block)
-        if self.in_speech:
-            told.append((len(block.samples) // FRAME_SAMPLES, bool(outputs)))
-        return outputs
-
-    monkeypatch.setattr(Hearing, "push", noted)
-    source = Obeying(np.concatenate((noise(1), speech()[: 8 * SAMPLE_RATE])))
-    source.obeys_at_once = True
-    heard_from(source, SpeechSettings(hop_seconds=1.0))
-    telling = [frames for frames, tells in told if tells]
-    assert len(telling) > 3
-    assert 1 < max(telling) <= FEW_CALM + 1
-    assert max(frames for frames, _ in told) > FEW_CALM + 1
 
 
 def test_who_wants_levels_has_one_of_every_tenth_of_a_second() -> None:

@@ -32,10 +32,6 @@ up to 80 ms later for it: the machine wakes ten times a second, not fifty."""
 MOST_IN_SPEECH = 25
 """Half a second: so many come at once in speech, as long as nothing can be told."""
 
-FEW_CALM = 5
-"""Frames that can tell nothing, when there are no more of them, come with the one after them, which
-can: that they are heard with it, and not before, costs no time worth a wake-up."""
-
 LEVELS_WANTED_FOR_S = 1.0
 """So long after somebody asked how loud it is, no more than ``MOST_AT_ONCE`` come, so that there is
 something to say five times a second."""
@@ -238,8 +234,7 @@ class Intake:
             return 1
         levels_wanted = time.monotonic() - self._levels_asked_at < LEVELS_WANTED_FOR_S
         most = MOST_AT_ONCE if levels_wanted else MOST_IN_SPEECH
-        calm = self.hearing.calm_frames
-        return min(calm if calm > FEW_CALM else calm + 1, most)
+        return max(1, min(self.hearing.calm_frames, most))
 
     def _route(self, outputs: list[HearingOutput]) -> None:
         for output in outputs:
