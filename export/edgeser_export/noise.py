@@ -96,11 +96,22 @@ def learn_noise(
             "--noise: how it judges speech it never heard is found by holding out a corpus",
             "give two or more that trained the model with --calibrate",
         )
+    names = [corpus[0].corpus for corpus in corpora]
+    if len(set(names)) < len(names):
+        raise UserError(
+            f"--calibrate: of {', '.join(names)} one is there twice, and could not be held out",
+            "name each corpus once",
+        )
     files = with_name(sounds_in(folder), pattern)
     if len(files) < len(corpora):
         raise UserError(f"--noise {folder}: too few sounds in it", "give more, or another pattern")
     rng = np.random.default_rng(0)
     noise = _noise(files, len(corpora), rng)
+    if len(set(noise.groups)) < len(corpora):
+        raise UserError(
+            f"--noise {folder}: too few of its sounds are loud, and last half a second",
+            "give more, or another pattern",
+        )
     speech = _speech(corpora, noise, rng)
     odds: Doubles = np.zeros((len(corpora), len(speech.sounds)))
     odds_of_noise = np.zeros(len(noise.sounds))

@@ -140,12 +140,21 @@ def test_a_front_end_in_the_graph_gives_emotions_alone(knowing: Path, tmp_path: 
     assert [output.shape[1] for output in session.get_outputs()] == [4, 4]
 
 
-def test_what_cannot_teach_noise_is_refused(corpora: list[str], hisses: Path) -> None:
+def test_what_cannot_teach_noise_is_refused(
+    corpora: list[str], hisses: Path, tmp_path: Path
+) -> None:
     model, origin = trained("lightweight")
     other, of_other = trained("eca-cnn")
+    for name, sound in [("silent", np.zeros(SAMPLE_RATE, np.int16)), ("short", hiss(1, 0.4))]:
+        (tmp_path / name).mkdir()
+        for k in range(4):
+            soundfile.write(tmp_path / name / f"{k}.wav", sound, SAMPLE_RATE)
     for words, told in [
         ((model, origin, corpora[:1], hisses, "", ""), "two or more"),
+        ((model, origin, corpora[:1] * 2, hisses, "", ""), "one, one one is there twice"),
         ((model, origin, corpora, hisses, "bark", ""), "too few sounds"),
+        ((model, origin, corpora, tmp_path / "silent", "", ""), "too few of its sounds are loud"),
+        ((model, origin, corpora, tmp_path / "short", "", ""), "too few of its sounds are loud"),
         ((model, origin, corpora, hisses, "*", ""), "no regular expression"),
         ((model, origin, corpora, hisses / "none", "", ""), "no sound files"),
         ((other, of_other, corpora, hisses, "", ""), "does not say what its answer is made of"),
