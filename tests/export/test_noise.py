@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -122,16 +124,36 @@ def knowing(corpora: list[str], hisses: Path, tmp_path_factory: pytest.TempPathF
     return path
 
 
-def test_a_graph_that_has_forgotten_what_noise_is_is_refused(knowing: Path, tmp_path: Path) -> None:
-    path = tmp_path / "forgot.onnx"
-    graph = onnx.load(knowing)
+def edited(path: Path, artefact: Path, change: Callable[[Any, dict[str, Any]], object]) -> str:
+    """A copy of an artefact, its graph and what it says of itself changed."""
+    graph = onnx.load(artefact)
     (entry,) = [entry for entry in graph.metadata_props if entry.key == METADATA_KEY]
     said = json.loads(entry.value)
-    said["golden"][0]["noise"] = 1 - said["golden"][0]["noise"]
+    change(graph.graph, said)
     entry.value = json.dumps(said)
     onnx.save(graph, path)
-    with pytest.raises(ArtefactError, match="drifts from its golden vectors: 'noise'"):
-        load_model(str(path))
+    return str(path)
+
+
+def test_a_graph_that_has_forgotten_what_noise_is_is_refused(knowing: Path, tmp_path: Path) -> None:
+    def other(_graph: Any, said: dict[str, Any]) -> None:
+        said["golden"][0]["noise"] = 1 - said["golden"][0]["noise"]
+
+    def gone(graph: Any, said: dict[str, Any]) -> None:
+        del graph.output[1], said["outputs"][1]
+
+    def unsaid(_graph: Any, said: dict[str, Any]) -> None:
+        del said["noise"]
+        for golden in said["golden"]:
+            del golden["noise"]
+
+    for change, told in [
+        (other, "drifts from its golden vectors: 'noise'"),
+        (gone, "its graph gives 4 logits, its metadata has 4 labels and noise"),
+        (unsaid, "its graph gives 5 logits, its metadata has 4 labels and no noise"),
+    ]:
+        with pytest.raises(ArtefactError, match=told):
+            load_model(edited(tmp_path / "forgot.onnx", knowing, change))
 
 
 def test_a_front_end_in_the_graph_gives_emotions_alone(knowing: Path, tmp_path: Path) -> None:

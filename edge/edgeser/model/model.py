@@ -120,8 +120,16 @@ class Model:
         """
         worst = 0.0
         limit = max(self.backend.tolerance, TOLERANCE[self.info.precision])
+        labels, noise = self.info.labels, self.info.noise
         for golden in self.info.golden:
             sound = self.pieces(waveform(golden.seed, golden.seconds))
+            row = self._network.logits([sound])[0]
+            if len(row) != len(labels) + (noise is not None):
+                raise ArtefactError(
+                    f"model {self.artefact.path}: its graph gives {len(row)} logits, its metadata "
+                    f"has {len(labels)} labels and {'no ' if noise is None else ''}noise",
+                    "export it again",
+                )
             answer = self.answers([sound])[0]
             scores = calibrated(answer.logits, self.info.temperature)
             found = list(zip(self.info.labels, map(float, scores), golden.scores, strict=True))
@@ -202,5 +210,14 @@ def _verified(engine: Backend, path: Path, size: int, sha256: str) -> Model:
                 "export it again",
             )
     model = Model(Artefact(path, size, sha256, info), engine)
-    model.verify()
+    try:
+        model.verify()
+    except UserError:
+        raise
+    except Exception as error:  # the exceptions of the backends share no base class
+        reason = " ".join(str(error).split())[:200]
+        raise ArtefactError(
+            f"model {path}: its graph does not run as its metadata says: {reason}",
+            "export it again",
+        ) from error
     return model
