@@ -77,7 +77,7 @@ class Decider:
 
     def decide(self, window: Window, answer: Answer, started_at: float) -> EmotionEvent:
         """The event of a window and what its network made of it; ``started_at``: when inference
-        began. Noise is ``unknown``; it moves no state, and teaches nothing of the voice.
+        began. Noise is ``unknown``; it moves no state, and teaches nothing of the voice's scores.
         """
         renewal = self._renewal
         if renewal is not None and window.segment > renewal[0]:

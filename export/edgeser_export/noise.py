@@ -125,7 +125,7 @@ def learn_noise(
             odds_of_noise[out] += _odds(layer, of_noise[out]) / len(members)
         member.noise = _regression(of_speech, speech.groups, of_noise, noise.groups)
     held_out = [odds[k][speech.recorded & (speech.groups == k)] for k in range(len(corpora))]
-    shift = max(0.0, *(float(np.quantile(some, 1 - _MISTAKEN)) for some in held_out))
+    shift = least_shift(held_out)
     for member in members:
         assert isinstance(member.noise, nn.Linear)
         with torch.no_grad():
@@ -134,6 +134,15 @@ def learn_noise(
         sounds=credit,
         found=round(float(np.mean(odds_of_noise > shift)), 4),
         mistaken=round(max(float(np.mean(some > shift)) for some in held_out), 4),
+    )
+
+
+def least_shift(held_out: Sequence[Doubles]) -> float:
+    """By how much log odds of corpora (each (utterances,)) must be lower, if at all, for no more
+    than one per cent of any of them to be above 0.
+    """
+    return max(
+        0.0, *(float(np.quantile(o, 1 - _MISTAKEN, method="inverted_cdf")) for o in held_out)
     )
 
 

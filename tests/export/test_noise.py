@@ -23,7 +23,7 @@ from edgeser.model.artefact import METADATA_KEY, ArtefactError, Noise
 from edgeser.model.model import load_model
 from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser_export.check import check
-from edgeser_export.noise import learn_noise
+from edgeser_export.noise import learn_noise, least_shift
 from edgeser_export.onnx_export import export
 from edgeser_export.waveform_export import waveform_of_artefact
 from edgeser_train.models.ensemble import ensemble_of, members_of
@@ -98,6 +98,15 @@ def test_a_model_tells_noise_from_what_it_learnt(
         np.testing.assert_allclose(answer.logits, plain.logits, atol=1e-5)
     found = check(tmp_path / "knows.onnx", *trained(name), [], 1)
     assert found.difference.value < 1e-4
+
+
+@pytest.mark.parametrize("utterances", [16, 362, 500])
+def test_no_more_than_one_per_cent_of_a_corpus_is_taken_for_noise(utterances: int) -> None:
+    surely_speech = np.full(10, -3.0)
+    odds = np.linspace(0.1, 1, utterances)
+    shift = least_shift([surely_speech, odds])
+    assert np.mean(odds > shift) <= 0.01 < np.mean(odds >= shift)
+    assert least_shift([surely_speech, surely_speech]) == 0
 
 
 def test_the_members_of_an_ensemble_learn_it_together(
