@@ -7,7 +7,9 @@ The first is a model as `edgeser run --model` takes it, on corpora that it must 
 from; the second what `edgeser evaluate --protocol loco -o runs/loco` left, each of its folds on the
 corpus that it held out, its seeds put together as `edgeser export` does it. How far the answers are
 to be believed is then fitted on the other folds' answers, and on all of them for OUTPUT's
-strangers.json, which `edgeser export --strangers` takes.
+strangers.json, which `edgeser export --strangers` takes. Or what another protocol left that holds
+out speakers of one corpus, `loso` or `speaker_kfold`: each fold on its own, all of them pooled,
+with the temperature that they were trained with.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import shlex
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,13 +36,14 @@ from edgeser.features.pieces import Pieces, batch_of
 from edgeser.model.model import Model, load_model
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
-from edgeser_train.evaluation.folds import kept_folds
+from edgeser_train.evaluation.folds import FoldResult, kept_folds
 from edgeser_train.evaluation.known import EARLIER, LADDER, NOTHING, Known
 from edgeser_train.evaluation.strangers import fitted
 from edgeser_train.evaluation.unseen import (
     Answers,
     Listener,
     Score,
+    together,
 )
 from edgeser_train.evaluation.unseen_report import Judged, document, gained, judged, markdown
 from edgeser_train.files import write_whole
@@ -126,24 +130,16 @@ def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Row]
 
 def _of_run(run: Path, corpora: Sequence[Corpus], orders: int, output: Path) -> list[Row]:
     by_name = {corpus.name: corpus for corpus in corpora}
-    listeners: list[tuple[Listener, Score]] = []
-    folds: dict[str, list[Path]] = defaultdict(list)
+    folds: dict[str, list[tuple[FoldResult, Path]]] = defaultdict(list)
     for result, weights in kept_folds(run, several_seeds=True):
-        folds[result.fold].append(weights)
+        folds[result.fold].append((result, weights))
+    if len(corpora) == 1 and corpora[0].name not in folds:
+        return _of_speakers(run, corpora[0], list(folds.values()), orders)
+    listeners = []
     for fold, seeds in folds.items():
         if fold not in by_name:
             raise UserError(f"run {run}: it holds out {fold}", "give that corpus, too")
-        network, origin = checkpoint.load_together(seeds)
-        recipe = origin.recipe
-        listener = Listener(
-            by_name[fold],
-            origin.labels,
-            recipe.front_end,
-            recipe.window,
-            network.min_frames,
-            checkpoint.centring_of(network, origin),
-        )
-        listeners.append((listener, _scored_by(network, recipe.window.pad_frames)))
+        listeners.append(_listening(by_name[fold], [weights for _, weights in seeds]))
     if len(listeners) < 2:
         raise UserError(
             f"run {run}: it has one fold", "evaluate --protocol loco leaves one for each corpus"
@@ -163,6 +159,46 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int, output: Path) -> 
         answers = [x.answers(score, known_of, range(orders)) for x, score in listeners]
         made.append(_row(known_of, answers, fits))
     return made
+
+
+def _of_speakers(
+    run: Path, corpus: Corpus, folds: Sequence[Sequence[tuple[FoldResult, Path]]], orders: int
+) -> list[Row]:
+    """Of folds that each hold out some speakers of one corpus. Raises UserError for others."""
+    listeners = []
+    for seeds in folds:
+        scored = set(seeds[0][0].utterances)
+        held_out = tuple(u for u in corpus.utterances if u.name in scored)
+        if not held_out or {u.speaker for u in held_out} & {
+            u.speaker for u in corpus.utterances if u.name not in scored
+        }:
+            raise UserError(
+                f"run {run}: fold {seeds[0][0].fold} holds out no speakers of {corpus.name}",
+                "give the corpus and the --labels that were evaluated",
+            )
+        part = replace(corpus, utterances=held_out)
+        listeners.append(_listening(part, [weights for _, weights in seeds]))
+    made = []
+    for known in LADDER:
+        by_fold = [x.answers(score, known, range(orders)) for x, score in listeners]
+        pooled = [together(parts) for parts in zip(*by_fold, strict=True)]
+        made.append(_row(known, [pooled], [(1.0, 0.0)]))
+    return made
+
+
+def _listening(corpus: Corpus, seeds: Sequence[Path]) -> tuple[Listener, Score]:
+    """A corpus that checkpoints which differ in their seeds alone have never heard, and these."""
+    network, origin = checkpoint.load_together(seeds)
+    recipe = origin.recipe
+    listener = Listener(
+        corpus,
+        origin.labels,
+        recipe.front_end,
+        recipe.window,
+        network.min_frames,
+        checkpoint.centring_of(network, origin),
+    )
+    return listener, _scored_by(network, recipe.window.pad_frames)
 
 
 def _scored_by(network: SpeechModel, pad_frames: int) -> Score:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from benchmarks.unseen_voices import main as unseen_voices
 from edgeser.features import WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces
@@ -26,6 +29,7 @@ from edgeser_train.evaluation.unseen import (
     ua_interval,
 )
 from edgeser_train.evaluation.unseen_report import document, judged, markdown
+from tests.train.synthetic import make_manifest
 
 LABELS = ("angry", "fearful", "happy", "neutral", "sad")
 
@@ -171,3 +175,20 @@ def test_the_page_has_a_row_for_every_step_and_corpus(listener: Listener) -> Non
     assert page.count("| nothing |") == 2
     assert page.count("1, of any emotion") == 2
     assert "## emodb" in page
+
+
+def test_folds_of_speakers_are_pooled(tiny_run: Path, emodb: Path, tmp_path: Path) -> None:
+    words = [str(tiny_run / "loso"), "--corpus", f"emodb={emodb}", "--orders", "1"]
+    labels = ["--labels", "angry,happy,neutral,sad"]
+    done = CliRunner().invoke(unseen_voices, [*words, *labels, "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "unseen.json").read_text())
+    (corpus,) = told["rows"][0]["corpora"]
+    report = json.loads((tiny_run / "loso" / "report" / "report.json").read_text())
+    assert (corpus["utterances"], corpus["speakers"]) == (len(report["answers"]), 2)
+    assert corpus["figures"]["ua"] == pytest.approx(report["ua"]["value"])
+    other = make_manifest(tmp_path / "other")
+    words[2] = f"manifest={other}"
+    refused = CliRunner().invoke(unseen_voices, [*words, *labels, "-o", str(tmp_path)])
+    assert refused.exit_code == 1
+    assert "holds out no speakers of mine" in refused.output

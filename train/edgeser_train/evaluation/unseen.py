@@ -57,6 +57,17 @@ class Answers:
         return self.logits[rows][:, there], np.searchsorted(there, self.targets[rows]), rows
 
 
+def together(parts: Sequence[Answers]) -> Answers:
+    """Answers to parts of one corpus as answers to all of it."""
+    return Answers(
+        parts[0].corpus,
+        parts[0].labels,
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+        tuple(speaker for part in parts for speaker in part.speakers),
+    )
+
+
 class Figures(msgspec.Struct, frozen=True):
     """Of one corpus, or the mean of several, as fractions of one.
 
