@@ -75,7 +75,8 @@ _path = click.Path(path_type=Path)
     "--noise",
     type=_path,
     metavar="FOLDER",
-    help="Sounds without speech: what is like them is unknown to the model. Needs --calibrate.",
+    help="Sounds without speech: what is like them is unknown to the model. Needs two corpora "
+    "with --calibrate.",
 )
 @click.option(
     "--noise-named",
