@@ -105,8 +105,11 @@ def test_golden_vectors_catch_a_swapped_label_order(tmp_path: Path, model: Model
             {"streaming": {"block_frames": 25, "step_frames": 5, "state": 7}},
             "does not run as its metadata says",
         ),
-        ({"labels": ["angry", "sad"], "centring": None}, "golden: 6 scores of 2 labels"),
-        ({"noise": {"sounds": "rain", "found": 1.0, "mistaken": 0.0}}, "golden: says of noise"),
+        ({"labels": ["angry", "sad"], "centring": None}, "golden vectors are not of its 2 labels"),
+        (
+            {"noise": {"sounds": "rain", "found": 1.0, "mistaken": 0.0}},
+            "of its 6 labels and noise",
+        ),
     ],
 )
 def test_a_wrong_description_is_refused(

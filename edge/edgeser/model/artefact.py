@@ -146,13 +146,6 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     def __post_init__(self) -> None:
         if self.centring is not None:
             self.centring.check(len(self.labels))
-        for golden in self.golden:
-            if len(golden.scores) != len(self.labels):
-                raise ValueError(
-                    f"golden: {len(golden.scores)} scores of {len(self.labels)} labels"
-                )
-            if (golden.noise is None) != (self.noise is None):
-                raise ValueError("golden: says of noise what the model does not, or the reverse")
 
     @property
     def stranger_shift(self) -> list[float]:

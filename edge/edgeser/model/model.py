@@ -122,6 +122,12 @@ class Model:
         limit = max(self.backend.tolerance, TOLERANCE[self.info.precision])
         labels, noise = self.info.labels, self.info.noise
         for golden in self.info.golden:
+            if (len(golden.scores), golden.noise is None) != (len(labels), noise is None):
+                raise ArtefactError(
+                    f"model {self.artefact.path}: its golden vectors are not of its "
+                    f"{len(labels)} labels and {'no ' if noise is None else ''}noise",
+                    "export it again",
+                )
             sound = self.pieces(waveform(golden.seed, golden.seconds))
             row = self._network.logits([sound])[0]
             if len(row) != len(labels) + (noise is not None):
