@@ -57,7 +57,7 @@ def test_a_model_that_drifts_is_not_chosen(tmp_path: Path) -> None:
     file = tmp_path / "edgeser.toml"
     file.write_text("[speech]\n")
     wrong = rewritten(
-        tmp_path, {"golden": [{"seed": 1, "seconds": 1.0, "scores": [0.9, 0.1, 0, 0]}]}
+        tmp_path, {"golden": [{"seed": 1, "seconds": 1.0, "scores": [0.9, 0.1, 0, 0, 0, 0]}]}
     )
     refusal = edgeser("models", "use", str(wrong), "--settings", str(file)).refusal
     assert "drifts from its golden vectors" in refusal

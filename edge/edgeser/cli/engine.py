@@ -81,9 +81,10 @@ def list_engines(as_json: bool) -> None:
         click.echo(path)
         if engine is not None:
             shapes = engine.shapes
+            lengths = sorted({shapes.shortest, shapes.longest})
             click.echo(
-                f"    {engine.model.name} {engine.model.version} {engine.precision}, up to "
-                f"{shapes.batch} windows of {shapes.shortest} to {shapes.longest} frames\n"
+                f"    {engine.model.name} {engine.model.version} {engine.precision}, batches up to "
+                f"{shapes.batch}, of {' to '.join(map(str, lengths))} frames\n"
                 f"    for {engine.platform}, {engine.plan_bytes / 1e6:.1f} MB, {engine.built}"
             )
         click.echo(f"    {why or 'can run here'}")
