@@ -19,8 +19,8 @@ def open_session(onnx: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
     options.enable_mem_pattern = False  # a plan per input length would only hold memory
     options.log_severity_level = 3
     if b"QuantizeLinear" not in onnx:
-        # Where only weights are integers they are unfolded here, once, and not in every run: a
-        # tenth of the time of moonshine6.
+        # Where only weights are integers they are unfolded here, once, and not in every run: that
+        # is up to a tenth of moonshine6's time.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     session = onnxruntime.InferenceSession(onnx, options, providers=[PROVIDER])
     session._model_bytes = None  # else it holds the file, to begin anew with other providers
