@@ -78,6 +78,8 @@ def test_the_tables_hold_what_the_recognizer_says(archive: Path, annotated: Path
     for label, score in event.scores.items():
         assert first[f"score_{label}"] == score
     assert first["snr_db"] == event.quality.snr_db
+    assert first["speech_probability"] == event.quality.speech_probability is not None
+    assert first["noise_probability"] is event.quality.noise_probability is None
     assert first["model_sha256"] == event.model.sha256
     [failure] = table(annotated, "errors")
     assert failure["path"] == "b/broken.wav"
@@ -136,6 +138,18 @@ def test_a_folder_begun_with_other_files_or_model_is_refused(
     assert done.exit_code == 2
     assert "was begun with another files, files_sha256" in done.stderr
     assert parts(annotated) == before
+
+
+def test_a_folder_whose_tables_have_other_columns_is_refused(
+    archive: Path, annotated: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    plan = json.loads((annotated / "plan.json").read_bytes())
+    (out / "plan.json").write_text(json.dumps({**plan, "v": plan["v"] - 1}))
+    done = annotate(archive, out)
+    assert done.exit_code == 2
+    assert "tables have other columns; name another folder with -o" in done.stderr
 
 
 def test_a_full_disk_is_one_line(archive: Path, tmp_path: Path) -> None:

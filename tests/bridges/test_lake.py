@@ -10,8 +10,9 @@ import nats
 
 from edgeser.bridges.nats.subjects import Device
 from edgeser.lake.fill import CONSUMER, STREAM
+from edgeser.lake.queries import Lake
 from edgeser.lake.store import Store
-from edgeser.lake.tables import Message, sort
+from edgeser.lake.tables import REJECTED, Message, Sorted, sort
 from tests.bridges.commands import Running, fill, filling, keys, until
 from tests.bridges.nats_server import NatsServer
 from tests.events.helpers import emotion, status
@@ -33,6 +34,26 @@ def test_a_device_that_tells_all_again_after_a_day_adds_nothing(tmp_path: Path) 
     finally:
         store.close()
     assert sorted(keys(lake)) == [("hall", "e", n) for n in range(1, 101)]
+
+
+def test_a_column_that_came_later_is_null_in_what_was_kept_before(tmp_path: Path) -> None:
+    device = Device("berlin", "hall")
+    quality = msgspec.structs.replace(emotion().quality, noise_probability=0.25)
+    events = [
+        msgspec.structs.replace(emotion(n), epoch="e", seq=n, quality=quality) for n in (1, 2)
+    ]
+    [(place, rows)] = sort(
+        [Message(device.subject(event), msgspec.json.encode(event)) for event in events]
+    ).rows.items()
+    before = rows.slice(0, 1).drop_columns(["noise_probability"])
+    store = Store(tmp_path)
+    try:
+        assert store.add(Sorted({place: before}, REJECTED.empty_table())) == 1
+        assert store.add(Sorted({place: rows}, REJECTED.empty_table())) == 1
+    finally:
+        store.close()
+    _, kept = Lake(tmp_path).ask("SELECT seq, noise_probability FROM finals ORDER BY seq")
+    assert kept == [(1, None), (2, 0.25)]
 
 
 def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:

@@ -180,7 +180,11 @@ def test_what_cannot_teach_noise_is_refused(
         (tmp_path / name).mkdir()
         for k in range(4):
             soundfile.write(tmp_path / name / f"{k}.wav", sound, SAMPLE_RATE)
+    (tmp_path / "torn").mkdir()
+    for whole in hisses.iterdir():
+        (tmp_path / "torn" / whole.name).write_bytes(whole.read_bytes()[:-9000])
     for words, told in [
+        ((model, origin, corpora, tmp_path / "torn", "", ""), "cut off.*leave it out"),
         ((model, origin, corpora[:1], hisses, "", ""), "two or more"),
         ((model, origin, corpora[:1] * 2, hisses, "", ""), "one, one one is there twice"),
         ((model, origin, corpora, hisses, "bark", ""), "too few sounds"),
@@ -213,3 +217,7 @@ def test_noise_from_the_command_line(corpora: list[str], hisses: Path, tmp_path:
         assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
         assert told in refused.output
         assert not out.exists()
+    nowhere = [*words[:2], "-o", str(tmp_path), *words[4:], *calibrate]
+    refused = CliRunner().invoke(main, nowhere)
+    assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
+    assert f"{tmp_path}: cannot be written: Is a directory" in refused.output

@@ -80,6 +80,8 @@ def schema(labels: list[str]) -> pyarrow.Schema:
             ("level_dbfs", double),
             ("clipped_ratio", double),
             ("snr_db", double),
+            ("speech_probability", double),
+            ("noise_probability", double),
             ("model_sha256", pyarrow.dictionary(pyarrow.int32(), text)),
         ]
     )

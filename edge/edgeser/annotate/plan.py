@@ -28,7 +28,10 @@ class Shard(NamedTuple):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What the tables of a folder are made of: another plan is another folder."""
+    """What the tables of a folder are made of: another plan is another folder.
+
+    ``v``: of the tables' columns.
+    """
 
     files: int
     files_sha256: str
@@ -37,7 +40,7 @@ class Plan(msgspec.Struct, frozen=True):
     backend: str
     speech: SpeechSettings
     decision: DecisionSettings
-    v: int = 1
+    v: int = 2
 
 
 def shards(recordings: Recordings, size: int) -> list[Shard]:
@@ -74,6 +77,11 @@ def settle(plan: Plan, folder: Path) -> None:
         raise UserError(f"{folder}: {error.strerror}", "name another folder with -o") from error
     except msgspec.MsgspecError as error:
         raise UserError(f"{file}: {error}", "name another folder with -o") from error
+    if before.v != plan.v:
+        raise UserError(
+            f"{folder}: was begun by an edgeser whose tables have other columns",
+            "name another folder with -o",
+        )
     changed = [f for f in Plan.__struct_fields__ if getattr(before, f) != getattr(plan, f)]
     if changed:
         raise UserError(

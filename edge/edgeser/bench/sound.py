@@ -15,8 +15,12 @@ from edgeser.recognizer import Recognizer
 
 
 def samples_of(file: Path) -> Samples:
-    """A sound file as 16 kHz mono, int16 (n,). Raises UserError."""
-    blocks = [b.samples for b in FileSource(file, fast=True).blocks() if isinstance(b, AudioBlock)]
+    """A sound file as 16 kHz mono, int16 (n,). Raises UserError, also where it is damaged."""
+    blocks = []
+    for item in FileSource(file, fast=True).blocks():
+        if not isinstance(item, AudioBlock):
+            raise UserError(item.message, "give another file, or leave it out")
+        blocks.append(item.samples)
     return np.concatenate(blocks)
 
 

@@ -21,5 +21,7 @@ def emotion_columns(event: EmotionEvent) -> dict[str, object]:
         "level_dbfs": quality.level_dbfs,
         "clipped_ratio": quality.clipped_ratio,
         "snr_db": quality.snr_db,
+        "speech_probability": quality.speech_probability,
+        "noise_probability": quality.noise_probability,
         "model_sha256": event.model.sha256,
     }

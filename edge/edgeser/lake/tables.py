@@ -50,6 +50,8 @@ SCHEMAS = {
             ("level_dbfs", _REAL),
             ("clipped_ratio", _REAL),
             ("snr_db", _REAL),
+            ("speech_probability", _REAL),
+            ("noise_probability", _REAL),
             ("latency_ms", _REAL),
             ("lost_samples", _WHOLE),
             ("model", _TEXT),
