@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgeser_train.models.integer_weights import IntegerWeights
+from edgeser_train.models.integer_weights import IntegerWeights, LearntWeights
 
 
 def dequantised(model: nn.Module) -> None:
     """Let a model's integer weights be traced as DequantizeLinear, in place; the same results."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, IntegerWeights):
+            if isinstance(child, IntegerWeights | LearntWeights):
                 setattr(parent, name, _Dequantised(child))
 
 
@@ -23,10 +23,11 @@ class _Dequantised(nn.Module):
     scale: Tensor
     bias: Tensor | None
 
-    def __init__(self, source: IntegerWeights) -> None:
+    def __init__(self, source: IntegerWeights | LearntWeights) -> None:
         super().__init__()
-        self.register_buffer("weight", source.weight)
-        self.register_buffer("scale", source.scale.flatten())
+        weight, scale = source.integers()
+        self.register_buffer("weight", weight)
+        self.register_buffer("scale", scale.flatten())
         self.register_buffer("bias", source.bias)
 
     def forward(self) -> Tensor:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import onnxruntime as ort
 import pytest
 import torch
@@ -84,6 +86,46 @@ def test_only_the_last_layer_learns() -> None:
     assert model.classify.weight.grad is not None
 
 
+def learning(layers: int) -> Moonshine:
+    """As ``tiny``, of whose layers the last ones learn."""
+    torch.manual_seed(0)
+    model = Moonshine(msgspec.structs.replace(TINY, learnt=layers))
+    model.encoder.take(tiny().encoder.state_dict())
+    model.classify.load_state_dict(tiny().classify.state_dict())
+    return model
+
+
+def test_its_last_layers_learn_and_begin_as_they_were() -> None:
+    features, frames = torch.randn(3, 60, 321), torch.tensor([60, 41, 7])
+    model = learning(1)
+    torch.testing.assert_close(model(features, frames), tiny()(features, frames))
+    model.train()(features, frames).square().sum().backward()  # type: ignore[no-untyped-call]
+    learnt = {name.rpartition(".")[0] for name, _ in model.encoder.named_parameters()}
+    assert learnt == {f"layers.1.{part}" for part in ("query", "key", "value", "output")}
+    for parameter in model.pretrained():
+        assert parameter.grad is not None
+        assert bool(parameter.grad.any())
+    assert len(learning(2).pretrained()) == 4 + 6
+    assert not tiny().pretrained()
+
+
+def test_what_has_learnt_is_rounded_in_its_graph_as_it_was_in_training() -> None:
+    model = learning(2)
+    with torch.no_grad():
+        for parameter in model.pretrained():
+            parameter += 0.05 * torch.randn_like(parameter)
+    features, frames = torch.randn(2, 60, 321), torch.tensor([60, 41])
+    graph = onnx_graph(model.eval())
+    session = ort.InferenceSession(graph.SerializeToString())
+    given = {"features": features.numpy(), "frames": frames.numpy()}
+    with torch.no_grad():
+        expected = model(features, frames)
+    np.testing.assert_allclose(session.run(["logits"], given)[0], expected, atol=1e-4)
+    assert not torch.allclose(expected, tiny()(features, frames), atol=1e-3)
+    held = {t.name: t.data_type for t in graph.graph.initializer}
+    assert sum(kind == onnx.TensorProto.INT8 for kind in held.values()) == 3 + 4 + 6
+
+
 def test_weights_keep_seven_bits_and_a_sign() -> None:
     weights = torch.randn(5, 4, 3)
     integers, scale = in_integers(weights)
@@ -112,7 +154,8 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes | None) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"layers": 0}, {"heads": 7}, {"rotary": 9}, {"rotary": 38}, {"dropout": 1.0}]
+    "settings",
+    [{"layers": 0}, {"heads": 7}, {"rotary": 9}, {"rotary": 38}, {"dropout": 1.0}, {"learnt": 4}],
 )
 def test_impossible_sizes_are_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="moonshine: "):

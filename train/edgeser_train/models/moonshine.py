@@ -2,7 +2,8 @@
 
 An encoder that has learnt to write down what thousands of strangers say (Jeffries et al. 2024)
 knows voices, rooms and languages that no corpus of emotions has. How something is said is in its
-first layers; the later ones keep what is said. They stay as they are, in integers of eight bits.
+first layers; the later ones keep what is said. Its weights are integers of eight bits; the
+convolutions and as many layers as do not learn stay as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
-import torch
 from torch import Tensor, nn
 
 from edgeser_train.models.config import ModelConfig
@@ -42,13 +42,15 @@ class MoonshineConfig(
 
     ``pretrained``: the file ``encoder_model.ort`` of a package ``moonshine-voice``, or that name
     for the installed one; null for random weights. ``layers``: of the transformer's six, the last
-    of them without its feed-forward layer. ``rank``: how many singular values of the second
-    convolution are kept. ``rotary``: how many of a head's numbers turn with their place in time.
+    of them without its feed-forward layer. ``learnt``: how many of these, the last ones, learn.
+    ``rank``: how many singular values of the second convolution are kept. ``rotary``: how many of a
+    head's numbers turn with their place in time.
     """
 
     labels: int = 4
     pretrained: str | None = "moonshine-voice"
     layers: int = 3
+    learnt: int = 0
     hidden: int = 288
     rank: int = 320
     heads: int = 8
@@ -60,6 +62,8 @@ class MoonshineConfig(
         sizes = (self.layers, self.hidden, self.rank, self.heads, self.feed_forward, self.rotary)
         if min(sizes) < 1 or self.labels < 2 or not 0 <= self.dropout < 1:
             raise ValueError("moonshine: need sizes >= 1, labels >= 2 and dropout in [0, 1)")
+        if not 0 <= self.learnt <= self.layers:
+            raise ValueError(f"moonshine: learnt must be in [0, {self.layers}]")
         if self.hidden % self.heads or self.rotary % 2 or self.rotary > self.hidden // self.heads:
             raise ValueError("moonshine: heads must divide hidden, rotary be even and fit a head")
         theirs = (self.hidden, self.heads, self.feed_forward, self.rotary) == (288, 8, 1152, 32)
@@ -101,16 +105,18 @@ class Moonshine(SpeechModel):
                 self.config.pretrained, self.config.layers, self.config.rank
             )
             try:
-                self.encoder.load_state_dict(weights)
-            except RuntimeError as error:
+                self.encoder.take(weights)
+            except (RuntimeError, KeyError) as error:
                 raise not_tiny(self.config.pretrained) from error
+
+    def pretrained(self) -> list[nn.Parameter]:
+        return list(self.encoder.parameters())
 
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, 321) float32 and (batch,) int64 -> logits (batch, labels)."""
         outside = ~within(frames, features.shape[1])
         samples = features[:, :, :HOP].masked_fill(outside[:, :, None], 0.0)
-        with torch.no_grad():
-            h, steps = self.encoder(_LEVEL * samples.flatten(1), frames)
+        h, steps = self.encoder(_LEVEL * samples.flatten(1), frames)
         counts = within(steps, h.shape[1])
         pooled = masked_mean(self.norm(h), counts[:, :, None], dim=1)
         return self.beside_noise(self.classify(self.drop(pooled)), pooled)

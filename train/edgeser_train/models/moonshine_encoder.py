@@ -1,4 +1,4 @@
-"""Moonshine's encoder (Jeffries et al. 2024), frozen and heard without its padding."""
+"""Moonshine's encoder (Jeffries et al. 2024), heard without its padding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from edgeser_train.models.integer_weights import IntegerWeights
+from edgeser_train.models.integer_weights import IntegerWeights, LearntWeights
 from edgeser_train.models.layers import FAR_BELOW
 from edgeser_train.models.speech_model import within
 
@@ -16,14 +16,16 @@ _ROTARY_BASE = 10_000.0
 
 
 class MoonshineSizes(Protocol):
-    """Of an encoder. ``rank``: of its second convolution; ``rotary``: how many of a head's numbers
-    are turned by their place in time.
+    """Of an encoder. ``rank``: of its second convolution; ``learnt``: how many of its last layers
+    learn; ``rotary``: how many of a head's numbers are turned by their place in time.
     """
 
     @property
     def rank(self) -> int: ...
     @property
     def layers(self) -> int: ...
+    @property
+    def learnt(self) -> int: ...
     @property
     def hidden(self) -> int: ...
     @property
@@ -35,7 +37,11 @@ class MoonshineSizes(Protocol):
 
 
 class MoonshineEncoder(nn.Module):
-    """Samples to one vector each 24 ms; all weights are buffers, which no training changes."""
+    """Samples to one vector each 24 ms.
+
+    All weights are buffers, which no training changes, but for the matrices of the layers that
+    learn.
+    """
 
     def __init__(self, sizes: MoonshineSizes) -> None:
         super().__init__()
@@ -46,8 +52,10 @@ class MoonshineEncoder(nn.Module):
         self.conv3 = IntegerWeights(size, 2 * size, 3, bias=True)
         self.register_buffer("norm_weight", torch.ones(size))
         self.register_buffer("norm_bias", torch.zeros(size))
+        self.frozen = sizes.layers - sizes.learnt
         self.layers = nn.ModuleList(
-            _Layer(sizes, last=i + 1 == sizes.layers) for i in range(sizes.layers)
+            _Layer(sizes, last=i + 1 == sizes.layers, learnt=i >= self.frozen)
+            for i in range(sizes.layers)
         )
         self.rotary = sizes.rotary
 
@@ -55,20 +63,37 @@ class MoonshineEncoder(nn.Module):
     norm_weight: Tensor
     norm_bias: Tensor
 
+    def take(self, weights: dict[str, Tensor]) -> None:
+        """The state of an encoder of these sizes in which nothing learns.
+
+        Raises RuntimeError or KeyError where it is of another.
+        """
+        state = dict(weights)
+        for name, module in self.named_modules():
+            if isinstance(module, LearntWeights):
+                state[f"{name}.weight"] = state[f"{name}.weight"] * state.pop(f"{name}.scale")
+        self.load_state_dict(state)
+
     def forward(self, samples: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 320 * n), (batch,) -> (batch, steps, hidden), (batch,): the steps that count."""
+        with torch.no_grad():
+            x, counts = self._convolved(samples, frames)
+            inside = within(counts, x.shape[1])
+            turn = _turns(x.shape[1], self.rotary, x)
+            for layer in self.layers[: self.frozen]:
+                x = layer(x, inside, turn)
+        for layer in self.layers[self.frozen :]:
+            x = layer(x, inside, turn)
+        return x, counts
+
+    def _convolved(self, samples: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         x = torch.tanh(F.conv1d(samples[:, None], self.conv1, stride=64))
         counts = 5 * frames - 1
         x = _normalised(x, counts, self.norm_weight, self.norm_bias)
         x = F.conv1d(x, self.narrow2(), stride=3)
         x = F.gelu(F.conv1d(x, self.conv2(), self.conv2.bias))
         x = F.gelu(F.conv1d(x, self.conv3(), self.conv3.bias, stride=2)).transpose(1, 2)
-        counts = _after(_after(counts, 7, 3), 3, 2)
-        inside = within(counts, x.shape[1])
-        turn = _turns(x.shape[1], self.rotary, x)
-        for layer in self.layers:
-            x = layer(x, inside, turn)
-        return x, counts
+        return x, _after(_after(counts, 7, 3), 3, 2)
 
 
 class _Layer(nn.Module):
@@ -77,16 +102,17 @@ class _Layer(nn.Module):
     The ``last`` one has no feed-forward layer.
     """
 
-    def __init__(self, sizes: MoonshineSizes, *, last: bool) -> None:
+    def __init__(self, sizes: MoonshineSizes, *, last: bool, learnt: bool) -> None:
         super().__init__()
         size = sizes.hidden
+        weights = LearntWeights if learnt else IntegerWeights
         self.heads = sizes.heads
         self.register_buffer("attention_norm", torch.ones(size))
-        self.query = IntegerWeights(size, size)
-        self.key = IntegerWeights(size, size)
-        self.value = IntegerWeights(size, size)
-        self.output = IntegerWeights(size, size)
-        self.feed_forward = None if last else _FeedForward(sizes)
+        self.query = weights(size, size)
+        self.key = weights(size, size)
+        self.value = weights(size, size)
+        self.output = weights(size, size)
+        self.feed_forward = None if last else _FeedForward(sizes, weights)
 
     attention_norm: Tensor
 
@@ -99,7 +125,7 @@ class _Layer(nn.Module):
     def _attended(self, x: Tensor, inside: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
         batch, steps, size = x.shape
 
-        def split(weights: IntegerWeights) -> Tensor:
+        def split(weights: IntegerWeights | LearntWeights) -> Tensor:
             y = F.linear(x, weights()).reshape(batch, steps, self.heads, size // self.heads)
             return y.transpose(1, 2)
 
@@ -112,11 +138,13 @@ class _Layer(nn.Module):
 
 
 class _FeedForward(nn.Module):
-    def __init__(self, sizes: MoonshineSizes) -> None:
+    def __init__(
+        self, sizes: MoonshineSizes, weights: type[IntegerWeights] | type[LearntWeights]
+    ) -> None:
         super().__init__()
         self.register_buffer("norm", torch.ones(sizes.hidden))
-        self.wide = IntegerWeights(sizes.feed_forward, sizes.hidden, bias=True)
-        self.narrow = IntegerWeights(sizes.hidden, sizes.feed_forward, bias=True)
+        self.wide = weights(sizes.feed_forward, sizes.hidden, bias=True)
+        self.narrow = weights(sizes.hidden, sizes.feed_forward, bias=True)
 
     norm: Tensor
 

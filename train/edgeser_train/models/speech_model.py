@@ -57,6 +57,10 @@ class SpeechModel(nn.Module, ABC):
     def prepare(self, utterances: Sequence[Utterance]) -> None:
         """What a model does before it is trained on these; most do nothing."""
 
+    def pretrained(self) -> list[nn.Parameter]:
+        """What learns of the weights that it did not begin with by chance, if it says so."""
+        return []
+
     def centre(self, labels: int) -> None:
         """From now on there is a prior to learn: the logits of a voice in its everyday mood."""
         self.prior = nn.Parameter(torch.zeros(labels))

@@ -9,19 +9,28 @@ from typing import Any
 import torch
 from torch import nn
 
+from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.recipe import Optimiser
 
 
-def optimiser_of(model: nn.Module, spec: Optimiser, steps: int, epochs: int) -> dict[str, Any]:
+def optimiser_of(model: SpeechModel, spec: Optimiser, steps: int, epochs: int) -> dict[str, Any]:
     """Optimiser and schedule as Lightning wants them, for ``steps`` steps in ``epochs`` epochs.
 
     Weight decay acts on matrices and kernels, not on biases and scales. What does not require a
     gradient is left out.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
+    pretrained = {id(p) for p in model.pretrained()}
+    by_kind: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for p in model.parameters():
+        if p.requires_grad:
+            by_kind.setdefault((id(p) in pretrained, p.ndim > 1), []).append(p)
     groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": spec.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": params,
+            "lr": spec.learning_rate * (spec.pretrained_rate if is_pretrained else 1.0),
+            "weight_decay": spec.weight_decay if is_matrix else 0.0,
+        }
+        for (is_pretrained, is_matrix), params in by_kind.items()
     ]
     optimiser: torch.optim.Optimizer
     if spec.method == "adamw":

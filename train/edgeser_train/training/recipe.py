@@ -27,7 +27,8 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The learning rate rises linearly over ``warm_up`` (share of all steps), then stays
     (``constant``), falls along a cosine to 0 (``cosine``), or is multiplied by ``decay`` at the
     start of each of the epochs ``milestones``, counted from 1 (``steps``). ``momentum`` is
-    Nesterov's, of ``sgd`` only.
+    Nesterov's, of ``sgd`` only. Weights that a model has from elsewhere, and names as
+    ``SpeechModel.pretrained``, move at ``pretrained_rate`` of the learning rate.
     """
 
     method: Literal["adamw", "adam", "sgd", "adadelta"] = "adamw"
@@ -38,8 +39,11 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warm_up: float = 0.1
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
+    pretrained_rate: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0 < self.pretrained_rate <= 1:
+            raise ValueError("need pretrained_rate in (0, 1]")
         if not (self.learning_rate > 0 and 0 <= self.warm_up <= 1 and self.weight_decay >= 0):
             raise ValueError("need learning_rate > 0, warm_up in [0, 1], weight_decay >= 0")
         if not 0 <= self.momentum < 1 or self.decay <= 0 or min(self.milestones, default=1) < 1:
