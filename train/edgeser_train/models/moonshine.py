@@ -15,7 +15,7 @@ import msgspec
 from torch import Tensor, nn
 
 from edgeser_train.models.config import ModelConfig
-from edgeser_train.models.layers import masked_mean
+from edgeser_train.models.layers import AttentionPooling, MeanPooling
 from edgeser_train.models.moonshine_encoder import MoonshineEncoder
 from edgeser_train.models.moonshine_weights import not_tiny, pretrained_weights
 from edgeser_train.models.speech_model import SpeechModel, within
@@ -44,7 +44,8 @@ class MoonshineConfig(
     for the installed one; null for random weights. ``layers``: of the transformer's six, the last
     of them without its feed-forward layer. ``learnt``: how many of these, the last ones, learn.
     ``rank``: how many singular values of the second convolution are kept. ``rotary``: how many of a
-    head's numbers turn with their place in time.
+    head's numbers turn with their place in time. ``attention``: whether steps count in the mean as
+    a learnt weight says, or all alike.
     """
 
     labels: int = 4
@@ -56,6 +57,7 @@ class MoonshineConfig(
     heads: int = 8
     feed_forward: int = 1152
     rotary: int = 32
+    attention: bool = False
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -85,8 +87,8 @@ class Moonshine(SpeechModel):
     config_type = MoonshineConfig
     min_frames = 3
     attribution = (
-        "The encoder is the beginning of Moonshine Tiny (Jeffries et al. 2024), "
-        "copyright 2025 Moonshine AI, MIT licence, rounded to eight bits."
+        "The encoder began as the first layers of Moonshine Tiny (Jeffries et al. 2024), "
+        "copyright 2025 Moonshine AI, MIT licence, and is rounded to eight bits."
     )
 
     def __init__(self, config: MoonshineConfig) -> None:
@@ -95,6 +97,7 @@ class Moonshine(SpeechModel):
         self.config = config
         self.encoder = MoonshineEncoder(config)
         self.norm = nn.LayerNorm(config.hidden, elementwise_affine=False)
+        self.pooling = AttentionPooling(config.hidden) if config.attention else MeanPooling()
         self.drop = nn.Dropout(config.dropout)
         self.classify = nn.Linear(config.hidden, config.labels)
 
@@ -117,6 +120,5 @@ class Moonshine(SpeechModel):
         outside = ~within(frames, features.shape[1])
         samples = features[:, :, :HOP].masked_fill(outside[:, :, None], 0.0)
         h, steps = self.encoder(_LEVEL * samples.flatten(1), frames)
-        counts = within(steps, h.shape[1])
-        pooled = masked_mean(self.norm(h), counts[:, :, None], dim=1)
+        pooled = self.pooling(self.norm(h), within(steps, h.shape[1]))
         return self.beside_noise(self.classify(self.drop(pooled)), pooled)

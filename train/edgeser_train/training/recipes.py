@@ -238,15 +238,17 @@ _WAVLM_SAP = {
     ),
 }
 
-# An encoder that has heard thousands of strangers, and what it says of ours, centred by voice.
+# An encoder that has heard thousands of strangers, its last layers, and what they say of ours,
+# centred by voice.
 _MOONSHINE = {
     "voices": msgspec.structs.replace(
         _VOICES,
-        model=MoonshineConfig(),
+        model=MoonshineConfig(learnt=2, attention=True),
         front_end=front_ends.WAVEFORM,
+        optimiser=Optimiser(learning_rate=3e-3, pretrained_rate=0.05),
         spectrogram=None,
         standardise=False,
-        crop_frames=(100, 150, 200),
+        crop_frames=(72, 100),
         epochs=7,
         ema_decay=0.98,
     ),
