@@ -22,6 +22,8 @@ from edgeser_train.models.integer_weights import IntegerWeights, in_integers
 from edgeser_train.models.moonshine import Moonshine, MoonshineConfig
 from edgeser_train.models.moonshine_encoder import MoonshineEncoder
 from edgeser_train.models.moonshine_weights import pretrained_weights
+from edgeser_train.training.optimiser import optimiser_of
+from edgeser_train.training.recipe import Optimiser
 
 TINY = MoonshineConfig(
     pretrained=None, layers=2, hidden=32, rank=24, heads=2, feed_forward=48, rotary=8
@@ -89,7 +91,7 @@ def test_only_the_last_layer_learns() -> None:
 def learning(layers: int) -> Moonshine:
     """As ``tiny``, of whose layers the last ones learn."""
     torch.manual_seed(0)
-    model = Moonshine(msgspec.structs.replace(TINY, learnt=layers))
+    model = Moonshine(msgspec.structs.replace(TINY, learnt=layers, attention=True))
     model.encoder.take(tiny().encoder.state_dict())
     model.classify.load_state_dict(tiny().classify.state_dict())
     return model
@@ -107,6 +109,34 @@ def test_its_last_layers_learn_and_begin_as_they_were() -> None:
         assert bool(parameter.grad.any())
     assert len(learning(2).pretrained()) == 4 + 6
     assert not tiny().pretrained()
+
+
+def test_what_is_pretrained_waits_and_then_moves_less() -> None:
+    model = learning(1)
+    spec = Optimiser(learning_rate=0.01, warm_up=0, pretrained_rate=0.1, pretrained_after=0.5)
+    made = optimiser_of(model, spec, 10, 1)
+    optimiser, schedule = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    before = [p.clone() for p in model.pretrained()]
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    for step in range(10):
+        loss = model(torch.randn(2, 30, 321), torch.tensor([30, 20])).square().sum()
+        optimiser.zero_grad()
+        loss.backward()
+        for is_pretrained in rates:
+            (rate,) = {
+                group["lr"]
+                for group in optimiser.param_groups
+                if (group["params"][0] is model.pretrained()[0]) == is_pretrained
+            }
+            rates[is_pretrained].append(rate)
+        optimiser.step()
+        schedule.step()
+        moved = not all(map(torch.equal, before, model.pretrained()))
+        assert moved == (step >= 5)
+    assert rates[True][:6] == [0, 0, 0, 0, 0, pytest.approx(0.001)]
+    assert rates[False][0] == pytest.approx(0.01)
+    assert rates[False] == sorted(rates[False], reverse=True)
+    assert rates[True][5:] == sorted(rates[True][5:], reverse=True)
 
 
 def test_what_has_learnt_is_rounded_in_its_graph_as_it_was_in_training() -> None:

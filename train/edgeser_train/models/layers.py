@@ -38,6 +38,20 @@ class AttentionPooling(nn.Module):
         return (weights[:, :, None] * h).sum(dim=1)
 
 
+class WeightedPooling(nn.Module):
+    """softmax over time of w . h: one learned weight per step; it begins as the mean over time."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.score = nn.Linear(inputs, 1, bias=False)
+        nn.init.zeros_(self.score.weight)
+
+    def forward(self, h: Tensor, counts: Tensor) -> Tensor:
+        """(batch, time, inputs), (batch, time) bool -> (batch, inputs)."""
+        scores = self.score(h).squeeze(2).float().masked_fill(~counts, FAR_BELOW)
+        return (torch.softmax(scores, dim=1)[:, :, None] * h).sum(dim=1)
+
+
 class MeanPooling(nn.Module):
     """Mean over time."""
 

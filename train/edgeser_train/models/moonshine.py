@@ -15,7 +15,7 @@ import msgspec
 from torch import Tensor, nn
 
 from edgeser_train.models.config import ModelConfig
-from edgeser_train.models.layers import AttentionPooling, MeanPooling
+from edgeser_train.models.layers import MeanPooling, WeightedPooling
 from edgeser_train.models.moonshine_encoder import MoonshineEncoder
 from edgeser_train.models.moonshine_weights import not_tiny, pretrained_weights
 from edgeser_train.models.speech_model import SpeechModel, within
@@ -97,7 +97,7 @@ class Moonshine(SpeechModel):
         self.config = config
         self.encoder = MoonshineEncoder(config)
         self.norm = nn.LayerNorm(config.hidden, elementwise_affine=False)
-        self.pooling = AttentionPooling(config.hidden) if config.attention else MeanPooling()
+        self.pooling = WeightedPooling(config.hidden) if config.attention else MeanPooling()
         self.drop = nn.Dropout(config.dropout)
         self.classify = nn.Linear(config.hidden, config.labels)
 

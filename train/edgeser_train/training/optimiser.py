@@ -43,20 +43,28 @@ def optimiser_of(model: SpeechModel, spec: Optimiser, steps: int, epochs: int) -
         optimiser = torch.optim.SGD(
             groups, lr=spec.learning_rate, momentum=spec.momentum, nesterov=spec.momentum > 0
         )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor_of(spec, steps, epochs))
+    frozen = round(spec.pretrained_after * steps)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser,
+        [factor_of(spec, steps, epochs, frozen if kind[0] else 0) for kind in by_kind],
+    )
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def factor_of(spec: Optimiser, steps: int, epochs: int) -> Callable[[int], float]:
-    """By what the learning rate is multiplied in step 0, 1, ..."""
-    rising = max(1, round(spec.warm_up * steps)) if spec.warm_up else 0
+def factor_of(spec: Optimiser, steps: int, epochs: int, first: int = 0) -> Callable[[int], float]:
+    """By what the learning rate is multiplied in step 0, 1, ...; it is 0 before step ``first``."""
+    moving = steps - first
+    rising = max(1, round(spec.warm_up * moving)) if spec.warm_up else 0
     drops = [(milestone - 1) * steps / epochs for milestone in spec.milestones]
 
     def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
+        moved = step - first
+        if moved < 0:
+            return 0.0
+        if moved < rising:
+            return (moved + 1) / rising
         if spec.schedule == "cosine":
-            return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))
+            return 0.5 * (1 + math.cos(math.pi * (moved - rising) / max(1, moving - rising)))
         if spec.schedule == "steps":
             return float(spec.decay ** sum(step >= drop for drop in drops))
         return 1.0

@@ -27,8 +27,12 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The learning rate rises linearly over ``warm_up`` (share of all steps), then stays
     (``constant``), falls along a cosine to 0 (``cosine``), or is multiplied by ``decay`` at the
     start of each of the epochs ``milestones``, counted from 1 (``steps``). ``momentum`` is
-    Nesterov's, of ``sgd`` only. Weights that a model has from elsewhere, and names as
-    ``SpeechModel.pretrained``, move at ``pretrained_rate`` of the learning rate.
+    Nesterov's, of ``sgd`` only.
+
+    Weights that a model has from elsewhere, and names as ``SpeechModel.pretrained``, stay as they
+    are for the share ``pretrained_after`` of all steps, so that what begins by chance does not
+    spoil them (Kumar et al. 2022). Then they move at ``pretrained_rate`` of the learning rate, by a
+    schedule of their own over what is left.
     """
 
     method: Literal["adamw", "adam", "sgd", "adadelta"] = "adamw"
@@ -40,10 +44,11 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     milestones: tuple[int, ...] = ()
     decay: float = 0.1
     pretrained_rate: float = 1.0
+    pretrained_after: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.pretrained_rate <= 1:
-            raise ValueError("need pretrained_rate in (0, 1]")
+        if not (0 < self.pretrained_rate <= 1 and 0 <= self.pretrained_after < 1):
+            raise ValueError("need pretrained_rate in (0, 1], pretrained_after in [0, 1)")
         if not (self.learning_rate > 0 and 0 <= self.warm_up <= 1 and self.weight_decay >= 0):
             raise ValueError("need learning_rate > 0, warm_up in [0, 1], weight_decay >= 0")
         if not 0 <= self.momentum < 1 or self.decay <= 0 or min(self.milestones, default=1) < 1:

@@ -245,11 +245,11 @@ _MOONSHINE = {
         _VOICES,
         model=MoonshineConfig(learnt=2, attention=True),
         front_end=front_ends.WAVEFORM,
-        optimiser=Optimiser(learning_rate=3e-3, pretrained_rate=0.05),
+        optimiser=Optimiser(learning_rate=3e-3, pretrained_rate=0.07, pretrained_after=0.5),
         spectrogram=None,
         standardise=False,
         crop_frames=(72, 100),
-        epochs=7,
+        epochs=10,
         ema_decay=0.98,
     ),
 }
