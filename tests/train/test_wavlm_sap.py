@@ -176,6 +176,8 @@ def test_training_leaves_alone_what_is_frozen(frozen: str) -> None:
     assert not trained & left
     for part in model.encoder.backbone.feature_extractor.modules():
         assert part.training == (frozen == "none")
+    encoders = {n for n in names if n.startswith("encoder.")}
+    assert len(model.pretrained()) == len(encoders - left)
 
 
 def test_estimates_start_at_the_means_and_share_the_logits() -> None:

@@ -110,6 +110,9 @@ class WavlmSap(SpeechModel):
         if valences and arousals:
             self.expect(sum(valences) / len(valences), sum(arousals) / len(arousals))
 
+    def pretrained(self) -> list[nn.Parameter]:
+        return [p for p in self.encoder.parameters() if p.requires_grad]
+
     def load_pretrained(self) -> None:
         """Take over the encoder that the configuration names.
 
