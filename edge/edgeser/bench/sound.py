@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,20 @@ from edgeser.errors import UserError
 from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.recognizer import Recognizer
 
+log = logging.getLogger(__name__)
+
 
 def samples_of(file: Path) -> Samples:
-    """A sound file as 16 kHz mono, int16 (n,). Raises UserError, also where it is damaged."""
+    """A sound file as 16 kHz mono, int16 (n,); of a damaged one what it holds, with a warning.
+
+    Raises UserError.
+    """
     blocks = []
     for item in FileSource(file, fast=True).blocks():
-        if not isinstance(item, AudioBlock):
-            raise UserError(item.message, "give another file, or leave it out")
-        blocks.append(item.samples)
+        if isinstance(item, AudioBlock):
+            blocks.append(item.samples)
+        else:
+            log.warning(item.message)
     return np.concatenate(blocks)
 
 
