@@ -27,6 +27,7 @@ from edgeser.bench.throughput import _Run, sources_of
 from edgeser.errors import UserError
 from edgeser.events.schema import SpeechEvent
 from edgeser.model.artefact import shipped_models
+from edgeser.pcm import SAMPLE_RATE
 from edgeser.recognizer import Recognizer
 from tests.sounds import silence
 from tests.system.daemons import EDGESER, Finished, edgeser
@@ -304,3 +305,12 @@ def test_a_busy_machine_is_said() -> None:
     said = busy_with_others(before, busy, ours_s=10)
     assert "hypervisor took 5%" in said
     assert "other programs used 75%" in said
+
+
+def test_a_sound_that_breaks_off_at_once_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "torn.flac"
+    noise = np.random.default_rng(0).integers(-9000, 9000, SAMPLE_RATE)
+    soundfile.write(path, noise.astype(np.int16), SAMPLE_RATE)
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match=r"torn\.flac: nothing of it can be read"):
+        samples_of(path)

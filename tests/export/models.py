@@ -40,6 +40,8 @@ SMALL = {
         "heads": 2,
         "feed_forward": 32,
         "rotary": 8,
+        "learnt": 1,
+        "attention": True,
     },
 }
 NAMES = tuple(RECIPES)

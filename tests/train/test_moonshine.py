@@ -12,6 +12,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel
 
 from edgeser.errors import UserError
 from edgeser.model.golden import waveform
@@ -19,15 +20,24 @@ from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import variant
 from edgeser_train.models import moonshine, moonshine_weights
 from edgeser_train.models.integer_weights import IntegerWeights, in_integers
+from edgeser_train.models.layers import WeightedPooling
 from edgeser_train.models.moonshine import Moonshine, MoonshineConfig
 from edgeser_train.models.moonshine_encoder import MoonshineEncoder
 from edgeser_train.models.moonshine_weights import pretrained_weights
 from edgeser_train.training.optimiser import optimiser_of
 from edgeser_train.training.recipe import Optimiser
+from edgeser_train.training.training import _moving_average
 
 TINY = MoonshineConfig(
     pretrained=None, layers=2, hidden=32, rank=24, heads=2, feed_forward=48, rotary=8
 )
+
+
+class Pretrained(Moonshine):
+    """As one that began with the package's weights."""
+
+    def pretrained(self) -> list[torch.nn.Parameter]:
+        return list(self.encoder.parameters())
 
 
 def tiny() -> Moonshine:
@@ -81,7 +91,7 @@ def test_what_lies_behind_an_end_does_not_matter() -> None:
     torch.testing.assert_close(together, torch.cat(alone), atol=1e-5, rtol=0)
 
 
-def test_only_the_last_layer_learns() -> None:
+def test_by_default_only_the_classifier_learns() -> None:
     model = tiny().train()
     assert {name for name, _ in model.named_parameters()} == {"classify.weight", "classify.bias"}
     model(torch.randn(2, 30, 321), torch.tensor([30, 20])).sum().backward()  # type: ignore[no-untyped-call]
@@ -91,7 +101,7 @@ def test_only_the_last_layer_learns() -> None:
 def learning(layers: int) -> Moonshine:
     """As ``tiny``, of whose layers the last ones learn."""
     torch.manual_seed(0)
-    model = Moonshine(msgspec.structs.replace(TINY, learnt=layers, attention=True))
+    model = Pretrained(msgspec.structs.replace(TINY, learnt=layers, attention=True))
     model.encoder.take(tiny().encoder.state_dict())
     model.classify.load_state_dict(tiny().classify.state_dict())
     return model
@@ -104,11 +114,23 @@ def test_its_last_layers_learn_and_begin_as_they_were() -> None:
     model.train()(features, frames).square().sum().backward()  # type: ignore[no-untyped-call]
     learnt = {name.rpartition(".")[0] for name, _ in model.encoder.named_parameters()}
     assert learnt == {f"layers.1.{part}" for part in ("query", "key", "value", "output")}
-    for parameter in model.pretrained():
+    for parameter in (*model.pretrained(), *model.pooling.parameters()):
         assert parameter.grad is not None
         assert bool(parameter.grad.any())
     assert len(learning(2).pretrained()) == 4 + 6
-    assert not tiny().pretrained()
+    config = msgspec.structs.replace(MoonshineConfig(), learnt=2)
+    assert len(Moonshine(config).pretrained()) == 4 + 6
+    assert not Moonshine(msgspec.structs.replace(config, pretrained=None)).pretrained()
+
+
+def test_steps_count_by_their_scores_where_there_are_any() -> None:
+    pooling, h = WeightedPooling(2), torch.tensor([[[1.0, 5.0], [3.0, 7.0], [9.0, 9.0]]])
+    counts = torch.tensor([[True, True, False]])
+    torch.testing.assert_close(pooling(h, counts), torch.tensor([[2.0, 6.0]]))
+    with torch.no_grad():
+        pooling.score.weight.copy_(torch.tensor([[0.5, 0.0]]))
+    share = torch.e / (1 + torch.e)
+    torch.testing.assert_close(pooling(h, counts), torch.tensor([[1 + 2 * share, 5 + 2 * share]]))
 
 
 def test_what_is_pretrained_waits_and_then_moves_less() -> None:
@@ -142,7 +164,7 @@ def test_what_is_pretrained_waits_and_then_moves_less() -> None:
 def test_what_has_learnt_is_rounded_in_its_graph_as_it_was_in_training() -> None:
     model = learning(2)
     with torch.no_grad():
-        for parameter in model.pretrained():
+        for parameter in (*model.pretrained(), *model.pooling.parameters()):
             parameter += 0.05 * torch.randn_like(parameter)
     features, frames = torch.randn(2, 60, 321), torch.tensor([60, 41])
     graph = onnx_graph(model.eval())
@@ -154,6 +176,20 @@ def test_what_has_learnt_is_rounded_in_its_graph_as_it_was_in_training() -> None
     assert not torch.allclose(expected, tiny()(features, frames), atol=1e-3)
     held = {t.name: t.data_type for t in graph.graph.initializer}
     assert sum(kind == onnx.TensorProto.INT8 for kind in held.values()) == 3 + 4 + 6
+
+
+def test_a_moving_average_leaves_integers_alone() -> None:
+    model = learning(1)
+    averaged = AveragedModel(model, avg_fn=_moving_average(0.9), use_buffers=True)
+    for _ in range(3):
+        with torch.no_grad():
+            model.classify.weight += 1
+        averaged.update_parameters(model)
+    now, mean = model.state_dict(), averaged.module.state_dict()
+    integers = [name for name, value in now.items() if value.dtype == torch.int8]
+    assert len(integers) == 3 + 6
+    assert all(torch.equal(now[name], mean[name]) for name in integers)
+    torch.testing.assert_close(mean["classify.weight"], now["classify.weight"] - (0.9 + 0.81))
 
 
 def test_weights_keep_seven_bits_and_a_sign() -> None:

@@ -23,7 +23,7 @@ from edgeser_train.data.protocols import Fold
 from edgeser_train.models import build
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation, vary, warped
 from edgeser_train.sound.sounds import load_sounds
-from edgeser_train.training import checkpoint
+from edgeser_train.training import batches, checkpoint
 from edgeser_train.training.batches import Material, Pieces
 from edgeser_train.training.loss import Distillation, loss_of
 from edgeser_train.training.recipe import Recipe, changed
@@ -245,6 +245,20 @@ def test_a_teacher_of_strangers_knows_the_rest_of_the_voice(
     taught = Teacher((tmp_path / "model.pt",)).logits(corpus, fold, sounds)
     probabilities = torch.softmax(torch.from_numpy(expected), dim=0).numpy()
     np.testing.assert_allclose(np.exp(taught[voice[0]]), probabilities, atol=1e-5)
+
+
+def test_more_processes_than_episodes_in_a_batch_are_refused(
+    corpus: Corpus, frames: CorpusFrames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces = Pieces(Material(corpus, frames, RECIPE), tuple(range(len(corpus.utterances))), 1)
+    whole = len(list(pieces))
+    assert RECIPE.episodes is not None
+    most = max(1, round(RECIPE.batch / (RECIPE.episodes.queries + RECIPE.episodes.known)))
+    monkeypatch.setattr(batches, "_place", lambda: (0, most + 1))
+    with pytest.raises(UserError, match=f"a batch has {most} episodes, and {most + 1} processes"):
+        list(pieces)
+    monkeypatch.setattr(batches, "_place", lambda: (0, most))
+    assert len(list(pieces)) == whole
 
 
 def test_what_an_episode_only_knows_teaches_nothing(corpus: Corpus, frames: CorpusFrames) -> None:

@@ -177,6 +177,8 @@ def test_training_leaves_alone_what_is_frozen(frozen: str) -> None:
     for part in model.encoder.backbone.feature_extractor.modules():
         assert part.training == (frozen == "none")
     encoders = {n for n in names if n.startswith("encoder.")}
+    assert not model.pretrained()
+    model.config = msgspec.structs.replace(model.config, pretrained="somewhere")
     assert len(model.pretrained()) == len(encoders - left)
 
 

@@ -33,11 +33,13 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def see_that_it_fits(path: Path) -> None:
+def demand_writable(path: Path) -> None:
     """Before long work: raises UserError where ``write_whole`` could not write that file."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.parent.exists() and not path.parent.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path.parent):
             pass

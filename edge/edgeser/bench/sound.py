@@ -28,6 +28,8 @@ def samples_of(file: Path) -> Samples:
             blocks.append(item.samples)
         else:
             log.warning(item.message)
+    if not blocks:
+        raise UserError(f"{file}: nothing of it can be read", "give another file")
     return np.concatenate(blocks)
 
 

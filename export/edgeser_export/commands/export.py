@@ -186,12 +186,12 @@ def export(
     need_extra("train")
     from edgeser_train.evaluation.report_files import read
     from edgeser_train.evaluation.strangers import read as read_strangers
-    from edgeser_train.files import see_that_it_fits
+    from edgeser_train.files import demand_writable
     from edgeser_train.training.checkpoint import load_together
 
-    if output is not None:
-        see_that_it_fits(output)
     model, origin = load_together(checkpoints)
+    if output is not None:
+        demand_writable(output)
     report = None if report_file is None else read(report_file)
     if artefact is not None:
         _check(artefact, model, origin, sounds, seed, report)

@@ -1,4 +1,4 @@
-"""Weights of eight bits: what a small file should hold of a large network, learnt or not."""
+"""Weights used as eight-bit integers, fixed or trained."""
 
 from __future__ import annotations
 

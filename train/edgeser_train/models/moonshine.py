@@ -1,9 +1,10 @@
-"""The first layers of Moonshine's encoder, their mean over time, and one linear layer.
+"""The first layers of Moonshine's encoder, their weighted mean over time, and one linear layer.
 
 An encoder that has learnt to write down what thousands of strangers say (Jeffries et al. 2024)
 knows voices, rooms and languages that no corpus of emotions has. How something is said is in its
-first layers; the later ones keep what is said. Its weights are integers of eight bits; the
-convolutions and as many layers as do not learn stay as they are.
+first layers; the later ones keep what is said. All weights are used as eight-bit integers. The
+convolutions and the first layers are fixed; the last ``learnt`` layers are trained, and rounded in
+every pass.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ class MoonshineConfig(
     for the installed one; null for random weights. ``layers``: of the transformer's six, the last
     of them without its feed-forward layer. ``learnt``: how many of these, the last ones, learn.
     ``rank``: how many singular values of the second convolution are kept. ``rotary``: how many of a
-    head's numbers turn with their place in time. ``attention``: whether steps count in the mean as
-    a learnt weight says, or all alike.
+    head's numbers turn with their place in time. ``attention``: whether the mean over time is
+    weighted by a learnt score of each step, or plain.
     """
 
     labels: int = 4
@@ -113,7 +114,7 @@ class Moonshine(SpeechModel):
                 raise not_tiny(self.config.pretrained) from error
 
     def pretrained(self) -> list[nn.Parameter]:
-        return list(self.encoder.parameters())
+        return list(self.encoder.parameters()) if self.config.pretrained else []
 
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, 321) float32 and (batch,) int64 -> logits (batch, labels)."""

@@ -64,9 +64,9 @@ class MoonshineEncoder(nn.Module):
     norm_bias: Tensor
 
     def take(self, weights: dict[str, Tensor]) -> None:
-        """The state of an encoder of these sizes in which nothing learns.
+        """Load the state of an encoder of these sizes with ``learnt`` 0.
 
-        Raises RuntimeError or KeyError where it is of another.
+        Raises RuntimeError or KeyError for one of others.
         """
         state = dict(weights)
         for name, module in self.named_modules():

@@ -58,7 +58,7 @@ class SpeechModel(nn.Module, ABC):
         """What a model does before it is trained on these; most do nothing."""
 
     def pretrained(self) -> list[nn.Parameter]:
-        """What learns of the weights that it did not begin with by chance, if it says so."""
+        """Parameters trained elsewhere and trained further here; most models have none."""
         return []
 
     def centre(self, labels: int) -> None:

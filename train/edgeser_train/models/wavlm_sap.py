@@ -111,7 +111,8 @@ class WavlmSap(SpeechModel):
             self.expect(sum(valences) / len(valences), sum(arousals) / len(arousals))
 
     def pretrained(self) -> list[nn.Parameter]:
-        return [p for p in self.encoder.parameters() if p.requires_grad]
+        trained = (p for p in self.encoder.parameters() if p.requires_grad)
+        return list(trained) if self.config.pretrained else []
 
     def load_pretrained(self) -> None:
         """Take over the encoder that the configuration names.

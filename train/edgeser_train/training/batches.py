@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, distributed
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from edgeser.errors import UserError
 from edgeser.features import Baseline
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import batch_of, pieces_of
@@ -123,6 +125,13 @@ class Pieces(IterableDataset[Batch]):
             order = rng.permutation(self.part)
         if rank:
             rng = np.random.default_rng((self.seed, self.epoch, rank))
+        largest = math.ceil(len(order) / len(self))
+        if largest < world:
+            what = "episodes" if recipe.episodes else "utterances"
+            raise UserError(
+                f"training: a batch has {largest} {what}, and {world} processes share it",
+                "take fewer processes, or a larger batch",
+            )
         for chosen in np.array_split(order, len(self)):
             if len(chosen) >= world:
                 yield self._batch(chosen[rank::world], rng)

@@ -43,10 +43,10 @@ def optimiser_of(model: SpeechModel, spec: Optimiser, steps: int, epochs: int) -
         optimiser = torch.optim.SGD(
             groups, lr=spec.learning_rate, momentum=spec.momentum, nesterov=spec.momentum > 0
         )
-    frozen = round(spec.pretrained_after * steps)
+    waiting = min(round(spec.pretrained_after * steps), steps - 1)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,
-        [factor_of(spec, steps, epochs, frozen if kind[0] else 0) for kind in by_kind],
+        [factor_of(spec, steps, epochs, waiting if kind[0] else 0) for kind in by_kind],
     )
     return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

@@ -31,8 +31,8 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Weights that a model has from elsewhere, and names as ``SpeechModel.pretrained``, stay as they
     are for the share ``pretrained_after`` of all steps, so that what begins by chance does not
-    spoil them (Kumar et al. 2022). Then they move at ``pretrained_rate`` of the learning rate, by a
-    schedule of their own over what is left.
+    spoil them (Kumar et al. 2022). Then they move at ``pretrained_rate`` of the learning rate, with
+    a warm-up and a cosine of their own over the steps left; milestones are the same for all.
     """
 
     method: Literal["adamw", "adam", "sgd", "adadelta"] = "adamw"

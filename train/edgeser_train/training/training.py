@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ import torch
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     ModelCheckpoint,
+    WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor
@@ -218,7 +219,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
     every = max(1, recipe.epochs // _KEPT_STATES)
     callbacks: list[Callback] = [NoEpochLeft()]
     if recipe.ema_decay:
-        callbacks.append(EMAWeightAveraging(decay=recipe.ema_decay))
+        callbacks.append(WeightAveraging(avg_fn=_moving_average(recipe.ema_decay)))
     if recipe.patience:
         callbacks.append(EarlyStopping(_UA, patience=recipe.patience, mode="max"))
         callbacks.append(
@@ -257,6 +258,15 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
         enable_model_summary=False,
         enable_progress_bar=False,
     )
+
+
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Exponential, of weights; integers, whose mean is none, stay what they are."""
+
+    def average(before: Tensor, now: Tensor, _: Tensor) -> Tensor:
+        return decay * before + (1 - decay) * now if now.is_floating_point() else now
+
+    return average
 
 
 def _chosen(classifier: _Classifier, work: Path | None) -> Trained:
