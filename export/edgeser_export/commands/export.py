@@ -190,13 +190,12 @@ def export(
     from edgeser_train.training.checkpoint import load_together
 
     model, origin = load_together(checkpoints)
-    if output is not None:
-        demand_writable(output)
     report = None if report_file is None else read(report_file)
     if artefact is not None:
         _check(artefact, model, origin, sounds, seed, report)
         return
     assert output is not None
+    demand_writable(output)
     from edgeser_export.calibration import training_pieces
     from edgeser_export.onnx_export import Release, export_waveform
     from edgeser_export.onnx_export import export as export_model
