@@ -75,6 +75,10 @@ def main(
         loaded = [load_corpora([corpus], labels) for corpus in corpora]
         given = _given(model, loaded, orders, output)
         other = None if beside is None else _given(beside, loaded, orders, output / "beside")
+        gains = [
+            gained(row.known.name, row.answers, before.answers)
+            for row, before in zip(given, other or [], strict=False)
+        ]
     except UserError as error:
         raise click.ClickException(str(error)) from error
     told = document(
@@ -83,10 +87,7 @@ def main(
         command=shlex.join(words),
         orders=orders,
         beside=Path(beside or "").name,
-        gains=[
-            gained(row.known.name, row.answers, before.answers)
-            for row, before in zip(given, other or [], strict=False)
-        ],
+        gains=gains,
     )
     write_whole(output / "unseen.json", _as_json(told))
     write_whole(output / "unseen.md", markdown(told).encode())

@@ -160,6 +160,10 @@ def test_what_ends_at_once_leaves_no_folder(evaluate: Evaluate, tmp_path: Path) 
     words = [word for setting in wild for word in ("--set", setting)]
     assert_told(evaluate(*words), "training: the loss became")
     assert not (tmp_path / "run" / "unfinished").exists()
+    at_once = ("--set", "epochs=1", "--set", "batch=64", "--set", "ema_decay=0")
+    done = evaluate(*words, *at_once, run=tmp_path / "once")  # before a loss could tell
+    assert_told(done, "its model's scores are no numbers", "learning_rate")
+    assert not list((tmp_path / "once").glob("*.json"))
     assert_told(evaluate("--folds", ""), "fold ''")
     assert_told(evaluate("--set", "model.labels=5", run=tmp_path / "b"), "the corpus has 4")
     assert not (tmp_path / "b").exists()

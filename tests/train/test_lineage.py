@@ -17,8 +17,10 @@ from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.models import build
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.fold import TrainingPlan, train_fold
 from edgeser_train.training.recipe import changed
 from edgeser_train.training.recipes import recipe_of
+from edgeser_train.training.start import Start
 from tests.train.synthetic import make_emodb
 
 SPEAKERS = ("a", "b", "c")
@@ -87,6 +89,56 @@ def test_other_utterances_of_a_scored_speaker_are_a_leak(tmp_path: Path) -> None
     mixed = Fold("mixed", tuple(range(6)), (), tuple(range(6, 12)))
     in_both = replace(rest, utterances=tuple(replace(u, speaker="b") for u in rest.utterances))
     unspoilt(teacher, in_both, mixed)
+
+
+def test_the_same_part_may_validate_every_stage_but_not_train_one(tmp_path: Path) -> None:
+    corpus = listed(tmp_path, "mine", takes="1")
+    stage = fold_of(corpus, "a", "loso_val")
+    (validating,) = {corpus.utterances[i].speaker for i in stage.validation}
+    first = unspoilt(kept(tmp_path / "first.pt", corpus, stage), corpus, stage)
+    assert first.heard is not None
+    assert first.heard.validating_speakers == [f"mine:{validating}"]
+    assert len(first.heard.validating_sounds) == len(stage.validation)
+    second = unspoilt(kept(tmp_path / "second.pt", corpus, stage, first), corpus, stage)
+    assert second.heard == first.heard
+
+    swapped = Fold("swapped", stage.train, stage.test, stage.validation)
+    with pytest.raises(UserError, match="has seen 2 utterances that fold swapped holds out"):
+        unspoilt(tmp_path / "first.pt", corpus, swapped)
+    everything = Fold("all", (*stage.train, *stage.validation), (), ())
+    trained = unspoilt(kept(tmp_path / "all.pt", corpus, everything), corpus, everything)
+    with pytest.raises(UserError, match="has seen 2 utterances that fold a holds out"):
+        unspoilt(tmp_path / "all.pt", corpus, stage)
+    spoilt = kept(tmp_path / "spoilt.pt", corpus, stage, trained)
+    with pytest.raises(UserError, match="has seen 2 utterances that fold a holds out"):
+        unspoilt(spoilt, corpus, stage)
+
+
+def test_labels_in_another_order_are_another_training(tmp_path: Path) -> None:
+    corpus = listed(tmp_path, "mine", takes="1")
+    turned = replace(corpus, labels=corpus.labels[::-1])
+    fold = fold_of(corpus, "a")
+    recipe = recipe_of("lightweight", labels=2)
+    keys = {TrainingPlan(c, recipe, "loso").key for c in (corpus, turned)}
+    assert len(keys) == 2
+    start = Start(kept(tmp_path / "start.pt", corpus, fold))
+    start.of(corpus, fold)
+    with pytest.raises(UserError, match="in another order, high, low; give --labels high,low"):
+        start.of(turned, fold)
+
+
+def test_a_training_does_not_go_on_with_other_sounds(tmp_path: Path) -> None:
+    corpus = listed(tmp_path, "mine", takes="1")
+    recipe = changed(
+        recipe_of("lightweight", labels=2), ["epochs=1", *(f"model.{word}" for word in TINY)]
+    )
+    plan, fold = TrainingPlan(corpus, recipe, "loso"), fold_of(corpus, "a")
+    work = train_fold(plan, fold, 1, tmp_path / "run", tmp_path / "cache").work
+    assert (work / "latest.ckpt").is_file()
+    path = corpus.utterances[-1].path
+    soundfile.write(path, np.zeros(1600), 16_000, "PCM_16")
+    with pytest.raises(UserError, match=f"has changed since .* was stopped; .* remove {work}"):
+        train_fold(plan, fold, 1, tmp_path / "run", tmp_path / "cache-2")
 
 
 def test_equal_names_in_other_corpora_are_other_sounds_but_may_be_the_same_people(

@@ -235,6 +235,32 @@ def test_teacher_who_agrees_adds_nothing(spec: Loss, model: SpeechModel, batch: 
         torch.testing.assert_close(loss_of(spec, model, agreed, WEIGHTS, term), 0.6 * hard)
 
 
+@pytest.mark.parametrize(
+    ("spec", "model"), [(CrossEntropy(), Linear()), (CTC(), Stepwise()), (MultiTask(), Estimator())]
+)
+def test_of_a_class_that_a_corpus_lacks_nothing_is_learnt(
+    spec: Loss, model: Linear, batch: Batch
+) -> None:
+    """Neither from the labels nor from a teacher, who may think it likely."""
+    lacking = 2
+    batch = batch._replace(
+        targets=torch.eye(4)[torch.tensor([0, 1, 3] * 4)],
+        possible=(torch.arange(4) != lacking).expand(12, 4),
+        teacher=5 * torch.eye(4)[[lacking] * 12] + torch.randn(12, 4),
+    )
+    loss = loss_of(spec, model, batch, WEIGHTS, Distillation(weight=0.5))
+    assert float(loss.detach()) < 20
+    loss.backward()
+    assert model.linear.bias.grad is not None
+    assert abs(float(model.linear.bias.grad[lacking])) < 1e-6
+    assert abs(float(model.linear.bias.grad[0])) > 1e-3
+    told_less = batch._replace(
+        teacher=batch.teacher.index_fill(1, torch.tensor(lacking), -9.0)  # type: ignore[union-attr]
+    )
+    other = loss_of(spec, model, told_less, WEIGHTS, Distillation(weight=0.5))
+    torch.testing.assert_close(other, loss)
+
+
 def test_divergence() -> None:
     torch.manual_seed(4)
     student, teacher = torch.randn(6, 4), torch.randn(6, 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -254,7 +255,13 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
     for states in range(1, 3 + 6 + 1):  # of the three best epochs, and of all six
         with pytest.raises(RuntimeError, match="killed"):
             trained(f"killed-{states}", states)
-        resumed = trained(f"killed-{states}", 99)
+        if states % 2 and (killed := tmp_path / f"killed-{states}").exists():
+            shutil.copytree(killed, tmp_path / f"copied-{states}")
+            kept = sorted(path.name for path in killed.iterdir())
+            resumed = trained(f"copied-{states}", 99)
+            assert sorted(path.name for path in killed.iterdir()) == kept
+        else:
+            resumed = trained(f"killed-{states}", 99)
         assert (resumed.losses, resumed.validation) == (whole.losses, whole.validation)
         assert resumed.chosen_epoch == whole.chosen_epoch
         expected = whole.model.state_dict()
@@ -272,6 +279,22 @@ def test_a_loss_that_is_no_number_stops_training(emodb: Path, cache: Path, tmp_p
     material = material_of(emodb, cache, changed(RECIPE, wild))
     with pytest.raises(UserError, match=r"training: the loss became (nan|inf) in epoch"):
         train(material, part(*range(339)), tmp_path, seed=1, data_seed=1)
+
+
+def test_weights_that_the_last_step_spoilt_are_no_model(
+    emodb: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No loss comes after it that would tell."""
+    end = training._Classifier.on_train_epoch_end
+
+    def spoilt(self: training._Classifier) -> None:
+        end(self)
+        torch.nn.init.constant_(next(self.model.parameters()), float("inf"))
+
+    monkeypatch.setattr(training._Classifier, "on_train_epoch_end", spoilt)
+    material = material_of(emodb, cache, changed(RECIPE, ["epochs=1", "ema_decay=0"]))
+    with pytest.raises(UserError, match="the last step left weights that are no numbers"):
+        train(material, part(*range(60)), tmp_path, seed=1, data_seed=1)
 
 
 def test_a_full_disk_is_one_line(emodb: Path, cache: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.unseen_voices import main as unseen_voices
+from edgeser.errors import UserError
 from edgeser.features import WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces
@@ -133,6 +135,31 @@ def test_a_gain_is_paired_over_speakers() -> None:
     spread = ua_interval([first])
     assert gain.high - gain.low < (spread.high - spread.low) / 2
     assert ua_gain([first], [first]) == Estimate(0.0, 0.0, 0.0)
+
+
+def test_a_gain_is_of_the_same_utterances_and_of_classes_that_both_know() -> None:
+    targets = [0, 1, 2, 3, 4] * 12
+    right, wrong = np.eye(5)[targets], np.eye(5)[np.roll(targets, 1)]
+    here, there = (replace(answers_of(targets, right), corpus=name) for name in "xy")
+    worse = replace(answers_of(targets, wrong), corpus="y")
+    assert ua_gain([here, there], [worse, here]) == ua_gain([here, there], [here, worse])
+    assert ua_gain([here, there], [worse, here]).value == pytest.approx(0.5)
+
+    four = [k for k in range(5) if k != 1]
+    kept = [i for i, k in enumerate(targets) if k != 1]
+    without_fearful = Answers(
+        "x",
+        tuple(LABELS[k] for k in four),
+        np.eye(4)[np.searchsorted(four, np.array(targets)[kept])],
+        np.searchsorted(four, np.array(targets)[kept]),
+        tuple(here.speakers[i] for i in kept),
+    )
+    fearful_too = replace(here, logits=right + 5 * np.eye(5)[1])  # fearful wins among five
+    assert ua_gain([fearful_too], [without_fearful]) == Estimate(0.0, 0.0, 0.0)
+
+    for other in (worse, answers_of([0, 1, 2, 4, 3] * 12, right), answers_of(targets[:30], wrong)):
+        with pytest.raises(UserError, match="not asked about the same utterances"):
+            ua_gain([here], [other])
 
 
 def test_a_baseline_changes_what_is_heard_and_chance_is_repeatable(listener: Listener) -> None:

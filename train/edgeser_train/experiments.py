@@ -4,10 +4,12 @@
 
     from edgeser_train.experiments import evaluate, planned, train
 
-    plan = planned("lightweight", ["emodb=/data/emodb"], protocol="loso", settings=["epochs=20"])
-    report = evaluate(plan, Path("runs/loso"), jobs=2)
-    print(report.ua.value)
-    train(planned("lightweight", ["emodb=/data/emodb"], protocol="full"), Path("runs/all"))
+    if __name__ == "__main__":  # worker processes import the script
+        emodb = ["emodb=/data/emodb"]
+        plan = planned("lightweight", emodb, protocol="loso", settings=["epochs=20"])
+        report = evaluate(plan, Path("runs/loso"), jobs=2)
+        print(report.ua.value)
+        train(planned("lightweight", emodb, protocol="full"), Path("runs/all"))
 """
 
 from __future__ import annotations

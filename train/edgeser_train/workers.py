@@ -48,7 +48,8 @@ class Workers(ProcessPoolExecutor):
         if isinstance(error, BrokenProcessPool):
             raise UserError(
                 "a worker process died, as it does when memory runs out",
-                "take fewer --jobs or a smaller batch, and give the same command again",
+                "take fewer --jobs or a smaller batch, and give the same command again; a script "
+                "of your own must call this below 'if __name__ == \"__main__\":'",
             ) from error
 
 

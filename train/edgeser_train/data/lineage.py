@@ -21,13 +21,16 @@ class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model has heard, and all that it learnt from or began with.
 
     ``speakers``: as ``speaker_of`` names them. ``sounds``: digests as of ``sound_of``. ``known``:
-    False where a ancestor does not say whom it heard, or names somebody so that it may be a
-    speaker whom the fold holds out.
+    False where an ancestor does not say whom it heard, or names somebody so that it may be a
+    speaker whom the fold holds out. ``validating_speakers``, ``validating_sounds``: those of them
+    that only chose among its weights, as a validation part does.
     """
 
     speakers: list[str]
     sounds: list[str]
     known: bool = True
+    validating_speakers: list[str] = []
+    validating_sounds: list[str] = []
 
 
 def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> Heard:
@@ -36,7 +39,6 @@ def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> H
     Raises UserError for a file that cannot be read.
     """
     told = [ancestor for ancestor in ancestors if ancestor is not None]
-    own = (*fold.train, *fold.validation)
     speakers = {speaker for ancestor in told for speaker in ancestor.speakers}
     sounds = {sound for ancestor in told for sound in ancestor.sounds}
     known = (
@@ -44,10 +46,18 @@ def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> H
         and all(ancestor.known for ancestor in told)
         and not _may_be_one(speakers, speakers_of(corpus, (*fold.test, *fold.validation)))
     )
+    trained_speakers, trained_sounds = speakers_of(corpus, fold.train), _sounds(corpus, fold.train)
+    for ancestor in told:
+        trained_speakers |= set(ancestor.speakers) - set(ancestor.validating_speakers)
+        trained_sounds |= set(ancestor.sounds) - set(ancestor.validating_sounds)
+    speakers |= speakers_of(corpus, (*fold.train, *fold.validation))
+    sounds |= _sounds(corpus, (*fold.train, *fold.validation))
     return Heard(
-        sorted(speakers | speakers_of(corpus, own)),
-        sorted(sounds | {sound_of(corpus.utterances[i]) for i in own}),
+        sorted(speakers),
+        sorted(sounds),
         known,
+        sorted(speakers - trained_speakers),
+        sorted(sounds - trained_sounds),
     )
 
 
@@ -61,6 +71,10 @@ def speaker_of(corpus: Corpus, utterance: Utterance) -> str:
 def speakers_of(corpus: Corpus, indices: Iterable[int]) -> set[str]:
     """Of those utterances, as ``speaker_of`` names them."""
     return {speaker_of(corpus, corpus.utterances[i]) for i in indices}
+
+
+def _sounds(corpus: Corpus, indices: Iterable[int]) -> set[str]:
+    return {sound_of(corpus.utterances[i]) for i in indices}
 
 
 def sound_of(utterance: Utterance) -> str:

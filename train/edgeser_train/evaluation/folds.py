@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import msgspec
+import numpy as np
 
 from edgeser.errors import UserError
 from edgeser_train.data.frames import corpus_frames
@@ -97,7 +98,8 @@ def run_folds(
     for fold in folds:
         if not _scored(fold, plan.part):
             raise UserError(
-                f"protocol '{plan.protocol}': it has no {plan.part} part to score", "take 'loso'"
+                f"protocol '{plan.protocol}': it has no {plan.part} part to score",
+                f"take '{'loso' if plan.part == 'test' else 'loso_val'}'",
             )
         check_fit(plan.recipe, plan.corpus, fold)
     wanted = _jobs(plan, folds)
@@ -177,6 +179,11 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
         ).tolist()
         for name in plan.conditions
     ]
+    if not np.isfinite(logits).all():
+        raise UserError(
+            f"fold {fold.name}: its model's scores are no numbers",
+            f"lower optimiser.learning_rate ({recipe.optimiser.learning_rate})",
+        )
     result = FoldResult(
         fold=fold.name,
         part=plan.part,

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from edgeser.errors import UserError
 from edgeser.features import Baseline, FrontEnd, WindowPolicy
 from edgeser.features.baseline import no_baseline
 from edgeser.features.frames import raw_frames
@@ -132,13 +133,33 @@ def ua_interval(corpora: Sequence[Answers], wanted: Sequence[str] | None = None)
 def ua_gain(
     corpora: Sequence[Answers], before: Sequence[Answers], wanted: Sequence[str] | None = None
 ) -> Estimate:
-    """How much ``ua_interval`` is above that of other answers to the same utterances, with its
-    95 % interval: paired, the same speakers are drawn for both.
+    """How much ``ua_interval`` is above that of another model's answers to the same utterances,
+    with its 95 % interval: paired, the same speakers are drawn for both. Without ``wanted``, of the
+    classes that both models know.
+
+    Raises UserError where they did not answer to the same utterances.
     """
+    wanted = wanted or [label for label in corpora[0].labels if label in before[0].labels]
+    by_name = {answers.corpus: answers for answers in before}
+    if [_asked(a, wanted) for a in corpora] != [
+        _asked(by_name[a.corpus], wanted) if a.corpus in by_name else None for a in corpora
+    ]:
+        raise UserError(
+            "--beside: the two models were not asked about the same utterances",
+            "give both the same corpora, whole",
+        )
+    before = [by_name[answers.corpus] for answers in corpora]
     value = ua_interval(corpora, wanted).value - ua_interval(before, wanted).value
     draws = _resampled(corpora, wanted) - _resampled(before, wanted)
     low, high = np.quantile(draws, (0.025, 0.975))
     return Estimate(value, float(low), float(high))
+
+
+def _asked(answers: Answers, wanted: Sequence[str]) -> list[tuple[str, str]]:
+    """Class and speaker of each utterance of the classes wanted."""
+    classes = (answers.labels[k] for k in answers.targets)
+    asked = zip(classes, answers.speakers, strict=True)
+    return [(label, speaker) for label, speaker in asked if label in wanted]
 
 
 def _resampled(corpora: Sequence[Answers], wanted: Sequence[str] | None) -> Doubles:

@@ -147,7 +147,8 @@ def markdown(told: Document) -> str:
             f"## Beside {told.beside}",
             "",
             f"How much higher than {told.beside} on the same utterances, in points; in brackets "
-            "95 % over speakers, the same ones drawn for both.",
+            "95 % over speakers, the same ones drawn for both. UA is of the classes that both "
+            "models know.",
             "",
             *table(
                 ["known of the voice", "UA 4", "UA"],

@@ -127,12 +127,21 @@ def _demand_checkpoint(path: Path) -> None:
 
 def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[SpeechModel, Origin]:
     """A checkpoint, of a run folder the fold's, that has not heard what the fold holds out: none
-    of its utterances and, where its speakers are new to the fold, none of them.
+    of its utterances and, where its speakers are new to the fold, none of them. The fold's
+    validation part may have validated it, too.
 
     ``what`` names it in the UserError that is raised otherwise.
     """
     model, origin = load(file_of(path, fold))
-    held_out = (*fold.test, *fold.validation)
+    heard = origin.heard or Heard([], [])
+    held_out = (
+        *fold.test,
+        *(
+            i
+            for i in fold.validation
+            if sound_of(corpus.utterances[i]) not in heard.validating_sounds
+        ),
+    )
     seen = _seen(origin, corpus, held_out)
     if seen:
         raise UserError(
@@ -140,9 +149,11 @@ def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[Sp
             f"e.g. {min(seen)}",
             "take a checkpoint of the same fold",
         )
-    speakers = speakers_of(corpus, held_out)
-    met = speakers & set(origin.heard.speakers if origin.heard else ())
-    if met and not speakers & speakers_of(corpus, fold.train):
+    new = speakers_of(corpus, fold.test)
+    met = new & set(heard.speakers)
+    validating = speakers_of(corpus, fold.validation)
+    met |= validating & (set(heard.speakers) - set(heard.validating_speakers))
+    if met and not (new | validating) & speakers_of(corpus, fold.train):
         raise UserError(
             f"{what}: has heard speaker {min(met)}, whom fold {fold.name} holds out",
             "take a checkpoint of the same fold",

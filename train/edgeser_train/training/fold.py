@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
+from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.frames import corpus_frames
+from edgeser_train.data.lineage import sounds_of
 from edgeser_train.data.protocols import Fold
 from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
@@ -45,6 +48,8 @@ class TrainingPlan:
         digest = hashlib.sha256(self.recipe.fingerprint.encode())
         for word in words:
             digest.update(f"{word}\n".encode())
+        if list(self.corpus.labels) != sorted(self.corpus.labels):  # as --labels may have them
+            digest.update(f"labels {self.corpus.labels}\n".encode())
         for u in self.corpus.utterances:
             told = (u.corpus, u.name, u.label, u.speaker, u.session, u.part, u.group)
             digest.update(f"{told} {u.agreement} {u.valence} {u.arousal}\n".encode())
@@ -92,7 +97,8 @@ def train_fold(
     ``cache``: where the corpus's sound and frames are kept. ``stem``: what that folder's name
     begins with; the fold's by default. ``logs``: a folder for curves, as CSV and for TensorBoard.
     ``code``: the commit that trains, by default the one that lies here now. Raises UserError as
-    ``train`` does, and for a teacher or start that has heard what the fold holds out.
+    ``train`` does, for a teacher or start that has heard what the fold holds out, and for a
+    training that began with other sounds.
     """
     corpus, recipe = plan.corpus, plan.recipe
     check_fit(recipe, corpus, fold)
@@ -104,8 +110,22 @@ def train_fold(
         plan.teacher.logits(corpus, fold, load_sounds(corpus, cache)) if plan.teacher else None
     )
     material = Material(corpus, corpus_frames(corpus, recipe, cache), recipe, answers)
-    work = run / "unfinished" / f"{stem or fold.name}-seed{seed}-{plan.key}"
+    work = _work_of(run, f"{stem or fold.name}-seed{seed}-{plan.key}", corpus)
     trained = train(
         material, fold, work, seed=seed, data_seed=plan.data_seed, logs=logs, start=started
     )
     return TrainedFold(trained, origin, work)
+
+
+def _work_of(run: Path, name: str, corpus: Corpus) -> Path:
+    """The folder of a training's states. Raises UserError where one of that name lies unfinished
+    that has heard other sounds.
+    """
+    work = run / "unfinished" / f"{name}.{sounds_of(corpus)}"
+    for other in work.parent.glob(f"{escape(name)}.*"):
+        if other != work:
+            raise UserError(
+                f"{run}: the sound of {corpus.name} has changed since this training was stopped",
+                f"restore it, or remove {other}",
+            )
+    return work

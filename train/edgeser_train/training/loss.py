@@ -77,9 +77,14 @@ def class_logits(model: SpeechModel, batch: Batch) -> Tensor:
     logits: Tensor = model(batch.features, batch.frames).float()
     if batch.usual is not None:
         logits = model.centred(logits, batch.usual)
-    if batch.possible is not None:
-        logits = logits.masked_fill(~batch.possible, _NEVER)
-    return logits
+    return among_possible(logits, batch.possible)
+
+
+def among_possible(logits: Tensor, possible: Tensor | None) -> Tensor:
+    """Logits (..., labels) in which classes that are not ``possible`` (of a shape that fits; all
+    are without) never win.
+    """
+    return logits if possible is None else logits.masked_fill(~possible, _NEVER)
 
 
 def loss_of(
@@ -100,7 +105,8 @@ def loss_of(
     if batch.teacher is None:
         raise UserError("distillation: the batch holds no logits of a teacher")
     counts = batch.targets.sum(dim=1)  # 0 for what an episode only knows
-    soft = divergence(logits, batch.teacher, distillation.temperature, counts)
+    teacher = among_possible(batch.teacher, batch.possible)
+    soft = divergence(logits, teacher, distillation.temperature, counts)
     return (1 - distillation.weight) * hard + distillation.weight * soft
 
 

@@ -17,6 +17,7 @@ from edgeser_train.training.loss import (
     Framewise,
     Loss,
     Weighting,
+    among_possible,
     class_logits,
     weighted_mean,
 )
@@ -120,6 +121,9 @@ class CTC(
         if not isinstance(model, Framewise):
             raise _unfit("ctc", model, "output 'ctc' of pcnse-sadrn-ctc")
         log_probs, steps = model.frame_log_probs(batch.features, batch.frames)
+        if batch.possible is not None:
+            with_blank = F.pad(batch.possible, (0, 1), value=True)[:, None]
+            log_probs = F.log_softmax(among_possible(log_probs.float(), with_blank), dim=2)
         loss = weighted_ctc(log_probs, steps, batch.targets, weights, self.repeat)
         return loss, class_log_probs(log_probs, steps)
 
@@ -150,7 +154,7 @@ class MultiTask(
         if not isinstance(model, Estimating):
             raise _unfit("multi-task", model, "multi_task of wavlm-sap")
         estimated, valence, arousal = model.estimates(batch.features, batch.frames)
-        logits = estimated.float()
+        logits = among_possible(estimated.float(), batch.possible)
         loss = self.alpha * weighted_cross_entropy(logits, batch.targets, weights)
         loss = loss + self.beta * mean_absolute_error(valence.float(), batch.valence)
         loss = loss + self.gamma * mean_absolute_error(arousal.float(), batch.arousal)

@@ -49,8 +49,10 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not (0 < self.pretrained_rate <= 1 and 0 <= self.pretrained_after < 1):
             raise ValueError("need pretrained_rate in (0, 1], pretrained_after in [0, 1)")
-        if not (self.learning_rate > 0 and 0 <= self.warm_up <= 1 and self.weight_decay >= 0):
-            raise ValueError("need learning_rate > 0, warm_up in [0, 1], weight_decay >= 0")
+        if not (0 < self.learning_rate <= 1e30 and 0 <= self.warm_up <= 1):
+            raise ValueError("need learning_rate > 0, at most 1e30, and warm_up in [0, 1]")
+        if not 0 <= self.weight_decay <= 1e30:
+            raise ValueError("need weight_decay from 0 to 1e30")
         if not 0 <= self.momentum < 1 or self.decay <= 0 or min(self.milestones, default=1) < 1:
             raise ValueError("need momentum in [0, 1), decay > 0, milestones from 1")
 

@@ -26,9 +26,18 @@ class Start:
     def of(self, corpus: Corpus, fold: Fold) -> tuple[SpeechModel, Origin]:
         """The model to start the fold's training from, and what it says of itself.
 
-        Raises UserError for one that is missing or has seen what the fold holds out.
+        Raises UserError for one that is missing, has its labels in another order, or has seen
+        what the fold holds out.
         """
-        return checkpoint.load_unspoilt(self.path, corpus, fold, f"--initialise {self.path}")
+        what = f"--initialise {self.path}"
+        model, origin = checkpoint.load_unspoilt(self.path, corpus, fold, what)
+        labels = list(corpus.labels)
+        if origin.labels != labels and sorted(origin.labels) == sorted(labels):
+            raise UserError(
+                f"{what}: has the labels in another order, {', '.join(origin.labels)}",
+                f"give --labels {','.join(origin.labels)}",
+            )
+        return model, origin
 
 
 def start_of(path: Path | None) -> Start | None:

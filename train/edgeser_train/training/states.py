@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from edgeser.errors import UserError
@@ -31,6 +31,25 @@ class WholeStates(TorchCheckpointIO):
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_whole(Path(path), buffer.getbuffer())
+
+
+class MovableState(ModelCheckpoint):
+    """A state that is kept in this folder, wherever the training was that it goes on from.
+
+    In another folder than before Lightning forgets how good the best epoch was, so that the next
+    one would win, and removes the state that lies in the old one.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: here(state_dict[name]) for name in paths}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(
+            {**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": best}
+        )
 
 
 class NoEpochLeft(Callback):

@@ -16,7 +16,6 @@ import torch
 from lightning.pytorch.callbacks import (
     Callback,
     EarlyStopping,
-    ModelCheckpoint,
     WeightAveraging,
 )
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
@@ -39,7 +38,15 @@ from edgeser_train.training.optimiser import optimiser_of
 from edgeser_train.training.precision import precision_of
 from edgeser_train.training.progress import Teller
 from edgeser_train.training.recipe import Recipe
-from edgeser_train.training.states import BEST, LATEST, NoEpochLeft, WholeStates, resumable, tidy
+from edgeser_train.training.states import (
+    BEST,
+    LATEST,
+    MovableState,
+    NoEpochLeft,
+    WholeStates,
+    resumable,
+    tidy,
+)
 
 _UA = "validation_ua"
 _KEPT_STATES = 20
@@ -79,8 +86,8 @@ def train(
     together; without it, one does.
     ``start``: a model whose weights, or those of its trunk, are the first ones.
 
-    Raises UserError for a loss that is no number, a recipe that needs a validation part where
-    there is none, a full disk, and when memory runs out.
+    Raises UserError for a loss or weights that are no numbers, a recipe that needs a validation
+    part where there is none, a full disk, and when memory runs out.
     """
     recipe, corpus = material.recipe, material.corpus
     check_fit(recipe, corpus, fold)
@@ -171,10 +178,7 @@ class _Classifier(L.LightningModule):
         loss = loss_of(self.recipe.loss, self.model, batch, weights, self.recipe.distillation)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise UserError(
-                f"training: the loss became {value} in epoch {self.current_epoch + 1}",
-                f"lower optimiser.learning_rate ({self.recipe.optimiser.learning_rate})",
-            )
+            raise _diverged(f"the loss became {value} in epoch {len(self.losses) + 1}", self.recipe)
         self._batch_losses.append(value)
         if self.trainer.is_global_zero:
             self.teller.tell(
@@ -223,10 +227,10 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
     if recipe.patience:
         callbacks.append(EarlyStopping(_UA, patience=recipe.patience, mode="max"))
         callbacks.append(
-            ModelCheckpoint(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
+            MovableState(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
         )
     callbacks.append(  # after the best one, so that no kept epoch has yet to be compared with it
-        ModelCheckpoint(
+        MovableState(
             work,
             LATEST,
             every_n_epochs=every,
@@ -276,7 +280,15 @@ def _chosen(classifier: _Classifier, work: Path | None) -> Trained:
         classifier.load_state_dict(best["state_dict"])
         epoch = len(best["curves"][1])
     model = classifier.model.cpu().eval()
+    if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
+        raise _diverged("the last step left weights that are no numbers", classifier.recipe)
     return Trained(model, classifier.losses, classifier.validation, epoch)
+
+
+def _diverged(what: str, recipe: Recipe) -> UserError:
+    return UserError(
+        f"training: {what}", f"lower optimiser.learning_rate ({recipe.optimiser.learning_rate})"
+    )
 
 
 def _set_statistics(model: SpeechModel, material: Material, part: tuple[int, ...]) -> None:
