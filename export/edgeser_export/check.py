@@ -14,6 +14,7 @@ from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
+from edgeser.folder import files_below
 from edgeser.model.artefact import WAVEFORM_KEY, ArtefactInfo, Golden, info_from_metadata
 from edgeser.model.onnx_file import read_onnx
 from edgeser.pcm import Samples
@@ -98,7 +99,7 @@ def read_sounds(paths: Iterable[Path], seed: int) -> list[Samples]:
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found = sorted(p for p in files_below(path) if p.suffix.lower() in SUFFIXES)
             if not found:
                 raise UserError(f"--sounds {path}: no {', '.join(SUFFIXES)} in it")
             files += [found[i] for i in rng.permutation(len(found))[:MOST_SOUNDS]]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +13,7 @@ from edgeser.model.artefact import ArtefactError, model_path, shipped_models
 from edgeser.model.model import load_model
 from tests.model.test_model import rewritten
 from tests.system.daemons import edgeser
-
-NOBODY = 65_534
+from tests.unprivileged import unprivileged
 
 
 def test_a_name_that_no_file_can_have() -> None:
@@ -30,22 +27,10 @@ def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0)
     file = folder / "model.onnx"
+    shipped_models()  # imports what nobody may not
     with unprivileged(), pytest.raises(ArtefactError) as raised:
         model_path(str(file))
     assert str(raised.value) == f"model '{file}': cannot be read: Permission denied"
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Not root, whom no folder keeps out."""
-    user = os.geteuid()
-    shipped_models()  # imports what nobody may not
-    if user == 0:
-        os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
 
 
 def test_no_name_is_cut_on_a_narrow_terminal() -> None:

@@ -187,7 +187,7 @@ def test_what_cannot_teach_noise_is_refused(
         ((model, origin, corpora, tmp_path / "silent", "", ""), "too few of its sounds are loud"),
         ((model, origin, corpora, tmp_path / "short", "", ""), "too few of its sounds are loud"),
         ((model, origin, corpora, hisses, "*", ""), "no regular expression"),
-        ((model, origin, corpora, hisses / "none", "", ""), "no sound files"),
+        ((model, origin, corpora, hisses / "none", "", ""), "No such file or directory; name"),
         ((other, of_other, corpora, hisses, "", ""), "does not say what its answer is made of"),
     ]:
         with pytest.raises(UserError, match=told):

@@ -14,6 +14,7 @@ import msgspec
 import soundfile
 
 from edgeser.errors import UserError
+from edgeser.folder import files_below, refuse
 
 LISTS = (".txt", ".csv", ".jsonl")
 
@@ -30,7 +31,7 @@ def find(what: str) -> Recordings:
 
     A list has a path on each line (``.txt``), in the column ``path`` (``.csv``) or in the field
     ``path`` (``.jsonl``), relative to its own folder. Whether a listed file is there is not asked
-    here. Raises UserError where there is none.
+    here. Raises UserError where there is none, and for a folder that cannot be read.
     """
     source = Path(what)
     if source.is_dir():
@@ -38,6 +39,7 @@ def find(what: str) -> Recordings:
     elif source.suffix in LISTS:
         found = Recordings(source.parent, list(dict.fromkeys(_listed(source))))
     elif glob.has_magic(what):
+        _demand_readable(what)
         matches = (path for path in glob.glob(what, recursive=True) if os.path.isfile(path))
         found = Recordings(Path(), sorted(matches))
     elif source.exists():
@@ -52,10 +54,24 @@ def find(what: str) -> Recordings:
 def _below(folder: Path) -> Iterable[str]:
     endings = tuple(f".{name.lower()}" for name in soundfile.available_formats())
     endings += (".aif", ".oga", ".opus")
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            if name.lower().endswith(endings):
-                yield os.path.relpath(os.path.join(parent, name), folder)
+    for file in files_below(folder):
+        if file.name.lower().endswith(endings):
+            yield os.path.relpath(file, folder)
+
+
+def _demand_readable(pattern: str) -> None:
+    """Raises UserError for a folder that the pattern looks into and that may not be read.
+
+    ``glob`` leaves such a folder out without a word.
+    """
+    parts = Path(pattern).parts
+    for depth in filter(lambda depth: glob.has_magic(parts[depth]), range(len(parts))):
+        looked_into = parts[: depth + 1] if parts[depth] == "**" else parts[:depth]
+        for folder in glob.glob(os.path.join(*looked_into, ""), recursive=True) or ["."]:
+            try:
+                os.scandir(folder).close()
+            except OSError as error:
+                refuse(error)
 
 
 def _listed(file: Path) -> Iterable[str]:

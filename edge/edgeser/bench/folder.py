@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeser.errors import UserError
+from edgeser.folder import files_below
 
 SOUND_SUFFIXES = (".flac", ".ogg", ".wav")
 
@@ -23,8 +24,11 @@ def noise_classes(folder: Path) -> dict[str, list[Path]]:
 
 
 def sounds_in(folder: Path) -> list[Path]:
-    """All sound files in a folder and below it. Raises UserError when there are none."""
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SOUND_SUFFIXES)
+    """All sound files in a folder and below it.
+
+    Raises UserError when there are none, and for a folder that cannot be read.
+    """
+    files = sorted(path for path in files_below(folder) if path.suffix.lower() in SOUND_SUFFIXES)
     if not files:
         kinds = ", ".join(SOUND_SUFFIXES)
         raise UserError(f"{folder}: no sound files in it", f"give a folder that holds {kinds}")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from edgeser.errors import UserError
+from edgeser.folder import files_below
 
 SUFFIXES = (".wav", ".flac")
 
@@ -15,15 +16,15 @@ SUFFIXES = (".wav", ".flac")
 def sound_files(corpus: str, folder: Path, stem: re.Pattern[str]) -> dict[str, Path]:
     """Path by stem of the wav and flac files, at any depth, whose whole stem matches; sorted.
 
-    Raises UserError for what is no folder, one without such a file, or a recording that is twice
-    there.
+    Raises UserError for what is no folder, one that cannot be read, one without such a file, or a
+    recording that is twice there.
     """
     if not folder.is_dir():
         raise UserError(
             f"corpus {corpus}: {folder} is no folder", "give the one with the wav files"
         )
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(files_below(folder)):
         if path.suffix.lower() not in SUFFIXES or not stem.fullmatch(path.stem):
             continue
         if path.stem in found:
@@ -79,14 +80,15 @@ def files_in_folders(
     """The wav and flac files, at any depth, that match with the name of their own folder in front
     and no suffix, e.g. "Angry/1157_kz_acik"; sorted by that. Each with its match.
 
-    Raises UserError for what is no folder, or a recording that is twice there.
+    Raises UserError for what is no folder, one that cannot be read, or a recording that is twice
+    there.
     """
     if not folder.is_dir():
         raise UserError(
             f"corpus {corpus}: {folder} is no folder", "give the one with the wav files"
         )
     found: dict[str, tuple[re.Match[str], Path]] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(files_below(folder)):
         match = path_of.fullmatch(f"{path.parent.name}/{path.stem}")
         if match is None or path.suffix.lower() not in SUFFIXES:
             continue

@@ -1,0 +1,21 @@
+"""Tests that need a user whom a folder can keep out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+NOBODY = 65_534
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Not root. What is imported lazily must be imported before: nobody may not read everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
