@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -40,6 +41,18 @@ def test_events_arrive_as_published_and_the_state_is_retained(
         late.close()
         told = {topic for topic, _, retained in late.messages if retained}
         assert f"{ROOT}/mic/final" not in told
+
+
+def test_a_bridge_begins_with_what_came_since_a_time(
+    publisher: Publisher, broker: Mosquitto, consumer: Consumer, tmp_path: Path
+) -> None:
+    say(publisher, fault("old"), fault("older than asked for"))
+    until(lambda: publisher.last_seq().get("status.mic") == 1)
+    moment = datetime.now().astimezone().isoformat()
+    say(publisher, fault("new"))
+    with to_mqtt(publisher, broker.address, tmp_path, "--since", moment):
+        assert b'"new"' in consumer.wait_for(f"{ROOT}/mic/fault")
+    assert len(consumer.payloads(f"{ROOT}/mic/fault")) == 1
 
 
 def test_home_assistant_is_told_of_each_stream_and_again_at_its_birth(

@@ -169,7 +169,7 @@ def test_tls_is_checked_and_a_wrong_ca_is_one_line(publisher: Publisher, tmp_pat
         (["pi", "--password-file", "/nowhere"], "mqtt.password_file: there is no user"),
         (["pi", "--user", "u", "--password-file", "/nowhere"], "password file /nowhere: No such"),
         (["pi", "--cursor", "/proc/nothing"], "cursor /proc/nothing"),
-        (["pi", "--since", "x:y"], "position 'x:y'"),
+        (["pi", "--since", "yesterday"], "since 'yesterday': neither a time nor a position"),
         (["pi", "--connect", "pi"], "endpoint 'pi'"),
     ],
 )

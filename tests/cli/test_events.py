@@ -142,4 +142,5 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
     for moment in ("yesterday", "999999d", "999999999d"):
         assert f"time '{moment}': expected" in edgeser("events", "--since", moment).refusal
     assert "--json and --csv" in edgeser("events", "--json", "--csv").refusal
-    assert "position" in edgeser("listen", "--since", "x:y").refusal
+    for wrong in ("x:y", "yesterday", "10min", "18:00"):
+        assert f"since '{wrong}': neither a time" in edgeser("listen", "--since", wrong).refusal

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from edgeser.events.journal.answer import MAX_EVENTS
 from edgeser.events.journal.journal import JournalPlace
 from edgeser.events.journal.store import Entry, JournalStore
 from edgeser.events.publish.publisher import Publisher
-from edgeser.events.schema import EmotionEvent, Event, FaultEvent, encode
+from edgeser.events.schema import EmotionEvent, Event, FaultEvent, encode, topic_of
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import Position
 from edgeser.events.subscribe.subscriber import Received, Subscriber
@@ -342,7 +343,37 @@ def test_it_waits_for_a_daemon_that_is_not_there_yet(endpoint: str, start: Start
     assert numbers(items) == [(publisher.epoch, seq) for seq in (1, 2, 3)]
 
 
-@pytest.mark.parametrize("text", ["", ":", "a b", "x:y", "x:-1", "x:1:2", "x:" + "9" * 19, "x:٣"])
-def test_a_malformed_position_is_refused(endpoint: str, text: str) -> None:
-    with pytest.raises(UserError, match="position"):
+EPOCH = "f253efbe00c4d9a1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ":", "yesterday", "10min", "18:00", "ALL", "f253efbe:17", EPOCH.upper(), EPOCH * 2),
+        *(f"{EPOCH}:{seq}" for seq in ("", "y", "-1", "1:2", "9" * 19, "٣")),
+    ],
+)
+def test_what_is_neither_a_time_nor_a_position_is_refused(endpoint: str, text: str) -> None:
+    with pytest.raises(UserError, match="neither a time nor a position; expected all, 10m, "):
         Subscriber(endpoint, since=text)
+
+
+def test_a_position_after_a_time_leaves_out_what_was_before_it(endpoint: str, start: Start) -> None:
+    publisher = start()
+    for event in (speech(), fault("old"), status()):
+        publisher.publish(event)
+    until(lambda: publisher.last_seq().get("status.mic") == 1)
+    moment = datetime.now().astimezone().isoformat()
+    for message in ("new", "newest"):
+        publisher.publish(fault(message))
+    publisher.publish(speech())
+    until(lambda: publisher.last_seq().get("speech.mic") == 2)
+    with since(endpoint, moment) as subscriber:
+        told = take(subscriber, 1)
+        position = subscriber.position
+    with since(endpoint, position or "all") as subscriber:
+        told += take(subscriber, 2)
+    assert [(topic_of(e), e.seq) for e in told if isinstance(e, Event)] == [
+        *(("fault.mic", 2), ("fault.mic", 3)),
+        ("speech.mic", 2),
+    ]

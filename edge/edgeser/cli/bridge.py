@@ -262,7 +262,7 @@ def _run(
     from edgeser.bridges.feed import TOPICS
     from edgeser.bridges.position_file import PositionFile
     from edgeser.daemon.service_manager import ServiceManager
-    from edgeser.events.subscribe.catch_up import parse_position
+    from edgeser.events.subscribe.catch_up import parse_since
     from edgeser.events.subscribe.subscriber import Subscriber
     from edgeser.paths import state_folder
 
@@ -275,7 +275,7 @@ def _run(
         )
 
     subscribe(None).close()
-    start = parse_position(since) if since else None
+    start = parse_since(since) if since else None
     path = Path(wanted.cursor).expanduser() if wanted.cursor else state_folder() / f"{kind}.cursor"
     file = PositionFile(path)
     try:

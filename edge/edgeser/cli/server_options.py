@@ -30,12 +30,13 @@ def daemon_options(command: Command) -> Command:
 
 
 def cursor_options(command: Command) -> Command:
-    """``--cursor FILE`` and ``--since POSITION``: how far the other side has been told."""
+    """``--cursor FILE`` and ``--since TIME|EPOCH:SEQ``: how far the other side has been told."""
     for option in (
         click.option(
             "--since",
-            metavar="EPOCH:SEQ",
-            help="Where to begin at the very first time; 'all': everything.",
+            metavar="TIME|EPOCH:SEQ",
+            help="Where to begin at the very first time: 10m, 2h (ago), a date or an event; "
+            "'all': everything.",
         ),
         click.option(
             "--cursor", metavar="FILE", help="Where to note how far the other side has been told."

@@ -7,6 +7,7 @@ until ``request`` is None and the event may be taken.
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable
 from collections.abc import Sequence as Items
@@ -38,43 +39,44 @@ class Position(msgspec.Struct, frozen=True):
     epoch: Annotated[str, Meta(description="the run of the daemon; empty: before the oldest")]
     after: Annotated[dict[str, int], Meta(description="the last number of each topic")] = {}
     floor: Annotated[int, Meta(ge=0, description="that of all topics not in `after`")] = 0
+    not_before: Annotated[
+        float, Meta(description="of those only what was published since (Unix s)")
+    ] = 0.0
 
     def behind(self, topic: str, epoch: str, seq: int) -> Position:
         """This position, one event further."""
         if epoch != self.epoch:
-            return Position(epoch, {topic: seq})
-        return Position(epoch, {**self.after, topic: seq}, self.floor)
+            return Position(epoch, {topic: seq}, 0, self.not_before)
+        return Position(epoch, {**self.after, topic: seq}, self.floor, self.not_before)
 
 
-def parse_since(text: str) -> tuple[Position, float]:
-    """A position as for ``parse_position``, or a moment: ``10m`` ago, or a date. Raises UserError.
+_POSITION = re.compile(r"([0-9a-f]{16})(?::([0-9]{1,18}))?")
 
-    Returns the position and the moment, 0 for none.
+
+def parse_since(text: str) -> Position:
+    """Where to begin: ``all``, a moment, an epoch, or ``EPOCH:SEQ``. Raises UserError.
+
+    A moment is ``10m`` ago, or a date; an epoch 16 hexadecimal digits; ``EPOCH:SEQ`` after that
+    number in every topic.
     """
-    if looks_like_moment(text):
-        return Position(""), parse_moment(text, datetime.now().astimezone())
-    return parse_position(text), 0.0
-
-
-def parse_position(text: str) -> Position:
-    """``all``, an epoch, or ``EPOCH:SEQ``: after that number in every topic. Raises UserError."""
     if text == "all":
         return Position("")
-    epoch, separator, number = text.partition(":")
-    is_number = number.isascii() and number.isdecimal() and len(number) < 19
-    if not epoch or not epoch.isalnum() or (separator and not is_number):
-        raise UserError(f"position {text!r}: expected all, EPOCH or EPOCH:SEQ, e.g. f253efbe:17")
-    return Position(epoch, {}, int(number) if separator else 0)
+    if looks_like_moment(text):
+        return Position("", not_before=parse_moment(text, datetime.now().astimezone()))
+    if position := _POSITION.fullmatch(text):
+        return Position(position[1], {}, int(position[2] or 0))
+    raise UserError(
+        f"since {text!r}: neither a time nor a position",
+        "expected all, 10m, 2h or 3d (ago), a date like 2026-11-20T08:00, or EPOCH[:SEQ] as events "
+        "have them, e.g. f253efbe00c4d9a1:17",
+    )
 
 
 class CatchUp:
     """The plan of one subscriber, and its ``sequence``."""
 
-    def __init__(
-        self, prefixes: Items[str], since: Position | None, not_before: float = 0.0
-    ) -> None:
-        """``not_before``: of the past only what was published since then (Unix seconds)."""
-        self._not_before = not_before
+    def __init__(self, prefixes: Items[str], since: Position | None) -> None:
+        self._not_before = since.not_before if since else 0.0
         self._prefixes = tuple(prefixes)
         self._repairs: deque[Gap] = deque()
         self._crossing_to: str | None = None  # the epoch of the event held

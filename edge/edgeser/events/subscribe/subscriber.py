@@ -92,8 +92,8 @@ class Subscriber:
         self.payload = b""
         """The event yielded last, as JSON, just as it was received; empty for a ``Gap``."""
         self._timeout_s = timeout_s
-        start, not_before = parse_since(since) if isinstance(since, str) else (since, 0.0)
-        self._catch_up = CatchUp(topics, start, not_before)
+        start = parse_since(since) if isinstance(since, str) else since
+        self._catch_up = CatchUp(topics, start)
         self._levels_wanted = any(topic.startswith("level.") for topic in topics)
         self._yielded = start
         self._ready: deque[tuple[Received, bytes]] = deque()
