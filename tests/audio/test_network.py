@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import struct
 import subprocess
 import threading
 import time
@@ -282,6 +283,31 @@ def test_tls_carries_the_same_and_who_speaks_none_gets_nothing(tmp_path: Path) -
         with trusted.wrap_socket(plain_tcp, server_hostname="localhost") as connected:
             connected.sendall(KITCHEN.encode() + b"\n" + TEN_S.astype("<i2").tobytes())
             until(lambda: heard.samples("kitchen") == TEN_S.tolist())
+
+
+@pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n\r\n"])
+def test_who_resets_before_tls_begins_ends_nothing(
+    tmp_path: Path, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    cert, key = certificates(tmp_path)
+    server = NetworkServer(parse_address("tcp://127.0.0.1:0"), NAMES, tls_context(cert, key), 0.5)
+    where = ("127.0.0.1", server.address.port)
+    for _ in range(3):  # before anybody is accepted
+        with socket.create_connection(where, 20) as hasty:
+            hasty.sendall(said)
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    heard = Heard(server)
+    try:
+        trusted = ssl.create_default_context(cafile=cert)
+        plain = socket.create_connection(where, 20)
+        with trusted.wrap_socket(plain, server_hostname="localhost") as connected:
+            connected.sendall(KITCHEN.encode() + b"\n" + TEN_S.astype("<i2").tobytes())
+            until(lambda: heard.samples("kitchen") == TEN_S.tolist())
+        assert "127.0.0.1 is not let in: was cut" in caplog.text
+    finally:
+        for stream in server.streams:
+            stream.close()
+        heard.thread.join(20)
 
 
 def test_the_shell_example_sends_over_tls_and_comes_back(

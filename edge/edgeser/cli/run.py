@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeser.cli.options import backend_option, given, model_option, settings_option
+from edgeser.errors import shortage
 
 if TYPE_CHECKING:
     from edgeser.daemon.logs import LogFormat
@@ -98,4 +99,12 @@ def run(
         signal.signal(number, lambda *_: daemon.stop())
     signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
     faulthandler.enable()  # a watchdog's SIGABRT says where each thread is
-    daemon.run()
+    try:
+        daemon.run()
+    except (MemoryError, OSError, RuntimeError) as error:
+        lacking = shortage(error)
+        if lacking is None:
+            raise
+        # It did run: another start may help, which 2 says it would not.
+        click.echo(f"edgeser: {lacking}", err=True)
+        raise SystemExit(1) from None

@@ -114,7 +114,12 @@ class NetworkServer:
             accepted.close()
             self._complain(peer, f"{strangers} connections have not shown a token")
             return
-        connection = Connection(accepted, peer, self._tls, time.monotonic())
+        try:
+            connection = Connection(accepted, peer, self._tls, time.monotonic())
+        except OSError as error:  # it was reset before TLS could begin
+            accepted.close()
+            self._complain(peer, f"was cut: {error.strerror or error}")
+            return
         self._connections[connection] = None
         self._selector.register(connection.socket, selectors.EVENT_READ, connection)
 
