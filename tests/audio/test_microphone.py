@@ -211,6 +211,22 @@ def test_a_device_with_its_own_format_is_converted(
     assert np.median(slope) == pytest.approx(3 * scale, abs=0.6)
 
 
+def test_the_last_block_of_a_lost_device_may_be_answered_with_an_order(fake: Plan) -> None:
+    """What a resampler still held comes when the capture process is gone."""
+    fake({"rate": 48_000, "dies_at": 20}, {"rate": 48_000})
+    microphone = Microphone(backoff_s=0.1)
+    items: list[AudioBlock | AudioFault] = []
+    too_long = threading.Timer(60.0, microphone.close)
+    too_long.start()
+    for item in microphone.blocks():
+        items.append(item)
+        microphone.frames_at_once = 6 - microphone.frames_at_once  # 5, 1, 5, ...
+        if isinstance(item, AudioBlock) and codes_of(items) == ["audio_lost", "audio_restored"]:
+            microphone.close()
+    too_long.cancel()
+    assert codes_of(items) == ["audio_lost", "audio_restored"]
+
+
 def test_an_unknown_device_is_refused_with_those_there_are(fake: Plan) -> None:
     fake({})
     with pytest.raises(

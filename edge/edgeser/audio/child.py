@@ -53,7 +53,8 @@ class CaptureChild:
     def order(self, blocks_at_once: int) -> None:
         """Write so many blocks of 20 ms, 1 to 255, at once from the next message on."""
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended, which ``messages`` finds out
+        # It has ended, which ``messages`` finds out, or is buried.
+        with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(bytes([blocks_at_once]))
 
     def messages(self, open_s: float, stall_s: float, closed: threading.Event) -> Iterator[Message]:

@@ -165,6 +165,7 @@ class Microphone:
                 captured_at = message.captured_at
                 yield from self._heard(message, resampler)
         except CaptureError:
+            self._child = None  # takes no more orders
             child.bury()  # before the caller is told, who may take his time
             if resampler is not None and len(rest := resampler.flush()):
                 first, captured_at = self._timeline.place(len(rest), captured_at, False)
