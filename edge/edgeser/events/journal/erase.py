@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from edgeser.errors import UserError
 from edgeser.events.journal.file import check_ours, connect
 
+CHECKPOINT_WITHIN_S = 10.0
+"""So long somebody who reads is waited for: the log cannot be emptied under him."""
+
 _AT_ONCE = 256
+_TRY_MS = 200
+"""While the log is tried, the daemon cannot write: less than it is prepared to wait."""
 
 
 def erase(
@@ -20,8 +28,8 @@ def erase(
     """Delete the entries with ``since`` <= time < ``before`` for which ``wanted(topic, payload)``.
 
     Returns how many. Their bytes are overwritten, the file shrinks, and its log is emptied. What a
-    subscriber asks for of them later is a gap. Raises ``FileNotFoundError``, ``ForeignFileError``
-    or ``sqlite3.Error``.
+    subscriber asks for of them later is a gap. Raises ``FileNotFoundError``, ``ForeignFileError``,
+    ``sqlite3.Error``, or UserError where somebody reads on and the log could not be emptied.
     """
     if not path.exists():
         raise FileNotFoundError(2, "there is no journal", str(path))
@@ -44,5 +52,23 @@ def erase(
                 )
             database.execute("COMMIT")
         database.execute("PRAGMA incremental_vacuum").fetchall()
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        if not _log_is_emptied(database):
+            raise UserError(
+                f"journal {path}: {len(ids)} events deleted, but what was deleted is still on the "
+                "disk: somebody reads the journal",
+                "close it and run this again",
+            )
     return len(ids)
+
+
+def _log_is_emptied(database: sqlite3.Connection) -> bool:
+    """Whether all is in the file itself, after waiting for who reads."""
+    database.execute(f"PRAGMA busy_timeout = {_TRY_MS}")
+    deadline = time.monotonic() + CHECKPOINT_WITHIN_S
+    while True:
+        busy, _, _ = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if not busy:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_TRY_MS / 1000)  # the daemon writes in between
