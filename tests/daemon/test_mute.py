@@ -88,13 +88,54 @@ def test_only_the_owner_may_connect_unless_the_group_is_let_in(tmp_path: Path, p
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"\n", b"mute\n", b'{"mute": 1}\n', b'{"for_s": -1}\n', b'{"stop": true}\n', b"x" * 256],
+    [
+        b"\n",
+        b"mute\n",
+        b'{"mute": 1}\n',
+        b'{"for_s": -1}\n',
+        b'{"stop": true}\n',
+        b"x" * 256,
+        b'{"\xff\xfe": true}\n',
+        b"[" * 255 + b"\n",
+    ],
 )
 def test_nonsense_is_answered_and_changes_nothing(path: Path, mute: Mute, nonsense: bytes) -> None:
     answer = said(path, nonsense)
     assert answer.error
     assert not answer.muted
     assert ask(path, MuteRequest(True)).muted
+
+
+def test_a_request_that_fails_by_a_defect_of_ours_is_the_only_one(
+    path: Path, mute: Mute, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(mute, "_on_change", fail)
+    with pytest.raises(UserError, match="no answer"):
+        ask(path, MuteRequest(True))
+    assert "a request to mute could not be answered" in caplog.text
+    monkeypatch.undo()
+    assert ask(path, MuteRequest(True)).muted
+
+
+def test_an_answer_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    other = tmp_path / "mute"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+        server.bind(str(other))
+        server.listen()
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(100)
+                connection.sendall(b'{"muted": true, "error": "\xff\xfe"}\n')
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(UserError, match="no answer"):
+            ask(other, MuteRequest())
+        thread.join(30)
 
 
 def test_who_connects_and_says_nothing_holds_nobody_up_for_long(path: Path) -> None:

@@ -33,6 +33,9 @@ _MAX_BYTES = 256
 _PATIENCE_S = 1.0
 """How long a connection may take: it is served alone."""
 
+_UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What msgspec raises for bytes that are no JSON of ours: ValueError where they are no UTF-8."""
+
 _UMASK = {"owner": 0o177, "group": 0o117}
 
 
@@ -126,14 +129,19 @@ class MuteSocket:
                 log.exception("a request to mute could not be taken")
                 time.sleep(_PATIENCE_S)  # no file descriptors left: not at once again
                 continue
-            with connection, suppress(OSError):  # who asked has gone
-                line = _line(connection)
-                connection.sendall(msgspec.json.encode(self._answer(line)) + b"\n")
+            with connection:
+                try:
+                    answer = self._answer(_line(connection))
+                    connection.sendall(msgspec.json.encode(answer) + b"\n")
+                except OSError:
+                    pass  # who asked has gone
+                except Exception:  # it ends this request, and not all later ones
+                    log.exception("a request to mute could not be answered")
 
     def _answer(self, line: bytes) -> MuteAnswer:
         try:
             request = msgspec.json.decode(line, type=MuteRequest)
-        except msgspec.MsgspecError as error:
+        except _UNREADABLE as error:
             return MuteAnswer(self._mute.is_on, self._mute.left_s, str(error))
         if request.mute is not None:
             self._mute.set(request.mute, request.for_s)
@@ -167,7 +175,7 @@ def ask(path: Path, request: MuteRequest) -> MuteAnswer:
                 f"{path}: no daemon takes requests to mute there",
                 "start it, or give the ipc:// endpoint of its events by --connect",
             ) from error
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *_UNREADABLE) as error:
             raise UserError(f"{path}: no answer: {error}", "look at the daemon's log") from error
 
 
