@@ -7,6 +7,11 @@ import tempfile
 from pathlib import Path
 
 
+def as_utf8(path: str) -> str:
+    """The path with each byte that is no UTF-8 as its escape, for JSON and tables."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def runtime_folder() -> Path:
     """Folder of sockets and locks: /run/edgeser under systemd, else the user's runtime folder."""
     if folder := os.environ.get("RUNTIME_DIRECTORY"):

@@ -124,6 +124,13 @@ def test_finals_are_listed_newest_first_as_many_as_fit() -> None:
     assert numbers == list(range(100, 100 - len(numbers), -1))
 
 
+def test_a_stream_may_have_any_name() -> None:
+    finals = [emotion(n, stream=name) for n, name in enumerate(("[red]", "[/x]"))]
+    text = shown(*finals)
+    assert " [red] " in text
+    assert " [/x] " in text
+
+
 def test_a_fault_and_a_loss_are_shown() -> None:
     text = shown(status(), fault("the cable is out"), Gap("emotion.mic", "a", 3, 5))
     assert "audio_lost" in text

@@ -71,6 +71,13 @@ def test_as_json(runs: Path) -> None:
     assert c["mcnemar"]["p"] < 0.05
 
 
+def test_a_run_may_have_any_name(runs: Path) -> None:
+    (runs / "weak").rename(runs / "[red]")
+    done = edgeser("report", runs / "[red]", runs / "strong")
+    assert done.exit_code == 0, done.output
+    assert "[red]" in done.output
+
+
 def test_one_run_is_shown_alone(runs: Path) -> None:
     done = edgeser("report", runs / "weak")
     assert done.exit_code == 0

@@ -13,6 +13,7 @@ from edgeser.audio.file import FileSource
 from edgeser.errors import UserError
 from edgeser.events.columns import emotion_columns
 from edgeser.events.schema import EmotionEvent
+from edgeser.paths import as_utf8
 from edgeser.recognizer import Recognizer
 from edgeser.settings.schema import Settings
 
@@ -46,7 +47,7 @@ class Annotator:
         errors: list[dict[str, str]] = []
         sound_s = 0.0
         for path in shard.paths:
-            shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            shown = as_utf8(path)
             file = Path(shard.root) / path
             try:
                 sound_s += FileSource(file, fast=True).duration_s

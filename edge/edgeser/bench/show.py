@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from edgeser.bench.figures import PERCENTILES, Distribution, ratios
 from edgeser.bench.latency import STAGES, LatencyReport
@@ -16,18 +16,21 @@ _BINS = 60
 
 
 def show(report: LatencyReport, console: Console) -> None:
-    """Print the report."""
+    """Print the report, on a console that takes text as it is."""
     machine = report.machine
     console.print(
-        f"[bold]{report.model.name} {report.model.version}[/] on {report.backend}, "
-        f"{report.seconds:g} s of speech, subscriber over {report.transport}"
+        Text.assemble(
+            (f"{report.model.name} {report.model.version}", "bold"),
+            f" on {report.backend}, {report.seconds:g} s of speech, "
+            f"subscriber over {report.transport}",
+        )
     )
     console.print(
         f"{machine.cpu}, {machine.cores} cores, {machine.architecture}, Linux {machine.kernel}, "
         f"Python {machine.python}"
     )
     if report.warning:
-        console.print(f"[bold red]{report.warning}: take these figures with care[/]")
+        console.print(f"{report.warning}: take these figures with care", style="bold red")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("ms")
     for name in PERCENTILES:
@@ -73,7 +76,7 @@ def show_comparison(new: LatencyReport, old: LatencyReport, console: Console) ->
         table.add_row(stage, *cells)
     console.print(table)
     if differences := new.differences(old):
-        console.print(f"[bold red]{escape(differences)}: take the ratio with care[/]")
+        console.print(f"{differences}: take the ratio with care", style="bold red")
 
 
 def histogram(distribution: Distribution) -> str:
@@ -88,7 +91,7 @@ def histogram(distribution: Distribution) -> str:
 def _row(table: Table, title: str, distribution: Distribution, what: str) -> None:
     figures = (f"{distribution.percentile(name):.2f}" for name in PERCENTILES)
     style = "bold" if title == "total" else ""
-    table.add_row(title, *figures, f"[dim]{what}[/]", style=style)
+    table.add_row(title, *figures, Text(what, "dim"), style=style)
 
 
 _WHAT = {

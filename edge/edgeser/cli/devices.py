@@ -27,8 +27,9 @@ def devices(as_json: bool) -> None:
         return
 
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from edgeser.cli.console import plain_console
 
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("name")
@@ -44,4 +45,4 @@ def devices(as_json: bool) -> None:
             device.hostapi,
             "yes" if device.is_default else "",
         )
-    Console(highlight=False).print(table)
+    plain_console().print(table)

@@ -276,7 +276,7 @@ def _history(state: ListenState, width: int, rows: int) -> RenderableType:
         style = label_style(event.label)
         cells: list[RenderableType] = [_clock_time(event.time)]
         if several:
-            cells.append(event.stream)
+            cells.append(Text(event.stream))
         cells.append(f"{event.segment}{'…' if event.continued else ''}")
         cells.append(f"{event.end - event.start:.1f} s")
         cells.append(Text(event.label, f"bold {style}"))

@@ -130,8 +130,9 @@ def _as_tree(model: Model) -> dict[str, object]:
 
 def _list(loaded: list[Model]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from edgeser.cli.console import plain_console
 
     table = Table(box=box.SIMPLE_HEAD)
     # A name is what one types: it is never cut, however narrow the terminal.
@@ -150,7 +151,7 @@ def _list(loaded: list[Model]) -> None:
             info.training.licence,
         )
     table.columns[0].min_width = max(len(model.info.name) for model in loaded)
-    Console(highlight=False).print(table)
+    plain_console().print(table)
 
 
 def _owed(training: TrainingRecord) -> dict[str, str]:

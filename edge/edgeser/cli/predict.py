@@ -41,8 +41,8 @@ def predict(
     """Recognise the speech in sound files, cut into segments as `edgeser run` cuts it.
 
     --json prints one line per segment: {"file": ..., "event": ...}, the event as in
-    docs/events.md. A file that cannot be read is named on standard error, the others are
-    recognised, and the exit code is 2.
+    docs/events.md; what is no UTF-8 in a file's name is escaped. A file that cannot be read is
+    named on standard error, the others are recognised, and the exit code is 2.
 
     \b
     Examples: edgeser predict call.wav
@@ -51,6 +51,7 @@ def predict(
     import msgspec
 
     from edgeser.errors import UserError
+    from edgeser.paths import as_utf8
     from edgeser.recognizer import Recognizer
     from edgeser.settings.load import load_settings
 
@@ -62,7 +63,7 @@ def predict(
         try:
             for event in recognizer.file(file):
                 if table is None:
-                    line = msgspec.json.encode({"file": file, "event": event})
+                    line = msgspec.json.encode({"file": as_utf8(file), "event": event})
                     click.echo(line.decode())
                 else:
                     _add_row(table, event)
@@ -81,8 +82,11 @@ def _table(file: str, labels: list[str]) -> Table:
     from rich import box
     from rich.table import Table
 
+    from edgeser.errors import one_line
+    from edgeser.paths import as_utf8
+
     table = Table(
-        title=file,
+        title=one_line(as_utf8(file)),
         title_justify="left",
         title_style="bold",
         box=box.SIMPLE_HEAD,
@@ -113,10 +117,11 @@ def _add_row(table: Table, event: EmotionEvent) -> None:
 
 
 def _print(table: Table) -> None:
-    from rich.console import Console
+    from edgeser.cli.console import plain_console
 
-    console = Console(highlight=False)
+    console = plain_console()
     if not table.row_count:
-        console.print(f"[bold]{table.title}[/]\n  no speech found")
+        console.print(table.title, style="bold")
+        console.print("  no speech found")
     else:
         console.print(table)

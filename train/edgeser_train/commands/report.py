@@ -79,8 +79,9 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
 
 def _show(sheet: Sheet) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from edgeser.cli.console import plain_console
 
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -96,9 +97,9 @@ def _show(sheet: Sheet) -> None:
             table.add_column(column, justify="right", no_wrap=True)
     for row in sheet.rows:
         table.add_row(*row)
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(table)
     for note in sheet.notes:
-        console.print(note, markup=False)
+        console.print(note)
     if sheet.notes:
         console.print()

@@ -56,12 +56,11 @@ def latency(
     if not 3 <= seconds <= 86_400:
         raise UserError(f"--seconds: expected 3 to 86400, got {seconds:g}")
 
-    from rich.console import Console
-
     from edgeser.bench import SPEECH_FILE
     from edgeser.bench.figures import violated
     from edgeser.bench.latency import measure
     from edgeser.bench.show import show, show_comparison
+    from edgeser.cli.console import plain_console
 
     old = None if old_file is None else _read(old_file)
     violated(conditions, dict.fromkeys(_names(), 0.0))  # a misspelt one is said before the run
@@ -73,7 +72,7 @@ def latency(
         model=model,
         command=shlex.join(["edgeser", *sys.argv[1:]]),
     )
-    console = Console(highlight=False)
+    console = plain_console()
     show(report, console)
     if old is not None:
         show_comparison(report, old, console)
