@@ -12,6 +12,8 @@ from edgeser.errors import UserError
 
 FOLDER = click.Path(path_type=Path)
 
+_ANY_WIDTH = 1_000_000
+
 
 @click.group()
 def lake() -> None:
@@ -147,19 +149,21 @@ def ask(folder: Path, question: str, device: str | None, day: str | None, as_jso
 
     'mood': labels, valence and arousal by device and hour; 'silence': who has not been heard for
     how long, was deaf, or has faults; 'day': one day of one device; or SQL of DuckDB over the views
-    finals, speech and faults.
+    finals, speech and faults. Where there are more columns than the terminal has room for, each
+    has a line. Times are UTC.
     """
     import datetime
-
-    import msgspec
-    from rich.console import Console
-    from rich.table import Table
 
     _parquet()
     from edgeser.lake.queries import DAY, MOOD, SILENCE, Lake
 
     sql = {"mood": MOOD, "silence": SILENCE, "day": DAY}.get(question, question)
     values = {}
+    if question != "day" and (device or day):
+        raise UserError(
+            "--device and --day: only the question 'day' takes them",
+            "leave them out, or ask in SQL, e.g. \"FROM finals WHERE device = 'hall'\"",
+        )
     if question == "day":
         if device is None or day is None:
             raise UserError("day: whose, and which?", "add --device NAME --day YYYY-MM-DD")
@@ -170,13 +174,45 @@ def ask(folder: Path, question: str, device: str | None, day: str | None, as_jso
         values = {"device": device, "day": day}
     columns, rows = Lake(folder).ask(sql, **values)
     if as_json:
-        for row in rows:
-            click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))
+        _print_json(columns, rows)
+    else:
+        _print(columns, rows)
+
+
+def _print_json(columns: list[str], rows: list[tuple[object, ...]]) -> None:
+    import msgspec
+
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise UserError(
+            f"the question: two columns are called {twice[0]!r}, and JSON has room for one",
+            "give them names with AS",
+        )
+    for row in rows:
+        click.echo(msgspec.json.encode(dict(zip(columns, row, strict=True))))
+
+
+def _print(columns: list[str], rows: list[tuple[object, ...]]) -> None:
+    """A table; where the terminal has no room for all its columns, each row as lines."""
+    from rich.measure import Measurement
+    from rich.table import Table
+
+    from edgeser.cli.console import plain_console
+
+    console = plain_console()
+    if not rows:
+        click.echo(f"no rows of {', '.join(columns)}", err=True)
         return
     table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*map(_shown, row))
-    Console(width=None if rows else 80).print(table)
+    unbounded = console.options.update(max_width=_ANY_WIDTH)
+    if Measurement.get(console, unbounded, table).minimum <= console.width:
+        console.print(table)
+        return
+    for row in rows:
+        for name, value in zip(columns, row, strict=True):
+            click.echo(f"{name}: {_shown(value)}")
+        click.echo()
 
 
 @lake.command()

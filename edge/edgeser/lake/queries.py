@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 from typing import Any
 
 from edgeser.errors import UserError
+from edgeser.folder import files_below
 from edgeser.lake.tables import SCHEMAS
 
 try:
     import duckdb
 except ImportError as error:
     raise UserError("duckdb is not installed", "pip install 'edgeser[lake]'") from error
+
+PARTS = "day=*/part-*.parquet"
 
 MOOD = """
 SELECT site, device, date_trunc('hour', time) AS hour, count(*) AS remarks,
@@ -64,11 +68,15 @@ ORDER BY time, stream
 
 
 def views(folder: Path) -> str:
-    """SQL that makes a view of each table that has anything in it, for any DuckDB."""
+    """SQL that makes a view of each table that has anything in it, for any DuckDB.
+
+    Raises UserError for a folder that cannot be read: DuckDB leaves it out without a word.
+    """
     made = []
     for table in SCHEMAS:
-        if any((folder / table).glob("day=*/part-*.parquet")):
-            parts = str(folder.absolute() / table / "day=*" / "part-*.parquet").replace("'", "''")
+        kept = folder / table
+        if kept.is_dir() and [part for part in files_below(kept) if part.match(PARTS)]:
+            parts = f"{glob.escape(str(kept.absolute()))}/{PARTS}".replace("'", "''")
             options = "hive_partitioning = true, hive_types = {'day': DATE}, union_by_name = true"
             read = f"SELECT * FROM read_parquet('{parts}', {options})"
             made.append(f"CREATE OR REPLACE VIEW {table} AS {read};")
@@ -79,20 +87,26 @@ class Lake:
     """A lake that is read; whoever fills it meanwhile is not disturbed."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError where there is no lake, or nothing in it."""
+        """Raises UserError where there is no lake, nothing in it, or what cannot be read."""
         sql = views(folder)
         if not sql:
             raise UserError(
                 f"lake {folder}: there is nothing in it", "fill it with 'edgeser lake fill'"
             )
         self._connection = duckdb.connect()
+        self._connection.execute("SET TimeZone = 'UTC'")  # now() is to be compared with `time`
         for table, schema in SCHEMAS.items():
             empty = schema.empty_table()  # noqa: F841  DuckDB finds it by its name
             self._connection.execute(
                 f"CREATE TABLE nothing_{table} AS SELECT *, NULL::DATE AS day FROM empty"
             )
             self._connection.execute(f"CREATE VIEW {table} AS SELECT * FROM nothing_{table}")
-        self._connection.execute(sql)
+        try:
+            self._connection.execute(sql)
+        except duckdb.Error as error:
+            raise UserError(
+                f"lake {folder}: {_first_line(error)}", "mend that part, or move it away"
+            ) from error
 
     def ask(self, sql: str, **values: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Names of the columns, and rows. Raises UserError for what DuckDB does not take."""
@@ -100,6 +114,12 @@ class Lake:
             found = (
                 self._connection.execute(sql, values) if values else self._connection.execute(sql)
             )
+            if found is None:  # no statement, whatever DuckDB's types say
+                raise UserError("the question: it is empty", "ask mood, silence, day, or in SQL")
             return [column[0] for column in found.description], found.fetchall()
         except duckdb.Error as error:
-            raise UserError(f"the question: {str(error).splitlines()[0]}") from error
+            raise UserError(f"the question: {_first_line(error)}") from error
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]
