@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from tests.sounds import SPEECH_FILE
+from tests.system.daemons import EDGESER
 
 FAILING = """
 import sys
@@ -37,3 +41,34 @@ def test_a_machine_that_fails_while_it_runs_is_a_line_and_worth_another_start(
     assert done.returncode == 1, done.stderr  # not 2, after which systemd does not try again
     assert done.stderr.splitlines()[-1] == "edgeser: [Errno 5] Input/output error"
     assert "Traceback" not in done.stderr
+
+
+def test_it_ends_with_its_terminal_and_reads_settings_anew_while_that_is_there(
+    tmp_path: Path,
+) -> None:
+    ours, its = pty.openpty()
+    daemon = subprocess.Popen(
+        [
+            *("setsid", "--ctty", *EDGESER, "run", "--source", str(SPEECH_FILE)),
+            *("--bind", f"ipc://{tmp_path}/events.sock"),
+        ],
+        stdin=its,
+        stdout=its,
+        stderr=its,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    )
+    os.close(its)
+    try:
+        with open(ours, "rb", buffering=0) as terminal:
+            said = b""
+            while b"ready: " not in said:
+                said += terminal.read(1000)
+            daemon.send_signal(signal.SIGHUP)
+            while b"settings read anew" not in said:
+                said += terminal.read(1000)
+            assert daemon.poll() is None
+        assert daemon.wait(120) == 0  # its window was closed
+        assert not (tmp_path / "events.sock").exists()
+    finally:
+        daemon.kill()
+        daemon.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,8 +57,8 @@ def run(
 ) -> None:
     """Listen to a source and publish emotion events until stopped.
 
-    Ctrl-C and SIGTERM finish the open segment first; SIGHUP reads settings and model anew. See
-    docs/events.md for the events.
+    Ctrl-C, SIGTERM and closing the terminal finish the open segment first; any other SIGHUP reads
+    settings and model anew. See docs/events.md for the events.
 
     \b
     Examples: edgeser run
@@ -97,7 +98,14 @@ def run(
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())
-    signal.signal(signal.SIGHUP, lambda *_: daemon.reload())
+    terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
+
+    def hang_up(*_: object) -> None:
+        """Who closes the window in which it runs does not expect it to go on listening."""
+        is_closed = terminals and not any(map(os.isatty, terminals))
+        (daemon.stop if is_closed else daemon.reload)()
+
+    signal.signal(signal.SIGHUP, hang_up)
     faulthandler.enable()  # a watchdog's SIGABRT says where each thread is
     try:
         daemon.run()
