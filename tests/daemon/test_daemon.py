@@ -12,12 +12,19 @@ import numpy as np
 import pytest
 
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
+from edgeser.baselines.store import BaselineStore
+from edgeser.daemon import baselines as baselines_module
 from edgeser.daemon.daemon import Daemon
-from edgeser.events.schema import AnyEvent, EmotionEvent, FaultEvent, SpeechEvent
+from edgeser.events.schema import AnyEvent, EmotionEvent, FaultEvent, SpeechEvent, StatusEvent
 from edgeser.events.subscribe.subscriber import Subscriber
 from edgeser.model.model import load_model
-from edgeser.settings.schema import EventSettings, JournalSettings, Settings
-from tests.sounds import monologue
+from edgeser.settings.schema import (
+    BaselineSettings,
+    EventSettings,
+    JournalSettings,
+    Settings,
+)
+from tests.sounds import monologue, silence, speech
 
 MODEL = load_model()
 DEADLINE_S = 120.0
@@ -61,6 +68,7 @@ class Refused(Talk):
 
 def settings(folder: Path) -> Settings:
     return Settings(
+        baseline=BaselineSettings(path=str(folder / "baselines")),
         events=EventSettings(bind=[f"ipc://{folder}/events.sock"]),
         journal=JournalSettings(path=str(folder / "journal.db")),
     )
@@ -125,3 +133,57 @@ def test_a_step_of_the_system_clock_distorts_no_latency_and_no_age(
         stages = (latency.segment, latency.features, latency.queue, latency.inference)
         assert all(0 <= stage < DEADLINE_S * 1000 for stage in (*stages, latency.publish))
         assert sum(stages) <= latency.total < DEADLINE_S * 1000
+
+
+class Microphone(Talk):
+    """One that hears real speech, and then silence."""
+
+    def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+        sound = np.concatenate((speech(), silence(1.0)))
+        for first in range(0, len(sound) - 319, 320):
+            yield AudioBlock(sound[first : first + 320], first, time.monotonic())
+        assert self.closed.wait(DEADLINE_S)
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_disk_that_does_not_answer_holds_nothing_up_but_the_baseline(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    answers: bool,
+) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(descriptor: int) -> None:
+        asked.set()
+        assert answered.wait(DEADLINE_S)
+
+    monkeypatch.setattr("edgeser.baselines.store.os.fsync", slow)
+    monkeypatch.setattr(baselines_module, "END_WITHIN_S", DEADLINE_S if answers else 0.1)
+    daemon = Daemon(settings(tmp_path), {"mic": Microphone()}, MODEL, await_subscriber=True)
+
+    def listen() -> None:
+        with Subscriber(f"ipc://{tmp_path}/events.sock", topics=("status.",)) as subscriber:
+            after = 0
+            for event in subscriber:
+                assert isinstance(event, StatusEvent)
+                after += asked.is_set()
+                if after == 2:  # the main thread goes on; one may have been under way
+                    daemon.stop()
+                    if answers:
+                        answered.set()
+                if event.state == "stopping":
+                    return
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    daemon.run()
+    listener.join(DEADLINE_S)
+    assert not listener.is_alive()
+    kept = BaselineStore(tmp_path / "baselines").read("mic")
+    assert (kept is not None) == answers
+    assert ("the disk has not answered" in caplog.text) != answers
+    answered.set()
+    for thread in threading.enumerate():
+        if thread.name == "baselines":
+            thread.join(DEADLINE_S)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from edgeser.baselines.store import BaselineStore, Version
 from edgeser.daemon.intake import Intake
+from edgeser.daemon.threads import Threads
 from edgeser.decider import Decider
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
@@ -19,6 +21,9 @@ log = logging.getLogger(__name__)
 
 SAVE_INTERVAL_S = 30.0
 """What was learned since is lost when the process is killed."""
+
+END_WITHIN_S = 5.0
+"""A daemon that ends waits so long for the disk; its service manager waits for 10 s."""
 
 
 @dataclass
@@ -49,6 +54,11 @@ class BaselineKeeper:
         self._deciders = deciders
         self._kept = {intake.name: (intake, _Kept()) for intake in intakes}
         self._troubles: set[str] = set()
+
+    @property
+    def keeps_any(self) -> bool:
+        """There are streams whose baselines are to be kept."""
+        return bool(self._kept)
 
     def sync(self, *, ending: bool = False) -> None:
         """Take over what was changed on the disk, or keep what was learned.
@@ -91,3 +101,48 @@ class BaselineKeeper:
         if trouble not in self._troubles:
             self._troubles.add(trouble)
             log.warning("%s: the baseline of the voice is not kept: %s", stream, trouble)
+
+
+class BaselineThread:
+    """Has a keeper take its turns in a thread of its own: a disk may be long in answering, and the
+    main thread gives the signs of life.
+    """
+
+    def __init__(self, keeper: BaselineKeeper, on_end: Callable[[], None]) -> None:
+        """``on_end``: called in the thread when it ends."""
+        self._keeper = keeper
+        self._threads = Threads(on_end, may_outlast=True)
+        self._due = threading.Event()
+        self._is_ending = False
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the thread before its time."""
+        return self._threads.failure
+
+    def start(self) -> None:
+        """Take turns from now on. Raises UserError when the machine has no more threads."""
+        if self._keeper.keeps_any:
+            self._threads.start("baselines", self._run)
+
+    def turn(self) -> None:
+        """Sync soon; turns that come due while the disk is awaited are one."""
+        self._due.set()
+
+    def end(self) -> None:
+        """Keep what was learned last, when nothing is heard any more."""
+        self._is_ending = True
+        self._due.set()
+        if not self._threads.join(END_WITHIN_S):
+            log.warning(
+                "what was learned of voices is not kept: the disk has not answered for %.0f s",
+                END_WITHIN_S,
+            )
+
+    def _run(self) -> None:
+        is_ending = False
+        while not is_ending:
+            self._due.wait()
+            self._due.clear()
+            is_ending = self._is_ending
+            self._keeper.sync(ending=is_ending)

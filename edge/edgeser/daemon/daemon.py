@@ -1,8 +1,9 @@
 """The daemon: what hears, what infers and what publishes, wired together and watched.
 
 Sound flows through three kinds of threads: one for each source, or for all files that play in real
-time (source to windows), one for inference (windows to events) and the publisher's own. The main
-thread says how things are, reads settings anew when asked to, and waits for the end.
+time (source to windows), one for inference (windows to events) and the publisher's own. One more
+brings baselines to the disk. The main thread says how things are, reads settings anew when asked
+to, and waits for the end.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from edgeser.audio.source import Source
 from edgeser.baselines.store import BaselineStore
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
-from edgeser.daemon.baselines import BaselineKeeper
+from edgeser.daemon.baselines import BaselineKeeper, BaselineThread
 from edgeser.daemon.health import Health
 from edgeser.daemon.inference import Inference
 from edgeser.daemon.intake import Intake
@@ -116,7 +117,7 @@ class Daemon:
             self._publisher.reload_keys,
             self._tell_all,
         )
-        self._keeper = self._keeper_of(settings, deciders)
+        self._baselines = BaselineThread(self._keeper_of(settings, deciders), self._wake)
         self._health = Health(self._intakes, self._backlog)
         self._server = self._serve(settings.metrics, settings.journal)
         log.info(
@@ -131,6 +132,7 @@ class Daemon:
         """Listen until the end. Raises what ended a thread: UserError, or a defect of ours."""
         failure: BaseException | None = None
         try:
+            self._baselines.start()
             self._worker.start("inference", self._inference.run)
             for name, work in source_threads(self._intakes).items():
                 self._threads.start(name, partial(self._listen, work))
@@ -141,7 +143,7 @@ class Daemon:
                     with self._health.reloading():
                         self._reload.carry_out()
                 self._report(stopping=False)
-                self._keeper.sync()
+                self._baselines.turn()
                 self._health.tell()
                 self._rest()
         except BaseException as error:
@@ -165,7 +167,7 @@ class Daemon:
     @property
     def _failure(self) -> BaseException | None:
         """What ended a thread before its time."""
-        return self._threads.failure or self._worker.failure
+        return self._threads.failure or self._worker.failure or self._baselines.failure
 
     def _is_over(self) -> bool:
         ended = self._once and all(intake.ended.is_set() for intake in self._intakes.values())
@@ -183,7 +185,7 @@ class Daemon:
         failure = self._failure or failure
         if failure is not None:
             self._tell_failure(failure)
-        self._keeper.sync(ending=True)
+        self._baselines.end()
         self._report(stopping=True)
         self._close_sockets()
         if self._server is not None:

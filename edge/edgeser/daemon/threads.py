@@ -11,17 +11,21 @@ from edgeser.errors import UserError
 class Threads:
     """A group of threads. The first exception that ends one of them is kept in ``failure``.
 
-    ``on_end`` is called in a thread as it ends, however it does.
+    ``on_end`` is called in a thread as it ends, however it does. ``may_outlast``: the process ends
+    even if one of them hangs.
     """
 
-    def __init__(self, on_end: Callable[[], None]) -> None:
+    def __init__(self, on_end: Callable[[], None], *, may_outlast: bool = False) -> None:
         self.failure: BaseException | None = None
         self._on_end = on_end
+        self._may_outlast = may_outlast
         self._threads: list[threading.Thread] = []
 
     def start(self, name: str, work: Callable[[], None]) -> None:
         """Run ``work`` in a thread of its own. Raises UserError when the machine has no more."""
-        thread = threading.Thread(target=self._run, args=(work,), name=name)
+        thread = threading.Thread(
+            target=self._run, args=(work,), name=name, daemon=self._may_outlast
+        )
         try:
             thread.start()
         except RuntimeError as error:
@@ -31,10 +35,11 @@ class Threads:
             ) from error
         self._threads.append(thread)
 
-    def join(self) -> None:
-        """Wait until all have ended."""
+    def join(self, within_s: float | None = None) -> bool:
+        """Wait until all have ended, for each at most so long; whether they have."""
         for thread in self._threads:
-            thread.join()
+            thread.join(within_s)
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self, work: Callable[[], None]) -> None:
         try:
