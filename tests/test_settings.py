@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from edgeser.errors import UserError
 from edgeser.settings.json_schema import json_schema
 from edgeser.settings.load import load_settings
 from edgeser.settings.schema import Settings, SettingsError
@@ -46,6 +47,32 @@ def test_lists_and_strangers_in_the_environment() -> None:
         }
     )
     assert settings.events.bind == ["ipc:///a", "tcp://127.0.0.1:1"]
+
+
+def test_every_list_can_be_given_by_the_environment() -> None:
+    settings = load_settings(
+        environment={
+            "EDGESER_MODEL_LABELS": "happy, sad",
+            "EDGESER_METRICS_HOSTS": "pi:9464",
+            "EDGESER_EVENTS_BIND": "ipc:///a",
+        }
+    )
+    assert settings.model.labels == ["happy", "sad"]
+    assert settings.metrics.hosts == ["pi:9464"]
+    assert settings.events.bind == ["ipc:///a"]
+    assert load_settings(environment={"EDGESER_MODEL_LABELS": ""}).model.labels == []
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def getpwuid(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr("pwd.getpwuid", getpwuid)
+    with pytest.raises(UserError, match=r"no such home folder; .* set HOME"):
+        _ = Settings().journal.file
 
 
 def test_a_flag_for_one_source_replaces_those_of_the_file(tmp_path: Path) -> None:
@@ -124,6 +151,17 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ("[[source]]\n[[source]]", "source.stream: two sources are called 'mic'"),
         ('[audio]\nsource = "a.wav"\ndevice = "USB"', "audio.device: 'a.wav' is no microphone"),
         ('[[source]]\nsource = "-"\nchannel = 0', "source.channel: '-' is no microphone"),
+        ('[journal]\npath = "~nosuch/x"', "journal.path: ~nosuch/x: there is no such home folder"),
+        ('[baseline]\npath = "~nosuch/x"', "baseline.path: ~nosuch/x: there is no such home"),
+        ('[events]\nkeys = "~nosuch/x"\ncurve = true', "events.keys: ~nosuch/x: there is no such"),
+        ('[lake]\nfolder = "~nosuch/x"', "lake.folder: ~nosuch/x: there is no such home folder"),
+        ('[mqtt]\ncursor = "~nosuch/x"', "mqtt.cursor: ~nosuch/x: there is no such home folder"),
+        (
+            '[[source]]\nsource = "tls://*:7790"\ntokens = "~nosuch/x"\n'
+            'certificate = "c"\ncertificate_key = "k"',
+            "source.tokens: ~nosuch/x: there is no such home folder",
+        ),
+        ('[journal]\npath = "a\\u0000b"', "journal.path: a\\x00b: a path holds no NUL"),
     ],
 )
 def test_wrong_ones_are_refused_by_path_and_value(

@@ -6,6 +6,24 @@ import os
 import tempfile
 from pathlib import Path
 
+from edgeser.errors import UserError
+
+
+def expanded(path: str, key: str = "") -> Path:
+    """A path whose ``~`` or ``~name`` is a home folder. ``key``: the setting that holds it.
+
+    Raises UserError where there is no such home, or for what can be no path.
+    """
+    where = f"{key}: {path}" if key else path
+    if "\0" in path:
+        raise UserError(f"{where}: a path holds no NUL", "leave it out")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UserError(
+            f"{where}: there is no such home folder", "write the path from / on, or set HOME"
+        ) from error
+
 
 def as_utf8(path: str) -> str:
     """The path with each byte that is no UTF-8 as its escape, for JSON and tables."""
@@ -27,7 +45,7 @@ def state_folder() -> Path:
         return Path(folder.split(":")[0])
     if folder := os.environ.get("XDG_STATE_HOME"):
         return Path(folder) / "edgeser"
-    return Path("~/.local/state/edgeser").expanduser()
+    return expanded("~/.local/state/edgeser")
 
 
 def default_journal() -> Path:
@@ -41,7 +59,7 @@ def config_folder() -> Path:
         return Path(folder.split(":")[0])
     if folder := os.environ.get("XDG_CONFIG_HOME"):
         return Path(folder) / "edgeser"
-    return Path("~/.config/edgeser").expanduser()
+    return expanded("~/.config/edgeser")
 
 
 def engine_folders() -> list[Path]:
@@ -53,9 +71,7 @@ def engine_folders() -> list[Path]:
     shared = Path("/var/cache/edgeser/engines")
     if folder := os.environ.get("XDG_CACHE_HOME"):
         return [Path(folder) / "edgeser" / "engines", shared]
-    return (
-        [shared] if os.geteuid() == 0 else [Path("~/.cache/edgeser/engines").expanduser(), shared]
-    )
+    return [shared] if os.geteuid() == 0 else [expanded("~/.cache/edgeser/engines"), shared]
 
 
 def default_endpoint() -> str:

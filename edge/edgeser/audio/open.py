@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeser.audio.file import FileSource
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import Source, SourceError
 from edgeser.audio.stdin import RawSource
+from edgeser.paths import expanded
 
 if TYPE_CHECKING:
     import ssl
@@ -57,12 +57,10 @@ def network_parts(
     from edgeser.audio.network.server import tls_context
     from edgeser.audio.network.tokens import read_tokens
 
-    names = read_tokens(Path(audio.tokens).expanduser()) if audio.tokens else None
+    names = read_tokens(expanded(audio.tokens)) if audio.tokens else None
     tls = None
     if audio.certificate and audio.certificate_key:
-        tls = tls_context(
-            Path(audio.certificate).expanduser(), Path(audio.certificate_key).expanduser()
-        )
+        tls = tls_context(expanded(audio.certificate), expanded(audio.certificate_key))
     return parse_address(audio.source), names, tls
 
 

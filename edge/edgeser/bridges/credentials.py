@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 
 from edgeser.errors import UserError
+from edgeser.paths import expanded
 
 
 def read_password(file: str) -> str:
     """The first line of a password's file. Raises UserError."""
     try:
-        text = Path(file).expanduser().read_text("utf-8")
+        text = expanded(file).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise UserError(
@@ -24,7 +24,7 @@ def read_password(file: str) -> str:
 def tls_context(ca: str | None) -> ssl.SSLContext:
     """Trusts a CA's file (PEM), or those of the system. Raises UserError."""
     try:
-        return ssl.create_default_context(cafile=ca and str(Path(ca).expanduser()))
+        return ssl.create_default_context(cafile=ca and str(expanded(ca)))
     except (OSError, ssl.SSLError) as error:
         why = error.strerror if isinstance(error, FileNotFoundError) else "no certificates"
         raise UserError(f"CA file {ca}: {why}", "name a PEM file with --ca") from error

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -18,6 +18,7 @@ from edgeser.bridges.mqtt.topics import check_prefix
 from edgeser.bridges.nats.server import from_settings
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
+from edgeser.paths import expanded
 from edgeser.settings.schema import (
     MAX_STREAM_NAME,
     AudioSettings,
@@ -34,8 +35,11 @@ else:
 
 ENVIRONMENT_PREFIX = "EDGESER_"
 
-_LISTS = ("bind", "hosts")
-"""Keys whose values are lists: separated by commas in the environment."""
+_PATHS = (
+    *("tokens", "certificate", "certificate_key", "keys", "path", "folder"),
+    *("ca", "credentials", "password_file", "cursor"),
+)
+"""Keys whose values are paths, whatever their section."""
 
 
 def load_settings(
@@ -92,8 +96,18 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
                 "unset it; EDGESER_AUDIO_SOURCE and its like are for a single source",
             )
         if section in Settings.__struct_fields__ and key:
-            found[f"{section}.{key}"] = text.split(",") if key in _LISTS else text
+            found[f"{section}.{key}"] = _listed(text) if _is_list(section, key) else text
     return found
+
+
+def _is_list(section: str, key: str) -> bool:
+    kind = next(f.type for f in msgspec.structs.fields(Settings) if f.name == section)
+    kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    return get_origin(kinds.get(key)) is list
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")] if text else []
 
 
 def _lay(tree: dict[str, Any], layer: Mapping[str, object]) -> None:
@@ -143,6 +157,7 @@ def _check(settings: Settings) -> None:
                 raise UserError(f"{section}.{key}: {audio.source!r} is no {kind}; leave it out")
         if audio.is_network:
             _check_network(audio, section)
+    _check_paths(settings)
     if not settings.events.bind:
         raise UserError("events.bind: expected an endpoint at least, got []")
     for text in settings.events.bind:
@@ -168,6 +183,15 @@ def _check(settings: Settings) -> None:
     _check_nats(settings.nats)
     if settings.lake.server is not None:
         from_settings(settings.lake, "lake")
+
+
+def _check_paths(settings: Settings) -> None:
+    for section in settings.__struct_fields__:
+        found = getattr(settings, section)
+        for table in found if isinstance(found, list) else [found]:
+            for key in set(_PATHS).intersection(table.__struct_fields__):
+                if text := getattr(table, key):
+                    expanded(text, f"{section}.{key}")
 
 
 def _not_of(audio: AudioSettings) -> dict[str, str]:

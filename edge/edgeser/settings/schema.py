@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeser.errors import UserError
-from edgeser.paths import config_folder, default_endpoint, default_journal, state_folder
+from edgeser.paths import config_folder, default_endpoint, default_journal, expanded, state_folder
 
 DEFAULT_MODEL = "streaming6"
 
@@ -107,7 +107,7 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def key_folder(self) -> Path:
         """Where the keys are, or would be."""
-        return Path(self.keys).expanduser() if self.keys else config_folder() / "keys"
+        return expanded(self.keys, "events.keys") if self.keys else config_folder() / "keys"
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -121,7 +121,7 @@ class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def file(self) -> Path:
         """Where the journal is, or would be."""
-        return Path(self.path).expanduser() if self.path else default_journal()
+        return expanded(self.path, "journal.path") if self.path else default_journal()
 
 
 class BaselineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,7 +134,7 @@ class BaselineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def store(self) -> Path:
         """The folder of what is kept."""
-        return Path(self.path).expanduser() if self.path else state_folder() / "baselines"
+        return expanded(self.path, "baseline.path") if self.path else state_folder() / "baselines"
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,7 +201,7 @@ class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def path(self) -> Path:
         """The folder of the tables."""
-        return Path(self.folder).expanduser() if self.folder else state_folder() / "lake"
+        return expanded(self.folder, "lake.folder") if self.folder else state_folder() / "lake"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

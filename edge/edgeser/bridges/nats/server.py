@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from edgeser.bridges.credentials import read_password, tls_context
 from edgeser.errors import UserError
+from edgeser.paths import expanded
 
 if TYPE_CHECKING:
     from edgeser.settings.schema import LakeSettings, NatsSettings
@@ -47,7 +47,7 @@ class Server(msgspec.Struct, frozen=True):
         """A file of a JWT and its key. Raises UserError where it cannot be read."""
         if self.credentials is None:
             return None
-        path = Path(self.credentials).expanduser()
+        path = expanded(self.credentials)
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
