@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from edgeser.daemon.logs import JsonFormatter, TextFormatter
 
@@ -47,3 +52,21 @@ def test_json_is_one_object_a_line() -> None:
     )
     assert fields["time"].endswith("+00:00")
     assert "ValueError: because" in fields["exception"]
+
+
+SAYING = """
+import logging
+from edgeser.daemon.logs import set_up
+set_up(verbose=False)
+logging.getLogger().info("ready")
+"""
+
+
+@pytest.mark.parametrize(("is_there", "said"), [(True, "<6>ready\n"), (False, "INFO ready\n")])
+def test_levels_for_journald_go_to_journald_only(tmp_path: Path, is_there: bool, said: str) -> None:
+    """A variable that a shell or a redirection has inherited says nothing."""
+    with (tmp_path / "log").open("wb") as log:
+        facts = os.fstat(log.fileno() if is_there else 0)
+        env = {**os.environ, "JOURNAL_STREAM": f"{facts.st_dev}:{facts.st_ino}"}
+        subprocess.run([sys.executable, "-c", SAYING], stderr=log, env=env, check=True)
+    assert (tmp_path / "log").read_text() == said

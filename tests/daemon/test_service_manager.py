@@ -64,9 +64,13 @@ def test_each_call_is_one_datagram(named: tuple[str, Manager]) -> None:
 def test_the_status_is_one_line_sent_when_it_changes(named: tuple[str, Manager]) -> None:
     name, manager = named
     notifier = ServiceManager({"NOTIFY_SOCKET": name})
-    for text in ("listening", "listening", "a\nREADY=1"):
+    for text in ("listening", "listening", "a\nREADY=1", "no\udcff\u00e9.wav"):
         notifier.status(text)
-    assert manager.heard() == ["STATUS=listening", "STATUS=a READY=1"]
+    assert manager.heard() == [
+        "STATUS=listening",
+        "STATUS=a\\nREADY=1",
+        "STATUS=no\\udcff\u00e9.wav",  # a name that is not UTF-8
+    ]
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "/nonexistent/notify", "@nobody-is-here"])

@@ -13,6 +13,8 @@ from edgeser.errors import one_line
 
 LogFormat: TypeAlias = Literal["text", "json"]
 
+_STDERR = 2
+
 _PRIORITIES = (
     (logging.CRITICAL, 2),
     (logging.ERROR, 3),
@@ -71,5 +73,16 @@ def set_up(
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(TextFormatter(for_journald="JOURNAL_STREAM" in environment))
+        handler.setFormatter(TextFormatter(for_journald=_leads_to_journald(environment)))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+
+
+def _leads_to_journald(environment: Mapping[str, str]) -> bool:
+    """Whether standard error is what systemd connected: what is led elsewhere inherits the variable
+    as well (systemd.exec(5)).
+    """
+    try:
+        facts = os.fstat(_STDERR)
+    except OSError:
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{facts.st_dev}:{facts.st_ino}"

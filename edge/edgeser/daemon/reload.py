@@ -32,7 +32,7 @@ class TellFault(Protocol):
 
 
 class Reload:
-    """Knows the settings and the model in force, and puts others in their place.
+    """Knows the model in force and the settings of the start, and puts others in their place.
 
     For one thread.
     """
@@ -47,7 +47,7 @@ class Reload:
         reload_keys: Callable[[], None],
         tell: TellFault,
     ) -> None:
-        self._settings = settings
+        self._started_with = settings
         self._model = model
         self._load = load
         self._intakes = intakes
@@ -78,7 +78,7 @@ class Reload:
             began = partial(self._deciders[name].renew, settings.decision)
             intake.renew(model, settings.speech, began)
         self._say_what_waits(settings)
-        self._settings, self._model = settings, model
+        self._model = model
         log.info(
             "settings read anew; %s %s on %s",
             model.info.name,
@@ -97,7 +97,7 @@ class Reload:
         later = [
             section
             for section in _AT_START_ONLY
-            if getattr(settings, section) != getattr(self._settings, section)
+            if getattr(settings, section) != getattr(self._started_with, section)
         ]
         if later:
             self._tell(

@@ -7,6 +7,8 @@ import socket
 import time
 from collections.abc import Mapping
 
+from edgeser.errors import one_line
+
 
 class ServiceManager:
     """Tells the service manager how the daemon is, one datagram a call; else does nothing.
@@ -43,7 +45,7 @@ class ServiceManager:
 
     def status(self, text: str) -> None:
         """One line for people (``systemctl status``); sent when it differs from the last one."""
-        line = text.replace("\n", " ")
+        line = one_line(text)
         if line != self._told and self._send(f"STATUS={line}"):
             self._told = line
 
