@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 import soundfile
+from click.testing import CliRunner
 
 from edgeser.bench import SPEECH_FILE, receiver
 from edgeser.bench.figures import Distribution, ratios, violated
@@ -24,6 +25,7 @@ from edgeser.bench.process import DaemonProcess, daemon
 from edgeser.bench.show import histogram
 from edgeser.bench.sound import samples_of
 from edgeser.bench.throughput import _Run, sources_of
+from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.events.schema import SpeechEvent
 from edgeser.model.artefact import shipped_models
@@ -123,6 +125,16 @@ def test_settings_of_the_environment_are_not_measured(monkeypatch: pytest.Monkey
 )
 def test_nonsense_is_one_line(arguments: list[str], complaint: str) -> None:
     assert complaint in edgeser("bench", *arguments).refusal
+
+
+@pytest.mark.parametrize("command", ["latency", "soak", "throughput", "model"])
+def test_where_no_report_can_be_saved_is_said_before_the_run(command: str, tmp_path: Path) -> None:
+    for option in ("--json", "--html") if command == "latency" else ("--json",):
+        for wrong in (tmp_path, tmp_path / "none" / "x.json", Path("/proc/x.json")):
+            done = CliRunner().invoke(main, ["bench", command, option, str(wrong)])
+            assert done.exit_code == 2
+            assert f"{wrong}: cannot be written: " in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_without_speech_is_said(tmp_path: Path) -> None:

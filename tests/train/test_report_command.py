@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import glob
 import json
+import shlex
 from pathlib import Path
 
 import msgspec
@@ -69,6 +71,19 @@ def test_as_json(runs: Path) -> None:
     assert c["ua"]["over_utterances"]["value"] == pytest.approx(gained)
     assert c["ua"]["over_utterances"]["low"] > 0
     assert c["mcnemar"]["p"] < 0.05
+
+
+def test_the_examples_of_the_help_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those on runs that are here."""
+    told = [line.strip() for line in edgeser("report", "--help").output.splitlines()]
+    [example] = [line for line in told if line.startswith("edgeser report docs/")]
+    words = shlex.split(example)[1:]
+    monkeypatch.chdir(Path(__file__).parents[2])
+    at = words.index("-o") + 1
+    words[at] = str(tmp_path / words[at])
+    done = edgeser(*(name for word in words for name in sorted(glob.glob(word)) or [word]))
+    assert done.exit_code == 0, done.output
+    assert "eca-emodb" in Path(words[at]).read_text()
 
 
 def test_a_run_may_have_any_name(runs: Path) -> None:

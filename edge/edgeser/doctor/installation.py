@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,9 +27,10 @@ class Finding(msgspec.Struct, frozen=True):
     fix: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """Run every check, one after the other; none of them raises."""
-    for name, check in _CHECKS.items():
+def examine(settings: Settings, only: Sequence[str] | None = None) -> Iterator[Finding]:
+    """Run every check, or those named, one after the other; none of them raises."""
+    for name in _CHECKS if only is None else only:
+        check = _CHECKS[name]
         try:
             yield check(name, settings)
         except UserError as error:
@@ -223,6 +226,43 @@ def _scratch(name: str, _: Settings) -> Finding:
     return Finding(name, True, str(folder))
 
 
+def _journal(name: str, settings: Settings) -> Finding:
+    from edgeser.events.journal.file import ForeignFileError, size_of
+    from edgeser.events.journal.reader import JournalReader
+
+    wanted = settings.journal
+    if not wanted.enabled:
+        return Finding(name, True, "none is kept: journal.enabled is false")
+    file = wanted.file
+    elsewhere = "run this as the daemon's user, or set journal.path to a file of yours"
+    try:
+        folder = next(parent for parent in file.parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        kept = None
+        if file.exists():
+            file.open("r+b").close()
+            with JournalReader(file) as reader:
+                kept = reader.extent()
+        free_mb = shutil.disk_usage(folder).free / 1e6
+        wanting_mb = wanted.max_mb - size_of(file) / 1e6
+    except OSError as error:
+        return Finding(name, False, f"{file}: {error.strerror}", elsewhere)
+    except (sqlite3.Error, ForeignFileError) as error:
+        return Finding(
+            name, False, f"{file}: {error}", "move it away, or set journal.path to another file"
+        )
+    found = f"{file}, {kept.entries if kept else 0} events, {free_mb:.0f} MB free"
+    if free_mb < wanting_mb:
+        return Finding(
+            name,
+            False,
+            f"{found}; it may grow by {wanting_mb:.0f} MB",
+            "make room, or lower journal.max_mb",
+        )
+    return Finding(name, True, found)
+
+
 def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
@@ -236,6 +276,7 @@ _CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
     "model": _model,
     "telemetry": _telemetry,
     "runtime folder": _scratch,
+    "journal": _journal,
     "endpoints": _endpoints,
     "mqtt": _mqtt,
     "nats": _nats,

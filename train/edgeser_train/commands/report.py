@@ -22,7 +22,7 @@ _NAME_WIDTH = 15
 
     \b
     edgeser report runs/loso runs/eca
-    edgeser report docs/reports/* -o table.md
+    edgeser report docs/reports/*/report.json -o table.md
     edgeser report runs/* -o figures.csv
     """
 )

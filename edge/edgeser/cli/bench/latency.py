@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.bench.options import FilePath, report_option, save, save_report, speech_option
+from edgeser.cli.bench.options import (
+    FilePath,
+    report_option,
+    save,
+    save_report,
+    speech_option,
+    written_later,
+)
 from edgeser.cli.options import model_option
 from edgeser.errors import UserError
 
@@ -24,7 +31,14 @@ if TYPE_CHECKING:
 @click.option("--transport", type=click.Choice(["ipc", "tcp"]), default="ipc", show_default=True)
 @model_option
 @report_option
-@click.option("--html", "html_file", type=FilePath, metavar="FILE", help="Save a page.")
+@click.option(
+    "--html",
+    "html_file",
+    type=FilePath,
+    callback=written_later,
+    metavar="FILE",
+    help="Save a page.",
+)
 @click.option(
     "--compare",
     "old_file",

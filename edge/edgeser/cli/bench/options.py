@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -30,8 +33,33 @@ def speech_option(command: Command) -> Command:
 def report_option(command: Command) -> Command:
     """``--json FILE``."""
     return click.option(
-        "--json", "json_file", type=FilePath, metavar="FILE", help="Save the report."
+        "--json",
+        "json_file",
+        type=FilePath,
+        callback=written_later,
+        metavar="FILE",
+        help="Save the report.",
     )(command)
+
+
+def written_later(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
+    """For options with a file that is written at the end of long work, which ``save`` does.
+
+    Raises UserError now where it cannot be written, and leaves nothing behind.
+    """
+    if file is None:
+        return None
+    try:
+        if not file.exists():
+            with tempfile.TemporaryFile(dir=file.parent):
+                pass
+        elif file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        elif not os.access(file, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    return file
 
 
 def save_report(file: Path, report: msgspec.Struct) -> None:
@@ -46,4 +74,8 @@ def save(file: Path, content: bytes) -> None:
     try:
         file.write_bytes(content)
     except OSError as error:
-        raise UserError(f"{file}: cannot be written: {error.strerror}") from error
+        raise _unwritable(file, error) from error
+
+
+def _unwritable(file: Path, error: OSError) -> UserError:
+    return UserError(f"{file}: cannot be written: {error.strerror}", "name another file")

@@ -1,0 +1,56 @@
+"""``edgeser doctor`` looks at the journal, and leaves nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgeser.doctor.installation import Finding, examine
+from edgeser.events.journal.store import JournalStore
+from edgeser.settings.schema import JournalSettings, Settings
+
+
+def found(file: Path, **settings: object) -> Finding:
+    kept = msgspec.convert({"path": str(file), **settings}, JournalSettings)
+    findings = examine(Settings(journal=kept), only=("journal",))
+    [finding] = findings
+    return finding
+
+
+def test_where_a_journal_can_be_kept(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "journal.db"
+    assert f"{file}, 0 events" in found(file, max_mb=1).found
+    assert found(file, max_mb=1).ok
+    assert not file.parent.exists(), "only looked at"
+    assert "none is kept" in found(file, enabled=False).found
+    store = JournalStore(tmp_path / "journal.db", "e")
+    assert found(tmp_path / "journal.db", max_mb=1).ok, "while the daemon writes it"
+    store.close()
+
+
+def test_where_none_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = tmp_path / "notes.txt"
+    foreign.write_text("no journal\n" * 1000)
+    for file, fix in (
+        (foreign, "move it away"),
+        (tmp_path, "journal.path"),
+        (foreign / "journal.db", "journal.path"),
+        (Path("/proc/edgeser/journal.db"), "journal.path"),
+    ):
+        finding = found(file)
+        assert not finding.ok, finding
+        assert fix in finding.fix
+        assert str(file) in finding.found
+    monkeypatch.setattr("shutil.disk_usage", lambda _: _Usage())
+    full = found(tmp_path / "journal.db")
+    assert not full.ok
+    assert "5 MB free; it may grow by 100 MB" in full.found
+    assert "lower journal.max_mb" in full.fix
+
+
+class _Usage:
+    """A disk that is nearly full: none can be filled here."""
+
+    free = 5e6
