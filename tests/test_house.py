@@ -65,5 +65,8 @@ def test_the_public_names_are_there() -> None:
 
     for name in edgeser.__all__:
         assert getattr(edgeser, name)
+    assert {name for name in dir(edgeser) if not name.startswith("__")} == {
+        name for name in edgeser.__all__ if not name.startswith("__")
+    }
     with pytest.raises(AttributeError):
         edgeser.nothing  # noqa: B018

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -103,6 +104,20 @@ def test_what_is_no_sound_is_refused() -> None:
         live.push(np.zeros((100, 1), np.float32))
     with pytest.raises(ValueError, match="rate"):
         edgeser.Live(MODEL, rate=0)
+
+
+@pytest.mark.parametrize("sound", [[0.1], b"abc", "x", None])
+def test_what_is_no_array_is_a_type_error(sound: Any) -> None:
+    with pytest.raises(TypeError, match="expected a NumPy array"):
+        edgeser.Live(MODEL).push(sound)
+    with pytest.raises(TypeError, match="expected a NumPy array"):
+        list(edgeser.Recognizer(MODEL).samples(sound, rate=48_000))
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+def test_what_is_no_rate_is_refused(rate: Any) -> None:
+    with pytest.raises(ValueError, match="expected a rate"):
+        edgeser.Live(MODEL, rate=rate)
 
 
 def test_after_the_end_there_is_nothing_more() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from types import TracebackType
@@ -49,7 +50,7 @@ class Live:
         for a rate below 1.
         """
         settings = settings or Settings()
-        if rate < 1:
+        if not 1 <= rate < math.inf:
             raise ValueError(f"expected a rate of at least 1, got {rate}")
         self.model = chosen_model(model, settings)
         self._rate = rate
@@ -71,7 +72,8 @@ class Live:
     def push(self, samples: AnySamples) -> list[Heard]:
         """The events of the next block.
 
-        Raises ValueError for another type or shape than before, and after ``finish``.
+        Raises TypeError for what is no array, ValueError for another type or shape than before,
+        and after ``finish``.
         """
         if self._finished:
             raise ValueError("this stream has ended; make a new Live for the next")
@@ -100,6 +102,8 @@ class Live:
             yield event
 
     def _converted(self, samples: AnySamples) -> Samples:
+        if not isinstance(samples, np.ndarray):
+            raise TypeError(f"expected a NumPy array, got {type(samples).__name__}")
         if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
             raise ValueError(f"expected int16 or floats, got {samples.dtype}")
         if samples.ndim not in (1, 2) or (samples.shape[-1] == 0 and samples.ndim == 2):

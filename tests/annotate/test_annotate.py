@@ -136,7 +136,7 @@ def test_a_folder_begun_with_other_files_or_model_is_refused(
     assert "was begun with another model" in done.stderr
     done = annotate(archive / "b", annotated)
     assert done.exit_code == 2
-    assert "was begun with another files, files_sha256" in done.stderr
+    assert "was begun with other files; name another folder" in done.stderr
     assert parts(annotated) == before
 
 

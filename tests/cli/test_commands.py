@@ -56,6 +56,13 @@ def test_predict_prints_a_row_per_segment() -> None:
     assert not any("…" in line for line in done.out.splitlines())
 
 
+def test_predict_names_what_is_missing_and_offers_nothing_that_it_does_not_take() -> None:
+    done = edgeser("predict", "missing.wav")
+    assert done.refusal.endswith(
+        "missing.wav: there is no such file; give a sound file that is there"
+    )
+
+
 def test_predict_says_when_there_is_no_speech(tmp_path: Path) -> None:
     import soundfile
 

@@ -53,6 +53,12 @@ def test_a_model_is_chosen_and_taken_back(tmp_path: Path) -> None:
     assert "either a model or --rollback" in edgeser("models", "use", *where).refusal
 
 
+def test_a_new_settings_file_is_said_to_be_new(tmp_path: Path) -> None:
+    where = ("--settings", str(tmp_path / "typo.toml"))
+    assert f"{where[1]} (new file): " in edgeser("models", "use", OTHER, *where).out
+    assert "new file" not in edgeser("models", "use", OTHER, *where).out
+
+
 def test_a_model_that_drifts_is_not_chosen(tmp_path: Path) -> None:
     file = tmp_path / "edgeser.toml"
     file.write_text("[speech]\n")

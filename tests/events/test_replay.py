@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -356,6 +357,16 @@ EPOCH = "f253efbe00c4d9a1"
 def test_what_is_neither_a_time_nor_a_position_is_refused(endpoint: str, text: str) -> None:
     with pytest.raises(UserError, match="neither a time nor a position; expected all, 10m, "):
         Subscriber(endpoint, since=text)
+
+
+@pytest.mark.parametrize("since", [5, b"all", 1.5])
+def test_what_is_no_text_is_a_type_error(endpoint: str, since: Any) -> None:
+    with pytest.raises(TypeError, match="since is a text"):
+        Subscriber(endpoint, since=since)
+    with pytest.raises(TypeError, match="endpoint is a text"):
+        Subscriber(since)
+    with pytest.raises(TypeError, match="topics is a list of beginnings"):
+        Subscriber(endpoint, [since])
 
 
 def test_a_position_after_a_time_leaves_out_what_was_before_it(endpoint: str, start: Start) -> None:

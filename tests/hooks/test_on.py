@@ -114,6 +114,27 @@ def test_a_program_that_hangs_or_fails_does_not_stop_the_next(tmp_path: Path) ->
     assert "exit code 3" in said
 
 
+def test_a_second_signal_does_not_break_off_the_end(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    script = f"echo began >> {got}; sleep 1; echo ended >> {got}"
+    with hook(tmp_path, "final", "--", "sh", "-c", script) as on:
+        on.publish(emotion(1))
+        wait_for(lambda: lines(got) == ["began"])
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            on.process.send_signal(number)
+            time.sleep(0.2)
+        _, said = on.process.communicate(timeout=PATIENCE_S * 3)
+    assert (on.process.returncode, said) == (0, "")
+    assert lines(got) == ["began", "ended"]
+
+
+def test_an_option_that_is_not_known_is_no_program() -> None:
+    done = edgeser("on", "final", "--labl", "angry", "--", "true")
+    assert done.code == 2
+    assert "no such option" in done.err.lower()
+    assert "--labl" in done.err
+
+
 def test_not_more_often_than_asked_for(tmp_path: Path) -> None:
     got = tmp_path / "got"
     script = f"echo {{stream}} >> {got}"

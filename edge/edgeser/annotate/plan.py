@@ -43,6 +43,17 @@ class Plan(msgspec.Struct, frozen=True):
     v: int = 2
 
 
+_OTHERWISE = {
+    "files_sha256": "other files",
+    "shard": "another --shard",
+    "model": "another model",
+    "backend": "another backend",
+    "speech": "other [speech] settings",
+    "decision": "other [decision] settings",
+}
+"""What to say of a field that is not as it was."""
+
+
 def shards(recordings: Recordings, size: int) -> list[Shard]:
     """The recordings in shards of ``size`` files."""
     root, paths = str(recordings.root), recordings.paths
@@ -82,9 +93,11 @@ def settle(plan: Plan, folder: Path) -> None:
             f"{folder}: was begun by an edgeser whose tables have other columns",
             "name another folder with -o",
         )
-    changed = [f for f in Plan.__struct_fields__ if getattr(before, f) != getattr(plan, f)]
+    changed = [
+        told for field, told in _OTHERWISE.items() if getattr(before, field) != getattr(plan, field)
+    ]
     if changed:
         raise UserError(
-            f"{folder}: was begun with another {', '.join(changed)}",
+            f"{folder}: was begun with {', '.join(changed)}",
             "name another folder with -o, or what it was begun with",
         )

@@ -156,10 +156,7 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         why, fix = {
-            errno.ENOENT: (
-                "there is no such file",
-                "give a sound file, mic, or - for standard input",
-            ),
+            errno.ENOENT: ("there is no such file", "give a sound file that is there"),
             errno.EACCES: ("it may not be read", "change its permissions"),
         }.get(error.errno or 0, (error.strerror or str(error), None))
         raise SourceError(f"{path}: {why}", fix) from None
@@ -171,7 +168,8 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
             raise SourceError(f"{path}: this is a folder", "give one sound file in it")
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(
-                f"{path}: this is no regular file", "pipe raw 16 kHz mono s16le sound in with -"
+                f"{path}: this is no regular file",
+                "give a sound file; 'edgeser run --source -' takes raw sound from a pipe",
             )
         if status.st_size == 0:
             raise SourceError(f"{path}: the file is empty", "give a file with sound in it")

@@ -88,8 +88,10 @@ def events(
     try:
         if delete:
             _check_delete(everything, bool(since or before or topics or streams or labels))
-            if count or last:
-                raise UserError("--delete takes no --count and no --last", "leave them out")
+            if count or last or as_json or as_csv:
+                raise UserError(
+                    "--delete takes no --count, --last, --json or --csv", "leave them out"
+                )
             click.echo(f"{erase(path, wanted.has, start, end)} events deleted from {path}")
             return
         with JournalReader(path) as reader:

@@ -113,8 +113,9 @@ def use(name: str | None, rollback: bool, file: Path) -> None:
     elif Path(name).is_file():
         name = str(Path(name).absolute())
     model = load_model(name, settings.model.backend)
+    shown = str(file) if file.exists() else f"{file} (new file)"
     choose(file, name, settings.model.name)
-    click.echo(f"{file}: {settings.model.name} before, {name} now")
+    click.echo(f"{shown}: {settings.model.name} before, {name} now")
     pid = reload_daemon(file, settings, model.ref)
     if pid is None:
         click.echo("no daemon runs with these settings; the next one takes it up")

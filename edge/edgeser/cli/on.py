@@ -13,6 +13,8 @@ import click
 from edgeser.errors import UserError
 from edgeser.hooks.trigger import KINDS, TOPICS, Pace, Trigger, What, check_placeholders
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
 
 @click.command(
     context_settings={"ignore_unknown_options": True},
@@ -90,13 +92,17 @@ def on(
     from edgeser.events.subscribe.subscriber import Subscriber
     from edgeser.hooks.runner import Runner
 
+    if command[0].startswith("-"):  # click takes an option that it does not know for the command
+        raise click.NoSuchOption(command[0], ctx=click.get_current_context())
     kind = cast(What, what)
     trigger = Trigger(kind, frozenset(labels), above, frozenset(streams), state)
     check_placeholders(command, kind)
     if "{" not in command[0] and shutil.which(command[0]) is None:
         raise UserError(f"{command[0]}: no such program", "give its path, or install it")
     logs.set_up(verbose=False)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in _ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as of a job in the background
+            signal.signal(number, _interrupt)
     pace = Pace(every_s)
     with Subscriber(connect, [TOPICS[kind]], key=key, server_key=server_key) as subscriber:
         runner = Runner(command, timeout_s)
@@ -113,4 +119,10 @@ def on(
 
 
 def _interrupt(*_: object) -> NoReturn:
+    """Once: 'timeout' sends two signals, and a second one must not break off the end.
+
+    Not ``SIG_IGN``, which the programs that are still to run would inherit.
+    """
+    for number in _ENDING:
+        signal.signal(number, lambda *_: None)
     raise KeyboardInterrupt

@@ -79,12 +79,18 @@ class Subscriber:
         ``key``, ``server_key``: the file of our secret key and the daemon's public key, for TCP
         that is encrypted.
         Raises ``UserError`` for a malformed endpoint or position, keys that are wrong, or a
-        socket that may not be used.
+        socket that may not be used, ``TypeError`` for what is no text.
         """
+        for name, value, type_ in (
+            ("endpoint", endpoint, str),
+            ("since", since, (str, Position)),
+        ):
+            if value is not None and not isinstance(value, type_):
+                raise TypeError(f"{name} is a text, not {value!r}")
         parsed = parse_connect_endpoint(default_endpoint() if endpoint is None else endpoint)
         check_permission(parsed)
-        if isinstance(topics, str):
-            raise TypeError("topics is a list of beginnings, not one text")
+        if isinstance(topics, str) or not all(isinstance(topic, str) for topic in topics):
+            raise TypeError(f"topics is a list of beginnings, not {topics!r}")
         self.endpoint = str(parsed)
         self.malformed = 0
         self.is_heard = False
