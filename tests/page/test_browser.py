@@ -6,9 +6,11 @@ With EDGESER_SCREENSHOTS=FOLDER each state is also drawn into a file there.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
 ABSENT = "window.edgeser.state.absences.at(-1)?.to === null"
+COUNT_CONNECTIONS = """window.connections = 0; window.EventSource = class extends EventSource {
+    constructor(...given) { super(...given); window.connections += 1; } };"""
 FILLED = "window.edgeser.state.link.heard && window.edgeser.state.absences.at(-1)?.to !== null"
 
 
@@ -63,10 +67,23 @@ def browser() -> Iterator[Any]:
 
 @contextmanager
 def opened(
-    browser: Any, page: PageProcess, view: str = "", size: dict[str, int] = DESK, **more: Any
+    browser: Any,
+    page: PageProcess,
+    view: str = "",
+    size: dict[str, int] = DESK,
+    *,
+    clock: bool = False,
+    script: str = "",
+    **more: Any,
 ) -> Iterator[Any]:
-    """A tab, in which nothing may go wrong."""
-    context = browser.new_context(viewport=size, locale="en-GB", **more)
+    """A tab, in which nothing may go wrong.
+
+    ``clock``: its time can be moved, so that nobody waits. ``script``: runs before the page's own.
+    """
+    context = browser.new_context(**{"viewport": size, "locale": "en-GB", **more})
+    if clock:
+        context.clock.install()
+    context.add_init_script(script)
     tab = context.new_page()
     tab.set_default_timeout(1000 * PATIENCE_S)
     wrong: list[str] = []
@@ -166,6 +183,33 @@ def test_a_gap_is_shown_and_filled_when_the_daemon_is_back(
         daemon.tell(status(uptime_s=0.5), told)
         shows(tab, "Sad", lambda: daemon.tell(status(uptime_s=1.0)))
         until(lambda: tab.evaluate(FILLED), "the gap is closed")
+
+
+def test_a_server_that_says_nothing_any_more_is_lost_and_found_again(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    lost = "This page has lost its server"
+    with opened(browser, page, clock=True, script=COUNT_CONNECTIONS) as tab:
+        shows(tab, "Listening", lambda: daemon.tell(status()))
+        tab.clock.pause_at(datetime.fromtimestamp(tab.evaluate("Date.now() / 1000 + 10")))
+        for segment in (310, 311, 312):  # 40 s between them, of which never 25 without a word
+            daemon.tell(status(), emotion("angry", segment=segment, end=2.0))
+            seen = f"window.edgeser.state.streams.get('mic').emotion?.segment === {segment}"
+            until(lambda seen=seen: tab.evaluate(seen), "a word")
+            if segment == 310:
+                connections = tab.evaluate("window.connections")
+            tab.clock.fast_forward(20_000)
+        assert tab.evaluate("window.connections") == connections
+        tab.clock.resume()
+        page.process.send_signal(signal.SIGSTOP)  # as a device whose plug was pulled
+        try:
+            tab.clock.fast_forward(30_000)
+            shows(tab, lost)
+            daemon.tell(status(), emotion("sad", segment=313, end=2.0))
+        finally:
+            page.process.send_signal(signal.SIGCONT)
+        shows(tab, "Listening", lambda: daemon.tell(status()))
+        shows(tab, "Sad")
 
 
 def test_valence_and_arousal_are_drawn_where_there_are_some(

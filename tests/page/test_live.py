@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from edgeser.page.hub import Hub
+from edgeser.page.live import LiveResponse
 
 from .world import PATIENCE_S, Daemon, PageProcess, emotion, fault, page_of, status, until
 
@@ -102,6 +106,24 @@ def test_events_come_as_they_were_published(daemon: Daemon, page: PageProcess) -
         (event,) = [m for m in client.read() if m.get("segment") == 41]
         assert event["scores"]["sad"] == 0.8
         assert event["latency_ms"]["total"] > 0
+
+
+def test_where_nothing_comes_a_beat_shows_that_the_connection_stands() -> None:
+    async def beaten() -> None:
+        beat = asyncio.Event()
+
+        async def send(message: Any) -> None:
+            if b'data: {"type":"beat"}\n\n' in message.get("body", b""):
+                beat.set()
+
+        async def receive() -> dict[str, str]:  # the browser goes once it has heard it
+            await beat.wait()
+            return {"type": "http.disconnect"}
+
+        response = LiveResponse(Hub(), {}, None, beat_s=0.01)
+        await asyncio.wait_for(response({}, receive, send), PATIENCE_S)
+
+    asyncio.run(beaten())
 
 
 def test_who_comes_again_gets_what_came_meanwhile_and_nothing_twice(

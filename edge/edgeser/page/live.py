@@ -13,8 +13,9 @@ from edgeser.page.hub import Hub
 FRAME_S = 0.1
 """A browser is told at most so often; what came meanwhile goes together."""
 
-PATIENCE_S = 10.0
-"""After so long without news a comment shows that the connection stands."""
+BEAT_S = 10.0
+"""After so long without news a beat shows that the connection stands. It is a message, not a
+comment: of a comment the page's script would never know. ``static/live.js`` waits for two."""
 
 RETRY_MS = 1000
 MAX_BROWSERS = 64
@@ -25,11 +26,14 @@ _encode = msgspec.json.Encoder().encode
 class LiveResponse:
     """An ASGI application that tells what a hub holds, and then what comes."""
 
-    def __init__(self, hub: Hub, hello: dict[str, object], position: str | None) -> None:
+    def __init__(
+        self, hub: Hub, hello: dict[str, object], position: str | None, *, beat_s: float = BEAT_S
+    ) -> None:
         """``hello``: told first. ``position``: where the browser was when it was told last."""
         self._hub = hub
         self._hello = hello
         self._number = hub.number_of(position)
+        self._beat_s = beat_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until either side goes."""
@@ -70,8 +74,8 @@ class LiveResponse:
             number = hub.last
             yield missed
         while not hub.closed:
-            if not await hub.news(number, PATIENCE_S):
-                yield b":\n\n"
+            if not await hub.news(number, self._beat_s):
+                yield b'data: {"type":"beat"}\n\n'
                 continue
             await asyncio.sleep(FRAME_S)
             missed = hub.behind(number)

@@ -1,28 +1,52 @@
-// The connection to the page's server. EventSource comes back by itself and says where it was.
+// The connection to the page's server. EventSource comes back by itself where it is told of an end;
+// one that nobody tells it of is ended here, and begun anew from the last message.
 
 import { apply } from "./state.js";
+
+/** The server sends something every 10 s; twice that, and some more, is too long. */
+const SILENT_MS = 25_000;
+const RECOVER_MS = 2000;
 
 /** Feed a state; `changed` is called after each message. Returns what ends it. */
 export function connect(state, changed) {
   let source = null;
   let timer = 0;
+  let silence = 0;
+  let position = "";
   const open = () => {
-    source = new EventSource("/api/live");
+    source = new EventSource(position ? `/api/live?since=${encodeURIComponent(position)}` : "/api/live");
+    heard();
     source.onopen = () => {
+      heard();
       state.connected = state.everConnected = true;
       changed();
     };
     source.onmessage = (event) => {
+      heard();
+      position = event.lastEventId || position;
       apply(state, JSON.parse(event.data));
       changed();
     };
     source.onerror = () => {
-      state.connected = false;
-      changed();
+      lost();
       if (source.readyState !== EventSource.CLOSED) return; // it tries again
+      clearTimeout(silence);
       clearTimeout(timer);
-      timer = setTimeout(recover, 2000);
+      timer = setTimeout(recover, RECOVER_MS);
     };
+  };
+  const lost = () => {
+    state.connected = false;
+    changed();
+  };
+  // A device that lost its power or its network says no farewell, and a server that hangs none.
+  const heard = () => {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+      lost();
+      source.close();
+      open();
+    }, SILENT_MS);
   };
   // An answer that is no stream ends an EventSource for good: the server may be too full, or the
   // token is no longer known.
@@ -38,6 +62,7 @@ export function connect(state, changed) {
   open();
   return () => {
     clearTimeout(timer);
+    clearTimeout(silence);
     source.close();
   };
 }

@@ -44,6 +44,7 @@ export function apply(state, message, nowMs = Date.now()) {
       return;
     }
     case "ready": state.live = true; return;
+    case "beat": return;
     case "link": applyLink(state, message); return;
     case "gap": applyGap(state, message, nowMs); return;
     default:
@@ -198,7 +199,7 @@ const QUIET_DBFS = -65;
 export function explain(state, stream, now) {
   if (!state.everConnected) return { kind: "wait", what: "Connecting", why: "" };
   if (!state.connected) {
-    return { kind: "bad", what: "This page has lost its server", why: "Is 'edgeser page' still running? Trying again every second." };
+    return { kind: "bad", what: "This page has lost its server", why: "Is 'edgeser page' still running, and can its machine be reached? Trying again." };
   }
   if (!state.link.heard) {
     const since = state.absences.at(-1);
