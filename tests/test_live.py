@@ -114,6 +114,14 @@ def test_what_is_no_array_is_a_type_error(sound: Any) -> None:
         list(edgeser.Recognizer(MODEL).samples(sound, rate=48_000))
 
 
+@pytest.mark.parametrize("make", [edgeser.Live, edgeser.Recognizer])
+def test_what_is_no_model_and_no_settings_is_a_type_error(make: Any) -> None:
+    with pytest.raises(TypeError, match="expected a model or its name, got int"):
+        make(5)
+    with pytest.raises(TypeError, match="expected Settings, got dict"):
+        make(MODEL, {"model": {}})
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
 def test_what_is_no_rate_is_refused(rate: Any) -> None:
     with pytest.raises(ValueError, match="expected a rate"):

@@ -61,10 +61,14 @@ class Pipeline:
 def chosen_model(model: str | Model | None, settings: Settings) -> Model:
     """``model``: a name, a file, a loaded one, or None for that of the settings.
 
-    Raises UserError if it cannot be loaded.
+    Raises UserError if it cannot be loaded, TypeError for what is neither.
     """
+    if not isinstance(settings, Settings):
+        raise TypeError(f"expected Settings, got {type(settings).__name__}")
     chosen = settings.model
     name = chosen.name if model is None else model
-    if not isinstance(name, str):
+    if isinstance(name, Model):
         return name
+    if not isinstance(name, str):
+        raise TypeError(f"expected a model or its name, got {type(name).__name__}")
     return load_model(name, chosen.backend, labels=chosen.labels)
