@@ -1,8 +1,11 @@
 // The past, a day at a time, as the server tells it. Days that were read lately are kept.
 
-const DAYS_KEPT = 6;
-const FRESH_MS = 20_000;
+import { FRESH_MS, ask } from "./ask.js";
 
+const DAYS_KEPT = 6;
+
+/** Hours and days as clocks on the wall have them: not every zone is whole hours from UTC. */
+export const hourStart = (unix) => new Date(unix * 1000).setMinutes(0, 0, 0) / 1000;
 export const dayStart = (unix) => new Date(unix * 1000).setHours(0, 0, 0, 0) / 1000;
 
 /** Midnights have no fixed distance: clocks are put forward and back. */
@@ -11,39 +14,38 @@ export function dayAfter(start, days = 1) {
   return new Date(date.getFullYear(), date.getMonth(), date.getDate() + days).getTime() / 1000;
 }
 
-export async function ask(path, fields = {}) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(fields)) {
-    for (const one of Array.isArray(value) ? value : [value]) if (one !== "" && one !== null) query.append(name, one);
-  }
-  const answer = await fetch(`${path}?${query}`);
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error ?? `${answer.status}`);
-  return body;
-}
-
 export class Archive {
   constructor(changed) {
     this.changed = changed;
-    this.trouble = "";
     this.days = new Map();
     this.labels = [];
     this.streams = [];
   }
 
-  /** Days that overlap a span and are there; the others are asked for. */
+  /** Days that overlap a span and are there; the others are asked for, and so are, from time to
+   * time, today and days of which the asking failed. */
   between(from, to) {
     const found = [];
-    for (let day = dayStart(from); day < to && found.length < DAYS_KEPT; day = dayAfter(day)) {
+    for (const day of overlapping(from, to)) {
       const held = this.days.get(day);
-      if (!held || (held.isToday && Date.now() - held.at > FRESH_MS && !held.asking)) this.#load(day, held);
+      const isOld = held && (held.isToday || held.trouble) && Date.now() - held.at > FRESH_MS;
+      if (!held || (isOld && !held.asking)) this.#load(day, held);
       if (held?.data) found.push(held.data);
     }
     return found;
   }
 
+  /** Why days of a span are not there, or not as they are now; "" where all is well. */
+  troubleIn(from, to) {
+    for (const day of overlapping(from, to)) {
+      const held = this.days.get(day);
+      if (held?.trouble) return held.trouble;
+    }
+    return "";
+  }
+
   async #load(day, held) {
-    const entry = held ?? { data: null };
+    const entry = held ?? { data: null, trouble: "" };
     Object.assign(entry, { at: Date.now(), asking: true, isToday: dayAfter(day) * 1000 > Date.now() });
     this.days.delete(day);
     this.days.set(day, entry);
@@ -51,9 +53,9 @@ export class Archive {
     try {
       const raw = await ask("/api/timeline", { since: day, before: dayAfter(day), topic: ["emotion.", "fault."] });
       entry.data = this.#packed(raw);
-      this.trouble = "";
+      entry.trouble = "";
     } catch (error) {
-      this.trouble = error.message;
+      entry.trouble = error.message;
     }
     entry.asking = false;
     this.changed();
@@ -69,7 +71,7 @@ export class Archive {
     const streams = raw.streams.map((name) => place(this.streams, name));
     const n = raw.end_ms.length;
     const data = {
-      n, since: raw.since, faults: raw.faults, complete: raw.complete,
+      n, at: Date.now(), since: raw.since, faults: raw.faults, complete: raw.complete,
       end: Float64Array.from(raw.end_ms, (ms) => raw.since + ms / 1000),
       length: Float32Array.from(raw.length_ms, (ms) => ms / 1000),
       label: Uint8Array.from(raw.label, (i) => labels[i]),
@@ -79,6 +81,12 @@ export class Archive {
     for (const fault of raw.faults) place(this.streams, fault.stream);
     return data;
   }
+}
+
+function overlapping(from, to) {
+  const days = [];
+  for (let day = dayStart(from); day < to && days.length < DAYS_KEPT; day = dayAfter(day)) days.push(day);
+  return days;
 }
 
 /** Whether a final is shown, as a test of numbers: it is asked 50,000 times for each frame. */
@@ -110,7 +118,7 @@ export function summarise(archive, days, from, to, filter) {
     for (let i = firstAfter(data, from); i < data.n && data.end[i] < to; i += 1) {
       if (!passes(data, i)) continue;
       const label = archive.labels[data.label[i]];
-      const hour = data.end[i] - (data.end[i] % 3600);
+      const hour = hourStart(data.end[i]);
       sums.finals += 1;
       sums.speech += data.length[i];
       sums.confidence += data.confidence[i];

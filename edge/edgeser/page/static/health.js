@@ -1,7 +1,7 @@
 // How the daemon is, and what it runs.
 
 import { html, useEffect, useState } from "./vendor/preact.js";
-import { ask } from "./archive.js";
+import { ask } from "./ask.js";
 import { explain } from "./state.js";
 import { bytes, clockTime, count, dayAndTime, duration, percent, plural, words } from "./format.js";
 

@@ -1,7 +1,8 @@
 // A month as a calendar: how long was spoken on each day, and how it sounded.
 
 import { html, useEffect, useState } from "./vendor/preact.js";
-import { ask, dayAfter } from "./archive.js";
+import { dayAfter } from "./archive.js";
+import { ask, useAgain } from "./ask.js";
 import { hue } from "./palette.js";
 import { dayName, duration, plural, words } from "./format.js";
 
@@ -13,14 +14,16 @@ export function Month({ middle, filter, labels, open }) {
   const [bins, setBins] = useState(null);
   const [trouble, setTrouble] = useState("");
   const key = `${first}${JSON.stringify(filter)}`;
+  const now = Date.now() / 1000;
+  const again = useAgain(trouble !== "" || (first <= now && now < days.at(-1)));
+  useEffect(() => setBins(null), [key]);
   useEffect(() => {
     let wanted = true;
-    setBins(null);
     ask("/api/bins", { edges: days.join(","), topic: ["emotion.", "fault."], stream: filter.stream, label: filter.labels, confidence: filter.confidence ? filter.confidence / 100 : "" })
       .then((b) => { if (wanted) { setBins(b); setTrouble(""); } })
       .catch((error) => { if (wanted) setTrouble(error.message); });
     return () => { wanted = false; };
-  }, [key]);
+  }, [key, again]);
   const most = Math.max(1, ...(bins ?? []).map(total));
   const blanks = (new Date(first * 1000).getDay() + 6) % 7;
   const weekdays = Array.from({ length: 7 }, (_, i) => new Intl.DateTimeFormat(undefined, { weekday: "short" }).format(new Date(2024, 0, 1 + i)));
@@ -33,8 +36,8 @@ export function Month({ middle, filter, labels, open }) {
         const bin = bins?.[i];
         const speech = bin ? total(bin) : 0;
         const parts = labels.filter((l) => bin?.speech_s[l]).map((l) => [l, bin.speech_s[l]]);
-        const said = speech ? `${duration(speech)} of speech: ${parts.map(([l, s]) => `${words(l)} ${Math.round((100 * s) / speech)} %`).join(", ")}` : "no speech";
-        return html`<button key=${day} class=${`day ${speech ? "" : "empty"} ${Date.now() / 1000 >= day && Date.now() / 1000 < days[i + 1] ? "today" : ""}`} onClick=${() => open(day)} aria-label=${`${dayName(day)}: ${said}`} title=${said}>
+        const said = !bin ? "not known yet" : speech ? `${duration(speech)} of speech: ${parts.map(([l, s]) => `${words(l)} ${Math.round((100 * s) / speech)} %`).join(", ")}` : "no speech";
+        return html`<button key=${day} class=${`day ${speech ? "" : "empty"} ${now >= day && now < days[i + 1] ? "today" : ""}`} onClick=${() => open(day)} aria-label=${`${dayName(day)}: ${said}`} title=${said}>
           <span class="number">${new Date(day * 1000).getDate()}</span>
           ${bin?.faults ? html`<span class="sign" title=${plural(bin.faults, "fault")}>!</span>` : null}
           <span class="amount">${speech ? duration(speech) : ""}</span>

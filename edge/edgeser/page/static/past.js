@@ -1,7 +1,8 @@
 // The past: a day on a timeline, a month as a calendar, a search, and both to take away.
 
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
-import { Archive, ask, dayAfter, dayStart, summarise } from "./archive.js";
+import { Archive, dayAfter, dayStart, hourStart, summarise } from "./archive.js";
+import { ask, useAgain } from "./ask.js";
 import { Month } from "./month.js";
 import { Timeline } from "./timeline.js";
 import { hue } from "./palette.js";
@@ -9,6 +10,8 @@ import { clockTime, count, dayName, duration, filled, hourMinute, monthName, per
 
 const SETTLED_MS = 250;
 const ROWS = 100;
+const MOST_ROWS = 1000; // that the server gives at once
+const FIRST_DAY = "2000-01-01"; // while a year is typed it is that of Augustus
 const SPANS = { hour: "Hour", day: "Day", month: "Month" };
 
 const isoDay = (unix) => {
@@ -18,8 +21,7 @@ const isoDay = (unix) => {
 
 function around(span, time) {
   if (span === "day") return [dayStart(time), dayAfter(dayStart(time))];
-  const hour = time - (time % 3600);
-  return [hour, hour + 3600];
+  return [hourStart(time), hourStart(time) + 3600];
 }
 
 export function Past({ state, themed }) {
@@ -36,7 +38,13 @@ export function Past({ state, themed }) {
   const labels = [...new Set([...[...state.streams.values()].flatMap((s) => s.labels), ...archive.labels])].sort((a, b) => (a === "unknown") - (b === "unknown"));
   const streams = [...new Set([...archive.streams, ...state.streams.keys()])].sort();
 
-  const go = (next, time = middle) => { setSpan(next); if (next !== "month") setRange(around(next, time)); };
+  const trouble = span === "month" ? "" : archive.troubleIn(...range) || archive.troubleIn(day, dayAfter(day));
+
+  const go = (next, time) => {
+    setSpan(next);
+    if (next !== "month") setRange(around(next, time ?? middle));
+    else if (time !== undefined) setRange(around("day", time)); // whose month it is
+  };
   const step = (by) => {
     if (span === "month") {
       const d = new Date(day * 1000);
@@ -47,13 +55,21 @@ export function Past({ state, themed }) {
   };
   // While the timeline moves only the timeline is drawn: what stands beside it stays what it is.
   const summary = useMemo(
-    () => html`<${Summary} ...${{ day, sums: summarise(archive, whole, day, dayAfter(day), filter) }} />`,
-    [day, filter, whole.length, whole[0]],
+    () => html`<${Summary} ...${{ day, sums: summarise(archive, whole, day, dayAfter(day), filter), known: whole.length > 0, trouble }} />`,
+    [day, filter, whole.length, whole[0], trouble],
   );
   const heading = span === "month" ? monthName(middle) : dayName(middle);
   const fields = { since: settled[0], before: settled[1], topic: filter.labels.length || filter.confidence ? ["emotion."] : ["emotion.", "fault."], label: filter.labels, stream: filter.stream, confidence: filter.confidence ? filter.confidence / 100 : "" };
 
   const found = useMemo(() => html`<${Found} ...${{ fields, setRange }} />`, [JSON.stringify(fields)]);
+
+  // A date that is half typed is not drawn over: the field is drawn anew for another day alone.
+  const shownDay = isoDay(middle);
+  const pick = ({ value, validity }) => { if (value && validity.valid) go(span, new Date(`${value}T12:00`).getTime() / 1000); };
+  const dateField = useMemo(
+    () => html`<input type="date" min=${FIRST_DAY} max="9999-12-31" value=${shownDay} onChange=${(e) => pick(e.target)} onBlur=${(e) => { e.target.value = shownDay; }} />`,
+    [shownDay, span],
+  );
 
   return html`<div class="toolbar">
       <div class="segmented" role="group" aria-label="Span">${Object.entries(SPANS).map(([k, name]) => html`<button aria-pressed=${k === span} onClick=${() => go(k)}>${name}</button>`)}</div>
@@ -62,14 +78,14 @@ export function Past({ state, themed }) {
         <h2 aria-live="polite">${heading}</h2>
         <button class="icon" aria-label="Forward" onClick=${() => step(1)}>›</button>
       </div>
-      <label class="date"><span class="hidden">Go to day</span><input type="date" value=${isoDay(middle)} onChange=${(e) => { const d = new Date(`${e.target.value}T12:00`); if (!Number.isNaN(d.getTime())) go(span, d.getTime() / 1000); }} /></label>
+      <label class="date"><span class="hidden">Go to day</span>${dateField}</label>
       <button class="plain" onClick=${() => go(span, Date.now() / 1000)}>Today</button>
     </div>
     <${Filter} ...${{ filter, setFilter, labels, streams }} />
-    ${archive.trouble && html`<p class="trouble card" role="alert">${archive.trouble}</p>`}
+    ${trouble && html`<p class="trouble card" role="alert">${trouble}</p>`}
     ${span === "month"
       ? html`<${Month} ...${{ middle, filter, labels, open: (d) => go("day", d + 1) }} />`
-      : html`<section class="card"><${Timeline} ...${{ archive, days, range, setRange, filter, labels, themed, version: `${days.map((d) => d.n)}${JSON.stringify(filter)}` }} /></section>
+      : html`<section class="card"><${Timeline} ...${{ archive, days, range, setRange, filter, labels, themed, version: JSON.stringify([days.map((d) => d.at), labels, filter]) }} /></section>
         <div class="columns">
           ${summary}
           ${found}
@@ -95,21 +111,21 @@ function Filter({ filter, setFilter, labels, streams }) {
   </div>`;
 }
 
-function Summary({ day, sums }) {
+function Summary({ day, sums, known, trouble }) {
   const order = [...sums.byLabel].sort((a, b) => b[1] - a[1]);
   const busiest = [...sums.hours].sort((a, b) => b[1] - a[1])[0];
   const facts = [
-    ["Speech", sums.finals ? duration(sums.speech) : "none"],
-    ["Stretches", count(sums.finals)],
+    ["Speech", sums.finals ? duration(sums.speech) : known ? "none" : "–"],
+    ["Stretches", known ? count(sums.finals) : "–"],
     ["First to last", sums.first === null ? "–" : `${hourMinute(sums.first)} – ${hourMinute(sums.last)}`],
     ["Busiest hour", busiest ? `${hourMinute(busiest[0])}, ${duration(busiest[1])}` : "–"],
     ["Longest", sums.longest ? `${sums.longest.toFixed(1)} s` : "–"],
     ["Mean confidence", sums.finals ? percent(sums.confidence / sums.finals / 100) : "–"],
-    ["Faults", count(sums.faults)],
+    ["Faults", known ? count(sums.faults) : "–"],
   ];
   return html`<section class="card summary" aria-label=${`Summary of ${dayName(day)}`}>
     <h3>The day</h3>
-    <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : "Nothing was said"}</p>
+    <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : known ? "Nothing was said" : trouble ? "Not known" : "…"}</p>
     <div class="stack" aria-hidden="true">${order.map(([l, s]) => html`<span class=${`c-${hue(l)}`} style=${{ flexGrow: s }}></span>`)}</div>
     <ul class="scorebars">${order.map(([l, s]) => html`<li key=${l} class=${`c-${hue(l)}`}><span class="name"><i aria-hidden="true"></i>${words(l)}</span>
       <span class="track" aria-hidden="true"><b style=${{ transform: filled(s / sums.speech) }}></b></span><span class="value">${percent(s / sums.speech)}</span></li>`)}</ul>
@@ -118,19 +134,23 @@ function Summary({ day, sums }) {
 }
 
 function Found({ fields, setRange }) {
-  const [page, setPage] = useState({ events: [], next: null, trouble: "" });
+  const [page, setPage] = useState({ of: "", events: [], next: null, trouble: "" });
   const key = JSON.stringify(fields);
   const asked = useRef("");
+  const wanted = { ...fields, order: "newest" };
+  const failed = (error) => setPage((held) => ({ ...(held.of === key ? held : { events: [], next: null }), of: key, trouble: error.message }));
+  const again = useAgain(page.trouble !== "" || fields.before > Date.now() / 1000);
   useEffect(() => {
+    const limit = Math.max(ROWS, page.of === key ? page.events.length : 0);
     asked.current = key;
-    ask("/api/events", { ...fields, order: "newest", limit: ROWS })
-      .then((p) => { if (asked.current === key) setPage({ ...p, trouble: "" }); })
-      .catch((error) => { if (asked.current === key) setPage({ events: [], next: null, trouble: error.message }); });
-  }, [key]);
-  const more = async () => {
-    const next = await ask("/api/events", { ...fields, order: "newest", limit: ROWS, after: page.next });
-    if (asked.current === key) setPage({ ...next, events: [...page.events, ...next.events], trouble: "" });
-  };
+    if (limit > MOST_ROWS) return; // who reads so far back is not taken away from there
+    ask("/api/events", { ...wanted, limit })
+      .then((p) => { if (asked.current === key) setPage((held) => (held.of === key && held.events.length > limit ? held : { ...p, of: key, trouble: "" })); })
+      .catch((error) => { if (asked.current === key) failed(error); });
+  }, [key, again]);
+  const more = () => ask("/api/events", { ...wanted, limit: ROWS, after: page.next })
+    .then((p) => setPage((held) => (held.of === key && held.next === page.next ? { ...p, of: key, events: [...held.events, ...p.events], trouble: "" } : held)))
+    .catch((error) => { if (asked.current === key) failed(error); });
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(fields)) for (const v of [value].flat()) if (v !== "") query.append(name, v);
   const look = (event) => { const t = event.time; setRange([t - 60, t + 60]); };
@@ -144,7 +164,7 @@ function Found({ fields, setRange }) {
         ? html`<td colspan="3"><span class="sign" aria-hidden="true">${e.recovered ? "✓" : "!"}</span> <strong>${words(e.code)}</strong> ${e.message}</td>`
         : html`<td class=${`c-${hue(e.label)}`}><span class="name"><i aria-hidden="true"></i>${words(e.label)}</span></td><td class="n">${percent(e.confidence)}</td><td class="n">${(e.end - e.start).toFixed(1)} s</td>`}
       <td>${e.stream}</td></tr>`)}</tbody></table>
-    ${page.events.length === 0 && html`<p class="muted">${page.trouble || "Nothing in this span. Zoom out, or ask for less."}</p>`}
+    ${page.trouble ? html`<p class="trouble">${page.trouble}</p>` : page.of && page.events.length === 0 && html`<p class="muted">Nothing in this span. Zoom out, or ask for less.</p>`}
     ${page.next !== null && html`<button class="plain more" onClick=${more}>Earlier</button>`}</div>
   </section>`;
 }

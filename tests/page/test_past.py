@@ -1,0 +1,219 @@
+"""The view of the past in Debian's Chromium: that it tells what the journal has, and no more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .test_browser import opened, shows
+from .world import (
+    Daemon,
+    PageProcess,
+    chromium,
+    days_of_speech,
+    emotion,
+    page_of,
+    status,
+    until,
+    write_journal,
+)
+
+FRESH_MS = 21_000
+"""After so long what may have changed, or failed, is asked again (``static/ask.js``)."""
+
+HEADING = ".step h2"
+DAY = "input[type=date]"
+MOOD = ".summary .label"
+UNANSWERED = "The page's server does not answer"
+
+COLOURS_OF_LANES = """() => {
+  const canvas = document.querySelector('.timeline canvas');
+  const top = canvas.getBoundingClientRect().top;
+  const lanes = [...document.querySelectorAll('.names li:not(.faultname)')].map((lane) => {
+    const { y, height } = lane.getBoundingClientRect();
+    const middle = Math.round((y + height / 2 - top) * devicePixelRatio);
+    const { data } = canvas.getContext('2d').getImageData(0, middle, canvas.width, 1);
+    const seen = new Set();
+    for (let i = 0; i < data.length; i += 4) seen.add(`rgb(${data[i]}, ${data[i + 1]}, ${data[i + 2]})`);
+    return { name: lane.textContent, colour: getComputedStyle(lane.querySelector('i')).backgroundColor, seen };
+  });
+  return lanes.map(({ name, seen }) => [name, lanes.filter((l) => seen.has(l.colour)).map((l) => l.name)]);
+}"""  # noqa: E501
+"""Of each lane, its name and those whose colours are drawn in it."""
+
+
+@pytest.fixture(scope="module")
+def daemon(folder: Path) -> Iterator[Daemon]:
+    now = time.time()
+    recent = [
+        (now - 10_200 + 30 * n, emotion("happy", segment=n, kind="final", end=2.0))
+        for n in range(1, 331)
+    ]
+    past = [*days_of_speech(4, now - 14_400, 200), *recent]
+    write_journal(folder / "journal.db", sorted(past, key=lambda timed: timed[0]))
+    daemon = Daemon(f"ipc://{folder}/events.sock", folder / "journal.db")
+    yield daemon
+    daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def page(daemon: Daemon, folder: Path) -> Iterator[PageProcess]:
+    with page_of(daemon, folder) as page:
+        yield page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
+
+
+@contextmanager
+def looked_at(browser: Any, page: PageProcess, view: str = "#past", **more: Any) -> Iterator[Any]:
+    """A tab in a place where it is noon: a day that has just begun has little to show."""
+    ahead = 12 - datetime.now(timezone.utc).hour
+    with opened(browser, page, view, **{"timezone_id": f"Etc/GMT{-ahead:+d}", **more}) as tab:
+        yield tab
+
+
+def reads(tab: Any, selector: str, words: str) -> None:
+    until(lambda: words in tab.inner_text(selector), f"{words!r} in {tab.inner_text(selector)!r}")
+
+
+def test_today_and_a_date_are_gone_to_in_a_month_too(browser: Any, page: PageProcess) -> None:
+    with looked_at(browser, page) as tab:
+        tab.click("text=Month")
+        this_month = tab.inner_text(HEADING)
+        tab.click("[aria-label=Back]")
+        until(lambda: tab.inner_text(HEADING) != this_month, "another month")
+        tab.click("text=Today")
+        reads(tab, HEADING, this_month)
+        tab.fill(DAY, "2024-05-15")
+        reads(tab, HEADING, "May 2024")
+        tab.click("text=Day")
+        reads(tab, HEADING, "15 May 2024")
+
+
+def test_a_date_can_be_typed(browser: Any, page: PageProcess) -> None:
+    with looked_at(browser, page) as tab:
+        today = tab.inner_text(HEADING)
+        tab.focus(DAY)
+        tab.keyboard.type("0505")  # the same for those who write the month first
+        for key in "202":
+            tab.keyboard.press(key)
+            tab.evaluate("window.edgeser.changed()")
+            tab.wait_for_timeout(250)  # so that it is drawn while half of it stands there
+        assert "May" in tab.inner_text(HEADING)
+        assert today[-4:] in tab.inner_text(HEADING)
+        tab.keyboard.press("4")
+        reads(tab, HEADING, "5 May 2024")
+        tab.keyboard.press("Backspace")  # what is no date goes when the field is left
+        tab.focus(".grab")
+        until(lambda: tab.input_value(DAY) == "2024-05-05", "the day that is shown")
+
+
+def test_a_day_that_could_not_be_read_is_not_called_silent(browser: Any, page: PageProcess) -> None:
+    with looked_at(browser, page, clock=True) as tab:
+        reads(tab, MOOD, "Mostly")
+        today = tab.inner_text(HEADING)
+        tab.route("**/api/timeline*", lambda route: route.abort())
+        tab.click("[aria-label=Back]")
+        shows(tab, UNANSWERED)
+        assert tab.inner_text(MOOD) == "Not known"
+        tab.unroute("**/api/timeline*")
+        tab.click("[aria-label=Forward]")
+        reads(tab, HEADING, today)
+        reads(tab, MOOD, "Mostly")
+        assert UNANSWERED not in tab.inner_text("body")
+        tab.clock.fast_forward(FRESH_MS)
+        tab.click("[aria-label=Back]")
+        until(lambda: tab.inner_text(HEADING) != today, "yesterday")
+        reads(tab, MOOD, "Mostly")
+        assert UNANSWERED not in tab.inner_text("body")
+
+
+def test_todays_list_grows_and_survives_a_failure(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    def append(stream: str) -> None:
+        daemon.tell(emotion("happy", segment=9, kind="final", end=2.0, stream=stream))
+        until(lambda: page.ask(f"/api/events?stream={stream}")["events"], "it is in the journal")
+
+    first = ".found tbody tr:first-child"
+    with looked_at(browser, page, clock=True) as tab:
+        reads(tab, ".found h3", "events in view")
+        append("porch")
+        tab.clock.fast_forward(FRESH_MS)
+        reads(tab, first, "porch")
+        tab.click("text=Earlier")
+        until(lambda: tab.locator(".found tbody tr").count() == 200, "more")
+        append("attic")
+        tab.clock.fast_forward(FRESH_MS)
+        reads(tab, first, "attic")
+        assert tab.locator(".found tbody tr").count() == 200  # what was asked for stays
+        tab.route("**/api/events*", lambda route: route.abort())
+        tab.click("text=Earlier")
+        reads(tab, ".found", UNANSWERED)
+        assert tab.locator(".found tbody tr").count() == 200
+        append("cellar")
+        tab.unroute("**/api/events*")
+        tab.clock.fast_forward(FRESH_MS)
+        reads(tab, first, "cellar")
+        assert UNANSWERED not in tab.inner_text(".found")
+
+
+def test_a_list_that_could_not_be_read_at_first_is_asked_for_again(
+    browser: Any, page: PageProcess
+) -> None:
+    with looked_at(browser, page, "", clock=True) as tab:
+        for asked in ("events", "bins"):
+            tab.route(f"**/api/{asked}*", lambda route: route.abort())
+        tab.click("nav >> text=Past")
+        reads(tab, ".found", UNANSWERED)
+        tab.unroute("**/api/events*")
+        tab.clock.fast_forward(FRESH_MS)
+        until(lambda: tab.locator(".found tbody tr").count(), "the list")
+        tab.click("text=Month")
+        reads(tab, ".month", UNANSWERED)
+        tab.unroute("**/api/bins*")
+        tab.clock.fast_forward(FRESH_MS)
+        until(lambda: tab.locator(".day .amount:not(:empty)").count(), "the calendar")
+        assert UNANSWERED not in tab.inner_text(".month")
+
+
+def test_hours_begin_at_the_full_hour_in_kolkata_too(browser: Any, page: PageProcess) -> None:
+    with opened(browser, page, "#past", timezone_id="Asia/Kolkata") as tab:
+        tab.click("[aria-label=Back]")  # a whole day of speech, whatever the time is
+        reads(tab, MOOD, "Mostly")
+        busiest = tab.inner_text(".summary dl div:has-text('Busiest hour') dd")
+        assert busiest.partition(",")[0].endswith(":00")
+        tab.click("text=Hour")
+        until(lambda: tab.inner_text(".timeline .readout").count(":00") == 2, "a full hour")
+
+
+def test_lanes_have_the_colours_of_their_names(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    """The daemon may name its labels in another order than the journal, and after it."""
+    with looked_at(browser, page, color_scheme="light") as tab:
+        tab.route("**/api/live*", lambda route: route.abort())
+        tab.reload()
+        tab.click("[aria-label=Back]")
+        reads(tab, MOOD, "Mostly")
+        before = tab.locator(".names li").all_inner_texts()
+        tab.unroute("**/api/live*")
+        told = (status(), emotion("happy", segment=10, end=2.0))
+        names = lambda: tab.locator(".names li").all_inner_texts()  # noqa: E731
+        until(lambda: daemon.tell(*told) or names() != before, "the daemon's labels")
+
+        def is_right() -> bool:
+            lanes = tab.evaluate(COLOURS_OF_LANES)
+            return all(set(seen) <= {name} for name, seen in lanes) and any(s for _, s in lanes)
+
+        until(is_right, f"{tab.evaluate(COLOURS_OF_LANES)}")
