@@ -12,12 +12,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
 from edgeser.bridges.figures import Figures
 from edgeser.bridges.mqtt.broker import BrokerError, Connection, Message
-from edgeser.bridges.mqtt.session import OFFLINE, ONLINE, Plan, Session
+from edgeser.bridges.mqtt.session import OFFLINE, ONLINE, Plan, Session, Stream
 from edgeser.bridges.mqtt.topics import safe_name
 from edgeser.bridges.pauses import Pauses
 from edgeser.events.subscribe.catch_up import Position
@@ -31,6 +32,14 @@ SYNC_S = 10.0
 FLUSH_S = 1.0
 
 
+class _Remembered(NamedTuple):
+    """What the broker has retained of an earlier session."""
+
+    cursor: Position | None
+    online: set[str]
+    """Topics where a stream is said to be there."""
+
+
 class MqttBridge:
     """Hands events on until it is stopped."""
 
@@ -41,6 +50,7 @@ class MqttBridge:
         self._stop = threading.Event()
         self._poison: set[bytes] = set()
         self._cautious = False
+        self._streams: dict[str, Stream] = {}
         self.figures = Figures()
 
     def stop(self) -> None:
@@ -66,7 +76,7 @@ class MqttBridge:
 
     def _connection(self) -> None:
         plan, topics = self._plan, self._plan.topics
-        wanted = [topics.cursor, topics.availability]
+        wanted = [topics.cursor, topics.stream_availabilities, topics.availability]
         if plan.discovery_prefix:
             wanted.append(f"{plan.discovery_prefix}/status")
         will = Message(topics.availability, OFFLINE, True)
@@ -75,13 +85,13 @@ class MqttBridge:
             plan.broker, name, wanted, will, poison=self._poison, cautious=self._cautious
         )
         try:
-            theirs = self._synchronise(connection)
+            theirs, online = self._synchronise(connection)
             own = plan.file.load()
             if own and not theirs:
                 own = plan.file.earlier()
                 log.info("%s: has no cursor of ours and is told the last half hour", plan.broker)
             start = theirs or own or plan.start
-            session = Session(plan, connection, start, self.figures)
+            session = Session(plan, connection, start, self.figures, self._streams, online)
         except BaseException:
             self._cautious = connection.is_cut_by_protocol
             connection.close()
@@ -95,14 +105,15 @@ class MqttBridge:
             self._cautious = connection.is_cut_by_protocol
             session.close(flush_s=FLUSH_S if self._stop.is_set() else 0.0)
 
-    def _synchronise(self, connection: Connection) -> Position | None:
-        """How far the broker remembers, by its retained cursor; None where it has none.
+    def _synchronise(self, connection: Connection) -> _Remembered:
+        """How far the broker remembers, and which streams it says are there.
 
         Brokers send what is retained before what is published after the subscription.
         """
         topics = self._plan.topics
         connection.publish(topics.availability, ONLINE, retain=True)
         found: Position | None = None
+        online: set[str] = set()
         deadline = time.monotonic() + SYNC_S
         while time.monotonic() < deadline and not self._stop.is_set():
             self._on_turn()
@@ -110,8 +121,11 @@ class MqttBridge:
             for message in connection.messages():
                 if message.topic == topics.cursor:
                     found = _position_in(message)
-                elif message.payload == ONLINE and not message.retained:
-                    return found
+                elif message.topic == topics.availability:
+                    if message.payload == ONLINE and not message.retained:
+                        return _Remembered(found, online)
+                elif message.payload == ONLINE and topics.is_stream_availability(message.topic):
+                    online.add(message.topic)
             connection.wait(0.1)
         log.warning(
             "%s: does not send back what is published at %s; it may not let this user read there. "
@@ -119,7 +133,7 @@ class MqttBridge:
             self._plan.broker,
             topics.availability,
         )
-        return found
+        return _Remembered(found, online)
 
     def _fail(self, trouble: str) -> None:
         if trouble != self.figures.trouble:

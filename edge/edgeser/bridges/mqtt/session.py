@@ -51,31 +51,54 @@ class Plan:
 
 
 @dataclass
-class _Stream:
+class Stream:
+    """How a stream is, which outlives a connection, and what this one's broker was told of it."""
+
     state: StreamState = field(default_factory=StreamState)
-    seen_at: float = 0.0
+    heard_at: float | None = None
+    """Monotonic; None: never but in what was replayed."""
     described: tuple[object, ...] = ()
     published: StateMessage | None = None
     published_at: float = 0.0
     online: bool | None = None
+
+    def tell_again(self) -> None:
+        """Whoever was told may not know it any more."""
+        self.described, self.published, self.online = (), None, None
 
 
 class Session:
     """Lasts as long as the connection does."""
 
     def __init__(
-        self, plan: Plan, connection: Connection, position: Position | None, figures: Figures
+        self,
+        plan: Plan,
+        connection: Connection,
+        position: Position | None,
+        figures: Figures,
+        streams: dict[str, Stream],
+        claims: set[str],
     ) -> None:
+        """``streams``: those of earlier sessions, by name; what is heard is added.
+
+        ``claims``: topics where the broker still says that a stream is online. What is not heard
+        of soon is taken back there: that stream has another name now, or there is no daemon.
+        """
         self._topics = plan.topics
         self._discovery = plan.discovery_prefix
         self._file = plan.file
         self._figures = figures
         self._connection = connection
         self._feed = Feed(plan.subscribe, plan.file, position)
-        self._streams: dict[str, _Stream] = {}
+        self._streams = streams
+        for stream in streams.values():
+            stream.tell_again()
+        self._claims = claims
         self._told: Position | None = position
         self._told_at = 0.0
         self._is_live = False
+        self._listens_since = time.monotonic()
+        """Before it no status could have come: there was no session, or others were replayed."""
 
     def turn(self) -> None:
         """Hand over one event, or wait a little. Raises BrokerError."""
@@ -101,6 +124,11 @@ class Session:
                     self._connection.wait(0.05)
                     self._acknowledge()
                 self._publish_cursor(now=True)
+                for name, stream in self._streams.items():
+                    stream.state.is_gone()
+                    if stream.online:
+                        self._publish_availability(name, stream)
+                self._withdraw_claims()
                 self._connection.publish(self._topics.availability, OFFLINE, retain=True)
         except BrokerError as error:
             log.warning("%s", error)
@@ -122,7 +150,7 @@ class Session:
         """Home Assistant was started: it wants to be told again what there is."""
         if message == (f"{self._discovery}/status", ONLINE, message.retained):
             for stream in self._streams.values():
-                stream.described, stream.published, stream.online = (), None, None
+                stream.tell_again()
 
     def _deliver(self, delivery: Delivery) -> None:
         item, now = delivery.item, time.monotonic()
@@ -131,10 +159,13 @@ class Session:
             log.warning("the journal no longer holds %s", _words(item))
             return
         self._is_live |= isinstance(item, StatusEvent)  # these alone are never replayed
-        stream = self._streams.setdefault(item.stream, _Stream())
+        stream = self._streams.setdefault(item.stream, Stream())
         if self._is_live:
             stream.state.apply(item)
-            stream.seen_at = now
+            stream.heard_at = now
+        else:
+            self._listens_since = now
+            stream.state.catch_up(item)
         if delivery.ticket is not None:
             topic = self._topics.event(item)
             self._connection.publish(topic, delivery.payload, ticket=delivery.ticket)
@@ -142,24 +173,39 @@ class Session:
     def _publish_streams(self) -> None:
         now = time.monotonic()
         for name, stream in self._streams.items():
-            state = stream.state
-            if state.is_online and now - stream.seen_at > SILENT_S:
-                state.is_gone()
-            self._describe(name, stream)
-            if self._is_live and stream.online != state.is_online:
-                stream.online = state.is_online
-                payload = ONLINE if stream.online else OFFLINE
-                self._connection.publish(
-                    self._topics.stream_availability(name), payload, retain=True
-                )
-            message = state.message()
-            is_due = now - stream.published_at >= STATE_INTERVAL_S
-            if self._is_live and is_due and message != stream.published:
-                stream.published, stream.published_at = message, now
-                payload = msgspec.json.encode(message)
-                self._connection.publish(self._topics.state(name), payload, retain=True)
+            if stream.heard_at is None:
+                continue
+            if now - max(stream.heard_at, self._listens_since) > SILENT_S:
+                stream.state.is_gone()
+            if self._is_live or not stream.state.is_online:
+                self._publish_availability(name, stream)
+            if self._is_live:
+                self._describe(name, stream)
+                self._publish_state(name, stream, now)
+        if self._claims and now - self._listens_since > SILENT_S:
+            self._withdraw_claims()
 
-    def _describe(self, name: str, stream: _Stream) -> None:
+    def _withdraw_claims(self) -> None:
+        for topic in sorted(self._claims):
+            self._connection.publish(topic, OFFLINE, retain=True)
+        self._claims.clear()
+
+    def _publish_availability(self, name: str, stream: Stream) -> None:
+        if stream.online != stream.state.is_online:
+            stream.online = stream.state.is_online
+            topic = self._topics.stream_availability(name)
+            self._claims.discard(topic)
+            self._connection.publish(topic, ONLINE if stream.online else OFFLINE, retain=True)
+
+    def _publish_state(self, name: str, stream: Stream, now: float) -> None:
+        message = stream.state.message()
+        is_due = now - stream.published_at >= STATE_INTERVAL_S
+        if is_due and message != stream.published:
+            stream.published, stream.published_at = message, now
+            payload = msgspec.json.encode(message)
+            self._connection.publish(self._topics.state(name), payload, retain=True)
+
+    def _describe(self, name: str, stream: Stream) -> None:
         state = stream.state
         described = (state.model, state.labels, state.has_dimensions)
         if self._discovery and state.labels and described != stream.described:

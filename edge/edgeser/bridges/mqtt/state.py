@@ -60,6 +60,14 @@ class StreamState:
             self.is_online = event.state != "stopping"
             self._describe(event.model, event.labels)
 
+    def catch_up(self, event: AnyEvent) -> None:
+        """Take account of an event that was replayed: of what is past, the last emotion stays."""
+        if not isinstance(event, EmotionEvent):
+            return
+        last = self._emotion
+        if last is None or event.epoch != last.epoch or event.seq > last.seq:
+            self.apply(event)
+
     def is_gone(self) -> None:
         """The daemon has given no sign of life for too long."""
         self.is_online = False
@@ -81,6 +89,6 @@ class StreamState:
 
     def _describe(self, model: ModelRef, labels: list[str] | dict[str, float]) -> None:
         if model != self.model:
-            self.model, self.labels = model, ()
+            self.model, self.labels, self.has_dimensions = model, (), False
         if labels and not self.labels:
             self.labels = (*labels, UNKNOWN)

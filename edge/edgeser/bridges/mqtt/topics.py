@@ -60,6 +60,15 @@ class Topics:
         """Whether the daemon is there."""
         return f"{self.root}/{safe_name(stream)}/availability"
 
+    @property
+    def stream_availabilities(self) -> str:
+        """A filter: whether the daemon is there, of all streams."""
+        return f"{self.root}/+/availability"
+
+    def is_stream_availability(self, topic: str) -> bool:
+        """Whether the filter takes a topic."""
+        return topic.startswith(f"{self.root}/") and topic.endswith("/availability")
+
     def state(self, stream: str) -> str:
         """How the stream is."""
         return f"{self.root}/{safe_name(stream)}/state"
