@@ -6,10 +6,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from .world import Daemon, PageProcess, emotion, fault, page_of, speech, write_journal
+from .world import Daemon, PageProcess, chromium, emotion, fault, page_of, speech, write_journal
 
 PAST = float(int(time.time()) - 10 * 86_400)
 """When the events of the journal were published that the tests search: not too old to be kept."""
@@ -37,6 +38,12 @@ def daemon(folder: Path) -> Iterator[Daemon]:
     daemon = Daemon(f"ipc://{folder}/events.sock", folder / "journal.db")
     yield daemon
     daemon.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

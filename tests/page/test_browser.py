@@ -6,37 +6,53 @@ With EDGESER_SCREENSHOTS=FOLDER each state is also drawn into a file there.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .browsing import DESK, opened, shows
 from .world import (
-    PATIENCE_S,
+    LABELS,
     Daemon,
     PageProcess,
-    chromium,
     conversation,
     days_of_speech,
     emotion,
     fault,
     level,
-    page_of,
     speech,
     status,
     until,
     write_journal,
 )
 
-DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
 
 ABSENT = "window.edgeser.state.absences.at(-1)?.to === null"
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+BROKEN = """(parts) => [...document.querySelectorAll(parts.join())].filter((e) => {
+    const words = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
+    const lines = new Set();
+    const range = document.createRange();
+    while (words.nextNode()) {
+        range.selectNodeContents(words.currentNode);
+        for (const line of range.getClientRects()) lines.add(Math.round(line.top / 4));
+    }
+    return lines.size > 1 || e.scrollWidth > e.clientWidth + 1;
+}).map((e) => e.textContent)"""
+COVERED = """[...document.querySelectorAll('.day:has(.sign)')].filter((day) => {
+    const [number, sign, stack] = ['.number', '.sign', '.stack'].map((s) => day.querySelector(s).getBoundingClientRect());
+    const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+    return meet(number, sign) || meet(sign, stack);
+}).map((day) => day.textContent)"""  # noqa: E501
+NOTHING_KEPT = """Object.defineProperty(window, 'localStorage', {
+    get() { throw new DOMException('The operation is insecure.', 'SecurityError'); } });"""
 COUNT_CONNECTIONS = """window.connections = 0; window.EventSource = class extends EventSource {
     constructor(...given) { super(...given); window.connections += 1; } };"""
 FILLED = "window.edgeser.state.link.heard && window.edgeser.state.absences.at(-1)?.to !== null"
@@ -53,61 +69,9 @@ def daemon(folder: Path) -> Iterator[Daemon]:
     daemon.stop()
 
 
-@pytest.fixture(scope="module")
-def page(daemon: Daemon, folder: Path) -> Iterator[PageProcess]:
-    with page_of(daemon, folder) as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
-
-
-@contextmanager
-def opened(
-    browser: Any,
-    page: PageProcess,
-    view: str = "",
-    size: dict[str, int] = DESK,
-    *,
-    clock: bool = False,
-    script: str = "",
-    **more: Any,
-) -> Iterator[Any]:
-    """A tab, in which nothing may go wrong.
-
-    ``clock``: its time can be moved, so that nobody waits. ``script``: runs before the page's own.
-    """
-    context = browser.new_context(**{"viewport": size, "locale": "en-GB", **more})
-    if clock:
-        context.clock.install()
-    context.add_init_script(script)
-    tab = context.new_page()
-    tab.set_default_timeout(1000 * PATIENCE_S)
-    wrong: list[str] = []
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("console", lambda m: wrong.append(m.text) if "Security Policy" in m.text else None)
-    try:
-        tab.goto(f"{page.url}/{view}")
-        yield tab
-        assert wrong == []
-    finally:
-        context.close()
-
-
 def shot(tab: Any, name: str) -> None:
     if folder := os.environ.get("EDGESER_SCREENSHOTS"):
         tab.screenshot(path=Path(folder) / f"{name}.png")
-
-
-def shows(tab: Any, words: str, meanwhile: Callable[[], None] = lambda: None) -> None:
-    def there() -> bool:
-        meanwhile()
-        return words in tab.inner_text("body")
-
-    until(there, f"{words!r} in {tab.inner_text('body')[:300]!r}")
 
 
 @pytest.mark.parametrize(
@@ -128,8 +92,7 @@ def test_speech_is_seen(
         shows(tab, "-22 dBFS", lambda: daemon.tell(level(-22.0, talking=True)))
         for words in ("happy", "neutral", "sad", "angry", "Latency", " ms"):
             assert words in tab.inner_text("main")
-        wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        assert tab.evaluate(wider) <= 0
+        assert tab.evaluate(WIDER) <= 0
         shot(tab, name)
 
 
@@ -172,10 +135,11 @@ def test_a_fault_is_seen_where_it_happened(browser: Any, page: PageProcess, daem
 def test_a_gap_is_shown_and_filled_when_the_daemon_is_back(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:
-    with opened(browser, page) as tab:
+    with opened(browser, page, locale="en-US") as tab:
         shows(tab, "mic", lambda: daemon.tell(status()))
         daemon.stop()
         shows(tab, "The daemon has gone")
+        assert re.search(r"since \d\d:\d\d:\d\d\.", tab.inner_text(".why"))
         shot(tab, "gap")
         until(lambda: tab.evaluate(ABSENT), "the gap is open")
         daemon.again()
@@ -212,6 +176,58 @@ def test_a_server_that_says_nothing_any_more_is_lost_and_found_again(
         shows(tab, "Sad")
 
 
+def test_names_and_numbers_are_not_broken(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    for segment, label in enumerate(LABELS, 320):
+        daemon.tell(emotion(label, segment=segment, kind="final", end=2.0))
+    with opened(browser, page, locale="en-US") as tab:
+        shows(tab, "What was said", lambda: daemon.tell(status()))
+        until(lambda: tab.locator(".finals .name").count() > 3, "finals")
+        for width in (320, 390, 834, 1024, 1280, 1440, 2560):
+            tab.set_viewport_size({"width": width, "height": 900})
+            assert tab.evaluate(BROKEN, [".finals li > *"]) == [], width
+            assert tab.evaluate(WIDER) <= 0, width
+        tab.set_viewport_size(PHONE)
+        tab.click("nav >> text=Past")
+        tab.click("[aria-label=Back]")
+        until(lambda: tab.locator(".found td.over").count(), "a fault that is over")
+        parts = [
+            ".names li",
+            ".found th",
+            ".found td:first-child",
+            ".found td.n",
+            ".found td .name",
+        ]
+        assert tab.evaluate(BROKEN, parts) == []
+        assert tab.evaluate(WIDER) <= 0
+        colour = "e => getComputedStyle(e).backgroundColor"
+        over = tab.locator(".found td.over .sign").first.evaluate(colour)
+        assert over != tab.locator(".found td:not(.over) .sign").first.evaluate(colour)
+
+
+def test_a_fault_in_the_calendar_covers_no_number(browser: Any, page: PageProcess) -> None:
+    with opened(browser, page, "#past") as tab:
+        for _ in range(3):  # a month of which some days are over
+            tab.click("[aria-label=Back]")
+        tab.click("text=Month")
+        until(lambda: tab.locator(".day .sign").count(), "a day with a fault")
+        for width in (320, 390, 834, 1280):
+            tab.set_viewport_size({"width": width, "height": 900})
+            assert tab.evaluate(COVERED) == [], width
+        assert "fault" in tab.locator(".day:has(.sign)").first.get_attribute("aria-label")
+
+
+def test_a_browser_that_keeps_nothing_of_sites_shows_the_page(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    """The headless Chromium has no setting for that; this is how it then is for a script."""
+    with opened(browser, page, script=NOTHING_KEPT) as tab:
+        told = emotion("sad", segment=330, end=2.0)
+        shows(tab, "Scores, last two minutes", lambda: daemon.tell(status(), told))
+        tab.click("text=lines")
+        tab.click("[aria-label^=Theme]")
+        assert tab.evaluate("document.documentElement.dataset.theme") == "light"
+
+
 def test_valence_and_arousal_are_drawn_where_there_are_some(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:
@@ -236,8 +252,9 @@ def test_the_past_is_scrolled_searched_and_summed_up(browser: Any, page: PagePro
         found = ".found tbody tr td:nth-child(2)"
         until(lambda: set(tab.locator(found).all_inner_texts()) <= {"happy"}, "only happy ones")
         assert "label=happy" in tab.get_attribute(".found a:has-text('CSV')", "href")
+        tab.click("[aria-label=Back]")  # a month of which a day is over
         tab.click("text=Month")
-        until(lambda: tab.locator(".day .amount:not(:empty)").count() > 3, "a calendar")
+        until(lambda: tab.locator(".day .amount:not(:empty)").count(), "a calendar")
         shot(tab, "month")
         tab.locator(".day:not(.empty)").first.click()
         shows(tab, "The day")

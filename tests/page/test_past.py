@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 
-from .test_browser import opened, shows
+from .browsing import opened, shows
 from .world import (
     Daemon,
     PageProcess,
-    chromium,
     days_of_speech,
     emotion,
-    page_of,
     status,
     until,
     write_journal,
@@ -60,18 +58,6 @@ def daemon(folder: Path) -> Iterator[Daemon]:
     daemon = Daemon(f"ipc://{folder}/events.sock", folder / "journal.db")
     yield daemon
     daemon.stop()
-
-
-@pytest.fixture(scope="module")
-def page(daemon: Daemon, folder: Path) -> Iterator[PageProcess]:
-    with page_of(daemon, folder) as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as browser:
-        yield browser
 
 
 @contextmanager
@@ -176,6 +162,7 @@ def test_a_list_that_could_not_be_read_at_first_is_asked_for_again(
             tab.route(f"**/api/{asked}*", lambda route: route.abort())
         tab.click("nav >> text=Past")
         reads(tab, ".found", UNANSWERED)
+        assert "0 events" not in tab.inner_text(".found")
         tab.unroute("**/api/events*")
         tab.clock.fast_forward(FRESH_MS)
         until(lambda: tab.locator(".found tbody tr").count(), "the list")

@@ -7,6 +7,7 @@ import { Now } from "./now.js";
 import { Past } from "./past.js";
 import { Health } from "./health.js";
 import { forgetColours } from "./palette.js";
+import { remember } from "./storage.js";
 
 const VIEWS = { now: ["Now", Now], past: ["Past", Past], health: ["Health", Health] };
 const DRAWN_MS = 200;
@@ -53,7 +54,7 @@ function App() {
     const next = names[(names.indexOf(theme) + 1) % names.length];
     if (next === "auto") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = next;
-    localStorage.setItem("edgeser-theme", next);
+    remember("edgeser-theme", next);
     forgetColours();
     setTheme(next);
     setEpoch((n) => n + 1);

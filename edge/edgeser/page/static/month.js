@@ -37,9 +37,11 @@ export function Month({ middle, filter, labels, open }) {
         const speech = bin ? total(bin) : 0;
         const parts = labels.filter((l) => bin?.speech_s[l]).map((l) => [l, bin.speech_s[l]]);
         const said = !bin ? "not known yet" : speech ? `${duration(speech)} of speech: ${parts.map(([l, s]) => `${words(l)} ${Math.round((100 * s) / speech)} %`).join(", ")}` : "no speech";
-        return html`<button key=${day} class=${`day ${speech ? "" : "empty"} ${now >= day && now < days[i + 1] ? "today" : ""}`} onClick=${() => open(day)} aria-label=${`${dayName(day)}: ${said}`} title=${said}>
+        const faults = bin?.faults ? plural(bin.faults, "fault") : "";
+        const told = faults ? `${said}; ${faults}` : said;
+        return html`<button key=${day} class=${`day ${speech ? "" : "empty"} ${now >= day && now < days[i + 1] ? "today" : ""}`} onClick=${() => open(day)} aria-label=${`${dayName(day)}: ${told}`} title=${told}>
           <span class="number">${new Date(day * 1000).getDate()}</span>
-          ${bin?.faults ? html`<span class="sign" title=${plural(bin.faults, "fault")}>!</span>` : null}
+          ${faults && html`<span class="sign">!</span>`}
           <span class="amount">${speech ? duration(speech) : ""}</span>
           <span class="stack" style=${{ width: `${(100 * Math.sqrt(speech / most)).toFixed(1)}%` }}>${parts.map(([l, s]) => html`<span class=${`c-${hue(l)}`} style=${{ flexGrow: s }}></span>`)}</span>
         </button>`;

@@ -151,20 +151,22 @@ function Found({ fields, setRange }) {
   const more = () => ask("/api/events", { ...wanted, limit: ROWS, after: page.next })
     .then((p) => setPage((held) => (held.of === key && held.next === page.next ? { ...p, of: key, events: [...held.events, ...p.events], trouble: "" } : held)))
     .catch((error) => { if (asked.current === key) failed(error); });
+  const isKnown = page.events.length > 0 || (page.of && !page.trouble);
+  const much = !isKnown ? "Events" : page.next === null ? plural(page.events.length, "event") : `The latest ${count(page.events.length)} events`;
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(fields)) for (const v of [value].flat()) if (v !== "") query.append(name, v);
   const look = (event) => { const t = event.time; setRange([t - 60, t + 60]); };
   return html`<section class="card found">
-    <div class="bar"><h3>${page.next === null ? plural(page.events.length, "event") : `The latest ${count(page.events.length)} events`} in view</h3>
+    <div class="bar"><h3>${much} in view</h3>
       <a class="plain" href=${`/api/events.csv?${query}`} download>CSV</a><a class="plain" href=${`/api/events.json?${query}`} download>JSON</a></div>
     <div class="scroll" tabindex="0"><table><thead><tr><th>Time</th><th>What</th><th class="n">Sure</th><th class="n">Length</th><th>Stream</th></tr></thead>
     <tbody>${page.events.map(({ id, event: e }) => html`<tr key=${id}>
       <td><button class="link" onClick=${() => look(e)} aria-label=${`Show ${clockTime(e.time)} on the timeline`}>${clockTime(e.time)}</button></td>
       ${e.type === "fault"
-        ? html`<td colspan="3"><span class="sign" aria-hidden="true">${e.recovered ? "✓" : "!"}</span> <strong>${words(e.code)}</strong> ${e.message}</td>`
+        ? html`<td colspan="3" class=${e.recovered ? "over" : ""}><span class="sign" aria-hidden="true">${e.recovered ? "✓" : "!"}</span> <strong>${words(e.code)}</strong> ${e.message}</td>`
         : html`<td class=${`c-${hue(e.label)}`}><span class="name"><i aria-hidden="true"></i>${words(e.label)}</span></td><td class="n">${percent(e.confidence)}</td><td class="n">${(e.end - e.start).toFixed(1)} s</td>`}
       <td>${e.stream}</td></tr>`)}</tbody></table>
-    ${page.trouble ? html`<p class="trouble">${page.trouble}</p>` : page.of && page.events.length === 0 && html`<p class="muted">Nothing in this span. Zoom out, or ask for less.</p>`}
+    ${page.trouble ? html`<p class="trouble">${page.trouble}</p>` : isKnown && page.events.length === 0 && html`<p class="muted">Nothing in this span. Zoom out, or ask for less.</p>`}
     ${page.next !== null && html`<button class="plain more" onClick=${more}>Earlier</button>`}</div>
   </section>`;
 }

@@ -4,6 +4,7 @@ import { html, useState } from "./vendor/preact.js";
 import { TimeChart, canvasFont, hatch, mark } from "./chart.js";
 import { colour, hue, labelColour } from "./palette.js";
 import { SHOWN_S } from "./state.js";
+import { remember, remembered } from "./storage.js";
 import { clockTime, percent, words } from "./format.js";
 
 const NAMED_PX = 74;
@@ -95,12 +96,12 @@ function note(u, ctx, from, to, text) {
 }
 
 export function Scores({ stream, state, now, themed, height }) {
-  const [kind, setKind] = useState(localStorage.getItem("edgeser-scores") === "lines" ? "lines" : "bands");
+  const [kind, setKind] = useState(remembered("edgeser-scores") === "lines" ? "lines" : "bands");
   const [at, setAt] = useState(null);
   const to = Math.floor(now * 4) / 4;
   const labels = stream.labels;
   const faults = state.faults.filter((f) => f.stream === stream.name && f.time > to - SHOWN_S);
-  const choose = (next) => { localStorage.setItem("edgeser-scores", next); setKind(next); };
+  const choose = (next) => { remember("edgeser-scores", next); setKind(next); };
   const paint = (u, ctx) => {
     for (const absence of state.absences) {
       const box = hatch(u, ctx, absence.from, absence.to ?? to);

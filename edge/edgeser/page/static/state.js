@@ -1,5 +1,7 @@
 // What the page knows, from the messages so far. No drawing, no network; times are Unix seconds.
 
+import { clockTime, dayAndTime } from "./format.js";
+
 export const SHOWN_S = 120;
 const KEPT_S = SHOWN_S + 10;
 const FINALS = 12;
@@ -206,7 +208,7 @@ export function explain(state, stream, now) {
     const endpoint = state.hello?.endpoint ?? "";
     if (state.link.trouble) return { kind: "bad", what: "The daemon cannot be heard", why: state.link.trouble };
     return since
-      ? { kind: "bad", what: "The daemon has gone", why: `Nothing has come from ${endpoint} since ${new Date(since.from * 1000).toLocaleTimeString()}. What it hears meanwhile is filled in when it is back.`, from: since.from }
+      ? { kind: "bad", what: "The daemon has gone", why: `Nothing has come from ${endpoint} since ${now - since.from < 43_200 ? clockTime(since.from) : dayAndTime(since.from)}. What it hears meanwhile is filled in when it is back.`, from: since.from }
       : { kind: "bad", what: "No daemon is running", why: `Nothing comes from ${endpoint}. Start one with: edgeser run` };
   }
   const status = stream?.status;

@@ -1,0 +1,51 @@
+"""A tab of a browser that shows the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .world import PATIENCE_S, PageProcess, until
+
+DESK = {"width": 1440, "height": 900}
+
+
+@contextmanager
+def opened(
+    browser: Any,
+    page: PageProcess,
+    view: str = "",
+    size: dict[str, int] = DESK,
+    *,
+    clock: bool = False,
+    script: str = "",
+    **more: Any,
+) -> Iterator[Any]:
+    """A tab, in which nothing may go wrong.
+
+    ``clock``: its time can be moved, so that nobody waits. ``script``: runs before the page's own.
+    """
+    context = browser.new_context(**{"viewport": size, "locale": "en-GB", **more})
+    if clock:
+        context.clock.install()
+    context.add_init_script(script)
+    tab = context.new_page()
+    tab.set_default_timeout(1000 * PATIENCE_S)
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda m: wrong.append(m.text) if "Security Policy" in m.text else None)
+    try:
+        tab.goto(f"{page.url}/{view}")
+        yield tab
+        assert wrong == []
+    finally:
+        context.close()
+
+
+def shows(tab: Any, words: str, meanwhile: Callable[[], None] = lambda: None) -> None:
+    def there() -> bool:
+        meanwhile()
+        return words in tab.inner_text("body")
+
+    until(there, f"{words!r} in {tab.inner_text('body')[:300]!r}")
