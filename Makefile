@@ -46,7 +46,7 @@ help:
 	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
 	@echo "                               the daemon on every file (about an hour on two cores)"
 	@echo "make gpu-check engines of an NVIDIA GPU: built, verified, compared, timed (docs/tensorrt.md)"
-	@echo "make results EMODB=FOLDER RAVDESS=FOLDER [EMODB_2S=FOLDER]    every evaluation in"
+	@echo "make results EMODB=FOLDER RAVDESS=FOLDER    every evaluation in"
 	@echo "                               docs/models.md (hours)"
 	@echo "sudo make home-assistant-check    the MQTT bridge with a real Home Assistant"
 	@echo "make fleet-check   200 devices, a NATS server and a lake that are killed (docs/fleet.md)"
@@ -206,7 +206,7 @@ evaluate: $(VENV)/.tests
 results: $(VENV)/.tests
 	@test -n "$(EMODB)" -a -n "$(RAVDESS)" || \
 		{ echo "name the folders: make results EMODB=FOLDER RAVDESS=FOLDER" >&2; exit 2; }
-	tools/results "$(EMODB)" "$(RAVDESS)" $(if $(EMODB_2S),"$(EMODB_2S)")
+	tools/results "$(EMODB)" "$(RAVDESS)"
 
 gpu-check: $(VENV)/.runtime
 	$(BIN)/python benchmarks/gpu_check.py -o docs/reports/gpu
