@@ -277,9 +277,9 @@ def test_sequence_numbers_of_speech_and_time_agree_with_the_positions() -> None:
 
 
 def test_every_utterance_of_the_corpus_has_a_final() -> None:
-    folder = corpus("emodb4")
+    folder = corpus("emodb")
     if folder is None:
-        pytest.skip("no Emo-DB here; set EDGESER_DATA to the folder that holds emodb4")
+        pytest.skip("no emodb: set EDGESER_DATA to the folder of the corpora")
     files = sorted(folder.glob("*.flac"))[::17]
     done = edgeser("predict", "--json", *map(str, files), timeout_s=300)
     assert done.code == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -43,12 +42,3 @@ def tiny_run(emodb: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory)
 def _one_thread() -> None:
     """Threads only get in each other's way with models this small."""
     torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def real_emodb() -> Path:
-    """The real recordings of the four classes, where they are at hand."""
-    folder = Path(os.environ.get("EDGESER_DATA", "../shared/data")) / "emodb4"
-    if not folder.is_dir():
-        pytest.skip(f"no {folder}: set EDGESER_DATA to the folder of the corpora")
-    return folder

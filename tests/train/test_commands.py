@@ -90,6 +90,29 @@ def test_the_report_tells_all(tiny_run: Path) -> None:
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_model_that_is_finished_is_neither_trained_anew_nor_replaced(
+    emodb: Path, cache: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    weights = tiny_run / "model.pt"
+    kept = weights.read_bytes()
+    words = ("train", "--corpus", f"emodb={emodb}", "--cache", cache, *tiny_settings())
+    again = edgeser(*words, "-o", tiny_run)
+    assert again.exit_code == 0, again.output
+    assert "trained already; remove it to train it anew" in again.output
+    for other in (("--set", "epochs=3"), ("--seed", 2), ("--data-seed", 2)):
+        done = edgeser(*words, *other, "-o", tiny_run)
+        assert done.exit_code == 2
+        assert "of another training" in done.output
+    assert weights.read_bytes() == kept
+    assert not (tiny_run / "unfinished").exists()
+
+    (tmp_path / "model.pt").write_text("no checkpoint")
+    done = edgeser(*words, "-o", tmp_path)
+    assert done.exit_code == 2
+    assert "not a checkpoint" in done.output
+    assert (tmp_path / "model.pt").read_text() == "no checkpoint"
+
+
 def test_two_processes_score_the_validation_part(
     common: tuple[object, ...], tmp_path: Path
 ) -> None:

@@ -147,17 +147,13 @@ def test_what_is_no_sound_is_named(emodb: Path, tmp_path: Path) -> None:
         type(utterance)("empty", empty, "03", "angry").samples()
 
 
-def test_the_real_corpus_is_complete(real_emodb: Path) -> None:
-    corpus = load(real_emodb)
-    assert len(corpus.utterances) == 339
-    assert all(len(u.samples()) > 8000 for u in corpus.utterances[::37])
-
-
-def test_the_real_cut_copy_is_complete() -> None:
-    folder = corpus_folder("emodb7_2s")
+def test_the_real_corpus_is_complete() -> None:
+    folder = corpus_folder("emodb")
     if folder is None:
-        pytest.skip("no emodb7_2s: set EDGESER_DATA to the folder of the corpora")
-    corpus = load_7_2s(folder)
-    assert Counter(u.label for u in corpus.utterances) == COUNTS_7
+        pytest.skip("no emodb: set EDGESER_DATA to the folder of the corpora")
+    assert Counter(u.label for u in load_7(folder).utterances) == COUNTS_7
+    four = load(folder)
+    assert len(four.utterances) == 339
+    assert all(len(u.samples()) > 8000 for u in four.utterances[::37])
     with pytest.raises(UserError, match="emodb7-2s"):
-        load_7(folder)
+        load_7_2s(folder)

@@ -27,7 +27,8 @@ from edgeser_train.evaluation.report import Report, report_of
 from edgeser_train.evaluation.report_files import write
 from edgeser_train.files import alone_in
 from edgeser_train.sound.conditions import DEFAULT_CONDITIONS
-from edgeser_train.training.fold import TrainedFold, train_fold
+from edgeser_train.training import checkpoint
+from edgeser_train.training.fold import TrainedFold, train_fold, training_of
 from edgeser_train.training.recipe import changed
 from edgeser_train.training.recipes import recipe_of
 from edgeser_train.training.start import start_of
@@ -111,17 +112,31 @@ def train(
 ) -> TrainedFold | None:
     """Train one fold with the plan's first seed and write ``output/model.pt``; nothing is scored.
 
-    Killed at any time, the same call goes on where it was. None in every process but the first,
-    where ``torchrun`` started several. Raises UserError as ``train_fold`` does.
+    Killed at any time, the same call goes on where it was. None where that file is the end of this
+    very training, and in every process but the first, where ``torchrun`` started several. Raises
+    UserError where it is another's, and as ``train_fold`` does.
     """
     chosen = only_fold(plan, fold)
     first = os.environ.get("RANK", "0") == "0"
     with alone_in(output) if first else nullcontext():
+        if _is_trained(plan, chosen, output / "model.pt"):
+            return None
         done = train_fold(plan, chosen, plan.seeds[0], output, cache, logs=output / "logs")
         if not first:
             return None
         done.keep(output / "model.pt")
         return done
+
+
+def _is_trained(plan: Plan, fold: Fold, weights: Path) -> bool:
+    if not weights.exists():
+        return False
+    if checkpoint.load_origin(weights).training == training_of(plan, fold, plan.seeds[0]):
+        return True
+    raise UserError(
+        f"{weights}: of another training, or of an older edgeser",
+        "choose another folder with -o, or remove it",
+    )
 
 
 def evaluate(

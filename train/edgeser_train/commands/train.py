@@ -51,7 +51,8 @@ def train(
 
     It trains on the CPU, or on a GPU where there is one; `torchrun --nproc-per-node N -m edgeser
     train ...` trains on several, or on several hosts. Curves go to OUTPUT/logs, as CSV and for
-    TensorBoard. Stop it at any time: the same command goes on after the last epochs that it kept.
+    TensorBoard. Stop it at any time: the same command goes on after the last epochs that it kept,
+    and a model.pt that is finished stays.
     Nothing is scored: that is what `edgeser evaluate` is for.
 
     \b
@@ -86,3 +87,5 @@ def train(
         done = experiments.train(plan, output, fold=fold, cache=cache)
     if done is not None:
         click.echo(f"{output / 'model.pt'}: training loss {done.trained.losses[-1]:.3f}")
+    elif shown:
+        click.echo(f"{output / 'model.pt'}: trained already; remove it to train it anew")

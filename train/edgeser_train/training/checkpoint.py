@@ -33,7 +33,8 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What a checkpoint says about itself.
 
     ``trained_on``: names of the utterances that its weights, or their choice, have seen.
-    ``heard``: their sounds and speakers; None in checkpoints that are older than it.
+    ``heard``: their sounds and speakers; None in checkpoints that are older than it. ``training``:
+    the same for trainings that end with the same weights; "" in older ones.
     """
 
     labels: list[str]
@@ -46,6 +47,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     date: str
     commit: str
     heard: Heard | None = None
+    training: str = ""
 
 
 def save(path: Path, model: SpeechModel, origin: Origin) -> None:
@@ -216,6 +218,7 @@ def origin_of(
     seed: int,
     ancestors: Sequence[Origin] = (),
     code: str = "",
+    training: str = "",
 ) -> Origin:
     """Of a model trained today on a fold's training and validation part.
 
@@ -242,6 +245,7 @@ def origin_of(
         date=today(),
         commit=code or commit(),
         heard=heard_in(corpus, fold, [ancestor.heard for ancestor in ancestors]),
+        training=training,
     )
 
 

@@ -80,6 +80,13 @@ class TrainedFold(NamedTuple):
         forget(self.work)
 
 
+def training_of(plan: TrainingPlan, fold: Fold, seed: int) -> str:
+    """The same for trainings that end with the same weights. Raises UserError for a file of the
+    corpus that cannot be read.
+    """
+    return f"{fold.name}-seed{seed}-{plan.key}.{sounds_of(plan.corpus)}"
+
+
 def train_fold(
     plan: TrainingPlan,
     fold: Fold,
@@ -103,8 +110,9 @@ def train_fold(
     corpus, recipe = plan.corpus, plan.recipe
     check_fit(recipe, corpus, fold)
     started = plan.start.of(corpus, fold)[0] if plan.start else None
+    training = training_of(plan, fold, seed)
     origin = checkpoint.origin_of(
-        corpus, recipe, plan.protocol, fold, seed, plan.ancestors(fold), code
+        corpus, recipe, plan.protocol, fold, seed, plan.ancestors(fold), code, training
     )
     answers = (
         plan.teacher.logits(corpus, fold, load_sounds(corpus, cache)) if plan.teacher else None
