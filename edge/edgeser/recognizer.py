@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
 from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, AudioFault
-from edgeser.errors import UserError
+from edgeser.errors import UserError, one_line
 from edgeser.events.schema import EmotionEvent
 from edgeser.live import AnySamples, Live
 from edgeser.model.model import Model
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.pipeline import Heard, Pipeline, chosen_model
 from edgeser.settings.schema import Settings
+
+log = logging.getLogger(__name__)
 
 
 class Recognizer:
@@ -30,14 +33,17 @@ class Recognizer:
     def file(self, path: str | Path) -> Iterator[EmotionEvent]:
         """The segments of a sound file, one by one.
 
-        Raises UserError if it is no sound file, and after the last segment if it breaks off.
+        Raises UserError if it is no sound file, and after the last segment if it breaks off. What
+        is made good, samples that are no numbers, is a warning in the log.
         """
         pipeline = Pipeline("file", self.model, self._settings)
         broken: AudioFault | None = None
         for block in FileSource(Path(path), fast=True).blocks():
             if isinstance(block, AudioBlock):
                 yield from _finals(pipeline.push(block))
-            elif not block.recovered:
+            elif block.recovered:
+                log.warning(one_line(block.message))
+            else:
                 broken = block
         yield from _finals(pipeline.finish())
         if broken is not None:

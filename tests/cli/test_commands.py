@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import re
 import socket
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from edgeser.cli import COMMANDS
-from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS
-from tests.system.daemons import edgeser, running
+from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, silence, speech
+from tests.system.daemons import EDGESER, edgeser, running
 
 SUBCOMMANDS = [[name] for name in COMMANDS] + [["settings", "check"], ["settings", "show"]]
 
@@ -56,6 +61,42 @@ def test_predict_prints_a_row_per_segment() -> None:
     assert not any("…" in line for line in done.out.splitlines())
 
 
+def test_predict_cuts_nothing_off_when_piped(tmp_path: Path) -> None:
+    long = np.concatenate((silence(1000), speech()))
+    soundfile.write(tmp_path / "long.flac", long, 16_000)
+    done = edgeser("predict", str(tmp_path / "long.flac"), env={**os.environ, "COLUMNS": "30"})
+    rows = [line for line in done.out.splitlines() if line.strip()[:1].isdigit()]
+    assert len(rows) == SPEECH_SEGMENTS
+    assert all(len(row.split()) == 11 for row in rows), done.out
+    assert "…" not in done.out
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(60, 8), (34, 4), (12, 4)])
+def test_predict_leaves_out_whole_columns_on_a_narrow_terminal(columns: int, shown: int) -> None:
+    ours, theirs = pty.openpty()
+    command = [*EDGESER, "predict", str(SPEECH_FILE)]
+    env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    with open(ours, "rb", buffering=0) as terminal:
+        subprocess.run(command, stdout=theirs, stderr=theirs, check=True, env=env)
+        os.close(theirs)
+        said = re.sub(r"\x1b\[[0-9;]*m", "", terminal.read(100_000).decode())
+    rows = [line for line in said.splitlines() if line.strip()[:1].isdigit()]
+    assert len(rows) == SPEECH_SEGMENTS
+    assert {len(row.split()) for row in rows} == {shown}
+    assert "…" not in said
+    assert "sad: widen the terminal" in " ".join(said.split())
+
+
+def test_predict_says_what_it_heard_as_silence(tmp_path: Path) -> None:
+    holes = speech().astype(np.float32) / 32768
+    holes[50_000:50_010] = np.nan
+    soundfile.write(tmp_path / "holes.wav", holes, 16_000, "FLOAT")
+    done = edgeser("predict", str(tmp_path / "holes.wav"))
+    assert done.code == 0
+    (said,) = done.err.splitlines()
+    assert said.startswith(f"{tmp_path / 'holes.wav'}: samples that are not finite numbers")
+
+
 def test_predict_names_what_is_missing_and_offers_nothing_that_it_does_not_take() -> None:
     done = edgeser("predict", "missing.wav")
     assert done.refusal.endswith(
@@ -64,10 +105,6 @@ def test_predict_names_what_is_missing_and_offers_nothing_that_it_does_not_take(
 
 
 def test_predict_says_when_there_is_no_speech(tmp_path: Path) -> None:
-    import soundfile
-
-    from tests.sounds import silence
-
     soundfile.write(tmp_path / "silent.wav", silence(2), 16_000)
     done = edgeser("predict", str(tmp_path / "silent.wav"))
     assert done.code == 0

@@ -16,6 +16,7 @@ from edgeser.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from edgeser.events.schema import EmotionEvent
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 
 _LABELS_WIDTH = 24
 """Letters in the headings of the scores, at most."""
+
+_KEPT_COLUMNS = 4
+"""Number, start, end and label are shown on every terminal."""
+
+_UNBOUNDED = 10_000
+"""Columns: wider than any table."""
 
 
 @click.command()
@@ -42,7 +49,8 @@ def predict(
 
     --json prints one line per segment: {"file": ..., "event": ...}, the event as in
     docs/events.md; what is no UTF-8 in a file's name is escaped. A file that cannot be read is
-    named on standard error, the others are recognised, and the exit code is 2.
+    named on standard error, the others are recognised, and the exit code is 2. Samples that are no
+    numbers are heard as silence; standard error says so.
 
     \b
     Examples: edgeser predict call.wav
@@ -97,7 +105,7 @@ def _table(file: str, labels: list[str]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("label", no_wrap=True)
     table.add_column("confidence", justify="right", no_wrap=True)
-    # Of many labels the first letters: the table is to fit into 80 columns.
+    # Of many labels the first letters: a narrow table has room on more terminals.
     letters = None if sum(map(len, labels)) <= _LABELS_WIDTH else 4
     for label in labels:
         table.add_column(label[:letters], justify="right", style="dim", no_wrap=True)
@@ -117,11 +125,28 @@ def _add_row(table: Table, event: EmotionEvent) -> None:
 
 
 def _print(table: Table) -> None:
+    """As wide as it is; on a terminal without the last columns where it has no room for them."""
     from edgeser.cli.console import plain_console
 
     console = plain_console()
     if not table.row_count:
         console.print(table.title, style="bold")
         console.print("  no speech found")
-    else:
-        console.print(table)
+        return
+    left_out: list[str] = []
+    while (
+        console.is_terminal
+        and _width(console, table) > console.width
+        and len(table.columns) > _KEPT_COLUMNS
+    ):
+        left_out.insert(0, str(table.columns.pop().header))
+    console.width = max(console.width, _width(console, table))
+    console.print(table)
+    if left_out:
+        console.print(f"no room for {', '.join(left_out)}: widen the terminal, or use --json")
+
+
+def _width(console: Console, table: Table) -> int:
+    """Columns of the terminal that it takes when nothing is cut."""
+    unbounded = console.options.update(max_width=_UNBOUNDED)
+    return table.__rich_measure__(console, unbounded).maximum
