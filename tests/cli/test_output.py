@@ -47,6 +47,14 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_an_encoding_lacks_is_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "☃.wav"
+    file.symlink_to(SPEECH_FILE.absolute())
+    done = shell(f'PYTHONIOENCODING=latin-1 "$@" predict {file}')
+    assert done.returncode == 0, done.stderr
+    assert "/?.wav" in done.stdout
+
+
 def test_the_daemon_needs_no_standard_output(tmp_path: Path) -> None:
     done = shell(
         f'"$@" run --source {SPEECH_FILE} --fast --once --bind ipc://{tmp_path}/events.sock >&-'

@@ -20,6 +20,8 @@ _COMPARISONS = {
     "==": operator.eq,
 }
 _RESAMPLES = 1000
+_DRAWN_TOGETHER = 1_000_000
+"""Values: so much memory a long run takes, not a thousand times its own length."""
 
 
 class Distribution(msgspec.Struct, frozen=True):
@@ -89,9 +91,11 @@ def ratios(
 
 def _resampled(values: Sequence[float], percentile: float) -> np.ndarray:
     rng = np.random.default_rng(0)
-    drawn = rng.choice(np.asarray(values, float), (_RESAMPLES, len(values)))
-    resampled: np.ndarray = np.percentile(drawn, percentile, axis=1)
-    return resampled
+    known = np.asarray(values, float)
+    together = max(1, _DRAWN_TOGETHER // len(known))
+    rows = (min(together, _RESAMPLES - first) for first in range(0, _RESAMPLES, together))
+    drawn = (rng.choice(known, (count, len(known))) for count in rows)
+    return np.concatenate([np.percentile(part, percentile, axis=1) for part in drawn])
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

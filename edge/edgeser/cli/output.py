@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import sys
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 STDOUT, STDERR = 1, 2
 
 
+class ReaderGone(SystemExit):
+    """Whoever reads standard output has seen enough; what is written next goes nowhere."""
+
+
 class _Output(io.FileIO):
     """Standard output, whose failure is the user's to mend and never looks like another file's."""
 
@@ -23,7 +28,7 @@ class _Output(io.FileIO):
             return super().write(data)
         except BrokenPipeError:
             _discard()
-            raise SystemExit(0) from None  # whoever reads has seen enough
+            raise ReaderGone(0) from None
         except OSError as error:
             _discard()
             raise UserError(
@@ -46,7 +51,8 @@ def guard() -> None:
     if old is not None:
         old.flush()
     encoding = getattr(old, "encoding", None) or "utf-8"
-    errors = "replace" if encoding.lower() == "ascii" else getattr(old, "errors", None)
+    unicode = codecs.lookup(encoding).name.startswith("utf")
+    errors = getattr(old, "errors", None) if unicode else "replace"
     sys.stdout = io.TextIOWrapper(
         io.BufferedWriter(_Output(STDOUT, "w", closefd=False)),
         encoding,

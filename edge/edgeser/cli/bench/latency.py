@@ -12,11 +12,10 @@ import click
 from edgeser.cli.bench.options import (
     FilePath,
     report_option,
-    save,
-    save_report,
     speech_option,
     written_later,
 )
+from edgeser.cli.bench.outcome import as_json, conclude
 from edgeser.cli.options import model_option
 from edgeser.errors import UserError
 
@@ -73,6 +72,7 @@ def latency(
     from edgeser.bench import SPEECH_FILE
     from edgeser.bench.figures import violated
     from edgeser.bench.latency import measure
+    from edgeser.bench.page import page
     from edgeser.bench.show import show, show_comparison
     from edgeser.cli.console import plain_console
 
@@ -86,20 +86,17 @@ def latency(
         model=model,
         command=shlex.join(["edgeser", *sys.argv[1:]]),
     )
-    console = plain_console()
-    show(report, console)
-    if old is not None:
-        show_comparison(report, old, console)
-    if json_file is not None:
-        save_report(json_file, report)
+    reports = as_json(json_file, report)
     if html_file is not None:
-        from edgeser.bench.page import page
+        reports[html_file] = lambda: page(report, old).encode()
 
-        save(html_file, page(report, old).encode())
-    broken = violated(conditions, report.figures)
-    for line in broken:
-        click.echo(f"edgeser: {line}", err=True)
-    raise SystemExit(1 if broken else 0)
+    def show_all() -> None:
+        console = plain_console()
+        show(report, console)
+        if old is not None:
+            show_comparison(report, old, console)
+
+    conclude(reports, show_all, violated(conditions, report.figures))
 
 
 def _names() -> list[str]:

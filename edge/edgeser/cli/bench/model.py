@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.bench.options import report_option, save_report
+from edgeser.cli.bench.options import report_option
+from edgeser.cli.bench.outcome import as_json, conclude, printer
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -57,15 +58,17 @@ def model(
     def load(count: int) -> list[Model]:
         return [load_model(name, backend, threads=count) for name in names or shipped_models()]
 
+    say = printer(json_file)
+
     def tell(case: Case) -> None:
         speed = "-" if case.gflops is None else f"{case.gflops:.0f}"
-        click.echo(
+        say(
             f"{case.model.name:<24} {case.threads:>7} {case.batch:>5} {case.window_s:>6g} s "
             f"{case.p50_ms:>8.2f} {case.p99_ms:>8.2f} {case.ms_per_audio_s:>12.2f} "
             f"{speed:>7}, {case.product_gflops:.0f}"
         )
 
-    click.echo(
+    say(
         f"{'model':<24} {'threads':>7} {'batch':>5} {'window':>8} {'p50 ms':>8} {'p99 ms':>8} "
         f"{'ms / audio s':>12} GFLOP/s, NumPy's product"
     )
@@ -77,10 +80,8 @@ def model(
         seconds=seconds,
         tell=tell,
     )
-    if report.warning:
-        click.echo(f"{report.warning}: take these figures with care")
-    if json_file is not None:
-        save_report(json_file, report)
+    said = f"{report.warning}: take these figures with care" if report.warning else ""
+    conclude(as_json(json_file, report), lambda: click.echo(said, nl=bool(said)))
 
 
 def _numbers(option: str, text: str, most: float) -> list[float]:

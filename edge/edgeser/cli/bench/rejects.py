@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.bench.options import FilePath, report_option, save_report
+from edgeser.cli.bench.options import FilePath, report_option
+from edgeser.cli.bench.outcome import as_json, conclude, printer
 from edgeser.cli.options import given, model_option, settings_option
 from edgeser.errors import UserError
 
@@ -90,16 +91,15 @@ def rejects(
     settings = load_settings(settings_file, flags=given(model__name=model))
     ears = Ears(load_model(settings.model.name, settings.model.backend), settings)
 
-    click.echo(
-        f"{'class':<22} minutes  finals  an hour  speech s  rejected  unconfirmed  named  said"
-    )
+    say = printer(json_file)
+    say(f"{'class':<22} minutes  finals  an hour  speech s  rejected  unconfirmed  named  said")
     noise = []
     for name, found in classes.items():
         if not found:
             continue
         row = rejected(ears, name, found)
         noise.append(row)
-        click.echo(
+        say(
             f"{name:<22} {row.seconds / 60:>7.1f} {row.finals:>7} {row.finals_per_hour:>8.1f} "
             f"{row.speech_s:>9.1f} {row.rejected:>9} {row.plain_finals:>12} {row.plain_named:>6}"
             f"{_said(row.said, row.confidence)}"
@@ -115,7 +115,7 @@ def rejects(
             *((row.finals, row.plain_finals, row.plain_named) for row in noise), strict=True
         )
     )
-    click.echo(
+    say(
         f"{total / hours:.1f} finals an hour; without confirmation {plain / hours:.0f}, "
         f"{named / hours:.0f} of them not unknown"
     )
@@ -125,22 +125,21 @@ def rejects(
         start, end = (
             " ".join(f"{seconds:+.2f}" for seconds in spread) for spread in (row.start_s, row.end_s)
         )
-        click.echo(f"{row.condition:<20} {share:>7.1%} {bare:>12.1%}   {start}   {end}")
+        say(f"{row.condition:<20} {share:>7.1%} {bare:>12.1%}   {start}   {end}")
 
     speech: dict[str, list[Kept]] = {}
     cost: dict[str, Cost] = {}
     noises = None if clean_only else [clip for found in classes.values() for clip in found]
     for name, found in utterances.items():
-        click.echo(
+        say(
             f"\n{name}, {len(found)} files   kept  unconfirmed   start s: 5 %, median, 95 %   end s"
         )
         speech[name], cost[name] = kept(ears, found, noises, seed, tell)
-        click.echo(
+        say(
             f"confirmation takes {cost[name].core_percent:.2f} % of a core while somebody speaks "
             f"({cost[name].ratio:.2f} times the hearing without it)"
         )
-    if json_file is not None:
-        save_report(json_file, RejectsReport(seed, noise, speech, cost))
+    conclude(as_json(json_file, RejectsReport(seed, noise, speech, cost)))
 
 
 def _said(labels: dict[str, int], confidence: float | None) -> str:

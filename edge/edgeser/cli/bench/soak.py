@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.bench.options import report_option, save_report, speech_option
+from edgeser.cli.bench.options import report_option, speech_option
+from edgeser.cli.bench.outcome import as_json, conclude
 from edgeser.cli.options import model_option
 from edgeser.errors import UserError
 
@@ -45,7 +46,7 @@ def soak(hours: float, speech: Path | None, model: str | None, json_file: Path |
         if growth is None
         else f"{growth:+.2f} MB in 24 h of sound"
     )
-    click.echo(
+    figures = (
         f"{report.audio_hours:.2f} h of sound in {report.wall_s:.0f} s "
         f"({report.audio_hours * 3600 / report.wall_s:.0f} times real time), "
         f"{report.last_sample} samples\n"
@@ -55,6 +56,10 @@ def soak(hours: float, speech: Path | None, model: str | None, json_file: Path |
         f"memory {report.rss_warm_mb:.1f} MB after a tenth, {report.rss_end_mb:.1f} MB at the end "
         f"({slope})"
     )
-    if json_file is not None:
-        save_report(json_file, report)
-    raise SystemExit(1 if report.lost_finals or report.gaps or report.drift_samples else 0)
+    wrong = {
+        "finals lost or told twice": report.lost_finals,
+        "gaps": report.gaps,
+        "samples that the clock drifted": report.drift_samples,
+    }
+    broken = [f"{what}: {count}" for what, count in wrong.items() if count]
+    conclude(as_json(json_file, report), lambda: click.echo(figures), broken)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.bench.options import report_option, save_report, speech_option
+from edgeser.cli.bench.options import report_option, speech_option
+from edgeser.cli.bench.outcome import as_json, conclude, printer
 from edgeser.cli.options import model_option
 from edgeser.errors import UserError
 
@@ -44,18 +45,20 @@ def throughput(
     from edgeser.bench import SPEECH_FILE
     from edgeser.bench.throughput import Step, measure
 
+    say = printer(json_file)
+
     def tell(step: Step) -> None:
         stages = ", ".join(
             f"{stage} {mean:.1f}" for stage, mean in step.stage_ms.items() if stage != "total"
         )
-        click.echo(
+        say(
             f"{step.streams:>7} {step.lateness_p50_ms:>8.1f} {step.lateness_p99_ms:>8.1f} "
             f"{step.dropped_partials:>8} {step.lost_finals:>6} {step.cpu_percent:>6.0f} %  {stages}"
         )
         if step.warning:
             click.echo(f"        {step.warning}", err=True)
 
-    click.echo("streams   p50 ms   p99 ms  dropped   lost   core    mean ms of each stage")
+    say("streams   p50 ms   p99 ms  dropped   lost   core    mean ms of each stage")
     report = measure(
         speech or SPEECH_FILE,
         seconds,
@@ -65,9 +68,8 @@ def throughput(
         model=model,
         tell=tell,
     )
-    click.echo(
+    figure = (
         f"{report.streams_per_core} streams on one core, p99 below {limit_ms:g} ms, "
         f"a {window_s:g} s window every {hop_s:g} s"
     )
-    if json_file is not None:
-        save_report(json_file, report)
+    conclude(as_json(json_file, report), lambda: click.echo(figure))

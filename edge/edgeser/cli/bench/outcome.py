@@ -1,0 +1,101 @@
+"""The end of a benchmark: its reports are saved, then its figures are shown, then it is judged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from edgeser.cli.output import ReaderGone
+from edgeser.errors import UserError
+
+if TYPE_CHECKING:
+    import msgspec
+
+
+def conclude(
+    reports: Mapping[Path, Callable[[], bytes]],
+    show: Callable[[], None] = lambda: None,
+    broken: Sequence[str] = (),
+) -> NoReturn:
+    """Save, show, judge, in this order: no report hangs on what becomes of standard output.
+
+    ``reports``: what is to be in each file. ``broken``: the conditions that do not hold. Exits with
+    1 for one of these or a report that cannot be saved, with 0 otherwise, also where nobody reads
+    on. Raises UserError for a standard output that cannot be written.
+    """
+    failures = list(broken)
+    for file, content in reports.items():
+        try:
+            _save(file, content())
+        except OSError as error:
+            failures.append(str(unwritable(file, error)))
+    try:
+        with contextlib.suppress(ReaderGone):
+            show()
+            sys.stdout.flush()
+    finally:
+        for line in failures:
+            click.echo(f"edgeser: {line}", err=True)
+    raise SystemExit(1 if failures else 0)
+
+
+def printer(file: Path | None) -> Callable[[str], None]:
+    """What prints a line of a benchmark that goes on.
+
+    ``file``: where its report will be saved; then it goes on without a reader, too.
+    """
+
+    def say(line: str) -> None:
+        with contextlib.suppress(ReaderGone) if file else contextlib.nullcontext():
+            click.echo(line)
+
+    return say
+
+
+def as_json(file: Path | None, report: msgspec.Struct) -> dict[Path, Callable[[], bytes]]:
+    """The report for ``conclude``; nothing where no file is wanted."""
+    import msgspec
+
+    if file is None:
+        return {}
+    return {file: lambda: msgspec.json.format(msgspec.json.encode(report), indent=1)}
+
+
+def unwritable(file: Path, error: OSError) -> UserError:
+    """Why a report cannot be saved."""
+    return UserError(f"{file}: cannot be written: {error.strerror}", "name another file")
+
+
+def _save(file: Path, content: bytes) -> None:
+    """Write a file, whole or not at all; into a device or a pipe as it is. Raises OSError."""
+    if file.exists() and not file.is_file():
+        file.write_bytes(content)
+        return
+    file = file.resolve()
+    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as new:
+        try:
+            new.write(content)
+            new.flush()
+            os.fsync(new.fileno())
+            if file.exists():
+                shutil.copymode(file, new.name)
+            else:
+                os.chmod(new.name, 0o666 & ~_umask())
+            os.replace(new.name, file)
+        except BaseException:
+            os.unlink(new.name)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
