@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -161,6 +163,42 @@ def test_a_daemon_that_is_killed_ends_the_benchmark(arguments: list[str]) -> Non
     refusal = Finished(bench.returncode, out.decode(), err.decode()).refusal
     assert "the daemon was killed (Killed); it said last: " in refusal
     assert not [pid for pid in children.values() if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_benchmark_that_is_ended_leaves_no_process(number: signal.Signals) -> None:
+    with tempfile.TemporaryDirectory(prefix="e-") as folder:  # short enough for a socket
+        bench = subprocess.Popen(
+            [*EDGESER, "bench", "latency", "--seconds", "300"],
+            env={**os.environ, "TMPDIR": folder},
+            stderr=subprocess.PIPE,
+        )
+        children = _children(bench, "edgeser.bench.receiver", "run")
+        bench.send_signal(number)
+        _, err = bench.communicate(timeout=60)
+        _wait_for_end(children.values())
+        if number == signal.SIGKILL:
+            assert bench.returncode == -number
+        else:
+            assert bench.returncode == 128 + number
+            assert not list(Path(folder).iterdir())
+    assert err == b""
+
+
+def _wait_for_end(pids: Iterable[int]) -> None:
+    until = time.monotonic() + 60
+    for pid in pids:
+        while "State:\tZ" not in _status(pid):
+            assert time.monotonic() < until, f"{pid} lives on"
+            time.sleep(0.05)
+
+
+def _status(pid: int) -> str:
+    """What the kernel says of a process; of one that is gone what it says of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return "State:\tZ"
 
 
 def test_a_daemon_that_hangs_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from edgeser.bench.process import DaemonProcess
+from edgeser.bench.process import DaemonProcess, end_with_parent
 from edgeser.errors import UserError
 from edgeser.events.schema import AnyEvent, decode
 from edgeser.events.sequence import Gap
@@ -94,6 +95,7 @@ def receiver(daemon: DaemonProcess) -> Iterator[Receiver]:
     process = subprocess.Popen(
         [sys.executable, "-m", "edgeser.bench.receiver", daemon.endpoint],
         stdout=subprocess.PIPE,
+        preexec_fn=end_with_parent,
     )
     try:
         yield Receiver(process, daemon)
@@ -103,6 +105,7 @@ def receiver(daemon: DaemonProcess) -> Iterator[Receiver]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # it ends with whoever reads it
     try:
         main(sys.argv[1])
     except KeyboardInterrupt:

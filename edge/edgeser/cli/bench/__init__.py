@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import click
 
 from edgeser.cli.bench.latency import latency
@@ -11,8 +15,32 @@ from edgeser.cli.bench.soak import soak
 from edgeser.cli.bench.throughput import throughput
 
 
+@contextmanager
+def _cleared_up() -> Iterator[None]:
+    """SIGTERM and a closed terminal end a benchmark as Ctrl-C does, with its daemon and files."""
+    caught = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) == signal.SIG_DFL  # nohup ignores one
+    ]
+
+    def end(number: int, _: object) -> None:
+        for each in caught:
+            signal.signal(each, signal.SIG_IGN)  # a second one must not break off the end
+        raise SystemExit(128 + number)
+
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
 @click.group()
-def bench() -> None:
+@click.pass_context
+def bench(ctx: click.Context) -> None:
     """Measure the daemon and its models on this machine.
 
     The daemon has its default settings but for what the options say; EDGESER_* variables do not
@@ -20,6 +48,7 @@ def bench() -> None:
 
     Example: edgeser bench latency --seconds 60
     """
+    ctx.with_resource(_cleared_up())
 
 
 for command in (latency, soak, model, throughput, rejects):
