@@ -18,7 +18,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner
 
-from edgeser.bench import SPEECH_FILE, receiver
+from edgeser.bench import SPEECH_FILE, receiver, sound
 from edgeser.bench.figures import Distribution, ratios, violated
 from edgeser.bench.flops import flops
 from edgeser.bench.latency import LatencyReport
@@ -33,6 +33,7 @@ from edgeser.events.schema import SpeechEvent
 from edgeser.model.artefact import shipped_models
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.recognizer import Recognizer
+from tests.disks import small_disk  # noqa: F401
 from tests.sounds import silence
 from tests.system.daemons import EDGESER, Finished, edgeser
 
@@ -201,6 +202,35 @@ def _status(pid: int) -> str:
         return "State:\tZ"
 
 
+@pytest.mark.parametrize("command", ["latency", "throughput"])
+def test_a_temporary_folder_without_room_is_named(command: str, small_disk: Path) -> None:  # noqa: F811
+    done = edgeser("bench", command, env={**os.environ, "TMPDIR": str(small_disk)})
+    assert f"{small_disk}/edgeser-bench-" in done.refusal
+    assert "set TMPDIR to a folder that has it" in done.refusal
+    assert not list(small_disk.iterdir())
+
+
+def test_a_disk_that_is_full_while_sound_is_written_is_named(small_disk: Path) -> None:  # noqa: F811
+    with pytest.raises(UserError, match=r"played\.wav: cannot be written .*; make room, or set TM"):
+        sound.write(silence(10), small_disk / "played.wav", 3600)
+
+
+def test_sound_is_repeated_for_so_long(tmp_path: Path) -> None:
+    sample = np.arange(1000, dtype=np.int16)
+    sound.write(sample, tmp_path / "played.wav", 0.15)
+    played, _ = soundfile.read(tmp_path / "played.wav", dtype="int16")
+    assert np.array_equal(played, np.resize(sample, 2400))
+
+
+@pytest.mark.parametrize("command", ["soak", "throughput"])
+def test_a_temporary_folder_with_too_long_a_name_is_named(command: str, tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 100)
+    folder.mkdir()
+    done = edgeser("bench", command, env={**os.environ, "TMPDIR": str(folder)})
+    assert "a Unix socket's path at most 107" in done.refusal
+    assert "set TMPDIR to a folder with a shorter name" in done.refusal
+
+
 def test_a_daemon_that_hangs_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         daemon(["--source", str(SPEECH_FILE), "--await-subscriber"]) as running,
@@ -300,9 +330,12 @@ def test_throughput_stops_at_the_first_step_that_is_too_late(tmp_path: Path) -> 
 
 
 def test_streams_begin_one_after_the_other_and_end_together(tmp_path: Path) -> None:
+    tmp_path = tmp_path / 'a "quoted" folder'
+    tmp_path.mkdir()
     spoken = np.full(16_000, 1000, np.int16)
     settings = sources_of(tmp_path, spoken, streams=4, spread_s=8.0, seconds=5.0)
-    assert settings.count("[[source]]") == 4
+    sources = msgspec.toml.decode(settings)["source"]
+    assert [s["source"] for s in sources] == [str(tmp_path / f"{i}.wav") for i in range(4)]
     sounds = [soundfile.read(tmp_path / f"{i}.wav", dtype="int16")[0] for i in range(4)]
     assert [len(sound) for sound in sounds] == [13 * 16_000] * 4
     assert [int(np.argmax(sound != 0)) for sound in sounds] == [0, 32_000, 64_000, 96_000]

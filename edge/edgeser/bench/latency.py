@@ -98,7 +98,8 @@ def measure(
     spoken = sound.without_pauses(samples, speech)
     with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
         played = Path(folder) / "speech.wav"
-        sound.write(sound.repeated(spoken if continuous else samples, seconds), played)
+        sound.check_room(played.parent, seconds)
+        sound.write(spoken if continuous else samples, played, seconds)
         arguments = ["--source", str(played), "--once"]
         if model is not None:
             arguments += ["--model", model]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgeser.bench.machine import Usage, usage
 from edgeser.errors import UserError
+from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
 from edgeser.settings.load import ENVIRONMENT_PREFIX
 
 _LIBC = ctypes.CDLL(None)
@@ -88,12 +89,16 @@ def daemon(
     """A daemon on an endpoint of its own, gone with the block, whatever happens in it.
 
     ``transport``: ``ipc`` or ``tcp`` (a free port of the loopback interface). ``settings``:
-    text of a settings file.
+    text of a settings file. Raises UserError where the temporary folder's name is too long.
     """
     with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
         endpoint = f"ipc://{folder}/events.sock"
         if transport == "tcp":
             endpoint = f"tcp://127.0.0.1:{_free_port()}"
+        try:
+            replay_endpoint(parse_bind_endpoint(endpoint))
+        except UserError as error:
+            raise UserError(error.what, "set TMPDIR to a folder with a shorter name") from error
         if settings is not None:
             file = Path(folder) / "settings.toml"
             file.write_text(settings)

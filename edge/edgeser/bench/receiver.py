@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from edgeser.bench.process import DaemonProcess, end_with_parent
 from edgeser.errors import UserError
@@ -61,6 +61,8 @@ class Receiver:
                 self.gaps += 1
             else:
                 yield float(received_at), decode(payload)
+        with suppress(subprocess.TimeoutExpired):  # what ended one may be about to end the other
+            self._daemon.process.wait(PATIENCE_S)
         if self._daemon.has_ended:
             raise self._daemon.death()
         raise UserError(f"the subscriber of the benchmark ended with {self._process.wait()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,11 @@ from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.recognizer import Recognizer
 
 log = logging.getLogger(__name__)
+
+_SPARE_BYTES = 16_000_000
+"""For the daemon's journal and log, which are in a temporary folder, too."""
+
+_OTHER_FOLDER = "make room, or set TMPDIR to a folder that has it"
 
 
 def samples_of(file: Path) -> Samples:
@@ -49,6 +55,25 @@ def without_pauses(samples: Samples, file: Path) -> Samples:
     return np.concatenate(segments)
 
 
-def write(samples: Samples, path: Path) -> None:
-    """As a WAV file: cheap to read, so that the decoder is not what is measured."""
-    soundfile.write(path, samples, SAMPLE_RATE, "PCM_16")
+def check_room(folder: Path, seconds: float) -> None:
+    """Raise UserError for a temporary folder without room for so much sound, of all its files."""
+    needed = round(2 * seconds * SAMPLE_RATE) + _SPARE_BYTES
+    if (free := shutil.disk_usage(folder).free) < needed:
+        raise UserError(
+            f"{folder}: {needed / 1e6:.0f} MB are needed there, {free / 1e6:.0f} MB are free",
+            _OTHER_FOLDER,
+        )
+
+
+def write(samples: Samples, path: Path, seconds: float | None = None) -> None:
+    """As a WAV file: cheap to read, so that the decoder is not what is measured.
+
+    ``seconds``: again and again, for so long; None: once. Raises UserError where it has no room.
+    """
+    left = len(samples) if seconds is None else round(seconds * SAMPLE_RATE)
+    try:
+        with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as file:
+            for first in range(0, left, len(samples)):
+                file.write(samples[: left - first])
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise UserError(f"{path}: cannot be written ({error})", _OTHER_FOLDER) from error

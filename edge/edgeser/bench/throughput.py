@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 import time
@@ -127,8 +128,9 @@ def sources_of(folder: Path, spoken: Samples, streams: int, spread_s: float, sec
 
     Each begins at another time within ``spread_s``, the length of the longest segment, and
     elsewhere in the speech: rooms do not speak in chorus. All speak for ``seconds`` at least, and
-    end together.
+    end together. Raises UserError where the folder has no room for them.
     """
+    sound.check_room(folder, streams * (spread_s + seconds))
     settings = []
     for number in range(streams):
         before_s = number / streams * spread_s
@@ -137,7 +139,9 @@ def sources_of(folder: Path, spoken: Samples, streams: int, spread_s: float, sec
         silence = np.zeros(round(before_s * SAMPLE_RATE), np.int16)
         file = folder / f"{number}.wav"
         sound.write(np.concatenate((silence, np.resize(rolled, length))), file)
-        settings.append(f'[[source]]\nsource = "{file}"\nstream = "s{number}"\n')
+        # A string of JSON is one of TOML.
+        path = json.dumps(str(file), ensure_ascii=False)
+        settings.append(f'[[source]]\nsource = {path}\nstream = "s{number}"\n')
     return "\n".join(settings)
 
 
