@@ -1,0 +1,22 @@
+"""An interpreter that makes empty environments at once: what pip was asked for is in ``pip``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_TEXT = """#!/bin/sh
+case "$1 $2" in
+    "-m venv")
+        mkdir -p "$3/bin"
+        cp "$0" "$3/bin/python"
+        echo "command = $3" >"$3/pyvenv.cfg"
+        ;;
+    "-m pip") echo "$*" >"$(dirname "$0")/../pip" ;;
+esac
+"""
+
+
+def write_interpreter(file: Path) -> None:
+    """Put it there, as a program."""
+    file.write_text(_TEXT)
+    file.chmod(0o755)
