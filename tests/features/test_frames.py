@@ -78,6 +78,12 @@ def test_long_sounds_give_the_same_frames_as_short_ones() -> None:
     np.testing.assert_array_equal(together, np.concatenate(apart))
 
 
+def test_a_frame_is_the_same_to_the_bit_wherever_it_stands_in_a_block() -> None:
+    pieces = np.random.default_rng(0).standard_normal((64, RAW.window)).astype(np.float32)
+    alone = np.concatenate([RAW.frames(piece[None]) for piece in pieces])
+    np.testing.assert_array_equal(RAW.frames(pieces), alone)
+
+
 def test_no_filter_is_empty() -> None:
     assert (RAW.mel_filters.max(axis=0) > 0).all()
 

@@ -39,17 +39,14 @@ def mel_filters(
 _NEIGHBOURS = 16
 """Filters of a product: fewer make more products, more make them wider."""
 
-_FRAMES = 32
-"""Frames of a product, always."""
-
 
 class BandedFilters:
-    """A filter bank applied to power spectra, by matrix products over a few neighbours each.
+    """A filter bank applied to power spectra, by products with a few neighbours each.
 
     Neighbours cover nearly the same bins, and no others come into their product. It is so small
-    that BLAS uses one thread for it: a pool of them would only get into each other's way. The last
-    bit of a product depends on its shape, so all have the same number of frames, zeros behind the
-    last, and a frame's energies do not depend on how many are computed with it.
+    that BLAS uses one thread for it: a pool of them would only get into each other's way. Every
+    frame has products of its own. In one of many frames the last bit of a result may depend on the
+    frame's place among them (OpenBLAS on AMD Zen 5), and so on how many are computed at once.
     """
 
     def __init__(self, filters: Floats) -> None:
@@ -64,15 +61,11 @@ class BandedFilters:
 
     def __call__(self, power: Floats) -> Floats:
         """(n, bins) -> (n, mels)."""
-        rows = -(-len(power) // _FRAMES) * _FRAMES
-        padded = np.zeros((rows, power.shape[1]), np.float32)
-        padded[: len(power)] = power
-        energies = np.empty((rows, self._mels), np.float32)
-        for first in range(0, rows, _FRAMES):
-            frames = slice(first, first + _FRAMES)
-            for bins, bands, weights in self._parts:
-                np.matmul(padded[frames, bins], weights, out=energies[frames, bands])
-        return energies[: len(power)]
+        frames = power[:, None, :]
+        energies = np.empty((len(power), 1, self._mels), np.float32)
+        for bins, bands, weights in self._parts:
+            np.matmul(frames[:, :, bins], weights, out=energies[:, :, bands])
+        return energies[:, 0]
 
 
 def _hz_to_slaney(hz: float) -> float:
