@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeser.daemon.backlog import MAX_BATCH, MAX_FINALS, Backlog
+from edgeser.daemon.backlog import MAX_FINALS, Backlog
 from edgeser.events.schema import Quality
 from edgeser.model.model import Model, load_model
+from edgeser.model.network import MAX_BATCH
 from edgeser.window import Window
 
 QUALITY = Quality(speech_ratio=1, level_dbfs=-20, clipped_ratio=0, snr_db=30)

@@ -37,7 +37,11 @@ def engine() -> None:
     help="Refuse a file that computes in another.  [default: that of the file]",
 )
 @click.option(
-    "--batch", default="1..16", show_default=True, metavar="1..N", help="Windows run at once."
+    "--batch",
+    default="1..16",
+    show_default=True,
+    metavar="1..N",
+    help="Windows run at once, at most.",
 )
 def build(model: str, precision: Precision | None, batch: str) -> None:
     """Build the engine of an artefact on this machine, and run its golden vectors.
@@ -120,23 +124,24 @@ def verify(models: tuple[str, ...]) -> None:
 @engine.command()
 @click.argument("name", required=False, metavar="[NAME]")
 def clear(name: str | None) -> None:
-    """Remove all engines and timings from the cache, or the engines of one model.
+    """Remove all engines and timings from the cache, or the engines of one model, by the name that
+    `edgeser engine list` shows.
 
     Example: edgeser engine clear lightweight-emodb
     """
-    from edgeser.model.backends.tensorrt.cache import SUFFIX, TIMINGS, files
+    from edgeser.model.backends.tensorrt.cache import TIMINGS, files
 
-    removed = 0
-    for path in [*files(SUFFIX), *([] if name else files(TIMINGS))]:
-        if name is None or re.fullmatch(rf"{re.escape(name)}-[a-z0-9]+-[0-9a-f]{{16}}", path.stem):
-            try:
-                path.unlink()
-            except OSError as error:
-                raise UserError(
-                    f"{path}: cannot be removed: {error.strerror}", "use sudo"
-                ) from error
-            removed += path.suffix == SUFFIX
-    click.echo(f"{removed} engines removed")
+    engines = [path for path in files() if name is None or name == _model_of(path)]
+    if name is not None and not engines:
+        raise UserError(
+            f"no engine of '{name}' in the cache", "see what there is with 'edgeser engine list'"
+        )
+    for path in [*engines, *([] if name else files(TIMINGS))]:
+        try:
+            path.unlink()
+        except OSError as error:
+            raise UserError(f"{path}: cannot be removed: {error.strerror}", "use sudo") from error
+    click.echo(f"{len(engines)} engines removed")
 
 
 def _most(batch: str) -> int:
@@ -166,6 +171,17 @@ def _described(path: Path) -> tuple[Engine | None, str]:
     except EngineError as error:
         return engine, str(error)
     return engine, "" if engine.platform == here else f"not for {here}"
+
+
+def _model_of(path: Path) -> str:
+    """The name of an engine's model; that of its file, where the engine does not tell it."""
+    from edgeser.model.backends.tensorrt.cache import read_header
+    from edgeser.model.backends.tensorrt.errors import EngineError
+
+    try:
+        return read_header(path).model.name
+    except EngineError:
+        return path.stem.rsplit("-", 2)[0]
 
 
 def _artefacts() -> list[str]:

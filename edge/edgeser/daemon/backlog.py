@@ -6,13 +6,11 @@ import threading
 import time
 from collections import Counter, deque
 
+from edgeser.model.network import MAX_BATCH
 from edgeser.window import Window
 
 MAX_FINALS = 64
 """Finals waiting above which ``put`` blocks: then the source loses samples, which is counted."""
-
-MAX_BATCH = 16
-"""Pieces run at once: more would make the first wait for the last."""
 
 
 class Backlog:

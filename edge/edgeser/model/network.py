@@ -18,6 +18,9 @@ Speech: TypeAlias = Pieces | Span
 """A window on its way to its network: the features of its pieces, or a span of a segment's track.
 """
 
+MAX_BATCH = 16
+"""Pieces that the daemon runs at once: more would make the first wait for the last."""
+
 
 class Answer(NamedTuple):
     """What a network makes of a window.

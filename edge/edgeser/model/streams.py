@@ -14,8 +14,8 @@ from edgeser.model.backends.protocol import Backend
 from edgeser.model.network import Speech
 from edgeser.model.track import Span, Track
 
-_ROWS = 8
-"""Segments run at once: with more the activations leave the cache."""
+MAX_BLOCKS = 8
+"""Blocks run at once, each of another segment: with more the activations leave the cache."""
 
 
 class StreamNetwork:
@@ -49,8 +49,8 @@ class StreamNetwork:
                 else:
                     found[place] = span.track.logits(span)
             places = list(due.values())
-            for first in range(0, len(places), _ROWS):
-                self._run(spans, places[first : first + _ROWS], found)
+            for first in range(0, len(places), MAX_BLOCKS):
+                self._run(spans, places[first : first + MAX_BLOCKS], found)
         return np.stack([found[place] for place in range(len(spans))])
 
     def rows(self, window: Speech) -> int:

@@ -14,15 +14,26 @@ FAKE = Path(__file__).parent / "fake"
 """Packages ``tensorrt`` and ``cuda`` that are no NVIDIA code: see ``fake/tensorrt``."""
 
 
+def environment(
+    *, path: tuple[Path, ...], libraries: tuple[Path, ...], **more: str
+) -> dict[str, str]:
+    """Of a process with these packages in front, and of shared libraries these alone."""
+    packages = [*map(str, path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return {
+        **os.environ,
+        **more,
+        "PYTHONPATH": os.pathsep.join(filter(None, packages)),
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+    }
+
+
 def python(
     *words: object, path: tuple[Path, ...] = (), libraries: tuple[Path, ...] = (), **more: str
 ) -> subprocess.CompletedProcess[str]:
     """Run the interpreter; ``path``: packages in front, ``libraries``: shared ones."""
-    environment = {**os.environ, **more}
-    environment["PYTHONPATH"] = os.pathsep.join(map(str, path))
-    environment["LD_LIBRARY_PATH"] = os.pathsep.join(map(str, libraries))
+    there = environment(path=path, libraries=libraries, **more)
     return subprocess.run(
-        [sys.executable, *map(str, words)], capture_output=True, text=True, env=environment
+        [sys.executable, *map(str, words)], capture_output=True, text=True, env=there
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.model.tensorrt import stubs
-from tests.model.tensorrt.running import FAKE, WINDOWS, edgeser
+from tests.model.tensorrt.running import FAKE, WINDOWS, edgeser, environment
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import running
 
@@ -66,10 +65,10 @@ def test_an_engine_that_verifies_is_taken(tmp_path: Path, backend: str) -> None:
         XDG_CACHE_HOME=cache,
     )
     assert done.returncode == 0, done.stderr
-    here = {"PYTHONPATH": str(FAKE), "LD_LIBRARY_PATH": str(driver), "XDG_CACHE_HOME": cache}
+    here = environment(path=(FAKE,), libraries=(driver,), XDG_CACHE_HOME=cache)
     sound = ("--source", str(SPEECH_FILE), "--fast", "--once")
     arguments = (*sound, "--model", WINDOWS, "--backend", backend)
-    with running(*arguments, env={**os.environ, **here}) as daemon:
+    with running(*arguments, env=here) as daemon:
         assert daemon.wait() == 0
     assert not daemon.faults
     assert {s.backend for s in daemon.statuses} == {"tensorrt/Orin fp32"}

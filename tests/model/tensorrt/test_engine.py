@@ -77,7 +77,8 @@ def test_an_engine_is_listed_with_all_that_it_depends_on(run: Run, cache: Path) 
     engine = entry["engine"]
     assert engine["platform"] == {"gpu": "Orin", "capability": "8.7", "tensorrt": "10.3.0"}
     assert engine["precision"] == "fp32"
-    assert engine["shapes"] == {"shortest": 50, "steady": STEADY, "longest": LONGEST, "batch": 3}
+    lengths = {"shortest": 50, "steady": STEADY, "longest": LONGEST}
+    assert engine["shapes"] == {**lengths, "batch": 3, "usual": 3}
     assert "can run here" in run("engine", "list").stdout
     done = run("engine", "verify")
     assert (done.returncode, done.stdout[:5]) == (0, "ok   ")
@@ -111,7 +112,7 @@ def test_an_engine_hears_a_stream_block_by_block(run: Run, cache: Path, driver: 
     assert done.returncode == 0, done.stderr
     entries = json.loads(run("engine", "list", "--json").stdout)
     (shapes,) = (e["engine"]["shapes"] for e in entries if e["engine"]["model"]["name"] != WINDOWS)
-    assert shapes == {"shortest": 25, "steady": 25, "longest": 25, "batch": 3}
+    assert shapes == {"shortest": 25, "steady": 25, "longest": 25, "batch": 3, "usual": 3}
     rows = {}
     for backend in ("onnxruntime", "tensorrt"):
         words = ("predict", "--model", "streaming6", "--json", "--backend", backend, SPEECH)
@@ -259,6 +260,9 @@ def test_an_engine_that_drifts_is_neither_kept_nor_used(run: Run, cache: Path) -
     done = run(*PREDICT, "--backend", "tensorrt", SPEECH, FAKE_DRIFT="1.2")
     assert done.returncode == 2
     assert "drifts from its golden vectors" in done.stderr
+    assert "build the engine again" in done.stderr
+    of_a_batch = {"FAKE_DRIFT": "-1", "FAKE_DRIFT_WHERE": "batch"}
+    assert run(*PREDICT, "--backend", "tensorrt", SPEECH, **of_a_batch).returncode == 2
     assert run(*PREDICT, SPEECH, FAKE_DRIFT="1.2").returncode == 0
     assert run("engine", "verify", FAKE_DRIFT="1.2").returncode == 1
     engine_file(cache).unlink()
@@ -266,6 +270,44 @@ def test_an_engine_that_drifts_is_neither_kept_nor_used(run: Run, cache: Path) -
     assert done.returncode == 2
     assert "the engine was built but is not kept: " in done.stderr
     assert not list((cache / "edgeser" / "engines").glob("*.engine"))
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "where"),
+    [
+        ("lightweight-emodb", "1..2", "graph"),
+        ("lightweight-emodb", "1", "graph"),
+        ("lightweight-emodb", "1..2", "batch"),
+        ("streaming6", "1..2", "batch"),
+    ],
+)
+def test_every_way_through_an_engine_is_verified(
+    run: Run, model: str, batch: str, where: str
+) -> None:
+    """No golden vector goes by the graph of this model's partials, and none through a batch."""
+    drift = {"FAKE_DRIFT": "-1", "FAKE_DRIFT_WHERE": where}
+    done = run("engine", "build", model, "--batch", batch, **drift)
+    assert done.returncode == 2, done.stdout
+    assert "a test sound scores otherwise alone than among 5, by " in done.stderr
+
+
+def test_a_build_that_drifts_leaves_the_engine_that_is_there(run: Run, cache: Path) -> None:
+    before = engine_file(cache).read_bytes()
+    done = run(*BUILD, FAKE_DRIFT="1.2")
+    assert done.returncode == 2
+    assert "the engine was built but is not kept: " in done.stderr
+    assert "reinstall" not in done.stderr
+    assert engine_file(cache).read_bytes() == before
+    assert run("engine", "verify").returncode == 0
+
+
+def test_a_folder_for_no_engine_is_told_before_the_build(run: Run, cache: Path) -> None:
+    engine_file(cache).parent.chmod(0o777)
+    # The build would be interrupted.
+    for folder, said in ((str(cache), "may be written by others"), ("/proc/no", "cannot be writ")):
+        done = run(*BUILD, XDG_CACHE_HOME=folder, FAKE_INTERRUPT="1")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert said in done.stderr
 
 
 def test_what_cannot_be_built_is_one_line(run: Run, cache: Path) -> None:
@@ -278,7 +320,6 @@ def test_what_cannot_be_built_is_one_line(run: Run, cache: Path) -> None:
         ((*BUILD[:3], "--batch", "2..4"), {}, "--batch: expected 1..N"),
         ((*BUILD[:2], "no-such-model"), {}, "neither a file nor a shipped model"),
         ((*BUILD[:2], OF_A_PROCESSOR), {}, "its integers are unsigned"),
-        (BUILD, {"XDG_CACHE_HOME": "/proc/nowhere"}, "cannot be written"),
     ):
         done = run(*words, **more)
         assert done.returncode == 2, done.stdout
@@ -296,7 +337,9 @@ def test_ctrl_c_ends_a_build(run: Run, cache: Path) -> None:
 
 
 def test_clear_removes_what_it_is_told_to(run: Run, cache: Path) -> None:
-    assert run("engine", "clear", "lightweight").stdout == "0 engines removed\n"
+    done = run("engine", "clear", "voices")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no engine of 'voices'" in done.stderr
     assert run("engine", "clear", WINDOWS).stdout == "1 engines removed\n"
     assert len(list((cache / "edgeser" / "engines").iterdir())) == 1  # the timings
     assert run("engine", "clear").stdout == "0 engines removed\n"
@@ -304,6 +347,19 @@ def test_clear_removes_what_it_is_told_to(run: Run, cache: Path) -> None:
     assert run("engine", "list").stdout.startswith("no engines")
     done = run("engine", "verify")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("damage", [b"", b"?"], ids=["whole", "cut off"])
+def test_clear_takes_the_name_that_list_shows(run: Run, cache: Path, damage: bytes) -> None:
+    file = engine_file(cache)
+    other = file.with_name(file.name.replace(WINDOWS, "my_model"))
+    other.write_bytes(file.read_bytes().replace(WINDOWS.encode(), b"my model", 1) + damage)
+    shown = run("engine", "list").stdout
+    name = "my_model" if damage else "my model"
+    assert name in shown
+    assert run("engine", "clear", name).stdout == "1 engines removed\n"
+    assert not other.exists()
+    assert file.exists()
 
 
 def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
@@ -315,7 +371,8 @@ def test_the_check_of_a_gpu_finds_what_differs_and_names_what_was_not_run(
     models = (WINDOWS, OF_A_PROCESSOR)
     words = (script, *models, "--batches", "1,2", "--runs", "4", "-o", tmp_path)
     # Too little for the golden vectors' scores, too much for the logits.
-    here = {"XDG_CACHE_HOME": str(cache), "FAKE_DRIFT": "1.002"}
+    drift = {"FAKE_DRIFT": "1.002", "FAKE_DRIFT_WHERE": "graph"}
+    here = {"XDG_CACHE_HOME": str(cache), **drift}
     done = python(*words, path=(FAKE,), libraries=(driver,), **here)
     assert done.returncode == 1, done.stderr
     report = json.loads((tmp_path / "gpu.json").read_text())

@@ -10,16 +10,24 @@ from edgeser.features.pieces import pieces_of
 from edgeser.model.artefact import ArtefactInfo, Estimate, Golden, TrainingRecord
 from edgeser.model.backends.tensorrt.shapes import Shapes, shapes_of, sized
 from edgeser.model.model import load_model
+from edgeser.model.network import MAX_BATCH
+from edgeser.model.streams import MAX_BLOCKS
 
 POLICIES = {
-    "whole": (WindowPolicy(), Shapes(50, 300, 700, 4)),
-    "centre": (WindowPolicy(max_seconds=9.0, cut="centre", frames=320), Shapes(50, 300, 350, 4)),
+    "whole": (WindowPolicy(), Shapes(50, 300, 700, 4, 4)),
+    "centre": (WindowPolicy(max_seconds=9.0, cut="centre", frames=320), Shapes(50, 300, 350, 4, 4)),
     "filled": (
         WindowPolicy(cut="centre", frames=600, fill=True, pad_frames=1),
-        Shapes(600, 600, 600, 4),
+        Shapes(600, 600, 600, 4, 4),
     ),
-    "segments": (WindowPolicy(cut="segments", frames=200, hop_frames=100), Shapes(50, 200, 200, 4)),
-    "uneven": (WindowPolicy(seconds=2.0, max_seconds=5.02, pad_frames=64), Shapes(64, 256, 512, 4)),
+    "segments": (
+        WindowPolicy(cut="segments", frames=200, hop_frames=100),
+        Shapes(50, 200, 200, 4, 4),
+    ),
+    "uneven": (
+        WindowPolicy(seconds=2.0, max_seconds=5.02, pad_frames=64),
+        Shapes(64, 256, 512, 4, 4),
+    ),
 }
 
 
@@ -46,9 +54,14 @@ def test_shapes_of_a_policy(window: WindowPolicy, expected: Shapes) -> None:
     assert shapes_of(info_of(window), 4) == expected
 
 
+def test_kernels_are_chosen_for_as_many_as_the_daemon_runs_at_once() -> None:
+    assert shapes_of(info_of(WindowPolicy()), 64).usual == MAX_BATCH
+    assert shapes_of(load_model("streaming6").info, 64).usual == MAX_BLOCKS
+
+
 def test_blocks_of_a_stream_have_one_length() -> None:
     info = load_model("streaming6").info
-    assert shapes_of(info, 8) == Shapes(25, 25, 25, 8)
+    assert shapes_of(info, 8) == Shapes(25, 25, 25, 8, 8)
     state = next(tensor for tensor in info.inputs if tensor.name == "state")
     assert info.streaming is not None
     assert sized(state, 8, 25) == (8, info.streaming.state)

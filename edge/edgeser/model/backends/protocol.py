@@ -23,6 +23,13 @@ class Backend(Protocol):
     batch_frames: int
     """Padded frames, all of a batch together, from which on larger batches are not faster."""
 
+    together: int
+    """Windows that ``Model.verify`` also runs as one batch, where a batch is run in another way
+    than a window alone; 0 where it is not."""
+
+    mend: str
+    """What to do where its scores are not the golden ones."""
+
     inputs: list[str]
     outputs: list[str]
     metadata: dict[str, str]

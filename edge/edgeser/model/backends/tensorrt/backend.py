@@ -37,6 +37,8 @@ class TensorRt:
     copy are one launch.
     """
 
+    mend = "build the engine again with 'edgeser engine build', or let ONNX Runtime run the model"
+
     def __init__(self, plan: bytes, engine: Engine, onnx: OnnxFile, info: ArtefactInfo) -> None:
         """Load the plan of an artefact. Raises EngineError where it cannot run here."""
         self.name = f"tensorrt/{engine.platform.gpu} {engine.precision}"
@@ -44,6 +46,7 @@ class TensorRt:
         self.inputs, self.outputs = onnx.inputs, onnx.outputs
         self.tolerance = TOLERANCE[engine.precision]
         self.batch_frames = engine.shapes.batch * engine.shapes.longest
+        self.together = engine.shapes.usual
         self._shapes = engine.shapes
         self._inputs, self._outputs = info.inputs, info.outputs
         self._logger = Logger()

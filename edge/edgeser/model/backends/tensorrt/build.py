@@ -67,13 +67,14 @@ def _build(
     config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means all of its bits
     config.progress_monitor = monitor
     cache = _attach(config, timings)
-    for first, last in [(1, 1), (2, shapes.batch)][: 1 + (shapes.batch > 1)]:
+    profiles = [(1, 1, 1), (2, shapes.usual, shapes.batch)]
+    for first, usual, last in profiles[: 1 + (shapes.batch > 1)]:
         profile: trt.IOptimizationProfile = builder.create_optimization_profile()
         for tensor in inputs:
             profile.set_shape(
                 tensor.name,
                 sized(tensor, first, shapes.shortest),
-                sized(tensor, last, shapes.steady),
+                sized(tensor, usual, shapes.steady),
                 sized(tensor, last, shapes.longest),
             )
         if config.add_optimization_profile(profile) < 0:

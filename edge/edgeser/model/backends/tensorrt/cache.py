@@ -73,10 +73,19 @@ def save(engine: Engine, plan: bytes, folder: Path) -> Path:
     return path
 
 
+def ready(folder: Path) -> None:
+    """Make the cache's folder. Raises EngineError where no engine could be written or loaded."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    trust(folder)
+
+
 def write(path: Path, content: bytes) -> None:
     """Write a file of the cache, whole or not at all. Raises EngineError."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o755)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
         try:
             with open(handle, "wb") as file:
@@ -89,10 +98,7 @@ def write(path: Path, content: bytes) -> None:
             os.unlink(name)
             raise
     except OSError as error:
-        raise EngineError(
-            f"{path}: cannot be written: {error.strerror}",
-            "set XDG_CACHE_HOME to a folder of yours",
-        ) from error
+        raise _unwritable(path, error) from error
 
 
 def read_header(path: Path) -> Engine:
@@ -182,3 +188,9 @@ def trust(path: Path) -> None:
     if strangers or facts.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         whose = "belongs to another user" if strangers else "may be written by others"
         raise EngineError(f"engine cache {path}: {whose}", "chown and chmod go-w it")
+
+
+def _unwritable(path: Path, error: OSError) -> EngineError:
+    return EngineError(
+        f"{path}: cannot be written: {error.strerror}", "set XDG_CACHE_HOME to a folder of yours"
+    )

@@ -12,9 +12,10 @@ from edgeser.events.schema import ModelRef
 from edgeser.model.artefact import Precision, info_from_metadata, model_path
 from edgeser.model.backends.tensorrt import cache
 from edgeser.model.backends.tensorrt.errors import EngineError, UnfitError
+from edgeser.model.backends.tensorrt.open import started
 from edgeser.model.backends.tensorrt.platform import this_platform
 from edgeser.model.backends.tensorrt.shapes import shapes_of
-from edgeser.model.model import load_model
+from edgeser.model.model import verified
 from edgeser.model.onnx_file import read_onnx
 from edgeser.paths import engine_folders
 
@@ -25,11 +26,12 @@ def make_engine(
     batch: int,
     tell: Callable[[str, int, int], None],
 ) -> tuple[Path, float]:
-    """Build an artefact's engine for this machine, keep it, and run its golden vectors.
+    """Build an artefact's engine for this machine, run its golden vectors, and keep it.
 
     Its file, and the largest difference of a score to its golden value; an engine that drifts is
-    not kept. ``precision``: what the file must compute in; an engine has that of its file.
-    ``tell``: see ``build``. Raises UserError, UnfitError for integers that TensorRT does not take.
+    not kept, and one that was there stays. ``precision``: what the file must compute in; an engine
+    has that of its file. ``tell``: see ``build``. Raises UserError, UnfitError for integers that
+    TensorRT does not take.
     """
     path = model_path(name_or_file)
     onnx = path.read_bytes()
@@ -56,6 +58,7 @@ def make_engine(
     platform = this_platform()
     shapes = shapes_of(info, batch)
     folder = engine_folders()[0]
+    cache.ready(folder)  # minutes of building are not to end at a folder that cannot be written
     timings = cache.timings_file(folder, platform)
     from edgeser.model.backends.tensorrt.build import build
 
@@ -70,10 +73,14 @@ def make_engine(
         shapes=shapes,
         built=time.strftime("%Y-%m-%d"),
     )
-    place = cache.save(engine, plan, folder)
     cache.write(timings, after)
+    place = folder / engine.file_name
     try:
-        return place, load_model(str(path), "tensorrt").verify()
+        backend = started(plan, engine, place, file, info)
+        difference = verified(backend, path, len(onnx), engine.model.sha256).verify()
     except UserError as error:
-        place.unlink()
-        raise EngineError(f"the engine was built but is not kept: {error}") from error
+        raise EngineError(
+            f"the engine was built but is not kept: {error.what}",
+            "let ONNX Runtime run the model, or try another version of TensorRT",
+        ) from error
+    return cache.save(engine, plan, folder), difference

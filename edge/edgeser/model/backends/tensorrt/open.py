@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from edgeser.errors import UserError
 from edgeser.events.schema import ModelRef
-from edgeser.model.artefact import info_from_metadata
-from edgeser.model.backends.tensorrt.cache import find, read_plan
+from edgeser.model.artefact import ArtefactInfo, info_from_metadata
+from edgeser.model.backends.tensorrt.cache import Engine, find, read_plan
 from edgeser.model.backends.tensorrt.errors import EngineError
 from edgeser.model.backends.tensorrt.platform import this_platform
-from edgeser.model.onnx_file import read_onnx
+from edgeser.model.onnx_file import OnnxFile, read_onnx
 
 if TYPE_CHECKING:
     from edgeser.model.backends.tensorrt.backend import TensorRt
@@ -27,6 +27,13 @@ def open_engine(onnx: bytes, path: Path, sha256: str) -> TensorRt:
     info = info_from_metadata(file.metadata, path)
     place, _ = find(ModelRef(info.name, info.version, sha256), info.precision, platform)
     engine, plan = read_plan(place)
+    return started(plan, engine, place, file, info)
+
+
+def started(
+    plan: bytes, engine: Engine, place: Path, file: OnnxFile, info: ArtefactInfo
+) -> TensorRt:
+    """The backend that runs a plan; ``place`` names it. Raises EngineError if it does not load."""
     try:
         from edgeser.model.backends.tensorrt.backend import TensorRt
 

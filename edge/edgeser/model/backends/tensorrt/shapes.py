@@ -7,35 +7,39 @@ import msgspec
 from edgeser.features import FrontEnd
 from edgeser.features.pieces import padded_length
 from edgeser.model.artefact import ArtefactInfo, Tensor, WindowPolicy
+from edgeser.model.network import MAX_BATCH
+from edgeser.model.streams import MAX_BLOCKS
 
 
 class Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Frames per window, from ``shortest`` to ``longest``, and windows per run, up to ``batch``.
 
-    ``steady``: the frames of a partial window, which come most often. Of a network of streams the
-    windows are blocks, all of one length.
+    ``steady``: the frames of a partial window, which come most often; ``usual``: the most windows
+    that the daemon runs at once. Of a network of streams the windows are blocks, all of one length.
     """
 
     shortest: int
     steady: int
     longest: int
     batch: int
+    usual: int = MAX_BATCH
 
 
 def shapes_of(info: ArtefactInfo, batch: int) -> Shapes:
     """What a model is fed by ``Model.scores``, with ``batch`` windows at once at most."""
+    usual = min(batch, MAX_BATCH if info.streaming is None else MAX_BLOCKS)
     window, front_end = info.window, info.front_end
     if info.streaming is not None:
         block = info.streaming.block_frames
-        return Shapes(block, block, block, batch)
+        return Shapes(block, block, block, batch, usual)
     if window.fill:
         always = padded_length(window.frames, window.pad_frames)
-        return Shapes(always, always, always, batch)
+        return Shapes(always, always, always, batch, usual)
     steady, longest = (
         padded_length(_frames(window, front_end, seconds), window.pad_frames)
         for seconds in (window.seconds, window.max_seconds)
     )
-    return Shapes(window.pad_frames, steady, longest, batch)
+    return Shapes(window.pad_frames, steady, longest, batch, usual)
 
 
 def sized(tensor: Tensor, batch: int, frames: int) -> tuple[int, ...]:
