@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from edgeser.bench import SPEECH_FILE, receiver, sound
 from edgeser.bench.figures import Distribution, ratios, violated
 from edgeser.bench.flops import flops
 from edgeser.bench.latency import LatencyReport
-from edgeser.bench.machine import CpuTimes, busy_with_others
+from edgeser.bench.machine import CpuTimes, busy_with_others, cpu_times
 from edgeser.bench.process import DaemonProcess, daemon
 from edgeser.bench.show import histogram
 from edgeser.bench.sound import samples_of
@@ -63,6 +63,8 @@ def test_latency_accounts_for_every_stage(saved: Path) -> None:
     assert singles["rss_peak_mb"] > 10
     assert report["machine"]["cores"] >= 1
     assert len(report["model"]["sha256"]) == 64
+    assert report["format"] == "edgeser-latency-1"
+    assert report["speech"] == "a synthetic voice"
 
 
 def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
@@ -78,15 +80,17 @@ def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
     assert "ratio to the run of" in done.out
     text = html.read_text()
     unlike = "not alike in transport (ipc, now tcp), speech (with pauses, now continuous)"
-    assert f"{unlike}: take the ratio with care" in " ".join(done.out.split())
-    assert f"{unlike}: take the ratio with care" in text
+    for told in (" ".join(done.out.split()), text):
+        assert unlike in told
+        assert ": take the ratio with care" in told
     assert text.count("<svg") == 2
     assert "http" not in text.replace("http-equiv", "")
 
 
 def test_runs_that_are_not_alike_are_said_to_be(saved: Path) -> None:
     report = msgspec.json.decode(saved.read_bytes(), type=LatencyReport)
-    assert report.differences(report) == ""
+    report = msgspec.structs.replace(report, warning="")
+    assert report.doubts(report) == ""
     replace = msgspec.structs.replace
     unlike = replace(
         report,
@@ -95,9 +99,34 @@ def test_runs_that_are_not_alike_are_said_to_be(saved: Path) -> None:
         machine=replace(report.machine, cpu="Cortex-A76"),
     )
     for said in ("processor (Cortex-A76, now ", "model (another ", "backend (tensorrt/GPU, now "):
-        assert said in report.differences(unlike)
-    before = replace(report, continuous=None)  # saved by an edgeser that did not say
-    assert report.differences(before) == before.differences(report) == ""
+        assert said in report.doubts(unlike)
+    before = replace(report, continuous=None, speech="")  # of an edgeser that did not say
+    assert report.doubts(before) == before.doubts(report) == ""
+    other = replace(report, speech="talk.wav", warning="")
+    assert "file of speech (a synthetic voice, now talk.wav)" in other.doubts(report)
+    disturbed = replace(report, warning="busy machine: the hypervisor took 9% of its cores")
+    assert report.doubts(disturbed) == f"the older run had a {disturbed.warning}"
+
+
+def test_reports_of_before_are_read(saved: Path) -> None:
+    old = json.loads(saved.read_text())
+    for field in ("speech", "continuous"):
+        del old[field]
+    report = msgspec.json.decode(json.dumps(old), type=LatencyReport)
+    assert (report.speech, report.continuous) == ("", None)
+    old["format"] = "edgeser-soak-1"
+    with pytest.raises(msgspec.ValidationError, match="edgeser-soak-1"):
+        msgspec.json.decode(json.dumps(old), type=LatencyReport)
+
+
+def named(report: dict[str, Any], benchmark: str) -> bool:
+    """Whether it says what was measured, where and how."""
+    return (
+        report["format"].startswith(f"edgeser-{benchmark}-")
+        and {"command", "date", "machine", "warning"} <= set(report)
+        and (benchmark == "model" or len(report["model"]["sha256"]) == 64)
+        and (benchmark == "model" or report["speech"] == "a synthetic voice")
+    )
 
 
 def test_settings_of_the_environment_are_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,9 +148,12 @@ def test_settings_of_the_environment_are_not_measured(monkeypatch: pytest.Monkey
         (["model", "--threads", "none"], "--threads: expected numbers"),
         (["model", "--batch", "1.5"], "--batch: expected whole numbers"),
         (["model", "--model", "nonsense"], "model 'nonsense'"),
+        (["model", "--window", "1,15"], "--window: no model takes one of 15 s, 7 s at most"),
         (["model", "--window", "1,0.001"], "takes windows of 0.01 s or more, got 0.001"),
         (["throughput", "--seconds", "1"], "--seconds: expected 3 to 3600"),
-        (["throughput", "--limit", "0"], "--limit: expected more than 0"),
+        (["throughput", "--limit", "0"], "--limit: expected milliseconds over 0, got 0"),
+        (["throughput", "--limit", "nan"], "--limit: expected milliseconds over 0, got nan"),
+        (["throughput", "--limit", "inf"], "--limit: expected milliseconds over 0, got inf"),
         (["throughput", "--hop", "0"], "the daemon ended with 2; it said last: "),
         (["soak", "--hours", "0"], "--hours: expected more than 0"),
     ],
@@ -262,6 +294,7 @@ def test_soak_loses_nothing_and_does_not_drift(tmp_path: Path) -> None:
     done = edgeser("bench", "soak", "--hours", "0.05", "--model", "streaming6", "--json", str(file))
     assert done.code == 0, done.out + done.err
     report = json.loads(file.read_text())
+    assert named(report, "soak")
     assert report["finals"] == report["segments"] >= 20
     assert report["lost_finals"] == report["gaps"] == report["drift_samples"] == 0
     assert report["rss_growth_mb_per_day"] is None
@@ -308,7 +341,9 @@ def test_model_measures_every_case(tmp_path: Path) -> None:
         *("--batch", "1,4", "--window", "1,3", "--seconds", "0.1", "--json", str(file)),
     )
     assert done.code == 0, done.err
-    cases = json.loads(file.read_text())["cases"]
+    report = json.loads(file.read_text())
+    assert named(report, "model")
+    cases = report["cases"]
     assert len(cases) == 8
     for case in cases:
         assert case["runs"] >= 5
@@ -322,6 +357,7 @@ def test_throughput_stops_at_the_first_step_that_is_too_late(tmp_path: Path) -> 
     done = edgeser("bench", "throughput", "--seconds", "4", "--limit", "0.1", "--json", str(file))
     assert done.code == 0, done.err
     report = json.loads(file.read_text())
+    assert named(report, "throughput")
     assert report["streams_per_core"] == 0
     (step,) = report["steps"]
     assert step["events"] >= 2
@@ -388,6 +424,13 @@ def test_a_busy_machine_is_said() -> None:
     said = busy_with_others(before, busy, ours_s=10)
     assert "hypervisor took 5%" in said
     assert "other programs used 75%" in said
+    assert busy_with_others(before, busy, 10, "the daemon's core").endswith(" of the daemon's core")
+
+
+def test_the_time_of_one_core_is_read() -> None:
+    cores = [cpu_times(core) for core in range(os.cpu_count() or 1)]
+    assert sum(core.total for core in cores) == pytest.approx(cpu_times().total, rel=0.01)
+    assert cpu_times(10_000).total >= cores[0].total  # all, where the kernel does not tell it
 
 
 def test_a_sound_that_breaks_off_at_once_is_refused_in_one_line(tmp_path: Path) -> None:

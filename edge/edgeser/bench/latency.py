@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from edgeser.bench import process, sound
 from edgeser.bench.figures import Distribution, flat
-from edgeser.bench.machine import Machine, Usage, busy_with_others, cpu_times, this_machine, usage
+from edgeser.bench.machine import Usage, busy_with_others, cpu_times, this_machine, usage
 from edgeser.bench.receiver import Receiver, receiver
+from edgeser.bench.report import Report, now, speech_name
 from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, Latency, ModelRef, StatusEvent
 from edgeser.settings.schema import Settings
@@ -42,20 +41,18 @@ class Algorithmic(msgspec.Struct, frozen=True):
     closing_silence_s: float
 
 
-class LatencyReport(msgspec.Struct, frozen=True, kw_only=True):
+class LatencyReport(Report, frozen=True, kw_only=True, tag="edgeser-latency-1"):
     """The result of ``edgeser bench latency``. Times in milliseconds unless named otherwise.
 
-    ``continuous``: without the pauses of the speech; null in reports of before 2026-11-21.
+    ``continuous``: without the pauses of the speech. It is null in reports of before 2026-11-21,
+    and ``speech`` is empty in those of before 2026-11-23.
     """
 
-    format: Literal["edgeser-latency-1"] = "edgeser-latency-1"
-    command: str
-    date: str
-    machine: Machine
     model: ModelRef
     backend: str
     transport: str
     seconds: float
+    speech: str = ""
     continuous: bool | None = None
     partials: int
     finals: int
@@ -63,15 +60,14 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True):
     overhead: Distribution
     algorithmic: Algorithmic
     singles: dict[str, float]
-    warning: str
 
     @property
     def figures(self) -> dict[str, float]:
         """Every figure by name, as ``--fail-if`` knows them."""
         return flat({**self.stages, "overhead": self.overhead}, self.singles)
 
-    def differences(self, old: LatencyReport) -> str:
-        """What was not alike in two runs beside the edgeser that ran; empty when all was."""
+    def doubts(self, old: LatencyReport) -> str:
+        """What but another edgeser may have made a difference to an older run; empty: nothing."""
         known = self.continuous is not None and old.continuous is not None
         pairs = {
             "processor": (old.machine.cpu, self.machine.cpu),
@@ -79,9 +75,12 @@ class LatencyReport(msgspec.Struct, frozen=True, kw_only=True):
             "backend": (old.backend, self.backend),
             "transport": (old.transport, self.transport),
             "speech": (_spoken(old), _spoken(self)) if known else ("", ""),
+            "file of speech": (old.speech, self.speech) if old.speech and self.speech else ("", ""),
         }
         unlike = [f"{what} ({was}, now {now})" for what, (was, now) in pairs.items() if was != now]
-        return f"not alike in {', '.join(unlike)}" if unlike else ""
+        found = [f"not alike in {', '.join(unlike)}"] if unlike else []
+        found += [f"the older run had a {old.warning}"] if old.warning else []
+        return "; ".join(found)
 
 
 def measure(
@@ -106,9 +105,8 @@ def measure(
         with process.daemon(arguments, transport=transport) as daemon:
             ready_s = daemon.wait_until_ready()
             with receiver(daemon) as received:
-                before, begun = cpu_times(), time.monotonic()
+                before = cpu_times()
                 run = _follow(received, daemon)
-                wall_s = time.monotonic() - begun
                 after = cpu_times()
             daemon.check()
     if not run.emotions:
@@ -122,14 +120,16 @@ def measure(
         run.usages[-1],
     )
     ours_s = end.cpu_s - first.cpu_s
+    share = ours_s / max(1e-9, end.at_s - first.at_s)
     return LatencyReport(
         command=command,
-        date=time.strftime("%Y-%m-%d %H:%M"),
+        date=now(),
         machine=this_machine(),
         model=last.model,
         backend=last.backend,
         transport=transport,
         seconds=seconds,
+        speech=speech_name(speech),
         continuous=continuous,
         partials=sum(event.kind == "partial" for _, event in run.emotions),
         finals=sum(event.kind == "final" for _, event in run.emotions),
@@ -140,8 +140,8 @@ def measure(
             closing_silence_s=settings.speech.end_seconds - settings.speech.hangover_seconds,
         ),
         singles={
-            "cpu_percent": 100 * ours_s / wall_s,
-            "real_time_factor": ours_s / wall_s,
+            "cpu_percent": 100 * share,
+            "real_time_factor": share,
             "rss_peak_mb": end.peak_mb,
             "rss_growth_mb": end.resident_mb - settled.resident_mb,
             "dropped_windows": last.counters.dropped_windows,

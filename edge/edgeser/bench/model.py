@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import Literal
 
 import msgspec
 import numpy as np
 
 from edgeser.bench.flops import flops
-from edgeser.bench.machine import Machine, busy_with_others, cpu_times, this_machine
+from edgeser.bench.machine import busy_with_others, cpu_times, this_machine
+from edgeser.bench.report import Report, now
 from edgeser.errors import UserError
 from edgeser.events.schema import ModelRef
 from edgeser.features.pieces import Pieces
@@ -44,13 +44,14 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     product_gflops: float
 
 
-class ModelReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of ``edgeser bench model``."""
+class ModelReport(Report, frozen=True, kw_only=True, tag="edgeser-model-2"):
+    """The result of ``edgeser bench model``.
 
-    format: Literal["edgeser-model-2"] = "edgeser-model-2"
-    machine: Machine
+    ``left_out``: by the names of models, windows (s) that are longer than they take.
+    """
+
     cases: list[Case]
-    warning: str
+    left_out: dict[str, list[float]]
 
 
 def measure(
@@ -60,18 +61,27 @@ def measure(
     batches: Sequence[int],
     windows_s: Sequence[float],
     seconds: float,
+    command: str,
     tell: Callable[[Case], None] = lambda case: None,
 ) -> ModelReport:
     """Run every case for ``seconds``. ``load``: the models for a number of threads.
 
-    Raises UserError for a window that is too short for a model.
+    Raises UserError for a window that is too short for a model, or too long for all.
     """
     before, cpu = cpu_times(), time.process_time()
     cases = []
+    left_out: dict[str, list[float]] = {}
     for count in threads:
         models = load(count)
         for model in models:
             _check(model, min(windows_s))
+            if too_long := [s for s in windows_s if s > model.info.window.max_seconds]:
+                left_out[model.ref.name] = too_long
+        longest_s = max(model.info.window.max_seconds for model in models)
+        if max(windows_s) > longest_s:
+            raise UserError(
+                f"--window: no model takes one of {max(windows_s):g} s, {longest_s:g} s at most"
+            )
         for model in models:
             for batch, window_s in product(batches, windows_s):
                 if window_s > model.info.window.max_seconds:
@@ -81,9 +91,12 @@ def measure(
                 cases.append(case)
     ours_s = time.process_time() - cpu
     return ModelReport(
+        command=command,
+        date=now(),
         machine=this_machine(),
-        cases=cases,
         warning=busy_with_others(before, cpu_times(), ours_s),
+        cases=cases,
+        left_out=left_out,
     )
 
 

@@ -67,7 +67,7 @@ def page(report: LatencyReport, old: LatencyReport | None = None) -> str:
         "command": report.command,
     }
     delay = report.algorithmic
-    differences = "" if old is None else report.differences(old)
+    doubts = "" if old is None else report.doubts(old)
     return "\n".join(
         (
             "<!doctype html><html lang=en><meta charset=utf-8>",
@@ -90,9 +90,7 @@ def page(report: LatencyReport, old: LatencyReport | None = None) -> str:
             "<p>" + "".join(_key(stage) for stage in _COLOURS) + "</p>",
             "<h2>Stages</h2>",
             _table(report, old),
-            f"<p class=warning>{escape(differences)}: take the ratio with care.</p>"
-            if differences
-            else "",
+            f"<p class=warning>{escape(doubts)}: take the ratio with care.</p>" if doubts else "",
             f"<p class=dim>By design, and not in these figures: a partial comes every "
             f"{delay.hop_s:g} s of speech, a final {delay.closing_silence_s:g} s after its last "
             "sample.</p>",

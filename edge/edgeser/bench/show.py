@@ -75,8 +75,8 @@ def show_comparison(new: LatencyReport, old: LatencyReport, console: Console) ->
                 cells += ["-", "-"]
         table.add_row(stage, *cells)
     console.print(table)
-    if differences := new.differences(old):
-        console.print(f"{differences}: take the ratio with care", style="bold red")
+    if doubts := new.doubts(old):
+        console.print(f"{doubts}: take the ratio with care", style="bold red")
 
 
 def histogram(distribution: Distribution) -> str:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
-import msgspec
 import numpy as np
 
 from edgeser.bench import process, sound
-from edgeser.bench.machine import Machine, this_machine
+from edgeser.bench.machine import busy_with_others, cpu_times, this_machine, usage
 from edgeser.bench.receiver import receiver
+from edgeser.bench.report import Report, now, speech_name
 from edgeser.errors import UserError
-from edgeser.events.schema import EmotionEvent, SpeechEvent, StatusEvent
+from edgeser.events.schema import EmotionEvent, ModelRef, SpeechEvent, StatusEvent
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 
 SILENCE_S = 20.0
@@ -31,7 +31,7 @@ SLOPE_HOURS = 6.0
 """Of sound, at the least, for memory a day to mean anything: a shorter run is all warm-up."""
 
 
-class SoakReport(msgspec.Struct, frozen=True, kw_only=True):
+class SoakReport(Report, frozen=True, kw_only=True, tag="edgeser-soak-1"):
     """The result of ``edgeser bench soak``.
 
     ``segments``: those that ended with enough speech for a final. ``lost_finals``: how many of them
@@ -40,8 +40,9 @@ class SoakReport(msgspec.Struct, frozen=True, kw_only=True):
     turn's were. ``rss_growth_mb_per_day``: null where the run was too short to tell.
     """
 
-    format: Literal["edgeser-soak-1"] = "edgeser-soak-1"
-    machine: Machine
+    model: ModelRef
+    backend: str
+    speech: str
     audio_hours: float
     wall_s: float
     last_sample: int
@@ -63,6 +64,8 @@ def measure(
     hours: float,
     model: str | None = None,
     tell: Callable[[float, float], None] = lambda hours, rss: None,
+    *,
+    command: str,
 ) -> SoakReport:
     """Run it; ``tell`` hears the audio hours done and the memory in MB. Raises UserError.
 
@@ -82,6 +85,8 @@ def measure(
     with process.daemon(arguments) as daemon:
         feeder = threading.Thread(target=_feed, args=(daemon.process, turn, turns), daemon=True)
         with receiver(daemon) as received:
+            before, first_s = cpu_times(), usage(os.getpid()).cpu_s
+            after, last_s = before, first_s
             feeder.start()
             for _, event in received:
                 if isinstance(event, SpeechEvent) and event.state == "end" and event.has_final:
@@ -95,6 +100,7 @@ def measure(
                         break
                     if used := daemon.usage():
                         rss.append(used.resident_mb)
+                        after, last_s = cpu_times(), usage(os.getpid()).cpu_s
                         tell(event.position_s / 3600, rss[-1])
         feeder.join(10)
         daemon.check()
@@ -104,7 +110,13 @@ def measure(
     warm = int(len(rss) * WARM_UP_SHARE)
     audio_hours = status.position_s / 3600
     return SoakReport(
+        command=command,
+        date=now(),
         machine=this_machine(),
+        warning=busy_with_others(before, after, last_s - first_s),
+        model=status.model,
+        backend=status.backend,
+        speech=speech_name(speech),
         audio_hours=audio_hours,
         wall_s=time.monotonic() - begun,
         last_sample=status.counters.samples,

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -18,15 +16,23 @@ import numpy as np
 from edgeser.bench import process, sound
 from edgeser.bench.machine import (
     CpuTimes,
-    Machine,
+    Usage,
     busy_with_others,
     cpu_times,
     this_machine,
     usage,
 )
 from edgeser.bench.receiver import receiver
+from edgeser.bench.report import Report, now, speech_name
 from edgeser.errors import UserError
-from edgeser.events.schema import AnyEvent, EmotionEvent, Latency, SpeechEvent, StatusEvent
+from edgeser.events.schema import (
+    AnyEvent,
+    EmotionEvent,
+    Latency,
+    ModelRef,
+    SpeechEvent,
+    StatusEvent,
+)
 from edgeser.model.model import load_model
 from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.settings.schema import DEFAULT_MODEL
@@ -62,11 +68,13 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return in_time and not self.dropped_partials and not self.lost_finals
 
 
-class ThroughputReport(msgspec.Struct, frozen=True, kw_only=True):
+class ThroughputReport(Report, frozen=True, kw_only=True, tag="edgeser-throughput-1"):
     """The result of ``edgeser bench throughput``: the most streams that held, and every step."""
 
-    format: Literal["edgeser-throughput-1"] = "edgeser-throughput-1"
-    machine: Machine
+    model: ModelRef
+    backend: str
+    speech: str
+    seconds: float
     limit_ms: float
     hop_s: float
     window_s: float
@@ -82,6 +90,7 @@ def measure(
     hop_s: float,
     window_s: float,
     model: str | None = None,
+    command: str,
     tell: Callable[[Step], None] = lambda step: None,
 ) -> ThroughputReport:
     """Double the streams until the daemon, on one core, falls behind; then search in between.
@@ -93,6 +102,7 @@ def measure(
     settings = f"[speech]\nhop_seconds = {hop_s}\nwindow_seconds = {window_s}\n"
     arguments = ["--once"] + (["--model", model] if model else [])
     steps: dict[int, Step] = {}
+    statuses: list[StatusEvent] = []
 
     def holds(streams: int) -> bool:
         with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
@@ -103,6 +113,7 @@ def measure(
         if not run.is_complete:
             raise UserError(f"--seconds: no event came within {seconds:g} s", "give more")
         steps[streams] = run.step(seconds)
+        statuses.append(run.status)
         tell(steps[streams])
         return steps[streams].holds(limit_ms)
 
@@ -113,8 +124,16 @@ def measure(
     while bad - good > max(1, good // 10) and bad <= MOST_STREAMS:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if holds(middle) else (good, middle)
+    disturbed = [str(streams) for streams in sorted(steps) if steps[streams].warning]
     return ThroughputReport(
+        command=command,
+        date=now(),
         machine=this_machine(),
+        warning=f"busy machine at {', '.join(disturbed)} streams" if disturbed else "",
+        model=statuses[-1].model,
+        backend=statuses[-1].backend,
+        speech=speech_name(speech),
+        seconds=seconds,
         limit_ms=limit_ms,
         hop_s=hop_s,
         window_s=window_s,
@@ -168,7 +187,8 @@ class _Run:
         self._finals: set[tuple[str, int]] = set()
         self._dropped: dict[str, int] = {}
         self._stopped: set[str] = set()
-        self._looks: list[tuple[float, float, float, CpuTimes]] = []
+        self._looks: list[tuple[Usage, float, CpuTimes]] = []
+        self._core: int | None = None
 
     @property
     def is_complete(self) -> bool:
@@ -182,6 +202,7 @@ class _Run:
 
     def follow(self, arguments: list[str], settings: str, core: int) -> None:
         """Run it to its end."""
+        self._core = core
         with process.daemon(arguments, settings=settings) as daemon:
             os.sched_setaffinity(daemon.pid, {core})
             with receiver(daemon) as received:
@@ -208,8 +229,11 @@ class _Run:
             if event.stream != "s0" or event.position_s <= self._begin_s:
                 return
             if used := daemon.usage():
-                all_s = usage(os.getpid()).cpu_s
-                self._looks.append((time.monotonic(), used.cpu_s, all_s, cpu_times()))
+                self.status = event
+                # On a machine of one core the subscriber and this process share it.
+                is_shared = self._core in os.sched_getaffinity(0)
+                ours_s = usage(os.getpid()).cpu_s if is_shared else used.cpu_s
+                self._looks.append((used, ours_s, cpu_times(self._core)))
 
     def step(self, seconds: float) -> Step:
         """What came of it."""
@@ -217,10 +241,7 @@ class _Run:
         for event in self.events:
             for stage in Latency.__struct_fields__:
                 stages[stage].append(getattr(event.latency_ms, stage))
-        (begun, used_s, all_s, before), (ended, used_end_s, all_end_s, after) = (
-            self._looks[0],
-            self._looks[-1],
-        )
+        (first, first_s, before), (last, last_s, after) = self._looks[0], self._looks[-1]
         return Step(
             streams=self.streams,
             seconds=seconds,
@@ -229,7 +250,7 @@ class _Run:
             lateness_p99_ms=float(np.percentile(stages["total"], 99)),
             dropped_partials=sum(self._dropped.values()),
             lost_finals=self.lost_finals,
-            cpu_percent=100 * (used_end_s - used_s) / max(1e-9, ended - begun),
+            cpu_percent=100 * (last.cpu_s - first.cpu_s) / max(1e-9, last.at_s - first.at_s),
             stage_ms={stage: float(np.mean(values)) for stage, values in stages.items()},
-            warning=busy_with_others(before, after, all_end_s - all_s),
+            warning=busy_with_others(before, after, last_s - first_s, "the daemon's core"),
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from edgeser.cli.bench.options import (
     FilePath,
     report_option,
     speech_option,
+    this_command,
     written_later,
 )
 from edgeser.cli.bench.outcome import as_json, conclude
@@ -84,7 +83,7 @@ def latency(
         transport=transport,
         continuous=continuous,
         model=model,
-        command=shlex.join(["edgeser", *sys.argv[1:]]),
+        command=this_command(),
     )
     reports = as_json(json_file, report)
     if html_file is not None:

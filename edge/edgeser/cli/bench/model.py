@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.bench.options import report_option
+from edgeser.cli.bench.options import report_option, this_command
 from edgeser.cli.bench.outcome import as_json, conclude, printer
 from edgeser.errors import UserError
 
@@ -78,10 +78,18 @@ def model(
         batches=[int(size) for size in sizes],
         windows_s=lengths,
         seconds=seconds,
+        command=this_command(),
         tell=tell,
     )
-    said = f"{report.warning}: take these figures with care" if report.warning else ""
-    conclude(as_json(json_file, report), lambda: click.echo(said, nl=bool(said)))
+
+    def show() -> None:
+        for name, too_long in report.left_out.items():
+            listed = ", ".join(f"{length_s:g}" for length_s in too_long)
+            click.echo(f"{name} takes no window of {listed} s: left out")
+        if report.warning:
+            click.echo(f"{report.warning}: take these figures with care")
+
+    conclude(as_json(json_file, report), show)
 
 
 def _numbers(option: str, text: str, most: float) -> list[float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import TypeVar
 import click
 
 from edgeser.cli.bench.outcome import unwritable
+from edgeser.paths import as_utf8
 
 Command = TypeVar("Command", bound=Callable[..., object])
 FilePath = click.Path(path_type=Path)
@@ -37,6 +40,11 @@ def report_option(command: Command) -> Command:
         metavar="FILE",
         help="Save the report.",
     )(command)
+
+
+def this_command() -> str:
+    """As it was typed, for the report."""
+    return as_utf8(shlex.join(["edgeser", *sys.argv[1:]]))
 
 
 def written_later(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:

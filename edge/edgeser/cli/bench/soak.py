@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.bench.options import report_option, speech_option
+from edgeser.cli.bench.options import report_option, speech_option, this_command
 from edgeser.cli.bench.outcome import as_json, conclude
 from edgeser.cli.options import model_option
 from edgeser.errors import UserError
@@ -37,7 +37,7 @@ def soak(hours: float, speech: Path | None, model: str | None, json_file: Path |
         if sys.stderr.isatty():
             click.echo(f"\r{done:8.2f} of {hours:g} h, {rss_mb:.1f} MB ", nl=False, err=True)
 
-    report = measure(speech or SPEECH_FILE, hours, model, tell)
+    report = measure(speech or SPEECH_FILE, hours, model, tell, command=this_command())
     if sys.stderr.isatty():
         click.echo(err=True)
     growth = report.rss_growth_mb_per_day
@@ -56,6 +56,8 @@ def soak(hours: float, speech: Path | None, model: str | None, json_file: Path |
         f"memory {report.rss_warm_mb:.1f} MB after a tenth, {report.rss_end_mb:.1f} MB at the end "
         f"({slope})"
     )
+    if report.warning:
+        figures += f"\n{report.warning}: take the speed with care"
     wrong = {
         "finals lost or told twice": report.lost_finals,
         "gaps": report.gaps,

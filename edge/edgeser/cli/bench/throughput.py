@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import click
 
-from edgeser.cli.bench.options import report_option, speech_option
+from edgeser.cli.bench.options import report_option, speech_option, this_command
 from edgeser.cli.bench.outcome import as_json, conclude, printer
 from edgeser.cli.options import model_option
 from edgeser.errors import UserError
@@ -39,8 +40,8 @@ def throughput(
     """
     if not 3 <= seconds <= 3600:
         raise UserError(f"--seconds: expected 3 to 3600, got {seconds:g}")
-    if limit_ms <= 0:
-        raise UserError(f"--limit: expected more than 0, got {limit_ms:g}")
+    if not 0 < limit_ms < math.inf:
+        raise UserError(f"--limit: expected milliseconds over 0, got {limit_ms:g}")
 
     from edgeser.bench import SPEECH_FILE
     from edgeser.bench.throughput import Step, measure
@@ -66,10 +67,13 @@ def throughput(
         hop_s=hop_s,
         window_s=window_s,
         model=model,
+        command=this_command(),
         tell=tell,
     )
     figure = (
         f"{report.streams_per_core} streams on one core, p99 below {limit_ms:g} ms, "
         f"a {window_s:g} s window every {hop_s:g} s"
     )
+    if report.warning:
+        figure += f" ({report.warning}: take it with care)"
     conclude(as_json(json_file, report), lambda: click.echo(figure))
