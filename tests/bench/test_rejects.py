@@ -33,29 +33,38 @@ def noise(tmp_path: Path) -> Path:
 
 
 def test_noise_by_class_and_speech_by_condition(noise: Path, tmp_path: Path) -> None:
-    voice = tmp_path / "voice"
-    voice.mkdir()
+    voice, other = tmp_path / "voice", tmp_path / "other" / "voice"
     speech, _ = soundfile.read(SPEECH_FILE, dtype="int16")
-    soundfile.write(voice / "talk.wav", speech[: 3 * SAMPLE_RATE], SAMPLE_RATE)
+    for talking in (voice, other):
+        talking.mkdir(parents=True)
+        soundfile.write(talking / "talk.wav", speech[: 3 * SAMPLE_RATE], SAMPLE_RATE)
     saved = tmp_path / "report.json"
     done = edgeser(
-        *("bench", "rejects", str(noise), "--speech", str(voice), "--json", str(saved)),
+        *("bench", "rejects", str(noise), "--json", str(saved)),
+        *("--speech", str(voice), "--speech", str(other)),
         timeout_s=600,
     )
     assert done.code == 0, done.err
     report = json.loads(saved.read_text())
     assert [row["name"] for row in report["noise"]] == ["sea", "wind"]
     for row in report["noise"]:
-        assert row["seconds"] == NOISE_S + 10
+        assert row["seconds"] == NOISE_S
         assert row["finals"] == 0
         assert row["said"] == {}
         assert row["confidence"] is None
-    conditions = {row["condition"]: row for row in report["speech"]["voice"]}
+    conditions = {row["condition"]: row for row in report["speech"][str(voice)]}
     assert len(conditions) == 1 + 3 * 4
     clean = conditions["clean"]
     assert clean["kept"] == clean["plain_kept"] == clean["utterances"] == 1
     assert clean["start_s"] == clean["end_s"] == [0, 0, 0]
-    assert report["cost"]["voice"]["confirmed_ms_per_s"] > 0
+    assert set(report["speech"]) == set(report["cost"]) == {str(voice), str(other)}
+    assert report["cost"][str(voice)]["confirmed_ms_per_s"] > 0
+    assert report["format"] == "edgeser-rejects-1"
+    assert report["folder"] == str(noise)
+    assert report["model"]["name"] == "streaming6"
+    assert report["settings"]["speech"]["confirm"] is True
+    assert report["machine"]["cores"] >= 1
+    assert {"command", "date", "backend", "warning"} <= set(report)
     assert "finals an hour" in done.out
     assert "pink noise, 5 dB" in done.out
 
@@ -63,6 +72,15 @@ def test_noise_by_class_and_speech_by_condition(noise: Path, tmp_path: Path) -> 
 def test_a_folder_without_sounds_is_named(tmp_path: Path) -> None:
     done = edgeser("bench", "rejects", str(tmp_path), timeout_s=300)
     assert "no sound files in it" in done.refusal
+
+
+def test_names_that_no_file_has_are_said_before_the_run(noise: Path) -> None:
+    words = ("bench", "rejects", str(noise))
+    done = edgeser(*words, "--speech", str(noise), "--files-named", "zzz")
+    assert f"{noise}: no utterance's name has 'zzz' in it" in done.refusal
+    done = edgeser(*words, "--sounds-named", "zzz")
+    assert f"{noise}: no sound's name has 'zzz' in it" in done.refusal
+    assert done.out == ""
 
 
 def test_sounds_without_a_class_are_one(noise: Path) -> None:

@@ -37,7 +37,7 @@ class Ears:
     """Hears sounds as the daemon does, with and without confirmation."""
 
     def __init__(self, model: Model, settings: Settings) -> None:
-        self._model = model
+        self.model = model
         self._decision = settings.decision
         speech = settings.speech
         self._speech = {on: msgspec.structs.replace(speech, confirm=on) for on in (True, False)}
@@ -50,7 +50,7 @@ class Ears:
         """
         known = level_dbfs(quietest(sound[: round(known_s * SAMPLE_RATE)]))
         begin = HearingState(floor_dbfs=max(LOWEST_FLOOR_DBFS, known))
-        hearing = Hearing("bench", self._model, self._speech[confirm], Losses(), begin=begin)
+        hearing = Hearing("bench", self.model, self._speech[confirm], Losses(), begin=begin)
         finals, windows, rejected = [], [], 0
         began = time.thread_time()
         outputs = []
@@ -73,4 +73,4 @@ class Ears:
     def said(self, windows: Sequence[Window]) -> list[EmotionEvent]:
         """What the model makes of windows that follow each other."""
         decider = Decider(self._decision, Losses())
-        return [decider.decide(w, self._model.answers([w.speech])[0], w.ready_at) for w in windows]
+        return [decider.decide(w, self.model.answers([w.speech])[0], w.ready_at) for w in windows]

@@ -16,15 +16,17 @@ import numpy as np
 
 from edgeser.bench.ears import Ears
 from edgeser.bench.mix import Noise, babble, mixed, pink, quietest, room
+from edgeser.bench.report import Report
 from edgeser.bench.sound import samples_of
-from edgeser.events.schema import UNKNOWN
+from edgeser.events.schema import UNKNOWN, ModelRef
 from edgeser.pcm import SAMPLE_RATE, Samples
+from edgeser.settings.schema import DecisionSettings, ModelSettings, SpeechSettings
 from edgeser.speech.vad import level_dbfs
 
 SNRS_DB = (20, 10, 5, 0)
 
 _ROOM_S = 10.0
-"""A quiet room before the sounds, so that the noise floor is known."""
+"""A quiet room before the sounds, so that the noise floor is known; it does not count as noise."""
 
 _LEAD_S, _TAIL_S = 2.0, 1.0
 """The room before and after an utterance, as loud as its own quietest moment."""
@@ -95,12 +97,24 @@ class Cost(msgspec.Struct, frozen=True):
         return (self.confirmed_ms_per_s - self.plain_ms_per_s) / 10
 
 
-class RejectsReport(msgspec.Struct, frozen=True):
-    """The whole benchmark; ``speech`` and ``cost`` by the name of the folder they came from.
+class HeardBy(msgspec.Struct, frozen=True):
+    """The settings of the hearing and of what was asked what it heard."""
 
-    ``seed``: of the choice of files and of the noise.
+    speech: SpeechSettings
+    decision: DecisionSettings
+    model: ModelSettings
+
+
+class RejectsReport(Report, frozen=True, kw_only=True, tag="edgeser-rejects-1"):
+    """The whole benchmark; ``speech`` and ``cost`` by the folder that they came from, as given.
+
+    ``folder``: of the noise. ``seed``: of the choice of files and of the noise.
     """
 
+    model: ModelRef
+    backend: str
+    settings: HeardBy
+    folder: str
     seed: int
     noise: list[Rejected]
     speech: dict[str, list[Kept]]
@@ -109,12 +123,13 @@ class RejectsReport(msgspec.Struct, frozen=True):
 
 def rejected(ears: Ears, name: str, files: Sequence[Path]) -> Rejected:
     """Sounds without speech, one after the other. Raises UserError for one that is no sound."""
-    sound = np.concatenate([room(_ROOM_S), *map(samples_of, files)])
+    noise = np.concatenate([samples_of(file) for file in files])
+    sound = np.concatenate([room(_ROOM_S), noise])
     heard, plain = (ears.hear(sound, confirm=on) for on in (True, False))
     events = ears.said(heard.windows)
     return Rejected(
         name,
-        seconds=len(sound) / SAMPLE_RATE,
+        seconds=len(noise) / SAMPLE_RATE,
         finals=len(heard.finals),
         speech_s=sum(end - start for start, end in heard.finals) / SAMPLE_RATE,
         rejected=heard.rejected,

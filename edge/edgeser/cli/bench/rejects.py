@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import click
 
-from edgeser.cli.bench.options import FilePath, report_option
+from edgeser.cli.bench.options import FilePath, report_option, this_command
 from edgeser.cli.bench.outcome import as_json, conclude, printer
 from edgeser.cli.options import given, model_option, settings_option
 from edgeser.errors import UserError
+from edgeser.paths import as_utf8
 
 
 @click.command()
@@ -76,7 +78,9 @@ def rejects(
 
     from edgeser.bench.ears import Ears
     from edgeser.bench.folder import drawn, noise_classes, sounds_in, with_name
-    from edgeser.bench.rejects import Cost, Kept, RejectsReport, kept, rejected
+    from edgeser.bench.machine import busy_with_others, cpu_times, this_machine
+    from edgeser.bench.rejects import Cost, HeardBy, Kept, RejectsReport, kept, rejected
+    from edgeser.bench.report import now
     from edgeser.model.model import load_model
     from edgeser.settings.load import load_settings
 
@@ -84,13 +88,24 @@ def rejects(
         name: drawn(with_name(found, sounds_named), sounds, seed)
         for name, found in noise_classes(folder).items()
     }
+    if not any(classes.values()):
+        raise UserError(
+            f"{folder}: no sound's name has {sounds_named!r} in it", "give another --sounds-named"
+        )
     utterances = {
-        path.name: drawn(with_name(sounds_in(path), files_named), files, seed)
+        as_utf8(str(path)): drawn(with_name(sounds_in(path), files_named), files, seed)
         for path in speech_folders
     }
+    for name, found in utterances.items():
+        if not found:
+            raise UserError(
+                f"{name}: no utterance's name has {files_named!r} in it",
+                "give another --files-named",
+            )
     settings = load_settings(settings_file, flags=given(model__name=model))
     ears = Ears(load_model(settings.model.name, settings.model.backend), settings)
 
+    before, begun_s = cpu_times(), time.process_time()
     say = printer(json_file)
     say(f"{'class':<22} minutes  finals  an hour  speech s  rejected  unconfirmed  named  said")
     noise = []
@@ -103,10 +118,6 @@ def rejects(
             f"{name:<22} {row.seconds / 60:>7.1f} {row.finals:>7} {row.finals_per_hour:>8.1f} "
             f"{row.speech_s:>9.1f} {row.rejected:>9} {row.plain_finals:>12} {row.plain_named:>6}"
             f"{_said(row.said, row.confidence)}"
-        )
-    if not noise:
-        raise UserError(
-            f"no sound's name has {sounds_named!r} in it", "give another --sounds-named"
         )
     hours = sum(row.seconds for row in noise) / 3600
     total, plain, named = (
@@ -139,7 +150,26 @@ def rejects(
             f"confirmation takes {cost[name].core_percent:.2f} % of a core while somebody speaks "
             f"({cost[name].ratio:.2f} times the hearing without it)"
         )
-    conclude(as_json(json_file, RejectsReport(seed, noise, speech, cost)))
+    report = RejectsReport(
+        command=this_command(),
+        date=now(),
+        machine=this_machine(),
+        warning=busy_with_others(before, cpu_times(), time.process_time() - begun_s),
+        model=ears.model.ref,
+        backend=ears.model.backend.name,
+        settings=HeardBy(settings.speech, settings.decision, settings.model),
+        folder=as_utf8(str(folder)),
+        seed=seed,
+        noise=noise,
+        speech=speech,
+        cost=cost,
+    )
+
+    def show() -> None:
+        if report.warning and cost:
+            click.echo(f"{report.warning}: take what confirmation costs with care")
+
+    conclude(as_json(json_file, report), show)
 
 
 def _said(labels: dict[str, int], confidence: float | None) -> str:
