@@ -64,7 +64,12 @@ class LatencyReport(Report, frozen=True, kw_only=True, tag="edgeser-latency-1"):
     @property
     def figures(self) -> dict[str, float]:
         """Every figure by name, as ``--fail-if`` knows them."""
-        return flat({**self.stages, "overhead": self.overhead}, self.singles)
+        return flat(self.distributions, self.singles)
+
+    @property
+    def distributions(self) -> dict[str, Distribution]:
+        """Of each stage, and of the overhead."""
+        return {**self.stages, "overhead": self.overhead}
 
     def doubts(self, old: LatencyReport) -> str:
         """What but another edgeser may have made a difference to an older run; empty: nothing."""

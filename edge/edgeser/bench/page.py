@@ -18,6 +18,9 @@ _COLOURS = {
     "publish": "#8d6a9f",
     "receive": "#5b7db1",
 }
+_MOST_BARS = 1000
+"""Of a longer run, of so many stretches the slowest event each."""
+
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 220, 46, 26
 
 _STYLE = """
@@ -25,8 +28,9 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #222; background: #fafaf8; m
        max-width: 760px; padding: 0 1rem }
 h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.1rem; margin-top: 2rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .15rem .9rem .15rem 0; text-align: right } th:first-child, td:first-child
+th, td { padding: .15rem .6rem .15rem 0; text-align: right } th:first-child, td:first-child
 { text-align: left } tr.total td { font-weight: 600; border-top: 1px solid #bbb }
+td.fact { text-align: left; overflow-wrap: anywhere }
 .warning { background: #fbe3dd; border-left: 4px solid #c8553d; padding: .5rem 1rem }
 .cards { display: flex; flex-wrap: wrap; gap: .8rem } .card { background: #fff; border: 1px solid
 #e3e3dd; border-radius: 8px; padding: .6rem 1rem; min-width: 7rem } .card b { display: block;
@@ -88,6 +92,10 @@ def page(report: LatencyReport, old: LatencyReport | None = None) -> str:
             "<h2>Every event, and where its time went</h2>",
             _timeline(report),
             "<p>" + "".join(_key(stage) for stage in _COLOURS) + "</p>",
+            f"<p class=dim>Drawn are {len(_slowest(total))} of {len(total.values)} events: of "
+            "neighbours the slowest.</p>"
+            if len(total.values) > _MOST_BARS
+            else "",
             "<h2>Stages</h2>",
             _table(report, old),
             f"<p class=warning>{escape(doubts)}: take the ratio with care.</p>" if doubts else "",
@@ -95,7 +103,7 @@ def page(report: LatencyReport, old: LatencyReport | None = None) -> str:
             f"{delay.hop_s:g} s of speech, a final {delay.closing_silence_s:g} s after its last "
             "sample.</p>",
             "<h2>Where this was measured</h2><table>",
-            *(f"<tr><td>{k}<td style='text-align:left'>{escape(v)}</tr>" for k, v in facts.items()),
+            *(f"<tr><td>{k}<td class=fact>{escape(v)}</tr>" for k, v in facts.items()),
             "</table></html>",
         )
     )
@@ -121,44 +129,52 @@ def _histogram(distribution: Distribution) -> str:
             f"<line x1={x:.1f} x2={x:.1f} y1=10 y2={10 + plot} stroke='#c8553d' "
             f"stroke-dasharray='3 3'/><text x={x + 3:.1f} y=20>{name}</text>"
         )
-    return _figure(bars, edges[-1], f"{highest}", "events", "ms")
+    return _figure(bars, f"{edges[-1]:g}", f"{highest}", "events", "ms")
 
 
 def _timeline(report: LatencyReport) -> str:
     totals = report.stages["total"]
     ceiling = _ceiling(totals)
     plot = _HEIGHT - _BOTTOM - 10
-    step = (_WIDTH - _LEFT - 10) / len(totals.values)
+    drawn = _slowest(totals)
+    step = (_WIDTH - _LEFT - 10) / len(drawn)
     bars = []
-    for i in range(len(totals.values)):
+    for place, i in enumerate(drawn):
         y = 10.0 + plot
         for stage, colour in _COLOURS.items():
             height = plot * report.stages[stage].values[i] / ceiling
             y -= height
             bars.append(
-                f"<rect x={_LEFT + i * step:.2f} y={y:.2f} width={max(0.4, step - 0.3):.2f} "
+                f"<rect x={_LEFT + place * step:.2f} y={y:.2f} width={max(0.4, step - 0.3):.2f} "
                 f"height={height:.2f} fill='{colour}'/>"
             )
-    return _figure(bars, len(totals.values), f"{ceiling:.0f}", "ms", "events")
+    return _figure(bars, f"{len(totals.values)}", f"{ceiling:g}", "ms", "events")
 
 
-def _figure(shapes: list[str], right: float, top: str, vertical: str, horizontal: str) -> str:
+def _slowest(totals: Distribution) -> list[int]:
+    """Which events are drawn: all, or of ``_MOST_BARS`` stretches the slowest one each."""
+    count = min(len(totals.values), _MOST_BARS)
+    stretches = np.array_split(np.arange(len(totals.values)), count)
+    return [max(stretch.tolist(), key=totals.values.__getitem__) for stretch in stretches]
+
+
+def _figure(shapes: list[str], right: str, top: str, vertical: str, horizontal: str) -> str:
     ground = _HEIGHT - _BOTTOM
     return (
         f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' role=img>{''.join(shapes)}"
         f"<line x1={_LEFT} x2={_WIDTH - 10} y1={ground} y2={ground} stroke='#999'/>"
         f"<text x=6 y=20>{top}</text><text x=6 y=34>{vertical}</text>"
         f"<text x={_LEFT} y={_HEIGHT - 8}>0</text>"
-        f"<text x={_WIDTH - 10} y={_HEIGHT - 8} text-anchor=end>{right:.0f} {horizontal}</text>"
+        f"<text x={_WIDTH - 10} y={_HEIGHT - 8} text-anchor=end>{right} {horizontal}</text>"
         "</svg>"
     )
 
 
 def _table(report: LatencyReport, old: LatencyReport | None) -> str:
-    found = {} if old is None else ratios(report.stages, old.stages, "p50")
+    found = {} if old is None else ratios(report.distributions, old.distributions, "p50")
     rows = ["<table><tr><th>ms" + "".join(f"<th>{name}" for name in PERCENTILES)]
     rows.append("<th>p50 to the older run</tr>" if old else "</tr>")
-    for stage, values in {**report.stages, "overhead": report.overhead}.items():
+    for stage, values in report.distributions.items():
         cells = "".join(f"<td>{values.percentile(name):.2f}" for name in PERCENTILES)
         ratio = ""
         if stage in found:

@@ -64,8 +64,8 @@ def show_comparison(new: LatencyReport, old: LatencyReport, console: Console) ->
     for name in ("p50", "p99"):
         table.add_column(name, justify="right")
         table.add_column("95 % interval", justify="right")
-    found = {name: ratios(new.stages, old.stages, name) for name in ("p50", "p99")}
-    for stage in STAGES:
+    found = {name: ratios(new.distributions, old.distributions, name) for name in ("p50", "p99")}
+    for stage in new.distributions:
         cells = []
         for name in ("p50", "p99"):
             if stage in found[name]:
