@@ -8,6 +8,7 @@ import pty
 import re
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,25 @@ import pytest
 import soundfile
 
 from edgeser.cli import COMMANDS
+from edgeser.settings.schema import DEFAULT_MODEL
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, silence, speech
 from tests.system.daemons import EDGESER, edgeser, running
 
 SUBCOMMANDS = [[name] for name in COMMANDS] + [["settings", "check"], ["settings", "show"]]
+
+
+def on_a_terminal(columns: int, *words: str) -> str:
+    """What a command that ends well says on a terminal of so many columns, without its colours."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
+    said = b""
+    with subprocess.Popen([*EDGESER, *words], stdout=theirs, stderr=theirs, env=env) as process:
+        os.close(theirs)
+        with open(ours, "rb", buffering=0) as terminal, suppress(OSError):  # as a terminal ends
+            while piece := terminal.read(100_000):
+                said += piece
+    assert process.returncode == 0, said
+    return re.sub(r"\x1b\[[0-9;]*m", "", said.decode())
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS, ids=" ".join)
@@ -53,6 +69,29 @@ def test_models_lists_and_describes() -> None:
     assert "no-such" in edgeser("models", "no-such").refusal
 
 
+@pytest.mark.parametrize(
+    ("columns", "headings"),
+    [
+        (80, "name version labels UA % data licence"),
+        (50, "name version labels"),
+        (40, "name version"),
+        (20, "name"),
+    ],
+)
+def test_models_marks_the_default_and_cuts_no_word_on_a_narrow_terminal(
+    columns: int, headings: str
+) -> None:
+    said = on_a_terminal(columns, "models")
+    assert headings in [" ".join(line.split()) for line in said.splitlines()]
+    words = said.split()
+    assert words[words.index(DEFAULT_MODEL) + 1] == "(default)"
+    assert words.count("(default)") == 1
+    assert ("disgusted," in words) == ("labels" in headings)
+    assert ("ODbL-1.0" in words) == ("licence" in headings)
+    assert ("widen the terminal" in " ".join(words)) == ("licence" not in headings)
+    assert "…" not in said
+
+
 def test_predict_prints_a_row_per_segment() -> None:
     done = edgeser("predict", str(SPEECH_FILE))
     assert done.code == 0
@@ -73,13 +112,7 @@ def test_predict_cuts_nothing_off_when_piped(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("columns", "shown"), [(60, 8), (34, 4), (12, 4)])
 def test_predict_leaves_out_whole_columns_on_a_narrow_terminal(columns: int, shown: int) -> None:
-    ours, theirs = pty.openpty()
-    command = [*EDGESER, "predict", str(SPEECH_FILE)]
-    env = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm"}
-    with open(ours, "rb", buffering=0) as terminal:
-        subprocess.run(command, stdout=theirs, stderr=theirs, check=True, env=env)
-        os.close(theirs)
-        said = re.sub(r"\x1b\[[0-9;]*m", "", terminal.read(100_000).decode())
+    said = on_a_terminal(columns, "predict", str(SPEECH_FILE))
     rows = [line for line in said.splitlines() if line.strip()[:1].isdigit()]
     assert len(rows) == SPEECH_SEGMENTS
     assert {len(row.split()) for row in rows} == {shown}

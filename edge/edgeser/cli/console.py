@@ -2,9 +2,39 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.table import Table
+
+_UNBOUNDED = 10_000
+"""Columns: wider than any table."""
 
 
 def plain_console() -> Console:
     """Shows text as it is: what looks like markup or an emoji's name to rich may be a file's."""
     return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_table(table: Table, kept: int) -> None:
+    """As wide as it is; on a terminal without the last columns where it has no room for them.
+
+    Columns that may wrap do so between words. ``kept``: columns that are shown in any case.
+    """
+    console = plain_console()
+    for column in table.columns:
+        if column.no_wrap:
+            texts = map(str, (column.header, *column.cells))
+            column.min_width = max(map(cell_len, texts))
+    unbounded = console.options.update(max_width=_UNBOUNDED)
+    width = table.__rich_measure__(console, unbounded)
+    left_out: list[str] = []
+    if console.is_terminal:
+        while width.minimum > console.width and len(table.columns) > kept:
+            left_out.insert(0, str(table.columns.pop().header))
+            width = table.__rich_measure__(console, unbounded)
+        console.width = max(console.width, width.minimum)
+    else:
+        console.width = max(console.width, width.maximum)
+    console.print(table)
+    if left_out:
+        console.print(f"no room for {', '.join(left_out)}: widen the terminal, or use --json")

@@ -133,26 +133,25 @@ def _list(loaded: list[Model]) -> None:
     from rich import box
     from rich.table import Table
 
-    from edgeser.cli.console import plain_console
+    from edgeser.cli.console import print_table
+    from edgeser.settings.schema import DEFAULT_MODEL
 
     table = Table(box=box.SIMPLE_HEAD)
-    # A name is what one types: it is never cut, however narrow the terminal.
     for heading in ("name", "version"):
-        table.add_column(heading, no_wrap=True, overflow="ignore")
-    table.add_column("labels", overflow="fold")
+        table.add_column(heading, no_wrap=True)
+    table.add_column("labels")
     table.add_column("UA %", justify="right", no_wrap=True)
-    table.add_column("licence of the data", overflow="fold")
+    table.add_column("data licence", no_wrap=True)
     for model in loaded:
         info = model.info
         table.add_row(
-            info.name,
+            f"{info.name} (default)" if info.name == DEFAULT_MODEL else info.name,
             info.version,
             ", ".join(info.labels),
             f"{info.training.ua.value * 100:.1f}" if _is_evaluated(model) else "-",
             info.training.licence,
         )
-    table.columns[0].min_width = max(len(model.info.name) for model in loaded)
-    plain_console().print(table)
+    print_table(table, kept=1)
 
 
 def _owed(training: TrainingRecord) -> dict[str, str]:

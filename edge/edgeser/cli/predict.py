@@ -16,7 +16,6 @@ from edgeser.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from edgeser.events.schema import EmotionEvent
@@ -27,9 +26,6 @@ _LABELS_WIDTH = 24
 
 _KEPT_COLUMNS = 4
 """Number, start, end and label are shown on every terminal."""
-
-_UNBOUNDED = 10_000
-"""Columns: wider than any table."""
 
 
 @click.command()
@@ -125,28 +121,11 @@ def _add_row(table: Table, event: EmotionEvent) -> None:
 
 
 def _print(table: Table) -> None:
-    """As wide as it is; on a terminal without the last columns where it has no room for them."""
-    from edgeser.cli.console import plain_console
+    from edgeser.cli.console import plain_console, print_table
 
-    console = plain_console()
-    if not table.row_count:
-        console.print(table.title, style="bold")
-        console.print("  no speech found")
+    if table.row_count:
+        print_table(table, _KEPT_COLUMNS)
         return
-    left_out: list[str] = []
-    while (
-        console.is_terminal
-        and _width(console, table) > console.width
-        and len(table.columns) > _KEPT_COLUMNS
-    ):
-        left_out.insert(0, str(table.columns.pop().header))
-    console.width = max(console.width, _width(console, table))
-    console.print(table)
-    if left_out:
-        console.print(f"no room for {', '.join(left_out)}: widen the terminal, or use --json")
-
-
-def _width(console: Console, table: Table) -> int:
-    """Columns of the terminal that it takes when nothing is cut."""
-    unbounded = console.options.update(max_width=_UNBOUNDED)
-    return table.__rich_measure__(console, unbounded).maximum
+    console = plain_console()
+    console.print(table.title, style="bold")
+    console.print("  no speech found")
