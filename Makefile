@@ -29,7 +29,7 @@ help:
 	@echo "               for those that train or measure"
 	@echo "sudo make install-service    the daemon as a system service, in PREFIX=/opt/edgeser;"
 	@echo "                             LAKE=1: with edgeser-lake.service, for a fleet's hub"
-	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves the settings"
+	@echo "sudo make uninstall-service  remove it with all it kept; KEEP_SETTINGS=1 leaves settings, account"
 	@echo "make wheel     the wheel, for pip, and the sdist, in dist/"
 	@echo "make deb       Debian packages for amd64 and arm64 in dist/; SUITE=trixie for Debian 13"
 	@echo "sudo make deb-check    the package through lintian, and in a real systemd: installed,"

@@ -299,3 +299,9 @@ def test_the_doctor_finds_a_sound_service_and_what_ails_it(talk: Box) -> None:
     assert "speech.min_seconds" in ill["settings"][1]
     assert "edgeser@nobody" in findings("edgeser@nobody")["activity"][1]
     talk.path("/var/lib/edgeser").chmod(0o700)
+    key = talk.path("/etc/edgeser/keys/server.key_secret")
+    key.write_text("")
+    key.chmod(0o600)
+    shutil.chown(key, "root")
+    assert "server.key_secret: the service may not read it" in findings()["folders"][1]
+    key.unlink()

@@ -31,8 +31,8 @@ class Image:
         self._python = folder / "python"
         write_interpreter(self._python)
 
-    def service(self, action: str, **variables: str) -> None:
-        """Install or uninstall there."""
+    def service(self, action: str, refused: str = "", **variables: str) -> None:
+        """Install or uninstall there. ``refused``: words of the one line that says why not."""
         places = {"DESTDIR": str(self.root), "SERVICE_PYTHON": str(self._python)}
         done = subprocess.run(
             [str(SERVICE), action],
@@ -40,7 +40,14 @@ class Image:
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == (2 if refused else 0), done.stderr
+        assert refused in done.stderr
+        assert not refused or done.stderr.count("\n") == 1
+
+    @property
+    def settings(self) -> Path:
+        """The settings file."""
+        return self.root / "etc/edgeser/edgeser.toml"
 
 
 @pytest.fixture
@@ -75,3 +82,40 @@ def test_an_upgrade_keeps_the_lake_and_brings_it_to_nobody_else(image: Image) ->
     image.service("install")
     assert "lake]" in asked.read_text()
     assert (image.root / unit).exists()
+
+
+def test_another_installation_is_not_removed(image: Image) -> None:
+    image.service("install", PREFIX="/srv/prog")
+    words = "PREFIX=/opt/edgeser: nothing is installed there; edgeser is in PREFIX=/srv/prog"
+    image.service("uninstall", words)
+    assert image.settings.exists()
+    image.service("uninstall", PREFIX="/srv/prog")
+    assert not image.settings.exists()
+    assert not (image.root / "srv/prog").exists()
+    image.service("uninstall", "PREFIX=/srv/prog: nothing is installed there", PREFIX="/srv/prog")
+
+
+def test_a_package_is_neither_covered_nor_removed(image: Image) -> None:
+    unit = image.root / "lib/systemd/system/edgeser.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("")
+    for action in ("install", "uninstall"):
+        image.service(action, "apt-get remove edgeser", PREFIX="/srv/prog")
+    assert not image.settings.exists()
+
+
+def test_kept_keys_stay_the_accounts(image: Image) -> None:
+    image.service("install")
+    keys = image.settings.parent / "keys"
+    owner = keys.stat().st_uid
+    (keys / "server.key").write_text("")
+    image.settings.write_text("[audio]\n")
+    image.service("uninstall", KEEP_SETTINGS="1")
+    assert "edgeser:" in (image.root / "etc/passwd").read_text()
+    image.service("install")
+    assert image.settings.read_text() == "[audio]\n"
+    assert (keys / "server.key").stat().st_uid == keys.stat().st_uid == owner
+    image.service("uninstall")
+    assert not keys.exists()
+    for file in ("passwd", "group"):
+        assert "edgeser:" not in (image.root / "etc" / file).read_text()

@@ -25,8 +25,8 @@ _PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,StatusText,NRestarts,Result,User,NeedDaemonReload"
 )
 
-
 _BRIDGES = ("edgeser-mqtt", "edgeser-nats", "edgeser-lake")
+_KEYS = Path("/etc/edgeser/keys")
 
 
 @dataclass(frozen=True)
@@ -165,6 +165,10 @@ def _folders(name: str, service: Service) -> Finding:
         if facts.st_uid != service.account.pw_uid or facts.st_mode & 0o777 & ~mode:
             fix = f"sudo chown {service.account.pw_name}: {folder}; sudo chmod {mode:o} {folder}"
             return Finding(name, False, found, fix)
+    for key in [] if service.is_bridge else [_KEYS, *_KEYS.rglob("*")]:
+        if key.exists() and not _allows(key.stat(), service.account, stat.S_IROTH):
+            fix = f"sudo chown -R {service.account.pw_name}: {_KEYS}"
+            return Finding(name, False, f"{key}: the service may not read it", fix)
     return Finding(name, True, ", ".join(str(folder) for folder, _ in wanted))
 
 
