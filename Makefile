@@ -222,8 +222,9 @@ clean:
 	rm -rf $(VENV) $(RELEASE) build dist edge/edgeser/page/static/vendor examples/node_modules \
 		examples/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
+# PREFIX, LAKE and the like are taken from make's command line by the recipe's environment.
 install-service:
-	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' SERVICE_PYTHON='$(SERVICE_PYTHON)' LAKE='$(LAKE)' tools/service install
+	@tools/service install
 
 uninstall-service:
-	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' KEEP_SETTINGS='$(KEEP_SETTINGS)' KEEP_STATE='$(KEEP_STATE)' tools/service uninstall
+	@tools/service uninstall

@@ -305,3 +305,9 @@ def test_the_doctor_finds_a_sound_service_and_what_ails_it(talk: Box) -> None:
     shutil.chown(key, "root")
     assert "server.key_secret: the service may not read it" in findings()["folders"][1]
     key.unlink()
+    program = talk.path("/opt/edgeser/bin")
+    program.chmod(0o700)
+    try:
+        assert "/opt/edgeser/bin: the service may not run" in findings()["program"][1]
+    finally:
+        program.chmod(0o755)

@@ -39,6 +39,7 @@ class Image:
             env={**os.environ, **places, **variables},
             capture_output=True,
             text=True,
+            umask=0o077,
         )
         assert done.returncode == (2 if refused else 0), done.stderr
         assert refused in done.stderr
@@ -71,6 +72,39 @@ def test_a_slash_behind_the_prefix_changes_nothing(prefix: str, image: Image) ->
     image.service("uninstall", PREFIX=prefix)
     assert os.listdir(root / "opt") == []
     assert not command.is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("prefix", "words"),
+    [
+        ("opt/edgeser", "expected an absolute path"),
+        ("/srv/a&b", "expected letters"),
+        ("/srv/my prog", "expected letters"),
+        ("/srv/it's", "expected letters"),
+        ("/tmp/edgeser", "no temporary folders"),
+        ("/opt/../var/tmp/edgeser", "no temporary folders"),
+        ("/run/user/0/edgeser", "sees no home"),
+        ("/home/edgeser", "sees no home"),
+    ],
+)
+def test_a_prefix_that_the_service_cannot_use_is_refused(
+    prefix: str, words: str, image: Image
+) -> None:
+    image.service("install", words, PREFIX=prefix)
+    assert not image.settings.exists()
+
+
+def test_make_hands_a_prefix_on_as_it_is(image: Image) -> None:
+    command = ["make", "install-service", "PREFIX=/srv/it's", f"DESTDIR={image.root}"]
+    done = subprocess.run(command, cwd=SERVICE.parents[1], capture_output=True, text=True)
+    assert "PREFIX=/srv/it's: expected letters" in done.stderr
+
+
+def test_the_account_may_run_what_somebody_with_a_strict_umask_installs(image: Image) -> None:
+    image.service("install")
+    for path in ("opt", "opt/edgeser", "opt/edgeser/bin", "opt/edgeser/bin/python"):
+        assert (image.root / path).stat().st_mode & 0o005 == 0o005, path
+    assert (image.settings.stat().st_mode & 0o777) == 0o644
 
 
 def test_an_upgrade_keeps_the_lake_and_brings_it_to_nobody_else(image: Image) -> None:

@@ -32,10 +32,13 @@ def test_a_service_that_does_not_come_back_is_named_and_hinders_no_upgrade(
     if box.path("/opt/edgeser").exists():
         box.run(service, "uninstall")
     write_interpreter(box.shared / "python")
-    install = ("env", f"SERVICE_PYTHON={SHARED / 'python'}", service, "install")
+    (box.shared / "link").symlink_to("/opt")
+    places = (f"SERVICE_PYTHON={SHARED / 'python'}", f"PREFIX={SHARED / 'link/edgeser'}")
+    install = ("env", *places, service, "install")
     program = "[Service]\nWatchdogSec=0\nType={}\nExecStart=\nExecStart=/bin/{}\n"
     try:
         assert "does not run" not in box.run(*install)
+        assert "=/opt/edgeser/bin/edgeser" in box.run("systemctl", "cat", "edgeser")
         for file in ("edgeser@.service", "edgeser-mqtt.service"):
             box.drop_in("program", program.format("exec", "sleep 1h"), file)
         box.run("systemctl", "start", "edgeser@kitchen", "edgeser-mqtt")

@@ -22,7 +22,8 @@ MAX_EXPOSURE = 1.5
 """Of ``systemd-analyze security``: 0 is a perfect sandbox, 10 is none."""
 
 _PROPERTIES = (
-    "LoadState,UnitFileState,ActiveState,StatusText,NRestarts,Result,User,NeedDaemonReload"
+    "LoadState,UnitFileState,ActiveState,StatusText,NRestarts,Result,User,NeedDaemonReload,"
+    "ExecStart"
 )
 
 _BRIDGES = ("edgeser-mqtt", "edgeser-nats", "edgeser-lake")
@@ -137,6 +138,18 @@ def _account(name: str, service: Service) -> Finding:
     return Finding(name, True, found)
 
 
+def _program(name: str, service: Service) -> Finding:
+    found = re.search(r"path=(/\S+)", service.state.get("ExecStart", ""))
+    if found is None:
+        return Finding(name, False, f"{service.unit}: runs no program", "sudo make install-service")
+    program = Path(found[1])
+    for path in (*reversed(program.parents), program):
+        if not _allows(path.stat(), service.account, stat.S_IXOTH):
+            fix = f"install it again, or sudo chmod -R a+rX {path}"
+            return Finding(name, False, f"{path}: the service may not run what is there", fix)
+    return Finding(name, True, str(program))
+
+
 def _settings(name: str, service: Service) -> Finding:
     file = service.settings
     if not file.exists():
@@ -231,6 +244,7 @@ _CHECKS: dict[str, Callable[[str, Service], Finding]] = {
     "unit": _unit,
     "activity": _activity,
     "account": _account,
+    "program": _program,
     "settings": _settings,
     "folders": _folders,
     "sandbox": _sandbox,
