@@ -30,7 +30,7 @@ from tests.bridges.nats_server import NatsServer
 
 def main() -> None:
     parser = script.parser_of(__doc__)
-    parser.add_argument("--turns", type=int, default=4, help="pairs of turns")
+    parser.add_argument("--turns", type=script.count, default=4, help="pairs of turns")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bridge", choices=("mqtt", "nats"), default="mqtt")
     options = parser.parse_args()

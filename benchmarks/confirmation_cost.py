@@ -41,7 +41,7 @@ class Turn:
 
 def main() -> None:
     parser = script.parser_of(__doc__, as_json=True)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--turns", type=script.count, default=3)
     parser.add_argument("--seconds", type=float, default=20.0, help="how long each turn measures")
     options = parser.parse_args()
     if options.turns < 1 or not 5 <= options.seconds <= 3600:

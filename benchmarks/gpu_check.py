@@ -81,10 +81,10 @@ def main() -> bool:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FOLDER", help="write gpu.md and .json"
     )
-    parser.add_argument("--batches", default="1,8,64", metavar="N,...")
-    parser.add_argument("--runs", type=int, default=200, metavar="N", help="of each case")
+    parser.add_argument("--batches", type=counts, default="1,8,64", metavar="N,...")
+    parser.add_argument("--runs", type=script.count, default=200, metavar="N", help="of each case")
     options = parser.parse_args()
-    check = Check([int(size) for size in options.batches.split(",")], options.runs)
+    check = Check(options.batches, options.runs)
     gpu, capability = this_gpu()
     for name in options.models:
         engines(name, check)
@@ -97,6 +97,11 @@ def main() -> bool:
     for line in check.failed:
         print(f"gpu_check: {line}", file=sys.stderr)
     return not check.failed
+
+
+def counts(text: str) -> list[int]:
+    """The type of an argument of several, separated by commas."""
+    return [script.count(part) for part in text.split(",")]
 
 
 def engines(name: str, check: Check) -> None:

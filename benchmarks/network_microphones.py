@@ -27,23 +27,27 @@ from edgeser.bench.figures import Distribution
 from edgeser.bench.machine import usage
 from edgeser.bench.process import daemon
 from edgeser.bench.sound import samples_of
+from edgeser.errors import UserError
 
 PIECE = 320
 
 
 def main() -> None:
     parser = script.parser_of(__doc__)
-    parser.add_argument("--devices", type=int, default=100)
-    parser.add_argument("--talking", type=int, default=10, help="devices that send speech")
+    parser.add_argument("--devices", type=script.count, default=100)
+    parser.add_argument("--talking", type=script.count, default=10, help="devices that send speech")
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
     devices: int = options.devices
+    if options.talking > devices:
+        raise UserError(f"--talking {options.talking}: there are {devices} devices")
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
         tokens = [f"token-{number:010d}" for number in range(devices)]
         settings, port = written(Path(folder), tokens)
         with daemon(["--settings", str(settings)]) as process:
             stop = threading.Event()
-            sender = threading.Thread(target=send, args=(port, tokens, options.talking, stop))
+            arguments = (port, tokens, options.talking, stop)
+            sender = threading.Thread(target=send, args=arguments, daemon=True)
             with Subscriber(process.endpoint, timeout_s=0.1) as events:
                 sender.start()
                 process.wait_until_ready()
@@ -53,6 +57,8 @@ def main() -> None:
                 after, took_s = usage(process.pid), time.monotonic() - began
             stop.set()
             sender.join()
+    if not emotions:
+        raise UserError(f"no event came within {options.seconds:g} s", "give more --seconds")
     total = Distribution([event.latency_ms.total for event in emotions])
     finals = sum(event.kind == "final" for event in emotions)
     last = {status.stream: status.counters for status in statuses}

@@ -12,9 +12,24 @@ from typing import NoReturn
 from edgeser.errors import UserError
 
 
-def parser_of(doc: str, *, as_json: bool = False) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """As ``argparse`` has it."""
+        self.exit(2, f"{Path(self.prog).stem}: {message}\n")
+
+
+def count(text: str) -> int:
+    """The type of an argument that is a whole number, 1 or more."""
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more, got '{text}'")
+    return int(text)
+
+
+def parser_of(doc: str, *, as_json: bool = False) -> Parser:
     """A parser described by the first line of the script's docstring; ``as_json``: with --json."""
-    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    parser = Parser(description=doc.partition("\n")[0])
     if as_json:
         parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     return parser

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("checkouts", nargs="+", type=Path, help="folders that hold edge/edgeser")
     parser.add_argument("--streams", type=int, default=60, help="of each daemon; 0: silence")
     parser.add_argument("--seconds", type=float, default=14.0, help="how long to measure")
-    parser.add_argument("--rounds", type=int, default=3, help="how often")
+    parser.add_argument("--rounds", type=script.count, default=3, help="how often")
     options = parser.parse_args()
     for checkout in options.checkouts:
         if not (checkout / "edge/edgeser").is_dir():

@@ -1,0 +1,31 @@
+"""The scripts of ``benchmarks``: what they refuse before they begin."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.mark.parametrize(
+    ("script", "words", "said"),
+    [
+        ("gpu_check", "--batches 1,x", "--batches: expected a whole number, 1 or more, got 'x'"),
+        ("gpu_check", "--runs 0", "--runs: expected a whole number, 1 or more, got '0'"),
+        ("bridge_latency", "--turns 0", "--turns: expected a whole number, 1 or more, got '0'"),
+        ("network_microphones", "--devices 0", "--devices: expected a whole number, 1 or more"),
+        ("network_microphones", "--devices 2", "--talking 10: there are 2 devices"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused_in_one_line(
+    script: str, words: str, said: str
+) -> None:
+    command = [sys.executable, BENCHMARKS / f"{script}.py", *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith(f"{script}: ")
+    assert said in done.stderr
