@@ -5,9 +5,9 @@ python benchmarks/gpu_check.py [NAME|FILE]... [--batches 1,8,64] [-o docs/report
 With TensorRT, the engine of every artefact (default: those that ship) is built, verified by its
 golden vectors, compared with ONNX Runtime on the CPU, and timed with CUDA events; integers that
 TensorRT does not take (those of an export without --symmetric) are not run. ONNX Runtime's
-CUDA provider and compiled PyTorch run beside it where they are installed; PyTorch's weights are
-random, which changes no time. What was not run is named. Exit code 1 when something differs, 2
-without a GPU.
+CUDA provider and compiled PyTorch run beside it where they are installed. PyTorch is only timed:
+its weights are random, and its times are without the copies that TensorRT's contain. What was not
+run is named. Exit code 1 when something differs, 2 without a GPU.
 """
 
 from __future__ import annotations
