@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeser.audio.file import FileSource
+from edgeser.audio.resample import Resampler
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 
 
@@ -95,6 +96,24 @@ def test_other_formats_keep_their_length(
     assert source.duration_s == pytest.approx(1.3, abs=0.1)
     assert blocks[-1].end_sample == pytest.approx(source.duration_s * 16_000, abs=1)
     assert joined(blocks).std() > 500
+    assert not faults
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+@pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_compressed_sound_is_decoded_as_if_it_was_read_at_once(
+    tmp_path: Path, rate: int, suffix: str, mode: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    how = {"bitrate_mode": mode, "compression_level": 0.5} if suffix == "mp3" else {}
+    soundfile.write(path, speechlike(3.0, rate), rate, **how)
+    whole, _ = soundfile.read(path, dtype="float32", always_2d=True)
+    resampler = Resampler(rate, 1)
+    expected = np.concatenate((resampler.feed(whole), resampler.flush()))
+    blocks, faults = played(path)
+    assert len(joined(blocks)) == len(expected)
+    assert np.abs(joined(blocks).astype(int) - expected).max() <= 1  # libsndfile's own rounding
     assert not faults
 
 

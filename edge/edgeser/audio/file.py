@@ -147,6 +147,21 @@ def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:
         yield np.asarray(frames)
 
 
+def _forward(fd: int) -> soundfile.SoundFile:
+    """A sound file that is only ever read on.
+
+    soundfile seeks after every read of one that can be sought in. By that a decoder of MP3 loses
+    the bits that a frame has left for the next, and plays noise; others decode some of it twice.
+    """
+    import soundfile
+
+    class Forward(soundfile.SoundFile):
+        def seekable(self) -> bool:
+            return False
+
+    return Forward(fd, closefd=False)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
     """Open a sound file and check that it holds sound. Raises SourceError."""
@@ -174,7 +189,7 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
         if status.st_size == 0:
             raise SourceError(f"{path}: the file is empty", "give a file with sound in it")
         try:
-            sound = soundfile.SoundFile(fd, closefd=False)
+            sound = _forward(fd)
         except soundfile.LibsndfileError as error:
             raise SourceError(
                 f"{path}: not a sound file that can be read ({error.error_string.rstrip('.')})",
