@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +20,7 @@ import soundfile
 from click.testing import CliRunner
 
 from edgeser.bench import SPEECH_FILE, receiver, sound
-from edgeser.bench.figures import Distribution, ratios, violated
+from edgeser.bench.figures import Distribution, _resampled, ratios, violated
 from edgeser.bench.flops import flops
 from edgeser.bench.latency import LatencyReport
 from edgeser.bench.machine import CpuTimes, busy_with_others, cpu_times
@@ -352,6 +353,15 @@ def test_model_measures_every_case(tmp_path: Path) -> None:
         assert case["product_gflops"] > 0
 
 
+def test_a_window_that_one_model_does_not_take_is_told() -> None:
+    done = edgeser(
+        *("bench", "model", "--model", "eca-emodb", "--model", "voices6"),
+        *("--batch", "1", "--window", "1,7", "--seconds", "0.1"),
+    )
+    assert done.code == 0, done.err
+    assert "\neca-emodb takes no window of 7 s: left out\n" in done.out
+
+
 def test_throughput_stops_at_the_first_step_that_is_too_late(tmp_path: Path) -> None:
     file = tmp_path / "throughput.json"
     done = edgeser("bench", "throughput", "--seconds", "4", "--limit", "0.1", "--json", str(file))
@@ -408,6 +418,40 @@ def test_a_ratio_has_its_interval() -> None:
     assert low <= ratio <= high
     assert ratio == pytest.approx(12 / 22)
     assert ratios(fast, {}, "p50") == {}
+
+
+def test_the_interval_of_a_ratio_knows_that_the_runs_are_independent() -> None:
+    rng = np.random.default_rng(6)
+    run = {"total": Distribution(rng.normal(100, 10, 400).tolist())}
+    low, high = run["total"].spread("p50")
+    ratio, least, most = ratios(run, run, "p50")["total"]
+    assert ratio == 1
+    # Two medians, as uncertain as each other: the square root of 2 of one's uncertainty.
+    assert most - least == pytest.approx(np.sqrt(2) * (high - low) / 100, rel=0.15)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 400])
+@pytest.mark.parametrize("percentile", [50.0, 99.0, 100.0])
+def test_percentiles_are_resampled_as_a_bootstrap_does(count: int, percentile: float) -> None:
+    rng = np.random.default_rng(3)
+    values = rng.gamma(2, 10, count)
+    drawn = np.percentile(rng.choice(values, (4000, count)), percentile, axis=1)
+    found = _resampled(values.tolist(), percentile, rng)
+    assert found.shape == (1000,)
+    for quantile in (5, 25, 50, 75, 95):
+        below = np.mean(drawn <= np.percentile(found, quantile) + 1e-9)
+        strictly = np.mean(drawn < np.percentile(found, quantile) - 1e-9)
+        assert strictly - 0.06 <= quantile / 100 <= below + 0.06
+
+
+def test_a_long_run_is_resampled_in_little_memory() -> None:
+    long = Distribution([float(i % 97) for i in range(50_000)])
+    tracemalloc.start()
+    low, high = long.spread("p50")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert low <= 48 <= high
+    assert most < 20e6
 
 
 def test_a_histogram_shows_its_tail() -> None:

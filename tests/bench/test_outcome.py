@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from edgeser.bench.figures import Distribution
 from edgeser.cli.bench.outcome import conclude
 from tests.disks import filled, small_disk  # noqa: F401
 from tests.system.daemons import EDGESER
@@ -69,13 +67,3 @@ def test_a_report_is_written_into_a_pipe() -> None:
     assert os.read(ours, 10) == b"{}"
     os.close(ours)
     os.close(theirs)
-
-
-def test_a_long_run_is_resampled_in_little_memory() -> None:
-    long = Distribution([float(i % 97) for i in range(20_000)])
-    tracemalloc.start()
-    low, high = long.spread("p50")
-    _, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert low <= 48 <= high
-    assert most < 60e6
