@@ -11,7 +11,7 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser.settings.json_schema import json_schema
-from edgeser.settings.load import load_settings
+from edgeser.settings.load import load_daemon_settings, load_settings
 from edgeser.settings.schema import Settings, SettingsError
 
 if sys.version_info >= (3, 11):
@@ -73,6 +73,32 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("pwd.getpwuid", getpwuid)
     with pytest.raises(UserError, match=r"no such home folder; .* set HOME"):
         _ = Settings().journal.file
+
+
+@pytest.mark.parametrize(
+    ("file", "below"),
+    [("edgeser.toml", ""), ("kitchen.toml", "/kitchen"), ("x/../hall.toml", "/hall")],
+)
+def test_settings_of_a_service_have_its_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, below: str
+) -> None:
+    monkeypatch.setattr("edgeser.paths.SERVICE_SETTINGS", tmp_path / "edgeser.toml")
+    (tmp_path / "x").mkdir()
+    (tmp_path / file).write_text("[journal]\nmax_days = 1\n")
+    settings = load_daemon_settings(tmp_path / file, {})
+    assert settings.journal.file == Path(f"/var/lib/edgeser{below}/journal.db")
+    assert settings.baseline.store == Path(f"/var/lib/edgeser{below}/baselines")
+    assert settings.events.bind == [f"ipc:///run/edgeser{below}/events.sock"]
+    assert settings.events.key_folder == tmp_path / "keys"
+    (tmp_path / file).write_text('[journal]\npath = "/srv/j.db"\n')
+    assert load_daemon_settings(tmp_path / file, {}).journal.file == Path("/srv/j.db")
+    # Whoever runs a daemon of his own with them has folders of his own.
+    assert load_settings(tmp_path / file, {}).baseline == Settings().baseline
+
+
+def test_settings_elsewhere_are_those_of_who_asks(tmp_path: Path) -> None:
+    for file in (None, written(tmp_path, "[speech]\n")):
+        assert load_daemon_settings(file, {}) == load_settings(file, {})
 
 
 def test_a_flag_for_one_source_replaces_those_of_the_file(tmp_path: Path) -> None:

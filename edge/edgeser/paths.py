@@ -5,8 +5,38 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 from edgeser.errors import UserError
+
+SERVICE_SETTINGS = Path("/etc/edgeser/edgeser.toml")
+"""Of the service edgeser; those of edgeser@NAME are NAME.toml beside it."""
+
+
+class ServiceFolders(NamedTuple):
+    """Where a service has its keys, its sockets and what it keeps."""
+
+    config: Path
+    runtime: Path
+    state: Path
+
+
+def service_folders(name: str) -> ServiceFolders:
+    """The folders that systemd makes for edgeser@NAME; for edgeser where the name is empty."""
+    return ServiceFolders(
+        SERVICE_SETTINGS.parent, Path("/run/edgeser") / name, Path("/var/lib/edgeser") / name
+    )
+
+
+def service_name(settings_file: Path) -> str | None:
+    """NAME of the service edgeser@NAME whose settings these are, empty for edgeser.
+
+    None where they are no service's.
+    """
+    file = Path(os.path.abspath(settings_file))
+    if file.parent != SERVICE_SETTINGS.parent or file.suffix != SERVICE_SETTINGS.suffix:
+        return None
+    return "" if file == SERVICE_SETTINGS else file.stem
 
 
 def expanded(path: str, key: str = "") -> Path:
@@ -48,9 +78,14 @@ def state_folder() -> Path:
     return expanded("~/.local/state/edgeser")
 
 
-def default_journal() -> Path:
-    """The file of the journal."""
-    return state_folder() / "journal.db"
+def default_journal(state: Path | None = None) -> Path:
+    """The file of the journal in a state folder, by default ours."""
+    return (state or state_folder()) / "journal.db"
+
+
+def default_baselines(state: Path | None = None) -> Path:
+    """The folder of the baselines in a state folder, by default ours."""
+    return (state or state_folder()) / "baselines"
 
 
 def config_folder() -> Path:
@@ -60,6 +95,11 @@ def config_folder() -> Path:
     if folder := os.environ.get("XDG_CONFIG_HOME"):
         return Path(folder) / "edgeser"
     return expanded("~/.config/edgeser")
+
+
+def default_keys(config: Path | None = None) -> Path:
+    """The folder of the keys in a folder of settings, by default ours."""
+    return (config or config_folder()) / "keys"
 
 
 def engine_folders() -> list[Path]:
@@ -74,6 +114,7 @@ def engine_folders() -> list[Path]:
     return [shared] if os.geteuid() == 0 else [expanded("~/.cache/edgeser/engines"), shared]
 
 
-def default_endpoint() -> str:
-    """The endpoint at which the daemon publishes and a listener looks first."""
-    return f"ipc://{runtime_folder() / 'events.sock'}"
+def default_endpoint(runtime: Path | None = None) -> str:
+    """The endpoint in a runtime folder, by default ours, at which the daemon publishes and a
+    listener looks first."""
+    return f"ipc://{(runtime or runtime_folder()) / 'events.sock'}"

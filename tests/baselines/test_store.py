@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
 from edgeser.model.centring import Usual
+from tests.unprivileged import NOBODY
 
 FRONT_END = FrontEnd(mels=64, normalise="voice")
 
@@ -41,6 +43,25 @@ def test_nobody_else_may_read_it(tmp_path: Path) -> None:
     store.save("mic", FRONT_END, a_baseline())
     assert stat.S_IMODE(store.file("mic").stat().st_mode) == 0o600
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a folder away, which needs root")
+def test_what_root_keeps_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    store = BaselineStore(tmp_path / "new")
+    store.save("mic", FRONT_END, a_baseline())
+    for path in (store.folder, store.file("mic")):
+        assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, NOBODY)
+
+
+def test_a_link_in_the_place_of_the_new_file_is_not_followed(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path / "kept")
+    store.folder.mkdir()
+    (other := tmp_path / "other").write_text("ours")
+    store.file("mic").with_name(f"mic.json.{os.getpid()}.tmp").symlink_to(other)
+    store.save("mic", FRONT_END, a_baseline())
+    assert other.read_text() == "ours"
+    assert store.load("mic", FRONT_END) is not None
 
 
 def test_it_means_nothing_to_another_front_end(tmp_path: Path) -> None:

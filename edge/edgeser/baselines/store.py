@@ -149,7 +149,8 @@ class BaselineStore:
     ) -> Version:
         """Keep how a voice sounds, and what a model usually says of it.
 
-        What is kept for other front ends stays; the file is whole at every moment. Raises OSError.
+        What is kept for other front ends stays; the file is whole at every moment, and belongs to
+        the owner of the folder, whoever runs this. Raises OSError.
         """
         kept = KeptBaseline(
             front_end=fingerprint(front_end),
@@ -161,11 +162,16 @@ class BaselineStore:
             usual=None if usual is None else _kept(usual),
             others=self._others(stream, front_end),
         )
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_folder()
         file = self.file(stream)
         aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        aside.unlink(missing_ok=True)  # of one that was killed; root writes through no link
         try:
-            with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+            with open(os.open(aside, flags, 0o600), "wb") as opened:
+                owner = self.folder.stat()
+                if os.geteuid() == 0:
+                    os.fchown(opened.fileno(), owner.st_uid, owner.st_gid)
                 opened.write(msgspec.json.encode(kept))
                 opened.flush()
                 os.fsync(opened.fileno())
@@ -175,6 +181,15 @@ class BaselineStore:
             with suppress(FileNotFoundError):
                 aside.unlink()
         return Version(facts.st_ino, facts.st_mtime_ns)
+
+    def _make_folder(self) -> None:
+        """Make the folder, which belongs to the owner of the one above, whoever runs this."""
+        if self.folder.is_dir():
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        owner = self.folder.parent.stat()
+        if os.geteuid() == 0:
+            os.chown(self.folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
     def _others(self, stream: str, front_end: FrontEnd) -> list[KeptBaseline]:
         """What is kept of a stream for other front ends; nothing of a damaged file."""

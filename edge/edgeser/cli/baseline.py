@@ -51,7 +51,7 @@ def show(settings_file: Path | None, as_json: bool) -> None:
     store = _store(_settings(settings_file))
     rows = [
         (name, one)
-        for name in store.streams()
+        for name in _streams(store)
         if (kept := store.read(name)) is not None
         for one in (kept, *kept.others)
     ]
@@ -69,7 +69,7 @@ def show(settings_file: Path | None, as_json: bool) -> None:
         click.echo(msgspec.json.encode(facts).decode())
         return
     if not rows:
-        click.echo(f"no voice is known in {store.folder}")
+        click.echo(_none_known(store, settings_file))
     for row, (name, kept) in enumerate(rows):
         other = ", for another model" if row and rows[row - 1][0] == name else ""
         how = "enrolled" if kept.enrolled else "learned"
@@ -83,10 +83,12 @@ def show(settings_file: Path | None, as_json: bool) -> None:
 def reset(settings_file: Path | None, stream: str | None) -> None:
     """Forget the voices of all streams, or of one. A daemon that runs forgets within a second.
 
-    Example: edgeser baseline reset --stream kitchen
+    \b
+    Examples: edgeser baseline reset --stream kitchen
+              sudo edgeser baseline reset --settings /etc/edgeser/edgeser.toml
     """
     store = _store(_settings(settings_file))
-    names = list(store.streams()) if stream is None else [stream]
+    names = _streams(store) if stream is None else [stream]
     for name in names:
         try:
             forgotten = store.remove(name)
@@ -99,7 +101,7 @@ def reset(settings_file: Path | None, stream: str | None) -> None:
             )
         click.echo(f"{name}: forgotten")
     if not names:
-        click.echo(f"no voice is known in {store.folder}")
+        click.echo(_none_known(store, settings_file))
 
 
 @baseline.command()
@@ -142,15 +144,31 @@ def enrol(
 
 def _settings(file: Path | None, model: str | None = None) -> Settings:
     from edgeser.cli.options import given
-    from edgeser.settings.load import load_settings
+    from edgeser.settings.load import load_daemon_settings
 
-    return load_settings(file, flags=given(model__name=model))
+    return load_daemon_settings(file, flags=given(model__name=model))
 
 
 def _store(settings: Settings) -> BaselineStore:
     from edgeser.baselines.store import BaselineStore
 
     return BaselineStore(settings.baseline.store)
+
+
+def _streams(store: BaselineStore) -> list[str]:
+    try:
+        return list(store.streams())
+    except OSError as error:
+        raise UserError(f"baseline {store.folder}: {error.strerror}", "try sudo") from error
+
+
+def _none_known(store: BaselineStore, settings_file: Path | None) -> str:
+    from edgeser.paths import SERVICE_SETTINGS
+
+    none = f"no voice is known in {store.folder}"
+    if settings_file is None and SERVICE_SETTINGS.exists():
+        return f"{none}; for those of the service, --settings {SERVICE_SETTINGS}"
+    return none
 
 
 def _microphone(settings: Settings, stream: str | None) -> AudioSettings:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     edgeser events --topic fault. --json
     edgeser events --last 5
     edgeser events --delete --since 10m --stream mic
-    edgeser events --delete --all
+    sudo edgeser events --settings /etc/edgeser/edgeser.toml --delete --all
     """
 )
 @settings_option
@@ -74,7 +74,8 @@ def events(
     from edgeser.events.journal.file import ForeignFileError
     from edgeser.events.journal.reader import JournalReader
     from edgeser.moment import parse_moment
-    from edgeser.settings.load import load_settings
+    from edgeser.paths import SERVICE_SETTINGS
+    from edgeser.settings.load import load_daemon_settings
 
     if as_json and as_csv:
         raise UserError("--json and --csv: only one of them can be printed", "leave one out")
@@ -84,7 +85,7 @@ def events(
     start = parse_moment(since, now) if since else 0.0
     end = parse_moment(before, now) if before else float("inf")
     wanted = Wanted(topics or ("",), streams, labels)
-    path = journal or load_settings(settings_file).journal.file
+    path = journal or load_daemon_settings(settings_file).journal.file
     try:
         if delete:
             _check_delete(everything, bool(since or before or topics or streams or labels))
@@ -107,8 +108,11 @@ def events(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except FileNotFoundError:
         raise UserError(
-            f"journal {path}: there is none", "name it with --journal or --settings"
+            f"journal {path}: there is none",
+            f"name it with --journal or --settings (the service's: {SERVICE_SETTINGS})",
         ) from None
+    except PermissionError as error:
+        raise UserError(f"journal {path}: {error.strerror}", "try sudo") from error
     except (OSError, sqlite3.Error, ForeignFileError) as error:
         raise UserError(f"journal {path}: cannot be read: {error}") from error
 

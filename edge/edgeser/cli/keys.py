@@ -104,6 +104,6 @@ def list_(folder: Path | None, settings_file: Path | None, as_json: bool) -> Non
 
 def _folder(folder: Path | None, settings_file: Path | None) -> KeyFolder:
     from edgeser.events.wire.keys import KeyFolder
-    from edgeser.settings.load import load_settings
+    from edgeser.settings.load import load_daemon_settings
 
-    return KeyFolder(folder or load_settings(settings_file).events.key_folder)
+    return KeyFolder(folder or load_daemon_settings(settings_file).events.key_folder)

@@ -82,7 +82,7 @@ def page(
     from edgeser.page.assets import check_assets
     from edgeser.page.listener import Daemon
     from edgeser.page.security import parse_listen, read_token
-    from edgeser.settings.load import load_settings
+    from edgeser.settings.load import load_daemon_settings
 
     check_assets()
     if (tls_cert is None) != (tls_key is None):
@@ -91,7 +91,7 @@ def page(
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
     listen = parse_listen(listen_at, names=names, proxy=proxy, tls=tls is not None, token=token)
     if journal is None and connect is None:
-        journal = load_settings(settings_file).journal.file
+        journal = load_daemon_settings(settings_file).journal.file
 
     def ready(url: str) -> None:
         click.echo(f"The page is at {url}/login" if token else f"The page is at {url}/")

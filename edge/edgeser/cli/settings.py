@@ -30,10 +30,10 @@ def check(file: Path) -> None:
     from edgeser.audio.open import network_parts
     from edgeser.events.wire.keys import KeyFolder
     from edgeser.model.model import load_model
-    from edgeser.settings.load import load_settings
+    from edgeser.settings.load import load_daemon_settings
     from edgeser.speech.config import segmenter_config
 
-    loaded = load_settings(file)
+    loaded = load_daemon_settings(file)
     model = load_model(loaded.model.name, loaded.model.backend, labels=loaded.model.labels)
     segmenter_config(loaded.speech, model.info.window)
     for audio in loaded.sources:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from edgeser.doctor.installation import Finding
 from edgeser.errors import UserError
+from edgeser.paths import SERVICE_SETTINGS, ServiceFolders, service_folders
 from edgeser.settings.load import load_settings
 
 MAX_EXPOSURE = 1.5
@@ -59,12 +60,12 @@ class Service:
     @property
     def settings(self) -> Path:
         """Its settings file."""
-        return Path("/etc/edgeser") / f"{self._instance or 'edgeser'}.toml"
+        return SERVICE_SETTINGS.with_stem(self._instance or SERVICE_SETTINGS.stem)
 
     @property
     def runtime(self) -> Path:
         """Folder of its sockets."""
-        return Path("/run/edgeser") / self._instance
+        return self._folders.runtime
 
     @property
     def is_bridge(self) -> bool:
@@ -76,7 +77,7 @@ class Service:
         """Folder of what it keeps."""
         if self.is_bridge:
             return Path("/var/lib") / self.unit.removesuffix(".service")
-        return Path("/var/lib/edgeser") / self._instance
+        return self._folders.state
 
     @cached_property
     def account(self) -> pwd.struct_passwd:
@@ -86,6 +87,10 @@ class Service:
             return pwd.getpwnam(name)
         except KeyError:
             raise UserError(f"no user '{name}'", "sudo make install-service") from None
+
+    @property
+    def _folders(self) -> ServiceFolders:
+        return service_folders(self._instance)
 
     @property
     def _instance(self) -> str:

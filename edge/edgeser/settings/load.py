@@ -18,7 +18,15 @@ from edgeser.bridges.mqtt.topics import check_prefix
 from edgeser.bridges.nats.server import from_settings
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
-from edgeser.paths import expanded
+from edgeser.paths import (
+    default_baselines,
+    default_endpoint,
+    default_journal,
+    default_keys,
+    expanded,
+    service_folders,
+    service_name,
+)
 from edgeser.settings.schema import (
     MAX_STREAM_NAME,
     AudioSettings,
@@ -46,13 +54,17 @@ def load_settings(
     file: Path | None = None,
     environment: Mapping[str, str] = os.environ,
     flags: Mapping[str, object] | None = None,
+    defaults: Mapping[str, object] | None = None,
 ) -> Settings:
     """Settings from a file, the environment and flags (``{"model.name": ...}``), later ones first.
 
-    Raises SettingsError naming the key, the value and what is expected.
+    ``defaults``: hold in place of our own. Raises SettingsError naming the key, the value and what
+    is expected.
     """
     origin = str(file) if file else "settings"
     tree = _read(file) if file else {}
+    for path, value in (defaults or {}).items():
+        _put(tree, path, value, keep=True)
     variables, flags = _from_environment(environment), flags or {}
     if any(path.startswith("audio.") for path in flags):
         tree.pop("source", None)  # a flag means one source, whatever the file lists
@@ -68,6 +80,29 @@ def load_settings(
     except UserError as error:
         raise SettingsError(f"{origin}: {error}") from error
     return settings
+
+
+def load_daemon_settings(
+    file: Path | None = None,
+    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, object] | None = None,
+) -> Settings:
+    """Settings as their daemon has them, for commands that look after what it keeps.
+
+    A file in /etc/edgeser is a service's, whose folders are not those of who asks. Raises
+    SettingsError like ``load_settings``.
+    """
+    name = service_name(file) if file else None
+    if name is None:
+        return load_settings(file, environment, flags)
+    folders = service_folders(name)
+    defaults = {
+        "events.bind": [default_endpoint(folders.runtime)],
+        "events.keys": str(default_keys(folders.config)),
+        "journal.path": str(default_journal(folders.state)),
+        "baseline.path": str(default_baselines(folders.state)),
+    }
+    return load_settings(file, environment, flags, defaults)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -120,10 +155,11 @@ def _lay(tree: dict[str, Any], layer: Mapping[str, object]) -> None:
         _put(tree, path, value)
 
 
-def _put(tree: dict[str, Any], path: str, value: object) -> None:
+def _put(tree: dict[str, Any], path: str, value: object, *, keep: bool = False) -> None:
+    """Set a value; ``keep``: only where there is none."""
     section, _, key = path.partition(".")
     table = tree.setdefault(section, {})
-    if isinstance(table, dict):
+    if isinstance(table, dict) and not (keep and key in table):
         table[key] = value
 
 

@@ -10,7 +10,14 @@ import msgspec
 from msgspec import Meta
 
 from edgeser.errors import UserError
-from edgeser.paths import config_folder, default_endpoint, default_journal, expanded, state_folder
+from edgeser.paths import (
+    default_baselines,
+    default_endpoint,
+    default_journal,
+    default_keys,
+    expanded,
+    state_folder,
+)
 
 DEFAULT_MODEL = "streaming6"
 
@@ -107,7 +114,7 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def key_folder(self) -> Path:
         """Where the keys are, or would be."""
-        return expanded(self.keys, "events.keys") if self.keys else config_folder() / "keys"
+        return expanded(self.keys, "events.keys") if self.keys else default_keys()
 
 
 class JournalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -134,7 +141,7 @@ class BaselineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def store(self) -> Path:
         """The folder of what is kept."""
-        return expanded(self.path, "baseline.path") if self.path else state_folder() / "baselines"
+        return expanded(self.path, "baseline.path") if self.path else default_baselines()
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

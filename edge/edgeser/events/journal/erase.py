@@ -28,11 +28,10 @@ def erase(
     """Delete the entries with ``since`` <= time < ``before`` for which ``wanted(topic, payload)``.
 
     Returns how many. Their bytes are overwritten, the file shrinks, and its log is emptied. What a
-    subscriber asks for of them later is a gap. Raises ``FileNotFoundError``, ``ForeignFileError``,
+    subscriber asks for of them later is a gap. Raises ``OSError``, ``ForeignFileError``,
     ``sqlite3.Error``, or UserError where somebody reads on and the log could not be emptied.
     """
-    if not path.exists():
-        raise FileNotFoundError(2, "there is no journal", str(path))
+    path.stat()
     with closing(connect(path)) as database:
         check_ours(path, database)
         database.execute("PRAGMA secure_delete = ON")

@@ -53,9 +53,8 @@ class JournalReader:
     """A journal, open for reading only. Use it in a ``with`` statement."""
 
     def __init__(self, path: Path) -> None:
-        """Raises ``FileNotFoundError``, ``ForeignFileError`` or ``sqlite3.Error``."""
-        if not path.exists():
-            raise FileNotFoundError(2, "there is no journal", str(path))
+        """Raises ``OSError``, ``ForeignFileError`` or ``sqlite3.Error``."""
+        path.stat()
         self._database = _connect(path)
         try:
             check_ours(path, self._database)

@@ -1,0 +1,56 @@
+"""What a service keeps of people: root sees it, takes it away, and leaves it the service's."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tests.sounds import SPEECH_FILE
+from tests.system.box import SHARED, Box
+from tests.system.listening import Listener
+from tests.system.test_service import SETTINGS, listener, talk
+
+__all__ = ["listener", "talk"]
+
+STATE = Path("/var/lib/edgeser")
+
+
+def edgeser(box: Box, *command: str, check: bool = True) -> str:
+    return box.run("edgeser", *command, "--settings", SETTINGS, check=check)
+
+
+def test_the_journal_of_a_service_that_runs(talk: Box, listener: Listener) -> None:
+    talk.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: self.finals)
+    assert edgeser(talk, "events", "--last", "1")
+    deleted = edgeser(talk, "events", "--delete", "--all")
+    assert deleted.endswith(f" events deleted from {STATE / 'journal.db'}")
+    assert int(deleted.split()[0]) > 0
+    before = len(listener.finals)
+    listener.wait_for(lambda self: len(self.finals) > before)
+    assert edgeser(talk, "events", "--topic", "emotion.", "--last", "1")
+    assert talk.run("find", str(STATE), "!", "-user", "edgeser") == ""
+
+
+def test_the_voices_of_a_service_that_runs(talk: Box) -> None:
+    talk.run("systemctl", "start", "edgeser")
+    shutil.copy(SPEECH_FILE, talk.shared)
+    edgeser(talk, "baseline", "enrol", str(SHARED / SPEECH_FILE.name))
+    (kept,) = talk.path(STATE / "baselines").glob("*.json")
+    assert talk.run("find", str(STATE), "!", "-user", "edgeser") == ""
+    assert "enrolled" in edgeser(talk, "baseline", "show")
+    own = talk.run("env", "HOME=/nowhere", "edgeser", "baseline", "reset")
+    assert own.endswith(f"for those of the service, --settings {SETTINGS}")
+    assert kept.exists()
+    assert edgeser(talk, "baseline", "reset").endswith(": forgotten")
+    assert not kept.exists()
+
+
+def test_who_may_not_is_told_what_to_do(talk: Box) -> None:
+    talk.run("systemctl", "start", "edgeser")
+    asked = f"edgeser {{}} --settings {SETTINGS}"
+    for command in ("events", "events --delete --all", "baseline show", "baseline reset"):
+        line = talk.run("su", "-s", "/bin/sh", "-c", asked.format(command), "nobody", check=False)
+        assert line.endswith("Permission denied; try sudo"), line
+    line = talk.run("env", "HOME=/nowhere", "edgeser", "events", check=False)
+    assert line.endswith(f"name it with --journal or --settings (the service's: {SETTINGS})")
