@@ -83,3 +83,54 @@ def test_a_daemon_that_runs_takes_it_up(tmp_path: Path) -> None:
         done = edgeser("models", "use", OTHER, "--settings", str(file))
         assert done.code == 0, done.err
         assert f"the daemon (pid {daemon.process.pid}) runs {OTHER} " in done.out
+
+
+def test_what_the_daemon_refuses_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
+    file, memory = tmp_path / "edgeser.toml", tmp_path / "edgeser.toml.model-before"
+    file.write_text("")
+    labels = {"EDGESER_MODEL_LABELS": "fearful,disgusted"}  # which the other model does not know
+    where = ("--settings", str(file))
+    with running(*where, "--source", str(SPEECH_FILE), env=labels) as daemon:
+        daemon.wait_for("self.statuses", 300)
+        text = f'# ours\r\n[events]\r\nbind = ["{daemon.endpoint}"]\r\n'
+        for before in (None, b"moonshine6\n"):
+            file.write_bytes(text.encode())
+            file.chmod(0o640)
+            if before is not None:
+                memory.write_bytes(before)
+            refusal = edgeser("models", "use", OTHER, *where).refusal
+            assert f"the daemon (pid {daemon.process.pid}) refused: " in refusal
+            assert f"{file} is as it was" in refusal
+            assert file.read_bytes() == text.encode()
+            assert file.stat().st_mode & 0o777 == 0o640
+            assert (memory.read_bytes() if memory.exists() else None) == before
+
+
+def test_what_no_daemon_could_run_is_not_chosen(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    for text, why in (
+        ('[model]\nlabels = ["fearful", "disgusted"]\n', "fearful"),
+        ("[speech]\nmax_seconds = 3600\n", "max_seconds"),
+    ):
+        file.write_text(text)
+        assert why in edgeser("models", "use", OTHER, "--settings", str(file)).refusal
+        assert file.read_text() == text
+
+
+def test_choosing_it_again_keeps_the_one_before(tmp_path: Path) -> None:
+    where = ("--settings", str(tmp_path / "edgeser.toml"))
+    for name in ("voices6", OTHER, OTHER):
+        assert edgeser("models", "use", name, *where).code == 0
+    assert f"{OTHER} before, voices6 now" in edgeser("models", "use", "--rollback", *where).out
+
+
+def test_a_link_stays_a_link_and_a_loop_is_one_line(tmp_path: Path) -> None:
+    file, link, loop = (tmp_path / name for name in ("real.toml", "link.toml", "loop.toml"))
+    file.write_text("[speech]\n")
+    link.symlink_to(file)
+    loop.symlink_to(loop)
+    assert edgeser("models", "use", OTHER, "--settings", str(link)).code == 0
+    assert link.is_symlink()
+    assert LINE in file.read_text()
+    refusal = edgeser("models", "use", OTHER, "--settings", str(loop)).refusal
+    assert f"settings {loop}: " in refusal

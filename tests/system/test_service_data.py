@@ -1,9 +1,11 @@
-"""What a service keeps of people: root sees it, takes it away, and leaves it the service's."""
+"""What root does with what is a service's: the data that it keeps of people, and its model."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
+
+import pytest
 
 from tests.sounds import SPEECH_FILE
 from tests.system.box import SHARED, Box
@@ -54,3 +56,19 @@ def test_who_may_not_is_told_what_to_do(talk: Box) -> None:
         assert line.endswith("Permission denied; try sudo"), line
     line = talk.run("env", "HOME=/nowhere", "edgeser", "events", check=False)
     assert line.endswith(f"name it with --journal or --settings (the service's: {SETTINGS})")
+
+
+@pytest.mark.parametrize("folder", ["/root", "/tmp"])
+def test_a_model_that_the_service_may_not_read_is_not_chosen(talk: Box, folder: str) -> None:
+    name = "lightweight-emodb-int8"
+    shipped = talk.run("sh", "-c", f"edgeser models {name} | sed -n 's/^file *//p'")
+    copy = f"{folder}/m.onnx"
+    talk.run("install", "-m", "644", shipped, copy)
+    before = talk.path(SETTINGS).read_bytes()
+    line = talk.run("edgeser", "models", "use", copy, check=False)
+    assert line.startswith(f"edgeser: {copy}: the service edgeser may not read it; put it where")
+    assert talk.path(SETTINGS).read_bytes() == before
+    talk.run("systemctl", "start", "edgeser")
+    done = talk.run("edgeser", "models", "use", name)
+    assert "runs lightweight-emodb-int8" in done
+    talk.run("systemctl", "restart", "edgeser")

@@ -9,12 +9,11 @@ import click
 
 from edgeser.cli.options import json_option
 from edgeser.errors import UserError
+from edgeser.paths import SERVICE_SETTINGS, service_name
 
 if TYPE_CHECKING:
     from edgeser.model.artefact import ArtefactInfo, Estimate, TrainingRecord
     from edgeser.model.model import Model
-
-SERVICE_SETTINGS = Path("/etc/edgeser/edgeser.toml")
 
 
 class _Models(click.Group):
@@ -93,30 +92,42 @@ def use(name: str | None, rollback: bool, file: Path) -> None:
     """Choose the model of a daemon, by its settings file, and tell the daemon to take it up.
 
     The model's golden vectors are run first: one that drifts is not chosen. The name is written
-    into the file, and the one that it replaces beside it (FILE.model-before), for --rollback.
+    into the file, and the one that it replaces beside it (FILE.model-before), for --rollback. The
+    file is put back when the daemon refuses.
 
     \b
     Examples: sudo edgeser models use lightweight-emodb-int8
               sudo edgeser models use --rollback
               edgeser models use my-model.onnx --settings edgeser.toml
     """
-    from edgeser.cli.reload import reload_daemon
+    from edgeser.cli.reload import RefusedError, reload_daemon
+    from edgeser.doctor.service import Service
     from edgeser.model.model import load_model
-    from edgeser.settings.choice import choose, chosen_before
-    from edgeser.settings.load import load_settings
+    from edgeser.settings.choice import choose, chosen_before, put_back
+    from edgeser.settings.load import load_daemon_settings
+    from edgeser.speech.config import segmenter_config
 
     if rollback == (name is not None):
         raise UserError("models use: expected either a model or --rollback")
-    settings = load_settings(file if file.exists() else None, environment={})
+    settings = load_daemon_settings(file if file.exists() else None, environment={})
     if name is None:
         name = chosen_before(file)
     elif Path(name).is_file():
         name = str(Path(name).absolute())
-    model = load_model(name, settings.model.backend)
+    model = load_model(name, settings.model.backend, labels=settings.model.labels)
+    segmenter_config(settings.speech, model.info.window)
+    service = service_name(file)
+    if service is not None and Path(name).is_absolute():
+        unit = f"edgeser@{service}" if service else "edgeser"
+        Service(unit).check_can_read(Path(name))
     shown = str(file) if file.exists() else f"{file} (new file)"
-    choose(file, name, settings.model.name)
+    before = choose(file, name, settings.model.name)
     click.echo(f"{shown}: {settings.model.name} before, {name} now")
-    pid = reload_daemon(file, settings, model.ref)
+    try:
+        pid = reload_daemon(settings, model.ref)
+    except RefusedError as error:
+        put_back(file, before)
+        raise UserError(f"{error.what}; {file} is as it was", error.fix) from error
     if pid is None:
         click.echo("no daemon runs with these settings; the next one takes it up")
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser.events.schema import FaultEvent, ModelRef, StatusEvent
@@ -14,17 +13,20 @@ from edgeser.events.wire.endpoint import IpcEndpoint, parse_endpoint
 from edgeser.events.wire.lock import holder_pid
 from edgeser.settings.schema import Settings
 
-SERVICE_FOLDER = Path("/etc/edgeser")
 PATIENCE_S = 60.0
 
 
-def reload_daemon(file: Path, settings: Settings, expected: ModelRef) -> int | None:
-    """Reload the daemon of a settings file and wait until it runs the model.
+class RefusedError(UserError):
+    """The daemon keeps the model that it has."""
+
+
+def reload_daemon(settings: Settings, expected: ModelRef) -> int | None:
+    """Reload the daemon that publishes where the settings say, and wait until it runs the model.
 
     Returns its process id; None: none runs, or only on TCP, where nobody can tell whose it is.
-    Raises UserError when the daemon refuses, or says nothing within a minute.
+    Raises RefusedError, or UserError when the daemon says nothing within a minute.
     """
-    for endpoint in _endpoints(file, settings):
+    for endpoint in settings.events.bind:
         parsed = parse_endpoint(endpoint)
         if not isinstance(parsed, IpcEndpoint):
             continue
@@ -33,13 +35,6 @@ def reload_daemon(file: Path, settings: Settings, expected: ModelRef) -> int | N
             _reload(pid, endpoint, expected)
             return pid
     return None
-
-
-def _endpoints(file: Path, settings: Settings) -> list[str]:
-    if file.absolute().parent != SERVICE_FOLDER:
-        return settings.events.bind
-    folder = Path("/run/edgeser") / ("" if file.stem == "edgeser" else file.stem)
-    return [f"ipc://{folder / 'events.sock'}"]
 
 
 def _reload(pid: int, endpoint: str, expected: ModelRef) -> None:
@@ -54,15 +49,12 @@ def _reload(pid: int, endpoint: str, expected: ModelRef) -> None:
             deadline = time.monotonic() + PATIENCE_S
             for event in subscriber:
                 if isinstance(event, FaultEvent) and event.code == "settings_rejected":
-                    raise UserError(
-                        f"the daemon (pid {pid}) refused: {event.message}",
-                        "go back with 'edgeser models use --rollback'",
-                    )
+                    raise RefusedError(f"the daemon (pid {pid}) refused: {event.message}")
                 if isinstance(event, StatusEvent) and event.model == expected:
                     return
                 if time.monotonic() > deadline:
                     raise silent
         except PermissionError:
-            raise UserError(f"the daemon (pid {pid}) is another user's", "try it as root") from None
+            raise RefusedError(f"the daemon (pid {pid}) is another user's", "try sudo") from None
         except TimeoutError:
             raise silent from None

@@ -24,9 +24,10 @@ MAX_EXPOSURE = 1.5
 
 _PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,StatusText,NRestarts,Result,User,NeedDaemonReload,"
-    "ExecStart"
+    "ExecStart,ProtectHome,PrivateTmp"
 )
 
+_SYSTEMD = Path("/run/systemd/system")
 _BRIDGES = ("edgeser-mqtt", "edgeser-nats", "edgeser-lake")
 _KEYS = Path("/etc/edgeser/keys")
 
@@ -40,7 +41,7 @@ class Service:
     @cached_property
     def state(self) -> dict[str, str]:
         """What systemd says of the unit. Raises UserError where there is no systemd."""
-        if not Path("/run/systemd/system").is_dir():
+        if not _SYSTEMD.is_dir():
             raise UserError("systemd does not run here", "use 'edgeser run' without it")
         done = subprocess.run(
             ["systemctl", "show", self.unit, f"--property={_PROPERTIES}"],
@@ -87,6 +88,29 @@ class Service:
             return pwd.getpwnam(name)
         except KeyError:
             raise UserError(f"no user '{name}'", "sudo make install-service") from None
+
+    def check_can_read(self, file: Path) -> None:
+        """Raises UserError where its account or its sandbox keeps it from a file.
+
+        Only root can tell, and only where systemd knows the unit.
+        """
+        if os.geteuid() != 0 or not _SYSTEMD.is_dir() or self.state["LoadState"] != "loaded":
+            return
+        user, group = self.account.pw_uid, self.account.pw_gid
+        groups = os.getgrouplist(self.account.pw_name, group)
+        asked = ["test", "-r", str(file)]
+        done = subprocess.run(asked, user=user, group=group, extra_groups=groups)
+        if done.returncode or any(file.resolve().is_relative_to(path) for path in self._hidden):
+            raise UserError(
+                f"{file}: the service {self.unit} may not read it",
+                "put it where it may, e.g. in /usr/local/share",
+            )
+
+    @property
+    def _hidden(self) -> list[str]:
+        """Folders that its sandbox hides."""
+        homes = ["/home", "/root", "/run/user"] if self.state["ProtectHome"] == "yes" else []
+        return homes if self.state["PrivateTmp"] == "no" else [*homes, "/tmp", "/var/tmp"]
 
     @property
     def _folders(self) -> ServiceFolders:

@@ -7,7 +7,10 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -47,33 +50,74 @@ def with_model(text: str, name: str) -> str:
     return changed
 
 
-def choose(file: Path, name: str, replaced: str) -> None:
+class Before(NamedTuple):
+    """Bytes of a settings file and of the memory beside it; None where there was none."""
+
+    settings: bytes | None
+    memory: bytes | None
+
+
+def choose(file: Path, name: str, replaced: str) -> Before:
     """Write the model's name into the settings, whole or not at all, and remember ``replaced``.
 
-    Raises UserError where the file cannot be read, changed or written.
+    Returns what ``put_back`` takes. Raises UserError where the file cannot be read, changed or
+    written.
     """
-    file = file.resolve()
+    with _named(file):
+        file = file.resolve()
+        before = Before(_bytes(file), _bytes(_memory(file)))
+        changed = with_model((before.settings or b"").decode(), name)
+        if name != replaced:
+            _write(_memory(file), f"{replaced}\n".encode())
+        _write(file, changed.encode())
+        return before
+
+
+def put_back(file: Path, before: Before) -> None:
+    """Undo ``choose``. Raises UserError like it."""
+    with _named(file):
+        file = file.resolve()
+        for path, content in ((file, before.settings), (_memory(file), before.memory)):
+            if content is None:
+                path.unlink(missing_ok=True)
+            else:
+                _write(path, content)
+
+
+@contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """Says which file cannot be changed, and why."""
     try:
-        changed = with_model(file.read_text() if file.exists() else "", name)
-        _memory(file).write_text(f"{replaced}\n")
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as new:
-            try:
-                new.write(changed)
-                new.flush()
-                os.fsync(new.fileno())
-                if file.exists():
-                    shutil.copymode(file, new.name)
-                    facts = file.stat()
-                    os.chown(new.name, facts.st_uid, facts.st_gid)
-                else:
-                    os.chmod(new.name, 0o644)
-                os.replace(new.name, file)
-            except BaseException:
-                os.unlink(new.name)
-                raise
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no UTF-8"
+        yield
+    except (OSError, UnicodeError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
         raise UserError(f"settings {file}: cannot be changed: {why}") from error
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a file's content at once; mode and owner stay."""
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as new:
+        try:
+            new.write(content)
+            new.flush()
+            os.fsync(new.fileno())
+            if path.exists():
+                shutil.copymode(path, new.name)
+                facts = path.stat()
+                os.chown(new.name, facts.st_uid, facts.st_gid)
+            else:
+                os.chmod(new.name, 0o644)
+            os.replace(new.name, path)
+        except BaseException:
+            os.unlink(new.name)
+            raise
 
 
 def chosen_before(file: Path) -> str:
