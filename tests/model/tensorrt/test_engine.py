@@ -19,6 +19,7 @@ import pytest
 from edgeser.model.artefact import shipped_models
 from edgeser.model.backends.tensorrt.cache import find, read_header, read_plan
 from edgeser.model.backends.tensorrt.errors import EngineError
+from edgeser.model.streams import MAX_BLOCKS
 from tests.model.tensorrt import stubs
 from tests.model.tensorrt.running import FAKE, WINDOWS, edgeser, python
 
@@ -135,6 +136,14 @@ for batch in (1, 2, 3, 8):
     environment = {"XDG_CACHE_HOME": str(cache)}
     done = python("-c", code, path=(FAKE,), libraries=(driver,), **environment)
     assert done.returncode == 0, done.stderr
+
+
+def test_batches_are_tuned_for_what_the_daemon_runs_at_once(run: Run, cache: Path) -> None:
+    assert run("engine", "build", "streaming6", "--batch", "1..20").returncode == 0
+    (file,) = engine_file(cache).parent.glob("streaming6-*.engine")
+    _, plan = read_plan(file)
+    _, (_, several) = json.loads(plan.partition(b"\n")[0])  # the fake's
+    assert [shape[0] for shape in several["features"]] == [2, MAX_BLOCKS, 20]
 
 
 def test_every_batch_and_length_goes_through_with_and_without_a_graph(
