@@ -28,9 +28,9 @@ class PageBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         try:
             if not page_assets.is_complete():
                 page_assets.bring()
-        except (page_assets.AssetError, OSError) as error:  # OSError: a checkout that is read-only
+        except page_assets.AssetError as error:
             if os.environ.get("EDGESER_REQUIRE_PAGE"):
-                raise
+                sys.exit(f"edgeser: the page's front end: {error}")
             self.app.display_warning(f"this wheel is without the page's front end: {error}")
             return
         build_data["artifacts"].append("/edge/edgeser/page/static/vendor")

@@ -59,10 +59,18 @@ def bring() -> None:
             raise AssetError(f"npm install failed: {(done.stderr or done.stdout).strip()}")
         modules = Path(folder) / "node_modules"
         _check(modules)
-        shutil.rmtree(VENDOR, ignore_errors=True)
-        VENDOR.mkdir()
-        for name, source in FILES.items():
-            shutil.copy(modules / source, VENDOR / name)
+        try:
+            _take(modules)
+        except OSError as error:  # another user's, or a checkout that is read-only
+            raise AssetError(f"{error}; whose is {VENDOR}?") from error
+
+
+def _take(modules: Path) -> None:
+    if VENDOR.exists():
+        shutil.rmtree(VENDOR)
+    VENDOR.mkdir()
+    for name, source in FILES.items():
+        shutil.copy(modules / source, VENDOR / name)
     (VENDOR / STAMP).write_text(json.dumps(_pinned(), indent=2) + "\n")
 
 

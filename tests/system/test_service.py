@@ -103,6 +103,16 @@ def test_shells_and_man_know_the_command(box: Box) -> None:
     assert ".TH EDGESER 1" in box.run("cat", f"{share}/man/man1/edgeser.1")
 
 
+def test_the_page_runs(box: Box) -> None:
+    script = """
+        coproc edgeser page --listen 127.0.0.1:0 2>&1
+        read -r line <&"${COPROC[0]}"
+        kill $COPROC_PID
+        echo "$line"
+    """
+    assert "The page is at http://127.0.0.1:" in box.run("bash", "-c", script)
+
+
 def test_the_sandbox_lets_loopback_through(talk: Box) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from release.source import EXTRAS
 from tests.system.interpreter import write_interpreter
 
 SERVICE = Path(__file__).parents[2] / "tools/service"
@@ -105,6 +106,11 @@ def test_the_account_may_run_what_somebody_with_a_strict_umask_installs(image: I
     for path in ("opt", "opt/edgeser", "opt/edgeser/bin", "opt/edgeser/bin/python"):
         assert (image.root / path).stat().st_mode & 0o005 == 0o005, path
     assert (image.settings.stat().st_mode & 0o777) == 0o644
+
+
+def test_it_has_what_the_packages_have(image: Image) -> None:
+    image.service("install")
+    assert f"[{','.join(EXTRAS)}]" in (image.root / "opt/edgeser/pip").read_text()
 
 
 def test_an_upgrade_keeps_the_lake_and_brings_it_to_nobody_else(image: Image) -> None:
