@@ -188,7 +188,7 @@ def _copy(files: list[Path], folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
-def main() -> None:
+def main() -> int:
     """Build what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m release.deb", description=__doc__)
     parser.add_argument("--arch", action="append", choices=list(_MACHINES), help="both, if none")
@@ -197,10 +197,14 @@ def main() -> None:
     parser.add_argument("--package-version", default="", help="another, to try upgrades")
     parser.add_argument("-o", "--output", type=Path, default=CHECKOUT / "dist")
     asked = parser.parse_args()
-    wheel = asked.wheel or build_wheel(asked.output)
-    for arch in asked.arch or list(_MACHINES):
-        print(build(arch, asked.suite, wheel, asked.output, asked.package_version))
+    try:
+        wheel = asked.wheel or build_wheel(asked.output)
+        for arch in asked.arch or list(_MACHINES):
+            print(build(arch, asked.suite, wheel, asked.output, asked.package_version))
+    except subprocess.CalledProcessError:
+        return 2  # the command has said why
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,11 +24,17 @@ def version() -> str:
 
 
 def epoch() -> int:
-    """The time that everything built carries: SOURCE_DATE_EPOCH, or that of the last commit."""
+    """The time that everything built carries: SOURCE_DATE_EPOCH, or that of the last commit.
+
+    An unpacked sdist has no commits; its files carry that time. Raises ``CalledProcessError``.
+    """
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(given)
+    described = CHECKOUT / "PKG-INFO"
+    if described.exists():
+        return int(described.stat().st_mtime)
     command = ["git", "-C", str(CHECKOUT), "log", "-1", "--format=%ct"]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def environment() -> dict[str, str]:

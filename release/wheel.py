@@ -12,7 +12,10 @@ from release.source import CHECKOUT, environment, version
 
 
 def build_wheel(output: Path, sdist: bool = False) -> Path:
-    """The wheel, with the page's front end; with ``sdist`` that as well, beside it."""
+    """The wheel, with the page's front end; with ``sdist`` that as well, beside it.
+
+    Raises ``CalledProcessError``.
+    """
     targets = ["--target", "wheel", *(["--target", "sdist"] if sdist else [])]
     command = [
         sys.executable,
@@ -34,12 +37,17 @@ def pinned(wheel: Path) -> str:
     return f"edgeser=={version()} --hash=sha256:{digest}"
 
 
-def main() -> None:
+def main() -> int:
     """Build both where the command line says."""
     parser = argparse.ArgumentParser(prog="python -m release.wheel", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=CHECKOUT / "dist")
-    print(build_wheel(parser.parse_args().output, sdist=True))
+    asked = parser.parse_args()
+    try:
+        print(build_wheel(asked.output, sdist=True))
+    except subprocess.CalledProcessError:
+        return 2  # the command has said why
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

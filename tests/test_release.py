@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -213,6 +214,35 @@ def test_a_release_is_of_the_commit_that_it_began_with(
         build.release(tmp_path / "dist", [], image=False, draft=True)
     first, second = taken
     assert first == second
+
+
+def test_an_unpacked_sdist_is_of_the_time_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    monkeypatch.setattr(source, "CHECKOUT", tmp_path)
+    (tmp_path / "PKG-INFO").write_text("")
+    os.utime(tmp_path / "PKG-INFO", (1_700_000_000, 1_700_000_000))
+    assert source.epoch() == 1_700_000_000
+
+
+@pytest.mark.parametrize("builder", ["wheel", "deb"])
+def test_a_build_that_fails_says_why_in_one_line(builder: str, tmp_path: Path) -> None:
+    """Here: neither a commit nor an sdist, so no date."""
+    shutil.copytree(CHECKOUT / "release", tmp_path / "release")
+    (tmp_path / "edge/edgeser").mkdir(parents=True)
+    (tmp_path / "edge/edgeser/__init__.py").write_text('__version__ = "1.0.0"\n')
+    variables = {name: os.environ[name] for name in os.environ if name != "SOURCE_DATE_EPOCH"}
+    done = subprocess.run(
+        [sys.executable, "-m", f"release.{builder}", "-o", tmp_path / "dist"],
+        cwd=tmp_path,
+        env={**variables, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "not a git repository" in done.stderr
 
 
 def test_the_report_on_arm_hides_no_difference() -> None:

@@ -6,6 +6,7 @@ import csv
 import glob
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import msgspec
@@ -248,3 +249,12 @@ def test_a_merged_corpus_is_compared_to_its_part() -> None:
     )
     c = compare(("part", "merged"), part, merged)
     assert (c.utterances, c.notes) == (48, ["corpus: emodb, emodb+ravdess4"])
+
+
+def test_without_the_libraries_of_training_it_says_what_to_install(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    done = edgeser("report", runs / "weak")
+    assert done.exit_code == 2
+    assert "pip install 'edgeser[train]'" in done.output

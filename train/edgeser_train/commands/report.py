@@ -9,6 +9,7 @@ import click
 
 from edgeser.cli.options import json_option
 from edgeser.errors import UserError
+from edgeser_train.commands.options import need_extra
 
 if TYPE_CHECKING:
     from edgeser_train.evaluation.side_by_side import Sheet
@@ -42,6 +43,7 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
     to the first on the utterances that both scored: the difference with its 95 % interval (paired
     bootstrap), and McNemar's exact test.
     """
+    need_extra("train")
     import msgspec
 
     from edgeser_train.evaluation.comparison import compare
