@@ -66,6 +66,13 @@ def test_two_selections_of_the_same_recordings_do_not_merge() -> None:
         merged([corpus("iemocap4", "", "iemocap"), corpus("iemocap4-all", "", "iemocap")])
 
 
+def test_two_lists_of_one_name_are_told_so() -> None:
+    with pytest.raises(UserError, match=r"two corpora are both named mine.*rename one"):
+        merged([corpus("mine"), corpus("mine")])
+    with pytest.raises(UserError, match=r"both named ravdess.*rename one"):
+        merged([corpus("ravdess4", "", "ravdess"), corpus("ravdess")])
+
+
 @pytest.mark.parametrize(
     ("licences", "expected"),
     [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,16 +21,16 @@ from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.merge import strictest
 
-_Name = Annotated[str, Meta(pattern=r"^[^\s/,:+]+\Z")]
-"""Is part of folds' and files' names."""
+_NAME = re.compile(r"[^\s/,:+]+")
+"""What a speaker or a label may be: it is part of folds' and files' names."""
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One utterance as listed; see ``Utterance`` for what the fields mean."""
 
     path: Annotated[str, Meta(min_length=1)]
-    speaker: _Name
-    label: _Name
+    speaker: str
+    label: str
     session: str = ""
     gender: Literal["female", "male", ""] = ""
     style: Literal["improvised", "scripted", ""] = ""
@@ -132,6 +133,13 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
             except msgspec.MsgspecError as error:
                 fix = _WANTED if "field `" in str(error) else None
                 raise UserError(f"manifest {path} line {number}: {error}", fix) from error
+            for column, name in (("speaker", row.speaker), ("label", row.label)):
+                if not _NAME.fullmatch(name):
+                    raise UserError(
+                        f"manifest {path} line {number}: {column} {name!r} is empty, or has a "
+                        "space or one of / , : + in it",
+                        "write it without, e.g. very_happy",
+                    )
             numbers = (row.agreement, row.valence, row.arousal)
             if not all(value is None or math.isfinite(value) for value in numbers):
                 raise UserError(f"manifest {path} line {number}: a number is not finite")

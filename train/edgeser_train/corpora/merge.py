@@ -14,14 +14,15 @@ def merged(corpora: Sequence[Corpus]) -> Corpus:
 
     Its name is theirs with ``+`` between, its licence the strictest of theirs. Names, speakers,
     sessions and groups get the recordings' name in front, e.g. "ravdess:07". Raises UserError
-    unless all have the same labels, and for two selections of the same recordings.
+    unless all have the same labels, for two selections of the same recordings, and for two lists of
+    one name.
     """
     if not corpora:
         raise UserError("no corpus given", "give at least one with --corpus NAME=PATH")
     first = corpora[0]
     if len(corpora) == 1:
         return first
-    owner: dict[str, str] = {}
+    owner: dict[str, Corpus] = {}
     for corpus in corpora:
         if set(corpus.labels) != set(first.labels):
             raise UserError(
@@ -31,10 +32,8 @@ def merged(corpora: Sequence[Corpus]) -> Corpus:
             )
         source = corpus.recordings or corpus.name
         if source in owner:
-            raise UserError(
-                f"corpora {owner[source]} and {corpus.name} are of the same recordings", "take one"
-            )
-        owner[source] = corpus.name
+            raise _clash(owner[source], corpus)
+        owner[source] = corpus
     return Corpus(
         "+".join(corpus.name for corpus in corpora),
         strictest([corpus.licence for corpus in corpora]),
@@ -47,6 +46,17 @@ def strictest(licences: Sequence[str]) -> str:
     """The strictest licence; those that the table does not rank are all kept: "A AND B"."""
     unranked = dict.fromkeys(licence for licence in licences if licence not in LICENCES)
     return " AND ".join(unranked) or max(licences, key=LICENCES.index)
+
+
+def _clash(one: Corpus, other: Corpus) -> UserError:
+    if one.recordings and other.recordings:
+        return UserError(
+            f"corpora {one.name} and {other.name} are of the same recordings", "take one"
+        )
+    return UserError(
+        f"two corpora are both named {other.recordings or other.name}",
+        "a list is named after its file: rename one",
+    )
 
 
 def _prefixed(utterance: Utterance, corpus: Corpus) -> Utterance:
