@@ -140,7 +140,7 @@ for batch in (1, 2, 3, 8):
 
 def test_batches_are_tuned_for_what_the_daemon_runs_at_once(run: Run, cache: Path) -> None:
     assert run("engine", "build", "streaming6", "--batch", "1..20").returncode == 0
-    (file,) = engine_file(cache).parent.glob("streaming6-*.engine")
+    (file,) = (cache / "edgeser" / "engines").glob("streaming6-*.engine")
     _, plan = read_plan(file)
     _, (_, several) = json.loads(plan.partition(b"\n")[0])  # the fake's
     assert [shape[0] for shape in several["features"]] == [2, MAX_BLOCKS, 20]
