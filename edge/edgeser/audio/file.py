@@ -155,7 +155,7 @@ def _forward(fd: int) -> soundfile.SoundFile:
     """
     import soundfile
 
-    class Forward(soundfile.SoundFile):
+    class Forward(soundfile.SoundFile):  # type: ignore[misc]
         def seekable(self) -> bool:
             return False
 
