@@ -106,6 +106,26 @@ def test_what_is_no_sound_is_refused() -> None:
         edgeser.Live(MODEL, rate=0)
 
 
+@pytest.mark.parametrize(
+    ("sound", "told"),
+    [
+        (np.stack([SOUND, SOUND]), r"looks like \(channels, n\); give samples.T"),
+        (SOUND.astype(np.float32), "full scale at 1, got [0-9]+; divide by 32768"),
+    ],
+)
+def test_sound_with_axes_or_scale_mistaken_is_refused(sound: Any, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        list(edgeser.Live(MODEL).events([sound]))
+    with pytest.raises(ValueError, match=told):
+        list(edgeser.Recognizer(MODEL).samples(sound))
+
+
+def test_floats_that_clip_or_are_no_numbers_are_heard() -> None:
+    live = edgeser.Live(MODEL)
+    assert live.push(np.array([1.5, -2.0, np.nan, np.inf, -np.inf], np.float32)) == []
+    assert live.push(np.zeros(100, np.int16)) == []  # the scale of each block is its type's
+
+
 @pytest.mark.parametrize("sound", [[0.1], b"abc", "x", None])
 def test_what_is_no_array_is_a_type_error(sound: Any) -> None:
     with pytest.raises(TypeError, match="expected a NumPy array"):
@@ -122,7 +142,7 @@ def test_what_is_no_model_and_no_settings_is_a_type_error(make: Any) -> None:
         make(MODEL, {"model": {}})
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf")])
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), 44_100.5, "16000"])
 def test_what_is_no_rate_is_refused(rate: Any) -> None:
     with pytest.raises(ValueError, match="expected a rate"):
         edgeser.Live(MODEL, rate=rate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import numbers
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from types import TracebackType
@@ -22,6 +22,12 @@ from edgeser.settings.schema import Settings
 
 AnySamples: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.floating]
 """int16, or floats with full scale at 1; shape (n,) or (n, channels)."""
+
+_MOST_CHANNELS = 64
+"""No sound has more; an array with its axes exchanged does."""
+
+_MOST_AMPLITUDE = 8.0
+"""Floats that clip stay below it; those that were scaled as int16 do not."""
 
 
 class Live:
@@ -47,13 +53,13 @@ class Live:
 
         ``rate``: frames per second of what will be pushed. ``stream``: its name in events.
         Raises UserError if the model cannot be loaded or does not suit the settings, ValueError
-        for a rate below 1.
+        for a rate that is no whole number or below 1.
         """
         settings = settings or Settings()
-        if not 1 <= rate < math.inf:
-            raise ValueError(f"expected a rate of at least 1, got {rate}")
+        if not isinstance(rate, numbers.Real) or rate < 1 or rate % 1:  # NaN and infinity, too
+            raise ValueError(f"expected a rate of at least 1, a whole number, got {rate!r}")
         self.model = chosen_model(model, settings)
-        self._rate = rate
+        self._rate = int(rate)
         self._pipeline = Pipeline(stream, self.model, settings)
         self._resampler: Resampler | None = None  # made when the number of channels is known
         self._finished = False
@@ -72,8 +78,9 @@ class Live:
     def push(self, samples: AnySamples) -> list[Heard]:
         """The events of the next block.
 
-        Raises TypeError for what is no array, ValueError for another type or shape than before,
-        and after ``finish``.
+        Raises TypeError for what is no array, ValueError for other types and shapes than
+        ``AnySamples``, more than 64 channels, another number of them than before, and floats far
+        beyond full scale; and after ``finish``.
         """
         if self._finished:
             raise ValueError("this stream has ended; make a new Live for the next")
@@ -109,6 +116,10 @@ class Live:
         if samples.ndim not in (1, 2) or (samples.shape[-1] == 0 and samples.ndim == 2):
             raise ValueError(f"expected (n,) or (n, channels), got {samples.shape}")
         frames = samples[:, None] if samples.ndim == 1 else samples
+        if frames.shape[1] > _MOST_CHANNELS:
+            raise ValueError(f"{samples.shape} looks like (channels, n); give samples.T")
+        if samples.dtype != np.int16:
+            _check_scale(samples)
         if self._resampler is None:
             self._resampler = Resampler(self._rate, frames.shape[1])
         return self._resampler.feed(frames)
@@ -118,6 +129,13 @@ class Live:
             return []
         first = self._pipeline.position
         return _timed(self._pipeline.push(AudioBlock(samples, first, time.monotonic())))
+
+
+def _check_scale(samples: AnySamples) -> None:
+    """Raises ValueError for floats far beyond full scale; what is not finite counts as silence."""
+    peak = float(np.max(np.abs(samples), initial=0, where=np.isfinite(samples)))
+    if peak > _MOST_AMPLITUDE:
+        raise ValueError(f"floats have full scale at 1, got {peak:.6g}; divide by 32768")
 
 
 def _timed(events: list[Heard]) -> list[Heard]:

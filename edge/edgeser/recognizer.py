@@ -53,8 +53,8 @@ class Recognizer:
         """The segments of a recording in memory, one by one.
 
         ``samples``: int16, or floats with full scale at 1; (n,) or (n, channels), of which the
-        mean is heard. ``rate``: frames per second. Raises ValueError for other shapes and
-        types, TypeError for what is no array.
+        mean is heard. ``rate``: frames per second. Raises ValueError and TypeError as ``Live``
+        and its ``push`` do.
         """
         live = Live(self.model, self._settings, rate=rate, stream="samples")
         yield from _finals(live.push(samples))
