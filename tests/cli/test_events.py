@@ -51,6 +51,16 @@ def test_by_time_topic_and_label(heard: tuple[Daemon, Path]) -> None:
     assert events(file, "--label", "bored") == ""
 
 
+def test_a_label_that_no_event_has_is_told(heard: tuple[Daemon, Path]) -> None:
+    daemon, file = heard
+    label = daemon.finals[0].label
+    labels = ", ".join(sorted({final.label for final in daemon.finals}))
+    said = edgeser("events", "--journal", str(file), "--label", label.upper()).err
+    assert said == f"no event in {file} has label {label.upper()!r}; there are {labels}\n"
+    done = edgeser("events", "--journal", str(file), "--label", label, "--before", "2020-01-01")
+    assert (done.out, done.err) == ("", ""), "there are some, only not then"
+
+
 def test_as_csv(heard: tuple[Daemon, Path]) -> None:
     daemon, file = heard
     rows = list(csv.DictReader(io.StringIO(events(file, "--csv", "--topic", "emotion."))))

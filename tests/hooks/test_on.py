@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import Event
 from edgeser.hooks.runner import Runner
-from tests.events.helpers import PATIENCE_S, emotion, speech
+from tests.events.helpers import PATIENCE_S, emotion, speech, status
 from tests.system.daemons import edgeser
 
 
@@ -133,6 +134,18 @@ def test_an_option_that_is_not_known_is_no_program() -> None:
     assert done.code == 2
     assert "no such option" in done.err.lower()
     assert "--labl" in done.err
+
+
+def test_a_label_that_the_model_lacks_is_told_once(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    now = msgspec.structs.replace(status(), labels=["angry", "happy"])
+    wanted = ("--label", "hapy", "--label", "angry")
+    with hook(tmp_path, "final", *wanted, "--", "sh", "-c", f"echo {{label}} >> {got}") as on:
+        on.publish(now, now, emotion(label="angry"))
+        wait_for(lambda: lines(got) == ["angry"])
+        code, said = on.end()
+    assert code == 0
+    assert said == "no label 'hapy' in lightweight-emodb; it has angry, happy\n"
 
 
 def test_not_more_often_than_asked_for(tmp_path: Path) -> None:

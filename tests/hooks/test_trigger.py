@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from edgeser.errors import UserError
@@ -29,6 +30,16 @@ def test_streams_are_told_apart() -> None:
     trigger = Trigger("final", streams=frozenset({"kitchen"}))
     assert trigger.matches(emotion(stream="kitchen"))
     assert not trigger.matches(emotion(stream="hall"))
+
+
+def test_labels_that_the_model_lacks_are_named() -> None:
+    now = msgspec.structs.replace(status(), labels=["angry", "happy"])
+    trigger = Trigger("final", frozenset({"hapy", "angry", "unknown"}))
+    assert trigger.labels_missing(now) == (
+        "no label 'hapy' in lightweight-emodb; it has angry, happy"
+    )
+    assert Trigger("final", frozenset({"angry", "unknown"})).labels_missing(now) is None
+    assert trigger.labels_missing(status()) is None, "an older daemon does not say"
 
 
 def test_a_condition_that_cannot_be_met_is_refused() -> None:

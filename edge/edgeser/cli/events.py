@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -96,7 +96,11 @@ def events(
             click.echo(f"{erase(path, wanted.has, start, end)} events deleted from {path}")
             return
         with JournalReader(path) as reader:
-            found = _matching(reader, wanted, start, end)
+            matching = _matching(reader, wanted, start, end)
+            first = list(islice(matching, 1))
+            if labels and not first:
+                _tell_labels(reader, path, labels)
+            found = chain(first, matching)
             shown = deque(found, last) if last else islice(found, count)
             if as_json:
                 _print_json(shown)
@@ -170,6 +174,15 @@ def _matching(
             continue
         if wanted.has_label(event):
             yield event, payload
+
+
+def _tell_labels(reader: JournalReader, path: Path, labels: tuple[str, ...]) -> None:
+    """Say so when no event has any of these labels, whenever it was published."""
+    emotions = _matching(reader, Wanted(("emotion.",), (), ()), 0.0, float("inf"))
+    held = sorted({event.label for event, _ in emotions if event.type == "emotion"})
+    if held and not set(labels) & set(held):
+        named = ", ".join(repr(label) for label in labels)
+        click.echo(f"no event in {path} has label {named}; there are {', '.join(held)}", err=True)
 
 
 def _print_json(found: Iterable[tuple[AnyEvent, bytes]]) -> None:

@@ -88,7 +88,9 @@ def on(
     the programs for what was heard already.
     """
     from edgeser.daemon import logs
+    from edgeser.events.schema import StatusEvent
     from edgeser.events.sequence import Gap
+    from edgeser.events.subscribe.catch_up import STATUS
     from edgeser.events.subscribe.subscriber import Subscriber
     from edgeser.hooks.runner import Runner
 
@@ -104,10 +106,16 @@ def on(
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of a job in the background
             signal.signal(number, _interrupt)
     pace = Pace(every_s)
-    with Subscriber(connect, [TOPICS[kind]], key=key, server_key=server_key) as subscriber:
+    checked = not labels  # whether the model has them: a status says
+    topics = [TOPICS[kind]] if checked else [TOPICS[kind], STATUS]
+    with Subscriber(connect, topics, key=key, server_key=server_key) as subscriber:
         runner = Runner(command, timeout_s)
         try:
             for event in subscriber:
+                if not checked and isinstance(event, StatusEvent):
+                    checked = True
+                    if missing := trigger.labels_missing(event):
+                        click.echo(missing, err=True)
                 if isinstance(event, Gap) or not trigger.matches(event):
                     continue
                 if pace.passes(event.stream, time.monotonic()):

@@ -10,7 +10,14 @@ from typing import Literal, TypeAlias, get_args
 import msgspec
 
 from edgeser.errors import UserError
-from edgeser.events.schema import EmotionEvent, Event, FaultEvent, SpeechEvent
+from edgeser.events.schema import (
+    UNKNOWN,
+    EmotionEvent,
+    Event,
+    FaultEvent,
+    SpeechEvent,
+    StatusEvent,
+)
 
 What: TypeAlias = Literal["final", "partial", "speech", "fault"]
 
@@ -68,6 +75,15 @@ class Trigger:
             was_speech = event.reason != "not_speech"
             return was_speech and self.state in (None, event.state)
         return True
+
+    def labels_missing(self, status: StatusEvent) -> str | None:
+        """What to tell of wanted labels that the daemon's model never says; None if it says all,
+        or an older daemon does not tell."""
+        missing = sorted(self.labels - {*status.labels, UNKNOWN})
+        if not missing or not status.labels:
+            return None
+        named = ", ".join(repr(label) for label in missing)
+        return f"no label {named} in {status.model.name}; it has {', '.join(status.labels)}"
 
 
 class Pace:
