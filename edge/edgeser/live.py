@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import numbers
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from types import TracebackType
@@ -28,6 +27,8 @@ _MOST_CHANNELS = 64
 
 _MOST_AMPLITUDE = 8.0
 """Floats that clip stay below it; those that were scaled as int16 do not."""
+
+_NUMBERS = (int, float, np.integer, np.floating)
 
 
 class Live:
@@ -56,7 +57,7 @@ class Live:
         for a rate that is no whole number or below 1.
         """
         settings = settings or Settings()
-        if not isinstance(rate, numbers.Real) or rate < 1 or rate % 1:  # NaN and infinity, too
+        if not isinstance(rate, _NUMBERS) or rate < 1 or rate % 1:  # NaN and infinity, too
             raise ValueError(f"expected a rate of at least 1, a whole number, got {rate!r}")
         self.model = chosen_model(model, settings)
         self._rate = int(rate)
