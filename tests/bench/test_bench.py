@@ -371,6 +371,8 @@ def test_throughput_stops_at_the_first_step_that_is_too_late(tmp_path: Path) -> 
     assert report["streams_per_core"] == 0
     (step,) = report["steps"]
     assert step["events"] >= 2
+    assert report["warning"] == ("busy machine in 1 of 1 steps" if step["warning"] else "")
+    assert (f"({report['warning']}: take it with care)" in done.out) == bool(step["warning"])
     assert step["lost_finals"] == 0
     assert set(step["stage_ms"]) >= {"features", "inference", "total"}
 

@@ -124,12 +124,12 @@ def measure(
     while bad - good > max(1, good // 10) and bad <= MOST_STREAMS:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if holds(middle) else (good, middle)
-    disturbed = [str(streams) for streams in sorted(steps) if steps[streams].warning]
+    disturbed = sum(bool(step.warning) for step in steps.values())
     return ThroughputReport(
         command=command,
         date=now(),
         machine=this_machine(),
-        warning=f"busy machine at {', '.join(disturbed)} streams" if disturbed else "",
+        warning=f"busy machine in {disturbed} of {len(steps)} steps" if disturbed else "",
         model=statuses[-1].model,
         backend=statuses[-1].backend,
         speech=speech_name(speech),
