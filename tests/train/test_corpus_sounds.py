@@ -67,6 +67,17 @@ def test_a_file_that_cannot_be_read_is_named_and_leaves_nothing(
         load_sounds(corpus, tmp_path / "cache")
 
 
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_a_file_that_was_copied_by_half_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"half.{suffix}"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 96_000), 16_000)
+    whole = Utterance("half", path, "01", "sad")
+    assert len(whole.samples()) >= 96_000
+    os.truncate(path, path.stat().st_size // 2)
+    with pytest.raises(UserError, match=rf"half\.{suffix}: (the file is cut off|cannot be read)"):
+        whole.samples()
+
+
 def test_a_damaged_or_impossible_cache_is_named(corpus: Corpus, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     load_sounds(corpus, cache)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from edgeser.audio.resample import Resampler
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
-from edgeser.audio.truncation import is_cut_off
+from edgeser.audio.truncation import breaks_off, is_cut_off
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ _BITE_S = 0.02
 
 _PLAIN_BITE_S = 4.0
 """Nothing is lost of samples that stand in the file as they are."""
-
-_LENGTH_TOLERANCE_S = 0.1
-"""An MP3 without a length in its header only estimates how long it is."""
 
 
 class FileSource:
@@ -86,8 +83,7 @@ class FileSource:
                     yield due, self._non_finite(resampler.first_non_finite / sound.samplerate)
                 yield due, AudioBlock(samples, position, due if self.live else time.monotonic())
                 position = end
-            missing_s = (sound.frames - resampler.frames_in) / sound.samplerate
-            if cut_off or missing_s > _LENGTH_TOLERANCE_S:
+            if cut_off or breaks_off(sound, resampler.frames_in):
                 yield due, self._truncated(position / SAMPLE_RATE)
 
     def close(self) -> None:

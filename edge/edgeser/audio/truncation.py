@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 _STREAMED_SIZE = 0x7FFF_0000
 """A header that claims this many bytes or more was written to a pipe: its length is unknown."""
 
+_LENGTH_TOLERANCE_S = 0.1
+"""An MP3 without a length in its header only estimates how long it is."""
+
 _OGG_TAIL_BYTES = 65_536 + 282
 """The longest page of an Ogg stream."""
 
@@ -26,6 +29,11 @@ def is_cut_off(sound: soundfile.SoundFile, fd: int) -> bool:
     # libsndfile corrects the length by itself, and tells only its log.
     sizes = re.findall(r": (\d+) \(should be (\d+)\)", sound.extra_info)
     return any(int(held) < int(told) < _STREAMED_SIZE for told, held in sizes)
+
+
+def breaks_off(sound: soundfile.SoundFile, frames: int) -> bool:
+    """True when the file promises more than these ``frames``, which were all that could be read."""
+    return bool(sound.frames - frames > _LENGTH_TOLERANCE_S * sound.samplerate)
 
 
 def _ogg_ends(fd: int) -> bool:

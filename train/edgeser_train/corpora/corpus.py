@@ -13,6 +13,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
+from edgeser.audio.truncation import breaks_off, is_cut_off
 from edgeser.errors import UserError
 from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser_train.corpora.trim import TRIMMING, speech_of
@@ -70,11 +71,25 @@ class Utterance:
     trim: bool = False
 
     def samples(self) -> Samples:
-        """The sound, int16 mono 16 kHz (n,). Raises UserError when it cannot be read."""
+        """The sound, int16 mono 16 kHz (n,).
+
+        Raises UserError when the file cannot be read, or holds less than it promises.
+        """
         try:
-            sound, rate = soundfile.read(self.path, dtype="float64", always_2d=True)
+            with (
+                self.path.open("rb") as file,
+                soundfile.SoundFile(file.fileno(), closefd=False) as opened,
+            ):
+                cut_off, rate = is_cut_off(opened, file.fileno()), opened.samplerate
+                sound = opened.read(dtype="float64", always_2d=True)
+                cut_off = cut_off or breaks_off(opened, len(sound))
         except (OSError, soundfile.SoundFileError) as error:
             raise UserError(f"corpus file {self.path}: cannot be read: {error}") from error
+        if cut_off:
+            raise UserError(
+                f"corpus file {self.path}: the file is cut off, it holds {len(sound) / rate:.2f} s",
+                "replace the file",
+            )
         mono = sound.mean(axis=1)
         if not len(mono) or not np.isfinite(mono).all():
             raise UserError(
