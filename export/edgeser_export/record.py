@@ -7,6 +7,7 @@ from typing import TypedDict
 from edgeser.errors import UserError
 from edgeser.model.artefact import Estimate, TrainingRecord
 from edgeser_train.corpora import CORPORA
+from edgeser_train.corpora.selection import demand_names
 from edgeser_train.evaluation.report import Report
 from edgeser_train.evaluation.strangers import Strangers
 from edgeser_train.models import class_of
@@ -21,8 +22,10 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
     """The record of a checkpoint, with the figures of its recipe's evaluation.
 
     Raises UserError when the report is not of models trained like this one: of another recipe,
-    corpus or set of labels, of a chosen training part, or with no ancestors where this one has.
+    corpus or set of labels, of a chosen training part, or with no ancestors where this one has; and
+    for a class that events cannot name.
     """
+    demand_names(origin.labels)
     if report is None:
         return TrainingRecord(
             corpora=origin.corpora,

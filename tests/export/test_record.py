@@ -52,6 +52,11 @@ def refused(origin: Origin, report: Report) -> str:
     return str(caught.value)
 
 
+def test_a_class_that_events_cannot_name_is_refused(origin: Origin) -> None:
+    with pytest.raises(UserError, match="a class is called unknown"):
+        record_of(changed(origin, labels=[*origin.labels[:-1], "unknown"]), None)
+
+
 def test_a_record_says_of_how_many_folds_its_figures_are(origin: Origin, report: Report) -> None:
     assert record_of(origin, report).protocol == "loso, test part, 2 of 10 folds, pooled"
     whole = changed(report, folds_left_out=[])

@@ -12,6 +12,7 @@ from edgeser_train.corpora import Corpus, Utterance, merged
 from edgeser_train.corpora.selection import classes_of, selected
 from edgeser_train.data.batch import Batch
 from edgeser_train.data.protocols import folds_of
+from edgeser_train.experiments import planned
 from edgeser_train.training.batches import _possible
 from edgeser_train.training.losses import CrossEntropy
 
@@ -85,3 +86,13 @@ def test_a_corpus_without_any_of_them_is_named() -> None:
 def test_loco_needs_two_corpora() -> None:
     with pytest.raises(UserError, match="one corpus alone"):
         folds_of("loco", corpus_of("x", "angry sad"))
+
+
+def test_no_class_is_called_what_events_say_of_none() -> None:
+    corpus = corpus_of("x", "angry sad unknown")
+    with pytest.raises(UserError, match=r"called unknown, .*other=unknown"):
+        planned("lightweight", corpus, protocol="loso")
+    with pytest.raises(UserError, match="called unknown"):
+        planned("lightweight", selected(corpus, classes_of("sad,unknown=angry")), protocol="loso")
+    renamed = selected(corpus, classes_of("angry,sad,other=unknown"))
+    assert planned("lightweight", renamed, protocol="loso").corpus.labels[-1] == "other"

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, load_corpora
+from edgeser_train.corpora.selection import demand_names
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.evaluation.folds import FoldResult, Part, Plan, origins_of, run_folds
 from edgeser_train.evaluation.report import Report, report_of
@@ -62,6 +63,7 @@ def planned(
     Raises UserError for what there is not.
     """
     data = corpora if isinstance(corpora, Corpus) else load_corpora(corpora, labels)
+    demand_names(data.labels)
     named = recipe_of(model, recipe, labels=len(data.labels), taught=bool(teachers))
     return Plan(
         data,

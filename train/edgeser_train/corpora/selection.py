@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from edgeser.errors import UserError
+from edgeser.events.schema import UNKNOWN
 from edgeser_train.corpora.corpus import Corpus
 
 Classes = Mapping[str, frozenset[str]]
@@ -45,3 +46,12 @@ def selected(corpus: Corpus, classes: Classes) -> Corpus:
             f"it has {', '.join(corpus.labels)}",
         )
     return replace(corpus, labels=tuple(classes), utterances=kept)
+
+
+def demand_names(labels: Sequence[str]) -> None:
+    """Raises UserError where a class has the name that events have for no class at all."""
+    if UNKNOWN in labels:
+        raise UserError(
+            f"a class is called {UNKNOWN}, which events say where the model is not sure",
+            f"train it under another name, e.g. --labels angry,sad,other={UNKNOWN}",
+        )
