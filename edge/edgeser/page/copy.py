@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +36,8 @@ class JournalCopy:
         self._written += 1
         if self._written >= MAINTENANCE_ENTRIES:
             self._written = 0
-            store.trim(MAX_BYTES, 0.0)
+            while store.trim(MAX_BYTES, math.inf):
+                pass
             self._close()  # merges SQLite's log into the file
 
     def close(self) -> None:

@@ -1,0 +1,42 @@
+"""The copy of a journal that a page keeps: all that was published, up to its bound."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from edgeser.events.journal.reader import JournalReader, Published
+from edgeser.events.schema import encode
+from edgeser.page import copy
+from edgeser.page.copy import MAINTENANCE_ENTRIES, JournalCopy
+
+from .world import emotion
+
+EVENTS = 2 * MAINTENANCE_ENTRIES + 100
+
+
+def fill(kept: JournalCopy, events: int) -> None:
+    for seq in range(1, events + 1):
+        event = emotion(kind="final", segment=seq)
+        told = msgspec.structs.replace(event, epoch="a", seq=seq, time=1e9 + seq)
+        kept.keep(told, encode(told))
+
+
+def held(kept: JournalCopy) -> list[Published]:
+    with JournalReader(kept.path) as reader:
+        return list(reader.published(0.0))
+
+
+def test_nothing_is_thrown_away_because_of_its_age() -> None:
+    with JournalCopy() as kept:
+        fill(kept, EVENTS)
+        assert [entry.time - 1e9 for entry in held(kept)] == list(range(1, EVENTS + 1))
+
+
+def test_the_oldest_go_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copy, "MAX_BYTES", 200_000)
+    with JournalCopy() as kept:
+        fill(kept, 4 * MAINTENANCE_ENTRIES)
+        left = held(kept)
+    assert left[-1].time - 1e9 == 4 * MAINTENANCE_ENTRIES
+    assert sum(len(entry.payload) for entry in left) <= 200_000
