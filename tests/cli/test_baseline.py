@@ -65,3 +65,49 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, model: str) -> None:
     for complaint, arguments in refused.items():
         assert complaint in baseline(tmp_path, *arguments).refusal
     assert not (tmp_path / "kept").exists()
+
+
+def settings_with(tmp_path: Path, text: str) -> str:
+    """The option that names a settings file of that content."""
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    return f"--settings={file}"
+
+
+def test_each_network_microphone_has_its_own(tmp_path: Path, model: str) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"kitchen {'k' * 16}\nhall {'h' * 16}\n")
+    tokens.chmod(0o600)
+    settings = settings_with(
+        tmp_path,
+        f"""[audio]
+        source = "tls://127.0.0.1:7790"
+        tokens = "{tokens}"
+        certificate = "not.needed"
+        certificate_key = "not.needed"
+        """,
+    )
+    enrol = ("enrol", settings, "--model", model)
+    done = baseline(tmp_path, *enrol, "--stream", "hall", str(SPEECH_FILE))
+    assert done.code == 0, done.err
+    (shown,) = json.loads(baseline(tmp_path, "show", "--json").out)
+    assert shown["stream"] == "hall"
+    refused = {
+        "there is kitchen, hall": (*enrol, str(SPEECH_FILE)),
+        "no such source; there is kitchen": (*enrol, "--stream", "network", str(SPEECH_FILE)),
+        "name sound files": (*enrol, "--stream", "kitchen"),
+    }
+    for complaint, arguments in refused.items():
+        assert complaint in baseline(tmp_path, *arguments).refusal
+
+
+@pytest.mark.parametrize("source", [str(SPEECH_FILE), "-"])
+def test_what_no_daemon_would_keep_is_not_enrolled(tmp_path: Path, model: str, source: str) -> None:
+    settings = settings_with(
+        tmp_path,
+        f"""[[source]]\nsource = "{source}"\nstream = "st3"\n[[source]]\nsource = "mic"\n""",
+    )
+    enrol = ("enrol", settings, "--model", model)
+    done = baseline(tmp_path, *enrol, "--stream", "st3", str(SPEECH_FILE))
+    assert "'st3': no baseline is kept of sound files" in done.refusal
+    assert "mic" in baseline(tmp_path, *enrol, str(SPEECH_FILE)).out

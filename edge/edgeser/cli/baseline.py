@@ -108,7 +108,7 @@ def reset(settings_file: Path | None, stream: str | None) -> None:
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @settings_option
 @model_option
-@click.option("--stream", metavar="NAME", help="For this stream; default: that of the settings.")
+@click.option("--stream", metavar="NAME", help="For this stream; default: the only one.")
 def enrol(
     files: tuple[Path, ...], settings_file: Path | None, model: str | None, stream: str | None
 ) -> None:
@@ -121,8 +121,12 @@ def enrol(
               edgeser baseline enrol --stream kitchen calm1.wav calm2.wav calm3.wav
     """
     settings = _settings(settings_file, model)
-    audio = _microphone(settings, stream)
-    name, model_ = stream or audio.name, _learner(settings)
+    name, audio = _microphone(settings, stream)
+    if audio.is_network and not files:
+        raise UserError(
+            f"stream '{name}': only the daemon hears a network microphone", "name sound files"
+        )
+    model_ = _learner(settings)
     front_end = model_.info.front_end
     pipeline = _pipeline(name, model_, settings)
     heard = _from_files(pipeline, files) if files else _from_microphone(pipeline, audio)
@@ -171,15 +175,36 @@ def _none_known(store: BaselineStore, settings_file: Path | None) -> str:
     return none
 
 
-def _microphone(settings: Settings, stream: str | None) -> AudioSettings:
-    """The source of that name, or the first. Raises UserError where there is none."""
-    names = [audio.name for audio in settings.sources]
-    for audio in settings.sources:
-        if stream in (None, audio.name):
-            return audio
-    raise UserError(
-        f"--stream {stream}: the settings have no such source", f"there is {', '.join(names)}"
-    )
+def _microphone(settings: Settings, stream: str | None) -> tuple[str, AudioSettings]:
+    """The stream of that name, or the only one, with its source.
+
+    Raises UserError where there is none, or more than one, or where no baseline is ever kept.
+    """
+    sources = {name: audio for audio in settings.sources for name in _streams_of(audio)}
+    heard = [name for name, audio in sources.items() if audio.source == "mic" or audio.is_network]
+    there_is = f"there is {', '.join(heard or sources)}"
+    if stream is None:
+        if len(heard) > 1:
+            raise UserError("--stream: more than one stream has a baseline", there_is)
+        stream = next(iter(heard or sources))
+    if stream not in sources:
+        raise UserError(f"--stream {stream}: the settings have no such source", there_is)
+    if stream not in heard:
+        raise UserError(
+            f"stream '{stream}': no baseline is kept of sound files and standard input",
+            "enrol for a microphone's stream",
+        )
+    return stream, sources[stream]
+
+
+def _streams_of(audio: AudioSettings) -> list[str]:
+    """Names of a source's streams. Raises UserError for tokens that cannot be read."""
+    from edgeser.audio.network.tokens import read_tokens
+    from edgeser.paths import expanded
+
+    if audio.tokens is None:
+        return [audio.name]
+    return list(read_tokens(expanded(audio.tokens)).values())
 
 
 def _learner(settings: Settings) -> Model:
