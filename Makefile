@@ -115,6 +115,9 @@ examples/node_modules/.installed: examples/package.json
 # What builds and checks releases, in an environment of its own.
 RELEASE := .release
 SUITE ?= bookworm
+VERSION := $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' edge/edgeser/__init__.py)
+# Those for Debian 12, whichever is asked for beside them; dist/ may hold older versions.
+PACKAGES := dist/edgeser_$(VERSION)-1~deb12
 
 $(RELEASE)/.ready: pyproject.toml constraints.txt
 	@tools/debian-packages $(PYTHON_VENV)
@@ -135,18 +138,16 @@ deb: $(RELEASE)/.ready
 
 deb-check: deb $(VENV)/.tests
 	@tools/debian-packages lintian
-	lintian --allow-root --fail-on error,warning dist/edgeser_*deb12_*.deb
-	$(BIN)/python tests/trials/debian_package.py dist/edgeser_*deb12_$$(dpkg --print-architecture).deb
+	lintian --allow-root --fail-on error,warning $(PACKAGES)_*.deb
+	$(BIN)/python tests/trials/debian_package.py $(PACKAGES)_$$(dpkg --print-architecture).deb
 
-# Packages are for Debian 12 here, whichever is asked for beside them.
-PACKAGES := dist/edgeser_*deb12
 
 image: deb
 	@tools/debian-packages mmdebstrap buildah
 	$(RELEASE)/bin/python -m release.image $(PACKAGES)_$$(dpkg --print-architecture).deb
 
 image-check: image $(VENV)/.tests
-	$(BIN)/python tests/trials/container_image.py dist/edgeser-*-$$(dpkg --print-architecture).tar
+	$(BIN)/python tests/trials/container_image.py dist/edgeser-$(VERSION)-$$(dpkg --print-architecture).tar
 
 arm-check: deb
 	@tools/debian-packages mmdebstrap
@@ -163,13 +164,13 @@ examples/browser/node_modules/.installed: examples/browser/package.json
 
 # Debian 12's nats-server does not know sync_interval; the tests take that where there is no newer.
 build/nats-server/.installed: tools/debian-13 | $(VENV)/.tests
-	@tools/debian-13 nats-server $(CURDIR)/build/nats-server && touch $@ || \
+	@tools/debian-13 nats-server "$(CURDIR)/build/nats-server" && touch $@ || \
 		echo "tools/debian-13 failed: the tests take the nats-server of this system" >&2
 
 # What the C++ example is compiled against; without it its test says what is missing.
 build/onnxruntime/.installed: constraints.txt tools/onnxruntime-headers tools/debian-13 | $(VENV)/.tests
 	@tools/debian-packages g++ cmake nlohmann-json3-dev libsndfile1-dev
-	@tools/onnxruntime-headers $(CURDIR)/build/onnxruntime $(CURDIR)/$(BIN)/python && touch $@ || \
+	@tools/onnxruntime-headers "$(CURDIR)/build/onnxruntime" "$(CURDIR)/$(BIN)/python" && touch $@ || \
 		echo "tools/onnxruntime-headers failed: the C++ example is not tried" >&2
 
 # Strict: what cannot be looked up is not called safe. VULNERABILITIES=osv asks osv.dev instead.

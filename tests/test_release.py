@@ -101,6 +101,17 @@ def test_program_share_has_what_shells_and_man_look_for(tmp_path: Path) -> None:
     }
 
 
+def test_make_takes_this_version_and_a_checkout_of_any_name() -> None:
+    """``dist/`` may hold packages of older ones."""
+    targets = ["image", "image-check", "arm-check", "deb-check", "build/nats-server/.installed"]
+    dry = ["make", "--dry-run", "--always-make", "CURDIR=/my checkout", *targets]
+    done = subprocess.run(dry, cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    assert '"/my checkout/build/nats-server"' in done.stdout
+    taken = re.findall(r"dist/edgeser\S+", done.stdout)
+    assert len(taken) == 6
+    assert all(re.match(rf"dist/edgeser[_-]{version()}-", name) for name in taken)
+
+
 def test_the_compose_file_runs_this_version() -> None:
     services = yaml.safe_load((CHECKOUT / "release/image/compose.yaml").read_text())["services"]
     ours = [service for service in services.values() if "edgeser" in service["image"]]
