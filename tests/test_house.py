@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -70,3 +72,14 @@ def test_the_public_names_are_there() -> None:
     }
     with pytest.raises(AttributeError):
         edgeser.nothing  # noqa: B018
+
+
+def test_the_page_on_architecture_names_the_rooms_as_the_contract_has_them() -> None:
+    contracts = msgspec.toml.decode((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (layers,) = (c["layers"] for c in contracts["contracts"] if c.get("containers") == ["edgeser"])
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    (table,) = re.findall(r"^\| room \| knows \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [re.findall(r"`(\w+)(?:/|\.py)`", row.split("|")[1]) for row in table.splitlines()]
+    assert [sorted(row) for row in rows] == [
+        sorted(layer.split(" | ")) for layer in layers if layer != "__main__"
+    ]

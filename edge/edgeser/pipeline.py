@@ -1,4 +1,4 @@
-"""One stream from its blocks to its events in one thread: what a daemon does with four."""
+"""One stream from its blocks to its events in one thread: what a daemon does in several."""
 
 from __future__ import annotations
 

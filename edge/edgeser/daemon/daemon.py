@@ -1,9 +1,8 @@
 """The daemon: what hears, what infers and what publishes, wired together and watched.
 
-Sound flows through three kinds of threads: one for each source, or for all files that play in real
-time (source to windows), one for inference (windows to events) and the publisher's own. One more
-brings baselines to the disk. The main thread says how things are, reads settings anew when asked
-to, and waits for the end.
+Sound flows through the threads that hear sources (``source_threads``; source to windows), one for
+inference (windows to events) and the publisher's own. The main thread says how things are, reads
+settings anew when asked to, and waits for the end. ``docs/architecture.md`` lists all threads.
 """
 
 from __future__ import annotations
