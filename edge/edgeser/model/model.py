@@ -98,7 +98,7 @@ class Model:
     def logits(self, windows: Sequence[Speech]) -> Floats:
         """Logits of windows, as a ``segment`` or ``pieces`` gave them: (windows, all labels).
 
-        They are run as one batch; on its neighbours depends at most how a window's logits are rounded.
+        They are run as one batch, which may round a window otherwise than it is alone.
         """
         return self._network.logits(windows)[:, : len(self.info.labels)]
 
