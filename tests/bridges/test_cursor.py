@@ -218,6 +218,19 @@ def test_positions_of_the_last_half_hour_are_known(tmp_path: Path) -> None:
     assert size < 2000
 
 
+def test_a_clock_that_steps_back_does_not_make_the_file_grow(tmp_path: Path) -> None:
+    file = PositionFile(tmp_path / "bridge.cursor")
+    for minute in range(60):
+        file.save(behind(minute), now=90_000 + 60 * minute)
+    file.save(behind(60), now=0)
+    assert file.earlier(0) == behind(25)  # half an hour before is known all the same
+    for minute in range(1, 240):
+        file.save(behind(60 + minute), now=60 * minute)
+    assert file.earlier(14_400) == behind(60 + 210)
+    file.close()
+    assert (tmp_path / "bridge.cursor").stat().st_size < 2000
+
+
 def test_one_bridge_only_uses_a_file(tmp_path: Path) -> None:
     path = tmp_path / "bridge.cursor"
     file = PositionFile(path)

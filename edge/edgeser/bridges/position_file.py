@@ -126,8 +126,12 @@ class PositionFile:
 
 
 def _with_mark(marks: list[_Mark], position: Position, now: float) -> list[_Mark]:
-    """The marks, with one more where the last is old enough, less those that are not needed."""
-    if marks and 0 <= now - marks[-1].time < MARK_INTERVAL_S:
+    """The marks, with one more where the last is old enough, less those that are not needed.
+
+    Those of the future are of now at the latest: the clock was set back since.
+    """
+    marks = [_Mark(min(mark.time, now), mark.position) for mark in marks]
+    if marks and now - marks[-1].time < MARK_INTERVAL_S:
         return marks
     marks = [*marks, _Mark(now, position)]
     while len(marks) > 2 and marks[1].time <= now - MARKS_KEPT_S:
