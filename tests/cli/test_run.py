@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import zmq
+
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import EDGESER
 
@@ -70,5 +72,30 @@ def test_it_ends_with_its_terminal_and_reads_settings_anew_while_that_is_there(
         assert daemon.wait(120) == 0  # its window was closed
         assert not (tmp_path / "events.sock").exists()
     finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def test_more_subscribers_come_than_the_soft_limit_has_files(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/events.sock"
+    daemon = subprocess.Popen(
+        [
+            *("sh", "-c", 'ulimit -Sn 96; exec "$@"', "-"),
+            *(*EDGESER, "run", "--source", str(SPEECH_FILE), "--bind", endpoint),
+        ],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+    )
+    context = zmq.Context()
+    try:
+        subscribers = [context.socket(zmq.SUB) for _ in range(120)]
+        for subscriber in subscribers:
+            subscriber.subscribe(b"")
+            subscriber.connect(endpoint)
+        for subscriber in subscribers:
+            while not subscriber.poll(100):  # each is told the status every second
+                assert daemon.poll() is None
+    finally:
+        context.destroy(linger=0)
         daemon.kill()
         daemon.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +107,8 @@ def run(
         (daemon.stop if is_closed else daemon.reload)()
 
     signal.signal(signal.SIGHUP, hang_up)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each subscriber takes one file
     faulthandler.enable()  # a watchdog's SIGABRT says where each thread is
     try:
         daemon.run()
