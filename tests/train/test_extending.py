@@ -58,10 +58,11 @@ def make_tones(folder: Path) -> Path:
     return folder
 
 
-def edgeser(packages: Path, *words: object) -> subprocess.CompletedProcess[str]:
+def python(packages: Path, *words: object, folder: Path) -> subprocess.CompletedProcess[str]:
     paths = os.pathsep.join([str(packages), *filter(None, sys.path)])
     return subprocess.run(
-        [sys.executable, "-m", "edgeser", *map(str, words)],
+        [sys.executable, *map(str, words)],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
@@ -69,28 +70,47 @@ def edgeser(packages: Path, *words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def edgeser(
+    packages: Path, *words: object, folder: Path = Path()
+) -> subprocess.CompletedProcess[str]:
+    return python(packages, "-m", "edgeser", *words, folder=folder)
+
+
+def block(language: str, beginning: str) -> str:
+    """The page's block of that language that begins so, with the folder of tones in it."""
+    pattern = rf"^```{language}\n({re.escape(beginning)}.*?)^```$"
+    found = re.search(pattern, PAGE.read_text(), re.M | re.S)
+    assert found, beginning
+    return found[1].replace("FOLDER", "tones")
+
+
 def test_the_package_of_the_page_is_trained_and_exported(tmp_path: Path) -> None:
+    """The page from top to bottom, in one folder, with fewer epochs."""
     packages = installed(
         tmp_path / "packages", listing("edgeser_tiny.py"), listing("pyproject.toml")
     )
     tones = make_tones(tmp_path / "tones")
-    common = ("--model", "tiny", "--corpus", f"tones={tones}", "--cache", tmp_path / "cache")
-    short = ("--set", "loss.name=brier", "--set", "variants=1", "--set", "epochs=2")
-    short += ("--set", "crop_frames=[40]", "--set", "batch=4")
-    run, all_ = tmp_path / "run", tmp_path / "all"
-    for words in (
-        ("evaluate", *common, *short, "--protocol", "halves", "-o", run),
-        ("train", *common, *short, "-o", all_),
-        ("export", all_ / "model.pt", "-o", tmp_path / "tiny.onnx"),
-    ):
-        done = edgeser(packages, *words)
+    short = ("--set", "variants=1", "--set", "epochs=2", "--set", "crop_frames=[40]")
+    commands = block("sh", "pip install").replace("FILE.wav", "tones/ann-low-1.wav").splitlines()
+    for line in commands[1:]:
+        words = line.split()[1:]
+        if "--corpus" in words:
+            words += short
+        done = edgeser(packages, *words, folder=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert "every second speaker tests" in (run / "report" / "report.md").read_text()
+    assert "every second speaker tests" in (tmp_path / "runs/tiny/report/report.md").read_text()
+    script = block("python", "from pathlib import Path\n\nfrom edgeser_train.experiments")
+    few = str([word for word in short if word != "--set"])
+    script = script.replace('["epochs=20"]', few).replace('"full")', f'"full", settings={few})')
+    (tmp_path / "script.py").write_text(script)
+    done = python(packages, "script.py", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
     # The artefact stands alone; the checkpoint needs the package.
     alone = tmp_path / "none"
     done = edgeser(alone, "predict", "--model", tmp_path / "tiny.onnx", tones / "ann-low-1.wav")
     assert done.returncode == 0, done.stderr
-    done = edgeser(alone, "export", all_ / "model.pt", "-o", tmp_path / "other.onnx")
+    checkpoint = tmp_path / "runs/all/model.pt"
+    done = edgeser(alone, "export", checkpoint, "-o", tmp_path / "other.onnx")
     assert done.returncode == 2
     assert "no model 'tiny'; there is lightweight, eca-cnn" in done.stderr
 
