@@ -314,7 +314,22 @@ def test_a_dry_run_says_what_would_be_trained(
     done = edgeser("train", *common, "--dry-run")
     assert done.exit_code == 0, done.output
     assert "full: 339 train, 0 test" in done.output
+    done = edgeser("train", *common, "--dry-run", "--set", "loss.name=ctc")
+    assert done.exit_code == 2
+    assert "loss ctc: Lightweight cannot be trained with it" in done.output
     assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_is_no_model_and_a_folder_no_checkpoint(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    weights = tiny_run / "model.pt"
+    done = edgeser("predict", "--model", weights, tmp_path)
+    assert done.exit_code == 2
+    assert f"model {weights}: a checkpoint, no exported model" in done.output
+    done = edgeser("export", tiny_run, "-o", tmp_path / "q.onnx")
+    assert done.exit_code == 2
+    assert f"checkpoint {tiny_run}: a folder; give {weights}" in done.output
 
 
 def test_an_exported_model_is_no_checkpoint(tmp_path: Path) -> None:

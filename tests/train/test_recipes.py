@@ -135,6 +135,11 @@ def test_every_recipe_trains_and_scores(
     evaluated(recipe, manifest, kept, tmp_path)
 
 
+def test_the_only_recipe_of_a_model_is_its_default() -> None:
+    assert recipe_of("moonshine") == recipe_of("moonshine", "voices")
+    assert recipe_of("streaming") == recipe_of("streaming", "edgeser")
+
+
 def test_votes_make_examples_difficult(manifest: Path, kept: Path, tmp_path: Path) -> None:
     recipe = msgspec.structs.replace(narrowed("lightweight", "paper"), loss=DifficultyFocal())
     corpus = load_corpus(f"manifest={manifest}")

@@ -87,6 +87,23 @@ def test_the_examples_of_the_help_work(tmp_path: Path, monkeypatch: pytest.Monke
     assert "eca-emodb" in Path(words[at]).read_text()
 
 
+def test_folders_without_a_report_are_left_out(runs: Path) -> None:
+    """As the help's example has it: runs/*, where caches and trainings lie, too."""
+    for name in ("all", "cache"):
+        (runs / name).mkdir()
+    folders = sorted(runs.iterdir())
+    done = edgeser("report", *folders, "-o", runs / "figures.csv")
+    assert done.exit_code == 0, done.output
+    assert done.stderr.splitlines() == [
+        f"report {runs / name}: holds no report.json, left out" for name in ("all", "cache")
+    ]
+    rows = list(csv.DictReader((runs / "figures.csv").open()))
+    assert [row["run"] for row in rows] == ["seeds", "strong", "weak"]
+    done = edgeser("report", runs / "cache")
+    assert done.exit_code == 2
+    assert "'edgeser evaluate' makes one" in done.stderr
+
+
 def test_a_run_may_have_any_name(runs: Path) -> None:
     (runs / "weak").rename(runs / "[red]")
     done = edgeser("report", runs / "[red]", runs / "strong")
@@ -104,7 +121,6 @@ def test_one_run_is_shown_alone(runs: Path) -> None:
     ("make", "said"),
     [
         (lambda path: None, "no such file or folder"),
-        (lambda path: path.mkdir(), "holds no report.json"),
         (lambda path: path.write_text("[]"), "not a report of 'edgeser evaluate'"),
     ],
 )

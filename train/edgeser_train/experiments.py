@@ -44,7 +44,7 @@ def planned(
     *,
     labels: str | None = None,
     protocol: str,
-    recipe: str = "edgeser",
+    recipe: str | None = None,
     settings: Sequence[str] = (),
     part: Part = "test",
     seeds: Sequence[int] = (1,),
@@ -55,7 +55,8 @@ def planned(
 ) -> Plan:
     """A plan out of names, as the command line has them.
 
-    ``corpora``: ``NAME=PATH``, several are merged; or a corpus in memory. ``labels``: the classes
+    ``corpora``: ``NAME=PATH``, several are merged; or a corpus in memory. ``recipe``: by default
+    ``edgeser``, or the only one that the model has. ``labels``: the classes
     of named corpora that are told apart, as ``classes_of`` reads them. ``settings``:
     ``FIELD=VALUE`` of the recipe. ``part``: what an evaluation scores. ``conditions``: how it hears
     it. ``teachers``, ``start``: checkpoints, or run folders.

@@ -213,6 +213,11 @@ def load_model(
         onnx = path.read_bytes()
     except OSError as error:
         raise ArtefactError(f"model {path}: cannot be read: {error.strerror}") from error
+    if onnx.startswith(b"PK"):  # a zip archive, which torch.save writes
+        raise ArtefactError(
+            f"model {path}: a checkpoint, no exported model",
+            "'edgeser export' makes a model of it",
+        )
     sha256 = hashlib.sha256(onnx).hexdigest()
     reason = ""
     if backend != "onnxruntime":

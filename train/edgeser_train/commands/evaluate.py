@@ -72,7 +72,7 @@ def evaluate(
     protocol: str,
     part: str,
     folds: str | None,
-    recipe_name: str,
+    recipe_name: str | None,
     settings: tuple[str, ...],
     teachers: tuple[Path, ...],
     initialise: Path | None,

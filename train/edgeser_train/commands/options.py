@@ -66,10 +66,8 @@ _OPTIONS = (
     click.option(
         "--recipe",
         "recipe_name",
-        default="edgeser",
-        show_default=True,
-        help="edgeser: how we train it; paper: how its paper did; voices (lightweight): for "
-        "strangers.",
+        help="edgeser: how we train it; paper: how its paper did; voices (lightweight, streaming, "
+        "moonshine): for strangers.  [default: edgeser, or the only one there is]",
     ),
     click.option(
         "--set",

@@ -21,7 +21,9 @@ def outline(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
     recipe, corpus = plan.recipe, plan.corpus
     for fold in folds:
         check_fit(recipe, corpus, fold)
-    parameters = sum(p.numel() for p in build(recipe.model).parameters())
+    model = build(recipe.model)
+    recipe.loss.demand(model)
+    parameters = sum(p.numel() for p in model.parameters())
     kept = kept_names(plan, folds, run) if run else set()
     seeds = ", ".join(map(str, plan.seeds))
     speakers = PROTOCOLS[plan.protocol].description

@@ -39,7 +39,8 @@ _NAME_WIDTH = 15
 def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
     """Put the reports of 'edgeser evaluate' side by side.
 
-    RUN is the folder of an evaluation, of its report, or a report.json. Every other run is compared
+    RUN is the folder of an evaluation, of its report, or a report.json; folders without a report,
+    such as those of trainings, are left out. Every other run is compared
     to the first on the utterances that both scored: the difference with its 95 % interval (paired
     bootstrap), and McNemar's exact test.
     """
@@ -55,6 +56,7 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
 
     if output is not None and output.suffix not in (".md", ".csv", ".tex"):
         raise UserError(f"-o {output}: no table of that kind", "name it .md, .csv or .tex")
+    runs = _with_reports(runs)
     evaluations = [read(found(run), Evaluation) for run in runs]
     names = names_of(runs)
     comparisons = [
@@ -77,6 +79,26 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
         _show(sheet)
     if output is not None:
         click.echo(f"written: {output}")
+
+
+def _with_reports(runs: tuple[Path, ...]) -> tuple[Path, ...]:
+    """Those that are no folders without a report; each of these is told, if any other is left."""
+    from edgeser_train.evaluation.evaluation_files import found
+
+    kept = []
+    for run in runs:
+        try:
+            found(run)
+        except UserError as error:
+            if not run.is_dir():
+                raise
+            refusal = error
+            click.echo(f"{error.what}, left out", err=True)
+        else:
+            kept.append(run)
+    if not kept:
+        raise refusal
+    return tuple(kept)
 
 
 def _show(sheet: Sheet) -> None:

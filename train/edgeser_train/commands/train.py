@@ -37,7 +37,7 @@ def train(
     labels: str | None,
     protocol: str,
     fold: str | None,
-    recipe_name: str,
+    recipe_name: str | None,
     settings: tuple[str, ...],
     teachers: tuple[Path, ...],
     initialise: Path | None,

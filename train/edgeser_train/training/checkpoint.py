@@ -117,6 +117,8 @@ def load_origin(path: Path) -> Origin:
 
 
 def _demand_checkpoint(path: Path) -> None:
+    if path.is_dir():
+        raise UserError(f"checkpoint {path}: a folder", f"give {path / 'model.pt'}")
     if not path.is_file():
         raise UserError(f"checkpoint {path}: no such file", "'edgeser train' makes one")
     if not zipfile.is_zipfile(path):  # what torch.save writes

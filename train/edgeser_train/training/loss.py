@@ -33,12 +33,14 @@ class Loss:
         @property
         def weighting(self) -> Weighting: ...
 
+    def demand(self, model: SpeechModel) -> None:
+        """Raises UserError for a model that does not offer what the loss asks for."""
+
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of a batch against its labels, a float32 scalar, and the logits (batch, labels)
         that it came from, float32. It calls the model once.
 
-        ``weights`` (labels,) of the classes. Raises UserError for a model that does not offer what
-        the loss asks for.
+        ``weights`` (labels,) of the classes. Raises UserError as ``demand`` does.
         """
         raise NotImplementedError
 

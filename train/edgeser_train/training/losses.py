@@ -117,10 +117,11 @@ class CTC(
         if self.repeat < 1:
             raise ValueError(f"loss: repeat {self.repeat} is below 1")
 
+    def demand(self, model: SpeechModel) -> None:
+        _framewise(model)
+
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
-        if not isinstance(model, Framewise):
-            raise _unfit("ctc", model, "output 'ctc' of pcnse-sadrn-ctc")
-        log_probs, steps = model.frame_log_probs(batch.features, batch.frames)
+        log_probs, steps = _framewise(model).frame_log_probs(batch.features, batch.frames)
         if batch.possible is not None:
             with_blank = F.pad(batch.possible, (0, 1), value=True)[:, None]
             log_probs = F.log_softmax(among_possible(log_probs.float(), with_blank), dim=2)
@@ -150,10 +151,11 @@ class MultiTask(
         if min(self.alpha, self.beta, self.gamma) < 0 or self.alpha == 0:
             raise ValueError("loss: need alpha > 0, beta >= 0, gamma >= 0")
 
+    def demand(self, model: SpeechModel) -> None:
+        _estimating(model)
+
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
-        if not isinstance(model, Estimating):
-            raise _unfit("multi-task", model, "multi_task of wavlm-sap")
-        estimated, valence, arousal = model.estimates(batch.features, batch.frames)
+        estimated, valence, arousal = _estimating(model).estimates(batch.features, batch.frames)
         logits = among_possible(estimated.float(), batch.possible)
         loss = self.alpha * weighted_cross_entropy(logits, batch.targets, weights)
         loss = loss + self.beta * mean_absolute_error(valence.float(), batch.valence)
@@ -246,6 +248,18 @@ def mean_absolute_error(estimate: Tensor, truth: Tensor) -> Tensor:
     known = ~torch.isnan(truth)
     errors = (estimate - torch.where(known, truth, estimate.detach())).abs()
     return errors.sum() / known.sum().clamp(min=1)
+
+
+def _framewise(model: SpeechModel) -> Framewise:
+    if not isinstance(model, Framewise):
+        raise _unfit("ctc", model, "output 'ctc' of pcnse-sadrn-ctc")
+    return model
+
+
+def _estimating(model: SpeechModel) -> Estimating:
+    if not isinstance(model, Estimating):
+        raise _unfit("multi-task", model, "multi_task of wavlm-sap")
+    return model
 
 
 def _unfit(loss: str, model: SpeechModel, what: str) -> UserError:

@@ -289,13 +289,15 @@ def recipes_of(model: str) -> dict[str, Recipe]:
 
 
 def recipe_of(
-    model: str, name: str = "edgeser", *, labels: int = 4, taught: bool = False
+    model: str, name: str | None = None, *, labels: int = 4, taught: bool = False
 ) -> Recipe:
     """A recipe by name, for so many labels, of a model that learns from a teacher or not.
 
-    Raises UserError.
+    Without a name ``edgeser``, or the only one that the model has. Raises UserError.
     """
     recipes = recipes_of(model)
+    if name is None:
+        name = next(iter(recipes)) if len(recipes) == 1 else "edgeser"
     if name not in recipes:
         raise UserError(f"--recipe {name}: there is none", f"{model} has {', '.join(recipes)}")
     recipe = recipes[name]

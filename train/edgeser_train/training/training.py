@@ -94,6 +94,7 @@ def train(
     labels = len(corpus.labels)
     L.seed_everything(seed, verbose=False)
     model = build(recipe.model)
+    recipe.loss.demand(model)
     if recipe.episodes is not None:
         model.centre(labels)
     if start is None:
