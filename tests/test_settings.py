@@ -212,6 +212,17 @@ def test_a_variable_that_names_no_key_is_refused() -> None:
         load_settings(environment={"EDGESER_SPEECH_HOP": "1"})
 
 
+def test_a_variable_that_names_a_section_only_is_refused_not_ignored() -> None:
+    with pytest.raises(SettingsError, match=r"EDGESER_MODEL: .*EDGESER_MODEL_NAME"):
+        load_settings(None, {"EDGESER_MODEL": "voices6"})
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text('[model]\nname = "voices6"\n', "utf-8-sig")
+    assert load_settings(file, {}).model.name == "voices6"
+
+
 @pytest.mark.parametrize("variable", ["EDGESER_SOURCE", "EDGESER_SOURCE_DEVICE"])
 def test_a_variable_for_the_list_of_sources_is_refused_not_ignored(variable: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable}: .*EDGESER_AUDIO_SOURCE"):

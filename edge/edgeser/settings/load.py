@@ -107,7 +107,7 @@ def load_daemon_settings(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        tree: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        tree: dict[str, Any] = tomllib.loads(file.read_text("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"settings {file}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -130,14 +130,21 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
                 f"{variable}: [[source]] is a list, which only a file can give",
                 "unset it; EDGESER_AUDIO_SOURCE and its like are for a single source",
             )
-        if section in Settings.__struct_fields__ and key:
+        if section in Settings.__struct_fields__ and not key:
+            keys = _kind_of(section).__struct_fields__
+            names = ", ".join(f"{variable}_{key.upper()}" for key in keys)
+            raise SettingsError(f"{variable}: a section, no key; there are {names}")
+        if section in Settings.__struct_fields__:
             found[f"{section}.{key}"] = _listed(text) if _is_list(section, key) else text
     return found
 
 
+def _kind_of(section: str) -> Any:
+    return next(f.type for f in msgspec.structs.fields(Settings) if f.name == section)
+
+
 def _is_list(section: str, key: str) -> bool:
-    kind = next(f.type for f in msgspec.structs.fields(Settings) if f.name == section)
-    kinds = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    kinds = {field.name: field.type for field in msgspec.structs.fields(_kind_of(section))}
     return get_origin(kinds.get(key)) is list
 
 
