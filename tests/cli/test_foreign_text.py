@@ -42,3 +42,10 @@ def test_devices_shows_their_names_as_they_are(monkeypatch: pytest.MonkeyPatch) 
     device = Device("USB [1] [/dev] :mute:", 1, 48_000.0, True, "ALSA")
     monkeypatch.setattr("edgeser.audio.devices.input_devices", lambda: [device])
     assert device.name in CliRunner().invoke(main, ["devices"]).output
+
+
+def test_settings_show_takes_a_folder_whose_name_is_no_text(tmp_path: Path) -> None:
+    env = {**os.environ, "EDGESER_JOURNAL_PATH": os.fsdecode(b"/caf\xe9/events.db")}
+    assert "/caf\\udce9/events.db" in edgeser("settings", "show", env=env).out
+    shown = json.loads(edgeser("settings", "show", "--json", env=env).out)
+    assert os.fsencode(shown["journal"]["path"]) == b"/caf\xe9/events.db"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from pathlib import Path
@@ -55,6 +56,17 @@ def test_an_event_is_in_the_journal_before_a_subscriber_sees_it(endpoint: str, f
             publisher.publish(fault())
             take(listener, 1)
             assert (publisher.epoch, seq) in held(file)
+
+
+def test_its_folder_may_have_a_name_that_is_no_text(endpoint: str, tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode(b"caf\xe9 100%") / "events.db"
+    file.parent.mkdir()
+    with Publisher([endpoint], journal=place(file)) as publisher:
+        publisher.publish(emotion())
+    with JournalReader(file) as reader:
+        extent = reader.extent()
+    assert extent is not None
+    assert extent.entries == 1
 
 
 def test_a_status_says_what_can_be_replayed(endpoint: str, file: Path) -> None:

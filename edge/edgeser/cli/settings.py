@@ -62,7 +62,7 @@ def show(file: Path | None, as_json: bool) -> None:
 
     tree = msgspec.to_builtins(load_settings(file))
     if as_json:
-        click.echo(msgspec.json.encode(tree).decode())
+        click.echo(_as_json(tree))
         return
     for section, values in tree.items():
         listed = isinstance(values, list)
@@ -70,6 +70,14 @@ def show(file: Path | None, as_json: bool) -> None:
             click.echo(f"[[{section}]]" if listed else f"[{section}]")
             for key, value in table.items():
                 # A JSON string, number or list is TOML as it stands; TOML has no null.
-                text = msgspec.json.encode(value).decode()
+                text = _as_json(value)
                 click.echo(f"# {key} is not set" if value is None else f"{key} = {text}")
             click.echo()
+
+
+def _as_json(value: object) -> str:
+    """A path's bytes that are no text come as escapes, which msgspec does not write."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -42,7 +42,7 @@ def make(path: Path) -> None:
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that writes to a file that exists; it never makes one."""
-    locator = f"file:{quote(str(path))}?mode=rw"
+    locator = f"file:{quote(os.fsencode(path))}?mode=rw"
     return sqlite3.connect(locator, uri=True, isolation_level=None, timeout=BUSY_S)
 
 

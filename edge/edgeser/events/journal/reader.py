@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -173,7 +174,7 @@ class JournalReader:
 def _connect(path: Path) -> sqlite3.Connection:
     """Without the permission to write, SQLite opens a journal that nobody writes only when told
     that nobody does."""
-    locator = f"file:{quote(str(path))}?mode=ro"
+    locator = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
         return _open(locator)
     except sqlite3.OperationalError:
