@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 import numpy as np
@@ -134,6 +135,24 @@ def test_any_name_of_a_stream_is_one_file_in_the_folder(
     store.save(name, FRONT_END, a_baseline())
     assert list(store.streams()) == [name]
     assert store.file(name).parent == store.folder
+
+
+def test_a_name_too_long_for_a_file_is_shortened(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path)
+    names = ["台所のマイク" * 20, "台所のマイク" * 19 + "居間のマイク"]
+    for level_db, name in zip((-30.0, -20.0), names, strict=True):
+        store.save(name, FRONT_END, a_baseline(level_db))
+    loaded = [store.load(name, FRONT_END) for name in names]
+    assert [one.mean[0] for one in loaded if one is not None] == [-30.0, -20.0]
+    shown = list(store.streams())
+    assert all(name.startswith("台所のマイク台所") for name in shown)
+    assert {store.file(name) for name in shown} == {store.file(name) for name in names}
+    assert all(store.remove(name) for name in names)
+
+
+def test_a_name_that_fits_a_file_is_not_shortened(tmp_path: Path) -> None:
+    for name in ("x" * 120, "é" * 41):
+        assert unquote(BaselineStore(tmp_path).file(name).stem) == name
 
 
 @pytest.mark.parametrize(

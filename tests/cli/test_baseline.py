@@ -111,3 +111,10 @@ def test_what_no_daemon_would_keep_is_not_enrolled(tmp_path: Path, model: str, s
     done = baseline(tmp_path, *enrol, "--stream", "st3", str(SPEECH_FILE))
     assert "'st3': no baseline is kept of sound files" in done.refusal
     assert "mic" in baseline(tmp_path, *enrol, str(SPEECH_FILE)).out
+
+
+def test_sudo_is_advised_only_where_it_helps(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_text("")
+    refusal = baseline(tmp_path, "reset", "--stream", "mic").refusal
+    assert "Not a directory" in refusal
+    assert "try sudo" not in refusal

@@ -21,6 +21,8 @@ from edgeser.model.centring import Usual
 
 _SUFFIX = ".json"
 _LONGEST_BYTES = 1 << 20
+_LONGEST_STEM = 255 - len(_SUFFIX)
+"""Of a file's name, which has at most 255 bytes."""
 _MOST_OTHERS = 7
 
 
@@ -77,8 +79,7 @@ class BaselineStore:
 
     def file(self, stream: str) -> Path:
         """Where a stream's baseline is, or would be."""
-        # A leading dot would hide it, and "." and ".." are no file names.
-        return self.folder / f"{quote(stream, safe=' ').replace('.', '%2E')}{_SUFFIX}"
+        return self.folder / f"{_stem(stream)}{_SUFFIX}"
 
     def version(self, stream: str) -> Version | None:
         """Which state of the file is there; None where there is none."""
@@ -164,7 +165,7 @@ class BaselineStore:
         )
         self._make_folder()
         file = self.file(stream)
-        aside = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+        aside = file.with_name(f".{os.getpid()}.tmp")
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         aside.unlink(missing_ok=True)  # of one that was killed; root writes through no link
         try:
@@ -210,11 +211,31 @@ class BaselineStore:
         return True
 
     def streams(self) -> Iterator[str]:
-        """Names of the streams that have a baseline, sorted. Raises OSError."""
+        """Names of the streams that have a baseline, sorted. Raises OSError.
+
+        One too long for a file's name comes shortened, and is known by that name, too.
+        """
         with suppress(FileNotFoundError):
             for file in sorted(self.folder.iterdir()):
                 if file.suffix == _SUFFIX:
                     yield unquote(file.stem)
+
+
+def _stem(stream: str) -> str:
+    """The file's name without its suffix: ASCII, and of another stream another one."""
+    stem = _escaped(stream)
+    if len(stem) <= _LONGEST_STEM:
+        return stem
+    mark = f"~{hashlib.sha256(stream.encode()).hexdigest()[:16]}"
+    while len(stem) > _LONGEST_STEM - len(mark):
+        stream = stream[:-1]
+        stem = _escaped(stream)
+    return stem + mark
+
+
+def _escaped(stream: str) -> str:
+    # A leading dot would hide it, and "." and ".." are no file names.
+    return quote(stream, safe=" ").replace(".", "%2E")
 
 
 def fingerprint(front_end: FrontEnd) -> str:

@@ -93,7 +93,7 @@ def reset(settings_file: Path | None, stream: str | None) -> None:
         try:
             forgotten = store.remove(name)
         except OSError as error:
-            raise UserError(f"baseline {store.file(name)}: {error.strerror}", "try sudo") from error
+            raise _trouble(store.file(name), error) from error
         if not forgotten:
             raise UserError(
                 f"no voice of stream '{name}' is known in {store.folder}",
@@ -136,7 +136,7 @@ def enrol(
     try:
         store.save(name, front_end, pipeline.baseline, pipeline.usual, enrolled=True)
     except OSError as error:
-        raise UserError(f"baseline {store.folder}: {error.strerror}", "try sudo") from error
+        raise _trouble(store.folder, error) from error
     speech_s = pipeline.baseline.frames * front_end.hop / front_end.sample_rate
     click.echo(
         f"{name}: {heard} sentences, {speech_s:.1f} s; a window is judged against "
@@ -159,11 +159,16 @@ def _store(settings: Settings) -> BaselineStore:
     return BaselineStore(settings.baseline.store)
 
 
+def _trouble(path: Path, error: OSError) -> UserError:
+    may_not = isinstance(error, PermissionError)
+    return UserError(f"baseline {path}: {error.strerror}", "try sudo" if may_not else None)
+
+
 def _streams(store: BaselineStore) -> list[str]:
     try:
         return list(store.streams())
     except OSError as error:
-        raise UserError(f"baseline {store.folder}: {error.strerror}", "try sudo") from error
+        raise _trouble(store.folder, error) from error
 
 
 def _none_known(store: BaselineStore, settings_file: Path | None) -> str:
