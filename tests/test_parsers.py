@@ -83,7 +83,7 @@ def _baseline(file: Path) -> object:
 
 def _query(text: str) -> object:
     fields = parse_qs(text)
-    return read_query(fields), read_edges(fields)
+    return read_query(fields, set(fields)), read_edges(fields)
 
 
 EVENT = (

@@ -10,6 +10,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import pytest
+
 from .conftest import PAST
 from .world import Daemon, PageProcess, emotion, until, write_journal
 
@@ -112,6 +114,26 @@ def test_bins_sum_up(page: PageProcess) -> None:
     assert first == {"finals": 2, "speech_s": {"happy": 3.0, "angry": 2.0}, "faults": 1}
     assert second == {"finals": 1, "speech_s": {"sad": 4.0}, "faults": 0}
     assert page.get("/api/bins?edges=2,1")[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("timeline?since=-1e308", "since: expected a number from -1e+11 to 1e+11, got '-1e308'"),
+        ("timeline?since=1&since=2", "since: given 2 times, expected once"),
+        ("timeline?limit=5", "limit: expected one of before, confidence, label, since"),
+        ("events?order=oops", "order: expected oldest or newest, got 'oops'"),
+        ("events?limit=0", "limit: expected 1 to 1000, got 0"),
+        ("events?labels=sad", "labels: expected one of after, before, confidence, label"),
+        ("events.csv?limit=5", "limit: expected one of before"),
+        ("bins?edges=1,2&since=1", "since: expected one of confidence, edges, label"),
+        ("bins?edges=1,1e300", "edges: expected a number from -1e+11 to 1e+11"),
+    ],
+)
+def test_what_cannot_be_asked_is_said_in_a_line(page: PageProcess, url: str, said: str) -> None:
+    code, _, body = page.get(f"/api/{url}")
+    assert code == 400
+    assert json.loads(body)["error"].startswith(said)
 
 
 def test_how_far_the_journal_goes(page: PageProcess) -> None:

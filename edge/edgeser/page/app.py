@@ -28,7 +28,7 @@ from edgeser.page.assets import STATIC
 from edgeser.page.card import ModelCard
 from edgeser.page.hub import Hub
 from edgeser.page.live import MAX_BROWSERS, LiveResponse
-from edgeser.page.query import MAX_LIMIT, Query, read_edges, read_query
+from edgeser.page.query import BINS, DOWNLOAD, MAX_LIMIT, PAGED, SPAN, Query, read_edges, read_query
 from edgeser.page.security import HEADERS, Guard, Request
 
 MAX_FIELDS = 32
@@ -116,7 +116,7 @@ class Page:
         return LiveResponse(self._hub, self._hello, position)
 
     async def _events(self, request: HttpRequest) -> Response:
-        query = read_query(_fields(request))
+        query = read_query(_fields(request), PAGED)
         return _json(await self._read(lambda path: history.search(path, query)))
 
     async def _events_csv(self, request: HttpRequest) -> Response:
@@ -141,7 +141,7 @@ class Page:
         write: Callable[[history.Events, int], bytes],
     ) -> Response:
         """All that is found, page by page, so that little of it is in memory."""
-        query = msgspec.structs.replace(read_query(_fields(request)), limit=MAX_LIMIT)
+        query = msgspec.structs.replace(read_query(_fields(request), DOWNLOAD), limit=MAX_LIMIT)
         first = await self._read(lambda path: history.search(path, query))
 
         async def body() -> AsyncIterator[bytes]:
@@ -158,12 +158,12 @@ class Page:
         return StreamingResponse(body(), media_type=kind, headers=headers)
 
     async def _timeline(self, request: HttpRequest) -> Response:
-        query = read_query(_fields(request))
+        query = read_query(_fields(request), SPAN)
         return _json(await self._read(lambda path: history.timeline(path, query)))
 
     async def _bins(self, request: HttpRequest) -> Response:
         fields = _fields(request)
-        query, edges = read_query(fields), read_edges(fields)
+        query, edges = read_query(fields, BINS), read_edges(fields)
         return _json(await self._read(lambda path: history.bins(path, query, edges)))
 
     async def _extent(self, request: HttpRequest) -> Response:

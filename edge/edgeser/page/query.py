@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import msgspec
 
@@ -15,6 +15,14 @@ MAX_VALUES = 64
 """Labels, streams or topics that may be named at once."""
 
 MAX_TEXT = 128
+MAX_TIME = 1e11
+"""Unix seconds: the year 5138."""
+
+FILTERS = frozenset({"topic", "label", "stream", "confidence"})
+SPAN = FILTERS | {"since", "before"}
+DOWNLOAD = SPAN | {"order"}
+PAGED = DOWNLOAD | {"after", "limit"}
+BINS = FILTERS | {"edges"}
 
 
 class Glance(msgspec.Struct, frozen=True):
@@ -60,18 +68,21 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
         return not self.confidence or (bool(event.label) and event.confidence >= self.confidence)
 
 
-def read_query(fields: Mapping[str, list[str]]) -> Query:
-    """The query in the fields of a URL. Raises ``UserError`` for what is none."""
+def read_query(fields: Mapping[str, list[str]], known: Set[str]) -> Query:
+    """The query in the fields of a URL, of which some are ``known``. Raises ``UserError``."""
+    for name in fields:
+        if name not in known:
+            raise UserError(f"{name[:40]}: expected one of {', '.join(sorted(known))}")
     return Query(
-        since=_number(fields, "since", 0.0),
-        before=_number(fields, "before", math.inf),
+        since=_number(fields, "since", 0.0, -MAX_TIME, MAX_TIME),
+        before=_number(fields, "before", math.inf, -MAX_TIME, MAX_TIME),
         topics=_texts(fields, "topic"),
         labels=_texts(fields, "label"),
         streams=_texts(fields, "stream"),
-        confidence=_number(fields, "confidence", 0.0),
+        confidence=_number(fields, "confidence", 0.0, 0.0, 1.0),
         after=_whole(fields, "after"),
-        limit=min(_whole(fields, "limit") or 200, MAX_LIMIT),
-        newest_first=_texts(fields, "order") == ("newest",),
+        limit=_limit(fields),
+        newest_first=_newest_first(fields),
     )
 
 
@@ -80,7 +91,7 @@ def read_edges(fields: Mapping[str, list[str]]) -> list[float]:
     texts = "".join(fields.get("edges", [])).split(",")
     if not 2 <= len(texts) <= MAX_EDGES:
         raise UserError(f"edges: expected 2 to {MAX_EDGES} times, in Unix seconds, with commas")
-    edges = [_finite("edges", text) for text in texts]
+    edges = [_between("edges", text, -MAX_TIME, MAX_TIME) for text in texts]
     if edges != sorted(edges):
         raise UserError("edges: expected ascending times")
     return edges
@@ -93,26 +104,50 @@ def _texts(fields: Mapping[str, list[str]], name: str) -> tuple[str, ...]:
     return tuple(values)
 
 
-def _number(fields: Mapping[str, list[str]], name: str, default: float) -> float:
+def _one(fields: Mapping[str, list[str]], name: str) -> str | None:
     values = fields.get(name, [])
-    return _finite(name, values[0]) if values and values[0] else default
+    if len(values) > 1:
+        raise UserError(f"{name}: given {len(values)} times, expected once")
+    return values[0] if values else None
 
 
-def _finite(name: str, text: str) -> float:
+def _number(
+    fields: Mapping[str, list[str]], name: str, default: float, least: float, most: float
+) -> float:
+    text = _one(fields, name)
+    return default if text is None else _between(name, text, least, most)
+
+
+def _between(name: str, text: str, least: float, most: float) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise UserError(f"{name}: expected a number, got {text[:40]!r}")
+    if not least <= number <= most:
+        raise UserError(f"{name}: expected a number from {least:g} to {most:g}, got {text[:40]!r}")
     return number
 
 
 def _whole(fields: Mapping[str, list[str]], name: str) -> int | None:
-    values = fields.get(name, [])
-    if not values or not values[0]:
+    text = _one(fields, name)
+    if text is None:
         return None
-    text = values[0]
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise UserError(f"{name}: expected a whole number, got {text[:40]!r}")
     return int(text)
+
+
+def _limit(fields: Mapping[str, list[str]]) -> int:
+    limit = _whole(fields, "limit")
+    if limit is None:
+        return 200
+    if not 1 <= limit <= MAX_LIMIT:
+        raise UserError(f"limit: expected 1 to {MAX_LIMIT}, got {limit}")
+    return limit
+
+
+def _newest_first(fields: Mapping[str, list[str]]) -> bool:
+    order = _one(fields, "order")
+    if order not in (None, "oldest", "newest"):
+        raise UserError(f"order: expected oldest or newest, got {order[:40]!r}")
+    return order == "newest"
