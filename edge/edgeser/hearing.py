@@ -140,14 +140,17 @@ class Hearing:
             baseline=self.baseline,
         )
 
-    def successor(self, model: Model, speech: SpeechSettings) -> Hearing:
+    def successor(
+        self, model: Model, speech: SpeechSettings, baseline: Baseline | None = None
+    ) -> Hearing:
         """One that carries on from here with another model or other settings; between segments.
 
+        ``baseline``: how the voice sounds to another front end, where it is another.
         Raises SettingsError like the constructor.
         """
         begin = self.state
         if model.info.front_end != self.model.info.front_end:
-            begin = replace(begin, baseline=None)
+            begin = replace(begin, baseline=baseline)
         return Hearing(
             self.name,
             model,

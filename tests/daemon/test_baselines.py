@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgeser.audio.source import AudioBlock
-from edgeser.baselines.store import BaselineStore
+from edgeser.baselines.store import BaselineStore, fingerprint
 from edgeser.daemon import baselines as module
 from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
@@ -232,7 +232,49 @@ def test_what_waits_to_be_adopted_means_nothing_to_another_model(
     model: Model, store: BaselineStore
 ) -> None:
     intake = new_intake(model)
-    intake.adopt(FRONT_END, known(-33.0))
+    intake.adopt({fingerprint(FRONT_END): known(-33.0)})
     intake.hearing = intake.hearing.successor(load_model("moonshine6"), SpeechSettings())
     hear(intake, TALK)
     assert intake.hearing.baseline.mean.shape == (320,)
+
+
+def test_another_model_costs_nothing_of_what_was_learned_last(
+    model: Model, store: BaselineStore
+) -> None:
+    intake = new_intake(model)
+    keeper = keeper_of(store, intake)
+    hear(intake, TALK)
+    keeper.sync()
+    hear(intake, TALK)
+    learned = intake.hearing.baseline
+    exchange(intake, load_model("moonshine6"))
+    keeper.sync()
+    kept = store.load("mic", FRONT_END)
+    assert kept is not None
+    assert kept.frames == learned.frames
+    exchange(intake, model)
+    assert intake.hearing.baseline is learned
+
+
+def test_a_model_that_takes_over_knows_the_voice_at_once(
+    model: Model, store: BaselineStore
+) -> None:
+    store.save("mic", FRONT_END, known(-33.0))
+    intake = new_intake(load_model("lightweight-emodb"))
+    keeper_of(store, intake).sync()
+    exchange(intake, model)
+    np.testing.assert_array_equal(intake.hearing.baseline.mean, known(-33.0).mean)
+
+
+def test_nothing_is_kept_of_a_voice_before_a_segment_has_ended(
+    model: Model, store: BaselineStore
+) -> None:
+    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
+    nothing = Baseline(np.zeros(3, np.float32), 0)
+    decider._known[model.ref.sha256] = Usual(model.ref.sha256, nothing)  # as a partial does it
+    keeper = keeper_of(store, intake, decider)
+    keeper.sync()
+    assert store.read("mic") is None
+    hear(intake, TALK)
+    keeper.sync()
+    assert store.load("mic", FRONT_END) is not None

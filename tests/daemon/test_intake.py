@@ -14,6 +14,7 @@ from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import MOST_AT_ONCE, MOST_IN_SPEECH, Intake
 from edgeser.daemon.mute import Mute
 from edgeser.events.schema import Event, FaultEvent, SpeechEvent
+from edgeser.features.baseline import Baseline
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import Model, load_model
@@ -185,9 +186,11 @@ def test_a_reload_that_comes_while_another_is_put_in_force_is_not_lost(
     in_force: list[SpeechSettings] = []
     successor = Hearing.successor
 
-    def noted(self: Hearing, model: Model, speech: SpeechSettings) -> Hearing:
+    def noted(
+        self: Hearing, model: Model, speech: SpeechSettings, baseline: Baseline | None
+    ) -> Hearing:
         in_force.append(speech)
-        return successor(self, model, speech)
+        return successor(self, model, speech, baseline)
 
     monkeypatch.setattr(Hearing, "successor", noted)
     monkeypatch.setattr(intake_module, "RENEWED_WITHIN_S", 0.0)

@@ -58,6 +58,19 @@ class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Seconds of speech that it is the mean of."""
         return self.frames * self.frame_s
 
+    @property
+    def baseline(self) -> Baseline:
+        """How the voice sounds."""
+        return Baseline(np.array(self.mean_db, np.float32), self.frames)
+
+    @property
+    def usually(self) -> Usual | None:
+        """What the model that heard it last usually says of the voice."""
+        if self.usual is None:
+            return None
+        logits = np.array(self.usual.logits, np.float32)
+        return Usual(self.usual.model, Baseline(logits, self.usual.frames))
+
 
 class Version(NamedTuple):
     """Tells one state of a file from another."""
@@ -99,17 +112,14 @@ class BaselineStore:
             return None
         if len(kept.mean_db) != front_end.bins:
             raise _damaged(self.file(stream), f"{len(kept.mean_db)} bands")
-        return Baseline(np.array(kept.mean_db, np.float32), kept.frames)
+        return kept.baseline
 
     def usual(self, stream: str, front_end: FrontEnd) -> Usual | None:
         """What a model with this front end usually said of a stream's voice. Raises UserError like
         ``load``.
         """
         kept = self._read_for(stream, front_end)
-        if kept is None or kept.usual is None:
-            return None
-        logits = np.array(kept.usual.logits, np.float32)
-        return Usual(kept.usual.model, Baseline(logits, kept.usual.frames))
+        return None if kept is None else kept.usually
 
     def read(self, stream: str) -> KeptBaseline | None:
         """A file's content, whatever front end it is for: what was kept last, and the others.

@@ -6,14 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edgeser.baselines.store import BaselineStore, Version
-from edgeser.daemon.intake import Intake
+from edgeser.baselines.store import BaselineStore, Version, fingerprint
+from edgeser.daemon.intake import Intake, Learned
 from edgeser.daemon.threads import Threads
 from edgeser.decider import Decider
 from edgeser.errors import UserError
-from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
 from edgeser.model.centring import Usual
 
@@ -28,14 +27,13 @@ END_WITHIN_S = 5.0
 
 @dataclass
 class _Kept:
-    """What the file of a stream held when we last read or wrote it, for which front end, and when
-    that was.
+    """What the file of a stream held when we last read or wrote it: by the fingerprint of a front
+    end, and by the SHA-256 of a model; and when it was written.
     """
 
     version: Version | None = None
-    front_end: FrontEnd | None = None
-    baseline: Baseline | None = None
-    usual: Usual | None = None
+    baselines: dict[str, Baseline] = field(default_factory=dict)
+    usuals: dict[str, Usual] = field(default_factory=dict)
     saved_at: float = float("-inf")
 
 
@@ -72,29 +70,51 @@ class BaselineKeeper:
                 self._complain(stream, str(error))
 
     def _sync(self, stream: str, intake: Intake, kept: _Kept, *, ending: bool) -> None:
-        hearing, decider = intake.hearing, self._deciders[stream]  # another may take its place
-        info, front_end = hearing.model.info, hearing.model.info.front_end
-        if not info.learns_voices:
-            kept.front_end = None
+        decider, version = self._deciders[stream], self._store.version(stream)
+        if version != kept.version:
+            kept.version = version
+            self._hand_over(stream, intake, decider, kept)
             return
-        version = self._store.version(stream)
-        is_changed = version != kept.version
-        if is_changed or front_end != kept.front_end:
-            kept.version, kept.front_end = version, front_end
-            kept.baseline = self._store.load(stream, front_end)
-            kept.usual = self._store.usual(stream, front_end)
-            if is_changed or kept.baseline is not None:
-                intake.adopt(front_end, kept.baseline)
-                decider.adopt(kept.usual)
-                return
-        baseline, usual = hearing.baseline, decider.usual_of(hearing.model.ref.sha256)
-        is_new = (baseline.frames and baseline is not kept.baseline) or (
-            usual is not None and usual is not kept.usual
-        )
+        if intake.is_adopting or decider.is_adopting:
+            return
+        while intake.left:  # before it is taken away: a disk that is full now may not be later
+            self._save(stream, intake.left[0], decider, kept)
+            intake.left.popleft()
+        learned = intake.learned
         due = ending or time.monotonic() - kept.saved_at >= SAVE_INTERVAL_S
-        if is_new and due and not (intake.is_adopting or decider.is_adopting):
-            kept.version = self._store.save(stream, front_end, baseline, usual)
-            kept.baseline, kept.usual, kept.saved_at = baseline, usual, time.monotonic()
+        if learned is not None and due:
+            self._save(stream, learned, decider, kept)
+
+    def _hand_over(self, stream: str, intake: Intake, decider: Decider, kept: _Kept) -> None:
+        """What the file holds, for every model: whichever takes over finds it there."""
+        kept.baselines, kept.usuals = {}, {}
+        self._store.load(stream, intake.hearing.model.info.front_end)  # has it as many bands?
+        read = self._store.read(stream)
+        found = [] if read is None else [read, *read.others]
+        kept.baselines = {one.front_end: one.baseline for one in found}
+        usuals = [one.usually for one in reversed(found)]
+        kept.usuals = {usual.model: usual for usual in usuals if usual is not None}
+        intake.adopt(dict(kept.baselines))
+        decider.adopt(None)
+        for usual in kept.usuals.values():
+            decider.adopt(usual)
+        intake.left.clear()
+
+    def _save(self, stream: str, learned: Learned, decider: Decider, kept: _Kept) -> None:
+        """Write what was learned since the file was last read or written, if anything."""
+        model, front_end, baseline = learned
+        own, usual = fingerprint(front_end), decider.usual_of(model)
+        if not baseline.frames:
+            return
+        if usual is not None and not usual.logits.frames:  # a segment's first window made it
+            usual = None
+        said = usual is not None and usual is not kept.usuals.get(model)
+        if baseline is kept.baselines.get(own) and not said:
+            return
+        kept.version = self._store.save(stream, front_end, baseline, usual)
+        kept.baselines[own], kept.saved_at = baseline, time.monotonic()
+        if usual is not None:
+            kept.usuals[model] = usual
 
     def _complain(self, stream: str, trouble: str) -> None:
         """Once for each trouble: it will most likely come again every second."""

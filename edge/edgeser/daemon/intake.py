@@ -6,12 +6,13 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from edgeser.audio.source import AudioBlock, AudioFault, Source
+from edgeser.baselines.store import fingerprint
 from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST, Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.mute import Mute
@@ -41,6 +42,18 @@ DEAF_AFTER_S = 2.0
 
 RENEWED_WITHIN_S = 10.0
 """How long new settings wait for the end of a segment."""
+
+
+MOST_LEFT = 8
+"""Of what models that are gone had learned; nobody takes it away where nothing is kept."""
+
+
+class Learned(NamedTuple):
+    """How a voice sounds to a model, the SHA-256 of its file, with its front end."""
+
+    model: str
+    front_end: FrontEnd
+    baseline: Baseline
 
 
 class _Renewal(NamedTuple):
@@ -76,7 +89,10 @@ class Intake:
         self._started_at = time.monotonic()
         self._heard_at: float | None = None
         self._levels_asked_at = float("-inf")
-        self._adoptions: deque[tuple[FrontEnd, Baseline | None]] = deque()
+        self._adoptions: deque[Mapping[str, Baseline]] = deque()
+        self._known: dict[str, Baseline] = {}  # by front end: models may take turns
+        self.left: deque[Learned] = deque(maxlen=MOST_LEFT)
+        """By models that others took over from; whoever keeps it takes it away."""
         self._renewal: _Renewal | None = None
         self._renewal_lock = threading.Lock()
 
@@ -195,12 +211,20 @@ class Intake:
         with self._renewal_lock:
             self._renewal = _Renewal(time.monotonic(), model, speech, began)
 
-    def adopt(self, front_end: FrontEnd, baseline: Baseline | None) -> None:
-        """From the next silence on the voice is known to sound so; None: it is not known.
-
-        It means nothing to a model with another front end, if one takes over before that.
+    def adopt(self, known: Mapping[str, Baseline]) -> None:
+        """From the next silence on the voice is known to sound so, to each front end, by its
+        fingerprint; to one that is not there it is not known.
         """
-        self._adoptions.append((front_end, baseline))
+        self._adoptions.append(known)
+
+    @property
+    def learned(self) -> Learned | None:
+        """How the voice sounds up to now to the model in force; None where it learns no voices."""
+        hearing = self.hearing  # another may take its place
+        model = hearing.model
+        if not model.info.learns_voices:
+            return None
+        return Learned(model.ref.sha256, model.info.front_end, hearing.baseline)
 
     @property
     def is_adopting(self) -> bool:
@@ -209,10 +233,14 @@ class Intake:
 
     def _adopt(self) -> None:
         while self._adoptions and not self.hearing.in_speech:
-            front_end, baseline = self._adoptions[0]
-            if front_end == self.hearing.model.info.front_end:
-                self.hearing.baseline = baseline or no_baseline(front_end.bins)
+            self._known = dict(self._adoptions[0])
+            front_end = self.hearing.model.info.front_end
+            self.hearing.baseline = self._baseline_for(front_end) or no_baseline(front_end.bins)
             self._adoptions.popleft()
+
+    def _baseline_for(self, front_end: FrontEnd) -> Baseline | None:
+        known = self._known.get(fingerprint(front_end))
+        return known if known is not None and len(known.mean) == front_end.bins else None
 
     def _renew(self, renewal: _Renewal) -> None:
         if self.hearing.is_open:
@@ -223,7 +251,13 @@ class Intake:
             if self._renewal is renewal:  # else a newer one waits for the next block
                 self._renewal = None
         renewal.began(self.hearing.state.segments)
-        self.hearing = self.hearing.successor(renewal.model, renewal.speech)
+        self._adopt()
+        left, front_end = self.learned, renewal.model.info.front_end
+        if left is not None and left.front_end != front_end:
+            self._known[fingerprint(left.front_end)] = left.baseline
+            self.left.append(left)
+        known = self._baseline_for(front_end)
+        self.hearing = self.hearing.successor(renewal.model, renewal.speech, known)
 
     @property
     def _frames_at_once(self) -> int:
