@@ -9,7 +9,7 @@ import pytest
 
 from edgeser.doctor.installation import Finding, examine
 from edgeser.events.journal.store import JournalStore
-from edgeser.settings.schema import JournalSettings, Settings
+from edgeser.settings.schema import AudioSettings, JournalSettings, Settings, SpeechSettings
 
 
 def found(file: Path, **settings: object) -> Finding:
@@ -54,3 +54,15 @@ class _Usage:
     """A disk that is nearly full: none can be filled here."""
 
     free = 5e6
+
+
+def test_what_the_daemon_would_refuse_is_found(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    network = {"source": "tls://*:7790", "tokens": str(tokens)}
+    audio = msgspec.convert(network, AudioSettings)
+    [finding] = examine(Settings(audio=audio), only=("network microphones",))
+    assert not finding.ok
+    speech = msgspec.convert({"max_seconds": 1.0}, SpeechSettings)
+    [finding] = examine(Settings(speech=speech), only=("model",))
+    assert not finding.ok
+    assert "max_seconds" in finding.found

@@ -100,6 +100,16 @@ def _sound_files(name: str, settings: Settings) -> Finding:
     return Finding(name, True, "; ".join(found) or "none is played")
 
 
+def _network(name: str, settings: Settings) -> Finding:
+    from edgeser.audio.open import network_parts
+
+    sources = [audio for audio in settings.sources if audio.is_network]
+    for audio in sources:
+        network_parts(audio)
+    found = "tokens and certificates are there" if sources else "none is listened to"
+    return Finding(name, True, found)
+
+
 def _sound_access(name: str, _: Settings) -> Finding:
     folder = Path("/dev/snd")
     cards = sorted(folder.glob("pcm*c")) if folder.is_dir() else []
@@ -129,9 +139,11 @@ def _vad(name: str, settings: Settings) -> Finding:
 
 def _model(name: str, settings: Settings) -> Finding:
     from edgeser.model.model import load_model
+    from edgeser.speech.config import segmenter_config
 
     before = _threads()
     model = load_model(settings.model.name, settings.model.backend, labels=settings.model.labels)
+    segmenter_config(settings.speech, model.info.window)
     extra = _threads() - before
     on_cpu = model.backend.name.startswith("onnxruntime")
     if on_cpu and extra > 0:
@@ -272,6 +284,7 @@ _CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
     "sound access": _sound_access,
     "level": _level,
     "sound files": _sound_files,
+    "network microphones": _network,
     "voice activity": _vad,
     "model": _model,
     "telemetry": _telemetry,
