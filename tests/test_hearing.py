@@ -177,6 +177,7 @@ def test_finishing_anywhere_keeps_the_last_words(extra: int) -> None:
     outputs = run(hearing, [SPEECH[:end]]) + hearing.finish()
     (final,) = finals(outputs)
     assert end - 320 < final.end <= end + 320
+    assert final.captured_at <= end / SAMPLE_RATE  # what fills the last frame was never captured
 
 
 def test_a_stream_that_breaks_off_goes_on_without_a_gap_or_a_sample_too_many() -> None:

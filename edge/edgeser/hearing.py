@@ -195,7 +195,6 @@ class Hearing:
         odd = -self.position % FRAME_SAMPLES
         outputs: list[HearingOutput] = []
         if odd and self.is_open:
-            self._captured_at += odd / SAMPLE_RATE
             outputs += self._hear(np.zeros(odd, np.int16))
         return outputs + self.break_off()
 
