@@ -58,3 +58,13 @@ def test_a_reader_that_has_soon_finished_is_waited_for(file: Path) -> None:
         assert erase(file, lambda topic, payload: True) == 50
         assert b"xxx" not in stored(file)
         done.join()
+
+
+def test_the_file_shrinks(tmp_path: Path) -> None:
+    file = tmp_path / "journal.db"
+    store = JournalStore(file, "a")
+    store.append([entry(seq, size=10_000) for seq in range(1, 301)])
+    store.close()
+    assert file.stat().st_size > 3_000_000
+    assert erase(file, lambda topic, payload: True) == 300
+    assert file.stat().st_size < 100_000

@@ -101,8 +101,10 @@ def test_it_stays_within_its_size_and_shrinks(file: Path) -> None:
     held = store.ranges()["fault.mic"]
     assert held.last == 4000
     assert 500 < held.last - held.first < 1000
+    while store.trim(100_000, 1e9):
+        pass
     store.close()
-    assert file.stat().st_size < 1_500_000
+    assert file.stat().st_size < 200_000
 
 
 def test_its_log_is_cut_however_fast_it_grows(file: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser.events.journal.file import check_ours, connect
+from edgeser.events.journal.file import check_ours, connect, shrink
 
 CHECKPOINT_WITHIN_S = 10.0
 """So long somebody who reads is waited for: the log cannot be emptied under him."""
@@ -50,7 +50,9 @@ def erase(
                     "DELETE FROM marks WHERE event_id > (SELECT ifnull(max(id), 0) FROM events)"
                 )
             database.execute("COMMIT")
-        database.execute("PRAGMA incremental_vacuum").fetchall()
+        free = database.execute("PRAGMA freelist_count").fetchone()[0]
+        for _ in range(0, free, _AT_ONCE):  # and here
+            shrink(database, _AT_ONCE)
         if not _log_is_emptied(database):
             raise UserError(
                 f"journal {path}: {len(ids)} events deleted, but what was deleted is still on the "

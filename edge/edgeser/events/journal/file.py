@@ -70,6 +70,14 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.exists())
 
 
+def shrink(database: sqlite3.Connection, pages: int) -> None:
+    """Give free pages back to the file system, so many at most.
+
+    As a script: of a statement sqlite3 takes the first step alone, and each gives back one page.
+    """
+    database.executescript(f"PRAGMA incremental_vacuum({pages})")
+
+
 def lock_of(path: Path) -> Path:
     """The lock beside a journal."""
     return path.with_name(path.name + ".lock")

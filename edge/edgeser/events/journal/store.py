@@ -23,6 +23,7 @@ from edgeser.events.journal.file import (
     connect,
     lock_of,
     make,
+    shrink,
 )
 from edgeser.events.schema import JournalRange
 from edgeser.events.wire.lock import FileLock
@@ -134,7 +135,7 @@ class JournalStore:
             self._database.execute("DELETE FROM events WHERE id <= ?", (last,))
             self._ages.forget(last)
             self._forget_epochs()
-        self._database.execute(f"PRAGMA incremental_vacuum({TRIM_AT_ONCE * 4})").fetchall()
+        shrink(self._database, TRIM_AT_ONCE * 4)
         return bool(last == rows[-1][0])
 
     def ranges(self) -> dict[str, JournalRange]:
