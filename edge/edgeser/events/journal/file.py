@@ -106,7 +106,10 @@ def in_words(error: BaseException, path: Path) -> str:
     """What keeps the journal from working, and the way out where there is one."""
     if isinstance(error, BlockingIOError):
         who = holder(lock_of(path))
-        return f"{path} is written by {who}; give each daemon a journal.path of its own"
+        return (
+            f"{path} is written by {who}; give each daemon a journal.path and a baseline.path "
+            "of its own, or each judges by voices that the other hears"
+        )
     if isinstance(error, OSError):
         return f"{error.filename or path}: {error.strerror}"
     return f"{path}: {error}"
