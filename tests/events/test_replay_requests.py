@@ -86,7 +86,6 @@ def test_a_thousand_streams_are_told_to_who_joins_and_over_a_restart(
     told = kept(items)
     assert len({(item.epoch, topic_of(item)) for item in told}) == len(told) == 6000
     assert not any(isinstance(item, Gap) for item in items)
-    assert publisher.malformed_requests == 0
 
 
 def test_a_request_that_is_too_large_is_answered_with_an_error(start: Start) -> None:
@@ -143,9 +142,7 @@ def mutated(random_: random.Random, message: bytes) -> list[bytes]:
 
 
 @pytest.mark.parametrize("count", [2000])
-def test_hostile_requests_are_counted_and_disturb_nobody(
-    endpoint: str, start: Start, count: int
-) -> None:
+def test_hostile_requests_disturb_nobody(endpoint: str, start: Start, count: int) -> None:
     publisher = start()
     sent(publisher, 50)
     random_ = random.Random(1)
@@ -158,7 +155,6 @@ def test_hostile_requests_are_counted_and_disturb_nobody(
             if n % 100 == 0:
                 publisher.publish(fault())
                 take(subscriber, 1)
-        assert publisher.malformed_requests > 0
         with since(endpoint, "all") as good:
             expected = [(publisher.epoch, seq) for seq in range(1, 51 + count // 100)]
             assert numbers(take(good, len(expected))) == expected

@@ -29,8 +29,8 @@ from edgeser_export.waveform import Frames, Hearing
 from edgeser_export.waveform_export import waveform_of_artefact
 from edgeser_export.waveform_graph import least_frames
 from edgeser_export.waveform_info import WaveformInfo
-from edgeser_train.data.front_ends import FRONT_ENDS
 from tests.export.models import RELEASE, SPECTRAL, small
+from tests.features.front_ends import FRONT_ENDS
 from tests.sounds import SPEECH_SEGMENTS, speech
 
 SPECTRA = {name: spec for name, spec in FRONT_ENDS.items() if spec.spectral}
@@ -44,7 +44,7 @@ def batch(spec: FrontEnd) -> tuple[list[np.ndarray], Tensor, Tensor]:
     for row, sound in zip(rows, sounds, strict=True):
         row[: spec.history] = 0
         row[spec.history : spec.history + len(sound)] = sound / np.float32(32768)
-    return sounds, torch.from_numpy(rows), torch.tensor([len(s) // 160 for s in sounds])
+    return sounds, torch.from_numpy(rows), torch.tensor([len(s) // spec.hop for s in sounds])
 
 
 @pytest.mark.parametrize("name", SPECTRA)

@@ -15,7 +15,6 @@ from edgeser.features.scaling import deltas, rescaled, with_deltas
 from edgeser.model.golden import waveform
 from edgeser_train.data.front_ends import (
     ATTENTION_POOLING,
-    FRONT_ENDS,
     LIGHTWEIGHT,
     PCNSE,
     STFT_VERSIONS,
@@ -23,6 +22,7 @@ from edgeser_train.data.front_ends import (
     eca,
 )
 from tests.cuts import blocks_of, cuts
+from tests.features.front_ends import FRONT_ENDS
 
 SOUND = waveform(3, 2.0)
 WHOLE = {name: raw_frames(SOUND, spec) for name, spec in FRONT_ENDS.items()}

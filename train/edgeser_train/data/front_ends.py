@@ -88,12 +88,3 @@ def pcnse(normalise: Normalisation = "none") -> FrontEnd:
 
 PCNSE = pcnse()
 """Zhao et al. 2021 as published."""
-
-FRONT_ENDS = {
-    "lightweight": LIGHTWEIGHT,
-    **{f"eca-cnn-v{version}": eca(version) for version in STFT_VERSIONS},
-    "attention-pooling": ATTENTION_POOLING,
-    "pcnse-sadrn-ctc": PCNSE,
-    "wavlm-sap": WAVEFORM,
-}
-"""All of them, by the model that the paper made of them."""

@@ -156,11 +156,6 @@ class Publisher:
             self._thread.wake()
 
     @property
-    def malformed_requests(self) -> int:
-        """Messages to the replay endpoints so far that were no requests."""
-        return self._replay.malformed
-
-    @property
     def subscriptions(self) -> int:
         """Subscriptions at present; a subscriber has one for each topic prefix it asked for."""
         return len(self._subscriptions)

@@ -57,17 +57,11 @@ class ReplayServer:
         self._cut_due = False
         self._journal = journal
         self._live = live
-        self._malformed = 0
         self._closing = False
         self._thread = SocketThread(
             "replay", socket, self._turn, pause_ms=lambda: relisten.pause_ms
         )
         self._thread.start()
-
-    @property
-    def malformed(self) -> int:
-        """Messages so far that were no requests; they are answered with an error."""
-        return self._malformed
 
     def cut(self) -> None:
         """Close every encrypted connection, soon; those who may can connect again."""
@@ -99,7 +93,6 @@ class ReplayServer:
                 raise ValueError("a request has one part")
             request = read_request(frames[1])
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-            self._malformed += 1
             self._send([frames[0], refusal(frames[-1], error)])
             return
         begun = time.monotonic()
