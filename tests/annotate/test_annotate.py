@@ -125,6 +125,9 @@ def test_killed_it_goes_on_and_does_nothing_again(
     assert parts(out) == parts(annotated)
     again = annotate(archive, out, "--json")
     assert json.loads(again.stdout)["files"] == 0
+    told = annotate(archive, out).stdout
+    assert f"0 segments in {out / 'segments'}, {2 * FILES} in all" in told
+    assert f"0 failures in {out / 'errors'}, 1 in all" in told
 
 
 def test_a_folder_begun_with_other_files_or_model_is_refused(

@@ -48,6 +48,7 @@ COMMANDS = {
     "edgeser baseline enrol": "takes a microphone: tests/cli/test_baseline.py",
     "edgeser bench": "measures for minutes or hours: tests/bench runs each for seconds",
     "edgeser engine": "takes an NVIDIA GPU: tests/model/tensorrt",
+    "tools/voices": "trains for hours",
     "edgeser evaluate --model": "trains for hours; tests/train does on a few sounds",
     "edgeser train": "trains for hours; tests/train does on a few sounds",
     "edgeser report": "takes what was trained: tests/train",

@@ -18,6 +18,17 @@ def is_finished(folder: Path, shard: Shard) -> bool:
     return (folder / "segments" / shard.file_name).exists()
 
 
+def rows(table: Path) -> int:
+    """How many rows all parts of a table have. Raises UserError for one that cannot be read."""
+    count = 0
+    for part in table.glob("part-*.parquet"):
+        try:
+            count += parquet.read_metadata(part).num_rows
+        except (OSError, pyarrow.ArrowException) as error:
+            raise UserError(f"{part}: cannot be read: {error}") from error
+    return count
+
+
 def write(folder: Path, shard: Shard, annotated: Annotated) -> None:
     """Write a shard's parts, whole or not at all; that of the segments comes last.
 

@@ -198,11 +198,16 @@ class _Progress:
 
     def summary(self, folder: Path, jobs: int) -> str:
         """For people, with what it cost."""
+        from edgeser.annotate.tables import rows
+
+        def in_all(table: str) -> str:
+            return f", {rows(folder / table)} in all" if self._before else ""
+
         lines = [
             f"{self.files} files in {_time(time.monotonic() - self._began)}, {jobs} at once"
             + (f"; {self._before} were finished before" if self._before else ""),
-            f"{self.segments} segments in {folder / 'segments'}",
-            f"{self.errors} failures in {folder / 'errors'}",
+            f"{self.segments} segments in {folder / 'segments'}{in_all('segments')}",
+            f"{self.errors} failures in {folder / 'errors'}{in_all('errors')}",
         ]
         if self.sound_s:
             hours = self.sound_s / 3600
