@@ -206,6 +206,7 @@ def test_a_benchmark_that_is_ended_leaves_no_process(number: signal.Signals) -> 
             [*EDGESER, "bench", "latency", "--seconds", "300"],
             env={**os.environ, "TMPDIR": folder},
             stderr=subprocess.PIPE,
+            preexec_fn=_as_in_a_terminal,
         )
         children = _children(bench, "edgeser.bench.receiver", "run")
         bench.send_signal(number)
@@ -217,6 +218,11 @@ def test_a_benchmark_that_is_ended_leaves_no_process(number: signal.Signals) -> 
             assert bench.returncode == 128 + number
             assert not list(Path(folder).iterdir())
     assert err == b""
+
+
+def _as_in_a_terminal() -> None:
+    """Tests may themselves run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def _wait_for_end(pids: Iterable[int]) -> None:
