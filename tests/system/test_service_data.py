@@ -37,6 +37,7 @@ def test_the_journal_of_a_service_that_runs(talk: Box, listener: Listener) -> No
 def test_the_voices_of_a_service_that_runs(talk: Box) -> None:
     talk.run("systemctl", "start", "edgeser")
     shutil.copy(SPEECH_FILE, talk.shared)
+    talk.path(SETTINGS).write_text("")  # a microphone: no voice of a file is kept
     edgeser(talk, "baseline", "enrol", str(SHARED / SPEECH_FILE.name))
     (kept,) = talk.path(STATE / "baselines").glob("*.json")
     assert talk.run("find", str(STATE), "!", "-user", "edgeser") == ""
