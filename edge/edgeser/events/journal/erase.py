@@ -51,7 +51,7 @@ def erase(
                 )
             database.execute("COMMIT")
         free = database.execute("PRAGMA freelist_count").fetchone()[0]
-        for _ in range(0, free, _AT_ONCE):  # and here
+        for _ in range(0, free, _AT_ONCE):  # a daemon writes in between, too
             shrink(database, _AT_ONCE)
         if not _log_is_emptied(database):
             raise UserError(
