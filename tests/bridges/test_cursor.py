@@ -153,7 +153,7 @@ class Bridged(RuleBasedStateMachine):
     @rule()
     def bridge_is_killed(self) -> None:
         self.feed._subscriber.close()  # nothing is saved
-        (self.folder / "bridge.cursor.new").write_text('{"epoch":"half a posi')
+        (self.folder / ".00c0ffee.new").write_text('{"epoch":"half a posi')
         self.handed.clear()
         self.feed = self.new_feed()
 

@@ -132,7 +132,7 @@ def test_what_a_killed_training_left_damaged_is_not_used(
         assert evaluate().exit_code == 0
     result = (run / "a.json").read_bytes()
     (run / "a.json").unlink()
-    (run / ".a.pt.x1").write_bytes(b"half")
+    (run / ".00c0ffee.new").write_bytes(b"half")
     (state,) = run.glob("unfinished/*/latest.ckpt")
     state.write_bytes(state.read_bytes()[:-3000])
     done = evaluate()

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, in folders that one process writes."""
+"""Files of long work, in folders that one process writes."""
 
 from __future__ import annotations
 
@@ -10,25 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgeser import whole_file
 from edgeser.errors import UserError
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write under another name in the same folder, then rename.
-
-    Raises UserError when that fails; nothing is left behind then.
-    """
+    """Write a file, whole or not at all; its folder is made. Raises UserError when that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.chmod(aside, 0o644)
-            os.replace(aside, path)
-        except BaseException:
-            Path(aside).unlink(missing_ok=True)
-            raise
+        whole_file.write_whole(path, content, 0o644)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
@@ -70,9 +60,8 @@ def alone_in(folder: Path) -> Iterator[None]:
         except OSError:  # Not every network file system knows locks.
             pass
         try:
-            for suffix in ("pt", "json"):
-                for aside in folder.glob(f".*.{suffix}.*"):
-                    aside.unlink(missing_ok=True)
+            for aside in folder.glob(whole_file.ASIDE):
+                aside.unlink(missing_ok=True)
             yield
         finally:
             with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from edgeser.annotate.files import Recordings
 from edgeser.errors import UserError
 from edgeser.events.schema import ModelRef
 from edgeser.settings.schema import DecisionSettings, SpeechSettings
+from edgeser.whole_file import write_whole
 
 
 class Shard(NamedTuple):
@@ -79,9 +80,7 @@ def settle(plan: Plan, folder: Path) -> None:
         for table in ("segments", "errors"):
             (folder / table).mkdir(parents=True, exist_ok=True)
         if not file.exists():
-            aside = file.with_suffix(".new")
-            aside.write_bytes(msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
-            aside.replace(file)
+            write_whole(file, msgspec.json.format(msgspec.json.encode(plan)) + b"\n")
             return
         before = msgspec.json.decode(file.read_bytes(), type=Plan)
     except OSError as error:

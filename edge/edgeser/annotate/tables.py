@@ -11,6 +11,7 @@ from pyarrow import parquet
 from edgeser.annotate.annotator import Annotated
 from edgeser.annotate.plan import Shard
 from edgeser.errors import UserError
+from edgeser.whole_file import whole_file
 
 
 def is_finished(folder: Path, shard: Shard) -> bool:
@@ -48,12 +49,5 @@ def write(folder: Path, shard: Shard, annotated: Annotated) -> None:
 
 
 def _write(table: pyarrow.Table, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.new")
-    try:
-        parquet.write_table(table, aside, compression="zstd")
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as file:
+        parquet.write_table(table, file, compression="zstd")

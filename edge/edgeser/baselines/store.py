@@ -18,6 +18,7 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
 from edgeser.model.centring import Usual
+from edgeser.whole_file import whole_file
 
 _SUFFIX = ".json"
 _LONGEST_BYTES = 1 << 20
@@ -175,22 +176,13 @@ class BaselineStore:
         )
         self._make_folder()
         file = self.file(stream)
-        aside = file.with_name(f".{os.getpid()}.tmp")
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        aside.unlink(missing_ok=True)  # of one that was killed; root writes through no link
-        try:
-            with open(os.open(aside, flags, 0o600), "wb") as opened:
-                owner = self.folder.stat()
-                if os.geteuid() == 0:
-                    os.fchown(opened.fileno(), owner.st_uid, owner.st_gid)
-                opened.write(msgspec.json.encode(kept))
-                opened.flush()
-                os.fsync(opened.fileno())
-                facts = os.fstat(opened.fileno())
-            aside.replace(file)
-        finally:
-            with suppress(FileNotFoundError):
-                aside.unlink()
+        with whole_file(file, 0o600) as opened:
+            owner = self.folder.stat()
+            if os.geteuid() == 0:
+                os.fchown(opened.fileno(), owner.st_uid, owner.st_gid)
+            opened.write(msgspec.json.encode(kept))
+            opened.flush()
+            facts = os.fstat(opened.fileno())
         return Version(facts.st_ino, facts.st_mtime_ns)
 
     def _make_folder(self) -> None:

@@ -1,9 +1,8 @@
-"""A position that outlives its process: written aside, then renamed."""
+"""A position that outlives its process."""
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.events.subscribe.catch_up import Position
 from edgeser.events.wire.lock import FileLock, holder
+from edgeser.whole_file import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -96,15 +96,9 @@ class PositionFile:
         if position is None or (saved and position == saved.position and not self.trouble):
             return
         kept = _Kept(position, _with_mark(saved.marks if saved else [], position, now))
-        aside = self.path.with_name(f"{self.path.name}.new")
         try:
-            with aside.open("wb") as file:
-                file.write(msgspec.json.encode(kept))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, self.path)
+            write_whole(self.path, msgspec.json.encode(kept))
         except OSError as error:
-            aside.unlink(missing_ok=True)
             trouble = error.strerror or str(error)
             if trouble != self.trouble:
                 log.warning(

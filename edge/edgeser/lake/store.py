@@ -16,6 +16,7 @@ from pyarrow import dataset, parquet
 from edgeser.errors import UserError
 from edgeser.events.wire.lock import FileLock, holder
 from edgeser.lake.tables import KEY, Place, Sorted
+from edgeser.whole_file import whole_file
 
 
 class FullError(Exception):
@@ -80,15 +81,8 @@ class Store:
     def _write(self, rows: pyarrow.Table, folder: Path) -> None:
         made = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"part-{time.time_ns()}.parquet"
-        aside = path.with_name(f".{path.name}.new")
-        try:
-            parquet.write_table(rows, aside, compression="zstd")
-            _sync(aside)
-            aside.replace(path)
-        except BaseException:
-            aside.unlink(missing_ok=True)
-            raise
+        with whole_file(folder / f"part-{time.time_ns()}.parquet") as file:
+            parquet.write_table(rows, file, compression="zstd")
         _sync(folder)
         if made:
             _sync(folder.parent)

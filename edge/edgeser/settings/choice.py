@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from edgeser.errors import UserError
+from edgeser.whole_file import write_whole
 
 _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 _MODEL = re.compile(r"^[ \t]*\[[ \t]*model[ \t]*\][^\n]*\n?", re.MULTILINE)
@@ -102,22 +100,8 @@ def _bytes(path: Path) -> bytes | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Replace a file's content at once; mode and owner stay."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{path.name}.", delete=False) as new:
-        try:
-            new.write(content)
-            new.flush()
-            os.fsync(new.fileno())
-            if path.exists():
-                shutil.copymode(path, new.name)
-                facts = path.stat()
-                os.chown(new.name, facts.st_uid, facts.st_gid)
-            else:
-                os.chmod(new.name, 0o644)
-            os.replace(new.name, path)
-        except BaseException:
-            os.unlink(new.name)
-            raise
+    """A new file the daemon's account can read, whatever root's umask is."""
+    write_whole(path, content, None if path.exists() else 0o644)
 
 
 def chosen_before(file: Path) -> str:

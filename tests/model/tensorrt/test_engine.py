@@ -187,7 +187,7 @@ def test_the_next_build_replaces_engine_and_timings(run: Run, cache: Path) -> No
     assert run(*BUILD).returncode == 0
     assert engine_file(cache) == before
     assert timings.read_bytes() == b"timings"
-    assert not list(before.parent.glob(".new-*"))
+    assert not list(before.parent.glob("*.new"))
 
 
 @pytest.mark.parametrize(

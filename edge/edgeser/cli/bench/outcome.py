@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +12,7 @@ import click
 
 from edgeser.cli.output import ReaderGone
 from edgeser.errors import UserError
+from edgeser.whole_file import write_whole
 
 if TYPE_CHECKING:
     import msgspec
@@ -79,23 +77,4 @@ def _save(file: Path, content: bytes) -> None:
     if file.exists() and not file.is_file():
         file.write_bytes(content)
         return
-    file = file.resolve()
-    with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as new:
-        try:
-            new.write(content)
-            new.flush()
-            os.fsync(new.fileno())
-            if file.exists():
-                shutil.copymode(file, new.name)
-            else:
-                os.chmod(new.name, 0o666 & ~_umask())
-            os.replace(new.name, file)
-        except BaseException:
-            os.unlink(new.name)
-            raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    write_whole(file.resolve(), content)

@@ -22,6 +22,7 @@ from edgeser.model.backends.tensorrt.errors import EngineError
 from edgeser.model.backends.tensorrt.platform import Platform
 from edgeser.model.backends.tensorrt.shapes import Shapes
 from edgeser.paths import engine_folders
+from edgeser.whole_file import write_whole
 
 SUFFIX = ".engine"
 TIMINGS = ".timings"
@@ -86,17 +87,7 @@ def ready(folder: Path) -> None:
 def write(path: Path, content: bytes) -> None:
     """Write a file of the cache, whole or not at all. Raises EngineError."""
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        try:
-            with open(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(name, 0o644)  # the service's account reads what root has built
-            os.replace(name, path)
-        except BaseException:
-            os.unlink(name)
-            raise
+        write_whole(path, content, 0o644)  # the service's account reads what root has built
     except OSError as error:
         raise _unwritable(path, error) from error
 
