@@ -26,6 +26,7 @@ from .world import (
     emotion,
     fault,
     level,
+    shipped,
     speech,
     status,
     until,
@@ -176,6 +177,29 @@ def test_a_server_that_says_nothing_any_more_is_lost_and_found_again(
         shows(tab, "Sad")
 
 
+def test_bars_of_all_labels_begin_and_end_in_line(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    scores = {
+        "angry": 0.1,
+        "disgusted": 0.3,
+        "fearful": 0.2,
+        "happy": 0.2,
+        "neutral": 0.1,
+        "sad": 0.1,
+    }
+    with opened(browser, page) as tab:
+        told = emotion("disgusted", segment=319, end=2.0, scores=scores)
+        shows(tab, "Disgusted", lambda: daemon.tell(status(), told))
+        for width in (320, 375, 1440):
+            tab.set_viewport_size({"width": width, "height": 900})
+            edges = tab.evaluate(
+                "[...document.querySelectorAll('.scorebars .track')]"
+                ".map((e) => e.getBoundingClientRect()).map((b) => `${b.left} ${b.right}`)"
+            )
+            assert (len(edges), len(set(edges))) == (6, 1), width
+
+
 def test_names_and_numbers_are_not_broken(browser: Any, page: PageProcess, daemon: Daemon) -> None:
     for segment, label in enumerate(LABELS, 320):
         daemon.tell(emotion(label, segment=segment, kind="final", end=2.0))
@@ -267,6 +291,17 @@ def test_health_tells_what_runs(browser: Any, page: PageProcess, daemon: Daemon)
         for words in ("Last sound", "Journal", "lightweight-emodb", "Version", "onnxruntime/CPU"):
             assert words in tab.inner_text("main")
         shot(tab, "health")
+
+
+def test_health_says_once_that_a_model_was_not_evaluated(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    told = status(model=shipped("streaming6"))
+    with opened(browser, page, "#health") as tab:
+        shows(tab, "not evaluated", lambda: daemon.tell(told))
+        said = tab.inner_text("main")
+        assert said.count("not evaluated") == 1
+        assert re.search(r"Says unknown below\s+never", said)
 
 
 def test_by_keyboard_alone(browser: Any, page: PageProcess, daemon: Daemon) -> None:

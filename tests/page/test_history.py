@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import PAST
-from .world import Daemon, PageProcess, emotion, until, write_journal
+from .world import Daemon, PageProcess, emotion, shipped, until, write_journal
 
 DAY = f"since={PAST - 60}&before={PAST + 86_400}"
 
@@ -144,16 +144,18 @@ def test_how_far_the_journal_goes(page: PageProcess) -> None:
 
 
 def test_the_card_of_the_model_that_runs(page: PageProcess) -> None:
-    import hashlib
-
-    from edgeser.model.artefact import model_path
-
-    sha256 = hashlib.sha256(model_path("lightweight-emodb").read_bytes()).hexdigest()
+    sha256 = shipped("lightweight-emodb").sha256
     card = page.ask(f"/api/model/lightweight-emodb/{sha256}")
     assert card["labels"] == ["angry", "happy", "neutral", "sad"]
     assert 0 < card["training"]["ua"]["low"] < 1
     assert page.get(f"/api/model/lightweight-emodb/{'0' * 64}")[0] == 400
     assert page.get(f"/api/model/no-such-model/{sha256}")[0] == 400
+
+
+def test_a_model_that_was_not_evaluated_has_no_figures_on_its_card(page: PageProcess) -> None:
+    model = shipped("streaming6")
+    training = page.ask(f"/api/model/{model.name}/{model.sha256}")["training"]
+    assert (training["ua"], training["wa"], training["ece"]) == (None, None, None)
 
 
 def test_a_journal_that_is_not_there_is_said_to_be_missing(daemon: Daemon, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import math
@@ -39,6 +40,7 @@ from edgeser.events.schema import (
     encode,
     topic_of,
 )
+from edgeser.model.artefact import model_path
 
 PATIENCE_S = 300.0  # of a very busy machine
 LABELS = ("angry", "happy", "neutral", "sad")
@@ -47,6 +49,11 @@ MODEL = ModelRef(
     version="1.1.0",
     sha256="662296df56dfecbaa9f5b88516cae868067d2d286bc6e574e6ac3b90554b2b53",
 )
+
+
+def shipped(name: str) -> ModelRef:
+    """A shipped model as events name it; its version is of no matter here."""
+    return ModelRef(name, "1", hashlib.sha256(model_path(name).read_bytes()).hexdigest())
 
 
 def scores_of(label: str, confidence: float = 0.8) -> dict[str, float]:
@@ -113,6 +120,7 @@ def status(
     stream: str = "mic",
     uptime_s: float = 5400.0,
     dropped: int = 0,
+    model: ModelRef = MODEL,
 ) -> StatusEvent:
     return StatusEvent(
         stream=stream,
@@ -124,7 +132,7 @@ def status(
             samples=int(uptime_s * 16_000), segments=212, finals=209, partials=890,
             dropped_windows=dropped,
         ),
-        model=MODEL,
+        model=model,
         backend="onnxruntime/CPU",
         level_dbfs=level_dbfs,
         noise_floor_dbfs=-61.0 if level_dbfs is not None else None,

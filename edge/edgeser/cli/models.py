@@ -159,7 +159,7 @@ def _list(loaded: list[Model]) -> None:
             f"{info.name} (default)" if info.name == DEFAULT_MODEL else info.name,
             info.version,
             ", ".join(info.labels),
-            f"{info.training.ua.value * 100:.1f}" if _is_evaluated(model) else "-",
+            f"{info.training.ua.value * 100:.1f}" if info.training.is_evaluated else "-",
             info.training.licence,
         )
     print_table(table, kept=1)
@@ -177,10 +177,9 @@ def _owed(training: TrainingRecord) -> dict[str, str]:
 
 def _describe(model: Model) -> None:
     info, training, window = model.info, model.info.training, model.info.window
-    evaluated = _is_evaluated(model)
 
     def percent(estimate: Estimate) -> str:
-        if not evaluated:
+        if not training.is_evaluated:
             return "not evaluated"
         low, high = estimate.low * 100, estimate.high * 100
         return f"{estimate.value * 100:.1f} ({low:.1f} to {high:.1f})"
@@ -197,7 +196,7 @@ def _describe(model: Model) -> None:
         "UA %": percent(training.ua),
         "WA %": percent(training.wa),
         "F1 %": percent(training.f1),
-        "ECE %": f"{training.ece * 100:.1f}" if evaluated else "not evaluated",
+        "ECE %": f"{training.ece * 100:.1f}" if training.is_evaluated else "not evaluated",
         "windows": f"{window.min_seconds:g} to {window.seconds:g} s, "
         f"whole segments to {window.max_seconds:g} s",
         "frames": _hearing(info),
@@ -225,9 +224,3 @@ def _hearing(info: ArtefactInfo) -> str:
         return "anew in every window"
     block_s = info.streaming.block_frames * info.front_end.hop / info.front_end.sample_rate
     return f"each once, {block_s:g} s at a time"
-
-
-def _is_evaluated(model: Model) -> bool:
-    """An export without a report knows no figure: nought, with an interval of everything."""
-    ua = model.info.training.ua
-    return (ua.value, ua.low, ua.high) != (0.0, 0.0, 1.0)

@@ -96,6 +96,11 @@ class TrainingRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licences: dict[str, str] = {}
     attribution: list[str] = []
 
+    @property
+    def is_evaluated(self) -> bool:
+        """An export without a report knows no figure: nought, with an interval of everything."""
+        return self.ua != Estimate(0.0, 0.0, 1.0)
+
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Calibrated scores that the test sound ``golden.waveform(seed, seconds)`` must give, and the

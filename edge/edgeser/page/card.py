@@ -25,15 +25,15 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Training(msgspec.Struct, frozen=True):
-    """What it was trained on, and how well it does."""
+    """What it was trained on, and how well it does: None where it was not evaluated."""
 
     corpora: list[str]
     licence: str
     date: str
     protocol: str
-    ua: Figure
-    wa: Figure
-    ece: float
+    ua: Figure | None
+    wa: Figure | None
+    ece: float | None
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -109,6 +109,8 @@ def _print(name: str) -> None:
     content = path.read_bytes()
     info = info_from_metadata(read_onnx(content, path).metadata, path)
     fields = {**msgspec.to_builtins(info), "sha256": hashlib.sha256(content).hexdigest()}
+    if not info.training.is_evaluated:
+        fields["training"] |= dict.fromkeys(("ua", "wa", "ece"))
     sys.stdout.buffer.write(msgspec.json.encode(msgspec.convert(fields, Card)))
 
 

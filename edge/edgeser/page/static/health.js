@@ -74,9 +74,10 @@ function Model({ status }) {
   const figure = (f) => `${(100 * f.value).toFixed(1)} % (${(100 * f.low).toFixed(1)} to ${(100 * f.high).toFixed(1)})`;
   const facts = [["Name", `${name} ${version}`], ["Runs on", status.backend + (status.backend_reason ? `: ${status.backend_reason}` : "")]];
   if (card) {
-    facts.push(["Labels", card.labels.map(words).join(", ")], ["Trained on", `${card.training.corpora.join(", ")}, ${card.training.date}`], ["Licence of the data", card.training.licence],
-      ["Tried by", card.training.protocol], ["Unweighted accuracy", figure(card.training.ua)], ["Weighted accuracy", figure(card.training.wa)],
-      ["Says unknown below", percent(card.abstain_below)], ["Looks at", `${card.window.min_seconds} to ${card.window.max_seconds} s of speech`]);
+    const { corpora, date, licence, protocol, ua, wa } = card.training;
+    facts.push(["Labels", card.labels.map(words).join(", ")], ["Trained on", `${corpora.join(", ")}, ${date}`], ["Licence of the data", licence],
+      ...(ua ? [["Tried by", protocol], ["Unweighted accuracy", figure(ua)], ["Weighted accuracy", figure(wa)]] : [["Accuracy", "not evaluated"]]),
+      ["Says unknown below", card.abstain_below ? percent(card.abstain_below) : "never"], ["Looks at", `${card.window.min_seconds} to ${card.window.max_seconds} s of speech`]);
   }
   return html`<section class="card"><h2>Model</h2><${Facts} facts=${facts} />${!card && html`<p class="muted">${trouble || "Reading its card …"}</p>`}
     <p class="hash" title="SHA-256 of the model's file">${sha256}</p></section>`;
