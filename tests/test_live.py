@@ -12,7 +12,7 @@ import pytest
 import soxr
 
 import edgeser
-from edgeser.pcm import Samples, as_floats
+from edgeser.pcm import SAMPLE_RATE, Samples, as_floats
 from edgeser.pipeline import Heard
 from tests.sounds import SPEECH_SEGMENTS, silence, speech
 
@@ -134,6 +134,13 @@ def test_what_is_no_array_is_a_type_error(sound: Any) -> None:
         list(edgeser.Recognizer(MODEL).samples(sound, rate=48_000))
 
 
+@pytest.mark.parametrize("type_", [np.int16, np.float32])
+def test_an_array_with_a_mask_is_a_type_error(type_: type) -> None:
+    sound = np.ma.masked_array(np.zeros(100, type_), mask=True)
+    with pytest.raises(TypeError, match=r"without a mask; give samples\.filled\(0\)"):
+        edgeser.Live(MODEL).push(sound)
+
+
 @pytest.mark.parametrize("make", [edgeser.Live, edgeser.Recognizer])
 def test_what_is_no_model_and_no_settings_is_a_type_error(make: Any) -> None:
     with pytest.raises(TypeError, match="expected a model or its name, got int"):
@@ -146,6 +153,17 @@ def test_what_is_no_model_and_no_settings_is_a_type_error(make: Any) -> None:
 def test_what_is_no_rate_is_refused(rate: Any) -> None:
     with pytest.raises(ValueError, match="expected a rate"):
         edgeser.Live(MODEL, rate=rate)
+
+
+def test_the_end_of_a_with_statement_loses_nothing() -> None:
+    sound = SOUND[: 2 * SAMPLE_RATE]  # ends within a sentence
+    expected = [timeless(event) for event in edgeser.Live(MODEL).events([sound])]
+    with edgeser.Live(MODEL) as live:
+        heard = live.push(sound)
+    heard += live.finish()
+    assert [timeless(event) for event in heard] == expected
+    assert isinstance(heard[-1], edgeser.EmotionEvent)
+    assert heard[-1].kind == "final"
 
 
 def test_after_the_end_there_is_nothing_more() -> None:

@@ -39,7 +39,8 @@ class Live:
     which it came out as ``time``; ``epoch`` is empty and ``seq`` 0, since nothing is published.
 
     Inference happens inside ``push``: some milliseconds now and then. Not thread-safe; a program
-    with several streams makes one for each, and may give all of them one loaded model.
+    with several streams makes one for each, and may give all of them one loaded model. It holds
+    nothing that must be closed: a ``with`` statement ends nothing, ``finish`` does.
     """
 
     def __init__(
@@ -74,14 +75,14 @@ class Live:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._finished = True
+        """Nothing ends here: the events of the sound's end come from ``finish``, also later."""
 
     def push(self, samples: AnySamples) -> list[Heard]:
         """The events of the next block.
 
-        Raises TypeError for what is no array, ValueError for other types and shapes than
-        ``AnySamples``, more than 64 channels, another number of them than before, and floats far
-        beyond full scale; and after ``finish``.
+        Raises TypeError for what is no array or has a mask, ValueError for other types and shapes
+        than ``AnySamples``, more than 64 channels, another number of them than before, and floats
+        far beyond full scale; and after ``finish``.
         """
         if self._finished:
             raise ValueError("this stream has ended; make a new Live for the next")
@@ -112,6 +113,8 @@ class Live:
     def _converted(self, samples: AnySamples) -> Samples:
         if not isinstance(samples, np.ndarray):
             raise TypeError(f"expected a NumPy array, got {type(samples).__name__}")
+        if isinstance(samples, np.ma.MaskedArray):
+            raise TypeError("expected an array without a mask; give samples.filled(0)")
         if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
             raise ValueError(f"expected int16 or floats, got {samples.dtype}")
         if samples.ndim not in (1, 2) or (samples.shape[-1] == 0 and samples.ndim == 2):
