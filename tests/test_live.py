@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 import soxr
 
 import edgeser
+from edgeser.model.artefact import shipped_models
 from edgeser.pcm import SAMPLE_RATE, Samples, as_floats
 from edgeser.pipeline import Heard
 from tests.sounds import SPEECH_SEGMENTS, silence, speech
@@ -143,10 +145,19 @@ def test_an_array_with_a_mask_is_a_type_error(type_: type) -> None:
 
 @pytest.mark.parametrize("make", [edgeser.Live, edgeser.Recognizer])
 def test_what_is_no_model_and_no_settings_is_a_type_error(make: Any) -> None:
-    with pytest.raises(TypeError, match="expected a model or its name, got int"):
+    with pytest.raises(TypeError, match="expected a model, its name or its file, got int"):
         make(5)
     with pytest.raises(TypeError, match="expected Settings, got dict"):
         make(MODEL, {"model": {}})
+
+
+@pytest.mark.parametrize("make", [edgeser.Live, edgeser.Recognizer])
+def test_a_models_file_may_be_a_path(make: Any) -> None:
+    file = shipped_models()["lightweight-emodb"]
+    for given in (file, str(file)):
+        assert make(given).model.artefact.path == file
+    with pytest.raises(edgeser.UserError, match=r"model 'none\.onnx': neither a file nor"):
+        make(Path("none.onnx"))
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), 44_100.5, "16000"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import TypeAlias
 
@@ -45,7 +46,7 @@ class Live:
 
     def __init__(
         self,
-        model: str | Model | None = None,
+        model: str | Path | Model | None = None,
         settings: Settings | None = None,
         *,
         rate: int = SAMPLE_RATE,

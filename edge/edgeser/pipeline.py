@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TypeAlias
 
 from edgeser.audio.source import AudioBlock
@@ -58,7 +59,7 @@ class Pipeline:
         return self._decider.decide(output, answer, output.ready_at)
 
 
-def chosen_model(model: str | Model | None, settings: Settings) -> Model:
+def chosen_model(model: str | Path | Model | None, settings: Settings) -> Model:
     """``model``: a name, a file, a loaded one, or None for that of the settings.
 
     Raises UserError if it cannot be loaded, TypeError for what is neither.
@@ -69,6 +70,6 @@ def chosen_model(model: str | Model | None, settings: Settings) -> Model:
     name = chosen.name if model is None else model
     if isinstance(name, Model):
         return name
-    if not isinstance(name, str):
-        raise TypeError(f"expected a model or its name, got {type(name).__name__}")
+    if not isinstance(name, str | Path):
+        raise TypeError(f"expected a model, its name or its file, got {type(name).__name__}")
     return load_model(name, chosen.backend, labels=chosen.labels)

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 class Recognizer:
     """Recognises speech segment by segment, exactly as ``edgeser run`` does."""
 
-    def __init__(self, model: str | Model | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self, model: str | Path | Model | None = None, settings: Settings | None = None
+    ) -> None:
         """``model``: a name, a file or a loaded model; default: the one in the settings.
 
         Raises UserError if the model cannot be loaded or does not suit the settings.

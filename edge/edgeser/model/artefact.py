@@ -239,10 +239,10 @@ def shipped_models() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
 
 
-def model_path(name_or_file: str) -> Path:
-    """The file that a name or a path means. Raises ArtefactError."""
+def model_path(name_or_file: str | Path) -> Path:
+    """The file that a name or a path means; a Path is never a name. Raises ArtefactError."""
     shipped = shipped_models()
-    if name_or_file in shipped:
+    if isinstance(name_or_file, str) and name_or_file in shipped:
         return shipped[name_or_file]
     path = Path(name_or_file)
     try:

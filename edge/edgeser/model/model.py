@@ -187,7 +187,7 @@ class Model:
 
 
 def load_model(
-    name_or_file: str = DEFAULT_MODEL,
+    name_or_file: str | Path = DEFAULT_MODEL,
     backend: BackendName = "auto",
     *,
     threads: int = 1,
