@@ -18,11 +18,16 @@ FILE = click.Path(path_type=Path)
     \b
     edgeser page
     edgeser page --connect ipc:///run/edgeser/events.sock --open
+    edgeser page --settings kitchen.toml
     edgeser page --listen 192.168.1.5:7780 --token page.token --tls-cert c.pem --tls-key k.pem
     edgeser page --proxy https://home.example --token page.token
     """
 )
-@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
+@click.option(
+    "--connect",
+    metavar="ENDPOINT",
+    help="Where the daemon publishes. By default the first of the settings' events.bind.",
+)
 @click.option(
     "--journal",
     metavar="FILE",
@@ -85,13 +90,19 @@ def page(
     from edgeser.settings.load import load_daemon_settings
 
     check_assets()
+    if connect and settings_file:
+        raise UserError(
+            "--connect and --settings: both say where the daemon publishes", "leave one out"
+        )
     if (tls_cert is None) != (tls_key is None):
         raise UserError("--tls-cert and --tls-key belong together; give both")
     token = read_token(token_file) if token_file else None
     tls = Tls(tls_cert, tls_key) if tls_cert and tls_key else None
     listen = parse_listen(listen_at, names=names, proxy=proxy, tls=tls is not None, token=token)
-    if journal is None and connect is None:
-        journal = load_daemon_settings(settings_file).journal.file
+    if connect is None:
+        settings = load_daemon_settings(settings_file)
+        connect = settings.events.bind[0]
+        journal = journal or settings.journal.file
 
     def ready(url: str) -> None:
         click.echo(f"The page is at {url}/login" if token else f"The page is at {url}/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -167,8 +168,10 @@ def _bind(listen: Listen, stalled_ms: int) -> socket.socket:
             backlog=64,
         )
     except OSError as error:
+        code = error.errno or 0  # negative: of a name that leads nowhere
         raise UserError(
-            f"--listen {listen.host}:{listen.port}: {error.strerror or error}",
+            f"--listen {listen.host}:{listen.port}: "
+            f"{os.strerror(code) if code > 0 else error.strerror}",
             "choose another port with --listen HOST:PORT",
         ) from error
     # Connections inherit it.
