@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import nats
+import pyarrow
+import pytest
+from pyarrow import parquet
 
 from edgeser.bridges.nats.subjects import Device
+from edgeser.events.schema import EmotionEvent
 from edgeser.lake.fill import CONSUMER, STREAM
 from edgeser.lake.queries import Lake
 from edgeser.lake.store import Store
@@ -54,6 +60,68 @@ def test_a_column_that_came_later_is_null_in_what_was_kept_before(tmp_path: Path
         store.close()
     _, kept = Lake(tmp_path).ask("SELECT seq, noise_probability FROM finals ORDER BY seq")
     assert kept == [(1, None), (2, 0.25)]
+
+
+def kept(lake: Path, *events: EmotionEvent) -> int:
+    """How many rows a lake has taken of these events of one device."""
+    device = Device("berlin", "hall")
+    store = Store(lake)
+    try:
+        return store.add(
+            sort([Message(device.subject(event), msgspec.json.encode(event)) for event in events])
+        )
+    finally:
+        store.close()
+
+
+def test_an_event_told_again_is_known_on_the_other_side_of_midnight(tmp_path: Path) -> None:
+    midnight = 20_000 * 86400.0
+    live, told = (
+        [
+            msgspec.structs.replace(emotion(n), epoch="e", seq=n, time=midnight + n - 2 + by_s)
+            for n in (1, 2, 3)
+        ]
+        for by_s in (-0.016, 0.016)
+    )
+    assert kept(tmp_path, *live) == 3
+    assert kept(tmp_path, *told) == 0
+    assert kept(tmp_path / "other", *told) == 3
+    assert kept(tmp_path / "other", *live) == 0
+    assert kept(tmp_path / "at once", *live, *told) == 3
+
+
+def truncated(part: Path) -> None:
+    os.truncate(part, 500)
+
+
+def of_others(part: Path) -> None:
+    parquet.write_table(pyarrow.table({"x": [1]}), part)
+
+
+def mangled(part: Path) -> None:
+    content = bytearray(part.read_bytes())
+    content[4:500] = bytes(496)
+    part.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [truncated, of_others, mangled])
+def test_a_damaged_part_is_set_aside_and_the_lake_goes_on(
+    damage: Callable[[Path], None], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (
+        msgspec.structs.replace(emotion(n), epoch="e", seq=n, time=1e9) for n in (1, 2)
+    )
+    assert kept(tmp_path, first) == 1
+    [part] = tmp_path.glob("finals/*/part-*.parquet")
+    damage(part)
+    content = part.read_bytes()
+    assert kept(tmp_path, second) == 1
+    assert kept(tmp_path, second) == 0
+    [aside] = part.parent.glob("*.corrupt-*")
+    assert aside.read_bytes() == content
+    assert keys(tmp_path) == [("hall", "e", 2)]
+    [said] = caplog.messages
+    assert said == f"{part}: damaged, or no part of a lake; it is now {aside.name}"
 
 
 def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:

@@ -1,22 +1,32 @@
 """The lake on disk: ``TABLE/day=YYYY-MM-DD/part-….parquet``, each there when it is whole.
 
 No event is in it twice, however often it is delivered: what a day already holds is left out before
-a part is written. The same event has the same time, and so the same day.
+a part is written. Told again, an event may be some milliseconds older or younger, so at midnight
+the day beside it is looked at, too.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow
 from pyarrow import dataset, parquet
 
 from edgeser.errors import UserError
+from edgeser.events.journal.file import move_aside
 from edgeser.events.wire.lock import FileLock, holder
 from edgeser.lake.tables import KEY, Place, Sorted
 from edgeser.whole_file import whole_file
+
+log = logging.getLogger(__name__)
+
+MIDNIGHT = np.timedelta64(10, "s")
+"""An event this close to midnight may stand in the day beside its own."""
 
 
 class FullError(Exception):
@@ -67,16 +77,14 @@ class Store:
         return self.folder / place.table / f"day={place.day}"
 
     def _new(self, place: Place, rows: pyarrow.Table) -> pyarrow.Table:
-        parts = sorted(map(str, self._part_folder(place).glob("part-*.parquet")))
-        if not parts:
-            return rows
         epochs = rows["epoch"].unique()
-        there = dataset.dataset(parts, format="parquet").to_table(
-            columns=list(KEY), filter=dataset.field("epoch").isin(epochs)
-        )
-        known = set(zip(*(there[name].to_pylist() for name in KEY), strict=True))
+        known: set[tuple[object, ...]] = set()
+        for day in _days(place.day, rows):
+            folder = self._part_folder(place._replace(day=day))
+            for part in sorted(folder.glob("part-*.parquet")):
+                known.update(_keys(part, epochs))
         keys = zip(*(rows[name].to_pylist() for name in KEY), strict=True)
-        return rows.filter(pyarrow.array([key not in known for key in keys]))
+        return rows.filter(pyarrow.array([key not in known for key in keys], pyarrow.bool_()))
 
     def _write(self, rows: pyarrow.Table, folder: Path) -> None:
         made = not folder.exists()
@@ -87,6 +95,28 @@ class Store:
         if made:
             _sync(folder.parent)
             _sync(self.folder)
+
+
+def _days(day: str, rows: pyarrow.Table) -> list[str]:
+    """In which days some of these rows of one day may stand already."""
+    times = rows["time"].to_numpy()
+    around = (times.min() - MIDNIGHT, times.max() + MIDNIGHT)
+    return sorted({day, *(str(np.datetime_as_string(time, unit="D")) for time in around)})
+
+
+def _keys(part: Path, epochs: pyarrow.Array) -> Iterator[tuple[object, ...]]:
+    """What a part holds of these runs. One that is damaged, or not ours, is set aside."""
+    try:
+        there = dataset.dataset(str(part), format="parquet").to_table(
+            columns=list(KEY), filter=dataset.field("epoch").isin(epochs)
+        )
+        return zip(*(there[name].to_pylist() for name in KEY), strict=True)
+    except (OSError, ValueError, TypeError, NotImplementedError) as error:  # as Arrow finds it
+        if isinstance(error, OSError) and error.errno:
+            raise
+        aside = move_aside(part)
+        log.warning("%s: damaged, or no part of a lake; it is now %s", part, aside.name)
+        return iter(())
 
 
 def _sync(path: Path) -> None:
