@@ -297,6 +297,25 @@ def test_what_cannot_be_evaluated_is_one_line(common: tuple[object, ...], tmp_pa
     assert not (tmp_path / "run").exists()
 
 
+def test_a_recording_in_two_lists_neither_trains_nor_tests(cache: Path, tmp_path: Path) -> None:
+    mine = make_manifest(tmp_path / "mine")
+    theirs = mine.with_name("theirs.csv")
+    theirs.write_text(mine.read_text().replace(",a,", ",hans,"))
+    lists = ("--corpus", f"manifest={mine}", "--corpus", f"manifest={theirs}")
+    words = (*lists, "--cache", cache, *tiny_settings(), "-o", tmp_path / "run")
+    for command, protocol in (
+        (("evaluate",), "loso"),
+        (("evaluate",), "loco"),
+        (("train", "--fold", "1"), "cross"),
+    ):
+        done = edgeser(*command, "--protocol", protocol, *words)
+        assert done.exit_code == 2, done.output
+        told = done.output.splitlines()[-1]
+        assert f"{mine.parent / '0.wav'} of speaker mine:a" in told
+        assert "of speaker theirs:hans" in told
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_dry_run_says_what_would_be_trained(
     common: tuple[object, ...], tiny_run: Path, tmp_path: Path
 ) -> None:

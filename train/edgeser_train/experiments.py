@@ -22,6 +22,7 @@ from pathlib import Path
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.selection import demand_names
+from edgeser_train.data.lineage import demand_apart
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.evaluation.folds import FoldResult, Part, Plan, origins_of, run_folds
 from edgeser_train.evaluation.report import Report, report_of
@@ -117,9 +118,10 @@ def train(
 
     Killed at any time, the same call goes on where it was. None where that file is the end of this
     very training, and in every process but the first, where ``torchrun`` started several. Raises
-    UserError where it is another's, and as ``train_fold`` does.
+    UserError where it is another's, and as ``demand_apart`` and ``train_fold`` do.
     """
     chosen = only_fold(plan, fold)
+    demand_apart(plan.corpus, [chosen])
     first = os.environ.get("RANK", "0") == "0"
     with alone_in(output) if first else nullcontext():
         if _is_trained(plan, chosen, output / "model.pt"):

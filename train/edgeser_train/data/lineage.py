@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import msgspec
@@ -59,6 +61,36 @@ def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> H
         sorted(speakers - trained_speakers),
         sorted(sounds - trained_sounds),
     )
+
+
+def demand_apart(corpus: Corpus, folds: Iterable[Fold]) -> None:
+    """Demand that no recording is in two parts of a fold, under whatever name.
+
+    A few released recordings are there twice, by the same speaker: where a protocol has speakers
+    in two parts, they may be in both. Raises UserError that names both files, and as ``sound_of``
+    does.
+    """
+    same: dict[str, list[int]] = defaultdict(list)
+    for i, u in enumerate(corpus.utterances):
+        same[sound_of(u)].append(i)
+    twins = [pair for alike in same.values() for pair in combinations(alike, 2)]
+    for fold in folds:
+        part_of = {i: part for part, indices in fold.parts.items() for i in indices}
+        for i, k in twins:
+            if len({part_of[n] for n in (i, k) if n in part_of}) < 2:
+                continue
+            one, other = corpus.utterances[i], corpus.utterances[k]
+            if one.speaker != other.speaker:
+                fix = "take one out: a person has one name, in one list"
+            elif speaker_of(corpus, one).partition(":")[0] not in released():
+                fix = "take one out, or give both one group"
+            else:
+                continue
+            raise UserError(
+                f"fold {fold.name}: {one.path} of speaker {one.speaker} in {part_of[i]} and "
+                f"{other.path} of speaker {other.speaker} in {part_of[k]} are the same recording",
+                fix,
+            )
 
 
 def speaker_of(corpus: Corpus, utterance: Utterance) -> str:

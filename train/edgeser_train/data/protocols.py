@@ -81,7 +81,7 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True) -> No
     Raises LeakError for the first, UserError for the second.
     """
     owner: dict[tuple[str, str], str] = {}
-    for part, indices in _parts(fold).items():
+    for part, indices in fold.parts.items():
         chosen = [corpus.utterances[i] for i in indices]
         if len({u.name for u in chosen}) != len(indices):
             raise LeakError(f"fold {fold.name}: an utterance is twice in {part}")
@@ -99,10 +99,6 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True) -> No
     lacking = _lacking(fold.train, corpus)
     if lacking:
         raise UserError(f"fold {fold.name}: no training example of {', '.join(lacking)}")
-
-
-def _parts(fold: Fold) -> dict[str, Indices]:
-    return {"train": fold.train, "validation": fold.validation, "test": fold.test}
 
 
 def _lacking(indices: Indices, corpus: Corpus) -> list[str]:

@@ -27,6 +27,11 @@ class Fold:
     validation: Indices
     test: Indices
 
+    @property
+    def parts(self) -> dict[str, Indices]:
+        """By name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
 
 def full(corpus: Corpus, seed: int) -> list[Fold]:
     """Everything trains."""

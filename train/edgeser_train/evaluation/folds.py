@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeser.errors import UserError
 from edgeser_train.data.frames import corpus_frames
-from edgeser_train.data.lineage import sounds_of
+from edgeser_train.data.lineage import demand_apart, sounds_of
 from edgeser_train.data.protocols import Fold
 from edgeser_train.files import alone_in, write_whole
 from edgeser_train.models.scoring import utterance_logits
@@ -93,7 +93,7 @@ def run_folds(
     Those already in ``run`` are not trained again; one that was killed goes on where it was.
     ``on_result`` is told of each, and whether it was there before. Raises UserError when ``run``
     holds folds of another plan or of a corpus that sounded otherwise, or another process is at
-    work in it, and as ``train`` does.
+    work in it, and as ``demand_apart`` and ``train`` do.
     """
     for fold in folds:
         if not _scored(fold, plan.part):
@@ -102,6 +102,7 @@ def run_folds(
                 f"take '{'loso' if plan.part == 'test' else 'loso_val'}'",
             )
         check_fit(plan.recipe, plan.corpus, fold)
+    demand_apart(plan.corpus, folds)
     wanted = _jobs(plan, folds)
     results: dict[str, FoldResult] = {}
     code = checkpoint.commit()
