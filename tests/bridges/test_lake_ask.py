@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from edgeser.bridges.nats.subjects import Device
 from edgeser.cli import main
 from edgeser.errors import UserError
+from edgeser.events.schema import AnyEvent
 from edgeser.lake.queries import Lake
 from edgeser.lake.store import Store
 from edgeser.lake.tables import Message, sort
@@ -29,17 +31,17 @@ def lake(tmp_path: Path) -> Path:
 
 
 def filled(folder: Path, site: str = "berlin") -> Path:
-    device = Device(site, "hall")
-    told = [
-        Message(device.subject(event), msgspec.json.encode(event))
-        for event in (
-            *(msgspec.structs.replace(emotion(n), epoch="e", seq=n, time=1e9) for n in (1, 2)),
-            msgspec.structs.replace(fault(FAULT), epoch="e", seq=1, time=1e9),
-        )
-    ]
+    finals = [msgspec.structs.replace(emotion(n), epoch="e", seq=n, time=1e9) for n in (1, 2)]
+    broken = msgspec.structs.replace(fault(FAULT), epoch="e", seq=1, time=1e9)
+    return told(folder, Device(site, "hall"), *finals, broken)
+
+
+def told(folder: Path, device: Device, *events: AnyEvent) -> Path:
     store = Store(folder)
     try:
-        store.add(sort(told))
+        store.add(
+            sort([Message(device.subject(event), msgspec.json.encode(event)) for event in events])
+        )
     finally:
         store.close()
     return folder
@@ -55,7 +57,7 @@ def ask(lake: Path, question: str, *options: str) -> Result:
         ("", (), "the question: it is empty; ask mood, silence, day, or in SQL"),
         (";", (), "the question: it is empty"),
         ("SELECT 1 AS a, 2 AS a", ("--json",), "two columns are called 'a'"),
-        ("mood", ("--device", "hall"), "only the question 'day' takes them"),
+        ("mood", ("--site", "berlin"), "only the question 'day' takes them"),
         ("SELECT 1", ("--day", "2026-11-21"), "only the question 'day' takes them"),
     ],
 )
@@ -65,6 +67,39 @@ def test_what_cannot_be_asked_is_one_line(
     done = ask(lake, question, *options)
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
     assert said in done.stderr
+
+
+def test_silence_lasts_until_now(tmp_path: Path) -> None:
+    now = time.time()
+    lost = fault("unplugged")
+    ages_h = {"dead": 50, "deaf": 3, "jumped": 2}
+    for name, age_h in ages_h.items():
+        event = lost if name == "deaf" else emotion()
+        at = msgspec.structs.replace(event, epoch="e", seq=1, time=now - 3600 * age_h)
+        told(tmp_path, Device("berlin", name), at)
+    far = msgspec.structs.replace(emotion(), epoch="f", seq=1, time=4e9)
+    for name in ("jumped", "ahead"):
+        told(tmp_path, Device("berlin", name), far)
+    done = ask(tmp_path, "silence", "--json")
+    rows = {row["device"]: row for row in map(json.loads, done.stdout.splitlines())}
+    assert list(rows) == [*ages_h, "ahead"]
+    for name, age_h in ages_h.items():
+        assert age_h <= rows[name]["silent_h"] < age_h + 1
+    assert [name for name in rows if rows[name]["ahead_h"]] == ["jumped", "ahead"]
+    assert (rows["ahead"]["silent_h"], rows["ahead"]["last_speech"]) == (None, None)
+    assert [name for name in rows if rows[name]["deaf_h"]] == ["deaf"]
+    assert 3 <= rows["deaf"]["deaf_h"] < 4
+
+
+def test_a_device_is_told_from_its_namesake_at_another_site(lake: Path) -> None:
+    day = ("--device", "hall", "--day", "2001-09-09", "--json")
+    assert len(ask(lake, "day", *day).stdout.splitlines()) == 3
+    filled(lake, "paris")
+    done = ask(lake, "day", *day)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
+    assert "--device hall: berlin and paris each have one; add --site NAME" in done.stderr
+    assert len(ask(lake, "day", *day, "--site", "paris").stdout.splitlines()) == 3
+    assert "no rows" in ask(lake, "day", *day[:4], "--site", "rome").stderr
 
 
 def test_a_damaged_part_is_named(lake: Path) -> None:

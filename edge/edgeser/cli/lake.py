@@ -142,15 +142,24 @@ def fill(
 @click.argument("folder", type=FOLDER)
 @click.argument("question", metavar="mood|silence|day|SQL")
 @click.option("--device", metavar="NAME", help="For 'day': whose.")
+@click.option("--site", metavar="NAME", help="For 'day': where, if several sites have the device.")
 @click.option("--day", metavar="YYYY-MM-DD", help="For 'day': which, in UTC.")
 @json_option
-def ask(folder: Path, question: str, device: str | None, day: str | None, as_json: bool) -> None:
+def ask(
+    folder: Path,
+    question: str,
+    device: str | None,
+    site: str | None,
+    day: str | None,
+    as_json: bool,
+) -> None:
     """Answer a question about a fleet.
 
     'mood': labels, valence and arousal by device and hour; 'silence': who has not been heard for
-    how long, was deaf, or has faults; 'day': one day of one device; or SQL of DuckDB over the views
-    finals, speech and faults. Where there are more columns than the terminal has room for, each
-    has a line. Times are UTC.
+    how many hours until now (silent_h), was deaf, has faults, or a clock that is ahead of ours
+    (ahead_h); 'day': one day of one device; or SQL of DuckDB over the views finals, speech and
+    faults. Where there are more columns than the terminal has room for, each has a line. Times are
+    UTC.
     """
     import datetime
 
@@ -159,9 +168,9 @@ def ask(folder: Path, question: str, device: str | None, day: str | None, as_jso
 
     sql = {"mood": MOOD, "silence": SILENCE, "day": DAY}.get(question, question)
     values = {}
-    if question != "day" and (device or day):
+    if question != "day" and (device or site or day):
         raise UserError(
-            "--device and --day: only the question 'day' takes them",
+            "--device, --site and --day: only the question 'day' takes them",
             "leave them out, or ask in SQL, e.g. \"FROM finals WHERE device = 'hall'\"",
         )
     if question == "day":
@@ -171,8 +180,10 @@ def ask(folder: Path, question: str, device: str | None, day: str | None, as_jso
             datetime.date.fromisoformat(day)
         except ValueError:
             raise UserError(f"--day {day}: expected YYYY-MM-DD") from None
-        values = {"device": device, "day": day}
-    columns, rows = Lake(folder).ask(sql, **values)
+    tables = Lake(folder)
+    if device and day:
+        values = {"device": device, "site": site or tables.site_of(device), "day": day}
+    columns, rows = tables.ask(sql, **values)
     if as_json:
         _print_json(columns, rows)
     else:

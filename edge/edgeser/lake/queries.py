@@ -26,43 +26,53 @@ GROUP BY ALL ORDER BY site, device, hour
 """
 
 SILENCE = """
-WITH heard AS (
-    SELECT site, device, stream, time FROM finals
-    UNION ALL SELECT site, device, stream, time FROM speech
-), told AS (
-    SELECT site, device, stream, time FROM heard
-    UNION ALL SELECT site, device, stream, time FROM faults
-), now AS (SELECT max(time) AS time FROM told),
+WITH clock AS (SELECT now()::TIMESTAMP AS now),
+told AS (
+    SELECT site, device, stream, time, NULL AS code, NULL AS message FROM finals
+    UNION ALL SELECT site, device, stream, time, NULL, NULL FROM speech
+    UNION ALL SELECT site, device, stream, time, code, message FROM faults
+),
 deaf AS (
     SELECT site, device, stream, code,
-           coalesce(lead(time) OVER (PARTITION BY site, device, stream ORDER BY time),
-                    (SELECT time FROM now)) - time AS lasted
-    FROM faults WHERE code IN ('audio_lost', 'audio_restored')
+           coalesce(lead(time) OVER (PARTITION BY site, device, stream ORDER BY time), now) - time
+               AS lasted
+    FROM faults, clock WHERE code IN ('audio_lost', 'audio_restored') AND time <= now
 )
 SELECT site, device, stream,
-       (SELECT max(h.time) FROM heard h
-        WHERE (h.site, h.device, h.stream) = (t.site, t.device, t.stream)) AS last_speech,
-       round(epoch((SELECT time FROM now) - max(t.time)) / 3600, 1) AS silent_h,
-       (SELECT count(*) FROM faults f
-        WHERE (f.site, f.device, f.stream) = (t.site, t.device, t.stream)) AS faults,
-       (SELECT arg_max(f.message, f.time) FROM faults f
-        WHERE (f.site, f.device, f.stream) = (t.site, t.device, t.stream)) AS last_fault,
+       max(time) FILTER (code IS NULL AND time <= now) AS last_speech,
+       round(epoch(now - max(time) FILTER (time <= now)) / 3600, 1) AS silent_h,
+       round(epoch(max(time) FILTER (time > now) - now) / 3600, 1) AS ahead_h,
+       count(code) AS faults,
+       arg_max(message, time) FILTER (code IS NOT NULL AND time <= now) AS last_fault,
        (SELECT round(coalesce(sum(epoch(d.lasted)), 0) / 3600, 2) FROM deaf d
         WHERE d.code = 'audio_lost'
           AND (d.site, d.device, d.stream) = (t.site, t.device, t.stream)) AS deaf_h
-FROM told t
-GROUP BY site, device, stream ORDER BY silent_h DESC, faults DESC, site, device, stream
+FROM told t, clock
+GROUP BY site, device, stream, now
+ORDER BY silent_h DESC, faults DESC, site, device, stream
+"""
+"""What is ahead of now is told by clocks that are wrong: it counts for ``ahead_h`` alone."""
+
+SITES = """
+SELECT DISTINCT site FROM (
+    SELECT site, device FROM finals
+    UNION ALL SELECT site, device FROM speech
+    UNION ALL SELECT site, device FROM faults
+) WHERE device = $device ORDER BY site
 """
 
 DAY = """
-SELECT time, stream, 'final' AS what, label || ' ' || round(100 * confidence)::INT || ' %' AS text
-FROM finals WHERE device = $device AND day = $day
-UNION ALL
-SELECT time, stream, 'speech', state || coalesce(' (' || reason || ')', '')
-FROM speech WHERE device = $device AND day = $day
-UNION ALL
-SELECT time, stream, 'fault', code || ': ' || message
-FROM faults WHERE device = $device AND day = $day
+WITH told AS (
+    SELECT site, device, day, time, stream, 'final' AS what,
+           label || ' ' || round(100 * confidence)::INT || ' %' AS text FROM finals
+    UNION ALL
+    SELECT site, device, day, time, stream, 'speech', state || coalesce(' (' || reason || ')', '')
+    FROM speech
+    UNION ALL
+    SELECT site, device, day, time, stream, 'fault', code || ': ' || message FROM faults
+)
+SELECT time, stream, what, text FROM told
+WHERE site = $site AND device = $device AND day = $day
 ORDER BY time, stream
 """
 
@@ -107,6 +117,19 @@ class Lake:
             raise UserError(
                 f"lake {folder}: {_first_line(error)}", "mend that part, or move it away"
             ) from error
+
+    def site_of(self, device: str) -> str:
+        """The only site with a device of this name; "" where there is none.
+
+        Raises UserError where there are more.
+        """
+        sites = [str(site) for (site,) in self.ask(SITES, device=device)[1]]
+        if len(sites) > 1:
+            raise UserError(
+                f"--device {device}: {', '.join(sites[:-1])} and {sites[-1]} each have one",
+                "add --site NAME",
+            )
+        return sites[0] if sites else ""
 
     def ask(self, sql: str, **values: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Names of the columns, and rows. Raises UserError for what DuckDB does not take."""
