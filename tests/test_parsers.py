@@ -82,7 +82,7 @@ def _baseline(file: Path) -> object:
 
 
 def _query(text: str) -> object:
-    fields = parse_qs(text)
+    fields = parse_qs(text, keep_blank_values=True)
     return read_query(fields, set(fields)), read_edges(fields)
 
 

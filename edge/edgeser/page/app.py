@@ -247,7 +247,9 @@ def _missing(request: HttpRequest, error: Exception) -> Response:
 
 def _fields(request: HttpRequest) -> dict[str, list[str]]:
     try:
-        return parse_qs(request.url.query, max_num_fields=MAX_FIELDS, errors="strict")
+        return parse_qs(
+            request.url.query, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict"
+        )
     except ValueError as error:
         raise UserError(f"the query cannot be read: {error}") from error
 

@@ -73,9 +73,13 @@ def read_query(fields: Mapping[str, list[str]], known: Set[str]) -> Query:
     for name in fields:
         if name not in known:
             raise UserError(f"{name[:40]}: expected one of {', '.join(sorted(known))}")
+    since = _number(fields, "since", 0.0, -MAX_TIME, MAX_TIME)
+    before = _number(fields, "before", math.inf, -MAX_TIME, MAX_TIME)
+    if before < since:
+        raise UserError(f"before: expected a time after since, {since}, got {before}")
     return Query(
-        since=_number(fields, "since", 0.0, -MAX_TIME, MAX_TIME),
-        before=_number(fields, "before", math.inf, -MAX_TIME, MAX_TIME),
+        since=since,
+        before=before,
         topics=_texts(fields, "topic"),
         labels=_texts(fields, "label"),
         streams=_texts(fields, "stream"),
@@ -99,8 +103,8 @@ def read_edges(fields: Mapping[str, list[str]]) -> list[float]:
 
 def _texts(fields: Mapping[str, list[str]], name: str) -> tuple[str, ...]:
     values = fields.get(name, [])
-    if len(values) > MAX_VALUES or any(len(value) > MAX_TEXT for value in values):
-        raise UserError(f"{name}: at most {MAX_VALUES} of {MAX_TEXT} characters each")
+    if len(values) > MAX_VALUES or not all(0 < len(value) <= MAX_TEXT for value in values):
+        raise UserError(f"{name}: at most {MAX_VALUES}, of 1 to {MAX_TEXT} characters each")
     return tuple(values)
 
 
