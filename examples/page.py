@@ -6,17 +6,22 @@ python examples/page.py [FILE] [edgeser page's options]    default: a synthetic 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 
+from edgeser.audio.file import FileSource
+from edgeser.audio.source import AudioFault
 from edgeser.bench import SPEECH_FILE
+from edgeser.errors import UserError
 
 RATE = 16_000
 BLOCK = RATE // 50
@@ -28,38 +33,54 @@ def main() -> int:
     arguments = sys.argv[1:]
     has_file = bool(arguments) and not arguments[0].startswith("-")
     sound = arguments.pop(0) if has_file else str(SPEECH_FILE)
+    try:
+        samples = samples_of(sound)
+    except UserError as error:
+        print(f"page.py: {error}", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     with tempfile.TemporaryDirectory(prefix="edgeser-page-") as folder:
         endpoint, journal = f"ipc://{folder}/events.sock", f"{folder}/journal.db"
         edgeser = [sys.executable, "-m", "edgeser"]
-        daemon = subprocess.Popen(
-            [*edgeser, "run", "--source", "-", "--bind", endpoint],
-            stdin=subprocess.PIPE,
-            env={**os.environ, "EDGESER_JOURNAL_PATH": journal},
-        )
-        player = threading.Thread(target=play, args=(samples_of(sound), daemon), daemon=True)
-        player.start()
-        page = subprocess.Popen(
-            [*edgeser, "page", "--connect", endpoint, "--journal", journal, *arguments]
-        )
-        try:
+        listen = [*edgeser, "run", "--once", "--source", "-", "--bind", endpoint]
+        show = [*edgeser, "page", "--connect", endpoint, "--journal", journal, *arguments]
+        environment = {**os.environ, "EDGESER_JOURNAL_PATH": journal}
+        with (
+            suppress(KeyboardInterrupt),
+            running(listen, stdin=subprocess.PIPE, env=environment) as daemon,
+            running(show) as page,
+        ):
+            threading.Thread(target=play, args=(samples, daemon), daemon=True).start()
             while page.poll() is None and daemon.poll() is None:
                 time.sleep(0.2)
-        except KeyboardInterrupt:
-            pass
-        finally:
-            for process in (page, daemon):
-                process.terminate()
-                process.wait()
-    return 0 if page.returncode in (0, -15) else page.returncode
+            return max(page.poll() or 0, daemon.poll() or 0)
+    return 0
+
+
+@contextmanager
+def running(command: list[str], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with us."""
+    process = subprocess.Popen(command, **how)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def samples_of(path: str) -> bytes:
-    """A sound file as the daemon reads it: raw 16-bit mono at 16 kHz, and a pause behind it."""
-    sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = soxr.resample(sound.mean(axis=1), rate, RATE)
-    noise = np.random.default_rng(1).normal(0, 1e-3, int(PAUSE_S * RATE))
-    whole = np.concatenate([mono, noise]).clip(-1, 1)
-    return bytes((whole * 32_767).astype("<i2").tobytes())
+    """A sound file as the daemon reads it: raw 16-bit mono at 16 kHz, and a pause behind it.
+
+    Raises UserError for what is no sound file.
+    """
+    sound = []
+    for item in FileSource(path, fast=True).blocks():
+        if isinstance(item, AudioFault):
+            print(f"page.py: {item.message}", file=sys.stderr)
+        else:
+            sound.append(item.samples)
+    pause = np.random.default_rng(1).normal(0, 33, int(PAUSE_S * RATE)).astype(np.int16)
+    return np.concatenate([*sound, pause]).astype("<i2").tobytes()
 
 
 def play(samples: bytes, daemon: subprocess.Popen[bytes]) -> None:
