@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from urllib.request import urlopen
+
+import nats
 
 from edgeser.events.publish.publisher import Publisher
 from tests.bridges.commands import Running, fill, filling, keys, to_nats, until
 from tests.bridges.mosquitto import OPEN as ANYBODY
 from tests.bridges.mosquitto import PERSISTENT, Consumer, Mosquitto
 from tests.bridges.mqtt_bridge import ROOT, alive, say, to_mqtt
-from tests.bridges.nats_server import NatsServer
+from tests.bridges.nats_server import NatsServer, free_port
 from tests.disks import filled
 from tests.events.helpers import emotion
 
@@ -74,19 +78,35 @@ def test_a_server_whose_disk_is_full_is_waited_for(
 def test_a_lake_whose_disk_is_full_waits_and_goes_on(
     publisher: Publisher, server: NatsServer, small_disk: Path, tmp_path: Path
 ) -> None:
-    lake = small_disk / "lake"
-    lake.mkdir()
-    filler = filled(small_disk, but_bytes=8192)
-    command = ("lake", "fill", server.url, "-o", str(lake), "--every", "1")
+    lake, metrics = small_disk / "lake", f"127.0.0.1:{free_port()}"
+    command = ("lake", "fill", server.url, "-o", str(lake), "--every", "1", "--metrics", metrics)
     filling = Running(tmp_path / "lake.log", *command)
+
+    def total(name: str) -> float:
+        with urlopen(f"http://{metrics}/metrics") as answer:
+            lines = dict(line.rsplit(b" ", 1) for line in answer if not line.startswith(b"#"))
+        return float(lines[f"edgeser_lake_{name}_total".encode()])
+
+    async def send_what_is_no_event() -> None:
+        client = await nats.connect(server.url)
+        await client.jetstream().publish("edgeser.berlin.hall.final.mic", b"{")
+        await client.close()
+
     try:
+        filling.says("the lake takes from the stream")
+        filler = filled(small_disk)
+        asyncio.run(send_what_is_no_event())
         with to_nats(publisher, server.url, tmp_path):
             for number in range(EVENTS):
                 publisher.publish(emotion(number + 1))
-            filling.says(f"lake {lake}: No space left on device; trying again")
+            until(lambda: total("connections") > 1)  # it has tried again
             filler.unlink()
             until(lambda: len(keys(lake)) == EVENTS)
-        assert sum("No space left" in line for line in filling.log) == 1, filling.log
-        assert "Traceback" not in "".join(filling.log)
+        until(lambda: total("rejected") == 1)
+        assert (total("rows"), total("known")) == (EVENTS, 0)
+        log = filling.log[1:]  # after that the stream was made
+        said = ("takes from", f"lake {lake}: No space left", "written again", "no events of ours")
+        assert len(log) == len(said), log
+        assert all(part in line for part, line in zip(said, log, strict=True)), log
     finally:
         filling.kill()

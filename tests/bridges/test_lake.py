@@ -17,10 +17,10 @@ from edgeser.bridges.nats.subjects import Device
 from edgeser.events.schema import EmotionEvent
 from edgeser.lake.fill import CONSUMER, STREAM
 from edgeser.lake.queries import Lake
-from edgeser.lake.store import Store
+from edgeser.lake.store import FullError, Store
 from edgeser.lake.tables import REJECTED, Message, Sorted, sort
 from tests.bridges.commands import Running, fill, filling, keys, until
-from tests.bridges.nats_server import NatsServer
+from tests.bridges.nats_server import NatsServer, free_port
 from tests.events.helpers import emotion, status
 
 
@@ -124,6 +124,45 @@ def test_a_damaged_part_is_set_aside_and_the_lake_goes_on(
     assert said == f"{part}: damaged, or no part of a lake; it is now {aside.name}"
 
 
+def test_what_could_not_all_be_written_says_how_much_was(tmp_path: Path) -> None:
+    events = [
+        msgspec.structs.replace(emotion(n), epoch="e", seq=n, time=86400.0 * n + 40_000)
+        for n in (1, 2)
+    ]
+    (in_the_way := tmp_path / "finals/day=1970-01-03").parent.mkdir()
+    in_the_way.touch()
+    with pytest.raises(FullError, match=f"lake {tmp_path}: File exists") as failed:
+        kept(tmp_path, *events)
+    assert failed.value.added == 1
+    in_the_way.unlink()
+    assert kept(tmp_path, *events) == 1
+
+
+def test_what_a_killed_lake_left_is_removed(tmp_path: Path) -> None:
+    assert kept(tmp_path, emotion()) == 1
+    [part] = tmp_path.glob("finals/*/part-*.parquet")
+    aside = part.with_name(".0123abcd.new")
+    foreign = tmp_path / aside.name
+    for file in (aside, foreign):
+        file.touch()
+    assert kept(tmp_path, emotion()) == 0
+    assert (part.exists(), aside.exists(), foreign.exists()) == (True, False, True)
+
+
+def test_others_may_not_read_a_lake(tmp_path: Path) -> None:
+    lake = tmp_path / "lake"
+    store = Store(lake)
+    try:
+        subject = Device("berlin", "hall").subject(emotion())
+        store.add(sort([Message(subject, msgspec.json.encode(emotion())), Message(subject, b"{")]))
+    finally:
+        store.close()
+    found = [lake, *lake.rglob("*")]
+    assert sum(file.suffix == ".parquet" for file in found) == 2
+    assert {file.stat().st_mode & 0o7777 for file in found if file.is_file()} == {0o640}
+    assert {file.stat().st_mode & 0o7777 for file in found if file.is_dir()} == {0o750}
+
+
 def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
     subject = Device("a", "b").subject(emotion())
     wrong = [
@@ -145,6 +184,14 @@ def test_a_second_lake_in_one_folder_is_refused(server: NatsServer, tmp_path: Pa
         assert "fills it; stop that, or name another folder" in done.stderr
     finally:
         store.close()
+
+
+def test_to_fill_it_once_ends_where_no_server_answers(tmp_path: Path) -> None:
+    done = fill(f"nats://127.0.0.1:{free_port()}", tmp_path / "lake", "--once")
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("edgeser: NATS server")
+    assert line.endswith("cannot be reached")
 
 
 def test_what_a_lake_took_and_did_not_write_comes_to_the_next_at_once(

@@ -54,7 +54,11 @@ def lake() -> None:
     help="What the server's stream may hold, if it has to be made. Default: 10.",
 )
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus here.")
-@click.option("--once", is_flag=True, help="End when all that there is has been written.")
+@click.option(
+    "--once",
+    is_flag=True,
+    help="End when all that there is has been written, or cannot be (exit code 1).",
+)
 def fill(
     server: str | None,
     folder: str | None,
@@ -100,9 +104,10 @@ def fill(
     address = from_settings(wanted, "lake")
     address.check()
     _parquet()
+    from edgeser.bridges.nats.client import NatsError
     from edgeser.lake import figures
     from edgeser.lake.fill import Filler, Filling
-    from edgeser.lake.store import Store
+    from edgeser.lake.store import FullError, Store
 
     store = Store(wanted.path)
     notifier = ServiceManager()
@@ -125,6 +130,9 @@ def fill(
     try:
         asyncio.run(work())
         notifier.stopping()
+    except (NatsError, FullError) as error:
+        click.echo(f"edgeser: {error}", err=True)
+        raise SystemExit(1) from None
     finally:
         store.close()
 

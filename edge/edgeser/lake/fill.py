@@ -23,7 +23,7 @@ from edgeser.bridges.nats.server import Server
 from edgeser.bridges.nats.subjects import STORED
 from edgeser.bridges.pauses import Pauses
 from edgeser.lake.figures import Figures
-from edgeser.lake.store import FullError, Store
+from edgeser.lake.store import REJECTED_FOLDER, FullError, Store
 from edgeser.lake.tables import Message, sort
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,10 @@ class Filler:
         self._stop.set()
 
     async def run(self) -> None:
-        """Until ``stop``, or nothing is left. Raises UserError for files that cannot be read."""
+        """Until ``stop``, or nothing is left. Raises UserError for files that cannot be read.
+
+        Raises NatsError and FullError only where it is to be filled once: otherwise it waits.
+        """
         figures, pauses = self.figures, Pauses()
         while not self._stop.is_set():
             began = time.monotonic()
@@ -77,6 +80,8 @@ class Filler:
                 await self._connection()
                 return
             except (NatsError, FullError) as error:
+                if self._filling.once:
+                    raise
                 if time.monotonic() - began > STEADY_S:
                     pauses.reset()
                 if str(error) != figures.trouble:
@@ -100,7 +105,8 @@ class Filler:
                 messages = await self._subscribe(jetstream)
                 self.figures.connected = True
                 self.figures.connections += 1
-                log.info("%s: the lake takes from the stream %s", server, STREAM)
+                if not self._is_full:
+                    log.info("%s: the lake takes from the stream %s", server, STREAM)
                 await self._take(client, messages)
         finally:
             await client.close()
@@ -187,18 +193,25 @@ class Filler:
         if not held:
             return
         rows = await asyncio.to_thread(sort, [Message(m.subject, m.data) for m in held])
+        figures, store = self.figures, self._filling.store
+        try:
+            added = await asyncio.to_thread(store.add, rows)
+        except FullError as error:
+            figures.rows += error.added
+            raise
+        figures.rows += added
+        figures.rejected += rows.rejected.num_rows
+        figures.known += len(held) - added - rows.rejected.num_rows
+        figures.written_at = time.time()
+        if self._is_full:
+            log.info("lake %s: it is written again", store.folder)
+        figures.trouble, self._is_full = "", False
         if rows.rejected.num_rows:
             log.warning(
                 "%d messages are no events of ours; they are in %s",
                 rows.rejected.num_rows,
-                self._filling.store.folder / "rejected",
+                store.folder / REJECTED_FOLDER,
             )
-        figures = self.figures
-        added = await asyncio.to_thread(self._filling.store.add, rows)
-        figures.rows += added
-        figures.rejected += rows.rejected.num_rows
-        figures.known += len(held) - added - rows.rejected.num_rows
-        figures.trouble, figures.written_at, self._is_full = "", time.time(), False
         for message in held:
             await message.ack()
         await client.flush()

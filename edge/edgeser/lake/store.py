@@ -20,10 +20,12 @@ from pyarrow import dataset, parquet
 from edgeser.errors import UserError
 from edgeser.events.journal.file import move_aside
 from edgeser.events.wire.lock import FileLock, holder
-from edgeser.lake.tables import KEY, Place, Sorted
-from edgeser.whole_file import whole_file
+from edgeser.lake.tables import KEY, SCHEMAS, Place, Sorted
+from edgeser.whole_file import ASIDE, whole_file
 
 log = logging.getLogger(__name__)
+
+REJECTED_FOLDER = "rejected"
 
 MIDNIGHT = np.timedelta64(10, "s")
 """An event this close to midnight may stand in the day beside its own."""
@@ -31,6 +33,11 @@ MIDNIGHT = np.timedelta64(10, "s")
 
 class FullError(Exception):
     """The disk does not take what is to be written; one line that names the folder and why."""
+
+    def __init__(self, why: str, added: int) -> None:
+        """``added``: rows that were written before."""
+        super().__init__(why)
+        self.added = added
 
 
 class Store:
@@ -41,8 +48,9 @@ class Store:
         self.folder = folder
         path = folder / ".lake.lock"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o750, parents=True, exist_ok=True)
             self._lock = FileLock(path)
+            self._remove_asides()
         except BlockingIOError:
             raise UserError(
                 f"lake {folder}: {holder(path)} fills it", "stop that, or name another folder"
@@ -63,15 +71,21 @@ class Store:
                     self._write(new, self._part_folder(place))
                     added += new.num_rows
             if messages.rejected.num_rows:
-                self._write(messages.rejected, self.folder / "rejected")
+                self._write(messages.rejected, self.folder / REJECTED_FOLDER)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
-            raise FullError(f"lake {self.folder}: {why}") from error
+            raise FullError(f"lake {self.folder}: {why}", added) from error
         return added
 
     def close(self) -> None:
         """Let others write to it."""
         self._lock.release()
+
+    def _remove_asides(self) -> None:
+        """What killed processes left: who holds the lock is alone."""
+        for table in (*SCHEMAS, REJECTED_FOLDER):
+            for aside in (self.folder / table).rglob(ASIDE):
+                aside.unlink()
 
     def _part_folder(self, place: Place) -> Path:
         return self.folder / place.table / f"day={place.day}"
@@ -88,8 +102,9 @@ class Store:
 
     def _write(self, rows: pyarrow.Table, folder: Path) -> None:
         made = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / f"part-{time.time_ns()}.parquet") as file:
+        for one in (folder.parent, folder):
+            one.mkdir(mode=0o750, exist_ok=True)
+        with whole_file(folder / f"part-{time.time_ns()}.parquet", 0o640) as file:
             parquet.write_table(rows, file, compression="zstd")
         _sync(folder)
         if made:
