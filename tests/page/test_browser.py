@@ -137,17 +137,37 @@ def test_a_gap_is_shown_and_filled_when_the_daemon_is_back(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:
     with opened(browser, page, locale="en-US") as tab:
-        shows(tab, "mic", lambda: daemon.tell(status()))
+        told = emotion("happy", segment=299, end=2.0)
+        shows(tab, "Happy", lambda: daemon.tell(status(), told))
         daemon.stop()
         shows(tab, "The daemon has gone")
         assert re.search(r"since \d\d:\d\d:\d\d\.", tab.inner_text(".why"))
+        assert re.search(r"last heard as happy, until \d\d:\d\d:\d\d", tab.inner_text(".since"))
+        assert tab.inner_text(".label") == "–"
         shot(tab, "gap")
         until(lambda: tab.evaluate(ABSENT), "the gap is open")
         daemon.again()
+        shows(tab, "nothing recognised yet", lambda: daemon.tell(status(uptime_s=0.1)))
         told = emotion("sad", segment=300, kind="final", end=2.0)
         daemon.tell(status(uptime_s=0.5), told)
         shows(tab, "Sad", lambda: daemon.tell(status(uptime_s=1.0)))
         until(lambda: tab.evaluate(FILLED), "the gap is closed")
+
+
+def test_a_tab_opened_while_the_daemon_is_gone_knows_whether_it_was_ever_heard(
+    browser: Any, page: PageProcess
+) -> None:
+    """After two minutes the page's server holds no word of it any more but the link's."""
+    what = """async (time) => {
+        const { apply, explain, newState } = await import('/static/state.js');
+        const state = newState();
+        apply(state, { type: 'hello', endpoint: '', link: { heard: false, time, trouble: '' } });
+        apply(state, { type: 'ready' });
+        return explain(state, undefined, Date.now() / 1000).what;
+    }"""
+    with opened(browser, page) as tab:
+        assert tab.evaluate(what, None) == "No daemon is running"
+        assert tab.evaluate(what, time.time() - 600) == "The daemon has gone"
 
 
 def test_a_server_that_says_nothing_any_more_is_lost_and_found_again(
@@ -313,8 +333,8 @@ def test_by_keyboard_alone(browser: Any, page: PageProcess, daemon: Daemon) -> N
             tab.keyboard.press("Tab")
         tab.keyboard.press("Enter")
         until(lambda: tab.evaluate("location.hash") == "#past", "the past, by Tab and Enter")
-        tab.keyboard.press("Tab")
-        tab.keyboard.press("Tab")
+        for _ in range(3):
+            tab.keyboard.press("Tab")
         tab.keyboard.press("Enter")
         theme = "document.documentElement.dataset.theme"
         assert tab.evaluate(theme) == "light"

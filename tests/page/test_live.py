@@ -159,6 +159,9 @@ def test_a_daemon_that_goes_and_comes_is_told(daemon: Daemon, page: PageProcess)
         daemon.stop()
         until(lambda: links()[-1:] == [False], "gone")
         assert page.get("/healthz")[0] == 503
+        with told(page) as late:
+            until(lambda: "ready" in late.types(), "ready")
+            assert late.read()[0]["link"]["time"] == client.read()[-1]["time"]
         daemon.again()
 
         def back() -> bool:

@@ -37,8 +37,8 @@ class Link(msgspec.Struct, frozen=True, tag_field="type", tag="link"):
     """Whether the daemon is heard. The page says it, not the daemon."""
 
     heard: bool
-    time: float
-    """Unix seconds since when."""
+    time: float | None
+    """Unix seconds since when; None where it was never heard."""
     trouble: str = ""
     """Why not, where that is known."""
 
@@ -58,7 +58,7 @@ class Hub:
     def __init__(self) -> None:
         self.run = secrets.token_hex(4)
         """Names this run of the page: the numbers of another one mean nothing here."""
-        self.link: Link = Link(False, time.time())
+        self.link: Link = Link(False, None)
         self.latest: dict[str, Message] = {}
         """Of each passing topic."""
         self.state: str | None = None
@@ -122,7 +122,8 @@ class Hub:
     def is_in_trouble(self, trouble: str) -> None:
         """Nothing can be heard, and why."""
         if trouble != self.link.trouble:
-            self._set_link(Link(False, time.time(), trouble))
+            since = time.time() if self.link.heard else self.link.time
+            self._set_link(Link(False, since, trouble))
 
     def close(self) -> None:
         """This process ends: let every browser go."""

@@ -1,13 +1,14 @@
 // The page: which view is shown, the theme, and when things are drawn.
 
-import { html, render, useEffect, useState } from "./vendor/preact.js";
+import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
 import { connect } from "./live.js";
-import { clockOf, explain, newState } from "./state.js";
+import { clockOf, explainLink, isTrouble, newState, summary, survey } from "./state.js";
 import { Now } from "./now.js";
 import { Past } from "./past.js";
 import { Health } from "./health.js";
 import { forgetColours } from "./palette.js";
 import { remember } from "./storage.js";
+import { words } from "./format.js";
 
 const VIEWS = { now: ["Now", Now], past: ["Past", Past], health: ["Health", Health] };
 const DRAWN_MS = 200;
@@ -61,8 +62,8 @@ function App() {
   };
   const now = clockOf(state);
   const [name, View] = VIEWS[view];
-  const streams = [...state.streams.values()];
-  const said = explain(state, streams.find((s) => s.speaking) ?? streams[0], now);
+  const said = summary(state, now);
+  const showWorst = () => { setView("now"); setTimeout(() => document.querySelector("article")?.focus()); };
   useEffect(() => { document.title = view === "now" ? "edgeser" : `${name} · edgeser`; }, [view]);
   return html`
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>Skip to what is shown</a>
@@ -70,23 +71,30 @@ function App() {
       <a class="brand" href="#now" aria-label="edgeser, now"><img src="/static/icon.svg" alt="" width="28" height="28"/><span>edgeser</span></a>
       <nav aria-label="Views">${Object.entries(VIEWS).map(([key, [label]]) => html`
         <a href=${`#${key}`} aria-current=${key === view ? "page" : undefined}>${label}</a>`)}</nav>
-      <span class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></span>
+      <a class=${`chip ${said.kind}`} href="#now" onClick=${showWorst}><i aria-hidden="true"></i><span>${said.what}</span></a>
       <button class="icon" onClick=${nextTheme} aria-label=${THEMES[theme][1]} title=${THEMES[theme][1]}>${THEMES[theme][0]}</button>
     </header>
     <main id="main" tabindex="-1">
       <h1 class="hidden">${name}</h1>
       <${View} state=${state} now=${now} themed=${epoch} />
     </main>
-    <${Announcer} state=${state} said=${said} />`;
+    <${Announcer} state=${state} now=${now} />`;
 }
 
 /** Tells a screen reader what changed, and nothing twice. */
-function Announcer({ state, said }) {
-  const emotions = [...state.streams.values()].filter((s) => s.smoothed)
-    .map((s) => (state.streams.size > 1 ? `${s.name}: ${s.smoothed}` : s.smoothed));
-  const spoken = said.kind === "speech" || said.kind === "quiet" ? "" : `${said.what}. `;
-  return html`<p class="hidden" role="status" aria-live="polite">${spoken}${emotions.join(", ")}</p>`;
+function Announcer({ state, now }) {
+  const told = useRef(new Map());
+  const spoken = useRef("");
+  const lost = explainLink(state, now);
+  const lines = lost ? [["", lost.what]] : [["", ""], ...survey(state, now).map(({ stream, said }) => [stream.name, lineOf(stream, said)])];
+  const changed = lines.filter(([name, line]) => (told.current.get(name) ?? "") !== line);
+  for (const [name, line] of changed) told.current.set(name, line);
+  const news = changed.filter(([, line]) => line).map(([name, line]) => (name && state.streams.size > 1 ? `${name}: ${line}` : line));
+  if (news.length) spoken.current = news.join(", ");
+  return html`<p class="hidden" role="status" aria-live="polite">${spoken.current}</p>`;
 }
+
+const lineOf = (stream, said) => (isTrouble(said) || said.kind === "wait" ? said.what : words(stream.smoothed ?? ""));
 
 const root = document.getElementById("app");
 root.textContent = "";

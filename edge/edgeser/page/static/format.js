@@ -7,13 +7,16 @@ const dayTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "sho
 const month = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric" });
 const dayMonth = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const whole = new Intl.NumberFormat();
+const names = new Intl.Collator(undefined, { numeric: true });
 
 export const clockTime = (unix) => clock.format(unix * 1000);
 export const hourMinute = (unix) => short.format(unix * 1000);
 export const dayName = (unix) => day.format(unix * 1000);
 export const dayAndTime = (unix) => dayTime.format(unix * 1000);
+export const recentTime = (unix, now) => (now - unix < 43_200 ? clockTime(unix) : dayAndTime(unix));
 export const dayOfMonth = (unix) => dayMonth.format(unix * 1000);
 export const monthName = (unix) => month.format(unix * 1000);
+export const byName = (a, b) => names.compare(a, b);
 export const count = (n) => whole.format(n);
 export const percent = (share) => `${Math.round(share * 100)} %`;
 export const plural = (n, noun) => `${whole.format(n)} ${noun}${n === 1 ? "" : "s"}`;

@@ -2,16 +2,16 @@
 
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { ask } from "./ask.js";
-import { explain } from "./state.js";
+import { explain, survey } from "./state.js";
 import { bytes, clockTime, count, dayAndTime, duration, percent, plural, words } from "./format.js";
 
 const ASKED_MS = 15_000;
 
 export function Health({ state, now }) {
-  const streams = [...state.streams.values()].sort((a, b) => a.name.localeCompare(b.name));
-  const status = streams.find((s) => s.status)?.status;
+  const streams = survey(state, now);
+  const status = streams.find(({ stream }) => stream.status)?.stream.status;
   return html`<div class="health">
-    ${streams.map((s) => html`<${StreamHealth} key=${s.name} stream=${s} state=${state} now=${now} />`)}
+    ${streams.map(({ stream, said }) => html`<${StreamHealth} key=${stream.name} ...${{ stream, said, now }} />`)}
     ${!streams.length && html`<${Absent} said=${explain(state, undefined, now)} />`}
     <${Journal} state=${state} />
     ${status && html`<${Model} status=${status} />`}
@@ -24,8 +24,7 @@ const Facts = ({ facts }) => html`<dl>${facts.map(([k, v, bad]) => html`<div cla
 
 const Absent = ({ said }) => html`<section class="card"><h2>The daemon</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p><p class="muted">${said.why}</p></section>`;
 
-function StreamHealth({ stream, state, now }) {
-  const said = explain(state, stream, now);
+function StreamHealth({ stream, said, now }) {
   const s = stream.status;
   const c = s?.counters;
   const age = s && s.frame_age_s !== null ? s.frame_age_s + Math.max(0, now - stream.statusAt - 1.2) : null;

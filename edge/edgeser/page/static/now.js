@@ -3,19 +3,18 @@
 import { html, useRef } from "./vendor/preact.js";
 import { Scores } from "./scores.js";
 import { hue } from "./palette.js";
-import { explain, SHOWN_S } from "./state.js";
-import { clockTime, duration, filled, milliseconds, percent, title, words } from "./format.js";
+import { explain, survey, SHOWN_S } from "./state.js";
+import { clockTime, duration, filled, milliseconds, percent, recentTime, title, words } from "./format.js";
 
 const LOWEST_DBFS = -80;
 const STAGES = ["capture", "segment", "features", "queue", "inference", "publish"];
 
 export function Now({ state, now, themed }) {
-  const streams = [...state.streams.values()].sort((a, b) => a.name.localeCompare(b.name));
-  const said = explain(state, streams[0], now);
-  if (!streams.length) return html`<${Nothing} said=${said} />`;
+  const streams = survey(state, now);
+  if (!streams.length) return html`<${Nothing} said=${explain(state, undefined, now)} />`;
   const shown = streams.length === 1 ? "one" : "many";
   return html`<div class=${`streams ${shown}`}>
-    ${streams.map((s) => html`<${Stream} key=${s.name} ...${{ stream: s, state, now, themed, shown }} />`)}
+    ${streams.map(({ stream, said }) => html`<${Stream} key=${stream.name} ...${{ stream, said, state, now, themed, shown }} />`)}
   </div>`;
 }
 
@@ -27,16 +26,15 @@ function Nothing({ said }) {
   </section>`;
 }
 
-function Stream({ stream, state, now, themed, shown }) {
-  const said = explain(state, stream, now);
+function Stream({ stream, said, state, now, themed, shown }) {
   const gone = said.kind === "bad" || said.kind === "wait";
-  return html`<article class=${`card stream ${gone ? "gone" : ""}`} aria-label=${`Stream ${stream.name}`}>
+  return html`<article class=${`card stream ${gone ? "gone" : ""}`} tabindex="-1" aria-label=${`Stream ${stream.name}`}>
     <header class="bar">
       <h2>${stream.name}</h2>
       <p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p>
     </header>
     <div class="heard">
-      <${Emotion} stream=${stream} said=${said} now=${now} />
+      <${Emotion} ...${{ stream, said, gone, now }} />
       <${Bars} stream=${stream} />
       ${stream.points.some((p) => p.valence !== null) && html`<${Plane} points=${stream.points} now=${now} />`}
     </div>
@@ -48,9 +46,12 @@ function Stream({ stream, state, now, themed, shown }) {
   </article>`;
 }
 
-/** The smoothed emotion, large. It rests while nobody speaks; it never flickers. */
-function Emotion({ stream, said, now }) {
-  const label = stream.smoothed;
+/** The smoothed emotion, large. It rests while nobody speaks; it never flickers. While nobody
+ * listens there is none. */
+function Emotion({ stream, said, gone, now }) {
+  const label = gone ? null : stream.smoothed;
+  const since = label ? `${label === "unknown" ? "not sure enough to say" : "the mood"} for ${duration(now - stream.smoothedFrom)}`
+    : stream.smoothed ? `last heard as ${words(stream.smoothed)}, until ${recentTime(stream.lastSpeech, now)}` : "nothing recognised yet";
   const loud = stream.speaking && stream.level !== null ? Math.max(0, Math.min(1, (stream.level + 60) / 50)) : 0;
   const why = said.why ? `${said.why}${said.from && said.kind === "quiet" ? ` Last speech ${duration(now - said.from)} ago.` : ""}` : "";
   const line = why || (stream.speaking ? `Speaking for ${duration(now - stream.segmentFrom)}` : "");
@@ -58,7 +59,7 @@ function Emotion({ stream, said, now }) {
     <div class=${`orb c-${label ? hue(label) : "grey"} ${stream.speaking ? "live" : ""}`} style=${{ "--loud": loud.toFixed(2) }} aria-hidden="true"><i></i><b></b></div>
     <div class="word">
       <p class="label">${label ? title(words(label)) : "–"}</p>
-      <p class="since">${label ? `${label === "unknown" ? "not sure enough to say" : "the mood"} for ${duration(now - stream.smoothedFrom)}` : "nothing recognised yet"}</p>
+      <p class="since">${since}</p>
       <p class="why">${line}</p>
     </div>
   </div>`;

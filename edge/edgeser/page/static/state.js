@@ -1,6 +1,6 @@
 // What the page knows, from the messages so far. No drawing, no network; times are Unix seconds.
 
-import { clockTime, dayAndTime } from "./format.js";
+import { byName, recentTime } from "./format.js";
 
 export const SHOWN_S = 120;
 const KEPT_S = SHOWN_S + 10;
@@ -42,10 +42,13 @@ export function apply(state, message, nowMs = Date.now()) {
       const kept = { connected: true, everConnected: true, skew: state.skew, version: state.version };
       Object.assign(state, newState(), kept);
       state.hello = message;
-      applyLink(state, message.link);
+      state.link = message.link;
       return;
     }
-    case "ready": state.live = true; return;
+    case "ready":
+      state.live = true;
+      noteAbsence(state);
+      return;
     case "beat": return;
     case "link": applyLink(state, message); return;
     case "gap": applyGap(state, message, nowMs); return;
@@ -84,15 +87,18 @@ function isTwice(stream, event) {
 }
 
 function applyLink(state, link) {
-  const was = state.link;
   state.link = link;
   const open = state.absences.at(-1);
-  if (!link.heard && !(open && open.to === null)) {
-    if (was.heard) state.absences.push({ from: link.time, to: null, why: "no daemon", epoch: state.epoch });
-  } else if (link.heard && open && open.to === null) {
-    open.to = link.time;
-  }
+  if (link.heard && open && open.to === null) open.to = link.time;
+  noteAbsence(state);
   if (!link.heard) for (const stream of state.streams.values()) silence(stream);
+}
+
+/** A daemon that was never heard is not missed. */
+function noteAbsence(state) {
+  const { heard, time } = state.link;
+  if (heard || time === null || state.absences.at(-1)?.to === null) return;
+  state.absences.push({ from: time, to: null, why: "no daemon", epoch: state.epoch });
 }
 
 function silence(stream) {
@@ -100,11 +106,15 @@ function silence(stream) {
   stream.level = null;
 }
 
-/** Another run of the daemon. The time before it began stays marked; one that only could not be
- * heard for a while is not another run, and replay has filled the gap. */
+/** Another run of the daemon, which knows nothing of what the last one heard. The time before it
+ * began stays marked; one that only could not be heard for a while is not another run, and replay
+ * has filled the gap. */
 function enterRun(state, event) {
   state.epoch = event.epoch;
-  for (const stream of state.streams.values()) silence(stream);
+  for (const stream of state.streams.values()) {
+    silence(stream);
+    stream.emotion = stream.smoothed = null;
+  }
 }
 
 function applyGap(state, gap, nowMs) {
@@ -197,8 +207,33 @@ function forget(state, before) {
 
 const QUIET_DBFS = -65;
 
+/** A stream that is waited for, perhaps one that an earlier run had, hides none that is heard. */
+const WORST_FIRST = ["bad", "warn", "speech", "quiet", "wait"];
+
+/** Every stream with what is going on there: those in trouble first, then by name. */
+export function survey(state, now) {
+  const rank = ({ said }) => (isTrouble(said) ? WORST_FIRST.indexOf(said.kind) : WORST_FIRST.length);
+  return [...state.streams.values()].map((stream) => ({ stream, said: explain(state, stream, now) }))
+    .sort((a, b) => rank(a) - rank(b) || byName(a.stream.name, b.stream.name));
+}
+
+export const isTrouble = (said) => said.kind === "bad" || said.kind === "warn";
+
+/** The worst that is going on, and on how many streams where it is not on all. */
+export function summary(state, now) {
+  const all = survey(state, now).map(({ said }) => said);
+  const worst = WORST_FIRST.map((kind) => all.find((said) => said.kind === kind)).find(Boolean) ?? explain(state, undefined, now);
+  const same = all.filter((said) => said.what === worst.what).length;
+  return isTrouble(worst) && same < all.length ? { ...worst, what: `${worst.what}: ${same} of ${all.length}` } : worst;
+}
+
 /** What is going on, in one line, and why nothing is heard where that is so. */
 export function explain(state, stream, now) {
+  return explainLink(state, now) ?? explainStream(state, stream, now);
+}
+
+/** Where nothing can be known of any stream; null otherwise. */
+export function explainLink(state, now) {
   if (!state.everConnected) return { kind: "wait", what: "Connecting", why: "" };
   if (!state.connected) {
     return { kind: "bad", what: "This page has lost its server", why: "Is 'edgeser page' still running, and can its machine be reached? Trying again." };
@@ -208,9 +243,13 @@ export function explain(state, stream, now) {
     const endpoint = state.hello?.endpoint ?? "";
     if (state.link.trouble) return { kind: "bad", what: "The daemon cannot be heard", why: state.link.trouble };
     return since
-      ? { kind: "bad", what: "The daemon has gone", why: `Nothing has come from ${endpoint} since ${now - since.from < 43_200 ? clockTime(since.from) : dayAndTime(since.from)}. What it hears meanwhile is filled in when it is back.`, from: since.from }
+      ? { kind: "bad", what: "The daemon has gone", why: `Nothing has come from ${endpoint} since ${recentTime(since.from, now)}. What it hears meanwhile is filled in when it is back.`, from: since.from }
       : { kind: "bad", what: "No daemon is running", why: `Nothing comes from ${endpoint}. Start one with: edgeser run` };
   }
+  return null;
+}
+
+function explainStream(state, stream, now) {
   const status = stream?.status;
   if (!status) return { kind: "wait", what: "Waiting for the first status", why: "" };
   const fault = [...state.faults].reverse().find((f) => f.stream === stream.name && !f.recovered);

@@ -1,0 +1,57 @@
+"""Several streams on the page: the one in trouble is found, and the others are not told again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .browsing import opened, shows
+from .world import Daemon, PageProcess, emotion, fault, status, until
+
+ROOMS = ("room 1", "room 2", "room 10")
+
+
+def beat(daemon: Daemon, dead: str = "") -> Callable[[], None]:
+    """What every stream says each second; a dead one hears nothing."""
+    told = [
+        status("no_audio", stream=room, frame_age_s=9.0, level_dbfs=None)
+        if room == dead
+        else status("speech", stream=room)
+        for room in ROOMS
+    ]
+    return lambda: daemon.tell(*told)
+
+
+def cards(tab: Any) -> list[str]:
+    named: list[str] = tab.locator("article h2").all_inner_texts()
+    return [name for name in named if name in ROOMS]
+
+
+def test_a_dead_microphone_among_many_is_seen_said_and_first(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    with opened(browser, page, "#health") as tab:
+        daemon.tell(*(emotion("happy", stream=room) for room in ROOMS))
+        shows(tab, "Speech", beat(daemon))
+        assert tab.inner_text(".top .chip") == "Speech"
+        tab.click("nav >> text=Now")
+        shows(tab, "Scores", beat(daemon))
+        assert cards(tab) == list(ROOMS)  # by number, not by letter
+        daemon.tell(fault(stream="room 10"))
+        shows(tab, "No sound arrives: 1 of", beat(daemon, "room 10"))
+        assert tab.inner_text("[role=status]") == "room 10: No sound arrives"
+        assert cards(tab)[0] == "room 10"
+        tab.click("nav >> text=Past")
+        tab.click(".top .chip")
+        until(lambda: "room 10" in tab.evaluate("document.activeElement.ariaLabel ?? ''"), "there")
+
+
+def test_a_screen_reader_is_told_of_the_stream_that_changed_alone(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    with opened(browser, page) as tab:
+        daemon.tell(*(emotion("happy", stream=room) for room in ROOMS))
+        shows(tab, "Happy", beat(daemon))
+        told = emotion("sad", stream="room 2", segment=2)
+        shows(tab, "Sad", lambda: daemon.tell(status("speech", stream="room 1"), told))
+        assert tab.inner_text("[role=status]") == "room 2: sad"
