@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 import soundfile
 
+import edgeser
 from tests.sounds import speech
 
 PAGE = Path(__file__).parent.parent / "docs" / "library.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.S)
 RUNNABLE = [block for block in BLOCKS if "Subscriber" not in block]
+
+
+def test_every_public_name_is_in_its_table() -> None:
+    rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    for name in edgeser.__all__:
+        assert any(f"`{name}`" in row for row in rows) or name == "__version__", name
 
 
 def test_every_block_is_python() -> None:

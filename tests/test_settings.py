@@ -38,6 +38,14 @@ def test_later_ones_win(tmp_path: Path) -> None:
     assert settings.speech.vad_mode == 0
 
 
+def test_a_program_gives_a_files_name_and_its_own_environment_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGESER_SPEECH_VAD_MODE", "3")
+    settings = load_settings(str(written(tmp_path, "[speech]\nvad_mode = 1\nhop_seconds = 1")))
+    assert (settings.speech.vad_mode, settings.speech.hop_seconds) == (3, 1)
+
+
 def test_lists_and_strangers_in_the_environment() -> None:
     settings = load_settings(
         environment={

@@ -46,6 +46,7 @@ RUN = [
     if block.page not in reasons.PAGES
     and not any(shell.reason(command) for command in shell.commands(line))
 ]
+TYPED = ("README.md", "docs/library.md", "docs/tutorials/application.md")
 PATIENCE_S = 600
 
 
@@ -126,6 +127,21 @@ def test_python_runs(block: Block, world: dict[str, str]) -> None:
     finally:
         listener.kill()
         listener.wait()
+
+
+def test_python_for_applications_is_typed(tmp_path: Path) -> None:
+    """A program that begins as a copy of one passes ``mypy --strict``."""
+    for block in blocks.of("python"):
+        if block.page in TYPED:
+            name = f"{Path(block.page).stem.lower()}_{block.line}.py"
+            (tmp_path / name).write_text(block.text)
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *map(str, tmp_path.iterdir())],
+        cwd=ROOT,  # its settings are strict
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("block", blocks.of("toml"), ids=str)

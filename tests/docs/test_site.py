@@ -53,6 +53,7 @@ def test_every_public_name_setting_command_and_model_is_in_the_reference(site: P
         assert f'id="edgeser.{name}"' in python or name == "__version__", name
     for name in ("planned", "train", "evaluate"):
         assert f'id="edgeser_train.experiments.{name}"' in python
+    assert "environ(" not in python, "defaults in signatures tell of who made the site"
     settings = (site / "reference" / "settings.html").read_text()
     for section in Settings.__struct_fields__:
         for key in getattr(Settings(), section).__struct_fields__ if section != "source" else ():

@@ -52,6 +52,14 @@ them side by side.
 """
 
 
+UNIONS = {
+    "AnyEvent": "Every event that a daemon publishes.",
+    "Received": "What a ``Subscriber`` gives: an event or a ``Gap``.",
+    "Heard": "What a ``Live`` gives: an ``EmotionEvent`` or a ``SpeechEvent``.",
+    "AnySamples": "Arrays of int16, or of floats with full scale at 1: (n,) or (n, channels).",
+}
+
+
 def words(schema: dict[str, Any]) -> str:
     """A type of a JSON Schema in words."""
     if "$ref" in schema:
@@ -164,11 +172,13 @@ def python_page() -> str:
         "## edgeser",
         "",
     ]
-    for name in ("Subscriber", "Live", "Recognizer", "load_model"):
-        kind = "function" if name == "load_model" else "class"
+    for name in ("Subscriber", "Live", "Recognizer", "load_model", "load_settings", "decode"):
+        kind = "class" if name[0].isupper() else "function"
         members = "" if kind == "function" else "   :members:\n   :special-members: __init__\n"
         lines += [_rst(f".. auto{kind}:: edgeser.{name}\n{members}"), ""]
-    lines += [_rst(".. autoclass:: edgeser.model.model.Model\n   :members: restrict, verify\n"), ""]
+    lines += [_rst(".. autoclass:: edgeser.Model\n   :members: restrict, verify\n"), ""]
+    for name in ("Settings", "Position"):
+        lines += [_rst(f".. autoclass:: edgeser.{name}\n"), ""]
     lines += [_rst(".. autoexception:: edgeser.UserError\n"), ""]
     lines += ["## Events", "", "Immutable; [Events](../events.md) has an example of each.", ""]
     for name, struct in struct_of.items():
@@ -180,6 +190,9 @@ def python_page() -> str:
             lines.append(f"| `{field}` | {words(kind)} | {_escaped(text)} |")
         lines.append("")
     lines += [_rst(".. autoclass:: edgeser.Gap\n"), ""]
+    lines += ["## Annotations", "", "Unions, for the types of your own functions.", ""]
+    for name, text in UNIONS.items():
+        lines += [_rst(f".. py:data:: edgeser.{name}\n\n   {text}\n"), ""]
     lines += ["## edgeser_train.experiments", ""]
     lines += [_rst(".. automodule:: edgeser_train.experiments\n   :members:\n"), ""]
     for name in ("folds.Plan", "report.Report"):

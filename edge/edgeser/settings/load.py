@@ -51,21 +51,22 @@ _PATHS = (
 
 
 def load_settings(
-    file: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
+    file: str | Path | None = None,
+    environment: Mapping[str, str] | None = None,
     flags: Mapping[str, object] | None = None,
     defaults: Mapping[str, object] | None = None,
 ) -> Settings:
     """Settings from a file, the environment and flags (``{"model.name": ...}``), later ones first.
 
-    ``defaults``: hold in place of our own. Raises SettingsError naming the key, the value and what
-    is expected.
+    ``file``: TOML. ``environment``: by default this process's. ``defaults``: hold in place of our
+    own. Raises SettingsError, a UserError, naming the key, the value and what is expected.
     """
     origin = str(file) if file else "settings"
-    tree = _read(file) if file else {}
+    tree = _read(Path(file)) if file else {}
     for path, value in (defaults or {}).items():
         _put(tree, path, value, keep=True)
-    variables, flags = _from_environment(environment), flags or {}
+    variables = _from_environment(os.environ if environment is None else environment)
+    flags = flags or {}
     if any(path.startswith("audio.") for path in flags):
         tree.pop("source", None)  # a flag means one source, whatever the file lists
     audio = [path for path in variables if path.startswith("audio.")]
