@@ -6,8 +6,11 @@ from __future__ import annotations
 class UserError(Exception):
     """Something the user can mend: what is wrong, naming the thing and the value, and the fix.
 
-    The command line prints both as one line on standard error and exits with 2.
+    The command line prints both as one line on standard error and exits with 2; with 1 for what the
+    machine did to something that ran.
     """
+
+    exit_code = 2
 
     def __init__(self, what: str, fix: str | None = None) -> None:
         """``fix``: how to mend it, where ``what`` does not say so already."""

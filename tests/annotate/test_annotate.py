@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,10 +18,14 @@ import soundfile
 from click.testing import CliRunner, Result
 
 from edgeser import Recognizer
+from edgeser.annotate import processes
+from edgeser.annotate.archive import ArchiveError
 from edgeser.annotate.files import find
+from edgeser.annotate.plan import shards
 from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.model.golden import waveform
+from edgeser.settings.load import load_settings
 from tests.sounds import silence
 
 FILES = 7
@@ -206,3 +211,57 @@ def test_a_part_that_is_none_is_one_line(part: str, archive: Path, tmp_path: Pat
     done = annotate(archive, tmp_path / "out", "--part", part)
     assert done.exit_code == 2
     assert f"--part '{part}': expected I/N" in done.stderr
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("mounted", [False, True])
+def test_an_archive_that_is_away_is_no_fault_of_its_files(
+    mounted: bool, jobs: str, archive: Path, tmp_path: Path
+) -> None:
+    """The folder of a mount that is lost is there, and empty."""
+    calls, out, recordings = tmp_path / "calls", tmp_path / "out", tmp_path / "list.txt"
+    recordings.write_text("".join(f"{calls / name}.wav\n" for name in ("0", "6", "7")))
+    if mounted:
+        calls.mkdir()
+    done = annotate(recordings, out, "--jobs", jobs)
+    assert done.exit_code == 1
+    assert f"does not see the recordings; nothing can be read in {calls}: see" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert parts(out) == {}
+    calls.mkdir(exist_ok=True)
+    for name in ("0.wav", "6.wav"):
+        shutil.copy(archive / name, calls)
+    done = annotate(recordings, out, "--jobs", jobs)
+    assert done.exit_code == 0, done.output
+    assert len(table(out, "segments")) == 4
+    assert [row["path"] for row in table(out, "errors")] == [str(calls / "7.wav")]
+
+
+def test_an_archive_that_goes_away_in_the_middle_leaves_no_holes(
+    archive: Path, annotated: Path, tmp_path: Path
+) -> None:
+    calls, away, out = tmp_path / "calls", tmp_path / "away", tmp_path / "out"
+    shutil.copytree(archive, calls)
+    plan = shards(find(str(calls)), 2)
+    for name in ("segments", "errors"):
+        (out / name).mkdir(parents=True)
+    run = processes.run(plan, load_settings(environment={}), out, 1)
+    next(run)
+    calls.rename(away)
+    with pytest.raises(ArchiveError):
+        next(run)
+    away.rename(calls)
+    assert len(parts(out)) == 1
+    assert len(list(processes.run(plan[1:], load_settings(environment={}), out, 1))) == 3
+    assert parts(out) == parts(annotated)
+
+
+def test_a_file_that_vanished_alone_is_a_row(archive: Path, tmp_path: Path) -> None:
+    """Also where it is the only one of its shard."""
+    (archive / "list.txt").write_text("0.wav\n1.flac\nvanished.wav\n")
+    try:
+        done = annotate(archive / "list.txt", tmp_path / "out", "--jobs", "1")
+    finally:
+        (archive / "list.txt").unlink()
+    assert done.exit_code == 0, done.output
+    assert [row["path"] for row in table(tmp_path / "out", "errors")] == ["1.flac", "vanished.wav"]

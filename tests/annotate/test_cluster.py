@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -16,17 +19,29 @@ os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  Its own name. Else a bu
 
 from ray.cluster_utils import Cluster
 
+from edgeser.model.artefact import shipped_models
 from tests.annotate.test_annotate import annotate, annotated, archive, parts
 
 __all__ = ["annotated", "archive"]
 
 PATIENCE_S = 300.0
+HERE = Path("/proc/self/cwd")
+"""One path, which is another folder to each process."""
+
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000, "include_dashboard": False}
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    cluster = Cluster(initialize_head=True, head_node_args=NODE)
+def there(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``HERE`` is to the first node."""
+    return tmp_path_factory.mktemp("there")
+
+
+@pytest.fixture(scope="module")
+def cluster(there: Path) -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(there)
+        cluster = Cluster(initialize_head=True, head_node_args=NODE)
     yield cluster
     cluster.shutdown()
 
@@ -70,6 +85,56 @@ def test_a_relative_folder_and_a_finished_run(
         assert run.returncode == 0, err
         assert summary in out
         assert parts(folder) == parts(annotated)
+
+
+@pytest.fixture
+def elsewhere(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What ``HERE`` is to a second node."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        node = cluster.add_node(**{k: v for k, v in NODE.items() if k != "include_dashboard"})
+    cluster.wait_for_nodes()
+    yield folder
+    cluster.remove_node(node, allow_graceful=False)
+
+
+def test_a_node_that_does_not_see_the_archive_is_left_out(
+    cluster: Cluster, elsewhere: Path, archive: Path, annotated: Path, tmp_path: Path
+) -> None:
+    """Where no node sees it, nothing is written, and the same command does it later."""
+    (driver := tmp_path / "driver").mkdir()
+    shutil.copytree(archive, driver / "calls")
+    folder, options = tmp_path / "annotated", ("--jobs", "2", "--shard", "2")
+    run = on_ray(cluster, HERE / "calls", folder, *options, within=driver)
+    _, err = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 1
+    assert err.splitlines()[-1].startswith(f"edgeser: {socket.gethostname()} does not see the rec")
+    assert "Traceback" not in err
+    assert parts(folder) == {}
+    shutil.copytree(archive, elsewhere / "calls")
+    run = on_ray(cluster, HERE / "calls", folder, *options, within=driver)
+    _, err = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 0, err
+    assert parts(folder) == parts(annotated)
+
+
+def test_a_node_with_another_model_is_refused(
+    cluster: Cluster, there: Path, archive: Path, tmp_path: Path
+) -> None:
+    ours, theirs = (shipped_models()[name] for name in ("lightweight-emodb", "eca-emodb"))
+    (driver := tmp_path / "driver").mkdir()
+    shutil.copy(ours, driver / "model.onnx")
+    shutil.copy(theirs, there / "model.onnx")
+    model = ("--model", str(HERE / "model.onnx"))
+    run = on_ray(cluster, archive, tmp_path / "out", *model, within=driver)
+    _, err = run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 2
+    hashes = [hashlib.sha256(model.read_bytes()).hexdigest()[:12] for model in (theirs, ours)]
+    told = f"edgeser: {socket.gethostname()}: its model is {hashes[0]} by "
+    assert told in err
+    assert f"that of the tables {hashes[1]} by " in err
+    assert "Traceback" not in err
 
 
 def test_what_cannot_be_is_refused_in_one_line(archive: Path, tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow
 
-from edgeser.annotate.plan import Shard
+from edgeser.annotate.archive import demand_archive
+from edgeser.annotate.plan import Plan, Shard
 from edgeser.audio.file import FileSource
 from edgeser.errors import UserError
 from edgeser.events.columns import emotion_columns
@@ -37,10 +39,22 @@ class Annotator:
         self._recognizer = Recognizer(settings=settings)
         self.schema = schema(self._recognizer.model.info.labels)
 
+    def demand(self, plan: Plan) -> None:
+        """Raises UserError, which names this machine, unless its model is the one of the plan."""
+        model = self._recognizer.model
+        ours, theirs = model.ref.sha256, plan.model.sha256
+        if (ours, model.backend.name) != (theirs, plan.backend):
+            raise UserError(
+                f"{socket.gethostname()}: its model is {ours[:12]} by {model.backend.name}, "
+                f"that of the tables {theirs[:12]} by {plan.backend}",
+                "give every node the same model and backend",
+            )
+
     def __call__(self, shard: Shard) -> Annotated:
         """The segments of each file in the order of the files; of one that breaks off, its first.
 
-        A file that cannot be read is a row of ``errors``.
+        A file that cannot be read is a row of ``errors``. Raises ArchiveError where the archive is
+        away.
         """
         began = time.process_time()
         segments: list[dict[str, object]] = []
@@ -53,6 +67,7 @@ class Annotator:
                 sound_s += FileSource(file, fast=True).duration_s
                 segments.extend(_row(shown, event) for event in self._recognizer.file(file))
             except UserError as error:
+                demand_archive(shard, path)
                 errors.append({"path": shown, "error": str(error).replace(str(file), shown)})
         return Annotated(
             pyarrow.Table.from_pylist(segments, self.schema),

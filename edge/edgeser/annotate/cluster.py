@@ -1,8 +1,8 @@
 """Shards done by actors of a Ray cluster, each with a model of its own; this process writes.
 
 Every node has edgeser installed and sees the recordings under the same path. An actor is given a
-shard when it has done the one before, so that nothing piles up; a shard whose actor or node dies is
-given to another, and what is written is never done again.
+shard when it has done the one before, so that nothing piles up; a shard whose actor or node dies,
+or does not see the recordings, is given to another, and what is written is never done again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its maker
 
 from edgeser.annotate import tables
 from edgeser.annotate.annotator import Annotated, Annotator
-from edgeser.annotate.plan import Shard
+from edgeser.annotate.archive import ArchiveError
+from edgeser.annotate.plan import Plan, Shard
 from edgeser.annotate.processes import Done
 from edgeser.errors import UserError
 from edgeser.settings.schema import Settings
@@ -29,6 +30,8 @@ try:
     from ray.exceptions import RayActorError, RayError, RayTaskError
 except ImportError as error:
     raise UserError("ray is not installed", "pip install 'edgeser[cluster]'") from error
+
+log = logging.getLogger(__name__)
 
 MAX_DEATHS = 3
 """So often an actor may die over a shard, or when it begins, before the run ends."""
@@ -40,8 +43,12 @@ GPUS_AN_ACTOR = 0.25
 class Cluster:
     """A Ray cluster that is connected. It makes no cluster of its own."""
 
-    def __init__(self, address: str) -> None:
-        """``address``: ``HOST:PORT`` of its head, or ``auto``. Raises UserError."""
+    def __init__(self, address: str, plan: Plan) -> None:
+        """``address``: ``HOST:PORT`` of its head, or ``auto``. Raises UserError.
+
+        ``plan``: whose model every actor must have.
+        """
+        self._plan = plan
         try:
             _knock(address)
             ray.init(
@@ -67,18 +74,30 @@ class Cluster:
     ) -> Iterator[Done]:
         """Do the shards by ``jobs`` actors; yields each as it is written.
 
-        Raises UserError where actors die again and again, or the disk is full; what is finished
-        stays.
+        An actor that does not see the recordings is let go. Raises ArchiveError when none is left,
+        UserError where one has another model, actors die again and again, or the disk is full; what
+        is finished stays.
         """
         waiting = deque(shard._replace(root=str(Path(shard.root).absolute())) for shard in todo)
         deaths: Counter[int] = Counter()
         working: dict[Any, tuple[Any, Shard | None]] = {}
+        spare: list[Any] = []  # one that has nothing to do, while another may fail
+        away: set[str] = set()
         gpus = GPUS_AN_ACTOR if settings.model.backend == "tensorrt" else 0
         make: Any = ray.remote(Annotator).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
 
         def begin() -> None:
             actor = make.remote(settings)
-            working[actor.__ray_ready__.remote()] = (actor, None)
+            working[actor.demand.remote(self._plan)] = (actor, None)
+
+        def give(actor: Any, shard: Shard) -> None:
+            working[actor.__call__.remote(shard)] = (actor, shard)
+
+        def give_back(shard: Shard) -> None:
+            if spare:
+                give(spare.pop(), shard)
+            else:
+                waiting.appendleft(shard)
 
         try:
             for _ in range(jobs):
@@ -89,26 +108,36 @@ class Cluster:
                 try:
                     annotated = ray.get(finished)
                 except RayTaskError as error:
-                    raise _defect(error) from error
+                    is_last = not working and not spare
+                    if shard is None or is_last or not isinstance(error.cause, ArchiveError):
+                        raise _defect(error) from error
+                    give_back(shard)
+                    ray.kill(actor)
+                    if error.cause.what not in away:  # once a node
+                        away.add(error.cause.what)
+                        log.warning("%s; others do its share", error.cause)
+                    continue
                 except RayActorError as error:
                     deaths[-1 if shard is None else shard.number] += 1
                     if max(deaths.values()) >= MAX_DEATHS:
                         raise _hopeless(error, shard) from error
                     if shard is not None:
-                        waiting.appendleft(shard)
-                    begin()  # waits, where no node has room
+                        give_back(shard)
+                    if waiting:
+                        begin()  # waits, where no node has room
                     continue
                 if shard is None:
                     deaths[-1] = 0
                 else:
                     yield _written(folder, shard, annotated)
                 if waiting:
-                    following = waiting.popleft()
-                    working[actor.__call__.remote(following)] = (actor, following)
-                elif shard is not None:
+                    give(actor, waiting.popleft())
+                elif spare or shard is None:
                     ray.kill(actor)
+                else:
+                    spare.append(actor)
         finally:
-            for actor, _ in working.values():
+            for actor in (*spare, *(actor for actor, _ in working.values())):
                 ray.kill(actor)
 
     def close(self) -> None:

@@ -30,7 +30,8 @@ class Done(NamedTuple):
 def run(todo: Sequence[Shard], settings: Settings, folder: Path, jobs: int) -> Iterator[Done]:
     """Do the shards in ``jobs`` processes; yields each as it is finished.
 
-    Raises UserError where a process dies or the disk is full; what is finished stays.
+    Raises UserError where a process dies or the disk is full, ArchiveError where the archive is
+    away; what is finished stays.
     """
     if jobs == 1:
         annotator = Annotator(settings)

@@ -126,18 +126,19 @@ class _Commands(click.Group):
             return ctx.exit(128 + signal.SIGINT)
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Every failure that the user or the machine causes is one line, and exit code 2."""
+        """Every failure that the user or the machine causes is one line, and its exit code."""
+        code = UserError.exit_code
         try:
             return super().main(*args, **extra)
         except UserError as error:
-            line = str(error)
+            line, code = str(error), error.exit_code
         except (MemoryError, OSError, RuntimeError) as error:
             lacking = shortage(error)
             if lacking is None:
                 raise
             line = lacking
         click.echo(f"edgeser: {line}", err=True)
-        raise SystemExit(2)
+        raise SystemExit(code)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

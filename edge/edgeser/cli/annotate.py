@@ -18,7 +18,7 @@ from edgeser.errors import UserError
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    from edgeser.annotate.plan import Shard
+    from edgeser.annotate.plan import Plan, Shard
     from edgeser.annotate.processes import Done
     from edgeser.settings.schema import Settings
 
@@ -88,7 +88,8 @@ def annotate(
     """Recognise every recording of an archive, cut into segments as `edgeser run` cuts it.
 
     The same command again goes on where it was killed: what is finished is not done again. A file
-    that cannot be read is a row of the table `errors`, not the end; the exit code is 0.
+    that cannot be read is a row of the table `errors`, not the end; the exit code is 0. It is 1
+    where the whole archive went away: the same command does the rest when it is back.
     """
     from edgeser.annotate.files import find
     from edgeser.annotate.lock import only_one
@@ -124,7 +125,7 @@ def annotate(
         before = sum(len(shard.paths) for shard in mine) - sum(len(s.paths) for s in todo)
         progress = _Progress(sum(len(shard.paths) for shard in todo), before)
         try:
-            with _engine(address) as (run, cores):
+            with _engine(address, plan) as (run, cores):
                 jobs = min(jobs or cores, max(1, len(todo)))
                 for done in run(todo, settings, folder, jobs):
                     progress.add(done)
@@ -136,7 +137,7 @@ def annotate(
 
 
 @contextmanager
-def _engine(address: str | None) -> Iterator[tuple[Run, int]]:
+def _engine(address: str | None, plan: Plan) -> Iterator[tuple[Run, int]]:
     """What does the shards, and how many cores it has: this machine, or a Ray cluster."""
     if address is None:
         from edgeser.annotate.processes import run
@@ -145,7 +146,7 @@ def _engine(address: str | None) -> Iterator[tuple[Run, int]]:
         return
     from edgeser.annotate.cluster import Cluster
 
-    cluster = Cluster(address)
+    cluster = Cluster(address, plan)
     try:
         yield cluster.run, cluster.cores
     finally:
