@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import msgspec
@@ -18,6 +22,7 @@ from edgeser.events.schema import AnyEvent
 from edgeser.lake.queries import Lake
 from edgeser.lake.store import Store
 from edgeser.lake.tables import Message, sort
+from tests.docs import blocks
 from tests.events.helpers import emotion, fault
 from tests.unprivileged import unprivileged
 
@@ -100,6 +105,37 @@ def test_a_device_is_told_from_its_namesake_at_another_site(lake: Path) -> None:
     assert "--device hall: berlin and paris each have one; add --site NAME" in done.stderr
     assert len(ask(lake, "day", *day, "--site", "paris").stdout.splitlines()) == 3
     assert "no rows" in ask(lake, "day", *day[:4], "--site", "rome").stderr
+
+
+def test_parts_are_put_together_and_a_device_is_forgotten_as_the_page_says(tmp_path: Path) -> None:
+    def run(beginning: str) -> None:
+        [block] = [
+            block.text
+            for block in blocks.of("sh")
+            if block.page == "docs/fleet.md" and block.text.startswith(f"cd /srv/lake{beginning}")
+        ]
+        text = block.replace("/srv/lake", str(tmp_path))
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        subprocess.run(["sh", "-c", text], env={**os.environ, "PATH": path}, check=True)
+
+    def count() -> list[tuple[object, ...]]:
+        question = "SELECT site, count(*) FROM finals GROUP BY site ORDER BY site"
+        return Lake(tmp_path).ask(question)[1]
+
+    at = datetime(2026, 11, 20, 12, tzinfo=timezone.utc).timestamp()
+    events = [msgspec.structs.replace(emotion(n), epoch="e", seq=n, time=at + n) for n in (1, 2)]
+    for site in ("berlin", "paris"):
+        for event in events:
+            told(tmp_path, Device(site, "hall"), event)
+    run("/finals/day=2026-11-20")
+    assert [part.name for part in tmp_path.glob("finals/*/*")] == ["part-0.parquet"]
+    told(tmp_path, Device("paris", "hall"), *events)
+    assert count() == [("berlin", 2), ("paris", 2)]
+    run("\n")
+    assert count() == [("paris", 2)]
+    told(tmp_path, Device("paris", "hall"), *events)
+    assert count() == [("paris", 2)]
+    assert not (tmp_path / "kept").exists()
 
 
 def test_a_damaged_part_is_named(lake: Path) -> None:
