@@ -10,6 +10,18 @@ from .world import PATIENCE_S, PageProcess, until
 
 DESK = {"width": 1440, "height": 900}
 
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+BROKEN = """(parts) => [...document.querySelectorAll(parts.join())].filter((e) => {
+    const words = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
+    const lines = new Set();
+    const range = document.createRange();
+    while (words.nextNode()) {
+        range.selectNodeContents(words.currentNode);
+        for (const line of range.getClientRects()) lines.add(Math.round(line.top / 4));
+    }
+    return lines.size > 1 || e.scrollWidth > e.clientWidth + 1;
+}).map((e) => e.textContent)"""
+
 
 @contextmanager
 def opened(

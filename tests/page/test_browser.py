@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .browsing import DESK, opened, shows
+from .browsing import BROKEN, DESK, WIDER, opened, shows
 from .world import (
     LABELS,
     Daemon,
@@ -36,17 +36,6 @@ from .world import (
 PHONE = {"width": 390, "height": 844}
 
 ABSENT = "window.edgeser.state.absences.at(-1)?.to === null"
-WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-BROKEN = """(parts) => [...document.querySelectorAll(parts.join())].filter((e) => {
-    const words = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
-    const lines = new Set();
-    const range = document.createRange();
-    while (words.nextNode()) {
-        range.selectNodeContents(words.currentNode);
-        for (const line of range.getClientRects()) lines.add(Math.round(line.top / 4));
-    }
-    return lines.size > 1 || e.scrollWidth > e.clientWidth + 1;
-}).map((e) => e.textContent)"""
 COVERED = """[...document.querySelectorAll('.day:has(.sign)')].filter((day) => {
     const [number, sign, stack] = ['.number', '.sign', '.stack'].map((s) => day.querySelector(s).getBoundingClientRect());
     const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;

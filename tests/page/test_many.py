@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .browsing import opened, shows
+import pytest
+
+from .browsing import BROKEN, WIDER, opened, shows
 from .world import Daemon, PageProcess, emotion, fault, status, until
 
 ROOMS = ("room 1", "room 2", "room 10")
@@ -44,6 +46,31 @@ def test_a_dead_microphone_among_many_is_seen_said_and_first(
         tab.click("nav >> text=Past")
         tab.click(".top .chip")
         until(lambda: "room 10" in tab.evaluate("document.activeElement.ariaLabel ?? ''"), "there")
+
+
+@pytest.mark.parametrize("view", ["#now", "#past", "#health"])
+def test_a_long_name_and_a_narrow_screen_break_no_word(
+    browser: Any, page: PageProcess, daemon: Daemon, view: str
+) -> None:
+    long = emotion(stream=120 * "x", segment=3, kind="final")
+    with opened(browser, page, view) as tab:
+        daemon.tell(status("speech"), long)
+        until(lambda: 120 * "x" in tab.content(), "the name")
+        for width in (320, 375):
+            tab.set_viewport_size({"width": width, "height": 800})
+            assert tab.evaluate(WIDER) <= 0
+            assert tab.evaluate(BROKEN, ["nav a", "button", ".pick", ".scorebars .name"]) == []
+            for box in (found.bounding_box() for found in tab.locator("select").all()):
+                assert box["x"] + box["width"] <= width
+            assert tab.inner_text(".top .chip"), "a dot alone tells a screen reader nothing"
+
+
+def test_forced_colours_show_what_is_chosen(browser: Any, page: PageProcess) -> None:
+    line = "e => getComputedStyle(e).textDecorationLine"
+    with opened(browser, page, "#past", forced_colors="active") as tab:
+        for chosen in ("nav [aria-current]", ".toolbar [aria-pressed=true]"):
+            assert tab.locator(chosen).evaluate(line) == "underline"
+        assert tab.locator(".toolbar [aria-pressed=false]").first.evaluate(line) == "none"
 
 
 def test_a_screen_reader_is_told_of_the_stream_that_changed_alone(

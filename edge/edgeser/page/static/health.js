@@ -41,7 +41,7 @@ function StreamHealth({ stream, said, now }) {
     ["Restarts of the source", count(c.restarts), c.restarts > 0],
     ["Faults", count(c.faults), c.faults > 0],
   ] : [];
-  return html`<section class="card"><div class="bar"><h2>${stream.name}</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p></div>
+  return html`<section class="card"><div class="bar"><h2 class="streamname" title=${stream.name}>${stream.name}</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p></div>
     <p class="muted why">${said.why || "All is well."}</p><${Facts} facts=${facts} /></section>`;
 }
 

@@ -30,13 +30,13 @@ function Stream({ stream, said, state, now, themed, shown }) {
   const gone = said.kind === "bad" || said.kind === "wait";
   return html`<article class=${`card stream ${gone ? "gone" : ""}`} tabindex="-1" aria-label=${`Stream ${stream.name}`}>
     <header class="bar">
-      <h2>${stream.name}</h2>
+      <h2 class="streamname" title=${stream.name}>${stream.name}</h2>
       <p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p>
     </header>
     <div class="heard">
       <${Emotion} ...${{ stream, said, gone, now }} />
       <${Bars} stream=${stream} />
-      ${stream.points.some((p) => p.valence !== null) && html`<${Plane} points=${stream.points} now=${now} />`}
+      ${shown === "one" && stream.points.some((p) => p.valence !== null) && html`<${Plane} points=${stream.points} now=${now} />`}
     </div>
     <${Meter} stream=${stream} />
     <${Scores} stream=${stream} state=${state} now=${now} themed=${themed} height=${shown === "one" ? Math.round(Math.max(190, Math.min(560, innerHeight / 4))) : 160} />
@@ -120,17 +120,18 @@ function Latency({ stream }) {
 
 function Plane({ points, now }) {
   const known = points.filter((p) => p.valence !== null && p.arousal !== null && p.time > now - SHOWN_S).slice(-40);
-  const x = (v) => 50 + 42 * Math.max(-1, Math.min(1, v));
-  const y = (a) => 50 - 42 * Math.max(-1, Math.min(1, a));
+  const x = (v) => 50 + 45 * Math.max(-1, Math.min(1, v));
+  const y = (a) => 50 - 45 * Math.max(-1, Math.min(1, a));
   const last = known.at(-1);
+  const at = (end) => html`<span class=${end} aria-hidden="true">${end}</span>`;
   return html`<figure class="plane">
+    ${at("excited")}${at("unpleasant")}
     <svg viewBox="0 0 100 100" role="img" aria-label=${last ? `Valence ${last.valence.toFixed(2)}, arousal ${last.arousal.toFixed(2)}` : "Valence and arousal: nothing yet"}>
       <path class="axes" d="M50 4V96M4 50H96"/>
-      <text x="50" y="8" text-anchor="middle">excited</text><text x="50" y="98" text-anchor="middle">calm</text>
-      <text x="3" y="48">unpleasant</text><text x="97" y="48" text-anchor="end">pleasant</text>
       ${known.slice(1).map((p, i) => html`<line class="tail" key=${p.time} x1=${x(known[i].valence)} y1=${y(known[i].arousal)} x2=${x(p.valence)} y2=${y(p.arousal)} opacity=${((i + 1) / known.length).toFixed(2)}/>`)}
       ${last && html`<circle class="point" cx=${x(last.valence)} cy=${y(last.arousal)} r="4"/>`}
     </svg>
+    ${at("pleasant")}${at("calm")}
   </figure>`;
 }
 

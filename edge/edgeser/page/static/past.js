@@ -6,7 +6,7 @@ import { ask, useAgain } from "./ask.js";
 import { Month } from "./month.js";
 import { Timeline } from "./timeline.js";
 import { hue } from "./palette.js";
-import { clockTime, count, dayName, duration, filled, hourMinute, monthName, percent, plural, words } from "./format.js";
+import { byName, clockTime, count, dayName, duration, filled, hourMinute, monthName, percent, plural, words } from "./format.js";
 
 const SETTLED_MS = 250;
 const ROWS = 100;
@@ -36,7 +36,7 @@ export function Past({ state, themed }) {
   const days = span === "month" ? [] : archive.between(...range);
   const whole = span === "month" ? [] : archive.between(day, dayAfter(day));
   const labels = [...new Set([...[...state.streams.values()].flatMap((s) => s.labels), ...archive.labels])].sort((a, b) => (a === "unknown") - (b === "unknown"));
-  const streams = [...new Set([...archive.streams, ...state.streams.keys()])].sort();
+  const streams = [...new Set([...archive.streams, ...state.streams.keys()])].sort(byName);
 
   const trouble = span === "month" ? "" : archive.troubleIn(...range) || archive.troubleIn(day, dayAfter(day));
 
