@@ -6,6 +6,7 @@ import { Recording, fromFile, resampled } from "./sound.js";
 
 const element = (id) => document.getElementById(id);
 const [state, speak, from, to] = ["state", "speak", "from", "to"].map(element);
+const [file, result, stretch] = ["file", "result", "stretch"].map(element);
 
 ort.env.wasm.wasmPaths = new URL("vendor/", document.baseURI).href;
 ort.env.wasm.numThreads = 1; // more need headers that a plain file server does not send
@@ -23,17 +24,20 @@ async function load() {
   element("model").textContent =
     `${name} ${version}: ${labels.join(", ")}. Learnt from ${training.corpora.join(", ")} ` +
     `(${training.licence}), from actors; it reads no minds.`;
-  speak.disabled = false;
+  speak.disabled = file.disabled = false;
   state.textContent = "ready";
 }
 
-/** Judge a new sound, all of it. */
-async function hear(taken) {
+/** Judge a new sound, all of it; `taking` promises it. */
+async function hear(taking) {
+  result.hidden = stretch.hidden = true; // they are of the sound before
+  const taken = await taking;
   const rate = recogniser.info.sample_rate;
   sound = await resampled(taken.samples, taken.rate, rate);
   told = taken.told + (taken.rate === rate ? "" : `, resampled to ${rate} Hz by libsamplerate`);
   from.value = "0";
   to.value = String(sound.length / rate);
+  stretch.hidden = false;
   await judge();
 }
 
@@ -44,7 +48,7 @@ async function judge() {
   const scores = await recogniser.scores(sound, start, end);
   element("label").textContent = recogniser.label(scores);
   element("scores").replaceChildren(...Object.entries(scores).flatMap(row));
-  element("result").hidden = false;
+  result.hidden = false;
   state.textContent = `${told}; ${((end - start) / rate).toFixed(2)} s heard`;
 }
 
@@ -60,22 +64,24 @@ function row([label, score]) {
   return [term, bar, number];
 }
 
-/** Whatever goes wrong is said on the page. */
+/** Whatever goes wrong is said on the page, and no result stands beside it. */
 function saying(action) {
   return async (event) => {
     event?.preventDefault();
     try {
       await action(event);
     } catch (error) {
+      result.hidden = true;
       state.textContent = `That did not work: ${error.message}`;
     }
   };
 }
 
-async function take(file) {
-  if (!file) return;
-  state.textContent = `reading ${file.name} …`;
-  await hear(await fromFile(await file.arrayBuffer()));
+async function take(chosen) {
+  if (!chosen) return;
+  if (!recogniser) throw new Error("the model is not loaded");
+  state.textContent = `reading ${chosen.name} …`;
+  await hear(chosen.arrayBuffer().then(fromFile));
 }
 
 async function speakOrStop() {
@@ -88,11 +94,11 @@ async function speakOrStop() {
   const ending = recording;
   recording = undefined;
   speak.textContent = "Speak";
-  await hear(await ending.end());
+  await hear(ending.end());
 }
 
-element("file").addEventListener("change", saying((event) => take(event.target.files[0])));
-element("stretch").addEventListener("submit", saying(judge));
+file.addEventListener("change", saying((event) => take(event.target.files[0])));
+stretch.addEventListener("submit", saying(judge));
 speak.addEventListener("click", saying(speakOrStop));
 const drop = element("drop");
 drop.addEventListener("dragover", (event) => {

@@ -71,14 +71,15 @@ export class Recogniser {
    * The scores of the samples [start, end) of a sound.
    *
    * `sound`: a Float32Array at `info.sample_rate`, full scale at 1. What lies in front of `start`
-   * is heard as what was before. Throws for a stretch that is too short.
+   * is heard as what was before. Throws for a stretch that is too short or not in the sound.
    */
   async scores(sound, start = 0, end = sound.length) {
-    const { hop, history, min_frames: least, window, temperature, labels } = this.info;
-    const hops = Math.floor((Math.min(end, sound.length) - start) / hop);
-    if (!(start >= 0) || hops < least) {
-      throw new Error(`too short: it takes at least ${(least * hop) / this.info.sample_rate} s`);
-    }
+    const { sample_rate: rate, hop, history, min_frames: least, window, temperature, labels } = this.info;
+    if (start < 0) throw new Error("the stretch begins before the sound");
+    if (end > sound.length) throw new Error(`the sound ends at ${sound.length / rate} s`);
+    if (end < start) throw new Error("the stretch ends before it begins");
+    const hops = Math.floor((end - start) / hop);
+    if (!(hops >= least)) throw new Error(`too short: it takes at least ${(least * hop) / rate} s`);
     const sum = new Float64Array(labels.length);
     const pieces = spans(hops, window);
     for (const [first, count] of pieces) {

@@ -132,10 +132,15 @@ void predict(const std::string& model, const std::string& path, const std::strin
   const auto sound = read_sound(path, info.sample_rate);
 
   const auto rate = static_cast<double>(info.sample_rate);
-  const auto size = static_cast<std::int64_t>(sound.size());
-  const auto start = from.empty() ? 0 : std::llround(seconds(from) * rate);
-  const auto end = to.empty() ? size : std::min<std::int64_t>(size, std::llround(seconds(to) * rate));
-  const auto hops = start < 0 ? 0 : (end - start) / info.hop;
+  const auto size = static_cast<double>(sound.size());
+  const double first = from.empty() ? 0 : std::round(seconds(from) * rate);
+  const double last = to.empty() ? size : std::round(seconds(to) * rate);
+  if (first < 0) throw std::runtime_error("START_S is before the sound: " + from);
+  if (last > size) throw std::runtime_error("END_S is " + to + ", the sound ends at " + std::to_string(size / rate) + " s");
+  if (last < first) throw std::runtime_error("END_S is before START_S: " + to + " and " + from);
+  const auto start = static_cast<std::int64_t>(first);
+  const auto end = static_cast<std::int64_t>(last);
+  const auto hops = (end - start) / info.hop;
   if (hops < info.min_frames) {
     throw std::runtime_error("too short: it takes at least " + std::to_string(info.min_frames * info.hop) + " samples");
   }

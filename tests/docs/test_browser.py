@@ -33,6 +33,13 @@ HEARD = """() => {
     return btoa(text);
 }"""
 
+DROP = """() => {
+    const dropped = new DataTransfer();
+    dropped.items.add(new File(["x"], "x.wav"));
+    const event = new DragEvent("drop", { dataTransfer: dropped, cancelable: true });
+    document.getElementById("drop").dispatchEvent(event);
+}"""
+
 
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
@@ -47,6 +54,7 @@ def sounds() -> Iterator[Path]:
         soundfile.write(folder / "speech.wav", speech(), 16_000)
         other = soxr.resample(speech().astype(np.float64) / 32768, 16_000, 44_100, quality="VHQ")
         soundfile.write(folder / "speech.flac", other, 44_100, "PCM_24")
+        soundfile.write(folder / "odd.flac", speech()[: 16_000 * 2 - 1_955], 16_000)
         soundfile.write(folder / "spoken.wav", speech()[: 16_000 * 15], 16_000)
         (folder / "noise.wav").write_bytes(b"no sound at all")
         soundfile.write(folder / "short.wav", np.zeros(100, np.int16), 16_000)
@@ -90,6 +98,13 @@ def served(folder: Path) -> Iterator[str]:
 
 def says(tab: Any, words: str) -> None:
     until(lambda: words in tab.inner_text("#state"), f"{words!r} in {tab.inner_text('#state')!r}")
+
+
+def choose(tab: Any, file: Path) -> None:
+    """Also the file that is chosen already."""
+    tab.set_input_files("#file", [])
+    tab.evaluate("document.getElementById('state').textContent = 'asked'")
+    tab.set_input_files("#file", file)
 
 
 def agrees(tab: Any, segments: Sequence[EmotionEvent], tolerance: float) -> None:
@@ -140,9 +155,69 @@ def test_the_microphone_is_heard_as_predict_hears_it(tab: Any) -> None:
     agrees(tab, segments, 1e-3)
 
 
+def test_a_stretch_of_any_length_is_heard(tab: Any, sounds: Path) -> None:
+    choose(tab, sounds / "odd.flac")
+    says(tab, "1.88 s heard")
+    assert tab.input_value("#to") == "1.8778125"
+    tab.fill("#from", "0.5")
+    tab.click("#stretch button")
+    says(tab, "1.38 s heard")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "words"),
+    [
+        ("0", "99", "the sound ends at 1.8778125 s"),
+        ("1.5", "1", "the stretch ends before it begins"),
+        ("1", "1.01", "too short: it takes at least 0.03 s"),
+    ],
+)
+def test_a_stretch_that_is_none_is_refused_in_words(
+    tab: Any, sounds: Path, start: str, end: str, words: str
+) -> None:
+    choose(tab, sounds / "odd.flac")
+    says(tab, "1.88 s heard")
+    tab.fill("#from", start)
+    tab.fill("#to", end)
+    tab.click("#stretch button")
+    says(tab, f"That did not work: {words}")
+    assert tab.is_hidden("#result")
+    tab.fill("#from", "0.5")
+    tab.fill("#to", "1.5")
+    tab.click("#stretch button")
+    says(tab, "1.00 s heard")
+    assert tab.is_visible("#result")
+
+
 @pytest.mark.parametrize(("file", "words"), [("noise.wav", "did not work"), ("short.wav", "short")])
 def test_what_is_no_speech_is_refused_in_words(
     tab: Any, sounds: Path, file: str, words: str
 ) -> None:
-    tab.set_input_files("#file", sounds / file)
+    choose(tab, sounds / "odd.flac")
+    says(tab, "s heard")
+    choose(tab, sounds / file)
     says(tab, words)
+    assert tab.is_hidden("#result"), "it is of the file before"
+
+
+def test_nothing_is_taken_before_the_model_is_there(tab: Any) -> None:
+    early, held = tab.context.new_page(), list[Any]()
+    early.set_default_timeout(1000 * PATIENCE_S)
+    early.route("**/model.onnx", lambda route: held.append(route))
+    early.goto(tab.url, wait_until="commit")
+    says(early, "loading the model")
+    until(lambda: early.evaluate("1") and held, "the model is asked for")
+    assert early.is_disabled("#file")
+    early.evaluate(DROP)
+    says(early, "the model is not loaded")
+    held[0].continue_()
+    says(early, "ready")
+    assert early.is_enabled("#file")
+    early.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_footer_is_as_easy_to_read_as_the_rest(tab: Any, scheme: str) -> None:
+    tab.emulate_media(color_scheme=scheme)
+    colour = "(name) => getComputedStyle(document.querySelector(name)).color"
+    assert tab.evaluate(colour, "footer p") == tab.evaluate(colour, "main > p")

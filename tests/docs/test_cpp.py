@@ -61,8 +61,11 @@ def test_it_hears_what_predict_hears(folder: Path, file: str) -> None:
     ("words", "said"),
     [
         (("model.onnx", "speech.wav", 1.0, 1.01), "too short: it takes at least 480 samples"),
-        (("model.onnx", "speech.wav", 99, 100), "too short"),
-        (("model.onnx", "speech.wav", -1, 1), "too short"),
+        (("model.onnx", "speech.wav", 0, 99), "END_S is 99, the sound ends at "),
+        (("model.onnx", "speech.wav", 99, 100), "END_S is 100, the sound ends at "),
+        (("model.onnx", "speech.wav", 0, 1e300), "END_S is 1e+300, the sound ends at "),
+        (("model.onnx", "speech.wav", -1, 2), "START_S is before the sound: -1"),
+        (("model.onnx", "speech.wav", 3, 1), "END_S is before START_S: 1 and 3"),
         (("model.onnx", "speech.wav", 1, 1), "too short"),
         (("model.onnx", "empty.wav"), "too short"),
         (("model.onnx", "holed.wav"), "has samples that are NaN or infinite"),
