@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
 import msgspec
+import nats
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nats.aio.msg import Msg
 
 from edgeser.bridges.nats.client import NatsError, connect
 from edgeser.bridges.nats.server import parse_url, server_of
@@ -22,6 +25,8 @@ from tests.bridges.commands import EDGESER, ask, fill, filling, keys, to_nats, u
 from tests.bridges.nats_server import NatsServer
 from tests.certificates import certificates
 from tests.events.helpers import emotion, fault, speech
+
+DOCUMENTED = Path(__file__).parents[2] / "docs" / "fleet.md"
 
 
 def test_events_go_from_the_daemon_through_the_server_into_tables(
@@ -159,6 +164,69 @@ def test_who_may_not_is_told_why(publisher: Publisher, tmp_path: Path) -> None:
         server.kill()
 
 
+def test_a_device_sees_nothing_of_another_nor_of_the_lake(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    """With the users of docs/fleet.md; and one may listen to more than he should."""
+    (documented,) = re.findall(
+        r"^authorization \{ users: \[\n(.*?)^\] \}",
+        DOCUMENTED.read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    users = re.sub(r'password: "[^"]*"', 'password: "sesame-sesame"', documented)
+    hall = users.splitlines()[0]
+    attic, nosy = hall.replace("hall", "attic"), hall.replace("hall", "nosy")
+    nosy = nosy.replace("_INBOX.berlin.nosy.>", "_INBOX.>")
+    server = NatsServer(
+        tmp_path / "nats", f"authorization {{ users: [\n{users}{attic}\n{nosy}\n] }}"
+    )
+    server.start()
+    (tmp_path / "password").write_text("sesame-sesame\n")
+    login = ("--password-file", str(tmp_path / "password"))
+    lake, seen = tmp_path / "lake", dict[str, list[bytes]](attic=[], nosy=[])
+
+    async def spy() -> None:
+        refused: list[str] = []
+
+        async def refuse(error: Exception) -> None:
+            refused.append(str(error))
+
+        clients = []
+        for user, messages in seen.items():
+            client = await nats.connect(
+                server.url, user=user, password="sesame-sesame", error_cb=refuse
+            )
+
+            async def note(message: Msg, messages: list[bytes] = messages) -> None:
+                messages.append(message.data)
+
+            for subject in ("_INBOX.>", "_INBOX.berlin.hall.>", "_INBOX_lake.>", "edgeser.>"):
+                await client.subscribe(subject, cb=note)
+            for subject in ("edgeser.berlin.hall.final.mic", "$JS.API.STREAM.DELETE.EDGESER"):
+                await client.publish(subject, b"")
+            await client.flush()
+            clients.append(client)
+        await asyncio.to_thread(tell_and_fill)
+        for client in clients:
+            await client.flush()
+            await client.close()
+        assert len(refused) == 2 * 2 + 4 + 2
+
+    def tell_and_fill() -> None:
+        with filling(server.url, lake, "--user", "lake", *login):
+            publisher.publish(emotion())
+            with to_nats(publisher, server.url, tmp_path, "--user", "hall", *login):
+                until(lambda: keys(lake))
+
+    try:
+        asyncio.run(spy())
+    finally:
+        server.kill()
+    assert seen["attic"] == []
+    assert seen["nosy"]  # that his event was stored, which hall was told
+    assert not [message for message in seen["nosy"] if b"label" in message]
+
+
 @pytest.mark.parametrize(
     ("options", "refusal"),
     [
@@ -201,7 +269,8 @@ def test_what_is_no_nats_server_is_said_to_be_none() -> None:
 
         async def answer_and_hang_up() -> None:
             loop = asyncio.get_running_loop()
-            connecting = asyncio.ensure_future(connect(server_of(f"nats://127.0.0.1:{port}"), []))
+            server = server_of(f"nats://127.0.0.1:{port}")
+            connecting = asyncio.ensure_future(connect(server, "_INBOX", []))
             connection, _ = await loop.run_in_executor(None, listener.accept)
             connection.close()
             with pytest.raises(NatsError, match="no NATS server answers there"):

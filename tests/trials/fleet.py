@@ -31,7 +31,7 @@ from nats.js import JetStreamContext
 from benchmarks import script
 from edgeser.bridges.nats.client import NatsError, connect, explained
 from edgeser.bridges.nats.server import Server, server_of
-from edgeser.bridges.nats.subjects import Device
+from edgeser.bridges.nats.subjects import LAKE_INBOX, Device
 from edgeser.lake.fill import STREAM
 from edgeser.lake.queries import Lake
 from tests.bridges.nats_server import NatsServer, durability, version
@@ -63,7 +63,7 @@ class Simulated:
                 await asyncio.sleep(random.uniform(0.5, 2.0))
 
     async def _connection(self, server: Server) -> None:
-        async with connected(server) as jetstream:
+        async with connected(server, self.device.inbox) as jetstream:
             while self.told < self.events:
                 some = range(self.told + 1, min(self.told + IN_FLIGHT, self.events) + 1)
                 answers = await asyncio.gather(
@@ -91,10 +91,10 @@ class Simulated:
 
 
 @asynccontextmanager
-async def connected(server: Server) -> AsyncIterator[JetStreamContext]:
+async def connected(server: Server, inbox: str) -> AsyncIterator[JetStreamContext]:
     """A connection as a bridge has it. Raises NatsError."""
     troubles: list[str] = []
-    client = await connect(server, troubles)
+    client = await connect(server, inbox, troubles)
     try:
         with explained(server, troubles):
             yield client.jetstream(timeout=10)
@@ -158,7 +158,7 @@ async def emptied(server: Server) -> None:
     """Wait until the lake has acknowledged all that the stream held."""
     while True:
         try:
-            async with connected(server) as jetstream:
+            async with connected(server, LAKE_INBOX) as jetstream:
                 while (await jetstream.stream_info(STREAM)).state.messages:
                     await asyncio.sleep(0.5)
                 return

@@ -213,11 +213,12 @@ def _nats(name: str, settings: Settings) -> Finding:
     from edgeser.bridges.nats.client import NatsError
     from edgeser.bridges.nats.connection import Connection
     from edgeser.bridges.nats.server import from_settings
+    from edgeser.bridges.nats.subjects import Device
 
     server = from_settings(settings.nats, "nats")
     server.check()
     try:
-        Connection(server).close()
+        Connection(server, Device(settings.nats.site, settings.nats.name).inbox).close()
     except NatsError as error:
         return Finding(name, False, str(error), "see that it runs, and docs/fleet.md")
     return Finding(name, True, f"{server} lets us in")

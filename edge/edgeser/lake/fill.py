@@ -20,7 +20,7 @@ from nats.js import JetStreamContext, api
 
 from edgeser.bridges.nats.client import ANSWER_TIMEOUT_S, NatsError, connect, explained
 from edgeser.bridges.nats.server import Server
-from edgeser.bridges.nats.subjects import STORED
+from edgeser.bridges.nats.subjects import LAKE_INBOX, STORED
 from edgeser.bridges.pauses import Pauses
 from edgeser.lake.figures import Figures
 from edgeser.lake.store import REJECTED_FOLDER, FullError, Store
@@ -97,7 +97,7 @@ class Filler:
     async def _connection(self) -> None:
         """Raises NatsError and FullError; returns when it is all over."""
         server, troubles = self._filling.server, list[str]()
-        client = await connect(server, troubles)
+        client = await connect(server, LAKE_INBOX, troubles)
         try:
             with explained(server, troubles):
                 jetstream = client.jetstream(timeout=ANSWER_TIMEOUT_S)

@@ -84,7 +84,7 @@ class NatsBridge:
 
     def _connection(self) -> None:
         plan, figures = self._plan, self.figures
-        connection = Connection(plan.server)
+        connection = Connection(plan.server, plan.device.inbox)
         try:
             feed = Feed(plan.subscribe, plan.file, plan.file.load() or plan.start)
             try:

@@ -33,10 +33,11 @@ class NatsError(Exception):
     """The server cannot be used now; one line that names it and why."""
 
 
-async def connect(server: Server, troubles: list[str]) -> Client:
+async def connect(server: Server, inbox: str, troubles: list[str]) -> Client:
     """Connect; a connection that is lost is not remade. Raises NatsError.
 
-    ``troubles`` gets what the server complains of later.
+    ``inbox``: answers come to subjects below it. ``troubles`` gets what the server complains of
+    later.
     """
 
     async def complain(error: Exception) -> None:
@@ -48,6 +49,7 @@ async def connect(server: Server, troubles: list[str]) -> Client:
             client.connect(
                 servers=[server.url],
                 name="edgeser",
+                inbox_prefix=inbox,
                 allow_reconnect=False,
                 max_reconnect_attempts=1,
                 reconnect_time_wait=0,

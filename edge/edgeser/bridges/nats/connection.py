@@ -36,8 +36,11 @@ class _Sent(NamedTuple):
 class Connection:
     """Publishes until something fails; then it is to be closed, and a new one made."""
 
-    def __init__(self, server: Server) -> None:
-        """Raises NatsError, and UserError for files of ours that cannot be read."""
+    def __init__(self, server: Server, inbox: str) -> None:
+        """``inbox``: answers come to subjects below it.
+
+        Raises NatsError, and UserError for files of ours that cannot be read.
+        """
         self._server = server
         self._troubles: list[str] = []
         self._sent: deque[_Sent] = deque()
@@ -45,7 +48,7 @@ class Connection:
         self._thread = threading.Thread(target=self._loop.run_forever, name="nats", daemon=True)
         self._thread.start()
         try:
-            self._client = self._wait(connect(server, self._troubles), 2 * CONNECT_TIMEOUT_S)
+            self._client = self._wait(connect(server, inbox, self._troubles), 2 * CONNECT_TIMEOUT_S)
             self._jetstream = self._client.jetstream(timeout=ANSWER_TIMEOUT_S)
         except BaseException:
             self._end()

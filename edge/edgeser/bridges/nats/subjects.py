@@ -16,6 +16,9 @@ TYPES = ("final", "speech", "fault")
 STORED = tuple(f"{ROOT}.*.*.{kind}.*" for kind in TYPES)
 """What the stream of the hub holds."""
 
+LAKE_INBOX = "_INBOX_lake"
+"""Where the lake is answered, and given events: below no inbox of a device."""
+
 
 class Device(NamedTuple):
     """A machine of a fleet: with its site it is unique."""
@@ -28,6 +31,11 @@ class Device(NamedTuple):
         return f"{ROOT}.{safe_name(self.site)}.{safe_name(self.name)}.{_type(event)}." + safe_name(
             event.stream
         )
+
+    @property
+    def inbox(self) -> str:
+        """Below this it is answered. So it need not be let listen where others are."""
+        return f"_INBOX.{safe_name(self.site)}.{safe_name(self.name)}"
 
     def message_id(self, event: AnyEvent) -> str:
         """The same for an event that is told again: the server stores it once."""
