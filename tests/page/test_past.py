@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -182,6 +183,68 @@ def test_hours_begin_at_the_full_hour_in_kolkata_too(browser: Any, page: PagePro
         assert busiest.partition(",")[0].endswith(":00")
         tab.click("text=Hour")
         until(lambda: tab.inner_text(".timeline .readout").count(":00") == 2, "a full hour")
+
+
+def test_nothing_is_claimed_of_days_that_the_journal_does_not_reach(
+    browser: Any, page: PageProcess
+) -> None:
+    unknown = "Nothing is known of this day"
+    with looked_at(browser, page) as tab:
+        for day in ("2024-05-15", "2200-05-15"):
+            tab.fill(DAY, day)
+            reads(tab, MOOD, unknown)
+        tab.click("text=Month")
+        days = tab.locator(".day")
+        until(lambda: unknown.lower() in str(days.first.get_attribute("aria-label")), "unknown")
+
+
+def test_today_is_that_of_the_daemon(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    wrong = "{ const now = Date.now; Date.now = () => now() - 400 * 86_400_000; }"
+    with looked_at(browser, page, script=wrong) as tab:
+        today = tab.evaluate("new Date(Date.now() + 400 * 86_400_000).getDate()")
+        beat = lambda: daemon.tell(status())  # noqa: E731
+        until(lambda: beat() or f" {today} " in f" {tab.inner_text(HEADING)} ", "today, at once")
+        reads(tab, MOOD, "Mostly")
+        tab.click("[aria-label=Back]")
+        tab.click("text=Today")
+        assert f" {today} " in f" {tab.inner_text(HEADING)} "
+
+
+def test_hour_is_the_present_one_or_the_last_in_which_something_was_said(
+    browser: Any, page: PageProcess
+) -> None:
+    hour = (
+        "new Intl.DateTimeFormat('en-GB', {hour: '2-digit', hourCycle: 'h23'}).format(Date.now())"
+    )
+    with looked_at(browser, page) as tab:
+        reads(tab, MOOD, "Mostly")
+        tab.click("text=Hour")
+        reads(tab, ".timeline .readout", f"{tab.evaluate(hour)}:00")
+        tab.click("text=Day")
+        tab.click("[aria-label=Back]")
+        reads(tab, MOOD, "Mostly")
+        last = tab.inner_text(".summary dl div:has-text('First to last') dd")[-5:-3]
+        tab.click("text=Hour")
+        until(lambda: tab.inner_text(".timeline .readout").startswith(f"{last}:00"), "the last")
+
+
+def test_several_days_have_dates_and_no_name_of_another_span(
+    browser: Any, page: PageProcess
+) -> None:
+    pressed = ".toolbar [aria-pressed=true]"
+    with looked_at(browser, page) as tab:
+        assert tab.inner_text(pressed) == "Day"
+        tab.focus(".grab")
+        for _ in range(8):
+            tab.keyboard.press("-")
+        until(lambda: tab.inner_text(".timeline .readout").count(":") == 2, "a span")
+        assert re.fullmatch(
+            r"\d+ \w+, \d\d:\d\d – \d+ \w+, \d\d:\d\d", tab.inner_text(".timeline .readout")
+        )
+        assert tab.locator(pressed).count() == 0
+        row = re.compile(r"\d+ \w+, \d\d:\d\d:\d\d")
+        first = tab.locator(".found td .link").first
+        until(lambda: row.fullmatch(first.inner_text()), "a date")
 
 
 def test_lanes_have_the_colours_of_their_names(

@@ -14,9 +14,13 @@ export function dayAfter(start, days = 1) {
   return new Date(date.getFullYear(), date.getMonth(), date.getDate() + days).getTime() / 1000;
 }
 
+export const isOneDay = (from, to) => to <= dayAfter(dayStart(from));
+
 export class Archive {
-  constructor(changed) {
+  /** `clock`: what time it is where the daemon runs, in Unix seconds. */
+  constructor(changed, clock) {
     this.changed = changed;
+    this.clock = clock;
     this.days = new Map();
     this.labels = [];
     this.streams = [];
@@ -46,7 +50,7 @@ export class Archive {
 
   async #load(day, held) {
     const entry = held ?? { data: null, trouble: "" };
-    Object.assign(entry, { at: Date.now(), asking: true, isToday: dayAfter(day) * 1000 > Date.now() });
+    Object.assign(entry, { at: Date.now(), asking: true, isToday: dayAfter(day) > this.clock() });
     this.days.delete(day);
     this.days.set(day, entry);
     while (this.days.size > DAYS_KEPT) this.days.delete(this.days.keys().next().value);

@@ -4,6 +4,7 @@ const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-d
 const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
 const dayTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const dayClock = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const month = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric" });
 const dayMonth = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const whole = new Intl.NumberFormat();
@@ -13,6 +14,7 @@ export const clockTime = (unix) => clock.format(unix * 1000);
 export const hourMinute = (unix) => short.format(unix * 1000);
 export const dayName = (unix) => day.format(unix * 1000);
 export const dayAndTime = (unix) => dayTime.format(unix * 1000);
+export const dayAndClock = (unix) => dayClock.format(unix * 1000);
 export const recentTime = (unix, now) => (now - unix < 43_200 ? clockTime(unix) : dayAndTime(unix));
 export const dayOfMonth = (unix) => dayMonth.format(unix * 1000);
 export const monthName = (unix) => month.format(unix * 1000);

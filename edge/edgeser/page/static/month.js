@@ -6,7 +6,7 @@ import { ask, useAgain } from "./ask.js";
 import { hue } from "./palette.js";
 import { dayName, duration, plural, words } from "./format.js";
 
-export function Month({ middle, filter, labels, open }) {
+export function Month({ middle, now, isKnown, filter, labels, open }) {
   const date = new Date(middle * 1000);
   const first = new Date(date.getFullYear(), date.getMonth(), 1).getTime() / 1000;
   const length = new Date(date.getFullYear(), date.getMonth() + 1, 0).getDate();
@@ -14,7 +14,6 @@ export function Month({ middle, filter, labels, open }) {
   const [bins, setBins] = useState(null);
   const [trouble, setTrouble] = useState("");
   const key = `${first}${JSON.stringify(filter)}`;
-  const now = Date.now() / 1000;
   const again = useAgain(trouble !== "" || (first <= now && now < days.at(-1)));
   useEffect(() => setBins(null), [key]);
   useEffect(() => {
@@ -36,7 +35,7 @@ export function Month({ middle, filter, labels, open }) {
         const bin = bins?.[i];
         const speech = bin ? total(bin) : 0;
         const parts = labels.filter((l) => bin?.speech_s[l]).map((l) => [l, bin.speech_s[l]]);
-        const said = !bin ? "not known yet" : speech ? `${duration(speech)} of speech: ${parts.map(([l, s]) => `${words(l)} ${Math.round((100 * s) / speech)} %`).join(", ")}` : "no speech";
+        const said = !bin ? "not known yet" : speech ? `${duration(speech)} of speech: ${parts.map(([l, s]) => `${words(l)} ${Math.round((100 * s) / speech)} %`).join(", ")}` : isKnown(day) ? "no speech" : "nothing is known of this day";
         const faults = bin?.faults ? plural(bin.faults, "fault") : "";
         const told = faults ? `${said}; ${faults}` : said;
         return html`<button key=${day} class=${`day ${speech ? "" : "empty"} ${now >= day && now < days[i + 1] ? "today" : ""}`} onClick=${() => open(day)} aria-label=${`${dayName(day)}: ${told}`} title=${told}>

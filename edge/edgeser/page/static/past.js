@@ -1,12 +1,13 @@
 // The past: a day on a timeline, a month as a calendar, a search, and both to take away.
 
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
-import { Archive, dayAfter, dayStart, hourStart, summarise } from "./archive.js";
+import { Archive, dayAfter, dayStart, hourStart, isOneDay, summarise } from "./archive.js";
 import { ask, useAgain } from "./ask.js";
 import { Month } from "./month.js";
 import { Timeline } from "./timeline.js";
 import { hue } from "./palette.js";
-import { byName, clockTime, count, dayName, duration, filled, hourMinute, monthName, percent, plural, words } from "./format.js";
+import { clockOf } from "./state.js";
+import { byName, clockTime, count, dayAndClock, dayName, duration, filled, hourMinute, monthName, percent, plural, words } from "./format.js";
 
 const SETTLED_MS = 250;
 const ROWS = 100;
@@ -24,11 +25,17 @@ function around(span, time) {
   return [hourStart(time), hourStart(time) + 3600];
 }
 
-export function Past({ state, themed }) {
+const isAsLong = (span, [from, to]) => {
+  const [a, b] = around(span, (from + to) / 2);
+  return Math.abs(to - from - (b - a)) < 1;
+};
+
+export function Past({ state, now, themed }) {
   const [, redraw] = useState(0);
-  const archive = useMemo(() => new Archive(() => redraw((n) => n + 1)), []);
+  const archive = useMemo(() => new Archive(() => redraw((n) => n + 1), () => clockOf(state)), []);
   const [span, setSpan] = useState("day");
-  const [range, setRange] = useState(() => around("day", Date.now() / 1000));
+  const [chosen, setRange] = useState(null);
+  const range = chosen ?? around("day", now);
   const [filter, setFilter] = useState({ labels: [], stream: "", confidence: 0 });
   const settled = useSettled(range);
   const middle = (range[0] + range[1]) / 2;
@@ -38,11 +45,16 @@ export function Past({ state, themed }) {
   const labels = [...new Set([...[...state.streams.values()].flatMap((s) => s.labels), ...archive.labels])].sort((a, b) => (a === "unknown") - (b === "unknown"));
   const streams = [...new Set([...archive.streams, ...state.streams.keys()])].sort(byName);
 
+  const isKnown = useKnown(state, now);
   const trouble = span === "month" ? "" : archive.troubleIn(...range) || archive.troubleIn(day, dayAfter(day));
 
+  const sums = useMemo(() => summarise(archive, whole, day, dayAfter(day), filter), [day, filter, whole.length, whole[0]]);
+  /** Of a whole day the hour that is going on, or the last in which something was said. */
+  const hourOfDay = () => (day === dayStart(now) ? now : sums.last ?? middle);
   const go = (next, time) => {
     setSpan(next);
-    if (next !== "month") setRange(around(next, time ?? middle));
+    if (next === "hour") setRange(around("hour", time ?? (isAsLong("day", range) ? hourOfDay() : middle)));
+    else if (next === "day") setRange(around("day", time ?? middle));
     else if (time !== undefined) setRange(around("day", time)); // whose month it is
   };
   const step = (by) => {
@@ -55,13 +67,13 @@ export function Past({ state, themed }) {
   };
   // While the timeline moves only the timeline is drawn: what stands beside it stays what it is.
   const summary = useMemo(
-    () => html`<${Summary} ...${{ day, sums: summarise(archive, whole, day, dayAfter(day), filter), known: whole.length > 0, trouble }} />`,
-    [day, filter, whole.length, whole[0], trouble],
+    () => html`<${Summary} ...${{ day, sums, read: whole.length > 0, known: isKnown(day), trouble }} />`,
+    [day, sums, trouble, isKnown(day)],
   );
   const heading = span === "month" ? monthName(middle) : dayName(middle);
   const fields = { since: settled[0], before: settled[1], topic: filter.labels.length || filter.confidence ? ["emotion."] : ["emotion.", "fault."], label: filter.labels, stream: filter.stream, confidence: filter.confidence ? filter.confidence / 100 : "" };
 
-  const found = useMemo(() => html`<${Found} ...${{ fields, setRange }} />`, [JSON.stringify(fields)]);
+  const found = useMemo(() => html`<${Found} ...${{ fields, setRange, clock: archive.clock }} />`, [JSON.stringify(fields)]);
 
   // A date that is half typed is not drawn over: the field is drawn anew for another day alone.
   const shownDay = isoDay(middle);
@@ -72,24 +84,32 @@ export function Past({ state, themed }) {
   );
 
   return html`<div class="toolbar">
-      <div class="segmented" role="group" aria-label="Span">${Object.entries(SPANS).map(([k, name]) => html`<button aria-pressed=${k === span} onClick=${() => go(k)}>${name}</button>`)}</div>
+      <div class="segmented" role="group" aria-label="Span">${Object.entries(SPANS).map(([k, name]) => html`<button aria-pressed=${k === "month" || span === "month" ? k === span : isAsLong(k, range)} onClick=${() => go(k)}>${name}</button>`)}</div>
       <div class="step">
         <button class="icon" aria-label="Back" onClick=${() => step(-1)}>‹</button>
         <h2 aria-live="polite">${heading}</h2>
         <button class="icon" aria-label="Forward" onClick=${() => step(1)}>›</button>
       </div>
       <label class="date"><span class="hidden">Go to day</span>${dateField}</label>
-      <button class="plain" onClick=${() => go(span, Date.now() / 1000)}>Today</button>
+      <button class="plain" onClick=${() => go(span, now)}>Today</button>
     </div>
     <${Filter} ...${{ filter, setFilter, labels, streams }} />
     ${trouble && html`<p class="trouble card" role="alert">${trouble}</p>`}
     ${span === "month"
-      ? html`<${Month} ...${{ middle, filter, labels, open: (d) => go("day", d + 1) }} />`
+      ? html`<${Month} ...${{ middle, now, isKnown, filter, labels, open: (d) => go("day", d + 1) }} />`
       : html`<section class="card"><${Timeline} ...${{ archive, days, range, setRange, filter, labels, themed, version: JSON.stringify([days.map((d) => d.at), labels, filter]) }} /></section>
         <div class="columns">
           ${summary}
           ${found}
         </div>`}`;
+}
+
+/** Tells whether the journal reaches into a day; null where that is not known yet. While the daemon is heard it reaches up to now. */
+function useKnown(state, now) {
+  const [held, setHeld] = useState(null);
+  const again = useAgain(true);
+  useEffect(() => { ask("/api/journal").then(setHeld).catch(() => {}); }, [again]); // what failed is asked again
+  return (day) => held && held.first !== null && held.first < dayAfter(day) && day <= (state.link.heard ? now : held.last);
 }
 
 /** A value once it has rested for a moment: nothing is asked while something moves. */
@@ -111,21 +131,21 @@ function Filter({ filter, setFilter, labels, streams }) {
   </div>`;
 }
 
-function Summary({ day, sums, known, trouble }) {
+function Summary({ day, sums, read, known, trouble }) {
   const order = [...sums.byLabel].sort((a, b) => b[1] - a[1]);
   const busiest = [...sums.hours].sort((a, b) => b[1] - a[1])[0];
   const facts = [
-    ["Speech", sums.finals ? duration(sums.speech) : known ? "none" : "–"],
-    ["Stretches", known ? count(sums.finals) : "–"],
+    ["Speech", sums.finals ? duration(sums.speech) : read && known ? "none" : "–"],
+    ["Stretches", read && known ? count(sums.finals) : "–"],
     ["First to last", sums.first === null ? "–" : `${hourMinute(sums.first)} – ${hourMinute(sums.last)}`],
     ["Busiest hour", busiest ? `${hourMinute(busiest[0])}, ${duration(busiest[1])}` : "–"],
     ["Longest", sums.longest ? `${sums.longest.toFixed(1)} s` : "–"],
     ["Mean confidence", sums.finals ? percent(sums.confidence / sums.finals / 100) : "–"],
-    ["Faults", known ? count(sums.faults) : "–"],
+    ["Faults", read && known ? count(sums.faults) : "–"],
   ];
   return html`<section class="card summary" aria-label=${`Summary of ${dayName(day)}`}>
     <h3>The day</h3>
-    <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : known ? "Nothing was said" : trouble ? "Not known" : "…"}</p>
+    <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : known === false ? "Nothing is known of this day" : read && known ? "Nothing was said" : trouble ? "Not known" : "…"}</p>
     <div class="stack" aria-hidden="true">${order.map(([l, s]) => html`<span class=${`c-${hue(l)}`} style=${{ flexGrow: s }}></span>`)}</div>
     <ul class="scorebars">${order.map(([l, s]) => html`<li key=${l} class=${`c-${hue(l)}`}><span class="name"><i aria-hidden="true"></i>${words(l)}</span>
       <span class="track" aria-hidden="true"><b style=${{ transform: filled(s / sums.speech) }}></b></span><span class="value">${percent(s / sums.speech)}</span></li>`)}</ul>
@@ -133,13 +153,13 @@ function Summary({ day, sums, known, trouble }) {
   </section>`;
 }
 
-function Found({ fields, setRange }) {
+function Found({ fields, setRange, clock }) {
   const [page, setPage] = useState({ of: "", events: [], next: null, trouble: "" });
   const key = JSON.stringify(fields);
   const asked = useRef("");
   const wanted = { ...fields, order: "newest" };
   const failed = (error) => setPage((held) => ({ ...(held.of === key ? held : { events: [], next: null }), of: key, trouble: error.message }));
-  const again = useAgain(page.trouble !== "" || fields.before > Date.now() / 1000);
+  const again = useAgain(page.trouble !== "" || fields.before > clock());
   useEffect(() => {
     const limit = Math.max(ROWS, page.of === key ? page.events.length : 0);
     asked.current = key;
@@ -155,13 +175,14 @@ function Found({ fields, setRange }) {
   const much = !isKnown ? "Events" : page.next === null ? plural(page.events.length, "event") : `The latest ${count(page.events.length)} events`;
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(fields)) for (const v of [value].flat()) if (v !== "") query.append(name, v);
+  const timed = isOneDay(fields.since, fields.before) ? clockTime : dayAndClock;
   const look = (event) => { const t = event.time; setRange([t - 60, t + 60]); };
   return html`<section class="card found">
     <div class="bar"><h3>${much} in view</h3>
       <a class="plain" href=${`/api/events.csv?${query}`} download>CSV</a><a class="plain" href=${`/api/events.json?${query}`} download>JSON</a></div>
     <div class="scroll" tabindex="0"><table><thead><tr><th>Time</th><th>What</th><th class="n">Sure</th><th class="n">Length</th><th>Stream</th></tr></thead>
     <tbody>${page.events.map(({ id, event: e }) => html`<tr key=${id}>
-      <td><button class="link" onClick=${() => look(e)} aria-label=${`Show ${clockTime(e.time)} on the timeline`}>${clockTime(e.time)}</button></td>
+      <td><button class="link" onClick=${() => look(e)} aria-label=${`Show ${timed(e.time)} on the timeline`}>${timed(e.time)}</button></td>
       ${e.type === "fault"
         ? html`<td colspan="3" class=${e.recovered ? "over" : ""}><span class="sign" aria-hidden="true">${e.recovered ? "✓" : "!"}</span> <strong>${words(e.code)}</strong> ${e.message}</td>`
         : html`<td class=${`c-${hue(e.label)}`}><span class="name"><i aria-hidden="true"></i>${words(e.label)}</span></td><td class="n">${percent(e.confidence)}</td><td class="n">${(e.end - e.start).toFixed(1)} s</td>`}

@@ -3,8 +3,8 @@
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { TimeChart, mark } from "./chart.js";
 import { colour, hue, labelColour } from "./palette.js";
-import { firstAfter, sieve } from "./archive.js";
-import { clockTime, hourMinute, percent, words } from "./format.js";
+import { firstAfter, isOneDay, sieve } from "./archive.js";
+import { clockTime, dayAndClock, dayAndTime, hourMinute, percent, words } from "./format.js";
 
 const LANE_PX = 34;
 const FAULT_LANE_PX = 26;
@@ -143,31 +143,33 @@ export function Timeline({ archive, days, range, setRange, filter, labels, theme
     return () => { for (const [name, handler] of listeners) over.removeEventListener(name, handler); };
   }, []);
 
-  const said = at === null ? "" : readout(archive, days, at, filter, (range[1] - range[0]) / 200);
+  const short = isOneDay(...range);
+  const span = range.map(short ? hourMinute : dayAndTime);
+  const said = at === null ? "" : readout(archive, days, at, filter, (range[1] - range[0]) / 200, short ? clockTime : dayAndClock);
   return html`<div class="timeline">
-    <p class="readout" aria-hidden="true">${said || `${hourMinute(range[0])} – ${hourMinute(range[1])}`}</p>
+    <p class="readout" aria-hidden="true">${said || span.join(" – ")}</p>
     <div class="lanes">
       <ul class="names" aria-hidden="true"><li class="faultname">faults</li>${labels.map((l) => html`<li class=${`c-${hue(l)}`}><i></i>${words(l)}</li>`)}</ul>
       <div class="grab" tabindex="0" ref=${host} role="application" aria-label="Timeline. Arrow keys move it, plus and minus zoom.">
         <${TimeChart} height=${height} range=${range} paint=${paint} themed=${`${themed}${labels.length}`} version=${version}
-          label=${`What was heard from ${hourMinute(range[0])} to ${hourMinute(range[1])}; the table below says the same.`}
+          label=${`What was heard from ${span.join(" to ")}; the table below says the same.`}
           onPlot=${(u) => { plot.current = u; }} onHover=${(u, t) => setAt(t)} />
       </div>
     </div>
   </div>`;
 }
 
-function readout(archive, days, at, filter, near) {
+function readout(archive, days, at, filter, near, timed) {
   const passes = sieve(archive, filter);
   for (const data of days) {
     const fault = data.faults.find((f) => Math.abs(f.time - at) < near);
-    if (fault) return `${clockTime(fault.time)}  ${words(fault.code)}: ${fault.message}`;
+    if (fault) return `${timed(fault.time)}  ${words(fault.code)}: ${fault.message}`;
     let best = -1;
     for (let i = firstAfter(data, at - near); i < data.n && data.end[i] - data.length[i] <= at + near; i += 1) {
       if (!passes(data, i)) continue;
       if (best < 0 || Math.abs(data.end[i] - at) < Math.abs(data.end[best] - at)) best = i;
     }
-    if (best >= 0) return `${clockTime(data.end[best] - data.length[best])}  ${words(archive.labels[data.label[best]])} ${percent(data.confidence[best] / 100)}, ${data.length[best].toFixed(1)} s, ${archive.streams[data.stream[best]]}`;
+    if (best >= 0) return `${timed(data.end[best] - data.length[best])}  ${words(archive.labels[data.label[best]])} ${percent(data.confidence[best] / 100)}, ${data.length[best].toFixed(1)} s, ${archive.streams[data.stream[best]]}`;
   }
-  return clockTime(at);
+  return timed(at);
 }
