@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -228,3 +230,33 @@ def test_a_second_lake_on_one_stream_waits(server: NatsServer, tmp_path: Path) -
 
     with filling(server.url, tmp_path / "a"):  # seen while it asks for events: nearly always
         until(lambda: "another lake takes from it; stop that" in said_by_the_second())
+
+
+def test_a_lake_that_was_stopped_while_another_began_writes_no_more(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    seq = itertools.count(1)
+
+    async def tell() -> None:
+        client = await nats.connect(server.url)
+        event = msgspec.structs.replace(emotion(), epoch="e", seq=next(seq))
+        subject = Device("berlin", "hall").subject(event)
+        await client.jetstream().publish(subject, msgspec.json.encode(event))
+        await client.close()
+
+    def the_first_says_so() -> bool:
+        asyncio.run(tell())
+        return any("another lake takes from it; stop that" in line for line in first.log)
+
+    with filling(server.url, tmp_path / "a") as first:
+        first.process.send_signal(signal.SIGSTOP)
+        try:
+            with filling(server.url, tmp_path / "b") as second:
+                second.says("the lake takes from the stream")
+                first.process.send_signal(signal.SIGCONT)
+                until(the_first_says_so)
+                first.kill()
+                until(lambda: keys(tmp_path / "b"))
+        finally:
+            first.process.send_signal(signal.SIGCONT)
+    assert keys(tmp_path / "a") == []

@@ -7,8 +7,10 @@ again, and left out by the store.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -62,6 +64,7 @@ class Filler:
         self._on_turn = on_turn
         self._stop = asyncio.Event()
         self._is_full = False
+        self._mark = f"lake {uuid.uuid4()}"
         self.figures = Figures()
 
     def stop(self) -> None:
@@ -133,35 +136,39 @@ class Filler:
             log.info("%s: made the stream %s", self._filling.server, STREAM)
 
     async def _subscribe(self, jetstream: JetStreamContext) -> JetStreamContext.PullSubscription:
-        """A consumer that is given all that the stream holds.
+        """A consumer of our own that is given all that the stream holds.
 
-        One that was given something before is made anew: what another lake took and did not write,
-        because it was killed, comes at once, and so does what a server that was killed has kept
-        although it was acknowledged. The store leaves out what it has. Raises NatsError where
-        another lake asks for events just now.
+        The one that is there is made anew: what another lake took and did not write, because it was
+        killed, comes at once, and so does what a server that was killed has kept although it was
+        acknowledged. The store leaves out what it has. Raises NatsError where another lake asks for
+        events just now.
         """
-        messages = await self._consumer(jetstream)
-        held = (await jetstream.stream_info(STREAM)).state.messages
-        known = await messages.consumer_info()
-        if known.num_waiting:
-            raise NatsError(f"{self._filling.server}: another lake takes from it; stop that")
-        if held > (known.num_pending or 0):
-            await messages.unsubscribe()
+        with contextlib.suppress(nats.js.errors.NotFoundError):
+            if (await jetstream.consumer_info(STREAM, CONSUMER)).num_waiting:
+                raise self._another()
             await jetstream.delete_consumer(STREAM, CONSUMER)
-            messages = await self._consumer(jetstream)
-        return messages
-
-    async def _consumer(self, jetstream: JetStreamContext) -> JetStreamContext.PullSubscription:
-        return await jetstream.pull_subscribe(
-            "",
-            durable=CONSUMER,
-            stream=STREAM,
-            config=api.ConsumerConfig(
+        await jetstream.add_consumer(
+            STREAM,
+            api.ConsumerConfig(
+                durable_name=CONSUMER,
+                description=self._mark,
                 ack_policy=api.AckPolicy.EXPLICIT,
                 ack_wait=self._filling.every_s + 30,
                 max_ack_pending=2 * ROWS,
             ),
         )
+        return await jetstream.pull_subscribe_bind(durable=CONSUMER, stream=STREAM)
+
+    async def _demand_ours(self, messages: JetStreamContext.PullSubscription) -> None:
+        """Raises NatsError where another lake has made the consumer anew: it is given all of this.
+
+        It did not see us ask for events, because we or the network had stopped.
+        """
+        if (await messages.consumer_info()).config.description != self._mark:
+            raise self._another()
+
+    def _another(self) -> NatsError:
+        return NatsError(f"{self._filling.server}: another lake takes from it; stop that")
 
     async def _take(self, client: Client, messages: JetStreamContext.PullSubscription) -> None:
         held: list[Msg] = []
@@ -179,6 +186,8 @@ class Filler:
                 self.figures.trouble = ""
             is_over = self._stop.is_set() or (self._filling.once and is_empty)
             if len(held) >= ROWS or time.monotonic() - since >= self._filling.every_s or is_over:
+                if held:
+                    await self._demand_ours(messages)
                 await self._write(client, held)
                 held, since = [], time.monotonic()
                 left = await messages.consumer_info()
