@@ -120,15 +120,126 @@ def test_what_another_package_brings_is_named_where_it_fails(
 ) -> None:
     points = '[project]\nname = "broken"\n[project.entry-points."edgeser.things"]\n'
     points += 'bad = "broken:Nothing"\nours = "broken:ours"\n'
-    installed(tmp_path, "", points)
+    installed(tmp_path, "def ours(): pass", points)
     monkeypatch.syspath_prepend(str(tmp_path))
-    things = Registry[object]("thing", "edgeser.things", {"good": object()})
+    things = Registry[object]("thing", "edgeser.things", {"good": object()}, Path)
     assert list(things) == ["good", "bad", "ours"]
     assert "bad" in things
     with pytest.raises(UserError, match=r"thing 'bad' of broken \(broken:Nothing\).*uninstall"):
         things["bad"]
+    with pytest.raises(
+        UserError, match=r"thing 'ours' of broken \(broken:ours\): a function, no P"
+    ):
+        things["ours"]
     with pytest.raises(UserError, match="--thing x: no thing 'x'; there is good, bad, ours"):
         things.named("x", "--thing x")
-    mine = Registry[object]("thing", "edgeser.things", {"ours": object()})
+    kinds = Registry[type]("thing", "edgeser.things", {}, Path, classes=True)
+    with pytest.raises(UserError, match=r"\(broken:ours\): a function, no subclass of Path"):
+        kinds["ours"]
+    mine = Registry[object]("thing", "edgeser.things", {"ours": object()}, Path)
     with pytest.raises(UserError, match="thing 'ours': broken brings one, and there is one"):
         list(mine)
+
+
+MISTAKES = """
+from dataclasses import replace
+
+import msgspec
+from edgeser_tiny import TONES, Brier, Tiny, TinyConfig, halves, load
+from edgeser_train.corpora import Release
+from edgeser_train.data.protocols import Protocol
+from edgeser_train.data.splits import Fold
+from edgeser_train.models.lightweight import Lightweight
+from edgeser_train.training.loss import Loss
+
+class Mine(Lightweight): pass
+class Bare(Tiny): config_type = None
+class DeafConfig(TinyConfig, frozen=True, tag_field="name", tag="deaf"): pass
+class Deaf(Tiny):
+    config_type = DeafConfig
+    front_end = None
+class StrictConfig(TinyConfig, frozen=True, tag_field="name", tag="strict", kw_only=True):
+    size: int
+class Strict(Tiny): config_type = StrictConfig
+class Plain(Loss): pass
+
+def text(u):
+    return replace(u, path=str(u.path))
+def of(change):
+    return Release(lambda folder: change(load(folder)))
+NONE = of(lambda corpus: None)
+EMPTY = of(lambda corpus: replace(corpus, utterances=()))
+TWICE = of(lambda corpus: replace(corpus, utterances=corpus.utterances * 2))
+TEXT = of(lambda c: replace(c, utterances=tuple(map(text, c.utterances))))
+ODD = of(lambda corpus: replace(corpus, labels=("high", "loud")))
+
+def giving(*folds):
+    return Protocol("x", True, lambda corpus, seed: list(folds))
+LEAK = giving(Fold("a", (0, 2), (), (1,)))
+FAR = giving(Fold("a", (0, 2), (), (99,)))
+FOLDLESS = giving()
+SAME = Protocol("x", True, lambda corpus, seed: halves(corpus, seed) * 2)
+SLASH = Protocol("x", True, lambda c, s: [replace(f, name="a/b") for f in halves(c, s)])
+"""
+TOLD = {
+    "models": {
+        "Mine": "model 'mine': its config has the tag 'lightweight'; .* with tag='mine'",
+        "Bare": "model 'bare': Bare has no config_type; give it one",
+        "Deaf": "model 'deaf': its front_end is no FrontEnd",
+        "Strict": "model 'strict': its config cannot be made .*'size'.*; give every field a def",
+        "halves": r"model 'halves' of broken \(broken:halves\): a function, no subclass of Spe",
+    },
+    "losses": {
+        "Plain": "loss 'plain': Plain is no msgspec.Struct of that tag; .* tag='plain'",
+        "Brier": "loss 'other': Brier is no msgspec.Struct of that tag; .* tag='other'",
+        "halves": r"loss 'halves' of broken .*: a function, no subclass of Loss",
+    },
+    "corpora": {
+        "NONE": "corpus 'none': load gives NoneType, no Corpus",
+        "EMPTY": "corpus 'empty': load gives no utterances",
+        "TWICE": "corpus 'twice': two utterances are named ann-high-1",
+        "TEXT": "corpus 'text': the path of ann-high-1 is of type str, no Path",
+        "ODD": "corpus 'odd': ann-low-1 is low, which is none of its labels high, loud",
+        "load": r"corpus 'load' of broken \(broken:load\): a function, no Release",
+    },
+    "protocols": {
+        "LEAK": "protocol 'leak' fold a: speaker ann is in train and in test; mend",
+        "FAR": "protocol 'far' fold a: test has utterance 99, the corpus those from 0 to 15",
+        "FOLDLESS": "protocol 'foldless': it has no folds of tones",
+        "SAME": "protocol 'same': two folds are named 'second-half'",
+        "SLASH": "protocol 'slash': a fold is named 'a/b', which no file can be",
+        "halves": r"protocol 'halves-2' of broken \(broken:halves\): a function, no Protocol",
+    },
+}
+"""What is told of each thing of ``MISTAKES``."""
+
+
+def test_a_mistake_of_another_package_is_one_line(tmp_path: Path) -> None:
+    packages = installed(
+        tmp_path / "packages", listing("edgeser_tiny.py"), listing("pyproject.toml")
+    )
+    tones = make_tones(tmp_path / "tones")
+    options = {
+        "models": f"--corpus tones={tones} --model {{}}",
+        "losses": f"--corpus tones={tones} --set loss.name={{}}",
+        "corpora": f"--corpus {{}}={tones}",
+        "protocols": f"--corpus tones={tones} --protocol {{}}",
+    }
+    points, runs, expected = '[project]\nname = "broken"\n', [], []
+    for group, things in TOLD.items():
+        points += f'[project.entry-points."edgeser.{group}"]\n'
+        for thing, told in things.items():
+            name = told.split("'")[1]
+            points += f'{name} = "broken:{thing}"\n'
+            runs.append(["evaluate", "--dry-run", "-o", "x", *options[group].format(name).split()])
+            expected.append(told)
+    installed(packages, MISTAKES, points)
+    script = "from click.testing import CliRunner\nfrom edgeser.cli import main\n"
+    script += f"for words in {runs}:\n    done = CliRunner().invoke(main, words)\n"
+    script += "    print(done.exit_code, repr(done.exception), done.output.strip())\n"
+    done = python(packages, "-c", script, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(expected), done.stdout
+    for line, told in zip(lines, expected, strict=True):
+        assert re.match(rf"2 SystemExit\(2\) edgeser: {told}", line), line

@@ -25,15 +25,30 @@ class Registry(Mapping[str, T], Generic[T]):
     as "module:attribute".
     """
 
-    def __init__(self, kind: str, group: str, own: Mapping[str, T | str]) -> None:
-        """``kind``: what a user calls such a thing; ``group``: of the entry points."""
+    def __init__(
+        self,
+        kind: str,
+        group: str,
+        own: Mapping[str, T | str],
+        wanted: type | str,
+        *,
+        classes: bool = False,
+    ) -> None:
+        """``kind``: what a user calls such a thing; ``group``: of the entry points. ``wanted``:
+        what a thing of another package must be an instance of, or with ``classes`` a subclass of;
+        may be "module:attribute", too.
+        """
         self.kind = kind
         self.group = group
         self._own = own
+        self._wanted = wanted
+        self._classes = classes
         self._loaded: dict[str, T] = {}
 
     def __getitem__(self, name: str) -> T:
-        """Raises KeyError for an unknown name, UserError for one that cannot be imported."""
+        """Raises KeyError for an unknown name, UserError for one that cannot be imported, or is
+        nothing of this kind.
+        """
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
@@ -69,21 +84,33 @@ class Registry(Mapping[str, T], Generic[T]):
         return found
 
     def _load(self, name: str) -> T:
-        if name not in self._own:
-            point = self._others[name]
-            try:
-                return cast(T, point.load())
-            except Exception as error:
-                raise UserError(
-                    f"{self.kind} '{name}' of {_package(point)} ({point.value}): "
-                    f"{type(error).__name__}: {error}",
-                    f"mend or uninstall {_package(point)}",
-                ) from error
-        own = self._own[name]
-        if not isinstance(own, str):
-            return own
-        module, _, attribute = own.partition(":")
-        return cast(T, getattr(importlib.import_module(module), attribute))
+        if name in self._own:
+            return cast(T, _imported(self._own[name]))
+        point = self._others[name]
+        where = f"{self.kind} '{name}' of {_package(point)} ({point.value})"
+        fix = f"mend or uninstall {_package(point)}"
+        try:
+            found = point.load()
+        except Exception as error:
+            raise UserError(f"{where}: {type(error).__name__}: {error}", fix) from error
+        wanted = cast(type, _imported(self._wanted))
+        if self._classes and not (isinstance(found, type) and issubclass(found, wanted)):
+            raise UserError(f"{where}: {_what(found)}, no subclass of {wanted.__name__}", fix)
+        if not self._classes and not isinstance(found, wanted):
+            raise UserError(f"{where}: {_what(found)}, no {wanted.__name__}", fix)
+        return cast(T, found)
+
+
+def _imported(value: object) -> object:
+    """What "module:attribute" means; anything else is what it is."""
+    if not isinstance(value, str):
+        return value
+    module, _, attribute = value.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _what(found: object) -> str:
+    return f"class {found.__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
 
 
 def _package(point: EntryPoint) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import LABELS, Corpus, Release, Utterance
+from edgeser_train.corpora.corpus import LABELS, Corpus, Release, Utterance, demand_whole
 from edgeser_train.corpora.merge import merged
 from edgeser_train.corpora.selection import classes_of, selected
 from edgeser_train.registry import Registry
@@ -46,6 +46,7 @@ CORPORA: Registry[Release] = Registry(
         "turev": f"{_HERE}.turev:FOUR_CLASSES",
         "manifest": f"{_HERE}.manifest:RELEASE",
     },
+    Release,
 )
 
 
@@ -67,4 +68,6 @@ def load_corpus(named_path: str) -> Corpus:
     name, equals, path = named_path.partition("=")
     if not equals or not path:
         raise UserError(f"--corpus {named_path}", "write NAME=PATH, e.g. emodb=/data/emodb")
-    return CORPORA.named(name, f"--corpus {named_path}").load(Path(path).expanduser())
+    corpus = CORPORA.named(name, f"--corpus {named_path}").load(Path(path).expanduser())
+    demand_whole(corpus, name)
+    return corpus

@@ -159,3 +159,25 @@ class Corpus:
             line = f"{u.name} {u.label} {status.st_size} {status.st_mtime_ns}"
             digest.update(f"{line}{f' {TRIMMING}' if u.trim else ''}\n".encode())
         return digest.hexdigest()[:16]
+
+
+def demand_whole(corpus: object, name: str) -> None:
+    """Demand what a loader of that name promises: a corpus of utterances, each with a name of its
+    own, a path and one of the labels. Raises UserError that says what is wrong.
+    """
+    fix = f"mend the loader of '{name}'"
+    if not isinstance(corpus, Corpus):
+        raise UserError(f"corpus '{name}': load gives {type(corpus).__name__}, no Corpus", fix)
+    if not corpus.utterances:
+        raise UserError(f"corpus '{name}': load gives no utterances", fix)
+    names: set[str] = set()
+    for u in corpus.utterances:
+        if u.name in names:
+            raise UserError(f"corpus '{name}': two utterances are named {u.name}", fix)
+        if not isinstance(u.path, Path):
+            told = f"the path of {u.name} is of type {type(u.path).__name__}, no Path"
+            raise UserError(f"corpus '{name}': {told}", fix)
+        if u.label not in corpus.labels:
+            told = f"{u.name} is {u.label}, which is none of its labels {', '.join(corpus.labels)}"
+            raise UserError(f"corpus '{name}': {told}", fix)
+        names.add(u.name)

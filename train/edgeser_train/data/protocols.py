@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
@@ -14,8 +15,8 @@ from edgeser_train.registry import Registry
 __all__ = ["PROTOCOLS", "Fold", "Indices", "LeakError", "Protocol", "check", "folds_of"]
 
 
-class LeakError(Exception):
-    """A fold's parts share what its protocol forbids them to share. A defect, never bad input."""
+class LeakError(UserError):
+    """A fold's parts share what its protocol forbids them to share: a defect of the protocol."""
 
 
 @dataclass(frozen=True)
@@ -57,34 +58,58 @@ _OURS: dict[str, Protocol | str] = {
     "cross": Protocol("the first corpus trains, each other one tests", True, splits.cross),
 }
 
-PROTOCOLS = Registry[Protocol]("protocol", "edgeser.protocols", _OURS)
+PROTOCOLS = Registry[Protocol]("protocol", "edgeser.protocols", _OURS, Protocol)
 
 
 def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
     """All folds of a named protocol, checked for leaks. ``seed`` is of the split alone.
 
-    Raises UserError for a bad name, a corpus that the protocol does not fit, an empty part.
+    Raises UserError for a bad name, a corpus that the protocol does not fit, an empty part, and
+    for folds that are none, that leak, or whose names do not tell them apart.
     """
-    chosen = PROTOCOLS.named(protocol, f"protocol '{protocol}'")
+    where = f"protocol '{protocol}'"
+    chosen = PROTOCOLS.named(protocol, where)
     folds = chosen.folds(corpus, seed)
+    if not isinstance(folds, list) or not all(isinstance(fold, Fold) for fold in folds):
+        raise UserError(f"{where}: what it gives is no list of Fold", "mend the protocol")
+    if not folds:
+        raise UserError(f"{where}: it has no folds of {corpus.name}", "take another protocol")
+    names: set[str] = set()
     for fold in folds:
-        check(fold, corpus, speaker_independent=chosen.speaker_independent)
+        if fold.name in names:
+            raise UserError(f"{where}: two folds are named '{fold.name}'", "mend the protocol")
+        if fold.name != Path(fold.name).name:
+            raise UserError(
+                f"{where}: a fold is named '{fold.name}', which no file can be",
+                "name it without /",
+            )
+        names.add(fold.name)
+        check(fold, corpus, speaker_independent=chosen.speaker_independent, of=where)
         if protocol != "full" and not fold.test:
-            raise UserError(f"protocol '{protocol}': nothing to test in fold {fold.name}")
+            raise UserError(f"{where}: nothing to test in fold {fold.name}")
     return folds
 
 
-def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True) -> None:
+def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True, of: str = "") -> None:
     """Demand that no utterance, no group and, where asked, no speaker is in two parts, and that
-    every class can be learnt.
+    every class can be learnt. ``of``: names the protocol in an error.
 
-    Raises LeakError for the first, UserError for the second.
+    Raises LeakError for the first, UserError for the second and for what is no utterance.
     """
+    where = f"{of} fold {fold.name}".strip()
     owner: dict[tuple[str, str], str] = {}
     for part, indices in fold.parts.items():
+        there = len(corpus.utterances)
+        strange = [i for i in indices if not 0 <= i < there]
+        if strange:
+            raise UserError(
+                f"{where}: {part} has utterance {strange[0]}, the corpus those from 0 to "
+                f"{there - 1}",
+                "mend the protocol",
+            )
         chosen = [corpus.utterances[i] for i in indices]
         if len({u.name for u in chosen}) != len(indices):
-            raise LeakError(f"fold {fold.name}: an utterance is twice in {part}")
+            raise LeakError(f"{where}: an utterance is twice in {part}", "mend the protocol")
         kinds = {
             "utterance": {u.name for u in chosen},
             "group": {u.group for u in chosen} - {""},
@@ -93,12 +118,13 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True) -> No
         for thing in sorted((kind, name) for kind, names in kinds.items() for name in names):
             if thing in owner:
                 raise LeakError(
-                    f"fold {fold.name}: {' '.join(thing)} is in {owner[thing]} and in {part}"
+                    f"{where}: {' '.join(thing)} is in {owner[thing]} and in {part}",
+                    "mend the protocol",
                 )
             owner[thing] = part
     lacking = _lacking(fold.train, corpus)
     if lacking:
-        raise UserError(f"fold {fold.name}: no training example of {', '.join(lacking)}")
+        raise UserError(f"{where}: no training example of {', '.join(lacking)}")
 
 
 def _lacking(indices: Indices, corpus: Corpus) -> list[str]:

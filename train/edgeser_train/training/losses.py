@@ -173,6 +173,8 @@ LOSSES: Registry[type[Loss]] = Registry(
         "ctc": CTC,
         "multi-task": MultiTask,
     },
+    Loss,
+    classes=True,
 )
 
 

@@ -11,7 +11,7 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.model.artefact import WindowPolicy
-from edgeser_train.models import MODELS, ModelConfig, class_of
+from edgeser_train.models import ModelConfig, class_named, class_of
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation
 from edgeser_train.training.loss import Distillation, Loss
 from edgeser_train.training.losses import LOSSES
@@ -171,9 +171,14 @@ def by_name(kind: type, raw: object) -> object:
     if not isinstance(raw, dict) or not isinstance(raw.get("name"), str):
         raise ValueError(f"{what}: expected an object with a name")
     if kind is ModelConfig:
-        chosen: type = MODELS.named(raw["name"], what).config_type
+        chosen: type = class_named(raw["name"], what).config_type
     else:
         chosen = LOSSES.named(raw["name"], what)
+        if not issubclass(chosen, msgspec.Struct) or chosen.__struct_config__.tag != raw["name"]:
+            raise UserError(
+                f"loss '{raw['name']}': {chosen.__name__} is no msgspec.Struct of that tag",
+                f"make it one, with tag_field='name' and tag='{raw['name']}'",
+            )
     try:
         return msgspec.convert(raw, chosen)
     except msgspec.ValidationError as error:

@@ -14,12 +14,13 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.features.pieces import WindowPolicy
 from edgeser_train.data import front_ends
-from edgeser_train.models import MODELS
+from edgeser_train.models import class_named, class_of
 from edgeser_train.models.attention_pooling import AttentionPoolingConfig
 from edgeser_train.models.eca_cnn import EcaCnnConfig
 from edgeser_train.models.lightweight import LightweightConfig
 from edgeser_train.models.moonshine import MoonshineConfig
 from edgeser_train.models.pcnse_sadrn_ctc import PcnseSadrnCtcConfig
+from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.models.streaming import StreamingConfig
 from edgeser_train.models.wavlm_sap import WavlmSapConfig
 from edgeser_train.registry import Registry
@@ -265,7 +266,7 @@ RECIPES: dict[str, dict[str, Recipe]] = {
 }
 
 
-_OTHERS = Registry[dict[str, Recipe]]("recipe", "edgeser.recipes", {})
+_OTHERS = Registry[dict[str, Recipe]]("recipe", "edgeser.recipes", {}, dict)
 """Recipes that other packages bring for models of theirs, by the model's name."""
 
 
@@ -275,17 +276,31 @@ def recipes_of(model: str) -> dict[str, Recipe]:
     """
     if model in RECIPES:
         return RECIPES[model]
+    network = class_named(model, "model")
     if model in _OTHERS:
-        return _OTHERS[model]
-    network = MODELS.named(model, "model")
-    plain = Recipe(
-        model=network.config_type(),
-        front_end=network.front_end,
-        window=network.window,
-        loss=_SMOOTHED,
-        spectrogram=SpectrogramAugmentation(mel_mask=network.front_end.width // 8),
-    )
+        return _of_its_own(model, network)
+    try:
+        plain = Recipe(
+            model=network.config_type(),
+            front_end=network.front_end,
+            window=network.window,
+            loss=_SMOOTHED,
+            spectrogram=SpectrogramAugmentation(mel_mask=network.front_end.width // 8),
+        )
+    except ValueError as error:
+        raise UserError(f"model '{model}': {error}") from error
     return {"edgeser": plain}
+
+
+def _of_its_own(model: str, network: type[SpeechModel]) -> dict[str, Recipe]:
+    recipes = _OTHERS[model]
+    for name, recipe in recipes.items():
+        if not isinstance(recipe, Recipe) or class_of(recipe.model) is not network:
+            raise UserError(
+                f"recipe '{name}' of model '{model}': no Recipe of {network.__name__}",
+                f"give it a model={network.config_type.__name__}()",
+            )
+    return recipes
 
 
 def recipe_of(
