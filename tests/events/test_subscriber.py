@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -231,6 +232,50 @@ def test_a_malformed_endpoint_is_refused() -> None:
         Subscriber("127.0.0.1:5555")
     with pytest.raises(TypeError):
         Subscriber("tcp://127.0.0.1:5555", "emotion.")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "kind", "told"),
+    [
+        *(({"topics": topics}, TypeError, "topics is a list of") for topics in (None, 5, [b"x"])),
+        *(
+            ({"timeout_s": seconds}, ValueError, "timeout_s is None or 0 to 1e9 seconds, not ")
+            for seconds in ("1", float("nan"), float("inf"), -1)
+        ),
+        *(
+            ({"receive_hwm": events}, ValueError, "receive_hwm is a whole number of events from 1")
+            for events in (-5, 0, 1.5, "50", 2**31)
+        ),
+        ({"key": 5}, TypeError, "key is a text, not 5"),
+        ({"server_key": 5}, TypeError, "server_key is a text, not 5"),
+    ],
+)
+def test_an_argument_that_is_wrong_is_named_at_once(
+    endpoint: str, wrong: dict[str, Any], kind: type[Exception], told: str
+) -> None:
+    with pytest.raises(kind, match=told):
+        Subscriber(endpoint, **wrong)
+
+
+def test_topics_may_come_from_a_generator(endpoint: str) -> None:
+    with (
+        Publisher([endpoint]) as publisher,
+        Subscriber(endpoint, (topic for topic in ["fault."]), PATIENCE_S) as subscriber,
+    ):
+        until(lambda: publisher.subscriptions == 2)  # status events come to it as well
+        publisher.publish(speech())
+        publisher.publish(fault())
+        assert isinstance(next(subscriber), FaultEvent)
+
+
+@pytest.mark.parametrize("since", [None, "all"])
+def test_a_closed_subscriber_says_that_it_is_closed(endpoint: str, since: str | None) -> None:
+    subscriber = Subscriber(endpoint, since=since)
+    subscriber.close()
+    with pytest.raises(ValueError, match="this subscriber is closed"):
+        next(subscriber)
+    with pytest.raises(ValueError, match="this subscriber is closed"):
+        asyncio.run(subscriber.__anext__())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

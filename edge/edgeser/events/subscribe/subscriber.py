@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
+from collections.abc import Iterable
 from collections.abc import Sequence as Items
+from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import zmq
@@ -71,26 +73,34 @@ class Subscriber:
         ``endpoint``: where the daemon publishes; by default where it does by default.
         ``topics``: beginnings of topics, e.g. ``emotion.`` or ``speech.mic``; by default all.
         ``timeout_s``: the iteration raises ``TimeoutError`` when no event comes for so long;
-        iterating may then go on.
+        iterating may then go on. By default it waits.
         ``since``: begin with the past that the daemon's journal holds: behind a ``position`` of
         an earlier subscriber, ``EPOCH:SEQ`` (that number in each topic), since a time (``10m``,
         ``2d`` ago, or a date), or ``all``. By default
         with what comes from now on.
         ``key``, ``server_key``: the file of our secret key and the daemon's public key, for TCP
         that is encrypted.
+        ``receive_hwm``: events held while the program is busy; more wait at the daemon, within its
+        bounds, and what is dropped there is asked for again.
         Raises ``UserError`` for a malformed endpoint or position, keys that are wrong, or a
-        socket that may not be used, ``TypeError`` for what is no text.
+        socket that may not be used, ``TypeError`` for what is no text, ``ValueError`` for numbers
+        that are none or out of range; the iteration ``ValueError`` after ``close``.
         """
         for name, value, type_ in (
             ("endpoint", endpoint, str),
             ("since", since, (str, Position)),
+            ("key", key, (str, Path)),
+            ("server_key", server_key, str),
         ):
             if value is not None and not isinstance(value, type_):
                 raise TypeError(f"{name} is a text, not {value!r}")
+        topics = _beginnings(topics)
+        if timeout_s is not None and not _is_number(timeout_s, Real, 0, 1e9):
+            raise ValueError(f"timeout_s is None or 0 to 1e9 seconds, not {timeout_s!r}")
+        if not _is_number(receive_hwm, Integral, 1, 2**31 - 1):
+            raise ValueError(f"receive_hwm is a whole number of events from 1, not {receive_hwm!r}")
         parsed = parse_connect_endpoint(default_endpoint() if endpoint is None else endpoint)
         check_permission(parsed)
-        if isinstance(topics, str) or not all(isinstance(topic, str) for topic in topics):
-            raise TypeError(f"topics is a list of beginnings, not {topics!r}")
         self.endpoint = str(parsed)
         self.malformed = 0
         self.is_heard = False
@@ -107,7 +117,7 @@ class Subscriber:
         curve = _curve(parsed, key, server_key)
         self._client = ReplayClient(parsed, curve)
         self._socket = client_socket(zmq.SUB, parsed, curve)
-        self._socket.setsockopt(zmq.RCVHWM, receive_hwm)
+        self._socket.setsockopt(zmq.RCVHWM, int(receive_hwm))
         self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
         # A status tells of losses that no later event shows.
         for topic in topics if STATUS.startswith(tuple(topics)) else (*topics, STATUS):
@@ -190,8 +200,10 @@ class Subscriber:
         """The socket from which the next thing comes, and until when to wait for it.
 
         None when something is ready. While the past is asked for, live events wait where libzmq
-        holds them, within its bounds.
+        holds them, within its bounds. Raises ValueError after ``close``.
         """
+        if self._socket.closed:
+            raise ValueError("this subscriber is closed; make another with since=its position")
         while not self._ready and (request := self._catch_up.request):
             self._client.ask(request)
             if self._client.refusal is not None:
@@ -270,6 +282,19 @@ class Subscriber:
 
     def _timeout(self) -> TimeoutError:
         return TimeoutError(f"no event from {self.endpoint} within {self._timeout_s:g} s")
+
+
+def _beginnings(topics: Items[str]) -> tuple[str, ...]:
+    """Those of the topics that are wanted. Raises TypeError for what is no list of texts."""
+    if isinstance(topics, Iterable) and not isinstance(topics, str):
+        found = tuple(topics)
+        if all(isinstance(topic, str) for topic in found):
+            return found
+    raise TypeError(f"topics is a list of beginnings, not {topics!r}")
+
+
+def _is_number(value: Any, kind: type[Any], least: float, most: float) -> bool:
+    return isinstance(value, kind) and least <= value <= most
 
 
 def _event_in(parts: list[bytes]) -> AnyEvent | None:
