@@ -59,6 +59,13 @@ def test_a_new_settings_file_is_said_to_be_new(tmp_path: Path) -> None:
     assert "new file" not in edgeser("models", "use", OTHER, *where).out
 
 
+def test_a_folder_that_is_missing_is_named_with_the_ways_out(tmp_path: Path) -> None:
+    file = tmp_path / "none" / "edgeser.toml"
+    refusal = edgeser("models", "use", OTHER, "--settings", str(file)).refusal
+    assert f"settings {file}: there is no folder {file.parent}; " in refusal
+    assert "--settings FILE, or try a model with 'edgeser run --model FILE'" in refusal
+
+
 def test_a_model_that_drifts_is_not_chosen(tmp_path: Path) -> None:
     file = tmp_path / "edgeser.toml"
     file.write_text("[speech]\n")

@@ -87,6 +87,11 @@ def _named(file: Path) -> Iterator[None]:
     """Says which file cannot be changed, and why."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise UserError(
+            f"settings {file}: there is no folder {file.resolve().parent}",
+            "name yours with --settings FILE, or try a model with 'edgeser run --model FILE'",
+        ) from error
     except (OSError, UnicodeError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
         raise UserError(f"settings {file}: cannot be changed: {why}") from error
