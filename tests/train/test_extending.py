@@ -98,7 +98,11 @@ def test_the_package_of_the_page_is_trained_and_exported(tmp_path: Path) -> None
             words += short
         done = edgeser(packages, *words, folder=tmp_path)
         assert done.returncode == 0, done.stderr
-    assert "every second speaker tests" in (tmp_path / "runs/tiny/report/report.md").read_text()
+    report = (tmp_path / "runs/tiny/report/report.md").read_text()
+    assert "every second speaker tests" in report
+    assert ", edgeser-tiny 1.0" in report.replace("_", "-")
+    told = edgeser(packages, "evaluate", "--help", folder=tmp_path)
+    assert "|cross|halves]" in "".join(told.stdout.split())
     script = block("python", "from pathlib import Path\n\nfrom edgeser_train.experiments")
     few = str([word for word in short if word != "--set"])
     script = script.replace('["epochs=20"]', few).replace('"full")', f'"full", settings={few})')

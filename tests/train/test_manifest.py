@@ -111,7 +111,7 @@ def test_a_group_of_two_speakers_is_named(folder: Path) -> None:
         (b"", "its columns are none"),
         (b"path,speaker,label\n", "0 utterances with 0 different labels"),
         (b"path,speaker,label\na.wav,ann,sad\n", "1 utterances with 1 different labels"),
-        (b"path,speaker,label\n\xff\n", "not UTF-8"),
+        (b"path,speaker,label\n\xff\n", "not UTF-8.*; save it as UTF-8"),
     ],
 )
 def test_a_file_that_is_no_manifest_is_named(folder: Path, content: bytes, said: str) -> None:
@@ -119,6 +119,13 @@ def test_a_file_that_is_no_manifest_is_named(folder: Path, content: bytes, said:
     file.write_bytes(content)
     with pytest.raises(UserError, match=said):
         load_corpus(f"manifest={file}")
+
+
+@pytest.mark.parametrize("name", ["mine.tsv", "mine.txt", "mine"])
+def test_a_list_of_another_kind_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text(HEAD + ROWS)
+    with pytest.raises(UserError, match=f"/{name} is of another kind; give a .csv or a .jsonl"):
+        load_corpus(f"manifest={folder / name}")
 
 
 def test_bad_json_is_named_with_its_line(folder: Path) -> None:

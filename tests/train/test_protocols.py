@@ -132,8 +132,32 @@ def test_speaker_kfold_tests_every_sixth_speaker() -> None:
     tested = [sorted({corpus.utterances[i].speaker for i in fold.test}) for fold in folds]
     assert tested == [["00", "06"], ["01", "07"], ["02"], ["03"], ["04"], ["05"]]
     assert sorted(i for fold in folds for i in fold.test) == list(range(32))
-    with pytest.raises(UserError, match="5 speakers, fewer than 6"):
-        folds_of("speaker_kfold", corpus_of(5))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "speakers", "said"),
+    [
+        ("loso", 1, "1 speaker, fewer than 2; take 'random_kfold', which speaks for these"),
+        ("loso_val", 1, "1 speaker, fewer than 3; take 'random_kfold'"),
+        ("loso_val", 2, "2 speakers, fewer than 3; take 'loso'"),
+        ("speaker_kfold", 1, "1 speaker, fewer than 6; take 'random_kfold'"),
+        ("speaker_kfold", 5, "5 speakers, fewer than 6; take 'loso'"),
+    ],
+)
+def test_too_few_speakers_are_told_which_protocol_to_take(
+    protocol: str, speakers: int, said: str
+) -> None:
+    with pytest.raises(UserError, match=f"protocol '{protocol}': corpus small has {said}"):
+        folds_of(protocol, corpus_of(speakers))
+
+
+def test_a_class_of_too_few_speakers_is_told_how_to_leave_it_out() -> None:
+    corpus = corpus_of(3, ("angry", "calm", "sad"))
+    calm = [i for i, u in pairs(corpus) if u.label == "calm" and u.speaker != "01"]
+    corpus = changed(corpus, label=dict.fromkeys(calm, "sad"))
+    said = r"'loso' fold 01: .* of calm \(1 of 3 speakers\); choose .* --labels angry,sad"
+    with pytest.raises(UserError, match=said):
+        folds_of("loso", corpus)
 
 
 @settings(deadline=None)

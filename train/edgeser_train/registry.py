@@ -18,6 +18,14 @@ from edgeser.errors import UserError
 T = TypeVar("T")
 
 
+_TAKEN: dict[str, str] = {}
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages of which this process has taken something by its name."""
+    return dict(sorted(_TAKEN.items()))
+
+
 class Registry(Mapping[str, T], Generic[T]):
     """Things by name, ours first. Names are known without importing anything.
 
@@ -67,7 +75,10 @@ class Registry(Mapping[str, T], Generic[T]):
         """As ``[name]``. ``where``: what begins the UserError of an unknown name."""
         if name not in self:
             raise UserError(f"{where}: no {self.kind} '{name}'", f"there is {', '.join(self)}")
-        return self[name]
+        found = self[name]
+        if name not in self._own and (package := self._others[name].dist):
+            _TAKEN[package.name] = package.version
+        return found
 
     @cached_property
     def _others(self) -> dict[str, EntryPoint]:

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeser.errors import UserError
-from edgeser_train.commands.options import experiment_options, failures_told, need_extra
+from edgeser_train.commands.options import (
+    ProtocolName,
+    experiment_options,
+    failures_told,
+    need_extra,
+)
 
 if TYPE_CHECKING:
     from edgeser_train.evaluation.folds import FoldResult
@@ -20,9 +25,10 @@ if TYPE_CHECKING:
 @experiment_options
 @click.option(
     "--protocol",
+    type=ProtocolName(),
     default="loso",
     show_default=True,
-    help="loso, loso_val, speaker_kfold, loco, cross, fixed; random_kfold, zhong10 mix speakers.",
+    help="Who trains and who tests; random_kfold and zhong10 mix speakers, full tests nobody.",
 )
 @click.option(
     "--part",

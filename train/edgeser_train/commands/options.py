@@ -42,6 +42,26 @@ class _Model(click.ParamType[str]):
         return [CompletionItem(name) for name in MODELS if name.startswith(incomplete)]
 
 
+class ProtocolName(click.ParamType[str]):
+    """The name of a protocol, ours or of another package; imported when it is asked for."""
+
+    name = "name"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(_protocols())}]"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in _protocols() if name.startswith(incomplete)]
+
+
+def _protocols() -> list[str]:
+    from edgeser_train.data.protocols import PROTOCOLS
+
+    return list(PROTOCOLS)
+
+
 _OPTIONS = (
     click.option(
         "--model",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edgeser_train.commands.options import (
+    ProtocolName,
     experiment_options,
     failures_told,
     first_of_all,
@@ -19,9 +20,10 @@ from edgeser_train.commands.options import (
 @experiment_options
 @click.option(
     "--protocol",
+    type=ProtocolName(),
     default="full",
     show_default=True,
-    help="What trains; any that `edgeser evaluate` knows.",
+    help="What trains.",
 )
 @click.option("--fold", metavar="NAME|NUMBER", help="The fold of a protocol that has several.")
 @click.option(

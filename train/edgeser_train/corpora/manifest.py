@@ -58,6 +58,8 @@ COLUMNS = {
 }
 """What each field of ``Row`` is, for an error."""
 
+_KINDS = "give a .csv or a .jsonl file"
+
 REQUIRED = ("path", "speaker", "label")
 
 _WANTED = (
@@ -73,7 +75,9 @@ def load(path: Path) -> Corpus:
     Raises UserError that names the line of what is wrong, listed twice or not there.
     """
     if not path.is_file():
-        raise UserError(f"corpus manifest: {path} is no file", "give a .csv or a .jsonl file")
+        raise UserError(f"corpus manifest: {path} is no file", _KINDS)
+    if path.suffix.lower() not in (".csv", ".jsonl"):
+        raise UserError(f"corpus manifest: {path} is of another kind", _KINDS)
     utterances: list[Utterance] = []
     licences: list[str] = []
     line_of: dict[Path, int] = {}
@@ -145,7 +149,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
                 raise UserError(f"manifest {path} line {number}: a number is not finite")
             yield number, row
     except UnicodeDecodeError as error:
-        raise UserError(f"manifest {path}: not UTF-8: {error}") from error
+        raise UserError(
+            f"manifest {path}: not UTF-8: {error}", "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
+        ) from error
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

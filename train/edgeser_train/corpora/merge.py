@@ -28,7 +28,8 @@ def merged(corpora: Sequence[Corpus]) -> Corpus:
             raise UserError(
                 f"corpora {first.name} and {corpus.name} have different labels: "
                 f"{', '.join(first.labels)} and {', '.join(corpus.labels)}",
-                "take selections with the same labels, e.g. emodb with ravdess4",
+                "take selections with the same labels, e.g. emodb with ravdess4, "
+                "or choose classes with --labels angry,sad",
             )
         source = corpus.recordings or corpus.name
         if source in owner:

@@ -122,11 +122,18 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True, of: s
                     "mend the protocol",
                 )
             owner[thing] = part
-    lacking = _lacking(fold.train, corpus)
+    trained = {corpus.utterances[i].label for i in fold.train}
+    lacking = [label for label in corpus.labels if label not in trained]
     if lacking:
-        raise UserError(f"{where}: no training example of {', '.join(lacking)}")
-
-
-def _lacking(indices: Indices, corpus: Corpus) -> list[str]:
-    there = {corpus.utterances[i].label for i in indices}
-    return [label for label in corpus.labels if label not in there]
+        having = [
+            f"{label} ({len({u.speaker for u in corpus.utterances if u.label == label})} of "
+            f"{len(corpus.speakers)} speakers)"
+            for label in lacking
+        ]
+        others = [label for label in corpus.labels if label in trained]
+        raise UserError(
+            f"{where}: no training example of {', '.join(having)}",
+            f"choose classes that more speakers have: --labels {','.join(others)}"
+            if len(others) > 1
+            else "more speakers must have it",
+        )

@@ -39,14 +39,17 @@ def full(corpus: Corpus, seed: int) -> list[Fold]:
 
 
 def loso(corpus: Corpus, seed: int) -> list[Fold]:
-    """One fold for each speaker, named after it."""
+    """One fold for each speaker, named after it. Raises UserError for one speaker alone."""
+    _demand_speakers(corpus, "loso", 2)
     return [_of_speakers(corpus, speaker, {speaker}, set()) for speaker in corpus.speakers]
 
 
 def loso_val(corpus: Corpus, seed: int) -> list[Fold]:
     """As ``loso``, and one more speaker validates: the only other one of the test speaker's
-    session, or the next in cyclic order where there is no such.
+    session, or the next in cyclic order where there is no such. Raises UserError for fewer than
+    three speakers.
     """
+    _demand_speakers(corpus, "loso_val", 3)
     speakers = corpus.speakers
     sessions: dict[str, set[str]] = defaultdict(set)
     session_of: dict[str, str] = {}
@@ -64,13 +67,8 @@ def loso_val(corpus: Corpus, seed: int) -> list[Fold]:
 
 def speaker_kfold(corpus: Corpus, seed: int) -> list[Fold]:
     """Fold k tests the sorted speakers k, k + 6, k + 12, ... Raises UserError for too few."""
+    _demand_speakers(corpus, "speaker_kfold", SPEAKER_FOLDS)
     speakers = corpus.speakers
-    if len(speakers) < SPEAKER_FOLDS:
-        raise UserError(
-            f"protocol 'speaker_kfold': corpus {corpus.name} has {len(speakers)} speakers, "
-            f"fewer than {SPEAKER_FOLDS}",
-            "take 'loso'",
-        )
     return [
         _of_speakers(corpus, f"speakers-{k}", set(speakers[k::SPEAKER_FOLDS]), set())
         for k in range(SPEAKER_FOLDS)
@@ -168,6 +166,18 @@ def _by_corpus(corpus: Corpus) -> dict[str, list[int]]:
     for i, u in enumerate(corpus.utterances):
         spoken_in[u.corpus or corpus.name].append(i)
     return spoken_in
+
+
+def _demand_speakers(corpus: Corpus, protocol: str, fewest: int) -> None:
+    speakers = len(corpus.speakers)
+    if speakers < fewest:
+        raise UserError(
+            f"protocol '{protocol}': corpus {corpus.name} has {speakers} "
+            f"speaker{'' if speakers == 1 else 's'}, fewer than {fewest}",
+            "take 'random_kfold', which speaks for these speakers only"
+            if speakers < 2
+            else "take 'loso'",
+        )
 
 
 def _of_speakers(corpus: Corpus, name: str, test: set[str], validation: set[str]) -> Fold:

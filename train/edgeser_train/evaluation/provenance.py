@@ -9,18 +9,22 @@ from pathlib import Path
 
 import torch
 
+from edgeser_train.registry import packages
+
 _LIBRARIES = ("edgeser", "torch", "lightning", "numpy", "soxr", "soundfile", "transformers")
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of the libraries, where installed, that a figure may depend on."""
+    """Of Python, of the libraries, where installed, that a figure may depend on, and of the
+    packages whose model, recipes, corpus, loss or protocol took part.
+    """
     found = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:
             found[library] = metadata.version(library)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return found | packages()
 
 
 def machine() -> str:

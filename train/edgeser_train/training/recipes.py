@@ -293,7 +293,7 @@ def recipes_of(model: str) -> dict[str, Recipe]:
 
 
 def _of_its_own(model: str, network: type[SpeechModel]) -> dict[str, Recipe]:
-    recipes = _OTHERS[model]
+    recipes = _OTHERS.named(model, "recipe")
     for name, recipe in recipes.items():
         if not isinstance(recipe, Recipe) or class_of(recipe.model) is not network:
             raise UserError(
