@@ -67,6 +67,9 @@ site: $(VENV)/.tests examples/browser/node_modules/.installed
 
 test: lint types unit
 
+# Two files of tests at a time: a good third of a test's time is waiting.
+PYTEST := $(BIN)/python -m pytest -n 2
+
 # Left out: what boots systemd or a sound server (tests/system, virtual microphones), what trains or
 # exports, what measures or waits for whole daemons, and what needs a browser or a broker.
 QUICK := tests --ignore=tests/system --ignore=tests/trials --ignore=tests/bench --ignore=tests/train \
@@ -75,7 +78,7 @@ QUICK := tests --ignore=tests/system --ignore=tests/trials --ignore=tests/bench 
 	--ignore=tests/page --ignore=tests/bridges --ignore=tests/annotate --ignore=tests/docs
 
 quick: lint types examples/node_modules/.installed
-	$(BIN)/python -m pytest -q $(QUICK)
+	$(PYTEST) -q $(QUICK)
 
 lint: $(VENV)/.tests
 	$(BIN)/ruff check .
@@ -88,7 +91,7 @@ types: $(VENV)/.tests
 unit: $(VENV)/.tests page-assets examples/node_modules/.installed \
 		examples/browser/node_modules/.installed build/onnxruntime/.installed \
 		build/nats-server/.installed
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 $(BIN)/python:
 	@tools/debian-packages $(PYTHON_VENV)

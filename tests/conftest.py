@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.disks import small_disk
 from tests.virtual_microphone import pulse_server, virtual_microphone
@@ -19,6 +21,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile("patient", deadline=None)
 settings.register_profile("fuzz", deadline=None, max_examples=5_000)
 settings.load_profile("patient")
+
+
+class ByFile(LoadFileScheduling):
+    """A file's tests run one after the other, and so do all of ``system``: one box is booted, and
+    its services have their ports for themselves.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        return "system" if scope.startswith("tests/system/") else scope
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """What ``-n`` hands its tests out by."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
