@@ -62,14 +62,16 @@ def measure(
     windows_s: Sequence[float],
     seconds: float,
     command: str,
+    begin: Callable[[], None] = lambda: None,
     tell: Callable[[Case], None] = lambda case: None,
 ) -> ModelReport:
     """Run every case for ``seconds``. ``load``: the models for a number of threads.
 
+    ``begin``: called before the first case, when nothing is left to refuse; ``tell``: after each.
     Raises UserError for a window that is too short for a model, or too long for all.
     """
     before, cpu = cpu_times(), time.process_time()
-    cases = []
+    cases: list[Case] = []
     left_out: dict[str, list[float]] = {}
     for count in threads:
         models = load(count)
@@ -82,6 +84,8 @@ def measure(
             raise UserError(
                 f"--window: no model takes one of {max(windows_s):g} s, {longest_s:g} s at most"
             )
+        if not cases:
+            begin()
         for model in models:
             for batch, window_s in product(batches, windows_s):
                 if window_s > model.info.window.max_seconds:

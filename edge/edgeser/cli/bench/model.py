@@ -60,6 +60,12 @@ def model(
 
     say = printer(json_file)
 
+    def head() -> None:
+        say(
+            f"{'model':<24} {'threads':>7} {'batch':>5} {'window':>8} {'p50 ms':>8} {'p99 ms':>8} "
+            f"{'ms / audio s':>12} GFLOP/s, NumPy's product"
+        )
+
     def tell(case: Case) -> None:
         speed = "-" if case.gflops is None else f"{case.gflops:.0f}"
         say(
@@ -68,10 +74,6 @@ def model(
             f"{speed:>7}, {case.product_gflops:.0f}"
         )
 
-    say(
-        f"{'model':<24} {'threads':>7} {'batch':>5} {'window':>8} {'p50 ms':>8} {'p99 ms':>8} "
-        f"{'ms / audio s':>12} GFLOP/s, NumPy's product"
-    )
     report: ModelReport = measure(
         load,
         threads=[int(count) for count in counts],
@@ -79,6 +81,7 @@ def model(
         windows_s=lengths,
         seconds=seconds,
         command=this_command(),
+        begin=head,
         tell=tell,
     )
 
