@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,6 +100,22 @@ def test_a_recording_twice_by_one_speaker_matters_where_speakers_are_in_two_part
     with pytest.raises(UserError, match=f"{one.path} .* {other.path} .*; take one .* one group"):
         demand_apart(corpus, mixed)
     demand_apart(replace(corpus, name="emodb", recordings="emodb"), mixed)
+
+
+def test_files_that_are_all_the_same_take_no_memory_for_their_pairs(tmp_path: Path) -> None:
+    first, *_, last = (corpus := listed(tmp_path, "mine", takes="1")).utterances
+    many = tuple(replace(first, speaker=str(n)) for n in range(1500))
+    folds = [Fold("one", tuple(range(1500)), (), (1500,))]
+    tracemalloc.start()
+    try:
+        demand_apart(replace(corpus, utterances=(*many, last)), folds)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10e6
+    same = f"speaker 0 in train and {first.path} of speaker c in test are the same"
+    with pytest.raises(UserError, match=f"fold one: {first.path} of {same}"):
+        demand_apart(replace(corpus, utterances=(*many, replace(first, speaker="c"))), folds)
 
 
 def test_other_utterances_of_a_scored_speaker_are_a_leak(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -73,12 +73,10 @@ def demand_apart(corpus: Corpus, folds: Iterable[Fold]) -> None:
     same: dict[str, list[int]] = defaultdict(list)
     for i, u in enumerate(corpus.utterances):
         same[sound_of(u)].append(i)
-    twins = [pair for alike in same.values() for pair in combinations(alike, 2)]
+    twins = [alike for alike in same.values() if len(alike) > 1]
     for fold in folds:
         part_of = {i: part for part, indices in fold.parts.items() for i in indices}
-        for i, k in twins:
-            if len({part_of[n] for n in (i, k) if n in part_of}) < 2:
-                continue
+        for i, k in (pair for alike in twins for pair in _in_two_parts(corpus, alike, part_of)):
             one, other = corpus.utterances[i], corpus.utterances[k]
             if one.speaker != other.speaker:
                 fix = "take one out: a person has one name, in one list"
@@ -91,6 +89,20 @@ def demand_apart(corpus: Corpus, folds: Iterable[Fold]) -> None:
                 f"{other.path} of speaker {other.speaker} in {part_of[k]} are the same recording",
                 fix,
             )
+
+
+def _in_two_parts(
+    corpus: Corpus, alike: list[int], part_of: dict[int, str]
+) -> Iterator[tuple[int, int]]:
+    """Pairs of one recording's files in two parts: of each speaker in each part the first file."""
+    first: dict[tuple[str, str], int] = {}
+    for i in alike:
+        if i in part_of:
+            first.setdefault((part_of[i], corpus.utterances[i].speaker), i)
+    if len({part for part, _ in first}) > 1:
+        for i, k in combinations(first.values(), 2):
+            if part_of[i] != part_of[k]:
+                yield i, k
 
 
 def speaker_of(corpus: Corpus, utterance: Utterance) -> str:
