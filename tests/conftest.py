@@ -2,11 +2,10 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from tests.disks import small_disk
 from tests.virtual_microphone import pulse_server, virtual_microphone
@@ -23,18 +22,18 @@ settings.register_profile("fuzz", deadline=None, max_examples=5_000)
 settings.load_profile("patient")
 
 
-class ByFile(LoadFileScheduling):
-    """A file's tests run one after the other, and so do all of ``system``: one box is booted, and
-    its services have their ports for themselves.
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``-n`` a file's tests run one after the other, and so do all of ``system``: one box is
+    booted, and its services have their ports for themselves.
     """
+    from xdist.scheduler import LoadFileScheduling
 
-    def _split_scope(self, nodeid: str) -> str:
-        scope: str = super()._split_scope(nodeid)
-        return "system" if scope.startswith("tests/system/") else scope
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            scope: str = super()._split_scope(nodeid)
+            return "system" if scope.startswith("tests/system/") else scope
 
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
-    """What ``-n`` hands its tests out by."""
     return ByFile(config, log)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeser.whole_file import whole_file, write_whole
+from edgeser.whole_file import left_beside, whole_file, write_whole
 
 NOBODY = 65534
 
@@ -71,6 +71,45 @@ def test_the_owner_stays(tmp_path: Path) -> None:
     os.chown(path, NOBODY, NOBODY)
     write_whole(path, b"new")
     assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, NOBODY)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes somebody else, which needs root")
+def test_the_group_stays_and_who_may_not_give_a_file_away_writes_it_all_the_same(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "file"
+    tmp_path.chmod(0o777)
+    for parent in tmp_path.parents[:-1]:
+        parent.chmod(parent.stat().st_mode | 0o011)
+    write_whole(path, b"old", 0o660)
+    os.chown(path, 0, 1234)
+    if not (writer := os.fork()):
+        os.setgroups([1234])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        write_whole(path, b"new")
+        os._exit(0)
+    assert os.waitpid(writer, 0)[1] == 0
+    assert path.read_bytes() == b"new"
+    assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, 1234)
+
+
+def test_what_killed_processes_left_goes_in_time(tmp_path: Path) -> None:
+    """Not what another one is writing, and of this file alone."""
+    path, other = tmp_path / "file", tmp_path / "other"
+    for each in (path, other):
+        with suppress(KeyboardInterrupt), whole_file(each) as file:
+            (left,) = left_beside(each)
+            file.write(b"half of")
+            raise KeyboardInterrupt
+        left.write_bytes(b"half of")
+    write_whole(path, b"new")
+    assert len(left_beside(path)) == 1
+    for left in tmp_path.glob(".*.new"):
+        os.utime(left, (0, 0))
+    write_whole(path, b"new")
+    assert not left_beside(path)
+    assert len(left_beside(other)) == 1
 
 
 def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:

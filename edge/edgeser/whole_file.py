@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-ASIDE = ".????????.new"
-"""What is written beside a file; one that lies there for long was left by a killed process."""
+ASIDE = ".*.new"
+"""What is written beside files."""
+
+_LEFT_S = 600.0
+"""What nobody has written to for so long was left by a killed process."""
 
 
 @contextmanager
 def whole_file(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
     """Open what takes the place of ``path`` at the end; a power cut leaves the old or the new one.
 
-    ``mode``: by default that of the file which was there, or what the umask leaves. Its owner stays
-    if root writes. A link is replaced, not followed. When anything is raised, what was there stays,
-    and nothing is left beside it. Raises OSError.
+    ``mode``: by default that of the file which was there, or what the umask leaves. Its owner and
+    group stay where we may give them. A link is replaced, not followed. When anything is raised,
+    what was there stays, and nothing is left beside it. Raises OSError.
     """
     before = path.stat() if path.is_file() and not path.is_symlink() else None
-    aside = path.with_name(f".{secrets.token_hex(4)}.new")
+    for left in left_beside(path):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > _LEFT_S:
+                left.unlink()
+    aside = path.with_name(f".{_mark(path)}-{secrets.token_hex(4)}.new")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     if mode is None and before is not None:
         mode = before.st_mode & 0o7777
     handle = os.open(aside, flags, 0o666 if mode is None else 0o600)
     try:
         with open(handle, "w+b") as file:
-            if before is not None and os.geteuid() == 0:
-                os.fchown(handle, before.st_uid, before.st_gid)
+            if before is not None:
+                _give(handle, before)
             if mode is not None:
                 os.fchmod(handle, mode)
             yield file
@@ -46,3 +55,19 @@ def write_whole(path: Path, content: bytes | memoryview, mode: int | None = None
     """Write a file by ``whole_file``. Raises OSError."""
     with whole_file(path, mode) as file:
         file.write(content)
+
+
+def left_beside(path: Path) -> list[Path]:
+    """What is being written beside a file, or was by processes that were killed."""
+    return list(path.parent.glob(f".{_mark(path)}-????????.new"))
+
+
+def _mark(path: Path) -> str:
+    """Of a file's name, however long that is."""
+    return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+
+
+def _give(handle: int, before: os.stat_result) -> None:
+    for user, group in ((-1, before.st_gid), (before.st_uid, -1)):
+        with suppress(PermissionError):
+            os.fchown(handle, user, group)

@@ -104,7 +104,20 @@ def test_it_stays_within_its_size_and_shrinks(file: Path) -> None:
     while store.trim(100_000, 1e9):
         pass
     store.close()
-    assert file.stat().st_size < 300_000
+    assert file.stat().st_size < 200_000
+
+
+def test_what_is_trimmed_cannot_be_read_any_more(file: Path) -> None:
+    store = JournalStore(file, "a")
+    for seq in range(1, 401):
+        store.append([entry(seq)._replace(payload=f"said {seq:04} ".encode() * 100)])
+    store.trim(300_000, 1e9)
+    first = store.ranges()["fault.mic"].first
+    store.close()
+    content = file.read_bytes()
+    assert 1 < first < 400
+    assert f"said {first:04}".encode() in content
+    assert not any(f"said {seq:04}".encode() in content for seq in range(1, first))
 
 
 def test_its_log_is_cut_however_fast_it_grows(file: Path) -> None:

@@ -243,8 +243,8 @@ def test_a_malformed_endpoint_is_refused() -> None:
             for seconds in ("1", float("nan"), float("inf"), -1)
         ),
         *(
-            ({"receive_hwm": events}, ValueError, "receive_hwm is a whole number of events from 1")
-            for events in (-5, 0, 1.5, "50", 2**31)
+            ({"receive_hwm": events}, ValueError, "receive_hwm is a whole number of events")
+            for events in (-5, 1.5, "50", 2**31)
         ),
         ({"key": 5}, TypeError, "key is a text, not 5"),
         ({"server_key": 5}, TypeError, "server_key is a text, not 5"),

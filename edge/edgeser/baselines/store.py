@@ -18,7 +18,7 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
 from edgeser.model.centring import Usual
-from edgeser.whole_file import whole_file
+from edgeser.whole_file import left_beside, whole_file
 
 _SUFFIX = ".json"
 _LONGEST_BYTES = 1 << 20
@@ -206,8 +206,11 @@ class BaselineStore:
 
     def remove(self, stream: str) -> bool:
         """Forget a stream's voice; whether there was anything to forget. Raises OSError."""
+        file = self.file(stream)
+        for left in left_beside(file):
+            left.unlink(missing_ok=True)
         try:
-            self.file(stream).unlink()
+            file.unlink()
         except FileNotFoundError:
             return False
         return True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -105,7 +107,9 @@ def _bytes(path: Path) -> bytes | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A new file the daemon's account can read, whatever root's umask is."""
+    """A new file the daemon's account can read, whatever root's umask is; another's stays its."""
+    if path.exists() and os.geteuid() not in (0, path.stat().st_uid):
+        raise PermissionError(errno.EPERM, "it belongs to somebody else", str(path))
     write_whole(path, content, None if path.exists() else 0o644)
 
 

@@ -34,7 +34,6 @@ def erase(
     path.stat()
     with closing(connect(path)) as database:
         check_ours(path, database)
-        database.execute("PRAGMA secure_delete = ON")
         rows = database.execute(
             "SELECT events.id, topic, payload FROM events JOIN topics ON topics.id = topic_id"
             " WHERE time >= ? AND time < ?",

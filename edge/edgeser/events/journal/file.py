@@ -41,9 +41,14 @@ def make(path: Path) -> None:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that writes to a file that exists; it never makes one."""
+    """A connection that writes to a file that exists; it never makes one.
+
+    What it deletes is overwritten: free pages stay in the file for a while.
+    """
     locator = f"file:{quote(os.fsencode(path))}?mode=rw"
-    return sqlite3.connect(locator, uri=True, isolation_level=None, timeout=BUSY_S)
+    database = sqlite3.connect(locator, uri=True, isolation_level=None, timeout=BUSY_S)
+    database.execute("PRAGMA secure_delete = ON")
+    return database
 
 
 def check_ours(path: Path, database: sqlite3.Connection) -> None:

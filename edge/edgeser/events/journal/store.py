@@ -135,7 +135,7 @@ class JournalStore:
             self._database.execute("DELETE FROM events WHERE id <= ?", (last,))
             self._ages.forget(last)
             self._forget_epochs()
-        if self._is_half_empty():
+        if self._has_room():
             shrink(self._database, TRIM_AT_ONCE * 4)
         return bool(last == rows[-1][0])
 
@@ -228,11 +228,11 @@ class JournalStore:
     def _bytes_used(self) -> int:
         return (self._pragma("page_count") - self._pragma("freelist_count")) * PAGE_BYTES
 
-    def _is_half_empty(self) -> bool:
-        """Until then free pages stay for what comes: to give them back and take them again would
-        double what is written.
+    def _has_room(self) -> bool:
+        """Whether more than a quarter of the file is free. Until then free pages stay for what
+        comes: to give them back and take them again would double what is written.
         """
-        return 2 * self._pragma("freelist_count") > self._pragma("page_count")
+        return 4 * self._pragma("freelist_count") > self._pragma("page_count")
 
     def _pragma(self, name: str) -> int:
         value: int = self._database.execute(f"PRAGMA {name}").fetchone()[0]

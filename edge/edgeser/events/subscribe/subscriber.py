@@ -81,7 +81,7 @@ class Subscriber:
         ``key``, ``server_key``: the file of our secret key and the daemon's public key, for TCP
         that is encrypted.
         ``receive_hwm``: events held while the program is busy; more wait at the daemon, within its
-        bounds, and what is dropped there is asked for again.
+        bounds, and what is dropped there is asked for again. 0: no limit.
         Raises ``UserError`` for a malformed endpoint or position, keys that are wrong, or a
         socket that may not be used, ``TypeError`` for what is no text, ``ValueError`` for numbers
         that are none or out of range; the iteration ``ValueError`` after ``close``.
@@ -97,8 +97,8 @@ class Subscriber:
         topics = _beginnings(topics)
         if timeout_s is not None and not _is_number(timeout_s, Real, 0, 1e9):
             raise ValueError(f"timeout_s is None or 0 to 1e9 seconds, not {timeout_s!r}")
-        if not _is_number(receive_hwm, Integral, 1, 2**31 - 1):
-            raise ValueError(f"receive_hwm is a whole number of events from 1, not {receive_hwm!r}")
+        if not _is_number(receive_hwm, Integral, 0, 2**31 - 1):
+            raise ValueError(f"receive_hwm is a whole number of events, not {receive_hwm!r}")
         parsed = parse_connect_endpoint(default_endpoint() if endpoint is None else endpoint)
         check_permission(parsed)
         self.endpoint = str(parsed)

@@ -76,7 +76,7 @@ def parse_bind_endpoint(text: str, *, encrypted: bool = False) -> Endpoint:
     if isinstance(endpoint, TcpEndpoint) and not endpoint.is_loopback and not encrypted:
         raise UserError(
             f"endpoint {text!r}: TCP beyond loopback needs CURVE keys and none are configured",
-            f"use tcp://127.0.0.1:{endpoint.port or '*'} or an ipc:// socket, or see "
+            f"use tcp://127.0.0.1:{endpoint.port or '*'} or an ipc:// socket, or "
             "see docs/security.md",
         )
     return endpoint
