@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 
 from edgeser import Recognizer
 from edgeser.annotate import processes
+from edgeser.annotate.annotator import Annotator
 from edgeser.annotate.archive import ArchiveError
 from edgeser.annotate.files import find
 from edgeser.annotate.plan import shards
@@ -254,6 +255,30 @@ def test_an_archive_that_goes_away_in_the_middle_leaves_no_holes(
     assert len(parts(out)) == 1
     assert len(list(processes.run(plan[1:], load_settings(environment={}), out, 1))) == 3
     assert parts(out) == parts(annotated)
+
+
+@pytest.mark.parametrize("what", ["calls", "calls/list.txt", "all.txt", "calls/*/*.wav"])
+def test_a_folder_that_vanished_alone_is_rows(
+    what: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By folder, by lists of relative and absolute paths, and by pattern; the archive is not."""
+    monkeypatch.chdir(tmp_path)
+    calls = tmp_path / "calls"
+    paths = ["day1/0.wav", "day1/6.wav", "day2/0.wav", "day2/6.wav"]
+    for path in paths:
+        (calls / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(archive / Path(path).name, calls / path)
+    if what == "calls/list.txt":
+        (tmp_path / what).write_text("\n".join(paths))
+    (tmp_path / "all.txt").write_text("\n".join(str(calls / path) for path in paths))
+    plan = shards(find(what), 2)
+    annotator = Annotator(load_settings(environment={}))
+    shutil.rmtree(calls / "day2")
+    assert [annotator(shard).errors.num_rows for shard in plan] == [0, 2]
+    shutil.rmtree(calls)
+    for shard in plan:
+        with pytest.raises(ArchiveError, match=r"nothing can be read in .*calls: see"):
+            annotator(shard)
 
 
 def test_a_file_that_vanished_alone_is_a_row(archive: Path, tmp_path: Path) -> None:

@@ -17,21 +17,22 @@ class ArchiveError(UserError):
 
 
 def demand_archive(shard: Shard, path: str) -> None:
-    """See that a file of a shard failed alone.
+    """See that a file of a shard, or the folder it was in, failed alone.
 
-    Raises ArchiveError where nothing of the shard can be read and nothing is in the file's folder:
-    it was moved away, or is not mounted.
+    Raises ArchiveError where no file of the shard and none in the archive can be read: it was moved
+    away, or is not mounted.
     """
-    file = Path(shard.root) / path
+    root = Path(shard.root)
+    archive = root / shard.archive
     if (
-        _can_be_read(file)
-        or _holds_something(file.parent)
-        or any(_can_be_read(Path(shard.root) / other) for other in shard.paths)
+        _can_be_read(root / path)
+        or any(_can_be_read(root / other) for other in shard.paths)
+        or _holds_a_file(archive)
     ):
         return
     raise ArchiveError(
         f"{socket.gethostname()} does not see the recordings",
-        f"nothing can be read in {file.parent}: see that it is mounted there; the same command "
+        f"nothing can be read in {archive}: see that it is mounted there; the same command "
         "goes on from here",
     )
 
@@ -50,9 +51,15 @@ def _can_be_read(file: Path) -> bool:
     return True
 
 
-def _holds_something(folder: Path) -> bool:
+def _holds_a_file(folder: Path) -> bool:
+    """One that can be read, in it or below."""
     try:
         with os.scandir(folder) as entries:
-            return any(entries)
+            return any(
+                _holds_a_file(Path(entry))
+                if entry.is_dir(follow_symlinks=False)
+                else entry.is_file() and _can_be_read(Path(entry))
+                for entry in entries
+            )
     except (OSError, ValueError):
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +17,15 @@ from edgeser.whole_file import write_whole
 
 
 class Shard(NamedTuple):
-    """Some of the recordings; their rows go into one file of each table."""
+    """Some of the recordings; their rows go into one file of each table.
+
+    ``archive``: the folder that all recordings of the plan are below, itself below ``root``.
+    """
 
     number: int
     root: str
     paths: list[str]
+    archive: str = ""
 
     @property
     def file_name(self) -> str:
@@ -58,8 +63,17 @@ _OTHERWISE = {
 def shards(recordings: Recordings, size: int) -> list[Shard]:
     """The recordings in shards of ``size`` files."""
     root, paths = str(recordings.root), recordings.paths
+    archive = _common_folder(paths)
     starts = range(0, len(paths), size)
-    return [Shard(n, root, paths[start : start + size]) for n, start in enumerate(starts)]
+    return [Shard(n, root, paths[start : start + size], archive) for n, start in enumerate(starts)]
+
+
+def _common_folder(paths: list[str]) -> str:
+    """Empty where there is none, as of absolute and relative paths."""
+    try:
+        return os.path.commonpath([os.path.dirname(path) for path in paths])
+    except ValueError:
+        return ""
 
 
 def files_sha256(recordings: Recordings) -> str:

@@ -88,8 +88,9 @@ def annotate(
     """Recognise every recording of an archive, cut into segments as `edgeser run` cuts it.
 
     The same command again goes on where it was killed: what is finished is not done again. A file
-    that cannot be read is a row of the table `errors`, not the end; the exit code is 0. It is 1
-    where the whole archive went away: the same command does the rest when it is back.
+    that cannot be read, or was deleted meanwhile, is a row of the table `errors`, not the end; the
+    exit code is 0. It is 1 where the whole archive went away: the same command does the rest when
+    it is back.
     """
     from edgeser.annotate.files import find
     from edgeser.annotate.lock import only_one
