@@ -89,3 +89,21 @@ def test_a_screen_reader_is_told_of_the_stream_that_changed_alone(
         told = emotion("sad", stream="room 2", segment=2)
         shows(tab, "Sad", lambda: daemon.tell(status("speech", stream="room 1"), told))
         assert tab.inner_text("[role=status]") == "room 2: sad"
+
+
+def test_a_stream_that_the_new_run_lacks_is_in_no_trouble(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    told = [status("no_audio", stream="attic", level_dbfs=None), status(stream="kitchen")]
+
+    def comes_to_listen(tab: Any) -> bool:
+        daemon.tell(status(stream="kitchen", uptime_s=1.0))
+        return bool(tab.inner_text(".top .chip") == "Listening")
+
+    with opened(browser, page) as tab:
+        shows(tab, "No sound arrives: 1 of", lambda: daemon.tell(*told))
+        daemon.again()
+        until(lambda: comes_to_listen(tab), "only what there is counts")
+    with opened(browser, page) as late:
+        until(lambda: comes_to_listen(late), "in a new tab, too")
+        assert "attic" not in late.inner_text("main")

@@ -60,7 +60,7 @@ class Hub:
         """Names this run of the page: the numbers of another one mean nothing here."""
         self.link: Link = Link(False, None)
         self.latest: dict[str, Message] = {}
-        """Of each passing topic."""
+        """Of each passing topic, in this run of the daemon."""
         self.state: str | None = None
         self._messages: deque[Message] = deque()
         self._bytes = 0
@@ -96,8 +96,7 @@ class Hub:
             self.state = item.state
         if item.epoch != self._epoch:
             self._epoch = item.epoch
-            for topic in [topic for topic in self.latest if topic.startswith("level.")]:
-                del self.latest[topic]
+            self.latest.clear()
         self._heard_at = time.monotonic()
         if not self.link.heard:
             self._set_link(Link(True, time.time()))

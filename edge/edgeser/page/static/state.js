@@ -113,7 +113,7 @@ function enterRun(state, event) {
   state.epoch = event.epoch;
   for (const stream of state.streams.values()) {
     silence(stream);
-    stream.emotion = stream.smoothed = null;
+    stream.status = stream.emotion = stream.smoothed = null;
   }
 }
 
