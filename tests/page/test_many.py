@@ -15,6 +15,10 @@ from .world import Daemon, PageProcess, emotion, fault, status, until
 
 OUTSIDE = """(parts) => [...document.querySelectorAll(parts.join())]
     .filter((e) => e.getBoundingClientRect().right > innerWidth).map((e) => e.textContent)"""
+LISTEN_TO_WHAT_IS_SAID = """window.spoken = []; new MutationObserver(() => {
+    const said = document.querySelector('[role=status]')?.innerText;
+    if (said && said !== window.spoken.at(-1)) window.spoken.push(said);
+}).observe(document, { subtree: true, childList: true, characterData: true });"""
 ROOMS = ("room 1", "room 2", "room 10")
 
 
@@ -107,3 +111,21 @@ def test_a_stream_that_the_new_run_lacks_is_in_no_trouble(
     with opened(browser, page) as late:
         until(lambda: comes_to_listen(late), "in a new tab, too")
         assert "attic" not in late.inner_text("main")
+
+
+def test_a_screen_reader_is_told_that_trouble_is_over(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    def is_said(words: str, *events: Any) -> bool:
+        daemon.tell(*events)
+        return words in tab.evaluate("window.spoken.join()")
+
+    dead, well = status("no_audio", stream="cellar", level_dbfs=None), status(stream="cellar")
+    with opened(browser, page, script=LISTEN_TO_WHAT_IS_SAID) as tab:
+        until(lambda: is_said("No sound arrives", well, dead), "the trouble of a stream")
+        until(lambda: is_said("Listening", well), "it is over")
+        daemon.stop()
+        until(lambda: is_said("The daemon has gone"), "the daemon's")
+        tab.evaluate("window.spoken.length = 0")
+        daemon.again()
+        until(lambda: is_said("The daemon is heard", well), "it is back")

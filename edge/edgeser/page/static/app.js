@@ -81,15 +81,16 @@ function App() {
     <${Announcer} state=${state} now=${now} />`;
 }
 
-/** Tells a screen reader what changed, and nothing twice. */
+/** Tells a screen reader what changed, and nothing twice; a line that ends, by what is so instead. */
 function Announcer({ state, now }) {
   const told = useRef(new Map());
   const spoken = useRef("");
   const lost = explainLink(state, now);
-  const lines = lost ? [["", lost.what]] : [["", ""], ...survey(state, now).map(({ stream, said }) => [stream.name, lineOf(stream, said)])];
+  const lines = lost ? [["", lost.what]]
+    : [["", "", "The daemon is heard"], ...survey(state, now).map(({ stream, said }) => [stream.name, lineOf(stream, said), said.what])];
   const changed = lines.filter(([name, line]) => (told.current.get(name) ?? "") !== line);
   for (const [name, line] of changed) told.current.set(name, line);
-  const news = changed.filter(([, line]) => line).map(([name, line]) => (name && state.streams.size > 1 ? `${name}: ${line}` : line));
+  const news = changed.map(([name, line, instead]) => (name && state.streams.size > 1 ? `${name}: ${line || instead}` : line || instead));
   if (news.length) spoken.current = news.join(", ");
   return html`<p class="hidden" role="status" aria-live="polite">${spoken.current}</p>`;
 }
