@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import TypeAlias
 
 import msgspec
@@ -41,7 +40,7 @@ class Live:
 
     Inference happens inside ``push``: some milliseconds now and then. Not thread-safe; a program
     with several streams makes one for each, and may give all of them one loaded model. It holds
-    nothing that must be closed: a ``with`` statement ends nothing, ``finish`` does.
+    nothing that must be closed: the sound ends at ``finish``.
     """
 
     def __init__(
@@ -66,17 +65,6 @@ class Live:
         self._pipeline = Pipeline(stream, self.model, settings)
         self._resampler: Resampler | None = None  # made when the number of channels is known
         self._finished = False
-
-    def __enter__(self) -> Live:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing ends here: the events of the sound's end come from ``finish``, also later."""
 
     def push(self, samples: AnySamples) -> list[Heard]:
         """The events of the next block.
