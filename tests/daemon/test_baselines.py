@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -39,12 +40,12 @@ def store(tmp_path: Path) -> BaselineStore:
     return BaselineStore(tmp_path / "baselines")
 
 
-def new_intake(model: Model) -> Intake:
+def new_intake(model: Model, name: str = "mic") -> Intake:
     losses, backlog = Losses(), Backlog()
-    hearing = Hearing("mic", model, SpeechSettings(), losses)
+    hearing = Hearing(name, model, SpeechSettings(), losses)
     backlog.close()
     backlog.abandon()  # nobody works here: do not wait for it
-    return Intake(Played(), hearing, Account("mic", losses, lambda _: None), backlog)
+    return Intake(Played(), hearing, Account(name, losses, lambda _: None), backlog)
 
 
 def keeper_of(
@@ -69,6 +70,7 @@ def test_what_was_learned_is_there_after_a_restart(model: Model, store: Baseline
     keeper.sync()
     hear(first, TALK)
     keeper.sync(ending=True)
+    keeper.close()
     second = new_intake(model)
     keeper_of(store, second).sync()
     hear(second, silence(0.1))
@@ -110,6 +112,42 @@ def test_what_somebody_removed_is_forgotten(model: Model, store: BaselineStore) 
     assert intake.hearing.baseline.frames == 0
     keeper.sync(ending=True)
     assert list(store.streams()) == []
+
+
+def test_a_second_daemon_leaves_the_voice_of_the_first_alone_until_that_has_ended(
+    model: Model, store: BaselineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = new_intake(model), new_intake(model)
+    keeper, other = keeper_of(store, first), keeper_of(store, second)
+    keeper.sync()
+    hear(first, TALK)
+    keeper.sync()
+    written = store.version("mic")
+    hear(second, np.concatenate((TALK, TALK)))
+    learned = second.hearing.baseline
+    for _ in range(3):
+        other.sync(ending=True)
+    hear(second, silence(0.1))
+    assert second.hearing.baseline is learned
+    (said,) = [r.message for r in caplog.records]
+    assert f"{store.file('mic')} is kept by pid {os.getpid()}" in said
+    store.save("mic", FRONT_END, known(-33.0), enrolled=True)  # as 'edgeser baseline' does beside
+    keeper.sync(ending=True)
+    assert store.version("mic") != written
+    keeper.close()
+    other.sync()
+    hear(second, silence(0.1))
+    np.testing.assert_array_equal(second.hearing.baseline.mean, known(-33.0).mean)
+
+
+def test_daemons_with_streams_of_different_names_share_a_folder(
+    model: Model, store: BaselineStore
+) -> None:
+    intakes = [new_intake(model, name) for name in ("kitchen", "hall")]
+    for intake in intakes:
+        hear(intake, TALK)
+        keeper_of(store, intake).sync(ending=True)
+    assert list(store.streams()) == ["hall", "kitchen"]
 
 
 def test_it_is_written_now_and_then_not_at_every_turn(
@@ -163,7 +201,9 @@ def test_what_a_model_usually_says_is_kept_and_forgotten_with_it(
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
     decider._known[usual.model] = usual
     hear(intake, TALK)
-    keeper_of(store, intake, decider).sync(ending=True)
+    keeper = keeper_of(store, intake, decider)
+    keeper.sync(ending=True)
+    keeper.close()
     after, second = new_intake(model), Decider(DecisionSettings(), Losses())
     keeper = keeper_of(store, after, second)
     keeper.sync()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -17,10 +18,12 @@ import pytest
 import soundfile
 
 from edgeser import Recognizer
+from edgeser.events.wire.lock import holder_pid
 from edgeser.pcm import Samples
 from edgeser.settings.schema import Settings, SpeechSettings
+from tests.events.helpers import until
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, corpus, monologue, noise, silence, speech
-from tests.system.daemons import EDGESER, Finished, edgeser, running
+from tests.system.daemons import EDGESER, Daemon, Finished, edgeser, running
 
 
 def predicted(*arguments: str | Path) -> list[dict[str, object]]:
@@ -286,12 +289,17 @@ def test_every_utterance_of_the_corpus_has_a_final() -> None:
     assert {json.loads(line)["file"] for line in done.out.splitlines()} == set(map(str, files))
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
 def test_network_microphones_are_heard_as_the_file_that_they_send(tmp_path: Path) -> None:
     tokens = tmp_path / "tokens"
     tokens.write_text("kitchen 0123456789abcdef\nhall fedcba9876543210\n")
     tokens.chmod(0o600)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     settings = tmp_path / "edgeser.toml"
     settings.write_text(
         f'[audio]\nsource = "tcp://127.0.0.1:{port}"\ntokens = "{tokens}"\nstall_seconds = 30'
@@ -310,3 +318,25 @@ def test_network_microphones_are_heard_as_the_file_that_they_send(tmp_path: Path
         assert event.label == expected["label"]
     (lost,) = [f for f in daemon.faults if (f.stream, f.code) == ("hall", "audio_lost")]
     assert lost.message == "network microphone 'hall' (127.0.0.1): closed the connection"
+
+
+def test_a_voice_is_free_for_another_daemon_when_the_one_that_kept_it_is_killed(
+    tmp_path: Path,
+) -> None:
+    def hearing() -> AbstractContextManager[Daemon]:
+        """A daemon with a microphone that nobody connects to."""
+        env = {"EDGESER_BASELINE_PATH": str(tmp_path)}
+        return running("--source", f"tcp://127.0.0.1:{free_port()}", env=env)
+
+    with hearing() as first:
+        first.wait_for("self.statuses")
+        (lock,) = tmp_path.glob("*.lock")
+        with hearing() as second:
+            second.wait_for("self.statuses")
+            assert f"is kept by pid {first.process.pid}" in second.log.read_text()
+            first.signal(signal.SIGKILL)
+            first.process.wait()
+            until(lambda: holder_pid(lock) == second.process.pid)
+            second.signal(signal.SIGTERM)
+            assert second.wait() == 0
+    assert list(tmp_path.iterdir()) == []

@@ -15,15 +15,17 @@ import msgspec
 import numpy as np
 
 from edgeser.errors import UserError
+from edgeser.events.wire.lock import FileLock, holder
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
 from edgeser.model.centring import Usual
 from edgeser.whole_file import left_beside, whole_file
 
 _SUFFIX = ".json"
+_LOCK_SUFFIX = ".lock"
 _LONGEST_BYTES = 1 << 20
 _LONGEST_STEM = 255 - len(_SUFFIX)
-"""Of a file's name, which has at most 255 bytes."""
+"""Of a file's name, which has at most 255 bytes; both suffixes have as many."""
 _MOST_OTHERS = 7
 
 
@@ -94,6 +96,21 @@ class BaselineStore:
     def file(self, stream: str) -> Path:
         """Where a stream's baseline is, or would be."""
         return self.folder / f"{_stem(stream)}{_SUFFIX}"
+
+    def lock(self, stream: str) -> FileLock:
+        """Keep other daemons from a stream's baseline; who enrols or resets it needs no lock.
+
+        Raises UserError where another has it, and OSError.
+        """
+        self._make_folder()
+        path = self.folder / f"{_stem(stream)}{_LOCK_SUFFIX}"
+        try:
+            return FileLock(path)
+        except BlockingIOError:
+            raise UserError(
+                f"{self.file(stream)} is kept by {holder(path)}",
+                "give each daemon a baseline.path of its own, or their streams other names",
+            ) from None
 
     def version(self, stream: str) -> Version | None:
         """Which state of the file is there; None where there is none."""

@@ -13,6 +13,7 @@ from edgeser.daemon.intake import Intake, Learned
 from edgeser.daemon.threads import Threads
 from edgeser.decider import Decider
 from edgeser.errors import UserError
+from edgeser.events.wire.lock import FileLock
 from edgeser.features.baseline import Baseline
 from edgeser.model.centring import Usual
 
@@ -28,9 +29,10 @@ END_WITHIN_S = 5.0
 @dataclass
 class _Kept:
     """What the file of a stream held when we last read or wrote it: by the fingerprint of a front
-    end, and by the SHA-256 of a model; and when it was written.
+    end, and by the SHA-256 of a model; and when it was written. ``lock``: None until it is ours.
     """
 
+    lock: FileLock | None = None
     version: Version | None = None
     baselines: dict[str, Baseline] = field(default_factory=dict)
     usuals: dict[str, Usual] = field(default_factory=dict)
@@ -41,7 +43,7 @@ class BaselineKeeper:
     """Keeps the baselines of some streams. For one thread, not the one that hears.
 
     A file that somebody else wrote or removed since wins: that is how ``edgeser baseline`` reaches
-    a daemon that runs.
+    a daemon that runs. One that another daemon keeps is left alone until that one has ended.
     """
 
     def __init__(
@@ -69,7 +71,19 @@ class BaselineKeeper:
             except (UserError, OSError) as error:
                 self._complain(stream, str(error))
 
+    def close(self) -> None:
+        """Leave the files to other daemons."""
+        for stream, (_, kept) in self._kept.items():
+            lock, kept.lock = kept.lock, None
+            try:
+                if lock is not None:
+                    lock.release()
+            except OSError as error:
+                self._complain(stream, str(error))
+
     def _sync(self, stream: str, intake: Intake, kept: _Kept, *, ending: bool) -> None:
+        if kept.lock is None:
+            kept.lock = self._store.lock(stream)
         decider, version = self._deciders[stream], self._store.version(stream)
         if version != kept.version:
             kept.version = version
@@ -166,3 +180,4 @@ class BaselineThread:
             self._due.clear()
             is_ending = self._is_ending
             self._keeper.sync(ending=is_ending)
+        self._keeper.close()

@@ -116,9 +116,9 @@ class Daemon:
             self._publisher.reload_keys,
             self._tell_all,
         )
-        self._baselines = BaselineThread(self._keeper_of(settings, deciders), self._wake)
         self._health = Health(self._intakes, self._backlog)
         self._server = self._serve(settings.metrics, settings.journal)
+        self._baselines = BaselineThread(self._keeper_of(settings, deciders), self._wake)
         log.info(
             "%s on %s%s, events at %s",
             model.info.name,

@@ -113,7 +113,7 @@ def in_words(error: BaseException, path: Path) -> str:
         who = holder(lock_of(path))
         return (
             f"{path} is written by {who}; give each daemon a journal.path and a baseline.path "
-            "of its own, or each judges by voices that the other hears"
+            "of its own"
         )
     if isinstance(error, OSError):
         return f"{error.filename or path}: {error.strerror}"
