@@ -178,6 +178,21 @@ def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
     assert done.rejected["subject"].to_pylist() == [message.subject for message in wrong]
 
 
+def test_what_is_no_event_is_kept_once_however_often_it_is_delivered(tmp_path: Path) -> None:
+    subject = Device("a", "b").subject(emotion())
+    wrong = [Message(subject, payload) for payload in (b"{", b"\xff", b"[")]
+    store = Store(tmp_path)
+    try:
+        for told in (wrong[:2], wrong, [*wrong, *wrong]):
+            assert store.add(sort(told)) == 0
+    finally:
+        store.close()
+    kept = pyarrow.concat_tables(
+        parquet.read_table(part) for part in tmp_path.glob("rejected/part-*.parquet")
+    )
+    assert sorted(kept["payload"].to_pylist()) == sorted(message.payload for message in wrong)
+
+
 def test_a_second_lake_in_one_folder_is_refused(server: NatsServer, tmp_path: Path) -> None:
     store = Store(tmp_path / "lake")
     try:

@@ -2,7 +2,7 @@
 
 No event is in it twice, however often it is delivered: what a day already holds is left out before
 a part is written. Told again, an event may be some milliseconds older or younger, so at midnight
-the day beside it is looked at, too.
+the day beside it is looked at, too. Nor is what is no event twice among what was rejected.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pyarrow import dataset, parquet
 from edgeser.errors import UserError
 from edgeser.events.journal.file import move_aside
 from edgeser.events.wire.lock import FileLock, holder
-from edgeser.lake.tables import KEY, SCHEMAS, Place, Sorted
+from edgeser.lake.tables import KEY, REJECTED_KEY, SCHEMAS, Place, Sorted
 from edgeser.whole_file import ASIDE, whole_file
 
 log = logging.getLogger(__name__)
@@ -66,12 +66,12 @@ class Store:
         added = 0
         try:
             for place, rows in messages.rows.items():
-                new = self._new(place, rows)
+                new = _new(rows, KEY, "epoch", self._parts(place, rows))
                 if new.num_rows:
                     self._write(new, self._part_folder(place))
                     added += new.num_rows
             if messages.rejected.num_rows:
-                self._write(messages.rejected, self.folder / REJECTED_FOLDER)
+                self._keep_rejected(messages.rejected)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             raise FullError(f"lake {self.folder}: {why}", added) from error
@@ -90,15 +90,16 @@ class Store:
     def _part_folder(self, place: Place) -> Path:
         return self.folder / place.table / f"day={place.day}"
 
-    def _new(self, place: Place, rows: pyarrow.Table) -> pyarrow.Table:
-        epochs = rows["epoch"].unique()
-        known: set[tuple[object, ...]] = set()
-        for day in _days(place.day, rows):
-            folder = self._part_folder(place._replace(day=day))
-            for part in sorted(folder.glob("part-*.parquet")):
-                known.update(_keys(part, epochs))
-        keys = zip(*(rows[name].to_pylist() for name in KEY), strict=True)
-        return rows.filter(pyarrow.array([key not in known for key in keys], pyarrow.bool_()))
+    def _parts(self, place: Place, rows: pyarrow.Table) -> list[Path]:
+        """Where some of these rows may stand already."""
+        days = (self._part_folder(place._replace(day=day)) for day in _days(place.day, rows))
+        return [part for folder in days for part in _parts_in(folder)]
+
+    def _keep_rejected(self, rows: pyarrow.Table) -> None:
+        folder = self.folder / REJECTED_FOLDER
+        new = _new(rows, REJECTED_KEY, "subject", _parts_in(folder))
+        if new.num_rows:
+            self._write(new, folder)
 
     def _write(self, rows: pyarrow.Table, folder: Path) -> None:
         made = not folder.exists()
@@ -119,13 +120,34 @@ def _days(day: str, rows: pyarrow.Table) -> list[str]:
     return sorted({day, *(str(np.datetime_as_string(time, unit="D")) for time in around)})
 
 
-def _keys(part: Path, epochs: pyarrow.Array) -> Iterator[tuple[object, ...]]:
-    """What a part holds of these runs. One that is damaged, or not ours, is set aside."""
+def _parts_in(folder: Path) -> list[Path]:
+    return sorted(folder.glob("part-*.parquet"))
+
+
+def _new(
+    rows: pyarrow.Table, key: tuple[str, ...], narrow: str, parts: list[Path]
+) -> pyarrow.Table:
+    """The rows whose key is in none of the parts. ``narrow``: a column of the key; of the parts
+    only what has one of the rows' values there is read.
+    """
+    there = dataset.field(narrow).isin(rows[narrow].unique())
+    known = {found for part in parts for found in _keys(part, key, there)}
+    return rows.filter(
+        pyarrow.array([one not in known for one in _columns(rows, key)], pyarrow.bool_())
+    )
+
+
+def _columns(rows: pyarrow.Table, names: tuple[str, ...]) -> Iterator[tuple[object, ...]]:
+    return zip(*(rows[name].to_pylist() for name in names), strict=True)
+
+
+def _keys(
+    part: Path, key: tuple[str, ...], there: dataset.Expression
+) -> Iterator[tuple[object, ...]]:
+    """What a part holds. One that is damaged, or not ours, is set aside."""
     try:
-        there = dataset.dataset(str(part), format="parquet").to_table(
-            columns=list(KEY), filter=dataset.field("epoch").isin(epochs)
-        )
-        return zip(*(there[name].to_pylist() for name in KEY), strict=True)
+        rows = dataset.dataset(str(part), format="parquet").to_table(list(key), filter=there)
+        return _columns(rows, key)
     except (OSError, ValueError, TypeError, NotImplementedError) as error:  # as Arrow finds it
         if isinstance(error, OSError) and error.errno:
             raise

@@ -75,6 +75,7 @@ SCHEMAS = {
 """Times are UTC, without saying so; ``start`` and ``end``: seconds of the stream."""
 
 REJECTED = pyarrow.schema([("subject", _TEXT), ("payload", pyarrow.binary()), ("error", _TEXT)])
+REJECTED_KEY = ("subject", "payload")
 
 
 class Message(NamedTuple):
@@ -99,15 +100,16 @@ class Sorted(NamedTuple):
 
 
 def sort(messages: Iterable[Message]) -> Sorted:
-    """Rows of each table and day, each key once, in the order of their keys."""
+    """Rows of each table and day, each key once, in the order of their keys; and what is no event
+    of ours, each message once.
+    """
     found: defaultdict[Place, dict[tuple[object, ...], dict[str, object]]] = defaultdict(dict)
-    rejected: list[dict[str, object]] = []
+    rejected: dict[Message, str] = {}
     for message in messages:
         try:
             place, row = _row(message)
         except (ValueError, OverflowError, OSError) as error:
-            why = " ".join(str(error).split())[:500]
-            rejected.append({**message._asdict(), "error": why})
+            rejected[message] = " ".join(str(error).split())[:500]
             continue
         found[place].setdefault(tuple(row[name] for name in KEY), row)
     rows = {
@@ -116,7 +118,8 @@ def sort(messages: Iterable[Message]) -> Sorted:
         )
         for place, by_key in found.items()
     }
-    return Sorted(rows, pyarrow.Table.from_pylist(rejected, REJECTED))
+    refused = [{**message._asdict(), "error": why} for message, why in rejected.items()]
+    return Sorted(rows, pyarrow.Table.from_pylist(refused, REJECTED))
 
 
 def _row(message: Message) -> tuple[Place, dict[str, object]]:
