@@ -54,9 +54,14 @@ class Simulated:
         self.sent = self.stored = 0
         """Messages sent, and of these, messages that the server did not know yet."""
 
+    @property
+    def is_telling(self) -> bool:
+        """Not all is acknowledged yet."""
+        return self.told < self.events
+
     async def tell(self, server: Server) -> None:
         """All from the cursor on; a connection that fails is made anew."""
-        while self.told < self.events:
+        while self.is_telling:
             try:
                 await self._connection(server)
             except NatsError:
@@ -64,7 +69,7 @@ class Simulated:
 
     async def _connection(self, server: Server) -> None:
         async with connected(server, self.device.inbox) as jetstream:
-            while self.told < self.events:
+            while self.is_telling:
                 some = range(self.told + 1, min(self.told + IN_FLIGHT, self.events) + 1)
                 answers = await asyncio.gather(
                     *(self._publish(jetstream, seq) for seq in some), return_exceptions=True
@@ -135,8 +140,8 @@ async def harm(
         await asyncio.sleep(random.uniform(0.1, 1.0))
         await asyncio.to_thread(nats.start)
         written = lake.parts()
-        while lake.parts() == written:  # it is at work, and has taken more than it wrote
-            await asyncio.sleep(0.2)
+        while lake.parts() == written and any(device.is_telling for device in fleet):
+            await asyncio.sleep(0.2)  # until it is at work, and has taken more than it wrote
         await asyncio.sleep(random.uniform(0.0, EVERY_S))
         lake.kill()
         lake.start()
