@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,19 @@ def test_a_daemon_that_runs_takes_it_up(tmp_path: Path) -> None:
     file.write_text("")
     with running("--settings", str(file), "--source", str(SPEECH_FILE)) as daemon:
         daemon.wait_for("self.statuses", 300)
+        file.write_text(f'[events]\nbind = ["{daemon.endpoint}"]\n')
+        done = edgeser("models", "use", OTHER, "--settings", str(file))
+        assert done.code == 0, done.err
+        assert f"the daemon (pid {daemon.process.pid}) runs {OTHER} " in done.out
+
+
+def test_a_daemon_that_hears_no_sound_takes_it_up_too(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        source = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    with running("--settings", str(file), "--source", source) as daemon:
+        daemon.wait_for("self.state == 'no_audio'", 300)
         file.write_text(f'[events]\nbind = ["{daemon.endpoint}"]\n')
         done = edgeser("models", "use", OTHER, "--settings", str(file))
         assert done.code == 0, done.err

@@ -147,6 +147,35 @@ def test_a_lost_source_ends_the_open_segment_at_once_and_once_only() -> None:
     assert intake.counters.lost_samples == 80_001
 
 
+def test_a_model_that_waits_for_sound_is_said_to_be_the_one_that_judges(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("edgeser.daemon.intake.time.monotonic", lambda: now[0])
+    other = load_model("lightweight-emodb")
+    losses, backlog = Losses(), Backlog()
+    backlog.abandon()
+    hearing = Hearing("played", MODEL, SpeechSettings(), losses)
+    intake = Intake(Played(), hearing, Account("played", losses, lambda _: None), backlog)
+
+    def judging() -> str:
+        return intake.status(stopping=False).model.name
+
+    intake.renew(other, SpeechSettings(), lambda _: None)
+    assert judging() == MODEL.ref.name  # sound may come at any moment
+    now[0] += intake_module.DEAF_AFTER_S + 0.1
+    assert judging() == other.ref.name
+    first, *rest = blocks(4)
+    intake.hear(first)
+    assert intake.hearing.model is other
+    for block in rest[:30]:
+        intake.hear(block)
+    assert intake.hearing.in_speech
+    intake.renew(MODEL, SpeechSettings(), lambda _: None)
+    now[0] += intake_module.DEAF_AFTER_S + 0.1
+    assert judging() == other.ref.name  # the open segment is still its own
+
+
 def told(event: Event) -> str:
     if isinstance(event, SpeechEvent):
         return f"speech {event.state}"

@@ -135,10 +135,18 @@ class Intake:
             return "degraded"
         return "speech" if self.hearing.in_speech else "listening"
 
+    @property
+    def model(self) -> Model:
+        """That judges what is heard next: where no sound comes, a new one waits for the first."""
+        renewal, hearing = self._renewal, self.hearing
+        if renewal is None or hearing.is_open or not self.is_deaf:
+            return hearing.model
+        return renewal.model
+
     def status(self, *, stopping: bool) -> StatusEvent:
         """How the stream is, as an event."""
         age_s = self.frame_age_s
-        model, meter = self.hearing.model, self.hearing.meter
+        model, meter = self.model, self.hearing.meter
         floor_dbfs = meter.floor_dbfs
         return StatusEvent(
             stream=self.name,

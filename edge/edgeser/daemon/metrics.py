@@ -147,7 +147,7 @@ class _State(Collector):
                 level.add_metric([name], meter.told_dbfs)
             if meter.floor_dbfs is not None:
                 floor.add_metric([name], meter.floor_dbfs)
-            model = intake.hearing.model
+            model = intake.model
             described = [name, model.ref.name, model.ref.version, model.ref.sha256]
             info.add_metric([*described, model.backend.name], 1)
             for reason, windows in intake.account.drops.items():
