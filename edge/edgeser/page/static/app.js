@@ -63,7 +63,7 @@ function App() {
   const now = clockOf(state);
   const [name, View] = VIEWS[view];
   const said = summary(state, now);
-  const showWorst = () => { setView("now"); setTimeout(() => document.querySelector("article")?.focus()); };
+  const showWorst = () => { setView("now"); setTimeout(() => document.querySelector("article, .row button")?.focus()); };
   useEffect(() => { document.title = view === "now" ? "edgeser" : `${name} · edgeser`; }, [view]);
   return html`
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>Skip to what is shown</a>
