@@ -5,10 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 WINDOWS = "voices6"
 """A shipped network of windows."""
+STEADY, LONGEST = 150, 350
+"""Frames of its windows of 3 s and of 7 s."""
+OF_A_PROCESSOR = "lightweight-emodb-int8"
+SPEECH = Path(__file__).parents[3] / "edge" / "edgeser" / "bench" / "speech.flac"
+
+PREDICT = ("predict", "--model", WINDOWS)
+BUILD = ("engine", "build", WINDOWS, "--batch", "1..3")
+Run: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"
+"""Runs such a command."""
 
 FAKE = Path(__file__).parent / "fake"
 """Packages ``tensorrt`` and ``cuda`` that are no NVIDIA code: see ``fake/tensorrt``."""
@@ -42,3 +53,9 @@ def edgeser(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     return python("-m", "edgeser", *words, path=path, libraries=libraries, **more)
+
+
+def engine_file(cache: Path) -> Path:
+    """The only engine of a cache."""
+    (file,) = (cache / "edgeser" / "engines").glob("*.engine")
+    return file
