@@ -52,20 +52,22 @@ class Judge:
         return segment.evidence.begins()
 
     def voice_at_end(self, segment: OpenSegment, end: int) -> int | None:
-        """Likewise, of a segment that ends with the frame before ``end``: the last chance."""
+        """Likewise, of a proposed segment that ends with the frame before ``end``."""
         threshold = self.threshold
-        if segment.confirmed or threshold is None:
+        if threshold is None:
             return None
         if segment.sounds_like_a_word(end, threshold):
             return segment.evidence.begins()
         if segment.knows_room and segment.sounds_like_a_voice(threshold):
             return segment.evidence.begins()
-        sound = segment.start * FRAME_SAMPLES, end * FRAME_SAMPLES
-        if self._is_harmonic(segment, sound, threshold):
-            return segment.start
-        segment.knows_room = False  # the second hearing forgets it
-        heard = Evidence(segment.start, self._again(*sound))
-        if not heard.confirms_again(segment.speech, threshold):
+        return segment.start if self._is_harmonic(segment, end, threshold) else None
+
+    def voice_heard_again(self, segment: OpenSegment, end: int) -> int | None:
+        """Likewise, when the detector hears the segment a second time: the last chance."""
+        if self.threshold is None:
+            return None
+        heard = Evidence(segment.start, self._again(*_samples_of(segment, end)))
+        if not heard.confirms_again(segment.speech, self.threshold):
             return None
         return heard.begins(again=True)
 
@@ -78,9 +80,15 @@ class Judge:
         """That the speech in the frames [start, end) is a voice; None where nothing judges that."""
         return None if self.threshold is None else segment.speech_probability(start, end)
 
-    def _is_harmonic(self, segment: OpenSegment, sound: tuple[int, int], threshold: float) -> bool:
-        """Whether a sound is so harmonic that a lower probability will do."""
+    def _is_harmonic(self, segment: OpenSegment, end: int, threshold: float) -> bool:
+        """Whether a segment is so harmonic that a lower probability will do."""
         missing = segment.evidence.log_odds_missing(segment.speech, threshold)
         if missing > _HARMONIC_DB * _DB_AS_LOG_ODDS:
             return False
-        return missing <= min(self._hnr_db(*sound), _HARMONIC_DB) * _DB_AS_LOG_ODDS
+        hnr_db = self._hnr_db(*_samples_of(segment, end))
+        return missing <= min(hnr_db, _HARMONIC_DB) * _DB_AS_LOG_ODDS
+
+
+def _samples_of(segment: OpenSegment, end: int) -> tuple[int, int]:
+    """Where a segment that ends with the frame before ``end`` lies, in samples."""
+    return segment.start * FRAME_SAMPLES, end * FRAME_SAMPLES

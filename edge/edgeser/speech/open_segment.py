@@ -49,7 +49,7 @@ class OpenSegment:
         self.knows_room = knows_room
         self.by_voice = by_voice
         self.calm_until = 0
-        """Before this frame nothing is told, as far as was looked."""
+        """No frame before this one can produce an output; the segmenter keeps it up to date."""
         self.is_rest = False
         """It carries on after a cut."""
         self.first_speech: int | None = None
@@ -67,7 +67,6 @@ class OpenSegment:
 
     def begin_at(self, start: int) -> None:
         """Let go of the frames before this one."""
-        self.calm_until = 0
         self.marks = self.marks[start - self.start :]
         self.evidence.forget(start)
         self.start = start
@@ -77,6 +76,11 @@ class OpenSegment:
         """Let go of what came before a voice, if it is more than the voice's own beginning."""
         if voice - pre_roll > self.start + _LEAD:
             self.begin_at(voice - pre_roll)
+
+    @property
+    def next_frame(self) -> int:
+        """Number of the frame behind its last one."""
+        return self.marks[-1].index + 1
 
     @property
     def speech(self) -> list[bool]:

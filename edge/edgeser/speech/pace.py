@@ -1,6 +1,6 @@
-"""How long an open segment can wait: which frames tell nothing, and when a chunk is awaited.
+"""How far an open segment can look ahead: which frames change nothing, and when a chunk is awaited.
 
-What waits is handled together, which costs less. Nothing is told later for it.
+What waits is handled together, which costs less. No output is later for it.
 """
 
 from __future__ import annotations
@@ -10,38 +10,36 @@ from edgeser.speech.open_segment import OpenSegment
 from edgeser.speech.room import AWAITED_FRAMES
 
 
-def calm_frames(segment: OpenSegment, config: SegmenterConfig) -> int:
-    """So many frames from now on tell nothing, whatever is in them; 0 if that is not known.
+def calm_until(segment: OpenSegment, config: SegmenterConfig) -> int:
+    """The frames before this one cannot produce an output, whatever is in them; 0 if unknown.
 
-    It is known of a segment that was told: when its next window is full, and when it could end or
-    be cut at the soonest. The segment remembers it.
+    It is known of an announced segment: when its next window is full, and when it could end or be
+    cut at the earliest.
     """
     if not segment.confirmed:
         return 0
-    frame = segment.marks[-1].index + 1
+    frame = segment.next_frame
     length = frame - segment.start
     until_window = config.window_minimum - length
     if until_window <= 0:
         until_window = config.hop - -until_window % config.hop
     until_end = segment.last_speech + config.end + 1 - frame
-    until_told = min(until_window, until_end, config.maximum - length)
+    until_output = min(until_window, until_end, config.maximum - length)
     if config.confirm is not None:
-        until_told = min(until_told, segment.evidence.ends_at + 1 - frame)
+        until_output = min(until_output, segment.evidence.ends_at + 1 - frame)
     if segment.by_voice:  # which is to be heard every few frames
-        until_told = min(until_told, segment.evidence.judged + AWAITED_FRAMES - frame)
-    calm = max(0, until_told - 1)
-    segment.calm_until = frame + calm
-    return calm
+        until_output = min(until_output, segment.evidence.judged + AWAITED_FRAMES - frame)
+    return frame + max(0, until_output - 1)
 
 
 def awaits_every_chunk(segment: OpenSegment, config: SegmenterConfig) -> bool:
     """What the voice detector can hear by the end of the next frame is to be heard.
 
-    The frame may decide whether the segment is told, whether its voice has ended, or goes on after
-    a cut; or it is the last one before something may be told that has a probability. Where a voice
-    alone begins a segment or ends it, it is to be heard every few frames.
+    The frame may decide whether the segment is announced, whether its voice has ended, or goes on
+    after a cut; or it is the last one before a possible output that has a probability. Where a
+    voice alone begins a segment or ends it, it is to be heard every few frames.
     """
-    frame = segment.marks[-1].index + 1
+    frame = segment.next_frame
     decides_alone = segment.by_voice or (segment.knows_room and not segment.confirmed)
     if decides_alone and frame + 1 - segment.evidence.judged >= AWAITED_FRAMES:
         return True
@@ -49,7 +47,7 @@ def awaits_every_chunk(segment: OpenSegment, config: SegmenterConfig) -> bool:
         return False
     if segment.confirmed:
         is_cut = frame + 1 - segment.start >= config.maximum
-        return is_cut or frame >= segment.evidence.ends_at or calm_frames(segment, config) == 1
+        return is_cut or frame >= segment.evidence.ends_at or frame + 1 == segment.calm_until
     if frame - segment.last_speech >= config.end:
         return True
     return not segment.knows_room and segment.evidence.may_be_enough(frame)

@@ -82,8 +82,9 @@ class Segmenter:
 
     @property
     def calm_frames(self) -> int:
-        """So many frames from now on tell nothing, whatever is in them; 0 if that is not known."""
-        return 0 if self._segment is None else pace.calm_frames(self._segment, self._config)
+        """So many frames from now on cannot produce an output, whatever they hold; 0 if unknown."""
+        segment = self._segment
+        return 0 if segment is None else max(0, segment.calm_until - segment.next_frame)
 
     @property
     def awaits_every_chunk(self) -> bool:
@@ -111,8 +112,11 @@ class Segmenter:
         self._take(voice)
         segment, config = self._segment, self._config
         if segment is None:
-            return self._wait(self._mark(frame, config.start_snr_db), frame)
-        return self._continue(segment, self._mark(frame, config.end_snr_db))
+            outputs = self._wait(self._mark(frame, config.start_snr_db), frame)
+        else:
+            outputs = self._continue(segment, self._mark(frame, config.end_snr_db))
+        self._look_ahead()
+        return outputs
 
     def pass_over(self, frames: Sequence[VadFrame], voice: Sequence[VoiceChunk]) -> None:
         """Take the next frames, fewer than ``calm_frames``; as ``push``, in a third of its time."""
@@ -120,6 +124,7 @@ class Segmenter:
         self._take(voice)
         for frame in frames:
             self._segment.add(self._mark(frame, self._config.end_snr_db))
+        self._look_ahead()
 
     def flush(self, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
         """The stream ends or breaks here: end the open segment with what there is.
@@ -147,6 +152,10 @@ class Segmenter:
         evidence = self._room.evidence if self._segment is None else self._segment.evidence
         for chunk in voice:
             evidence.add(chunk)
+
+    def _look_ahead(self) -> None:
+        if self._segment is not None:
+            self._segment.calm_until = pace.calm_until(self._segment, self._config)
 
     def _wait(self, mark: Mark, frame: VadFrame) -> list[SegmenterOutput]:
         self._recent.append(mark)
@@ -219,11 +228,10 @@ class Segmenter:
         ]
 
     def _end(self, segment: OpenSegment) -> list[SegmenterOutput]:
-        now = segment.marks[-1].index + 1
         last = segment.last_speech
-        end = min(now, last + 1 + self._config.hangover)
+        end = min(segment.next_frame, last + 1 + self._config.hangover)
         silent_from = self._judge.last_voice(segment)
-        outputs = self._tell(segment, self._judge.voice_at_end(segment, end))
+        outputs = [] if segment.confirmed else self._tell(segment, self._voice_at_end(segment, end))
         if silent_from is not None:  # what was loud after it is no speech
             last = max(segment.start, min(last, silent_from))
             end = min(end, last + 1 + self._config.hangover)
@@ -238,10 +246,17 @@ class Segmenter:
         self._free_from = end
         return [*outputs, ended]
 
+    def _voice_at_end(self, segment: OpenSegment, end: int) -> int | None:
+        """From where a proposed segment that ends here is a voice, if it is one."""
+        voice = self._judge.voice_at_end(segment, end)
+        if voice is None:
+            voice = self._judge.voice_heard_again(segment, end)
+            segment.knows_room = False  # the detector heard the segment again, and forgot the room
+        return voice
+
     def _cut(self, segment: OpenSegment) -> list[SegmenterOutput]:
         """Split the open segment at the quietest point of its second half."""
-        now = segment.marks[-1].index + 1
-        first = segment.start + (now - segment.start) // 2
+        first = segment.start + (segment.next_frame - segment.start) // 2
         if not segment.confirmed:  # nobody knows of it: its first half is forgotten
             segment.begin_at(first)
             return []
