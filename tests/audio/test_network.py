@@ -42,12 +42,18 @@ class Heard:
     def __init__(self, server: NetworkServer) -> None:
         self.server = server
         self.items: dict[str, list[AudioBlock | AudioFault]] = {s.name: [] for s in server.streams}
+        self.idle = threading.Event()
+        self.idle.set()
+        self.busy_with: str | None = None
         self.thread = threading.Thread(target=self._hear, daemon=True)
         self.thread.start()
 
     def _hear(self) -> None:
         for stream, item in self.server.items():
             self.items[stream.name].append(item)
+            self.busy_with = stream.name
+            self.idle.wait(60)
+            self.busy_with = None
 
     def blocks(self, name: str) -> list[AudioBlock]:
         return [item for item in self.items[name] if isinstance(item, AudioBlock)]
@@ -192,6 +198,38 @@ def test_a_device_that_comes_back_takes_over_from_its_dead_connection() -> None:
         with device(heard) as connected:
             connected.sendall(TEN_S[:1600].tobytes())
             until(lambda: len(heard.samples("kitchen")) == 3200)
+
+
+def test_a_connection_that_ends_while_its_device_takes_over_ends_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server_module, "AGAIN_S", 0.0)
+    sound = TEN_S[:1600].tobytes()
+    with serving() as heard, device(heard) as dead, device(heard, HALL) as hall:
+        dead.sendall(sound)
+        until(lambda: heard.faults("kitchen") == ["audio_lost"])
+        with device(heard, None) as connected:
+            heard.idle.clear()
+            hall.sendall(sound)
+            until(lambda: heard.busy_with == "hall")  # both of these are then seen at once
+            connected.sendall(KITCHEN.encode() + b"\n" + sound)
+            dead.close()
+            heard.idle.set()
+            until(lambda: len(heard.samples("kitchen")) == 3200)
+            hall.sendall(sound)
+            until(lambda: len(heard.samples("hall")) == 3200)
+
+
+def test_what_came_before_a_stall_is_heard_before_it() -> None:
+    with serving(stall_s=1.0) as heard, device(heard) as connected:
+        (kitchen,) = (s for s in heard.server.streams if s.name == "kitchen")
+        kitchen.frames_at_once = 25  # as in speech
+        connected.sendall(TEN_S[:320].tobytes())
+        until(lambda: heard.blocks("kitchen"))
+        connected.sendall(TEN_S[320:8000].tobytes())
+        until(lambda: heard.samples("kitchen") == TEN_S[:8000].tolist())
+        until(lambda: heard.faults("kitchen"))
+        assert heard.faults("kitchen")[-1] == "audio_lost"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ AGAIN_S = 1.0
 RECEIVE_BUFFER_BYTES = 65_536
 """What the kernel may hold of each connection, 2 s of sound (Linux doubles it)."""
 
+UNREAD_S = 0.7
+"""What came of less than is waited for is read after so long, or half of what makes a stall."""
+
 TURN_S = 0.1
 QUIET_S = 10.0
 
@@ -66,6 +69,7 @@ class NetworkServer:
         known = names if names is not None else {b"": name}
         self._streams = {key: NetworkStream(n, self, stall_s, now) for key, n in known.items()}
         self._asks_token = names is not None
+        self._unread_s = min(UNREAD_S, stall_s / 2)
         self._connections: dict[Connection, NetworkStream | None] = {}
         self._paused: dict[Connection, float] = {}
         self._paces: dict[NetworkStream, Pace] = {}
@@ -104,9 +108,8 @@ class NetworkServer:
         try:
             accepted, where = self._listener.accept()
         except OSError:
-            time.sleep(
-                0.01
-            )  # out of descriptors, perhaps: the connection waits, and we do not spin
+            # Out of descriptors, perhaps: the connection waits, and we do not spin.
+            time.sleep(0.01)
             return
         strangers = sum(stream is None for stream in self._connections.values())
         peer = str(where[0])
@@ -124,6 +127,8 @@ class NetworkServer:
         self._selector.register(connection.socket, selectors.EVENT_READ, connection)
 
     def _serve(self, connection: Connection) -> Iterator[Item]:
+        if connection not in self._connections:  # taken over since the selector named it
+            return
         now = time.monotonic()
         try:
             received = connection.receive()
@@ -200,8 +205,11 @@ class NetworkServer:
                 if not connection.is_refused:
                     self._complain(connection.peer, "showed no token in time")
                 self._forget(connection)
-            elif stream and connection not in self._paused and now - connection.heard_at > GONE_S:
-                yield from self._end(connection, f"no sound for {GONE_S:g} s")
+            elif stream and connection not in self._paused:
+                if now - connection.heard_at > GONE_S:
+                    yield from self._end(connection, f"no sound for {GONE_S:g} s")
+                elif now - connection.heard_at > self._unread_s:
+                    connection.wait_for(1)
         for stream in self._streams.values():
             for fault in stream.look(now):
                 yield stream, fault
