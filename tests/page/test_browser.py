@@ -86,6 +86,21 @@ def test_speech_is_seen(
         shot(tab, name)
 
 
+def test_a_phone_says_speech_and_listening_in_words(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    seen = "e => e.getBoundingClientRect().width"
+    with opened(browser, page, size=PHONE, is_mobile=True) as tab:
+        for state, word in (("speech", "Speech"), ("listening", "Listening")):
+            shows(tab, word, lambda state=state: daemon.tell(status(state)))
+            for width in (320, 360, 390, 560):
+                tab.set_viewport_size({"width": width, "height": 844})
+                assert tab.inner_text(".top .chip") == word
+                assert tab.locator(".top .chip span").evaluate(seen) > 30, width
+                assert tab.evaluate(BROKEN, [".top .chip span", "nav a"]) == [], width
+                assert tab.evaluate(WIDER) <= 0, width
+
+
 def test_nothing_moves_when_the_words_change(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:
