@@ -15,6 +15,7 @@ from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.baselines.store import BaselineStore
 from edgeser.daemon import baselines as baselines_module
 from edgeser.daemon.daemon import Daemon
+from edgeser.events.publish.numbering import Numbering
 from edgeser.events.schema import AnyEvent, EmotionEvent, FaultEvent, SpeechEvent, StatusEvent
 from edgeser.events.subscribe.subscriber import Subscriber
 from edgeser.model.model import load_model
@@ -142,7 +143,30 @@ class Microphone(Talk):
         sound = np.concatenate((speech(), silence(1.0)))
         for first in range(0, len(sound) - 319, 320):
             yield AudioBlock(sound[first : first + 320], first, time.monotonic())
+        self.spoken.set()
         assert self.closed.wait(DEADLINE_S)
+
+
+def test_a_publisher_that_fails_takes_nothing_else_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    microphone = Microphone()
+
+    def fail(*_: object, **__: object) -> None:
+        assert microphone.spoken.wait(DEADLINE_S)
+        raise MemoryError("no room for a status")
+
+    monkeypatch.setattr(Numbering, "sent", fail)
+    before = set(threading.enumerate())
+    with pytest.raises(MemoryError, match="no room for a status"):
+        Daemon(settings(tmp_path), {"mic": microphone}, MODEL).run()
+    assert BaselineStore(tmp_path / "baselines").read("mic") is not None
+    for thread in set(threading.enumerate()) - before:
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive()
+    assert not [path for path in tmp_path.iterdir() if path.is_socket()]
+    assert "the daemon ends: MemoryError: no room for a status" in caplog.text
+    assert "subscribers are not told of the end: the publisher is closed" in caplog.text
 
 
 @pytest.mark.parametrize("answers", [True, False])

@@ -21,6 +21,7 @@ from edgeser.events.schema import FaultEvent
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Subscriber
 from edgeser.events.wire.keys import KeyFolder
+from edgeser.events.wire.zap import Doorkeeper
 
 from .helpers import PATIENCE_S, fault, status, until
 
@@ -115,6 +116,20 @@ def test_others_are_told_nothing(device: Device, tmp_path: Path) -> None:
             hears(publisher, good)
             assert hears_nothing(publisher, plain, wrong, stranger)
             assert publisher.subscriptions == 1
+
+
+def test_a_doorkeeper_that_fails_is_a_failure_of_the_publisher(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> list[bytes]:
+        raise MemoryError("no room for an answer")
+
+    monkeypatch.setattr(Doorkeeper, "_answer", fail)
+    secret = device.client("phone")
+    with device.publisher() as publisher:
+        assert publisher.failure is None
+        with device.subscriber(publisher, secret):
+            until(lambda: isinstance(publisher.failure, MemoryError))
 
 
 def test_a_raw_client_without_a_key_is_answered_nothing(device: Device, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
@@ -147,11 +147,12 @@ class Daemon:
                 self._rest()
         except BaseException as error:
             failure = error
-            raise
-        finally:
+        try:
             self._end(failure)
-        if self._failure is not None:
-            raise self._failure
+        finally:
+            failure = self._failure or failure
+            if failure is not None:
+                raise failure
 
     def stop(self) -> None:
         """Finish the open segments and return from ``run``; from any thread or signal handler."""
@@ -165,8 +166,9 @@ class Daemon:
 
     @property
     def _failure(self) -> BaseException | None:
-        """What ended a thread before its time."""
-        return self._threads.failure or self._worker.failure or self._baselines.failure
+        """What ended a thread before its time; the publisher's end ends those that publish."""
+        parts = (self._publisher, self._threads, self._worker, self._baselines)
+        return next((part.failure for part in parts if part.failure is not None), None)
 
     def _is_over(self) -> bool:
         ended = self._once and all(intake.ended.is_set() for intake in self._intakes.values())
@@ -174,21 +176,28 @@ class Daemon:
 
     def _end(self, failure: BaseException | None) -> None:
         """Let every stream finish its last segment, then say why and stop publishing."""
-        self._health.stopping()
-        self._is_stopping = True
-        for intake in self._intakes.values():
-            intake.source.close()
-        self._threads.join()  # only then no more windows come
-        self._backlog.close()
-        self._worker.join()
+        with ExitStack() as last:  # each whatever becomes of the others, what stands last first
+            if self._server is not None:
+                last.callback(self._server.close)
+            last.callback(self._close_sockets)
+            last.callback(self._tell_end, failure)
+            last.callback(self._baselines.end)
+            self._health.stopping()
+            self._is_stopping = True
+            for intake in self._intakes.values():
+                intake.source.close()
+            self._threads.join()  # only then no more windows come
+            self._backlog.close()
+            self._worker.join()
+
+    def _tell_end(self, failure: BaseException | None) -> None:
         failure = self._failure or failure
-        if failure is not None:
-            self._tell_failure(failure)
-        self._baselines.end()
-        self._report(stopping=True)
-        self._close_sockets()
-        if self._server is not None:
-            self._server.close()
+        try:
+            if failure is not None:
+                self._tell_failure(failure)
+            self._report(stopping=True)
+        except RuntimeError as error:
+            log.warning("subscribers are not told of the end: %s", error)
 
     def _tell_failure(self, failure: BaseException) -> None:
         if isinstance(failure, UserError):
@@ -295,9 +304,10 @@ class Daemon:
             raise
 
     def _close_sockets(self) -> None:
-        for mute_socket in self._mute_sockets:
-            mute_socket.close()  # while the lock of the events' socket beside it is held
-        self._publisher.close()
+        with ExitStack() as last:
+            last.callback(self._publisher.close)
+            for mute_socket in self._mute_sockets:  # the lock of the socket beside it is held yet
+                last.callback(mute_socket.close)
 
     def _account_for(self, event: Event) -> None:
         """In the publisher's thread."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sqlite3
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
@@ -59,7 +58,7 @@ class JournalSync:
             try:
                 self._to_disk()
                 self._complained = ""
-            except (OSError, sqlite3.Error) as error:
+            except Exception as error:  # whatever it is, the next may reach the disk
                 self._complain(error)
 
     def _to_disk(self) -> None:

@@ -161,6 +161,13 @@ class Publisher:
         return len(self._subscriptions)
 
     @property
+    def failure(self) -> BaseException | None:
+        """What ended a thread before its time: nothing is sent any more, or nobody let in."""
+        if self._thread.failure is None and self._doorkeeper is not None:
+            return self._doorkeeper.failure
+        return self._thread.failure
+
+    @property
     def levels_wanted(self) -> bool:
         """Whether somebody subscribes to level events."""
         return self._subscriptions.wants(b"level.")
@@ -189,18 +196,14 @@ class Publisher:
         return min(pause_ms, 100) if self._greeting_due else pause_ms
 
     def _turn(self, readable: bool) -> bool:
-        try:
-            if self._cut_due:
-                self._cut_due = False
-                self._relisten.cut()
-            self._relisten.carry_on()
-            if readable:
-                self._greeting_due |= self._subscriptions.read(self._socket)
-            self._greet()
-            self._send_waiting()
-        except Exception:
-            log.exception("the publisher's thread has failed")
-            return False
+        if self._cut_due:
+            self._cut_due = False
+            self._relisten.cut()
+        self._relisten.carry_on()
+        if readable:
+            self._greeting_due |= self._subscriptions.read(self._socket)
+        self._greet()
+        self._send_waiting()
         return not self._queue.is_over
 
     def _end(self) -> None:

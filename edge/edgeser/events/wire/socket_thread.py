@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
 
 import zmq
 
+log = logging.getLogger(__name__)
+
 PAUSE_MS = 1000
 """Waking up now and then also lets libzmq free what peers held that are gone."""
 
 
 class SocketThread:
-    """Takes a turn whenever something comes in, it is woken, or the pause is over."""
+    """Takes a turn whenever something comes in, it is woken, or the pause is over.
+
+    ``failure``: the exception that ended it.
+    """
 
     def __init__(
         self,
@@ -30,6 +36,7 @@ class SocketThread:
         whether to go on. ``pause_ms``: how long to wait at most before the next turn. ``ended``:
         called in the thread at its end, also where ``turn`` raised.
         """
+        self.failure: BaseException | None = None
         self._socket = socket
         self._turn = turn
         self._pause_ms = pause_ms
@@ -40,7 +47,8 @@ class SocketThread:
 
     @property
     def is_alive(self) -> bool:
-        return self._thread.is_alive()
+        """It takes turns."""
+        return self._thread.is_alive() and self.failure is None
 
     def start(self) -> None:
         """From now on the socket is the thread's."""
@@ -76,5 +84,8 @@ class SocketThread:
                 if wake in ready:
                     os.eventfd_read(wake)
                 going_on = self._turn(self._socket in ready)
+        except BaseException as failure:
+            log.exception("the thread '%s' has failed", self._thread.name)
+            self.failure = failure
         finally:
             self._ended()

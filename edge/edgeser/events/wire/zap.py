@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 import zmq
@@ -10,14 +9,15 @@ from zmq.utils import z85
 
 from edgeser.events.wire.socket_thread import SocketThread
 
-log = logging.getLogger(__name__)
-
 ADDRESS = "inproc://zeromq.zap.01"
 DOMAIN = "edgeser"
 
 
 class Doorkeeper:
-    """Lets in who proves to have a key that is on the list. One for each context, before a bind."""
+    """Lets in who proves to have a key that is on the list. One for each context, before a bind.
+
+    One that has failed lets nobody in.
+    """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: Iterable[bytes]) -> None:
         """``keys``: public keys in Z85."""
@@ -35,6 +35,11 @@ class Doorkeeper:
         """Connections refused so far; who is refused tries again and again."""
         return self._refused
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended its thread before its time."""
+        return self._thread.failure
+
     def allow(self, keys: Iterable[bytes]) -> None:
         """From now on let these in, and nobody else; who is in stays in. From any thread."""
         self._keys = frozenset(z85.decode(key) for key in keys)
@@ -46,12 +51,8 @@ class Doorkeeper:
         self._thread.join()
 
     def _turn(self, readable: bool) -> bool:
-        try:
-            if readable:
-                self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
-        except Exception:  # without a doorkeeper libzmq lets nobody in
-            log.exception("the doorkeeper has failed")
-            return False
+        if readable:
+            self._socket.send_multipart(self._answer(self._socket.recv_multipart()))
         return not self._closing
 
     def _end(self) -> None:
