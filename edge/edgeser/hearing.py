@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -23,11 +22,10 @@ from edgeser.model.network import Segment
 from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 from edgeser.settings.schema import SpeechSettings
 from edgeser.speech.config import segmenter_config
-from edgeser.speech.confirmation import Confirmation
-from edgeser.speech.meter import Meter, power_of
+from edgeser.speech.detector import SpeechDetector
+from edgeser.speech.meter import Meter
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
-from edgeser.speech.segmenter import Segmenter
-from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity, level_dbfs
+from edgeser.speech.vad import LOWEST_FLOOR_DBFS, level_dbfs
 from edgeser.window import Window
 
 BRIDGED_GAP_SAMPLES = SAMPLE_RATE // 10
@@ -79,23 +77,22 @@ class Hearing:
         self.position = begin.position
         self._losses = losses
         self._clock = clock
-        self._vad = VoiceActivity(speech.vad_mode, begin.position, begin.floor_dbfs)
         front_end = model.info.front_end
         self._frames = FrameStream(front_end)
-        self._confirmation = Confirmation(self._frames.samples, confirm=speech.confirm)
-        config = segmenter_config(speech, model.info.window)
-        self._segmenter = Segmenter(
-            config,
-            begin.position,
-            begin.segments,
-            again=self._confirmation.again,
-            hnr_db=self._confirmation.hnr_db,
+        self.meter, self.fast_meter = Meter(), Meter()  # of statuses, and of level events
+        self._detector = SpeechDetector(
+            segmenter_config(speech, model.info.window),
+            speech.vad_mode,
+            self._frames.samples,
+            position=begin.position,
+            segments=begin.segments,
+            floor_dbfs=begin.floor_dbfs,
+            meters=(self.meter, self.fast_meter),
         )
         self.baseline = begin.baseline or no_baseline(front_end.bins)
         """How the voice usually sounds; another thread may look, and it may change in silence."""
         self._learn = learn
         self._segment: tuple[int, Segment] | None = None  # the open one, once a window was cut
-        self.meter, self.fast_meter = Meter(), Meter()  # of statuses, and of level events
         self._captured_at = begin.captured_at  # of the sample just before `position`
         self._arrived_at = begin.arrived_at
         if begin.rest is not None:
@@ -109,22 +106,22 @@ class Hearing:
     @property
     def in_speech(self) -> bool:
         """A segment is open, and was told."""
-        return self._segmenter.in_speech
+        return self._detector.segmenter.in_speech
 
     @property
     def is_open(self) -> bool:
         """A segment is open, if only a proposed one."""
-        return self._segmenter.is_open
+        return self._detector.segmenter.is_open
 
     @property
     def is_quiet(self) -> bool:
         """Nothing of late could be speech."""
-        return self._segmenter.is_quiet
+        return self._detector.segmenter.is_quiet
 
     @property
     def calm_frames(self) -> int:
         """So many frames from now on, in speech, are no news, whatever is in them."""
-        return self._segmenter.calm_frames
+        return self._detector.segmenter.calm_frames
 
     @property
     def state(self) -> HearingState:
@@ -133,8 +130,8 @@ class Hearing:
         return HearingState(
             position=whole,
             rest=self._frames.samples(whole, self.position),
-            segments=self._segmenter.segments,
-            floor_dbfs=self._vad.floor_dbfs,
+            segments=self._detector.segmenter.segments,
+            floor_dbfs=self._detector.vad.floor_dbfs,
             captured_at=self._captured_at,
             arrived_at=self._arrived_at,
             baseline=self.baseline,
@@ -177,7 +174,7 @@ class Hearing:
             samples = np.concatenate((np.zeros(lost, np.int16), samples))
         self._captured_at = block.captured_at
         outputs += self._hear(samples)
-        self._frames.forget(self._confirmation.needed_from(self._segmenter))
+        self._frames.forget(self._detector.needed_from)
         return outputs
 
     def skip(self, block: AudioBlock) -> list[HearingOutput]:
@@ -200,36 +197,19 @@ class Hearing:
 
     def break_off(self) -> list[HearingOutput]:
         """End the open segment here, at its last whole frame; what comes may follow on."""
-        voice = self._confirmation.heard(self._segmenter, self._vad.position, at_last=True)
-        return [item for output in self._segmenter.flush(voice) for item in self._emit(output)]
+        return [item for output in self._detector.flush() for item in self._emit(output)]
 
     def _jump(self, position: int) -> int:
         """Go on after a gap at ``position``; give the zeros that lead up to it from the grid."""
         odd = position % FRAME_SAMPLES
         self.position = position - odd
-        self._vad.restart(self.position)
-        self._segmenter.restart(self.position)
+        self._detector.restart(self.position)
         return odd
 
     def _hear(self, samples: Samples) -> list[HearingOutput]:
-        outputs: list[HearingOutput] = []
         self._frames.push(samples, self.position)
         self.position += len(samples)
-        frames = self._vad.push(samples)
-        heard = list(islice(frames, max(0, self._segmenter.calm_frames - 1)))
-        if heard:
-            voice = self._confirmation.heard(self._segmenter, self._vad.position)
-            self._segmenter.pass_over(heard, voice)
-        for frame in frames:
-            heard.append(frame)
-            voice = self._confirmation.heard(self._segmenter, frame.start + FRAME_SAMPLES)
-            for output in self._segmenter.push(frame, voice):
-                outputs += self._emit(output)
-        if heard:
-            power, floor_dbfs = power_of(heard), heard[-1].floor_dbfs
-            self.meter.add(power, len(heard), floor_dbfs)
-            self.fast_meter.add(power, len(heard), floor_dbfs)
-        return outputs
+        return [item for output in self._detector.push(samples) for item in self._emit(output)]
 
     def _emit(self, output: SegmenterOutput) -> list[HearingOutput]:
         if isinstance(output, SegmentStarted):
@@ -266,6 +246,7 @@ class Hearing:
         front_end, segment = info.front_end, self._open_segment(cut)
         speech = segment.window(self._frames, cut.start, cut.end)
         ready_at = self._clock()
+        ahead = self.position - self._detector.vad.position  # samples behind the window's frame
         if kind == "final" and self._learn and info.learns_voices:
             frames = self._frames.frames(cut.start, cut.end)
             self.baseline = front_end.with_more(self.baseline, frames)
@@ -284,7 +265,7 @@ class Hearing:
                 if info.learns_voices
                 else None
             ),
-            captured_at=self._captured_at - (self.position - self._vad.position) / SAMPLE_RATE,
+            captured_at=self._captured_at - ahead / SAMPLE_RATE,
             arrived_at=self._arrived_at,
             cut_at=cut_at,
             ready_at=ready_at,
@@ -305,7 +286,7 @@ class Hearing:
             speech_ratio=round(cut.speech_ratio, 4),
             level_dbfs=round(level, 2),
             clipped_ratio=round(float(clipped) / max(1, len(samples)), 6),
-            snr_db=round(level - self._vad.floor_dbfs, 2),
+            snr_db=round(level - self._detector.vad.floor_dbfs, 2),
             speech_probability=(
                 None if cut.speech_probability is None else round(cut.speech_probability, 4)
             ),

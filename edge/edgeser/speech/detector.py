@@ -1,0 +1,110 @@
+"""The speech of one stream: samples in, segments and windows of speech out.
+
+WebRTC VAD hears every frame, and the segmenter proposes segments by it. The voice detector, which
+costs more, hears what is proposed, and confirms it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from edgeser.pcm import FRAME_SAMPLES, Samples
+from edgeser.speech.config import SegmenterConfig
+from edgeser.speech.harmonicity import hnr_db
+from edgeser.speech.meter import Meter, power_of
+from edgeser.speech.outputs import SegmenterOutput
+from edgeser.speech.segmenter import Segmenter
+from edgeser.speech.silero import CHUNK_SAMPLES
+from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity
+from edgeser.speech.voice import MOST_SAMPLES, VoiceChunk, VoiceDetector, voice_network
+
+
+class SpeechDetector:
+    """Runs VAD, segmenter and voice detector. For one thread."""
+
+    def __init__(
+        self,
+        config: SegmenterConfig,
+        vad_mode: int,
+        samples: Callable[[int, int], Samples],
+        *,
+        position: int = 0,
+        segments: int = 0,
+        floor_dbfs: float = LOWEST_FLOOR_DBFS,
+        meters: Sequence[Meter] = (),
+    ) -> None:
+        """``vad_mode``: WebRTC's aggressiveness, 0 to 3. ``samples``: int16, those of the stream
+        from one position to another, of what was pushed from ``needed_from`` on. ``position``,
+        ``segments``, ``floor_dbfs``: what was before: samples, a multiple of a frame, segments,
+        and the noise floor. ``meters``: take the level of every frame.
+
+        Raises UserError when a detector cannot be loaded.
+        """
+        self.vad = VoiceActivity(vad_mode, position, floor_dbfs)
+        self.segmenter = Segmenter(
+            config, position, segments, again=self._heard_again, hnr_db=self._hnr_db
+        )
+        self._voice = None if config.confirm is None else VoiceDetector(voice_network())
+        self._voice_from: int | None = None  # where the sound begins that the voice detector hears
+        self._samples = samples
+        self._meters = meters
+
+    @property
+    def needed_from(self) -> int:
+        """First sample that is still to be cut, or to be heard by the voice detector."""
+        needed = self.segmenter.needed_from
+        if self._voice is None or self.segmenter.judge_from is None:
+            return needed
+        return min(needed, self._voice.position)
+
+    def push(self, samples: Samples) -> Iterator[SegmenterOutput]:
+        """Take the next samples: frame by frame what is found by its end. To be exhausted."""
+        frames = self.vad.push(samples)
+        heard = list(islice(frames, max(0, self.segmenter.calm_frames - 1)))
+        if heard:
+            self.segmenter.pass_over(heard, self._voice_chunks(self.vad.position))
+        for frame in frames:
+            heard.append(frame)
+            yield from self.segmenter.push(frame, self._voice_chunks(frame.start + FRAME_SAMPLES))
+        if heard:
+            power = power_of(heard)
+            for meter in self._meters:
+                meter.add(power, len(heard), heard[-1].floor_dbfs)
+
+    def flush(self) -> list[SegmenterOutput]:
+        """End the open segment at the last whole frame."""
+        return self.segmenter.flush(self._voice_chunks(self.vad.position, at_last=True))
+
+    def restart(self, position: int) -> None:
+        """Go on at ``position`` (samples, a multiple of a frame) after ``flush`` and a gap."""
+        self.vad.restart(position)
+        self.segmenter.restart(position)
+
+    def _voice_chunks(self, end: int, *, at_last: bool = False) -> Sequence[VoiceChunk]:
+        """What the voice detector makes of the open segment up to the sample ``end``.
+
+        Chunks wait until they fill a run, or every one is awaited, or the sound ends: ``at_last``.
+        """
+        wanted = self.segmenter.judge_from
+        if self._voice is None or wanted is None:
+            return ()
+        if wanted != self._voice_from:
+            self._voice_from = wanted
+            self._voice.restart(wanted)
+        waiting = end - self._voice.position
+        if waiting < CHUNK_SAMPLES:
+            return ()
+        if not at_last and not self.segmenter.awaits_every_chunk:
+            if waiting < MOST_SAMPLES:
+                return ()
+            end -= waiting % MOST_SAMPLES
+        return self._voice.hear(self._samples(self._voice.position, end))
+
+    def _heard_again(self, start: int, end: int) -> list[VoiceChunk]:
+        """What it makes of the samples [start, end) when it hears them a second time."""
+        return [] if self._voice is None else self._voice.again(self._samples(start, end), start)
+
+    def _hnr_db(self, start: int, end: int) -> float:
+        """How harmonic the samples [start, end) are."""
+        return hnr_db(self._samples(start, end))
