@@ -228,6 +228,43 @@ def test_hour_is_the_present_one_or_the_last_in_which_something_was_said(
         until(lambda: tab.inner_text(".timeline .readout").startswith(f"{last}:00"), "the last")
 
 
+def test_a_day_that_was_in_a_month_has_its_last_hour_too(browser: Any, page: PageProcess) -> None:
+    readout = ".timeline .readout"
+    with looked_at(browser, page) as tab:
+        tab.click("[aria-label=Back]")
+        reads(tab, MOOD, "Mostly")
+        reads(tab, readout, "00:00 – 24:00")
+        last = tab.inner_text(".summary dl div:has-text('First to last') dd")[-5:-3]
+        day = tab.inner_text(HEADING)
+        tab.click("text=Month")
+        tab.click("text=Hour")
+        until(lambda: tab.inner_text(readout).startswith(f"{last}:00"), "its last hour")
+        assert tab.inner_text(HEADING) == day
+        tab.click("[aria-label=Back]")
+        hour = f"{(int(last) - 1) % 24:02}:00 – {last}:00"
+        reads(tab, readout, hour)
+        tab.click("text=Month")
+        tab.click("text=Hour")
+        reads(tab, readout, hour)  # the one that was looked at
+
+
+def test_a_month_that_was_gone_to_has_its_newest_hour(browser: Any, page: PageProcess) -> None:
+    later = "{ const now = Date.now; Date.now = () => now() + 40 * 86_400_000; }"
+    newest = page.ask("/api/events?order=newest&topic=emotion.&limit=1")["events"][0]["event"]
+    told = "([t, how]) => new Intl.DateTimeFormat('en-GB', how).format(t * 1000)"
+    with looked_at(browser, page, script=later) as tab:
+        month = tab.evaluate(told, [newest["time"], {"month": "long", "year": "numeric"}])
+        hour = tab.evaluate(told, [newest["time"], {"hour": "2-digit", "hourCycle": "h23"}])
+        tab.click("text=Month")
+        while tab.inner_text(HEADING) != month:
+            before = tab.inner_text(HEADING)
+            tab.click("[aria-label=Back]")
+            until(lambda before=before: tab.inner_text(HEADING) != before, "another month")
+        tab.click("text=Hour")
+        reads(tab, ".timeline .readout", f"{hour}:00 – ")
+        assert month in tab.inner_text(HEADING)
+
+
 def test_several_days_have_dates_and_no_name_of_another_span(
     browser: Any, page: PageProcess
 ) -> None:
@@ -242,6 +279,8 @@ def test_several_days_have_dates_and_no_name_of_another_span(
             r"\d+ \w+, \d\d:\d\d – \d+ \w+, \d\d:\d\d", tab.inner_text(".timeline .readout")
         )
         assert tab.locator(pressed).count() == 0
+        assert re.fullmatch(r"\d+ ?\w* ?\d* ?– ?\d+ \w+ \d{4}", tab.inner_text(HEADING))
+        assert re.search(r"\d+ \w+ \d{4}", tab.inner_text(".summary h3"))  # which of them
         row = re.compile(r"\d+ \w+, \d\d:\d\d:\d\d")
         first = tab.locator(".found td .link").first
         until(lambda: row.fullmatch(first.inner_text()), "a date")

@@ -3,6 +3,7 @@
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const days = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
 const dayTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const dayClock = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const month = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric" });
@@ -13,6 +14,8 @@ const names = new Intl.Collator(undefined, { numeric: true });
 export const clockTime = (unix) => clock.format(unix * 1000);
 export const hourMinute = (unix) => short.format(unix * 1000);
 export const dayName = (unix) => day.format(unix * 1000);
+/** The days that a span touches; one that ends at midnight does not reach into the day behind it. */
+export const dayRange = (from, to) => days.formatRange(from * 1000, to * 1000 - 1);
 export const dayAndTime = (unix) => dayTime.format(unix * 1000);
 export const dayAndClock = (unix) => dayClock.format(unix * 1000);
 export const recentTime = (unix, now) => (now - unix < 43_200 ? clockTime(unix) : dayAndTime(unix));

@@ -7,12 +7,13 @@ import { Month } from "./month.js";
 import { Timeline } from "./timeline.js";
 import { hue } from "./palette.js";
 import { clockOf } from "./state.js";
-import { byName, clockTime, count, dayAndClock, dayName, duration, filled, hourMinute, monthName, percent, plural, words } from "./format.js";
+import { byName, clockTime, count, dayAndClock, dayName, dayRange, duration, filled, hourMinute, monthName, percent, plural, words } from "./format.js";
 
 const SETTLED_MS = 250;
 const ROWS = 100;
 const MOST_ROWS = 1000; // that the server gives at once
 const FIRST_DAY = "2000-01-01"; // while a year is typed it is that of Augustus
+const SHORTEST_DAY_S = 23 * 3600; // clocks are put forward
 const SPANS = { hour: "Hour", day: "Day", month: "Month" };
 
 const isoDay = (unix) => {
@@ -34,6 +35,7 @@ export function Past({ state, now, themed }) {
   const [, redraw] = useState(0);
   const archive = useMemo(() => new Archive(() => redraw((n) => n + 1), () => clockOf(state)), []);
   const [span, setSpan] = useState("day");
+  const turn = useRef(0);
   const [chosen, setRange] = useState(null);
   const range = chosen ?? around("day", now);
   const [filter, setFilter] = useState({ labels: [], stream: "", confidence: 0 });
@@ -49,28 +51,34 @@ export function Past({ state, now, themed }) {
   const trouble = span === "month" ? "" : archive.troubleIn(...range) || archive.troubleIn(day, dayAfter(day));
 
   const sums = useMemo(() => summarise(archive, whole, day, dayAfter(day), filter), [day, filter, whole.length, whole[0]]);
-  /** Of a whole day the hour that is going on, or the last in which something was said. */
-  const hourOfDay = () => (day === dayStart(now) ? now : sums.last ?? middle);
-  const go = (next, time) => {
+  /** Of a day or more the hour that is going on, or the newest in which something was said. */
+  const hourIn = async ([from, to]) => {
+    if (to - from < SHORTEST_DAY_S) return middle;
+    if (from <= now && now < to) return now;
+    const { events } = await ask("/api/events", { ...fields, since: from, before: to, topic: "emotion.", order: "newest", limit: 1 });
+    return events[0]?.event.time ?? middle;
+  };
+  const go = async (next, time) => {
+    const mine = turn.current += 1;
+    const at = time ?? (next === "hour" ? await hourIn(range).catch(() => middle) : middle);
+    if (mine !== turn.current) return; // something else was chosen since
     setSpan(next);
-    if (next === "hour") setRange(around("hour", time ?? (isAsLong("day", range) ? hourOfDay() : middle)));
-    else if (next === "day") setRange(around("day", time ?? middle));
+    if (next !== "month") setRange(around(next, at));
     else if (time !== undefined) setRange(around("day", time)); // whose month it is
   };
   const step = (by) => {
     if (span === "month") {
       const d = new Date(day * 1000);
-      const to = new Date(d.getFullYear(), d.getMonth() + by, 15).getTime() / 1000;
-      setRange(around("day", to));
+      setRange([by, by + 1].map((m) => new Date(d.getFullYear(), d.getMonth() + m, 1).getTime() / 1000));
     } else if (span === "day") setRange(around("day", dayAfter(day, by) + 1));
     else setRange([range[0] + by * 3600, range[1] + by * 3600]);
   };
   // While the timeline moves only the timeline is drawn: what stands beside it stays what it is.
   const summary = useMemo(
-    () => html`<${Summary} ...${{ day, sums, read: whole.length > 0, known: isKnown(day), trouble }} />`,
-    [day, sums, trouble, isKnown(day)],
+    () => html`<${Summary} ...${{ day, isAll: isOneDay(...range), sums, read: whole.length > 0, known: isKnown(day), trouble }} />`,
+    [day, isOneDay(...range), sums, trouble, isKnown(day)],
   );
-  const heading = span === "month" ? monthName(middle) : dayName(middle);
+  const heading = span === "month" ? monthName(middle) : isOneDay(...range) ? dayName(range[0]) : dayRange(...range);
   const fields = { since: settled[0], before: settled[1], topic: filter.labels.length || filter.confidence ? ["emotion."] : ["emotion.", "fault."], label: filter.labels, stream: filter.stream, confidence: filter.confidence ? filter.confidence / 100 : "" };
 
   const found = useMemo(() => html`<${Found} ...${{ fields, setRange, clock: archive.clock }} />`, [JSON.stringify(fields)]);
@@ -131,7 +139,7 @@ function Filter({ filter, setFilter, labels, streams }) {
   </div>`;
 }
 
-function Summary({ day, sums, read, known, trouble }) {
+function Summary({ day, isAll, sums, read, known, trouble }) {
   const order = [...sums.byLabel].sort((a, b) => b[1] - a[1]);
   const busiest = [...sums.hours].sort((a, b) => b[1] - a[1])[0];
   const facts = [
@@ -144,7 +152,7 @@ function Summary({ day, sums, read, known, trouble }) {
     ["Faults", read && known ? count(sums.faults) : "–"],
   ];
   return html`<section class="card summary" aria-label=${`Summary of ${dayName(day)}`}>
-    <h3>The day</h3>
+    <h3>${isAll ? "The day" : dayName(day)}</h3>
     <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : known === false ? "Nothing is known of this day" : read && known ? "Nothing was said" : trouble ? "Not known" : "…"}</p>
     <div class="stack" aria-hidden="true">${order.map(([l, s]) => html`<span class=${`c-${hue(l)}`} style=${{ flexGrow: s }}></span>`)}</div>
     <ul class="scorebars">${order.map(([l, s]) => html`<li key=${l} class=${`c-${hue(l)}`}><span class="name"><i aria-hidden="true"></i>${words(l)}</span>

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
 import { TimeChart, mark } from "./chart.js";
 import { colour, hue, labelColour } from "./palette.js";
-import { firstAfter, isOneDay, sieve } from "./archive.js";
+import { dayAfter, dayStart, firstAfter, isOneDay, sieve } from "./archive.js";
 import { clockTime, dayAndClock, dayAndTime, hourMinute, percent, words } from "./format.js";
 
 const LANE_PX = 34;
@@ -144,7 +144,8 @@ export function Timeline({ archive, days, range, setRange, filter, labels, theme
   }, []);
 
   const short = isOneDay(...range);
-  const span = range.map(short ? hourMinute : dayAndTime);
+  const isMidnight = range[1] === dayAfter(dayStart(range[0]));
+  const span = short ? [hourMinute(range[0]), isMidnight ? "24:00" : hourMinute(range[1])] : range.map(dayAndTime);
   const said = at === null ? "" : readout(archive, days, at, filter, (range[1] - range[0]) / 200, short ? clockTime : dayAndClock);
   return html`<div class="timeline">
     <p class="readout" aria-hidden="true">${said || span.join(" – ")}</p>
