@@ -98,6 +98,30 @@ def test_too_many_finals_hold_the_source_back_and_lose_nothing() -> None:
     assert taken == list(range(total))
 
 
+def test_hundreds_that_wait_for_room_all_get_it_and_no_partial_waits() -> None:
+    backlog = Backlog()
+    for i in range(MAX_FINALS):
+        backlog.put(window("final", i))
+    kinds: list[Literal["partial", "final"]] = ["partial", "final"]
+    threads = [
+        threading.Thread(target=backlog.put, args=(window(kind, 1, f"{kind}{i}"),), daemon=True)
+        for i in range(100)
+        for kind in kinds
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads[::2]:
+        thread.join(60)
+        assert not thread.is_alive()
+    taken = 0
+    while taken < MAX_FINALS + len(threads):
+        taken += len(backlog.get())
+        backlog.done()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
 def test_waiting_until_done_waits_for_the_work_in_hand() -> None:
     backlog = Backlog()
     backlog.put(window("final", 1))

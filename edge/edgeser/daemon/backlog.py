@@ -10,7 +10,7 @@ from edgeser.model.network import MAX_BATCH
 from edgeser.window import Window
 
 MAX_FINALS = 64
-"""Finals waiting above which ``put`` blocks: then the source loses samples, which is counted."""
+"""Finals waiting above which one more waits: then the source loses samples, which is counted."""
 
 
 class Backlog:
@@ -45,12 +45,12 @@ class Backlog:
         return 0.0 if since is None else time.monotonic() - since
 
     def put(self, window: Window) -> Window | None:
-        """Add a window; the partial that it displaced, if any."""
+        """Add a window, a final as soon as there is room; the partial that it displaced, if any."""
         stream = window.stream
         with self._lock:
-            while len(self._finals) >= MAX_FINALS and not self._abandoned:
-                self._room.wait()
             if window.kind == "final":
+                while len(self._finals) >= MAX_FINALS and not self._abandoned:
+                    self._room.wait()
                 self._finals.append(window)
                 waiting = self._partials.get(stream)
                 displaced = waiting if waiting and waiting.segment <= window.segment else None
