@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import replace
 from typing import Literal
 
@@ -247,6 +248,33 @@ def test_what_is_adopted_counts_from_the_next_segment_on() -> None:
     assert said(decider, 2) < first
     decider.adopt(None)
     assert said(decider, 3) == first
+
+
+def test_what_is_adopted_is_known_before_it_waits_no_more() -> None:
+    decider = Decider(DecisionSettings(), Losses(), learn=False)
+    adopted = Usual(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
+    known = []
+
+    class Watched(deque[Usual | None]):
+        def popleft(self) -> Usual | None:
+            known.append(decider.usual_of(adopted.model))
+            return super().popleft()
+
+    decider._adoptions = Watched()
+    decider.adopt(adopted)
+    said(decider, 1)
+    assert known == [adopted]
+
+
+def test_nothing_is_usual_before_a_final_was_decided() -> None:
+    decider = Decider(DecisionSettings(), Losses())
+    said(decider, 1, "partial")
+    said(decider, 1, noise=0.9)
+    assert decider.usual_of(CENTRED.ref.sha256) is None
+    said(decider, 2)
+    usual = decider.usual_of(CENTRED.ref.sha256)
+    assert usual is not None
+    assert usual.logits.frames > 0
 
 
 def test_what_another_model_said_of_a_voice_counts_for_nothing() -> None:

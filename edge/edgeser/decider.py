@@ -50,13 +50,10 @@ class Decider:
         self._smoother: Smoother | None = None
         self._learn = learn
         self._adoptions: deque[Usual | None] = deque()
-        self._known: dict[
-            str, Usual
-        ] = {}  # by model: one may follow while the other's windows wait
+        # By model: one may follow while the other's windows wait.
+        self._known: dict[str, Usual] = {}
         self._segment = -1, ""
         self._in_force: Baseline | None = None
-        self.usual: Usual | None = None
-        """What is usual for the voice up to now; None where no final was decided."""
 
     def renew(self, settings: DecisionSettings, segment: int) -> None:
         """Decide by other settings after that segment; its own windows may still be waiting."""
@@ -72,7 +69,10 @@ class Decider:
         return bool(self._adoptions)
 
     def usual_of(self, model: str) -> Usual | None:
-        """What is usual for the voice up to now by a model, the SHA-256 of its file."""
+        """What is usual for the voice up to now by a model, the SHA-256 of its file.
+
+        None where nothing was adopted or learned.
+        """
         return self._known.get(model)
 
     def decide(self, window: Window, answer: Answer, started_at: float) -> EmotionEvent:
@@ -121,23 +121,24 @@ class Decider:
 
     def _centred(self, window: Window, answer: Answer, *, is_noise: bool) -> Floats:
         """Logits against what was usual for the voice when the window's segment began."""
-        while self._adoptions:
-            self.usual = self._adoptions.popleft()
-            if self.usual is None:
+        while self._adoptions:  # what is adopted is in force before it waits no more
+            adopted = self._adoptions[0]
+            if adopted is None:
                 self._known.clear()
             else:
-                self._known[self.usual.model] = self.usual
+                self._known[adopted.model] = adopted
+            self._adoptions.popleft()
         logits = answer.logits
         model, centring = window.model.ref.sha256, window.model.info.centring
         if centring is None:
             return logits
-        usual = self._known.get(model) or Usual(model, no_baseline(len(logits)))
+        known = self._known.get(model)
+        usual = no_baseline(len(logits)) if known is None else known.logits
         if (window.segment, model) != self._segment or self._in_force is None:
-            self._segment, self._in_force = (window.segment, model), usual.logits
+            self._segment, self._in_force = (window.segment, model), usual
         if window.kind == "final" and self._learn and not is_noise:
             frames = (window.end - window.start) // window.model.info.front_end.hop
-            usual = Usual(model, centring.with_more(usual.logits, logits, frames))
-        self._known[model] = self.usual = usual
+            self._known[model] = Usual(model, centring.with_more(usual, logits, frames))
         return centring.centred(logits, self._in_force)
 
 

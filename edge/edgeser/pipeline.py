@@ -41,8 +41,8 @@ class Pipeline:
 
     @property
     def usual(self) -> Usual | None:
-        """What the model usually says of the voice up to now."""
-        return self._decider.usual
+        """What the model usually says of the voice up to now; None where it says nothing yet."""
+        return self._decider.usual_of(self._hearing.model.ref.sha256)
 
     def push(self, block: AudioBlock) -> list[Heard]:
         """The events of the next block."""

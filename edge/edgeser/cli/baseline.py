@@ -228,9 +228,9 @@ def _learner(settings: Settings) -> Model:
 def _weight(model: Model, pipeline: Pipeline) -> float:
     """How much what was learned counts: how the voice sounds, or else what is said of it."""
     info, usual = model.info, pipeline.usual
-    if info.front_end.learns_voices or info.centring is None or usual is None:
+    if info.front_end.learns_voices or info.centring is None:
         return pipeline.baseline.weight(info.front_end.own_frames)
-    return usual.logits.weight(info.centring.own_frames)
+    return 0.0 if usual is None else usual.logits.weight(info.centring.own_frames)
 
 
 def _pipeline(stream: str, model: Model, settings: Settings) -> Pipeline:

@@ -120,8 +120,6 @@ class BaselineKeeper:
         own, usual = fingerprint(front_end), decider.usual_of(model)
         if not baseline.frames:
             return
-        if usual is not None and not usual.logits.frames:  # a segment's first window made it
-            usual = None
         said = usual is not None and usual is not kept.usuals.get(model)
         if baseline is kept.baselines.get(own) and not said:
             return
