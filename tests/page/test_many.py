@@ -113,6 +113,24 @@ def test_a_stream_that_the_new_run_lacks_is_in_no_trouble(
         assert "attic" not in late.inner_text("main")
 
 
+def test_a_stream_that_the_new_run_lacks_leaves_the_page_and_may_come_back(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    def is_shown(tab: Any, *rooms: str) -> bool:
+        daemon.tell(*(status(stream=room) for room in rooms))
+        return "loft" in tab.inner_text("main")
+
+    with opened(browser, page) as tab:
+        daemon.tell(emotion("happy", stream="loft", kind="final"))
+        until(lambda: is_shown(tab, "kitchen", "loft"), "both")
+        daemon.again()
+        until(lambda: not is_shown(tab, "kitchen"), "the one that is there")
+        assert "Waiting" not in tab.inner_text("main")
+        with opened(browser, page) as late:
+            until(lambda: not is_shown(late, "kitchen"), "in a new tab, too")
+        until(lambda: is_shown(tab, "kitchen", "loft"), "both again")
+
+
 def test_a_screen_reader_is_told_that_trouble_is_over(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:

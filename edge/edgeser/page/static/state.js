@@ -8,6 +8,10 @@ const FINALS = 12;
 const FAULTS = 50;
 const STREAMS = 256;
 
+/** Each stream tells its status once a second: while one tells so many in a run of the daemon, one
+ * that tells none is no part of it. */
+const STATUSES = 3;
+
 export function newState() {
   return {
     hello: null,
@@ -26,7 +30,7 @@ export function newState() {
 
 function newStream(name) {
   return {
-    name, labels: [], status: null, statusAt: 0, level: null, floor: null, levelAt: 0,
+    name, labels: [], status: null, statusAt: 0, statuses: 0, gone: false, level: null, floor: null, levelAt: 0,
     speaking: false, segment: 0, segmentFrom: 0, lastSpeech: 0,
     emotion: null, smoothed: null, smoothedFrom: 0, points: [], finals: [], seen: new Map(),
   };
@@ -58,6 +62,7 @@ export function apply(state, message, nowMs = Date.now()) {
   const stream = streamOf(state, message.stream);
   if (!stream || isTwice(stream, message)) return;
   if (message.epoch !== state.epoch) enterRun(state, message);
+  stream.gone = false;
   switch (message.type) {
     case "status": applyStatus(state, stream, message, nowMs); break;
     case "level": applyLevel(stream, message); break;
@@ -114,6 +119,7 @@ function enterRun(state, event) {
   for (const stream of state.streams.values()) {
     silence(stream);
     stream.status = stream.emotion = stream.smoothed = null;
+    stream.statuses = 0;
   }
 }
 
@@ -129,6 +135,10 @@ function applyGap(state, gap, nowMs) {
 function applyStatus(state, stream, event, nowMs) {
   stream.status = event;
   stream.statusAt = event.time;
+  stream.statuses += 1;
+  if (state.live && stream.statuses >= STATUSES) {
+    for (const other of state.streams.values()) other.gone ||= !other.status;
+  }
   if (state.live) state.skew = event.time - nowMs / 1000;
   if (Math.abs(state.skew) < 0.5) state.skew = 0;
   const last = state.absences.at(-1);
@@ -199,6 +209,7 @@ function forget(state, before) {
     let old = 0;
     while (old < stream.points.length && stream.points[old].time < before) old += 1;
     if (old) stream.points.splice(0, old);
+    if (stream.gone && !stream.points.length) state.streams.delete(stream.name);
   }
   while (state.absences.length && state.absences[0].to !== null && state.absences[0].to < before) {
     state.absences.shift();
@@ -210,10 +221,10 @@ const QUIET_DBFS = -65;
 /** A stream that is waited for, perhaps one that an earlier run had, hides none that is heard. */
 const WORST_FIRST = ["bad", "warn", "speech", "quiet", "wait"];
 
-/** Every stream with what is going on there: those in trouble first, then by name. */
+/** Every stream that is there with what is going on: those in trouble first, then by name. */
 export function survey(state, now) {
   const rank = ({ said }) => (isTrouble(said) ? WORST_FIRST.indexOf(said.kind) : WORST_FIRST.length);
-  return [...state.streams.values()].map((stream) => ({ stream, said: explain(state, stream, now) }))
+  return [...state.streams.values()].filter((stream) => !stream.gone).map((stream) => ({ stream, said: explain(state, stream, now) }))
     .sort((a, b) => rank(a) - rank(b) || byName(a.stream.name, b.stream.name));
 }
 
