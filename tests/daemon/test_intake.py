@@ -113,6 +113,18 @@ def test_failed_inference_is_summed_up() -> None:
     assert not fault.recovered
 
 
+def test_a_level_is_of_the_time_since_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    loud, quiet = (np.full(16_000, value, np.int16) for value in (8_000, 80))
+    intake, _, _ = heard(AudioBlock(loud, 0, 0.0))
+    monkeypatch.setattr(intake_module, "LEVELS_WANTED_FOR_S", 60.0)
+    assert intake.level().level_dbfs is None
+    intake.hear(AudioBlock(quiet, 16_000, 0.0))
+    assert intake.level().level_dbfs == pytest.approx(20 * np.log10(80 / 32_768), abs=0.1)
+    intake.hear(AudioBlock(loud, 32_000, 0.0))
+    monkeypatch.setattr(intake_module, "LEVELS_WANTED_FOR_S", 0.0)
+    assert intake.level().level_dbfs is None
+
+
 def test_faults_of_the_source_are_published_in_order() -> None:
     lost = AudioFault("audio_lost", "gone", recovered=False)
     restored = AudioFault("audio_restored", "back", recovered=True)

@@ -166,8 +166,10 @@ class Intake:
 
     def level(self) -> LevelEvent:
         """How loud it was since this was last asked, as an event."""
-        self._levels_asked_at = time.monotonic()
-        meter = self.hearing.fast_meter
+        meter, now = self.hearing.fast_meter, time.monotonic()
+        if now - self._levels_asked_at > LEVELS_WANTED_FOR_S:
+            meter.take()  # of all the time in which nobody asked
+        self._levels_asked_at = now
         floor_dbfs = meter.floor_dbfs
         return LevelEvent(
             stream=self.name,
