@@ -344,12 +344,16 @@ def test_much_sound_comes_at_once_where_nothing_is_told(obeys_at_once: bool) -> 
     assert sum(n == MOST_AT_ONCE * FRAME_SAMPLES for n in lengths.values()) > 40
 
 
-def test_who_wants_levels_has_one_of_every_tenth_of_a_second() -> None:
+def test_who_wants_levels_has_one_of_every_tenth_of_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake_module, "LEVELS_WANTED_FOR_S", 60.0)
     source = Obeying(np.concatenate((noise(1), speech()[: 3 * SAMPLE_RATE])))
     source.obeys_at_once = True
     hearing = Hearing("played", MODEL, SpeechSettings(), Losses())
     account = Account("played", Losses(), lambda event: None)
     intake = Intake(source, hearing, account, Backlog())
+    intake.level()
     for block in source.blocks():
         intake.hear(block)
         assert intake.level().level_dbfs is not None
