@@ -125,7 +125,7 @@ class Session:
                     self._acknowledge()
                 self._publish_cursor(now=True)
                 for name, stream in self._streams.items():
-                    stream.state.is_gone()
+                    stream.state.mark_offline()
                     if stream.online:
                         self._publish_availability(name, stream)
                 self._withdraw_claims()
@@ -176,7 +176,7 @@ class Session:
             if stream.heard_at is None:
                 continue
             if now - max(stream.heard_at, self._listens_since) > SILENT_S:
-                stream.state.is_gone()
+                stream.state.mark_offline()
             if self._is_live or not stream.state.is_online:
                 self._publish_availability(name, stream)
             if self._is_live:

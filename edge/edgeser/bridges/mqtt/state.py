@@ -68,7 +68,7 @@ class StreamState:
         if last is None or event.epoch != last.epoch or event.seq > last.seq:
             self.apply(event)
 
-    def is_gone(self) -> None:
+    def mark_offline(self) -> None:
         """The daemon has given no sign of life for too long."""
         self.is_online = False
         self._speech = False

@@ -129,8 +129,8 @@ class Journal:
             news, self._news = self._news, []
         return news
 
-    def is_broken(self) -> None:
-        """Somebody who reads the file finds it corrupt: have it moved aside."""
+    def report_corruption(self) -> None:
+        """A reader has found the file corrupt: have it moved aside."""
         with self._changed:
             self._broken = not self._trouble
             self._changed.notify_all()
@@ -210,7 +210,7 @@ class Journal:
                 batch = list(islice(self._waiting, _AT_ONCE))
             if batch:
                 store.append(batch)
-                self._sync.is_needed()
+                self._sync.request_sync()
             with self._changed:
                 self._settle(batch)
                 if not self._waiting:
@@ -230,7 +230,7 @@ class Journal:
 
     def _maintain(self, store: JournalStore) -> None:
         while store.trim(self._max_bytes, self._max_age_s):
-            self._sync.is_needed()
+            self._sync.request_sync()
             with self._changed:
                 if self._waiting or self._closing:
                     break

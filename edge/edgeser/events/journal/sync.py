@@ -23,7 +23,7 @@ CUT_BUSY_S = 0.1
 
 
 class JournalSync:
-    """A thread that sleeps until told that there is something new."""
+    """A thread that sleeps until a sync is requested."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -35,8 +35,8 @@ class JournalSync:
         self._thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
         self._thread.start()
 
-    def is_needed(self) -> None:
-        """Something was written."""
+    def request_sync(self) -> None:
+        """Something was written: bring it to the disk within ``SYNC_INTERVAL_S``."""
         self._needed.set()
         if self._log_bytes() >= CHECKPOINT_BYTES:
             self._hurry.set()

@@ -103,7 +103,7 @@ class ReplayServer:
         except sqlite3.Error as error:  # who asked will ask again
             log.warning("the journal cannot be read: %s", error)
             if is_corrupt(error) and self._journal:
-                self._journal.is_broken()
+                self._journal.report_corruption()
             return
         self._send([frames[0], *parts])
         time.sleep(min(time.monotonic() - begun, REST_S))
