@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeser.audio import timeline
 from edgeser.audio.devices import input_devices
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
@@ -191,7 +192,8 @@ def test_overflows_are_seen_summed_up_and_leave_a_gap(fake: Plan) -> None:
     assert error_in_place(blocks) < 0.25 * 16_000
 
 
-def test_a_loss_nobody_reports_is_found(fake: Plan) -> None:
+def test_a_loss_nobody_reports_is_found(fake: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "_WINDOW_S", 1.0)  # not to wait for seconds
     fake({"drops_at": [10]})
     microphone = Microphone()
     items = heard(microphone, 5.0)

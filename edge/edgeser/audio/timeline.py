@@ -6,6 +6,8 @@ from edgeser.pcm import SAMPLE_RATE
 
 _WINDOW_S = 2.0
 _UNNOTICED_LOSS_S = 0.1
+_CATCH_UP_S = 0.01
+"""So much less late from window to window is no drift of a clock: what was held back arrives."""
 
 
 class Timeline:
@@ -13,9 +15,9 @@ class Timeline:
 
     Samples follow each other without a gap, except where some are known to be lost: after a
     restart, after an overflow, or when blocks have come later by more than 0.1 s for some seconds
-    on end and nobody said why. The gap is then what the clock says was missed. A block that is
-    merely late (a stall whose sound arrives in a burst) makes none, nor does a slow drift of the
-    device's clock.
+    on end, do not catch up, and nobody said why. The gap is then what the clock says was missed. A
+    block that is merely late (a stall whose sound arrives in a burst, or little by little) makes
+    none, nor does a slow drift of the device's clock.
 
     Blocks come late but never early: the earliest of the last seconds is taken as punctual.
     """
@@ -69,11 +71,14 @@ class Timeline:
         """Follow the device's clock, and find a loss that nobody reported."""
         self._earliest = min(self._earliest, observed)
         origin = min(self._earliest, self._earliest_before)
-        if origin - self._origin > _UNNOTICED_LOSS_S:
+        is_late = origin - self._origin > _UNNOTICED_LOSS_S
+        if not is_late:
+            self._origin = origin
+        if captured_at < self._window_ends:
+            return
+        if is_late and self._earliest > self._earliest_before - _CATCH_UP_S:
             lost = self._skip(origin - self._origin)
             self._restart(observed - lost / SAMPLE_RATE, captured_at)
             return
-        self._origin = origin
-        if captured_at >= self._window_ends:
-            self._earliest_before, self._earliest = self._earliest, observed
-            self._window_ends = captured_at + _WINDOW_S
+        self._earliest_before, self._earliest = self._earliest, observed
+        self._window_ends = captured_at + _WINDOW_S
