@@ -45,24 +45,24 @@ PERSON, DOG, WHISPER = (True, 0.95), (True, 0.05), (True, 0.2)
 class Judged:
     """A segmenter, and a detector that gives it the chunks of a sound it asks for.
 
-    ``again``: how probable a voice is in each frame when it is heard a second time. ``at_once``:
-    so many chunks are given together, where not every one is awaited. ``hnr_db``: of every sound.
+    ``rescored``: how probable a voice is in each frame at reduced gain. ``at_once``: so many chunks
+    are given together, where not every one is awaited. ``hnr_db``: of every sound.
     """
 
     def __init__(
         self,
         config: SegmenterConfig = CONFIG,
-        again: Sequence[float] = (),
+        rescored: Sequence[float] = (),
         at_once: int = 1,
         hnr_db: float = NOT_HARMONIC_DB,
     ) -> None:
         self._at_once = at_once
-        self.segmenter = Segmenter(config, again=self._heard_again, hnr_db=self._measured)
+        self.segmenter = Segmenter(config, rescore_quiet=self._score_quiet, hnr_db=self._measured)
         self.sound: Sound = []
-        self.heard_again: list[tuple[int, int]] = []
+        self.heard_quiet: list[tuple[int, int]] = []
         self.measured: list[tuple[int, int]] = []
         self._hnr_db = hnr_db
-        self._again = again
+        self._rescored = rescored
         self._judging: int | None = None
         self._next = 0
 
@@ -76,7 +76,7 @@ class Judged:
         return [output for frame in sound for output in self.push(frame)]
 
     def _chunks(self, end: int) -> list[VoiceChunk]:
-        wanted = self.segmenter.judge_from
+        wanted = self.segmenter.score_from
         if wanted is None:
             return []
         if wanted != self._judging:
@@ -94,10 +94,10 @@ class Judged:
         self.measured.append((start, end))
         return self._hnr_db
 
-    def _heard_again(self, start: int, end: int) -> list[VoiceChunk]:
-        self.heard_again.append((start, end))
-        starts = range(start, end - CHUNK_SAMPLES + 1, CHUNK_SAMPLES) if self._again else ()
-        return [VoiceChunk(at, self._again[middle(at)]) for at in starts]
+    def _score_quiet(self, start: int, end: int) -> list[VoiceChunk]:
+        self.heard_quiet.append((start, end))
+        starts = range(start, end - CHUNK_SAMPLES + 1, CHUNK_SAMPLES) if self._rescored else ()
+        return [VoiceChunk(at, self._rescored[middle(at)]) for at in starts]
 
 
 def middle(chunk: int) -> int:
@@ -108,10 +108,10 @@ def middle(chunk: int) -> int:
 def run(
     sound: Sound,
     config: SegmenterConfig = CONFIG,
-    again: Sequence[float] = (),
+    rescored: Sequence[float] = (),
     hnr_db: float = NOT_HARMONIC_DB,
 ) -> list[SegmenterOutput]:
-    judged = Judged(config, again, hnr_db=hnr_db)
+    judged = Judged(config, rescored, hnr_db=hnr_db)
     return judged.hear(sound) + judged.segmenter.flush()
 
 
@@ -186,21 +186,21 @@ MURMUR = (True, 0.4)
 
 def test_what_is_a_voice_the_second_time_is_told_at_its_end() -> None:
     sound = [*QUIET, *[MURMUR] * 100, *QUIET]
-    start, end = run(sound, again=[0.35] * len(sound))
+    start, end = run(sound, rescored=[0.35] * len(sound))
     assert isinstance(start, SegmentStarted)
     assert frames(start.start) == 50 - CONFIG.pre_roll
     assert isinstance(end, SegmentEnded)
     assert end.no_final is None
     assert end.end == run(sound)[0].end == run(sound, replace(CONFIG, confirm=None))[-1].end
     assert end.speech_probability == pytest.approx(0.4, abs=0.01)
-    (told,) = run(sound, again=[0.2] * len(sound))
+    (told,) = run(sound, rescored=[0.2] * len(sound))
     assert isinstance(told, SegmentEnded)
     assert told.no_final == "not_speech"
 
 
 def test_what_is_a_voice_the_second_time_begins_where_it_does() -> None:
     sound = [*QUIET, *[DOG] * 100, *[MURMUR] * 150, *QUIET]
-    start, _ = run(sound, again=[0.0] * 150 + [0.6] * 150 + [0.0] * 50)
+    start, _ = run(sound, rescored=[0.0] * 150 + [0.6] * 150 + [0.0] * 50)
     assert isinstance(start, SegmentStarted)
     assert abs(frames(start.start) - (150 - CONFIG.pre_roll)) <= 2
 
@@ -242,16 +242,16 @@ def test_only_what_could_pass_by_it_is_measured() -> None:
     assert judged.measured == []
     (end,) = judged.hear([*[MURMUR] * 100, *QUIET])
     assert isinstance(end, SegmentEnded)
-    assert judged.measured == judged.heard_again[-1:] == [(end.start, end.end)]
+    assert judged.measured == judged.heard_quiet[-1:] == [(end.start, end.end)]
 
 
 def test_only_what_was_not_confirmed_is_heard_again_and_once() -> None:
     judged = Judged()
     judged.hear([*QUIET, *[PERSON] * 100, *QUIET])
-    assert judged.heard_again == []
+    assert judged.heard_quiet == []
     (end,) = judged.hear([*[DOG] * 100, *QUIET])
     assert isinstance(end, SegmentEnded)
-    assert judged.heard_again == [(end.start, end.end)]
+    assert judged.heard_quiet == [(end.start, end.end)]
 
 
 def test_endless_noise_is_one_sound_and_is_not_remembered() -> None:

@@ -32,13 +32,13 @@ class Heard:
     """A segmenter in a room, and a detector that gives it the chunks it asks for."""
 
     def __init__(
-        self, config: SegmenterConfig = LOUD, floor_dbfs: float = FLOOR_DBFS, again: float = 0.0
+        self, config: SegmenterConfig = LOUD, floor_dbfs: float = FLOOR_DBFS, rescored: float = 0.0
     ) -> None:
-        self.segmenter = Segmenter(config, again=self._again)
+        self.segmenter = Segmenter(config, rescore_quiet=self._score_quiet)
         self.sound: Sound = []
         self.asked: list[int | None] = []
         self._floor_dbfs = floor_dbfs
-        self._second = again
+        self._rescored = rescored
         self._judging: int | None = None
         self._next = 0
 
@@ -56,7 +56,7 @@ class Heard:
         return outputs + self.segmenter.flush()
 
     def _chunks(self, end: int) -> list[VoiceChunk]:
-        wanted = self.segmenter.judge_from
+        wanted = self.segmenter.score_from
         self.asked.append(wanted)
         if wanted is None:
             return []
@@ -68,9 +68,9 @@ class Heard:
             self._next += CHUNK_SAMPLES
         return chunks
 
-    def _again(self, start: int, end: int) -> list[VoiceChunk]:
+    def _score_quiet(self, start: int, end: int) -> list[VoiceChunk]:
         starts = range(start, end - CHUNK_SAMPLES + 1, CHUNK_SAMPLES)
-        return [VoiceChunk(at, self._second) for at in starts]
+        return [VoiceChunk(at, self._rescored) for at in starts]
 
 
 def test_a_voice_that_the_level_does_not_show_begins_and_ends_a_segment() -> None:
@@ -128,7 +128,7 @@ def test_who_knows_the_noise_needs_less_to_know_a_voice(probability: float, told
 
 def test_what_it_did_not_know_for_a_voice_is_heard_again() -> None:
     sound = [*NOISE, *[(15.0, 0.2)] * 100, *NOISE]
-    outputs = Heard(again=0.5).hear(sound)
+    outputs = Heard(rescored=0.5).hear(sound)
     assert [type(output) for output in outputs] == [SegmentStarted, SegmentEnded]
 
 
@@ -169,6 +169,6 @@ def test_segments_are_in_order_share_nothing_and_lie_in_what_is_kept(
             break
         assert segmenter.needed_from >= needed
         needed = segmenter.needed_from
-        if segmenter.judge_from is not None and segmenter.judge_from != heard.asked[-1]:
-            assert segmenter.judge_from >= needed  # a sound that is still there
+        if segmenter.score_from is not None and segmenter.score_from != heard.asked[-1]:
+            assert segmenter.score_from >= needed  # a sound that is still there
     assert not told

@@ -79,7 +79,7 @@ def test_a_restart_forgets_what_was_before() -> None:
 
 
 def test_a_second_hearing_is_at_one_level_whatever_the_first_was() -> None:
-    found = [VoiceDetector(NETWORK).again(SPEECH // divisor, 640) for divisor in (1, 3)]
+    found = [VoiceDetector(NETWORK).rescore_quiet(SPEECH // divisor, 640) for divisor in (1, 3)]
     assert [c.start for c in found[0]] == [
         640 + i * CHUNK_SAMPLES for i in range(len(SPEECH) // CHUNK_SAMPLES)
     ]
@@ -92,7 +92,11 @@ def test_a_second_hearing_knows_the_first_and_is_the_same_each_time() -> None:
     once, twice, other = (VoiceDetector(NETWORK) for _ in range(3))
     for detector in (twice, other):
         detector.hear(SPEECH[:-77])
-    assert twice.again(SPEECH, 0) == other.again(SPEECH, 0) != once.again(SPEECH, 0)
+    assert (
+        twice.rescore_quiet(SPEECH, 0)
+        == other.rescore_quiet(SPEECH, 0)
+        != once.rescore_quiet(SPEECH, 0)
+    )
 
 
 def test_streams_that_share_the_network_do_not_hear_each_other() -> None:

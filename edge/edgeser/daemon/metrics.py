@@ -143,8 +143,8 @@ class _State(Collector):
             speech.add_metric([name], intake.hearing.in_speech)
             muted.add_metric([name], intake.is_muted)
             meter = intake.hearing.meter
-            if meter.told_dbfs is not None:
-                level.add_metric([name], meter.told_dbfs)
+            if meter.last_dbfs is not None:
+                level.add_metric([name], meter.last_dbfs)
             if meter.floor_dbfs is not None:
                 floor.add_metric([name], meter.floor_dbfs)
             model = intake.model

@@ -21,10 +21,10 @@ class SegmenterConfig:
     its start, pre-roll included.
 
     ``confirm``: how probable a voice must be in the mean of the last 0.8 s' speech frames for a
-    segment to be told; None where every one is. It is asked from just before the first window on,
-    and once more, of the whole segment, when that ends. ``loud_dbfs``: a noise floor from which on
-    the voice detector has heard the room first, which tells it more; None where it hears segments
-    only.
+    segment to be announced; None where every one is. It is checked from just before the first
+    window on, and once more, for the whole segment, when that ends. ``loud_dbfs``: the noise floor
+    above which the voice detector hears the room before the segment, which makes it more accurate;
+    None where it hears segments only.
     """
 
     start_snr_db: float

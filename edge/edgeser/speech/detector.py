@@ -1,7 +1,7 @@
 """The speech of one stream: samples in, segments and windows of speech out.
 
-WebRTC VAD hears every frame, and the segmenter proposes segments by it. The voice detector, which
-costs more, hears what is proposed, and confirms it.
+WebRTC VAD hears every frame, and the segmenter proposes segments from it. The voice detector, which
+costs more, hears only what is proposed, and confirms it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgeser.speech.outputs import SegmenterOutput
 from edgeser.speech.segmenter import Segmenter
 from edgeser.speech.silero import CHUNK_SAMPLES
 from edgeser.speech.vad import LOWEST_FLOOR_DBFS, VoiceActivity
-from edgeser.speech.voice import MOST_SAMPLES, VoiceChunk, VoiceDetector, voice_network
+from edgeser.speech.voice import MAX_SAMPLES, VoiceChunk, VoiceDetector, voice_network
 
 
 class SpeechDetector:
@@ -35,31 +35,31 @@ class SpeechDetector:
         meters: Sequence[Meter] = (),
     ) -> None:
         """``vad_mode``: WebRTC's aggressiveness, 0 to 3. ``samples``: int16, those of the stream
-        from one position to another, of what was pushed from ``needed_from`` on. ``position``,
-        ``segments``, ``floor_dbfs``: what was before: samples, a multiple of a frame, segments,
-        and the noise floor. ``meters``: take the level of every frame.
+        from one position to another, ``needed_from`` and later. ``position``: of the first sample,
+        a multiple of a frame. ``segments``: how many came before. ``floor_dbfs``: the noise floor
+        as far as it is known. ``meters``: take the level of every frame.
 
         Raises UserError when a detector cannot be loaded.
         """
         self.vad = VoiceActivity(vad_mode, position, floor_dbfs)
         self.segmenter = Segmenter(
-            config, position, segments, again=self._heard_again, hnr_db=self._hnr_db
+            config, position, segments, rescore_quiet=self._rescore_quiet, hnr_db=self._hnr_db
         )
         self._voice = None if config.confirm is None else VoiceDetector(voice_network())
-        self._voice_from: int | None = None  # where the sound begins that the voice detector hears
+        self._voice_from: int | None = None  # where the voice detector was restarted
         self._samples = samples
         self._meters = meters
 
     @property
     def needed_from(self) -> int:
-        """First sample that is still to be cut, or to be heard by the voice detector."""
+        """First sample that may still be in a window, or be scored by the voice detector."""
         needed = self.segmenter.needed_from
-        if self._voice is None or self.segmenter.judge_from is None:
+        if self._voice is None or self.segmenter.score_from is None:
             return needed
         return min(needed, self._voice.position)
 
     def push(self, samples: Samples) -> Iterator[SegmenterOutput]:
-        """Take the next samples: frame by frame what is found by its end. To be exhausted."""
+        """Take the next samples; yield each output at the frame that causes it. To be exhausted."""
         frames = self.vad.push(samples)
         heard = list(islice(frames, max(0, self.segmenter.calm_frames - 1)))
         if heard:
@@ -82,11 +82,11 @@ class SpeechDetector:
         self.segmenter.restart(position)
 
     def _voice_chunks(self, end: int, *, at_last: bool = False) -> Sequence[VoiceChunk]:
-        """What the voice detector makes of the open segment up to the sample ``end``.
+        """Run the voice detector up to the sample ``end``, as far as the segmenter wants it.
 
-        Chunks wait until they fill a run, or every one is awaited, or the sound ends: ``at_last``.
+        Chunks wait until they fill a run, or every one is awaited, or the sound ends (``at_last``).
         """
-        wanted = self.segmenter.judge_from
+        wanted = self.segmenter.score_from
         if self._voice is None or wanted is None:
             return ()
         if wanted != self._voice_from:
@@ -96,14 +96,18 @@ class SpeechDetector:
         if waiting < CHUNK_SAMPLES:
             return ()
         if not at_last and not self.segmenter.awaits_every_chunk:
-            if waiting < MOST_SAMPLES:
+            if waiting < MAX_SAMPLES:
                 return ()
-            end -= waiting % MOST_SAMPLES
+            end -= waiting % MAX_SAMPLES
         return self._voice.hear(self._samples(self._voice.position, end))
 
-    def _heard_again(self, start: int, end: int) -> list[VoiceChunk]:
-        """What it makes of the samples [start, end) when it hears them a second time."""
-        return [] if self._voice is None else self._voice.again(self._samples(start, end), start)
+    def _rescore_quiet(self, start: int, end: int) -> list[VoiceChunk]:
+        """The chunks of the samples [start, end), scored again at reduced gain."""
+        return (
+            []
+            if self._voice is None
+            else self._voice.rescore_quiet(self._samples(start, end), start)
+        )
 
     def _hnr_db(self, start: int, end: int) -> float:
         """How harmonic the samples [start, end) are."""

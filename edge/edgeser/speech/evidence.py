@@ -1,4 +1,4 @@
-"""Evidence of a voice in an open segment: a probability for each frame, and what follows."""
+"""Evidence of a voice in an open segment: a probability for each frame, and what it means."""
 
 from __future__ import annotations
 
@@ -10,176 +10,177 @@ from edgeser.speech.silero import CHUNK_SAMPLES
 from edgeser.speech.voice import VoiceChunk
 
 _WITHIN = 40
-"""Frames that decide, the last 0.8 s: of a dog and the person after it, it is the person's."""
+"""The last 0.8 s of frames decide: where a person speaks after a dog has barked, the person's."""
 
 _WORD = 65
 """Frames of a segment that may be a single word; a longer one has more chances to pass."""
 
 _WORD_SHARE = 5 / 8
-"""Of the threshold: what is enough for a word, whose ends are hardly voiced."""
+"""Share of the threshold that is enough for a word, whose ends are hardly voiced."""
 
-_LEAST = 15
-"""Speech frames; fewer count as so many, so that a yelp is no word."""
+_MIN_SPEECH_FRAMES = 15
+"""A mean is taken over at least so many speech frames, so that a yelp is no word."""
 
 _KNOWN_WITHIN = 20
 _KNOWN_SHARE = 5 / 6
-"""Frames that decide where the detector knows the noise, and of the threshold what is enough."""
+"""Frames that decide where the detector knows the noise, and the share of the threshold that is
+enough there."""
 
-_GOES_ON = 25
-"""Frames without speech, at the end of which a voice may still be heard."""
+_RECENT_FRAMES = 25
+"""Frames that must hold a voice for it to persist where the level shows no speech."""
 
-_AGAIN_SHARE = 3 / 8
-"""Of a threshold: what is enough in a second hearing, which is quiet."""
+_RESCORED_SHARE = 3 / 8
+"""Share of the threshold that is enough at reduced gain."""
 
-_SUREST = 0.999
-"""No frame is surer of a voice, or that there is none, than this: log odds know no end."""
+_MAX_PROBABILITY = 0.999
+"""Probabilities are clipped to it, and to 1 minus it, since log odds have no bounds."""
 
-_ENOUGH = 45
-"""Frames judged before it is decided while a segment goes on: with a second behind it, less the
-chunk that is not full, it is told before its first window."""
+_MIN_SCORED_FRAMES = 45
+"""Frames scored before a segment is decided while it goes on. It is then announced before its first
+window, which is full after a second."""
 
 _VOICE = 0.5
-"""A frame less probable than this is no voice, where its beginning is looked for."""
+"""A frame at least so probable is a voice, where its start is looked for."""
 
 _PAUSE = 30
-"""Frames without a voice that somebody who speaks may leave."""
+"""Longest pause of a speaker, in frames."""
 
 _ENDED = 0.1
 _ENDED_FRAMES = 75
-"""When no frame of so many, 1.5 s, was more probable than that, the voice has ended. Sad voices are
-held for none for a second now and then."""
+"""The voice has ended when for so many frames, 1.5 s, none was as probable as this. Sad voices
+score lower for a second now and then."""
 
 
 class Evidence:
-    """Chunks of the voice detector in, judgement on frames of 20 ms out. Pure."""
+    """Chunks of the voice detector in, decisions on frames of 20 ms out. Pure."""
 
     def __init__(self, first: int = 0, chunks: Iterable[VoiceChunk] = ()) -> None:
-        """``first``: number of the first frame of the sound that is judged."""
+        """``first``: number of the first frame to be scored."""
         self._first = first
-        self._judged = first  # the first frame of which nothing is known yet
+        self._scored_until = first  # the first frame without a probability
         self._voice: list[float] = []  # probability of each frame from the first on
-        self._last_voice = first - 1  # the last frame that was not quite without one
+        self._last_voice = first - 1  # the last frame of at least `_ENDED`
         for chunk in chunks:
             self.add(chunk)
 
     def add(self, chunk: VoiceChunk) -> None:
-        """Take the next chunk: it judges the frames whose middle lies in it."""
+        """Take the next chunk: it scores the frames whose middle lies in it."""
         end = chunk.start + CHUNK_SAMPLES
-        judged = -(-(end - FRAME_SAMPLES // 2) // FRAME_SAMPLES)
-        self._voice += [chunk.probability] * (judged - max(self._judged, self._first))
-        self._judged = max(self._judged, judged)
+        scored_until = -(-(end - FRAME_SAMPLES // 2) // FRAME_SAMPLES)
+        self._voice += [chunk.probability] * (scored_until - max(self._scored_until, self._first))
+        self._scored_until = max(self._scored_until, scored_until)
         if chunk.probability >= _ENDED:
-            self._last_voice = self._judged - 1
+            self._last_voice = self._scored_until - 1
 
     def forget(self, before: int) -> None:
-        """Let go of the frames before this one."""
+        """Drop the frames before this one."""
         self._voice = self._voice[before - self._first :]
         self._first = before
 
     @property
     def is_enough(self) -> bool:
-        """So much is judged that one need not wait for the segment's end."""
-        return len(self._voice) >= _ENOUGH
+        """Enough frames are scored to decide before the segment ends."""
+        return len(self._voice) >= _MIN_SCORED_FRAMES
 
     def may_be_enough(self, frame: int) -> bool:
-        """So much can be judged by the end of this frame."""
-        return frame + 1 - self._first >= _ENOUGH
+        """Enough frames can be scored by the end of this one."""
+        return frame + 1 - self._first >= _MIN_SCORED_FRAMES
 
     def confirms(self, speech: Sequence[bool], threshold: float) -> bool:
-        """Whether the last 0.8 s' frames of speech are a voice in the mean.
+        """Whether the speech frames of the last 0.8 s are a voice in the mean.
 
         ``speech``: which frames are speech, from the first on.
         """
         return self._mean(speech, _WITHIN) >= threshold
 
     def confirms_word(self, speech: Sequence[bool], frames: int, threshold: float) -> bool:
-        """Whether a segment of so many ``frames``, which has ended, is a single word."""
+        """Whether a segment that has ended is a single word. ``frames``: its length."""
         return frames <= _WORD and self._mean(speech, len(speech)) >= _WORD_SHARE * threshold
 
-    def confirms_again(self, speech: Sequence[bool], threshold: float) -> bool:
-        """Whether the segment's frames of speech are a voice, by chunks of a second hearing."""
-        return self._mean(speech, len(speech)) >= _AGAIN_SHARE * threshold
+    def confirms_rescored(self, speech: Sequence[bool], threshold: float) -> bool:
+        """Whether the segment's speech frames are a voice, scored at reduced gain."""
+        return self._mean(speech, len(speech)) >= _RESCORED_SHARE * threshold
 
     def log_odds_missing(self, speech: Sequence[bool], threshold: float) -> float:
-        """By how much the frames of speech fall short of a threshold, as log odds in the mean.
+        """By how much the speech frames fall short of a threshold, in log odds, in the mean.
 
-        Without end where there are hardly any.
+        Infinite where there are hardly any.
         """
         voice = [p for spoken, p in zip(speech, self._voice, strict=False) if spoken]
-        if len(voice) < _LEAST:
+        if len(voice) < _MIN_SPEECH_FRAMES:
             return math.inf
         return _log_odds(threshold) - sum(map(_log_odds, voice)) / len(voice)
 
     def hears_voice(self, threshold: float, *, alone: bool = False) -> bool:
-        """Whether the last 0.4 s are a voice, by a detector that has heard the noise before.
+        """Whether the last 0.4 s are a voice, where the detector has heard the noise before.
 
-        ``alone``: WebRTC VAD and the level do not say so, too.
+        ``alone``: the voice detector decides alone, without WebRTC VAD and the level.
         """
         voice = self._voice[-_KNOWN_WITHIN:]
         return sum(voice) >= _KNOWN_WITHIN * (1 if alone else _KNOWN_SHARE) * threshold
 
     @property
-    def judged(self) -> int:
-        """The first frame of which nothing is known yet."""
+    def scored_until(self) -> int:
+        """The first frame without a probability."""
         return self._first + len(self._voice)
 
     @property
-    def goes_on(self) -> bool:
-        """Whether half of the last half second is a voice."""
-        voice = self._voice[-_GOES_ON:]
-        return sum(voice) >= _VOICE * _GOES_ON
+    def voice_persists(self) -> bool:
+        """Whether the last half second is a voice."""
+        voice = self._voice[-_RECENT_FRAMES:]
+        return sum(voice) >= _VOICE * _RECENT_FRAMES
 
     @property
     def last_voice(self) -> int:
-        """The last frame that is a voice; the one before the first where there is none."""
+        """The last frame that is a voice; the frame before the first one if none is."""
         voiced = (i for i in reversed(range(len(self._voice))) if self._voice[i] >= _VOICE)
         return self._first + next(voiced, -1)
 
     def is_voice(self, frames: int) -> list[bool]:
-        """Which of so many frames, from the first on, are a voice."""
+        """For each of so many frames, from the first on, whether it is a voice."""
         found = [probability >= _VOICE for probability in self._voice[:frames]]
         return found + [False] * (frames - len(found))
 
     def _mean(self, speech: Sequence[bool], within: int) -> float:
-        judged = list(zip(speech, self._voice, strict=False))[-within:]
-        voice = [probability for spoken, probability in judged if spoken]
-        return sum(voice) / max(_LEAST, len(voice))
+        scored = list(zip(speech, self._voice, strict=False))[-within:]
+        voice = [probability for spoken, probability in scored if spoken]
+        return sum(voice) / max(_MIN_SPEECH_FRAMES, len(voice))
 
     def probability(self, speech: Sequence[bool], start: int, end: int) -> float:
         """Mean of the speech frames in [start, end); 0 where there are none."""
         frames = slice(start - self._first, end - self._first)
-        judged = zip(speech[frames], self._voice[frames], strict=False)
-        voice = [probability for spoken, probability in judged if spoken]
+        scored = zip(speech[frames], self._voice[frames], strict=False)
+        voice = [probability for spoken, probability in scored if spoken]
         return sum(voice) / len(voice) if voice else 0.0
 
-    def begins(self, *, again: bool = False) -> int:
-        """The first frame of the voice that goes on, with short pauses, up to the last one.
+    def voice_start(self, *, rescored: bool = False) -> int:
+        """The first frame of the last voice, which may have short pauses.
 
-        The first of all where none is a voice by itself. ``again``: the chunks are of a second
-        hearing.
+        The first frame of all if none is a voice by itself. ``rescored``: the chunks were scored at
+        reduced gain.
         """
-        least = _VOICE * (_AGAIN_SHARE if again else 1)
-        begin = len(self._voice)
+        threshold = _VOICE * (_RESCORED_SHARE if rescored else 1)
+        start = len(self._voice)
         for frame in reversed(range(len(self._voice))):
-            if self._voice[frame] >= least:
-                begin = frame
-            elif begin < len(self._voice) and begin - frame > _PAUSE:
+            if self._voice[frame] >= threshold:
+                start = frame
+            elif start < len(self._voice) and start - frame > _PAUSE:
                 break
-        return self._first + (begin if begin < len(self._voice) else 0)
+        return self._first + (start if start < len(self._voice) else 0)
 
     @property
     def ends_at(self) -> int:
-        """The first frame at whose end the voice may have ended; later if more is heard of it."""
+        """The first frame at whose end the voice may have ended; it moves as the voice goes on."""
         return max(self._first - 1, self._last_voice) + _ENDED_FRAMES
 
     @property
-    def ended(self) -> int | None:
+    def voice_end(self) -> int | None:
         """The last frame of a voice that has ended; None while it may go on."""
-        if self._judged - 1 < self.ends_at:
+        if self._scored_until - 1 < self.ends_at:
             return None
         return max(self._first, self._last_voice)
 
 
 def _log_odds(probability: float) -> float:
-    p = min(max(probability, 1 - _SUREST), _SUREST)
+    p = min(max(probability, 1 - _MAX_PROBABILITY), _MAX_PROBABILITY)
     return math.log(p / (1 - p))

@@ -1,8 +1,8 @@
-"""Whether a segment that WebRTC VAD proposed is a voice, and is told: while it goes on, at its end.
+"""Whether a segment that WebRTC VAD proposed is a voice, while it goes on and at its end.
 
-While it goes on Silero VAD alone decides. At the end there are two more witnesses, which are asked
-for what would be refused only: how harmonic the sound is, and what the detector makes of it a
-second time, when it is quiet.
+While it goes on, Silero VAD alone decides. A segment that would be refused at its end has two more
+chances: how harmonic it is, and how the detector scores it again at reduced gain, the second
+hearing of docs/speech.md.
 """
 
 from __future__ import annotations
@@ -16,72 +16,72 @@ from edgeser.speech.voice import VoiceChunk
 
 _DB_AS_LOG_ODDS = 1 / 3
 _HARMONIC_DB = 15.0
-"""Each decibel of the harmonics-to-noise ratio, up to this one, is worth so much of the log odds of
-a voice. More is no more of a voice: few have 20 dB, and every beep."""
+"""Each decibel of the harmonics-to-noise ratio, up to this one, adds so much to the log odds of a
+voice. A higher ratio is no better evidence: few voices reach 20 dB, and every beep does."""
 
 
 class Judge:
-    """Says from where an open segment is a voice. Pure, but for what it asks its witnesses."""
+    """Decides from where an open segment is a voice. Pure but for the two functions it is given."""
 
     def __init__(
         self,
         threshold: float | None,
-        again: Callable[[int, int], Sequence[VoiceChunk]],
+        rescore_quiet: Callable[[int, int], Sequence[VoiceChunk]],
         hnr_db: Callable[[int, int], float],
     ) -> None:
-        """``threshold``: how probable a voice must be; None where everything is told.
+        """``threshold``: how probable a voice must be; None where every segment is announced.
 
-        ``again``: the chunks of a second hearing of the samples [start, end). ``hnr_db``: their
-        harmonics-to-noise ratio.
+        ``rescore_quiet``: the chunks of the samples [start, end), scored again at reduced gain.
+        ``hnr_db``: their harmonics-to-noise ratio.
         """
         self.threshold = threshold
-        self._again = again
+        self._rescore_quiet = rescore_quiet
         self._hnr_db = hnr_db
 
     def is_voice(self, segment: OpenSegment) -> bool:
         """Whether the last frames of a segment sound like a voice."""
         return self.threshold is None or segment.sounds_like_a_voice(self.threshold)
 
-    def voice(self, segment: OpenSegment) -> int | None:
-        """The first frame of the voice in a segment that goes on; None if it is not known for one.
+    def voice_start(self, segment: OpenSegment) -> int | None:
+        """The first frame of the voice in a segment that goes on; None if none is known.
 
-        Nor is it where the segment was told already.
+        Also None if the segment is already confirmed.
         """
         if segment.confirmed or not self.is_voice(segment):
             return None
-        return segment.evidence.begins()
+        return segment.evidence.voice_start()
 
-    def voice_at_end(self, segment: OpenSegment, end: int) -> int | None:
-        """Likewise, of a proposed segment that ends with the frame before ``end``."""
+    def voice_start_at_end(self, segment: OpenSegment, end: int) -> int | None:
+        """The same for a proposed segment that ends with the frame before ``end``."""
         threshold = self.threshold
         if threshold is None:
             return None
         if segment.sounds_like_a_word(end, threshold):
-            return segment.evidence.begins()
+            return segment.evidence.voice_start()
         if segment.knows_room and segment.sounds_like_a_voice(threshold):
-            return segment.evidence.begins()
+            return segment.evidence.voice_start()
         return segment.start if self._is_harmonic(segment, end, threshold) else None
 
-    def voice_heard_again(self, segment: OpenSegment, end: int) -> int | None:
-        """Likewise, when the detector hears the segment a second time: the last chance."""
+    def voice_start_rescored(self, segment: OpenSegment, end: int) -> int | None:
+        """The same when the segment is scored again at reduced gain: its last chance."""
         if self.threshold is None:
             return None
-        heard = Evidence(segment.start, self._again(*_samples_of(segment, end)))
-        if not heard.confirms_again(segment.speech, self.threshold):
+        evidence = Evidence(segment.start, self._rescore_quiet(*_samples_of(segment, end)))
+        if not evidence.confirms_rescored(segment.speech, self.threshold):
             return None
-        return heard.begins(again=True)
+        return evidence.voice_start(rescored=True)
 
-    def last_voice(self, segment: OpenSegment) -> int | None:
-        """The last frame of the voice that confirmed a segment, if it has ended by now."""
-        judged = self.threshold is not None and segment.confirmed
-        return segment.evidence.ended if judged else None
+    def voice_end(self, segment: OpenSegment) -> int | None:
+        """The last frame of the voice in a confirmed segment, if that voice has ended by now."""
+        confirmed = self.threshold is not None and segment.confirmed
+        return segment.evidence.voice_end if confirmed else None
 
     def probability(self, segment: OpenSegment, start: int, end: int) -> float | None:
-        """That the speech in the frames [start, end) is a voice; None where nothing judges that."""
+        """That the speech in the frames [start, end) is a voice; None without a threshold."""
         return None if self.threshold is None else segment.speech_probability(start, end)
 
     def _is_harmonic(self, segment: OpenSegment, end: int, threshold: float) -> bool:
-        """Whether a segment is so harmonic that a lower probability will do."""
+        """Whether a segment is so harmonic that a lower probability is enough."""
         missing = segment.evidence.log_odds_missing(segment.speech, threshold)
         if missing > _HARMONIC_DB * _DB_AS_LOG_ODDS:
             return False

@@ -10,7 +10,7 @@ from edgeser.speech.vad import VadFrame
 
 
 def power_of(frames: Sequence[VadFrame]) -> float:
-    """Of all frames together; that of one at full scale is 1."""
+    """Sum of the frames' powers; that of a frame at full scale is 1."""
     return sum([10 ** (frame.level_dbfs / 10) for frame in frames])
 
 
@@ -20,14 +20,14 @@ class Meter:
     def __init__(self) -> None:
         self.floor_dbfs: float | None = None
         """Noise floor at the last frame; None before the first."""
-        self.told_dbfs: float | None = None
-        """What ``take`` said last."""
+        self.last_dbfs: float | None = None
+        """What ``take`` returned last."""
         self._lock = Lock()
         self._power = 0.0
         self._frames = 0
 
     def add(self, power: float, frames: int, floor_dbfs: float) -> None:
-        """Take so many frames, at least one; ``power``: the sum of ``power_of`` them."""
+        """Take so many frames, at least one. ``power``: their ``power_of``."""
         with self._lock:
             self._power += power
             self._frames += frames
@@ -38,5 +38,5 @@ class Meter:
         with self._lock:
             power, frames = self._power, self._frames
             self._power, self._frames = 0.0, 0
-        self.told_dbfs = round(10 * math.log10(power / frames), 2) if frames else None
-        return self.told_dbfs
+        self.last_dbfs = round(10 * math.log10(power / frames), 2) if frames else None
+        return self.last_dbfs

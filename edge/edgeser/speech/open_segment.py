@@ -9,15 +9,15 @@ import numpy as np
 
 from edgeser.speech.evidence import Evidence
 
-_LEAD = 25
-"""Frames in front of a voice that stay in its segment; a longer lead is something else's."""
+_MAX_LEAD_IN_FRAMES = 25
+"""Frames before a voice that stay in its segment; a longer lead-in belongs to something else."""
 
-_DEAF_DB = 18.0
-"""What stands out of the noise by less, at its loudest, has frames that do not stand out at all."""
+_LOW_SNR_DB = 18.0
+"""In a segment whose loudest frame has a lower SNR, some frames of the voice do not stand out."""
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """What is remembered of a frame. ``speech``: by WebRTC VAD and the level above the floor."""
+    """What is kept of a frame. ``speech``: by WebRTC VAD and the level above the noise floor."""
 
     index: int
     speech: bool
@@ -26,7 +26,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenSegment:
-    """From its first frame on, which may move as long as nobody was told of it."""
+    """A segment from its first frame on, which may move until the segment is announced."""
 
     def __init__(
         self,
@@ -35,23 +35,23 @@ class OpenSegment:
         *,
         confirmed: bool,
         knows_room: bool = False,
-        by_voice: bool = False,
+        voice_driven: bool = False,
     ) -> None:
-        """``marks``: its first frames. ``confirmed``: it is told.
+        """``marks``: its first frames. ``confirmed``: it is announced.
 
-        ``knows_room``: the evidence is of a detector that heard the room before it. ``by_voice``:
-        what is a voice is speech, however quiet.
+        ``knows_room``: the evidence is from a detector that heard the room before it.
+        ``voice_driven``: every frame that is a voice is speech, however quiet.
         """
         self.marks = list(marks)
-        self.start = self.proposed_from = self.judged_from = marks[0].index
+        self.start = self.proposed_from = self.scored_from = marks[0].index
         self.evidence = evidence
         self.confirmed = confirmed
         self.knows_room = knows_room
-        self.by_voice = by_voice
+        self.voice_driven = voice_driven
         self.calm_until = 0
         """No frame before this one can produce an output; the segmenter keeps it up to date."""
-        self.is_rest = False
-        """It carries on after a cut."""
+        self.is_continuation = False
+        """It continues one that was cut at the maximum length."""
         self.first_speech: int | None = None
         self._last_speech: int | None = None
         evidence.forget(self.start)
@@ -66,15 +66,15 @@ class OpenSegment:
                 self.first_speech = mark.index
 
     def begin_at(self, start: int) -> None:
-        """Let go of the frames before this one."""
+        """Drop the frames before this one."""
         self.marks = self.marks[start - self.start :]
         self.evidence.forget(start)
         self.start = start
         self._find_speech()
 
     def begin_with_voice(self, voice: int, pre_roll: int) -> None:
-        """Let go of what came before a voice, if it is more than the voice's own beginning."""
-        if voice - pre_roll > self.start + _LEAD:
+        """Drop what came before a voice, if it is more than the voice's own lead-in."""
+        if voice - pre_roll > self.start + _MAX_LEAD_IN_FRAMES:
             self.begin_at(voice - pre_roll)
 
     @property
@@ -84,54 +84,54 @@ class OpenSegment:
 
     @property
     def speech(self) -> list[bool]:
-        """Which frames are speech."""
+        """For each frame, whether it is speech."""
         speech = [mark.speech for mark in self.marks]
-        if not self.by_voice:
+        if not self.voice_driven:
             return speech
         voice = self.evidence.is_voice(len(speech))
         return [heard or loud for heard, loud in zip(voice, speech, strict=True)]
 
     @property
     def last_speech(self) -> int:
-        """The last frame of speech; the one before the first where there is none."""
+        """The last frame of speech; the frame before the first one if none is."""
         last = self.start - 1 if self._last_speech is None else self._last_speech
-        return max(last, self.evidence.last_voice) if self.by_voice else last
+        return max(last, self.evidence.last_voice) if self.voice_driven else last
 
     @property
-    def goes_on(self) -> bool:
-        """The voice goes on, and the level does not show it: the room is too loud."""
+    def voice_persists(self) -> bool:
+        """The voice goes on, though the level does not show it: the room is too loud."""
         return (
             self.confirmed
             and self.knows_room
-            and not self.by_voice
-            and self.evidence.goes_on
-            and max(mark.snr_db for mark in self.marks) < _DEAF_DB
+            and not self.voice_driven
+            and self.evidence.voice_persists
+            and max(mark.snr_db for mark in self.marks) < _LOW_SNR_DB
         )
 
     def quietest_from(self, first: int) -> int:
-        """The quietest frame from this one on, with its neighbours; of several the last."""
+        """The quietest frame from ``first`` on, averaged with its neighbours; the last if equal."""
         levels = np.array([mark.level_dbfs for mark in self.marks[first - self.start :]])
         smooth = np.convolve(np.pad(levels, 1, mode="edge"), np.ones(3) / 3, mode="valid")
         return self.marks[-1].index - int(np.argmin(smooth[::-1]))
 
     def sounds_like_a_voice(self, threshold: float) -> bool:
-        """Whether its last frames do."""
+        """Whether its last frames sound like a voice."""
         if self.knows_room:
             return self.evidence.hears_voice(threshold)
         return self.evidence.confirms(self.speech, threshold)
 
     def sounds_like_a_word(self, end: int, threshold: float) -> bool:
-        """Whether it is a single word, if it ends with the frame before ``end``."""
+        """Whether it is a single word that ends with the frame before ``end``."""
         return self.evidence.confirms_word(self.speech, end - self.start, threshold)
 
     def speech_ratio(self, start: int, end: int) -> float:
         """Share of the frames [start, end) that are speech."""
         speech = self.speech[start - self.start : end - self.start]
-        # The rest after a cut may end where it begins, if the settings leave no hangover.
+        # What follows a cut may end where it begins, if the settings leave no hangover.
         return sum(speech) / max(1, len(speech))
 
     def speech_probability(self, start: int, end: int) -> float:
-        """That the speech in the frames [start, end) is a voice, in the mean."""
+        """Mean probability that the speech in the frames [start, end) is a voice."""
         return self.evidence.probability(self.speech, start, end)
 
     def _find_speech(self) -> None:

@@ -1,4 +1,4 @@
-"""What is told of speech: a segment begins, a window of it is full, it ends.
+"""What the segmenter reports: a segment begins, a window of it is full, it ends.
 
 All positions are absolute samples of the stream.
 """
@@ -25,8 +25,8 @@ class WindowDue:
     """Speech goes on and a window [start, end) of it is full.
 
     ``segment_start``: where its segment begins, which may be before it. ``speech_ratio``: share of
-    its frames that are speech. ``speech_probability``: that they are a voice, in the mean; None
-    where nothing judges that.
+    its frames that are speech. ``speech_probability``: mean probability that they are a voice;
+    None without the voice detector.
     """
 
     segment: int
@@ -41,8 +41,8 @@ class WindowDue:
 class SegmentEnded:
     """Speech ended, or was cut at the maximum length (``continued``).
 
-    ``no_final``: why it cannot be recognised: a click or a cough shorter than the minimum, the
-    silent rest after a cut, or what was never confirmed. The latter had no ``SegmentStarted``.
+    ``no_final``: why it is not classified: it is a click or a cough shorter than the minimum, it is
+    silent after a cut, or it was never confirmed. The latter had no ``SegmentStarted``.
     """
 
     segment: int

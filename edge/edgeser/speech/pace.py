@@ -27,8 +27,8 @@ def calm_until(segment: OpenSegment, config: SegmenterConfig) -> int:
     until_output = min(until_window, until_end, config.maximum - length)
     if config.confirm is not None:
         until_output = min(until_output, segment.evidence.ends_at + 1 - frame)
-    if segment.by_voice:  # which is to be heard every few frames
-        until_output = min(until_output, segment.evidence.judged + AWAITED_FRAMES - frame)
+    if segment.voice_driven:  # which is to be heard every few frames
+        until_output = min(until_output, segment.evidence.scored_until + AWAITED_FRAMES - frame)
     return frame + max(0, until_output - 1)
 
 
@@ -40,8 +40,8 @@ def awaits_every_chunk(segment: OpenSegment, config: SegmenterConfig) -> bool:
     voice alone begins a segment or ends it, it is to be heard every few frames.
     """
     frame = segment.next_frame
-    decides_alone = segment.by_voice or (segment.knows_room and not segment.confirmed)
-    if decides_alone and frame + 1 - segment.evidence.judged >= AWAITED_FRAMES:
+    decides_alone = segment.voice_driven or (segment.knows_room and not segment.confirmed)
+    if decides_alone and frame + 1 - segment.evidence.scored_until >= AWAITED_FRAMES:
         return True
     if frame + 1 < segment.calm_until:
         return False

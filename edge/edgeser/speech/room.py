@@ -16,20 +16,21 @@ from edgeser.speech.vad import VadFrame
 
 LOUD_DBFS = -60.0
 """A noise floor from here on is that of a loud room. In a quieter one a sound that WebRTC VAD
-proposes is judged by itself: that refuses more of what comes out of silence, a sneeze above all."""
+proposes is scored by itself, which refuses more sounds out of silence, sneezes above all."""
 
 _RISE_DB = 3.0
 _RISE_FRAMES = 10
-"""So far above the noise floor, in the mean: something is there. Noise alone is 1 or 2 dB above."""
+"""A mean so far above the noise floor shows a sound. Noise alone is 1 or 2 dB above it."""
 
 _KNOWN_FRAMES = 100
-"""The noise that the detector hears before that; it stops after as long without more."""
+"""The detector hears so many frames of noise before that sound, and stops after as many without
+another."""
 
 _VOICE_FRAMES = 20
-"""A voice must last so long to begin a segment by itself: most are told by the level before."""
+"""A voice must last so long to begin a segment by itself: the level shows most of them earlier."""
 
 AWAITED_FRAMES = 7
-"""So many frames that are not judged yet make it worth while to hear them: four chunks."""
+"""So many frames without a probability, four chunks, are worth a run of the detector."""
 
 
 class Room:
@@ -44,7 +45,7 @@ class Room:
         self.restart(first)
 
     def restart(self, first: int, marks: Iterable[Mark] = ()) -> None:
-        """What was heard before the frame ``first`` does not count. ``marks``: from there on."""
+        """Forget what was before the frame ``first``. ``marks``: the frames from there on."""
         self._known: deque[Mark] = deque(marks, maxlen=_KNOWN_FRAMES)
         self._free_from = first  # before it lies a segment
         self._rise_db = 0.0  # above the noise floor, smooth
@@ -64,7 +65,7 @@ class Room:
 
     @property
     def known_from(self) -> int | None:
-        """First frame that may still be asked for; None where there is none."""
+        """First frame that is kept; None if none is."""
         return self._known[0].index if self._known else None
 
     @property
@@ -72,10 +73,10 @@ class Room:
         """The detector listens, and a voice may have begun that it has not heard yet."""
         if self.listens_from is None or not self._known:
             return False
-        return self._known[-1].index + 2 - self.evidence.judged >= AWAITED_FRAMES
+        return self._known[-1].index + 2 - self.evidence.scored_until >= AWAITED_FRAMES
 
     def marks_from(self, first: int) -> list[Mark]:
-        """What is known from a frame on."""
+        """The kept frames from ``first`` on."""
         return [mark for mark in self._known if mark.index >= first]
 
     def push(self, mark: Mark) -> None:
@@ -92,7 +93,7 @@ class Room:
             self.evidence.forget(max(self._free_from, self._known[0].index))
 
     def listen(self, frame: int) -> None:
-        """There is something in this frame."""
+        """This frame holds a sound."""
         self._risen = frame
         if self.listens_from is None:
             self.listens_from = self._known[0].index
@@ -104,8 +105,8 @@ class Room:
         return loud and bool(self._known) and self._known[0].index <= start
 
     def voice(self, threshold: float) -> int | None:
-        """The first frame of a voice that is there by now."""
+        """The first frame of a voice that has begun; None if none has."""
         if self.listens_from is None or not self.evidence.hears_voice(threshold, alone=True):
             return None
-        begins = self.evidence.begins()
-        return begins if self.evidence.judged - begins >= _VOICE_FRAMES else None
+        start = self.evidence.voice_start()
+        return start if self.evidence.scored_until - start >= _VOICE_FRAMES else None

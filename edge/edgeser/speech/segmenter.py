@@ -2,9 +2,9 @@
 
 A segment begins when enough of the last frames are speech, and reaches back to the first of them
 and the pre-roll before it. It ends when nothing was speech for a while, and keeps the hangover
-after its last speech. Where a voice is hardly louder than the room, the voice says both. What
-follows shares no sample with it. All positions are absolute samples of the stream, multiples of a
-frame.
+after its last speech. Where a voice is hardly louder than the room, the voice detector decides
+both. The next segment shares no sample with it. All positions are absolute samples of the stream,
+multiples of a frame.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class Segmenter:
         position: int = 0,
         segments: int = 0,
         *,
-        again: Callable[[int, int], Sequence[VoiceChunk]] = lambda start, end: (),
+        rescore_quiet: Callable[[int, int], Sequence[VoiceChunk]] = lambda start, end: (),
         hnr_db: Callable[[int, int], float] = lambda start, end: NOT_HARMONIC_DB,
     ) -> None:
         """``position``: of the first sample, a multiple of a frame.
 
-        ``segments``: how many came before; numbers go on from there. ``again``: the chunks of a
-        second hearing of the samples [start, end), a segment that has just ended. ``hnr_db``: their
-        harmonics-to-noise ratio.
+        ``segments``: how many came before; numbers go on from there. ``rescore_quiet``: the chunks
+        of the samples [start, end), a segment that has just ended, scored again at reduced gain.
+        ``hnr_db``: their harmonics-to-noise ratio.
         """
         self.segments = segments
         self._config = config
-        self._judge = Judge(config.confirm, again, hnr_db)
+        self._judge = Judge(config.confirm, rescore_quiet, hnr_db)
         self._free_from = position // FRAME_SAMPLES  # first frame that belongs to no segment yet
         self._recent: deque[Mark] = deque(maxlen=config.start_within)  # while waiting for speech
         self._room = Room(config.loud_dbfs, self._free_from)  # likewise
@@ -53,31 +53,31 @@ class Segmenter:
 
     @property
     def is_open(self) -> bool:
-        """There is a segment, if only a proposed one."""
+        """There is a segment, even if only a proposed one."""
         return self._segment is not None
 
     @property
     def is_quiet(self) -> bool:
-        """No segment is open, and nothing of late could be the beginning of one."""
+        """No segment is open, and no recent frame could be the beginning of one."""
         sound = self.is_open or self._room.listens_from is not None
         return not sound and not any(mark.speech for mark in self._recent)
 
     @property
     def in_speech(self) -> bool:
-        """There is a segment, and it was told."""
+        """There is a segment, and it was announced."""
         return self._segment is not None and self._segment.confirmed
 
     @property
-    def judge_from(self) -> int | None:
-        """First sample that the voice detector is to hear; None where it has nothing to do.
+    def score_from(self) -> int | None:
+        """First sample that the voice detector is to score; None where it has nothing to do.
 
-        Another value than before is another sound: what was before it does not count.
+        When the value changes, the detector restarts there.
         """
         segment = self._segment
         if self._config.confirm is None:
             return None
         alone = segment is not None and not segment.knows_room
-        start = segment.judged_from if segment and alone else self._room.listens_from
+        start = segment.scored_from if segment and alone else self._room.listens_from
         return None if start is None else start * FRAME_SAMPLES
 
     @property
@@ -95,7 +95,7 @@ class Segmenter:
 
     @property
     def needed_from(self) -> int:
-        """No later output will start before this sample, but for what is told as no speech."""
+        """No later output will start before this sample, except ends of unconfirmed segments."""
         if self._segment is not None:
             return self._segment.start * FRAME_SAMPLES
         oldest = self._recent[0].index if self._recent else self._free_from
@@ -104,10 +104,10 @@ class Segmenter:
         return (needed if known is None else min(needed, known)) * FRAME_SAMPLES
 
     def push(self, frame: VadFrame, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
-        """Take the next frame; say what it starts, fills or ends.
+        """Take the next frame; return what it starts, fills or ends.
 
-        ``voice``: of the chunks from ``judge_from`` on that end in this frame or before it the
-        next ones, all of them where it ``awaits_every_chunk``.
+        ``voice``: the next chunks from ``score_from`` on; all that end by the end of this frame
+        if it ``awaits_every_chunk``.
         """
         self._take(voice)
         segment, config = self._segment, self._config
@@ -119,7 +119,7 @@ class Segmenter:
         return outputs
 
     def pass_over(self, frames: Sequence[VadFrame], voice: Sequence[VoiceChunk]) -> None:
-        """Take the next frames, fewer than ``calm_frames``; as ``push``, in a third of its time."""
+        """Take the next frames, fewer than ``calm_frames``: like ``push``, three times as fast."""
         assert self._segment is not None
         self._take(voice)
         for frame in frames:
@@ -142,10 +142,10 @@ class Segmenter:
         self._free_from = position // FRAME_SAMPLES
         self._room.restart(self._free_from)
 
-    def _mark(self, frame: VadFrame, least_snr_db: float) -> Mark:
+    def _mark(self, frame: VadFrame, min_snr_db: float) -> Mark:
         start, voiced, level_dbfs, floor_dbfs = frame
         snr_db = level_dbfs - floor_dbfs
-        speech = voiced and snr_db >= least_snr_db
+        speech = voiced and snr_db >= min_snr_db
         return Mark(start // FRAME_SAMPLES, speech, level_dbfs, snr_db)
 
     def _take(self, voice: Sequence[VoiceChunk]) -> None:
@@ -176,14 +176,14 @@ class Segmenter:
         return self._open(OpenSegment(marks, evidence, confirmed=confirmed, knows_room=knows_room))
 
     def _begin_with_voice(self) -> list[SegmenterOutput]:
-        """Begin a segment where a voice does that is hardly louder than the room."""
+        """Begin a segment with a voice that is hardly louder than the room."""
         voice = None if self._config.confirm is None else self._room.voice(self._config.confirm)
         if voice is None:
             return []
         marks = self._room.marks_from(max(self._free_from, voice - self._config.pre_roll))
         evidence = self._room.evidence
         return self._open(
-            OpenSegment(marks, evidence, confirmed=True, knows_room=True, by_voice=True)
+            OpenSegment(marks, evidence, confirmed=True, knows_room=True, voice_driven=True)
         )
 
     def _open(self, segment: OpenSegment) -> list[SegmenterOutput]:
@@ -197,17 +197,17 @@ class Segmenter:
         if mark.index < segment.calm_until:
             return []
         if mark.index - segment.last_speech >= self._config.end:
-            segment.by_voice = segment.by_voice or segment.goes_on
+            segment.voice_driven = segment.voice_driven or segment.voice_persists
         silent = mark.index - segment.last_speech
-        if silent >= self._config.end or self._judge.last_voice(segment) is not None:
+        if silent >= self._config.end or self._judge.voice_end(segment) is not None:
             return self._end(segment)
-        may_tell = segment.knows_room or segment.evidence.is_enough
-        outputs = self._tell(segment, self._judge.voice(segment)) if may_tell else []
+        may_announce = segment.knows_room or segment.evidence.is_enough
+        outputs = self._announce(segment, self._judge.voice_start(segment)) if may_announce else []
         end = mark.index + 1
         if end - segment.start >= self._config.maximum:
             return outputs + self._cut(segment)
         if not segment.confirmed or silent > self._config.hangover:
-            return outputs  # a window here would end after its segment if no more speech comes
+            return outputs  # without more speech, a window here would end after its segment
         return outputs + self._window(segment, end)
 
     def _window(self, segment: OpenSegment, end: int) -> list[SegmenterOutput]:
@@ -230,13 +230,15 @@ class Segmenter:
     def _end(self, segment: OpenSegment) -> list[SegmenterOutput]:
         last = segment.last_speech
         end = min(segment.next_frame, last + 1 + self._config.hangover)
-        silent_from = self._judge.last_voice(segment)
-        outputs = [] if segment.confirmed else self._tell(segment, self._voice_at_end(segment, end))
-        if silent_from is not None:  # what was loud after it is no speech
-            last = max(segment.start, min(last, silent_from))
+        voice_end = self._judge.voice_end(segment)
+        outputs = (
+            [] if segment.confirmed else self._announce(segment, self._voice_at_end(segment, end))
+        )
+        if voice_end is not None:  # what was loud after the voice is no speech
+            last = max(segment.start, min(last, voice_end))
             end = min(end, last + 1 + self._config.hangover)
         spoken = 0 if segment.first_speech is None else last + 1 - segment.first_speech
-        heard = spoken > 0 if segment.is_rest else spoken >= max(1, self._config.minimum)
+        heard = spoken > 0 if segment.is_continuation else spoken >= max(1, self._config.minimum)
         ended = self._ended(segment, end, continued=False, heard=heard)
         if segment.knows_room:
             self._room.resume(end, segment.marks)
@@ -247,17 +249,17 @@ class Segmenter:
         return [*outputs, ended]
 
     def _voice_at_end(self, segment: OpenSegment, end: int) -> int | None:
-        """From where a proposed segment that ends here is a voice, if it is one."""
-        voice = self._judge.voice_at_end(segment, end)
+        """The first frame of the voice in a proposed segment that ends here; None if none is."""
+        voice = self._judge.voice_start_at_end(segment, end)
         if voice is None:
-            voice = self._judge.voice_heard_again(segment, end)
-            segment.knows_room = False  # the detector heard the segment again, and forgot the room
+            voice = self._judge.voice_start_rescored(segment, end)
+            segment.knows_room = False  # the detector has scored the segment again since
         return voice
 
     def _cut(self, segment: OpenSegment) -> list[SegmenterOutput]:
         """Split the open segment at the quietest point of its second half."""
         first = segment.start + (segment.next_frame - segment.start) // 2
-        if not segment.confirmed:  # nobody knows of it: its first half is forgotten
+        if not segment.confirmed:  # it was never announced: its first half is dropped
             segment.begin_at(first)
             return []
         cut = segment.quietest_from(first)
@@ -265,12 +267,12 @@ class Segmenter:
         segment.confirmed = self._judge.is_voice(segment)  # on both sides of the cut
         segment.begin_at(cut)
         segment.proposed_from = cut
-        segment.is_rest = True
+        segment.is_continuation = True
         self._free_from = cut
         return [ended, *self._open(segment)]
 
-    def _tell(self, segment: OpenSegment, voice: int | None) -> list[SegmenterOutput]:
-        """Tell a proposed segment from its voice on, if there is one."""
+    def _announce(self, segment: OpenSegment, voice: int | None) -> list[SegmenterOutput]:
+        """Confirm and announce a proposed segment from its voice on, if there is one."""
         if voice is None:
             return []
         segment.confirmed = True

@@ -10,9 +10,9 @@ A chunk is 576 samples, the last 64 of the chunk before in front, and 64 reflect
 frames of 256, 128 apart. Their magnitudes go through four convolutions of width 3 (strides 1, 2, 2,
 1; ReLU), an LSTM of 128, ReLU, one output, sigmoid.
 
-The transform's window is symmetric: a frame goes into it folded, the sums of samples that are as
-far from its middle for the real part and their differences for the imaginary one, which halves the
-products.
+The transform's window is symmetric. A frame therefore goes in as its even and odd halves: the sums
+of samples equally far from its middle for the real part, and their differences for the imaginary
+one. That halves the products.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHUNK_SAMPLES = 512
 """Samples of a chunk that are new: 32 ms."""
 
 CONTEXT_SAMPLES = 64
-"""Of the chunk before, in front of it."""
+"""Samples of the chunk before that are put in front of it."""
 
 STATE = 128
 """Numbers in each of the LSTM's two states."""
@@ -42,13 +42,14 @@ _FLOAT, _INT64, _INT = 1, 7, 2  # of onnx.proto: types of tensors, and of an att
 _IR_VERSION, _OPSET = 8, 17
 
 _Shape: TypeAlias = tuple[int | str, ...]
-"""Sizes, of which a name stands for any."""
+"""Sizes; a name stands for any size."""
 
 
 def frames_of(sound: Floats) -> Floats:
-    """Whole chunks, the context in front of the first: (64 + n * 512,) -> folded (n * 4, 256).
+    """Whole chunks, the context in front of the first: (64 + n * 512,) -> (n * 4, 256).
 
-    A frame x becomes x[0], x[k] + x[256 - k] up to the middle, x[128], and x[k] - x[256 - k].
+    Of a frame x the even half comes first, x[0], x[k] + x[256 - k] up to the middle, x[128], and
+    then the odd one, x[k] - x[256 - k].
     """
     chunks = len(sound) // CHUNK_SAMPLES
     frames = np.empty((chunks, _FRAMES, _FRAME), np.float32)
@@ -61,24 +62,24 @@ def frames_of(sound: Floats) -> Floats:
     frames[:, -1, inside:] = ends[:, -2 : -2 - CONTEXT_SAMPLES : -1]
     flat = frames.reshape(-1, _FRAME)
     first, second = flat[:, 1:_MIDDLE], flat[:, :_MIDDLE:-1]
-    folded = np.empty_like(flat)
-    folded[:, 0], folded[:, _MIDDLE] = flat[:, 0], flat[:, _MIDDLE]
-    np.add(first, second, out=folded[:, 1:_MIDDLE])
-    np.subtract(first, second, out=folded[:, _BINS:])
-    return folded
+    halves = np.empty_like(flat)
+    halves[:, 0], halves[:, _MIDDLE] = flat[:, 0], flat[:, _MIDDLE]
+    np.add(first, second, out=halves[:, 1:_MIDDLE])
+    np.subtract(first, second, out=halves[:, _BINS:])
+    return halves
 
 
 def graph(silero: bytes) -> bytes:
     """The graph for any number of chunks a run, from the package's ONNX file; ONNX, too.
 
-    Inputs: ``frames`` (chunks * 4, 256), folded, ``h`` and ``c`` (1, 1, 128), all float32.
+    Inputs: ``frames`` (chunks * 4, 256) as of ``frames_of``, ``h`` and ``c`` (1, 1, 128), float32.
     Outputs: ``probability`` (chunks, 1), ``next_h``, ``next_c``. Raises ValueError, IndexError or
     KeyError for another network.
     """
     weights = _weights(silero)
     made = _Graph()
     made.node(
-        "Split", "frames", made.whole_numbers("folds", _BINS, _BINS - 2), to="even odd", axis=1
+        "Split", "frames", made.whole_numbers("halves", _BINS, _BINS - 2), to="even odd", axis=1
     )
     real, imaginary = np.split(weights["stft.forward_basis_buffer"][:, 0], 2)
     made.node("MatMul", "even", made.constant("cosines", real[:, :_BINS].T), to="re")
@@ -116,8 +117,8 @@ def graph(silero: bytes) -> bytes:
         made.constant("biases", np.concatenate(biases)[None]),
     )
     made.node("LSTM", "heard", *lstm, "", "h", "c", to="states next_h next_c", hidden_size=STATE)
-    made.node("Relu", "states", to="told")
-    made.node("Reshape", "told", made.whole_numbers("rows", -1, STATE), to="voices")
+    made.node("Relu", "states", to="activations")
+    made.node("Reshape", "activations", made.whole_numbers("rows", -1, STATE), to="voices")
     weight = made.constant("weight", weights["decoder.decoder.2.weight"].reshape(STATE, 1))
     made.node(
         "Gemm",

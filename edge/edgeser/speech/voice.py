@@ -1,8 +1,8 @@
 """Whether a sound is a voice: Silero VAD's network, in chunks of 32 ms.
 
-WebRTC VAD hears energy where speech has its; a dog, a saw and the rain have it there too. This
-network was trained to tell them apart, but costs a hundred times more: it hears only what WebRTC
-VAD has proposed.
+WebRTC VAD looks at the energy in the bands of speech, which a dog, a saw and the rain have too.
+This network was trained to tell them apart, but costs a hundred times more: it hears only what
+WebRTC VAD has proposed.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from edgeser.speech import silero
 from edgeser.speech.silero import CHUNK_SAMPLES, CONTEXT_SAMPLES, Floats
 from edgeser.speech.vad import level_dbfs
 
-MOST_CHUNKS = 32
-"""Chunks of a run, a second. Four cost hardly more than one, and sixteen two and a half times as
-much as four; beyond that it saves reading the weights, which other work has pushed out of the
-cache: what is not wanted at once waits for more.
+MAX_CHUNKS = 32
+"""Chunks of a run, one second. Four cost hardly more than one, and sixteen two and a half times as
+much as four. Longer runs save reading the weights, which other work has pushed out of the cache:
+chunks that are not needed at once wait for more.
 """
 
 State: TypeAlias = tuple[Floats, Floats]
 """What the network carries from run to run."""
 
-_AGAIN_DBFS = -40.0
-"""Level of a second hearing: quieter than most speech. There the network holds nothing but voices
-for one, if it knows the sound already."""
+_RESCORE_DBFS = -40.0
+"""Level to which a sound is reduced before it is scored again, quieter than most speech. At this
+level the network, which has heard the sound before, scores only voices as voices."""
 
-MOST_SAMPLES = MOST_CHUNKS * CHUNK_SAMPLES
+MAX_SAMPLES = MAX_CHUNKS * CHUNK_SAMPLES
 
 
 class VoiceChunk(NamedTuple):
@@ -43,7 +43,7 @@ class VoiceChunk(NamedTuple):
 
 
 class VoiceNetwork:
-    """The network. It remembers nothing: one serves all streams and threads."""
+    """The network. It is stateless: one serves all streams and threads."""
 
     def __init__(self) -> None:
         """Load it. Raises UserError when it is not installed or cannot run."""
@@ -63,7 +63,7 @@ class VoiceNetwork:
     def run(self, sound: Floats, state: State) -> tuple[list[float], State]:
         """Whole chunks with their context in front, (64 + n * 512,) of -1 to 1.
 
-        The probability of each, and the next state.
+        Returns the probability of each, and the next state.
         """
         h, c = state
         inputs = {"frames": silero.frames_of(sound), "h": h, "c": c}
@@ -94,31 +94,31 @@ class VoiceDetector:
         self.restart(0)
 
     def restart(self, position: int) -> None:
-        """Hear from the sample at ``position`` on, and know nothing of what was before."""
+        """Forget what was before, and go on at the sample ``position``."""
         self.position = position
-        """Just behind the last chunk heard."""
+        """The sample behind the last chunk heard."""
         self._gain = 1.0
         self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._state = _NOTHING_HEARD
 
-    def again(self, samples: Samples, position: int) -> list[VoiceChunk]:
-        """The chunks of a sound that was just heard, at the level of second hearings.
+    def rescore_quiet(self, samples: Samples, position: int) -> list[VoiceChunk]:
+        """Score a sound that was just heard again, at reduced gain.
 
-        What was heard of it is not forgotten. ``restart`` must follow.
+        The state of the network is kept from the first time. ``restart`` must follow.
         """
         self.position = position
-        self._gain = 10 ** ((_AGAIN_DBFS - level_dbfs(samples)) / 20)
+        self._gain = 10 ** ((_RESCORE_DBFS - level_dbfs(samples)) / 20)
         return self.hear(samples)
 
     def hear(self, samples: Samples) -> list[VoiceChunk]:
-        """All whole chunks of these samples, which begin at ``position``.
+        """Score all whole chunks of these samples, which begin at ``position``.
 
-        What is left of them is to be given again, with more.
+        The remainder is to be given again, together with what follows it.
         """
         whole = len(samples) // CHUNK_SAMPLES * CHUNK_SAMPLES
         chunks: list[VoiceChunk] = []
-        for first in range(0, whole, MOST_SAMPLES):
-            run = samples[first : min(whole, first + MOST_SAMPLES)]
+        for first in range(0, whole, MAX_SAMPLES):
+            run = samples[first : min(whole, first + MAX_SAMPLES)]
             sound = np.concatenate((self._context, as_floats(run) * np.float32(self._gain)))
             heard, self._state = self._network.run(sound, self._state)
             self._context = sound[-CONTEXT_SAMPLES:]
