@@ -11,8 +11,8 @@ import numpy as np
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import batch_of
+from edgeser.onnx_session import open_session
 from edgeser_export.quantise import Quantiser
-from edgeser_export.verify import session_of
 
 ENOUGH = 0.05
 """Root mean square error of a logit that is no reason to leave a layer alone."""
@@ -71,7 +71,7 @@ def measured(
 
 def logits_of(graph: Any, pieces: Sequence[Floats], pad_frames: int) -> Floats:
     """Logits (pieces, labels) of pieces one by one."""
-    session = session_of(graph.SerializeToString())
+    session = open_session(graph.SerializeToString())
     rows = []
     for piece in pieces:
         features, frames = batch_of([piece], pad_frames)

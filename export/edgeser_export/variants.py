@@ -15,12 +15,12 @@ from edgeser.features.front_end import Floats
 from edgeser.features.pieces import batch_of
 from edgeser.model.artefact import Estimate, Precision
 from edgeser.model.decision import softmax
+from edgeser.onnx_session import open_session
 from edgeser_export.calibration import pieces_of_some
 from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import half
 from edgeser_export.scored_folds import ScoredFold, scored_folds
 from edgeser_export.sensitivity import Sensitivity, measured
-from edgeser_export.verify import session_of
 from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
 from edgeser_train.evaluation import bootstrap
@@ -158,7 +158,7 @@ def _fold(
     plain = onnx_graph(model)
     integers, sensitivity = measured(plain, calibration, recipe.window.pad_frames)
     graphs: dict[Precision, Any] = {"fp32": plain, "fp16": half(plain), "int8": integers}
-    sessions = {p: session_of(graph.SerializeToString()) for p, graph in graphs.items()}
+    sessions = {p: open_session(graph.SerializeToString()) for p, graph in graphs.items()}
     heard.sensitivities.append(sensitivity)
     everything = []
     for utterance, target in zip(fold.utterances, fold.result.targets, strict=True):
@@ -188,7 +188,7 @@ def timings(
     graphs: dict[Precision, Any], windows: Iterable[Floats], rounds: int
 ) -> dict[Precision, list[Timing]]:
     """One-thread times of every variant in turn, in the same rounds."""
-    sessions = {p: session_of(graph.SerializeToString()) for p, graph in graphs.items()}
+    sessions = {p: open_session(graph.SerializeToString()) for p, graph in graphs.items()}
     rows: dict[Precision, list[Timing]] = {p: [] for p in graphs}
     for window in windows:
         inputs = {"features": window[None], "frames": np.array([len(window)])}

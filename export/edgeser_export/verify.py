@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,12 +16,10 @@ from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Lengths, batch_of
 from edgeser.model.artefact import Precision, StreamLayout
+from edgeser.onnx_session import open_session
 from edgeser_export.golden import Network
 from edgeser_export.streaming import streamed
 from edgeser_train.models.speech_model import SpeechModel
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime as ort
 
 TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.5}
 """Largest difference of a logit."""
@@ -46,20 +42,11 @@ class Difference:
         return f"{self.value:.1e} ({self.where})"
 
 
-def session_of(graph: bytes) -> Any:
-    """The graph in ONNX Runtime, as the daemon runs it: one thread, CPU."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-
 def network_of(graph: bytes, layout: StreamLayout | None = None) -> Network:
     """An exported graph as what it computes: (batch, frames, width) and (batch,) -> logits, and
-    after them what it says of noise, if anything.
+    after them what it says of noise, if anything. It is run as the daemon runs it.
     """
-    session = session_of(graph)
+    session = open_session(graph)
     if layout is not None:
         return partial(streamed, session, layout)
 

@@ -10,8 +10,8 @@ import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from edgeser.model.artefact import ModelInfo
+from edgeser.onnx_session import open_session
 from edgeser_export.graph import traced
-from edgeser_export.verify import session_of
 from edgeser_export.waveform import Hearing
 
 _TRACED_FRAMES = 120
@@ -51,7 +51,7 @@ def least_frames(network: Any, width: int, pad_frames: int) -> int:
 
     ``network``: the graph of an artefact. Found by asking it.
     """
-    session = session_of(network.SerializeToString())
+    session = open_session(network.SerializeToString())
     noise = np.random.default_rng(0).standard_normal((1, _MOST_PROBED, width), np.float32)
 
     def answer(frames: int) -> Any:

@@ -14,6 +14,7 @@ from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Lengths
 from edgeser.model.artefact import Golden, ModelInfo
 from edgeser.model.golden import waveform
+from edgeser.onnx_session import open_session
 from edgeser.pcm import Samples
 from edgeser_export.golden import GOLDEN, Network, scored, sound_logits
 from edgeser_export.verify import (
@@ -22,7 +23,6 @@ from edgeser_export.verify import (
     Difference,
     accept,
     difference,
-    session_of,
 )
 from edgeser_export.waveform import Hearing
 
@@ -85,7 +85,7 @@ def verify_waveform(
     Raises UserError when that is above 1e-4, and when a score is more than 1e-3 from what
     the network makes of the features that the daemon computes.
     """
-    session = session_of(content)
+    session = open_session(content)
     worst = Difference()
     longest, shortest = window.frames * front_end.hop or None, min_frames * front_end.hop
     sounds = [sound for _, _, sound in _beginnings(front_end, window)]

@@ -16,6 +16,7 @@ from edgeser.model.artefact import info_from_metadata, model_path
 from edgeser.model.golden import waveform
 from edgeser.model.model import TOLERANCE, load_model
 from edgeser.settings.schema import DEFAULT_MODEL
+from edgeser_export.verify import network_of
 
 SHIPPED = sorted(model_path(DEFAULT_MODEL).parent.glob("*.onnx"))
 REPORT = Path(__file__).parents[2] / "docs" / "reports" / "lightweight-emodb" / "report.json"
@@ -44,6 +45,16 @@ def test_the_studio_model_is_free_and_as_good_as_its_report() -> None:
         assert getattr(info.training, figure).value == pytest.approx(report[figure]["value"])
     assert info.temperature == pytest.approx(report["temperature"])
     assert info.abstain_below == pytest.approx(report["abstain_below"])
+
+
+def test_an_export_is_verified_as_the_daemon_runs_it() -> None:
+    daemon = load_model("moonshine6")  # its weights are integers, which may be run in two ways
+    noise = np.random.default_rng(0)
+    width = daemon.info.front_end.width
+    features = noise.standard_normal((2, 2 * daemon.info.window.pad_frames, width), np.float32)
+    frames = np.array([features.shape[1]] * 2)
+    verified = network_of(model_path("moonshine6").read_bytes())(features, frames)
+    np.testing.assert_array_equal(verified, daemon.backend.run(features, frames))
 
 
 def test_together_they_are_small_and_say_their_licence() -> None:
