@@ -14,6 +14,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from benchmarks import script
+from edgeser.events.journal.journal import JournalPlace
 from edgeser.events.publish.publisher import Publisher
 from tests.bridges.mosquitto import OPEN, Mosquitto
 from tests.events.helpers import emotion, speech, status
@@ -54,10 +56,20 @@ async def main(folder, out):
     for component in ("homeassistant", "http", "mqtt"):
         if not await async_setup_component(hass, component, config):
             sys.exit(f"{component} cannot be set up")
+    fired = []
+
+    def heed(event):  # as an automation on the event entity does
+        old, new = event.data["old_state"], event.data["new_state"]
+        if new and new.domain == "event" and "seq" in new.attributes:
+            if old is None or (old.state != "unavailable" and old.state != new.state):
+                fired.append(new.attributes["seq"])
+
+    hass.bus.async_listen("state_changed", heed)
     await hass.async_start()
     while True:
         states = {s.entity_id: {"state": s.state, "attributes": dict(s.attributes)}
                   for s in hass.states.async_all()}
+        states["fired"] = {"state": "", "attributes": {"seqs": fired}}
         aside = Path(out + ".new")
         aside.write_text(json.dumps(states, default=str))
         aside.replace(out)
@@ -121,7 +133,7 @@ def check(root: Path, folder: Path) -> None:
     endpoint = f"ipc://{folder}/events.sock"
     bridge = None
     try:
-        with Publisher([endpoint]) as publisher:
+        with Publisher([endpoint], journal=JournalPlace(folder / "journal.db")) as publisher:
             bridge = subprocess.Popen(
                 [
                     *(sys.executable, "-m", "edgeser", "bridge", "mqtt", broker.address),
@@ -174,6 +186,25 @@ def check(root: Path, folder: Path) -> None:
                 "the remark is an event of its label",
                 lambda t: t["event.pi_mic_remark"]["attributes"].get("event_type") == "happy",
             )
+            # Home Assistant is back at the broker before the bridge, which tells everything again.
+            bridge.send_signal(signal.SIGSTOP)
+            broker.kill()
+            wait_for(
+                "without the broker they are unavailable",
+                lambda t: t["event.pi_mic_remark"]["state"] == "unavailable",
+            )
+            broker.start()
+            wait_for(
+                "Home Assistant is back",
+                lambda t: t["event.pi_mic_remark"]["state"] != "unavailable",
+            )
+            bridge.send_signal(signal.SIGCONT)
+            publisher.publish(emotion(label="sad"))
+            wait_for(
+                "the next remark comes",
+                lambda t: t["event.pi_mic_remark"]["attributes"].get("event_type") == "sad",
+            )
+            wait_for("no remark fires twice", lambda t: t["fired"]["attributes"]["seqs"] == [1, 2])
             bridge.kill()
             bridge.wait()
             wait_for(

@@ -14,9 +14,15 @@ FRESH_S = 300
 """A final older than this, told late after an outage, is no news for an automation."""
 
 _FINAL = (
-    "{% if now().timestamp() - value_json.time < " + str(FRESH_S) + " %}"
+    "{% set last = this.attributes %}"
+    "{% if now().timestamp() - value_json.time < " + str(FRESH_S) + " and not "
+    "(value_json.epoch == last.epoch and value_json.seq <= last.seq) %}"
     "{{ dict(value_json, event_type=value_json.label) | to_json }}{% endif %}"
 )
+"""What Home Assistant makes of a final: its event, or nothing where it is old or told again.
+
+``this`` is the event before, which has neither epoch nor seq when it is the first.
+"""
 
 Described = dict[str, object]
 

@@ -1,0 +1,53 @@
+"""How a stream is described to Home Assistant. ``make home-assistant-check`` tries the real one."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+from types import SimpleNamespace
+
+import jinja2
+import msgspec
+
+from edgeser.bridges.mqtt.discovery import FRESH_S, Described, discovery
+from edgeser.bridges.mqtt.state import StreamState
+from edgeser.bridges.mqtt.topics import Topics
+from edgeser.events.schema import Event
+from tests.bridges.mqtt_bridge import LABELS
+from tests.events.helpers import emotion, status
+
+
+def described(*events: Event) -> Described:
+    """The device after these events."""
+    state = StreamState()
+    for event in (msgspec.structs.replace(status(), labels=LABELS), *events):
+        state.apply(event)
+    return discovery(Topics("edgeser", "pi"), "mic", state)
+
+
+def remark(seq: int, time: float, epoch: str = "e1") -> dict[str, object]:
+    final = msgspec.structs.replace(emotion(), seq=seq, time=time, epoch=epoch)
+    return json.loads(msgspec.json.encode(final))
+
+
+def fires(final: dict[str, object], before: dict[str, object] | None = None) -> bool:
+    """Whether Home Assistant makes an event of a final, after one before it."""
+    environment = jinja2.Environment()
+    environment.filters["to_json"] = json.dumps
+    template = described()["components"]["final"]["value_template"]
+    this = SimpleNamespace(attributes={"device_class": None, **(before or {})})
+    made = environment.from_string(template).render(value_json=final, this=this, now=datetime.now)
+    assert made == "" or json.loads(made) == final | {"event_type": final["label"]}
+    return bool(made)
+
+
+def test_a_final_fires_once_and_while_it_is_fresh() -> None:
+    now = time.time()
+    assert fires(remark(3, now))
+    assert not fires(remark(3, now - FRESH_S - 1))
+    before = remark(3, now)
+    assert fires(remark(4, now), before)
+    assert not fires(remark(3, now), before)
+    assert not fires(remark(2, now), before)
+    assert fires(remark(1, now, epoch="e2"), before)
