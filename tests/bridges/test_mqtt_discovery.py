@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import jinja2
 import msgspec
 
-from edgeser.bridges.mqtt.discovery import FRESH_S, Described, discovery
+from edgeser.bridges.mqtt.discovery import FRESH_S, discovery
 from edgeser.bridges.mqtt.state import StreamState
 from edgeser.bridges.mqtt.topics import Topics
 from edgeser.events.schema import Event
@@ -18,12 +18,14 @@ from tests.bridges.mqtt_bridge import LABELS
 from tests.events.helpers import emotion, status
 
 
-def described(*events: Event) -> Described:
-    """The device after these events."""
+def described(*events: Event) -> dict[str, dict[str, object]]:
+    """The components of the device after these events."""
     state = StreamState()
     for event in (msgspec.structs.replace(status(), labels=LABELS), *events):
         state.apply(event)
-    return discovery(Topics("edgeser", "pi"), "mic", state)
+    components = discovery(Topics("edgeser", "pi"), "mic", state)["components"]
+    assert isinstance(components, dict)
+    return components
 
 
 def remark(seq: int, time: float, epoch: str = "e1") -> dict[str, object]:
@@ -35,7 +37,7 @@ def fires(final: dict[str, object], before: dict[str, object] | None = None) -> 
     """Whether Home Assistant makes an event of a final, after one before it."""
     environment = jinja2.Environment()
     environment.filters["to_json"] = json.dumps
-    template = described()["components"]["final"]["value_template"]
+    template = described()["final"]["value_template"]
     this = SimpleNamespace(attributes={"device_class": None, **(before or {})})
     made = environment.from_string(template).render(value_json=final, this=this, now=datetime.now)
     assert made == "" or json.loads(made) == final | {"event_type": final["label"]}
@@ -51,3 +53,7 @@ def test_a_final_fires_once_and_while_it_is_fresh() -> None:
     assert not fires(remark(3, now), before)
     assert not fires(remark(2, now), before)
     assert fires(remark(1, now, epoch="e2"), before)
+
+
+def test_each_component_asks_for_qos_1() -> None:
+    assert {component["qos"] for component in described().values()} == {1}

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -37,6 +38,8 @@ PACKAGES = "python3,python3-venv,python3-dev,gcc,g++,make,ca-certificates,libffi
 NEEDED = ("homeassistant", "paho-mqtt==2.1.0")
 LABELS = ["angry", "happy", "neutral", "sad"]
 PATIENCE_S = 600.0
+SUBSCRIBED = re.compile(r" ([012]) (edgeser/\S+)")
+"""In mosquitto's log: QoS and topic."""
 
 INSIDE = """
 import asyncio, json, sys
@@ -110,7 +113,7 @@ def prepare(root: Path) -> None:
 
 
 def check(root: Path, folder: Path) -> None:
-    broker = Mosquitto(folder / "mosquitto", OPEN)
+    broker = Mosquitto(folder / "mosquitto", OPEN + "log_type subscribe\n")
     broker.start()
     config = root / "srv" / f"config-{secrets.token_hex(4)}"
     states = configure(config, broker.port)
@@ -168,6 +171,16 @@ def check(root: Path, folder: Path) -> None:
                         "event.pi_mic_remark",
                     }
                     <= set(told)
+                ),
+            )
+            wait_for(
+                "their topics are subscribed to with QoS 1",
+                lambda _: (
+                    {
+                        (qos, topic.rpartition("/")[2])
+                        for qos, topic in SUBSCRIBED.findall((folder / "mosquitto/log").read_text())
+                    }
+                    == {("1", "availability"), ("1", "state"), ("1", "final"), ("1", "cursor")}
                 ),
             )
             wait_for(

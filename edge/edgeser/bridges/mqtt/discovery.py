@@ -80,6 +80,7 @@ def discovery(topics: Topics, stream: str, state: StreamState) -> Described:
             }
     for key, component in components.items():
         component["unique_id"] = f"{device}_{key}"
+        component["qos"] = 1  # it is not inherited from the device
         component.setdefault("state_topic", where)
         component.setdefault("value_template", "{{ value_json." + key + " }}")
     origin = {"name": "edgeser", "sw_version": __version__}
@@ -99,5 +100,4 @@ def discovery(topics: Topics, stream: str, state: StreamState) -> Described:
             {"topic": topics.stream_availability(stream)},
         ],
         "availability_mode": "all",
-        "qos": 1,
     }
