@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgeser.page.hub import Hub
+from edgeser.events.schema import encode
+from edgeser.page.hub import MAX_MESSAGES, Hub
 from edgeser.page.live import LiveResponse
 
 from .world import PATIENCE_S, Daemon, PageProcess, emotion, fault, page_of, status, until
@@ -139,6 +140,16 @@ def test_who_comes_again_gets_what_came_meanwhile_and_nothing_twice(
             until(lambda again=again: "while away" in str(again.read()), "what came meanwhile")
             assert "hello" not in again.types()
             assert str(again.read()).count("while away") == 1
+
+
+def test_what_many_streams_say_in_passing_pushes_nothing_out_that_a_new_tab_shows() -> None:
+    hub, passing = Hub(), status()
+    hub.take(shown := emotion("happy"), encode(shown))
+    for _ in range(MAX_MESSAGES):
+        hub.take(passing, encode(passing))
+    assert hub.behind(0) is None
+    assert b"happy" in hub.snapshot()
+    assert hub.snapshot().count(b'"status"') == 1
 
 
 def test_a_position_of_another_run_or_none_at_all_begins_anew(page: PageProcess) -> None:

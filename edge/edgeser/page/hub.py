@@ -1,7 +1,9 @@
 """What a daemon publishes, held for a short while, and told to every browser that asks.
 
 One ring of messages for all: a browser has no queue of its own, only its place in the ring. One
-that stops reading falls off the ring's end, and is then told everything anew when it is back.
+that stops reading falls off the ring's end, and is then told everything anew when it is back. A
+second ring is for who has just come: what passes, which is most, does not push out of it what is
+shown for two minutes.
 """
 
 from __future__ import annotations
@@ -52,8 +54,30 @@ class Message(NamedTuple):
     frame: bytes
 
 
+class Ring:
+    """The latest messages, within bounds."""
+
+    def __init__(self) -> None:
+        self.messages: deque[Message] = deque()
+        self._bytes = 0
+
+    def add(self, message: Message) -> None:
+        """Behind all others; ``trim`` makes room."""
+        self.messages.append(message)
+        self._bytes += len(message.frame)
+
+    def trim(self, now: float) -> None:
+        """Drop the oldest, as far as they are too many or too old (``now``: monotonic)."""
+        while self.messages and (
+            len(self.messages) > MAX_MESSAGES
+            or self._bytes > MAX_BYTES
+            or self.messages[0].time < now - KEPT_S
+        ):
+            self._bytes -= len(self.messages.popleft().frame)
+
+
 class Hub:
-    """The ring. To be used in one thread, that of the event loop."""
+    """The rings. To be used in one thread, that of the event loop."""
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(4)
@@ -62,8 +86,8 @@ class Hub:
         self.latest: dict[str, Message] = {}
         """Of each passing topic, in this run of the daemon."""
         self.state: str | None = None
-        self._messages: deque[Message] = deque()
-        self._bytes = 0
+        self._all = Ring()
+        self._shown = Ring()
         self._last = 0
         self._heard_at = 0.0
         self._epoch = ""
@@ -150,16 +174,15 @@ class Hub:
         if number > self._last:
             return None
         missing = self._last - number
-        if missing > len(self._messages):
+        messages = self._all.messages
+        if missing > len(messages):
             return None
-        start = len(self._messages) - missing
-        return b"".join(self._messages[i].frame for i in range(start, len(self._messages)))
+        start = len(messages) - missing
+        return b"".join(messages[i].frame for i in range(start, len(messages)))
 
     def snapshot(self) -> bytes:
         """For who has just come: what is still shown, and the latest of what passes."""
-        shown = [m for m in self._messages if not m.topic.startswith(PASSING)]
-        shown += self.latest.values()
-        shown.sort()
+        shown = sorted([*self._shown.messages, *self.latest.values()])
         return b"".join(message.frame for message in shown)
 
     def position(self) -> str:
@@ -194,14 +217,11 @@ class Hub:
         message = Message(self._last, time.monotonic(), topic, frame)
         if topic.startswith(PASSING):
             self.latest[topic] = message
-        self._messages.append(message)
-        self._bytes += len(frame)
-        while (
-            len(self._messages) > MAX_MESSAGES
-            or self._bytes > MAX_BYTES
-            or self._messages[0].time < message.time - KEPT_S
-        ):
-            self._bytes -= len(self._messages.popleft().frame)
+        else:
+            self._shown.add(message)
+        self._all.add(message)
+        for ring in (self._all, self._shown):
+            ring.trim(message.time)
         self._wake()
 
     def _wake(self) -> None:
