@@ -22,6 +22,7 @@ from edgeser.daemon.mute import (
     mute_path,
 )
 from edgeser.errors import UserError
+from edgeser.events.wire.umask import socket_umask
 
 
 @pytest.fixture
@@ -35,6 +36,24 @@ def path(tmp_path: Path, mute: Mute) -> Iterator[Path]:
     server = MuteSocket(path, mute, "owner")
     yield path
     server.close()
+
+
+def test_the_umask_is_changed_by_one_thread_at_a_time(tmp_path: Path, mute: Mute) -> None:
+    def bind() -> None:
+        MuteSocket(tmp_path / "other.mute", mute, "owner").close()
+
+    before = os.umask(0o022)
+    try:
+        binder = threading.Thread(target=bind)
+        with socket_umask(0o117):  # as another thread does for the sockets of events
+            binder.start()
+            binder.join(0.2)
+            assert binder.is_alive()
+        binder.join(60)
+        assert not binder.is_alive()
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
 
 
 def said(path: Path, request: bytes) -> MuteAnswer:

@@ -9,7 +9,6 @@ settings let the group do so that may listen.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 import time
@@ -23,6 +22,7 @@ from msgspec import Meta
 
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import IpcEndpoint, parse_endpoint
+from edgeser.events.wire.umask import socket_umask
 
 log = logging.getLogger(__name__)
 
@@ -93,20 +93,18 @@ class MuteSocket:
         self._mute = mute
         self._closed = False
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        umask = os.umask(_UMASK[by])
         try:
             if path.is_socket():
                 path.unlink()  # of a daemon that was killed
-            self._socket.bind(str(path))
+            with socket_umask(_UMASK[by]):
+                self._socket.bind(str(path))
+            self._socket.listen(8)
         except OSError as error:
             self._socket.close()
             raise UserError(
                 f"{path}: cannot take requests to mute there: {error.strerror or error}",
                 "bind the events to an ipc:// path in a folder that the daemon can write to",
             ) from error
-        finally:
-            os.umask(umask)
-        self._socket.listen(8)
         self._thread = threading.Thread(target=self._serve, name="mute", daemon=True)
         self._thread.start()
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
 import stat
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import zmq
@@ -24,6 +21,7 @@ from edgeser.events.wire.endpoint import (
 )
 from edgeser.events.wire.lock import FileLock, holder
 from edgeser.events.wire.trust import check_trusted
+from edgeser.events.wire.umask import socket_umask
 
 _SOCKET_UMASK = 0o117
 """Leaves 0660: the owner and the group may connect, which needs the permission to write."""
@@ -139,29 +137,12 @@ def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
         ) from None
 
 
-_umask_lock = threading.Lock()
-
-
-@contextmanager
-def _socket_umask(endpoint: Endpoint) -> Iterator[None]:
-    """The umask belongs to the whole process: it is changed only for a file that needs it, by one
-    thread at a time, so that it is always put back as it was. Taking TCP again, which threads do
-    while the daemon runs, leaves it alone."""
-    if not isinstance(endpoint, IpcEndpoint):
-        yield
-        return
-    with _umask_lock:
-        umask = os.umask(_SOCKET_UMASK)
-        try:
-            yield
-        finally:
-            os.umask(umask)
-
-
 def _bind(socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:
     try:
         socket.setsockopt(zmq.IPV6, isinstance(endpoint, TcpEndpoint) and endpoint.is_ipv6)
-        with _socket_umask(endpoint):
+        # Taking TCP again, which threads do while the daemon runs, leaves the umask alone.
+        is_file = isinstance(endpoint, IpcEndpoint)
+        with socket_umask(_SOCKET_UMASK) if is_file else nullcontext():
             socket.bind(str(endpoint))
     except zmq.ZMQError as error:
         if error.errno == errno.EADDRINUSE:

@@ -1,0 +1,25 @@
+"""The umask around the bind of a Unix socket: who may connect is right from the first moment."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_umask_lock = threading.Lock()
+
+
+@contextmanager
+def socket_umask(mask: int) -> Iterator[None]:
+    """What is bound within gets the mode 0777 less ``mask``.
+
+    The umask belongs to the whole process: one thread at a time changes it, so that it is always
+    put back as it was.
+    """
+    with _umask_lock:
+        umask = os.umask(mask)
+        try:
+            yield
+        finally:
+            os.umask(umask)
