@@ -109,6 +109,8 @@ def test_every_counter_is_there_at_zero_before_anything_was_heard(
         assert found["edgeser_faults_total", f"code={code}", stream] == 0
     for reason in (NEWER_FIRST, FINAL_FIRST):
         assert found["edgeser_dropped_windows_total", f"reason={reason}", stream] == 0
+    for kind in ("emotion", "status", "level"):
+        assert found["edgeser_dropped_events_total", stream, f"type={kind}"] == 0
     for total in ("samples", "lost_samples", "overflows", "segments", "rejected_segments"):
         assert found[f"edgeser_{total}_total", stream] == 0
     assert ("edgeser_level_dbfs", stream) not in found

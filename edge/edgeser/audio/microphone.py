@@ -99,11 +99,6 @@ class Microphone:
         child = self._child
         return child.pid if child else None
 
-    @property
-    def overflows(self) -> int:
-        """How often the device dropped samples."""
-        return self._overflows.total
-
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield blocks and faults until closed.
 

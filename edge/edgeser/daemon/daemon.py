@@ -276,6 +276,7 @@ class Daemon:
                 backlog=len(self._backlog),
                 subscriptions=self._publisher.subscriptions,
                 troubles=self._health.troubles(),
+                dropped=self._publisher.dropped(),
                 journal=None if place is None else place.path,
                 journal_off=self._publisher.journal_is_off,
             )

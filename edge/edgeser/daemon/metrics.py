@@ -27,17 +27,21 @@ from edgeser.metrics_server import new_registry
 
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 KINDS = ("partial", "final")
+DROPPED_TYPES = ("emotion", "status", "level")
+"""Of the first partials only: what is kept is always sent."""
 
 
 class Gauges(msgspec.Struct, frozen=True):
     """What the whole daemon is like at a moment.
 
-    ``journal``: its file; None where there is none. ``journal_off``: it cannot be written.
+    ``dropped``: events that were not sent, by topic. ``journal``: its file; None where there is
+    none. ``journal_off``: it cannot be written.
     """
 
     backlog: int
     subscriptions: int
     troubles: list[str]
+    dropped: dict[str, int]
     journal: Path | None = None
     journal_off: bool = False
 
@@ -133,6 +137,11 @@ class _State(Collector):
         drops = CounterMetricFamily(
             "edgeser_dropped_windows", "Partials dropped.", labels=["stream", "reason"]
         )
+        unsent = CounterMetricFamily(
+            "edgeser_dropped_events",
+            "Events dropped because too many waited to be sent.",
+            labels=["stream", "type"],
+        )
         totals = {
             name: CounterMetricFamily(f"edgeser_{name}", text, labels=["stream"])
             for name, text in _TOTALS.items()
@@ -152,10 +161,12 @@ class _State(Collector):
             info.add_metric([*described, model.backend.name], 1)
             for reason, windows in intake.account.drops.items():
                 drops.add_metric([name, reason], windows)
+            for kind in DROPPED_TYPES:
+                unsent.add_metric([name, kind], gauges.dropped.get(f"{kind}.{name}", 0))
             counters = intake.counters
             for total, family in totals.items():
                 family.add_metric([name], getattr(counters, total))
-        yield from (age, speech, muted, level, floor, info, drops, *totals.values())
+        yield from (age, speech, muted, level, floor, info, drops, unsent, *totals.values())
 
 
 def _journal(path: Path, *, off: bool) -> Iterable[Metric]:

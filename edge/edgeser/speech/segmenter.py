@@ -143,10 +143,8 @@ class Segmenter:
         self._room.restart(self._free_from)
 
     def _mark(self, frame: VadFrame, min_snr_db: float) -> Mark:
-        start, voiced, level_dbfs, floor_dbfs = frame
-        snr_db = level_dbfs - floor_dbfs
-        speech = voiced and snr_db >= min_snr_db
-        return Mark(start // FRAME_SAMPLES, speech, level_dbfs, snr_db)
+        speech = frame.voiced and frame.snr_db >= min_snr_db
+        return Mark(frame.start // FRAME_SAMPLES, speech, frame.level_dbfs, frame.snr_db)
 
     def _take(self, voice: Sequence[VoiceChunk]) -> None:
         evidence = self._room.evidence if self._segment is None else self._segment.evidence

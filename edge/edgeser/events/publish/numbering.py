@@ -56,7 +56,7 @@ class Numbering:
         ``handed_over``: when the publisher got it (monotonic seconds); ``journal`` says what it
         holds.
         """
-        now = time.time()  # the one place where the wall clock is read: it may step
+        now = time.time()  # all else in the event is by clocks that do not step
         if isinstance(event, EmotionEvent):
             latency = event.latency_ms
             sent_at = time.monotonic()

@@ -112,9 +112,9 @@ class Publisher:
         comes an emotion event's ``latency_ms.total``; without it that is the sum of the stages.
         A status event's ``last_seq`` and ``journal`` are filled in too.
 
-        While ``QUEUE_SIZE`` events wait, status events and partials are dropped and counted;
-        others are not. Raises ``RuntimeError`` when the publisher is closed or its thread has
-        stopped: an event that must not be lost is never lost without a word.
+        While ``QUEUE_SIZE`` events wait, status and level events and partials are dropped and
+        counted; others are not. Raises ``RuntimeError`` when the publisher is closed or its thread
+        has stopped: an event that must not be lost is never lost without a word.
         """
         if not self._thread.is_alive:
             self._queue.close()
@@ -122,7 +122,7 @@ class Publisher:
             self._thread.wake()
 
     def dropped(self) -> dict[str, int]:
-        """Status events and partials dropped so far because too many events waited, per topic."""
+        """Events dropped so far because too many waited, per topic; none that the journal keeps."""
         return self._queue.dropped()
 
     def last_seq(self) -> dict[str, int]:

@@ -22,18 +22,12 @@ class Doorkeeper:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: Iterable[bytes]) -> None:
         """``keys``: public keys in Z85."""
         self.allow(keys)
-        self._refused = 0
         self._closing = False
         self._socket = context.socket(zmq.REP)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(ADDRESS)
         self._thread = SocketThread("doorkeeper", self._socket, self._turn, ended=self._end)
         self._thread.start()
-
-    @property
-    def refused(self) -> int:
-        """Connections refused so far; who is refused tries again and again."""
-        return self._refused
 
     @property
     def failure(self) -> BaseException | None:
@@ -68,6 +62,5 @@ class Doorkeeper:
             and credentials[0] in self._keys
         ):
             return [b"1.0", request, b"200", b"OK", b"", b""]
-        self._refused += 1
         # 300, "try again": it may be allowed soon. After 400 libzmq's clients never would.
         return [b"1.0", request, b"300", b"not allowed", b"", b""]
