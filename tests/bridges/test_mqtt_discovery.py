@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from types import SimpleNamespace
 
@@ -13,16 +14,14 @@ import msgspec
 from edgeser.bridges.mqtt.discovery import FRESH_S, discovery
 from edgeser.bridges.mqtt.state import StreamState
 from edgeser.bridges.mqtt.topics import Topics
-from edgeser.events.schema import Event
 from tests.bridges.mqtt_bridge import LABELS
 from tests.events.helpers import emotion, status
 
 
-def described(*events: Event) -> dict[str, dict[str, object]]:
-    """The components of the device after these events."""
+def described(labels: Sequence[str] = LABELS) -> dict[str, dict[str, object]]:
+    """The components of the device once a status has come."""
     state = StreamState()
-    for event in (msgspec.structs.replace(status(), labels=LABELS), *events):
-        state.apply(event)
+    state.apply(msgspec.structs.replace(status(), labels=list(labels)))
     components = discovery(Topics("edgeser", "pi"), "mic", state)["components"]
     assert isinstance(components, dict)
     return components
@@ -56,4 +55,15 @@ def test_a_final_fires_once_and_while_it_is_fresh() -> None:
 
 
 def test_each_component_asks_for_qos_1() -> None:
-    assert {component["qos"] for component in described().values()} == {1}
+    assert {component["qos"] for component in described(["happy"]).values()} == {1}
+
+
+def test_valence_and_arousal_are_known_from_the_labels_before_anybody_speaks() -> None:
+    components = described(["happy", "sad"])
+    assert components["valence"]["unique_id"] == "edgeser_pi_mic_valence"
+    assert components["arousal"]["unique_id"] == "edgeser_pi_mic_arousal"
+
+
+def test_valence_and_arousal_are_removed_when_a_label_has_no_place() -> None:
+    components = described(["happy", "motherese"])
+    assert components["valence"] == components["arousal"] == {"p": "sensor"}

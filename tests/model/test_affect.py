@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeser.model.affect import COORDINATES, affect_of
+from edgeser.model.affect import COORDINATES, affect_of, has_affect
 from edgeser_train.corpora import LABELS
 
 
@@ -39,4 +39,6 @@ def test_half_happy_and_half_sad_is_of_no_clear_valence() -> None:
 
 
 def test_a_label_that_nobody_placed_has_no_affect() -> None:
+    assert has_affect(["happy", "sad"])
+    assert not has_affect(["happy", "motherese"])
     assert affect_of(np.array([0.5, 0.5], np.float32), ["happy", "motherese"]) is None

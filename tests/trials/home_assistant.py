@@ -144,11 +144,13 @@ def check(root: Path, folder: Path) -> None:
                 ]
             )
 
+            labels = LABELS
+
             def wait_for(what: str, holds: Callable[[States], bool]) -> None:
                 deadline = time.monotonic() + PATIENCE_S
                 told: States = {}
                 while time.monotonic() < deadline:
-                    publisher.publish(msgspec.structs.replace(status(), labels=LABELS))
+                    publisher.publish(msgspec.structs.replace(status(), labels=labels))
                     if states.exists():
                         told = json.loads(states.read_text())
                         if holds(told):
@@ -166,6 +168,8 @@ def check(root: Path, folder: Path) -> None:
                     {
                         "sensor.pi_mic_emotion",
                         "sensor.pi_mic_confidence",
+                        "sensor.pi_mic_valence",
+                        "sensor.pi_mic_arousal",
                         "binary_sensor.pi_mic_speech",
                         "binary_sensor.pi_mic_problem",
                         "event.pi_mic_remark",
@@ -218,6 +222,11 @@ def check(root: Path, folder: Path) -> None:
                 lambda t: t["event.pi_mic_remark"]["attributes"].get("event_type") == "sad",
             )
             wait_for("no remark fires twice", lambda t: t["fired"]["attributes"]["seqs"] == [1, 2])
+            labels = [*LABELS, "motherese"]
+            wait_for(
+                "a model without valence and arousal has none",
+                lambda t: not {"sensor.pi_mic_valence", "sensor.pi_mic_arousal"} & set(t),
+            )
             bridge.kill()
             bridge.wait()
             wait_for(

@@ -10,11 +10,10 @@ the origin of both scales. What the scores cannot tell apart, the projection can
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
-from edgeser.features.front_end import Floats
+if TYPE_CHECKING:
+    from edgeser.features.front_end import Floats
 
 
 class Affect(NamedTuple):
@@ -37,10 +36,19 @@ COORDINATES = {
 }
 
 
+def has_affect(labels: Sequence[str]) -> bool:
+    """Whether scores of these labels have valence and arousal: each label has a place."""
+    return all(label in COORDINATES for label in labels)
+
+
 def affect_of(scores: Floats, labels: Sequence[str]) -> Affect | None:
     """The expectation over scores (labels,) that sum to one; None for a label without a place."""
-    if any(label not in COORDINATES for label in labels):
+    if not has_affect(labels):
         return None
-    places = np.array([COORDINATES[label] for label in labels], np.float64)
-    valence, arousal = scores.astype(np.float64) @ places
-    return Affect(float(valence), float(arousal))
+    weighted = [
+        (score, COORDINATES[label]) for score, label in zip(scores.tolist(), labels, strict=True)
+    ]
+    return Affect(
+        valence=sum(score * place.valence for score, place in weighted),
+        arousal=sum(score * place.arousal for score, place in weighted),
+    )

@@ -9,6 +9,8 @@ from __future__ import annotations
 from edgeser import __version__
 from edgeser.bridges.mqtt.state import StreamState
 from edgeser.bridges.mqtt.topics import Topics, safe_name
+from edgeser.events.schema import UNKNOWN
+from edgeser.model.affect import has_affect
 
 FRESH_S = 300
 """A final older than this, told late after an outage, is no news for an automation."""
@@ -41,13 +43,13 @@ def discovery(topics: Topics, stream: str, state: StreamState) -> Described:
     """The description of a stream whose model's labels are known."""
     device = device_id(topics.node, stream)
     where = topics.state(stream)
-    labels = list(state.labels)
+    options = [*state.labels, UNKNOWN]
     components: dict[str, Described] = {
         "emotion": {
             "p": "sensor",
             "name": "Emotion",
             "device_class": "enum",
-            "options": labels,
+            "options": options,
             "json_attributes_topic": where,
         },
         "confidence": {
@@ -66,23 +68,25 @@ def discovery(topics: Topics, stream: str, state: StreamState) -> Described:
         "final": {
             "p": "event",
             "name": "Remark",
-            "event_types": labels,
+            "event_types": options,
             "state_topic": topics.final(stream),
             "value_template": _FINAL,
         },
     }
-    if state.has_dimensions:
-        for dimension in ("valence", "arousal"):
-            components[dimension] = {
-                "p": "sensor",
-                "name": dimension.capitalize(),
-                "state_class": "measurement",
-            }
+    dimensions = ("valence", "arousal")
+    for dimension in dimensions:
+        components[dimension] = {
+            "p": "sensor",
+            "name": dimension.capitalize(),
+            "state_class": "measurement",
+        }
     for key, component in components.items():
         component["unique_id"] = f"{device}_{key}"
         component["qos"] = 1  # it is not inherited from the device
         component.setdefault("state_topic", where)
         component.setdefault("value_template", "{{ value_json." + key + " }}")
+    if not has_affect(state.labels):
+        components |= {dimension: {"p": "sensor"} for dimension in dimensions}  # removes it
     origin = {"name": "edgeser", "sw_version": __version__}
     model = f"{state.model.name} {state.model.version}" if state.model else "unknown"
     return {

@@ -207,7 +207,7 @@ class Session:
 
     def _describe(self, name: str, stream: Stream) -> None:
         state = stream.state
-        described = (state.model, state.labels, state.has_dimensions)
+        described = (state.model, state.labels)
         if self._discovery and state.labels and described != stream.described:
             stream.described = described
             topic = discovery_topic(self._discovery, self._topics.node, name)

@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Meta
 
 from edgeser.events.schema import (
-    UNKNOWN,
     AnyEvent,
     EmotionEvent,
     ModelRef,
@@ -38,9 +37,7 @@ class StreamState:
     def __init__(self) -> None:
         self.model: ModelRef | None = None
         self.labels: tuple[str, ...] = ()
-        """The labels of its model, ``unknown`` last; empty while nobody has said them."""
-        self.has_dimensions = False
-        """Whether its model gives valence and arousal."""
+        """The labels of its model; empty while nobody has said them."""
         self.is_online = False
         self._speech = False
         self._daemon = "starting"
@@ -51,7 +48,6 @@ class StreamState:
         if isinstance(event, EmotionEvent):
             self._emotion = event
             self._describe(event.model, event.scores)
-            self.has_dimensions |= event.valence is not None or event.arousal is not None
         elif isinstance(event, SpeechEvent):
             self._speech = event.state == "start"
         elif isinstance(event, StatusEvent):
@@ -89,6 +85,6 @@ class StreamState:
 
     def _describe(self, model: ModelRef, labels: list[str] | dict[str, float]) -> None:
         if model != self.model:
-            self.model, self.labels, self.has_dimensions = model, (), False
-        if labels and not self.labels:
-            self.labels = (*labels, UNKNOWN)
+            self.model, self.labels = model, ()
+        if labels:
+            self.labels = tuple(labels)
