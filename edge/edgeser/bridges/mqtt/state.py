@@ -22,7 +22,10 @@ class StateMessage(msgspec.Struct, frozen=True, omit_defaults=False):
     """The payload of a stream's ``state`` topic."""
 
     emotion: Annotated[str | None, Meta(description="the smoothed label; null before the first")]
-    confidence: Annotated[float | None, Meta(description="of the last window, percent")]
+    confidence: Annotated[
+        float | None,
+        Meta(description="the last window's score of `emotion`, percent; null while it is unknown"),
+    ]
     label: Annotated[str | None, Meta(description="of the last window, or `unknown`")]
     valence: float | None
     arousal: float | None
@@ -72,9 +75,10 @@ class StreamState:
     def message(self) -> StateMessage:
         """What to retain."""
         last = self._emotion
+        score = last.scores.get(last.smoothed.label) if last else None
         return StateMessage(
             emotion=last.smoothed.label if last else None,
-            confidence=round(last.confidence * 100, 1) if last else None,
+            confidence=None if score is None else round(score * 100, 1),
             label=last.label if last else None,
             valence=last.valence if last else None,
             arousal=last.arousal if last else None,
