@@ -35,6 +35,8 @@ def test_events_arrive_as_published_and_the_state_is_retained(
         assert state["problem"] == "OFF"
         publisher.publish(msgspec.structs.replace(status(), state="no_audio"))
         until(lambda: b'"problem":"ON"' in consumer.payloads(f"{ROOT}/mic/state")[-1])
+        publisher.publish(msgspec.structs.replace(status(), muted=True))
+        until(lambda: b'"muted":"ON"' in consumer.payloads(f"{ROOT}/mic/state")[-1])
         late = Consumer(broker.port, client_id="late")
         late.wait_for(f"{ROOT}/mic/state")
         late.wait_for(f"{ROOT}/cursor")
@@ -63,7 +65,7 @@ def test_home_assistant_is_told_of_each_stream_and_again_at_its_birth(
         described = json.loads(consumer.wait_for(DEVICE))
         components = described["components"]
         sensors = {"emotion", "confidence", "valence", "arousal"}
-        assert set(components) == sensors | {"speech", "problem", "final"}
+        assert set(components) == sensors | {"speech", "problem", "muted", "final"}
         assert components["emotion"]["options"] == [*LABELS, "unknown"]
         assert components["final"]["event_types"] == [*LABELS, "unknown"]
         assert described["origin"]["name"] == "edgeser"

@@ -67,3 +67,7 @@ def test_valence_and_arousal_are_known_from_the_labels_before_anybody_speaks() -
 def test_valence_and_arousal_are_removed_when_a_label_has_no_place() -> None:
     components = described(["happy", "motherese"])
     assert components["valence"] == components["arousal"] == {"p": "sensor"}
+
+
+def test_no_entity_has_attributes_which_would_each_be_rows_of_its_history() -> None:
+    assert not [key for component in described().values() for key in component if "json" in key]

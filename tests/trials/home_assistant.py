@@ -172,6 +172,7 @@ def check(root: Path, folder: Path) -> None:
                         "sensor.pi_mic_arousal",
                         "binary_sensor.pi_mic_speech",
                         "binary_sensor.pi_mic_problem",
+                        "binary_sensor.pi_mic_muted",
                         "event.pi_mic_remark",
                     }
                     <= set(told)

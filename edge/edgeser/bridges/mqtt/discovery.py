@@ -50,13 +50,14 @@ def discovery(topics: Topics, stream: str, state: StreamState) -> Described:
             "name": "Emotion",
             "device_class": "enum",
             "options": options,
-            "json_attributes_topic": where,
+            "icon": "mdi:emoticon-outline",
         },
         "confidence": {
             "p": "sensor",
             "name": "Confidence",
             "unit_of_measurement": "%",
             "state_class": "measurement",
+            "suggested_display_precision": 0,
         },
         "speech": {"p": "binary_sensor", "name": "Speech", "device_class": "sound"},
         "problem": {
@@ -65,20 +66,29 @@ def discovery(topics: Topics, stream: str, state: StreamState) -> Described:
             "device_class": "problem",
             "entity_category": "diagnostic",
         },
+        "muted": {
+            "p": "binary_sensor",
+            "name": "Muted",
+            "icon": "mdi:microphone-off",
+            "entity_category": "diagnostic",
+        },
         "final": {
             "p": "event",
             "name": "Remark",
+            "icon": "mdi:account-voice",
             "event_types": options,
             "state_topic": topics.final(stream),
             "value_template": _FINAL,
         },
     }
-    dimensions = ("valence", "arousal")
-    for dimension in dimensions:
+    dimensions = {"valence": "mdi:thumbs-up-down-outline", "arousal": "mdi:pulse"}
+    for dimension, icon in dimensions.items():
         components[dimension] = {
             "p": "sensor",
             "name": dimension.capitalize(),
+            "icon": icon,
             "state_class": "measurement",
+            "suggested_display_precision": 2,
         }
     for key, component in components.items():
         component["unique_id"] = f"{device}_{key}"

@@ -31,6 +31,7 @@ class StateMessage(msgspec.Struct, frozen=True, omit_defaults=False):
     arousal: float | None
     speech: Annotated[Switch, Meta(description="a segment is open")]
     problem: Annotated[Switch, Meta(description="no sound arrives, or something is degraded")]
+    muted: Annotated[Switch, Meta(description="what is heard does not count")]
     daemon: Annotated[str, Meta(description="the daemon's own word for its state")]
 
 
@@ -43,6 +44,7 @@ class StreamState:
         """The labels of its model; empty while nobody has said them."""
         self.is_online = False
         self._speech = False
+        self._muted = False
         self._daemon = "starting"
         self._emotion: EmotionEvent | None = None
 
@@ -55,6 +57,7 @@ class StreamState:
             self._speech = event.state == "start"
         elif isinstance(event, StatusEvent):
             self._daemon = event.state
+            self._muted = event.muted
             self._speech = event.state == "speech"
             self.is_online = event.state != "stopping"
             self._describe(event.model, event.labels)
@@ -84,6 +87,7 @@ class StreamState:
             arousal=last.arousal if last else None,
             speech="ON" if self._speech else "OFF",
             problem="ON" if self._daemon in ("no_audio", "degraded") else "OFF",
+            muted="ON" if self._muted else "OFF",
             daemon=self._daemon,
         )
 
