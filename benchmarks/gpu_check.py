@@ -216,7 +216,7 @@ def answering(model: Model) -> Run:
     """What a model's backend says of the labels: logits, or of a network of streams votes."""
     backend, labels = model.backend, len(model.info.labels)
     if model.info.streaming is not None:
-        return lambda given: backend.hear(given["features"], given["state"])[0][..., :labels]
+        return lambda given: backend.step(given["features"], given["state"])[0][..., :labels]
     return lambda given: backend.run(given["features"], given["frames"])[..., :labels]
 
 

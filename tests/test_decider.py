@@ -17,7 +17,7 @@ from edgeser.features.baseline import Baseline
 from edgeser.features.front_end import Floats
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
-from edgeser.model.centring import Centring, Usual
+from edgeser.model.centring import Centring, LogitBaseline
 from edgeser.model.model import Model, load_model
 from edgeser.model.network import Answer
 from edgeser.pcm import SAMPLE_RATE
@@ -241,7 +241,7 @@ def test_noise_teaches_nothing_of_the_voice() -> None:
 def test_what_is_adopted_counts_from_the_next_segment_on() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
     first = said(decider, 1, "partial")
-    decider.adopt(Usual(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900)))
+    decider.adopt(LogitBaseline(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900)))
     assert decider.is_adopting
     assert said(decider, 1) == first
     assert not decider.is_adopting
@@ -252,12 +252,12 @@ def test_what_is_adopted_counts_from_the_next_segment_on() -> None:
 
 def test_what_is_adopted_is_known_before_it_waits_no_more() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
-    adopted = Usual(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
+    adopted = LogitBaseline(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
     known = []
 
-    class Watched(deque[Usual | None]):
-        def popleft(self) -> Usual | None:
-            known.append(decider.usual_of(adopted.model))
+    class Watched(deque[LogitBaseline | None]):
+        def popleft(self) -> LogitBaseline | None:
+            known.append(decider.logit_baseline(adopted.model))
             return super().popleft()
 
     decider._adoptions = Watched()
@@ -270,9 +270,9 @@ def test_nothing_is_usual_before_a_final_was_decided() -> None:
     decider = Decider(DecisionSettings(), Losses())
     said(decider, 1, "partial")
     said(decider, 1, noise=0.9)
-    assert decider.usual_of(CENTRED.ref.sha256) is None
+    assert decider.logit_baseline(CENTRED.ref.sha256) is None
     said(decider, 2)
-    usual = decider.usual_of(CENTRED.ref.sha256)
+    usual = decider.logit_baseline(CENTRED.ref.sha256)
     assert usual is not None
     assert usual.logits.frames > 0
 
@@ -280,16 +280,16 @@ def test_nothing_is_usual_before_a_final_was_decided() -> None:
 def test_what_another_model_said_of_a_voice_counts_for_nothing() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
     first = said(decider, 1)
-    decider.adopt(Usual("another", Baseline(HAPPY * 2, 900)))
+    decider.adopt(LogitBaseline("another", Baseline(HAPPY * 2, 900)))
     assert said(decider, 2) == first
 
 
 def test_what_was_adopted_for_the_next_model_outlives_the_last_windows_of_the_one_before() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
     other = replace(WINDOW, segment=1)  # of a model with no name in common
-    adopted = Usual(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
+    adopted = LogitBaseline(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
     fresh = said(Decider(DecisionSettings(), Losses(), learn=False), 2)
     decider.adopt(adopted)
     decider.decide(other, Answer(HAPPY * 2, None), 0.0)
-    assert decider.usual_of(CENTRED.ref.sha256) is adopted
+    assert decider.logit_baseline(CENTRED.ref.sha256) is adopted
     assert said(decider, 2) < fresh

@@ -185,11 +185,11 @@ def test_a_stream_that_breaks_off_goes_on_without_a_gap_or_a_sample_too_many() -
     hearing = new_hearing(losses=losses)
     half = 2 * SAMPLE_RATE + 77  # in mid-speech, off every grid
     run(hearing, [SPEECH[:half]])
-    first = hearing.break_off()
+    first = hearing.end_segment()
     assert not hearing.in_speech
     assert hearing.position == half
     assert [o.state for o in first if isinstance(o, SpeechEvent)] == ["end"]
-    assert hearing.break_off() == []
+    assert hearing.end_segment() == []
     (final,) = finals(first)
     assert half - 320 <= final.end <= half
     second = run(hearing, [SPEECH[half:]], position=half) + hearing.finish()

@@ -16,8 +16,8 @@ from edgeser.features.baseline import Baseline, no_baseline
 from edgeser.features.front_end import Floats
 from edgeser.losses import Losses
 from edgeser.model.affect import affect_of
-from edgeser.model.centring import Usual
-from edgeser.model.decision import Smoother, decided
+from edgeser.model.centring import LogitBaseline
+from edgeser.model.decision import Smoother, top_label
 from edgeser.model.network import Answer
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.settings.schema import DecisionSettings
@@ -25,11 +25,11 @@ from edgeser.window import Window
 
 
 class Decider:
-    """Label, smoothed state and account of every window of one stream, in their order.
+    """Label, smoothed state and event of every window of one stream, in order.
 
     ``decide`` belongs to one thread, the other methods to any. A window brings the model it was cut
-    for: when that has other labels than the one before, the smoothed state begins anew, and what
-    another model said of a voice counts for nothing.
+    for: when that has other labels than the one before, the smoothed state is reset. The logits of
+    another model count for nothing.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Decider:
         learn: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``learn``: let every final teach what is usual for the voice. ``clock``: that of the
+        """``learn``: update the mean logits of the voice with every final. ``clock``: that of the
         hearing, monotonic seconds.
         """
         self._settings = settings
@@ -49,35 +49,36 @@ class Decider:
         self._clock = clock
         self._smoother: Smoother | None = None
         self._learn = learn
-        self._adoptions: deque[Usual | None] = deque()
+        self._adoptions: deque[LogitBaseline | None] = deque()
         # By model: one may follow while the other's windows wait.
-        self._known: dict[str, Usual] = {}
+        self._known: dict[str, LogitBaseline] = {}
         self._segment = -1, ""
         self._in_force: Baseline | None = None
 
     def renew(self, settings: DecisionSettings, segment: int) -> None:
-        """Decide by other settings after that segment; its own windows may still be waiting."""
+        """Use other settings after that segment, whose own windows may still be waiting."""
         self._renewal = segment, settings
 
-    def adopt(self, usual: Usual | None) -> None:
-        """From the next segment on this is usual for the voice; None: nothing is known of it."""
-        self._adoptions.append(usual)
+    def adopt(self, baseline: LogitBaseline | None) -> None:
+        """Use these mean logits of the voice from the next segment on; None forgets all of them."""
+        self._adoptions.append(baseline)
 
     @property
     def is_adopting(self) -> bool:
-        """Something waits to be adopted."""
+        """A baseline waits to be adopted."""
         return bool(self._adoptions)
 
-    def usual_of(self, model: str) -> Usual | None:
-        """What is usual for the voice up to now by a model, the SHA-256 of its file.
+    def logit_baseline(self, model: str) -> LogitBaseline | None:
+        """The voice's mean logits so far. ``model``: SHA-256 of its file.
 
         None where nothing was adopted or learned.
         """
         return self._known.get(model)
 
     def decide(self, window: Window, answer: Answer, started_at: float) -> EmotionEvent:
-        """The event of a window and what its network made of it; ``started_at``: when inference
-        began. Noise is ``unknown``; it moves no state, and teaches nothing of the voice's scores.
+        """The event of a window and its network's answer. ``started_at``: when inference began.
+
+        Noise is ``unknown``; it changes neither the smoothed state nor the voice's mean logits.
         """
         renewal = self._renewal
         if renewal is not None and window.segment > renewal[0]:
@@ -99,7 +100,7 @@ class Decider:
             kind=window.kind,
             start=window.start / SAMPLE_RATE,
             end=window.end / SAMPLE_RATE,
-            label=UNKNOWN if is_noise else decided(scores, labels, abstain_below),
+            label=UNKNOWN if is_noise else top_label(scores, labels, abstain_below),
             confidence=round(min(1.0, float(scores.max())), 6),
             scores={
                 label: round(float(score), 6) for label, score in zip(labels, scores, strict=True)
@@ -120,8 +121,8 @@ class Decider:
         )
 
     def _centred(self, window: Window, answer: Answer, *, is_noise: bool) -> Floats:
-        """Logits against what was usual for the voice when the window's segment began."""
-        while self._adoptions:  # what is adopted is in force before it waits no more
+        """Logits centred by the voice's mean logits as they were when the segment began."""
+        while self._adoptions:  # each is in force before it leaves the queue
             adopted = self._adoptions[0]
             if adopted is None:
                 self._known.clear()
@@ -133,12 +134,12 @@ class Decider:
         if centring is None:
             return logits
         known = self._known.get(model)
-        usual = no_baseline(len(logits)) if known is None else known.logits
+        baseline = no_baseline(len(logits)) if known is None else known.logits
         if (window.segment, model) != self._segment or self._in_force is None:
-            self._segment, self._in_force = (window.segment, model), usual
+            self._segment, self._in_force = (window.segment, model), baseline
         if window.kind == "final" and self._learn and not is_noise:
             frames = (window.end - window.start) // window.model.info.front_end.hop
-            self._known[model] = Usual(model, centring.with_more(usual, logits, frames))
+            self._known[model] = LogitBaseline(model, centring.updated(baseline, logits, frames))
         return centring.centred(logits, self._in_force)
 
 

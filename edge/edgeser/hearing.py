@@ -1,4 +1,4 @@
-"""What hears one stream: blocks of sound in, speech events and windows out.
+"""Hears one stream: blocks of sound in, speech events and windows out.
 
 No threads of its own, no sockets, no clock but the one it is given.
 """
@@ -36,11 +36,11 @@ HearingOutput: TypeAlias = SpeechEvent | Window
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HearingState:
-    """How far a stream has been heard, between segments: where a successor begins.
+    """The state of a stream between segments, from which a successor continues.
 
-    ``position``: samples, a multiple of a frame; ``rest``: int16 (n,), n < 320, those heard behind
-    it. ``segments``: how many there were. ``floor_dbfs``: the noise floor. ``captured_at``,
-    ``arrived_at``: of the last sample heard. ``baseline``: how the voice usually sounds.
+    ``position``: samples heard in whole frames. ``rest``: int16 (n,), n < 320, the samples heard
+    behind them. ``segments``: how many there were. ``floor_dbfs``: the noise floor.
+    ``captured_at``, ``arrived_at``: of the last sample heard. ``baseline``: that of the voice.
     """
 
     position: int = 0
@@ -66,7 +66,7 @@ class Hearing:
         learn: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``begin``: where to go on. ``learn``: let every segment teach how the voice sounds.
+        """``begin``: where to continue. ``learn``: update the voice's baseline with every final.
         ``clock``: monotonic seconds, those of the blocks.
 
         Raises UserError if the settings do not suit the model, or a detector cannot be loaded.
@@ -90,7 +90,7 @@ class Hearing:
             meters=(self.meter, self.fast_meter),
         )
         self.baseline = begin.baseline or no_baseline(front_end.bins)
-        """How the voice usually sounds; another thread may look, and it may change in silence."""
+        """Of the voice. Another thread may read it at any time, and replace it in silence."""
         self._learn = learn
         self._segment: tuple[int, Segment] | None = None  # the open one, once a window was cut
         self._captured_at = begin.captured_at  # of the sample just before `position`
@@ -105,27 +105,27 @@ class Hearing:
 
     @property
     def in_speech(self) -> bool:
-        """A segment is open, and was told."""
+        """A segment is open, and was announced."""
         return self._detector.segmenter.in_speech
 
     @property
     def is_open(self) -> bool:
-        """A segment is open, if only a proposed one."""
+        """A segment is open, even if only a proposed one."""
         return self._detector.segmenter.is_open
 
     @property
     def is_quiet(self) -> bool:
-        """Nothing of late could be speech."""
+        """No recent frame could be speech."""
         return self._detector.segmenter.is_quiet
 
     @property
     def calm_frames(self) -> int:
-        """So many frames from now on, in speech, are no news, whatever is in them."""
+        """So many frames from now on cannot produce an output, whatever they hold; 0 if unknown."""
         return self._detector.segmenter.calm_frames
 
     @property
     def state(self) -> HearingState:
-        """Where a successor goes on; to be asked for between segments."""
+        """From where a successor continues; to be read between segments."""
         whole = self.position - self.position % FRAME_SAMPLES
         return HearingState(
             position=whole,
@@ -140,10 +140,10 @@ class Hearing:
     def successor(
         self, model: Model, speech: SpeechSettings, baseline: Baseline | None = None
     ) -> Hearing:
-        """One that carries on from here with another model or other settings; between segments.
+        """One that continues from here with another model or other settings; between segments.
 
-        ``baseline``: how the voice sounds to another front end, where it is another.
-        Raises SettingsError like the constructor.
+        ``baseline``: that of the voice for the model's front end, if it is another than before.
+        Raises UserError like the constructor.
         """
         begin = self.state
         if model.info.front_end != self.model.info.front_end:
@@ -159,7 +159,7 @@ class Hearing:
         )
 
     def push(self, block: AudioBlock) -> list[HearingOutput]:
-        """Take the next block. One that overlaps what was heard already counts once."""
+        """Take the next block. Samples that were heard before are skipped."""
         self._arrived_at = self._clock()
         outputs: list[HearingOutput] = []
         lost = block.first_sample - self.position
@@ -178,11 +178,11 @@ class Hearing:
         return outputs
 
     def skip(self, block: AudioBlock) -> list[HearingOutput]:
-        """Let a block pass that does not count: an open segment ends, and time goes on."""
+        """Skip a block that does not count: an open segment ends, and time goes on."""
         end = block.first_sample + len(block.samples)
         if end <= self.position:
             return []
-        outputs = self.break_off()
+        outputs = self.end_segment()
         self._arrived_at, self._captured_at = self._clock(), block.captured_at
         self._hear(np.zeros(self._jump(end), np.int16))
         return outputs
@@ -193,14 +193,14 @@ class Hearing:
         outputs: list[HearingOutput] = []
         if odd and self.is_open:
             outputs += self._hear(np.zeros(odd, np.int16))
-        return outputs + self.break_off()
+        return outputs + self.end_segment()
 
-    def break_off(self) -> list[HearingOutput]:
-        """End the open segment here, at its last whole frame; what comes may follow on."""
+    def end_segment(self) -> list[HearingOutput]:
+        """End the open segment at the last whole frame; the stream may go on without a gap."""
         return [item for output in self._detector.flush() for item in self._emit(output)]
 
     def _jump(self, position: int) -> int:
-        """Go on after a gap at ``position``; give the zeros that lead up to it from the grid."""
+        """Go on after a gap at the frame of ``position``; return the samples before it there."""
         odd = position % FRAME_SAMPLES
         self.position = position - odd
         self._detector.restart(self.position)
@@ -249,7 +249,7 @@ class Hearing:
         ahead = self.position - self._detector.vad.position  # samples behind the window's frame
         if kind == "final" and self._learn and info.learns_voices:
             frames = self._frames.frames(cut.start, cut.end)
-            self.baseline = front_end.with_more(self.baseline, frames)
+            self.baseline = front_end.updated(self.baseline, frames)
         return Window(
             stream=self.name,
             model=self.model,
@@ -272,7 +272,7 @@ class Hearing:
         )
 
     def _open_segment(self, cut: WindowDue | SegmentEnded) -> Segment:
-        """That of the window, from before it or begun with it."""
+        """The segment of the window; it is made with its first window."""
         if self._segment is None or self._segment[0] != cut.segment:
             start = cut.segment_start if isinstance(cut, WindowDue) else cut.start
             self._segment = cut.segment, self.model.segment(start, self.baseline)

@@ -11,7 +11,7 @@ from edgeser.events.schema import EmotionEvent, SpeechEvent
 from edgeser.features.baseline import Baseline
 from edgeser.hearing import Hearing, HearingOutput
 from edgeser.losses import Losses
-from edgeser.model.centring import Usual
+from edgeser.model.centring import LogitBaseline
 from edgeser.model.model import Model, load_model
 from edgeser.settings.schema import Settings
 from edgeser.window import Window
@@ -36,13 +36,13 @@ class Pipeline:
 
     @property
     def baseline(self) -> Baseline:
-        """How the voice sounds up to now."""
+        """The voice's mean spectrum so far."""
         return self._hearing.baseline
 
     @property
-    def usual(self) -> Usual | None:
-        """What the model usually says of the voice up to now; None where it says nothing yet."""
-        return self._decider.usual_of(self._hearing.model.ref.sha256)
+    def logit_baseline(self) -> LogitBaseline | None:
+        """The model's mean logits for the voice so far; None before the first final."""
+        return self._decider.logit_baseline(self._hearing.model.ref.sha256)
 
     def push(self, block: AudioBlock) -> list[Heard]:
         """The events of the next block."""

@@ -17,7 +17,7 @@ from edgeser.baselines.store import BaselineStore
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
-from edgeser.model.centring import Usual
+from edgeser.model.centring import LogitBaseline
 from tests.unprivileged import NOBODY
 
 FRONT_END = FrontEnd(mels=64, normalise="voice")
@@ -75,7 +75,7 @@ def test_each_front_end_has_its_own(tmp_path: Path) -> None:
     """So a model that is tried for an hour costs nothing of what another one knows."""
     store = BaselineStore(tmp_path)
     other = msgspec.structs.replace(FRONT_END, hop=320)
-    usual = Usual("one", Baseline(np.array([1.0, -1.0], np.float32), 500))
+    usual = LogitBaseline("one", Baseline(np.array([1.0, -1.0], np.float32), 500))
     store.save("mic", FRONT_END, a_baseline(), usual, enrolled=True)
     for level_db in (-30.0, -20.0):
         store.save("mic", other, a_baseline(level_db))
@@ -83,8 +83,8 @@ def test_each_front_end_has_its_own(tmp_path: Path) -> None:
     assert first is not None
     assert second is not None
     assert (first.mean[0], second.mean[0]) == (-40.0, -20.0)
-    assert store.usual("mic", FRONT_END) is not None
-    assert store.usual("mic", other) is None
+    assert store.logit_baseline("mic", FRONT_END) is not None
+    assert store.logit_baseline("mic", other) is None
     kept = store.read("mic")
     assert kept is not None
     assert not kept.enrolled

@@ -19,7 +19,7 @@ from edgeser.decider import Decider
 from edgeser.features.baseline import Baseline
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
-from edgeser.model.centring import Usual
+from edgeser.model.centring import LogitBaseline
 from edgeser.model.model import Model, load_model
 from edgeser.pcm import Samples
 from edgeser.settings.schema import DecisionSettings, SpeechSettings
@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_made_is_said_once(
 def test_what_a_model_usually_says_is_kept_and_forgotten_with_it(
     model: Model, store: BaselineStore
 ) -> None:
-    usual = Usual(model.ref.sha256, Baseline(np.array([1.0, 0.5, -2.0], np.float32), 700))
+    usual = LogitBaseline(model.ref.sha256, Baseline(np.array([1.0, 0.5, -2.0], np.float32), 700))
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
     decider._known[usual.model] = usual
     hear(intake, TALK)
@@ -208,13 +208,13 @@ def test_what_a_model_usually_says_is_kept_and_forgotten_with_it(
     keeper = keeper_of(store, after, second)
     keeper.sync()
     assert second.is_adopting
-    kept = store.usual("mic", FRONT_END)
+    kept = store.logit_baseline("mic", FRONT_END)
     assert kept is not None
     assert (kept.model, kept.logits.frames) == (usual.model, 700)
     np.testing.assert_array_equal(kept.logits.mean, usual.logits.mean)
     store.remove("mic")
     keeper.sync(ending=True)
-    assert store.usual("mic", FRONT_END) is None
+    assert store.logit_baseline("mic", FRONT_END) is None
 
 
 def exchange(intake: Intake, model: Model) -> None:
@@ -228,7 +228,7 @@ def test_what_is_known_is_there_again_after_another_model(
     model: Model, store: BaselineStore, other: str
 ) -> None:
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
-    decider._known[model.ref.sha256] = Usual(
+    decider._known[model.ref.sha256] = LogitBaseline(
         model.ref.sha256, Baseline(np.ones(3, np.float32), 700)
     )
     keeper = keeper_of(store, intake, decider)
@@ -253,7 +253,7 @@ def test_a_voice_may_be_made_known_before_its_model_is_in_force(
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
     keeper = keeper_of(store, intake, decider)
     keeper.sync()
-    usual = Usual(other.ref.sha256, Baseline(np.ones(6, np.float32), 700))
+    usual = LogitBaseline(other.ref.sha256, Baseline(np.ones(6, np.float32), 700))
     front_end = other.info.front_end
     nothing = Baseline(np.zeros(front_end.bins, np.float32), 700)
     store.save("mic", front_end, nothing, usual, enrolled=True)
@@ -311,7 +311,9 @@ def test_nothing_is_kept_of_a_voice_before_a_segment_has_ended(
 ) -> None:
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
     nothing = Baseline(np.zeros(3, np.float32), 0)
-    decider._known[model.ref.sha256] = Usual(model.ref.sha256, nothing)  # as a partial does it
+    decider._known[model.ref.sha256] = LogitBaseline(
+        model.ref.sha256, nothing
+    )  # as a partial does it
     keeper = keeper_of(store, intake, decider)
     keeper.sync()
     assert store.read("mic") is None

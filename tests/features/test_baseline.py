@@ -26,7 +26,7 @@ def frames_of(seed: int, seconds: float = 2.0) -> Floats:
 def baseline_of(*seeds: int) -> Baseline:
     baseline = no_baseline(VOICE.bins)
     for seed in seeds:
-        baseline = VOICE.with_more(baseline, frames_of(seed))
+        baseline = VOICE.updated(baseline, frames_of(seed))
     return baseline
 
 
@@ -83,7 +83,7 @@ def test_a_baseline_never_counts_for_more_than_its_bound_and_follows_the_voice(
 ) -> None:
     baseline = Baseline(np.full(2, -60, np.float32), most)
     for length in lengths:
-        later = baseline.with_more(Baseline(np.full(2, -20, np.float32), length), most)
+        later = baseline.updated(Baseline(np.full(2, -20, np.float32), length), most)
         assert later.frames <= most
         assert baseline.mean[0] <= later.mean[0] <= -20
         assert later.mean[0] > baseline.mean[0] or baseline.mean[0] > -20.01

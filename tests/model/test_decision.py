@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeser.model.decision import Smoother, calibrated, decided
+from edgeser.model.decision import Smoother, calibrated, top_label
 
 LABELS = ["angry", "happy", "neutral", "sad"]
 
@@ -29,8 +29,8 @@ def test_huge_logits_do_not_overflow() -> None:
 
 
 def test_abstention() -> None:
-    assert decided(scores(happy=0.5), LABELS, 0.4) == "happy"
-    assert decided(scores(happy=0.39), LABELS, 0.4) == "unknown"
+    assert top_label(scores(happy=0.5), LABELS, 0.4) == "happy"
+    assert top_label(scores(happy=0.39), LABELS, 0.4) == "unknown"
 
 
 def test_the_state_begins_unknown_and_takes_the_first_clear_label() -> None:

@@ -84,12 +84,12 @@ class Counting:
         self.rows = self.runs = 0
         self.broken = False
 
-    def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+    def step(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
         if self.broken:
             raise RuntimeError("no")
         self.rows += len(features)
         self.runs += 1
-        return self._backend.hear(features, state)
+        return self._backend.step(features, state)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._backend, name)

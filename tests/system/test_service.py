@@ -237,11 +237,11 @@ def test_a_stuck_backend_is_said_and_ends_in_a_restart(talk: Box, listener: List
     break_it(
         talk,
         "from edgeser.model.backends.onnxruntime import OnnxRuntime\n"
-        "hear = OnnxRuntime.hear\n"
+        "step = OnnxRuntime.step\n"
         "def stuck(self, *given):\n"
         "    time.sleep(600 if told() else 0)\n"
-        "    return hear(self, *given)\n"
-        "OnnxRuntime.hear = stuck\n",
+        "    return step(self, *given)\n"
+        "OnnxRuntime.step = stuck\n",
     )
     break_now(talk)
     listener.wait_for(lambda self: "restart_due" in self.faults)

@@ -196,7 +196,7 @@ def test_training_centres_logits_as_the_device_does() -> None:
     device = Centring(model.prior.tolist(), own_frames=150, most_frames=1000)
     heard = no_baseline(3)
     for row, count in zip(logits[1:], (20, 30, 50), strict=True):
-        heard = device.with_more(heard, row, count)
+        heard = device.updated(heard, row, count)
     np.testing.assert_allclose(trained[0], device.centred(logits[0], heard), atol=1e-5)
     np.testing.assert_array_equal(trained[1:], logits[1:])
 
@@ -230,7 +230,7 @@ def test_a_teacher_of_strangers_knows_the_rest_of_the_voice(
         total = no_baseline(front_end.bins)
         for k in others:
             heard = front_end.heard(raw_frames(sounds.of(k), front_end))
-            total = total.with_more(heard, front_end.baseline_frames)
+            total = total.updated(heard, front_end.baseline_frames)
         return total
 
     voice = [i for i in part if corpus.utterances[i].speaker == "08"]
@@ -238,7 +238,7 @@ def test_a_teacher_of_strangers_knows_the_rest_of_the_voice(
     for k in voice[1:]:
         others = [i for i in voice if i != k]
         frames = len(raw_frames(sounds.of(k), front_end))
-        said = said.with_more(
+        said = said.updated(
             Baseline(device(k, [], known(others), said), frames), centring.most_frames
         )
     expected = device(voice[0], voice[1:], known(voice[1:]), said)

@@ -18,7 +18,7 @@ from edgeser.errors import UserError
 from edgeser.events.wire.lock import FileLock, holder
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline
-from edgeser.model.centring import Usual
+from edgeser.model.centring import LogitBaseline
 from edgeser.whole_file import left_beside, whole_file
 
 _SUFFIX = ".json"
@@ -67,12 +67,12 @@ class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Baseline(np.array(self.mean_db, np.float32), self.frames)
 
     @property
-    def usually(self) -> Usual | None:
+    def logit_baseline(self) -> LogitBaseline | None:
         """What the model that heard it last usually says of the voice."""
         if self.usual is None:
             return None
         logits = np.array(self.usual.logits, np.float32)
-        return Usual(self.usual.model, Baseline(logits, self.usual.frames))
+        return LogitBaseline(self.usual.model, Baseline(logits, self.usual.frames))
 
 
 class Version(NamedTuple):
@@ -132,12 +132,12 @@ class BaselineStore:
             raise _damaged(self.file(stream), f"{len(kept.mean_db)} bands")
         return kept.baseline
 
-    def usual(self, stream: str, front_end: FrontEnd) -> Usual | None:
+    def logit_baseline(self, stream: str, front_end: FrontEnd) -> LogitBaseline | None:
         """What a model with this front end usually said of a stream's voice. Raises UserError like
         ``load``.
         """
         kept = self._read_for(stream, front_end)
-        return None if kept is None else kept.usually
+        return None if kept is None else kept.logit_baseline
 
     def read(self, stream: str) -> KeptBaseline | None:
         """A file's content, whatever front end it is for: what was kept last, and the others.
@@ -172,7 +172,7 @@ class BaselineStore:
         stream: str,
         front_end: FrontEnd,
         baseline: Baseline,
-        usual: Usual | None = None,
+        usual: LogitBaseline | None = None,
         *,
         enrolled: bool = False,
     ) -> Version:
@@ -272,7 +272,7 @@ def _is_possible(kept: KeptBaseline) -> bool:
     return frames >= 0 and kept.frame_s > 0 and bool(np.isfinite(values).all())
 
 
-def _kept(usual: Usual) -> KeptUsual:
+def _kept(usual: LogitBaseline) -> KeptUsual:
     logits = [round(float(value), 6) for value in usual.logits.mean]
     return KeptUsual(usual.model, logits, usual.logits.frames)
 

@@ -134,7 +134,7 @@ def enrol(
         raise UserError("no speech was heard", "speak louder or nearer, or see 'edgeser doctor'")
     store = _store(settings)
     try:
-        store.save(name, front_end, pipeline.baseline, pipeline.usual, enrolled=True)
+        store.save(name, front_end, pipeline.baseline, pipeline.logit_baseline, enrolled=True)
     except OSError as error:
         raise _trouble(store.folder, error) from error
     speech_s = pipeline.baseline.frames * front_end.hop / front_end.sample_rate
@@ -227,7 +227,7 @@ def _learner(settings: Settings) -> Model:
 
 def _weight(model: Model, pipeline: Pipeline) -> float:
     """How much what was learned counts: how the voice sounds, or else what is said of it."""
-    info, usual = model.info, pipeline.usual
+    info, usual = model.info, pipeline.logit_baseline
     if info.front_end.learns_voices or info.centring is None:
         return pipeline.baseline.weight(info.front_end.own_frames)
     return 0.0 if usual is None else usual.logits.weight(info.centring.own_frames)

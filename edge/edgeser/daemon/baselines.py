@@ -15,7 +15,7 @@ from edgeser.decider import Decider
 from edgeser.errors import UserError
 from edgeser.events.wire.lock import FileLock
 from edgeser.features.baseline import Baseline
-from edgeser.model.centring import Usual
+from edgeser.model.centring import LogitBaseline
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class _Kept:
     lock: FileLock | None = None
     version: Version | None = None
     baselines: dict[str, Baseline] = field(default_factory=dict)
-    usuals: dict[str, Usual] = field(default_factory=dict)
+    usuals: dict[str, LogitBaseline] = field(default_factory=dict)
     saved_at: float = float("-inf")
 
 
@@ -106,7 +106,7 @@ class BaselineKeeper:
         read = self._store.read(stream)
         found = [] if read is None else [read, *read.others]
         kept.baselines = {one.front_end: one.baseline for one in found}
-        usuals = [one.usually for one in reversed(found)]
+        usuals = [one.logit_baseline for one in reversed(found)]
         kept.usuals = {usual.model: usual for usual in usuals if usual is not None}
         intake.adopt(dict(kept.baselines))
         decider.adopt(None)
@@ -117,7 +117,7 @@ class BaselineKeeper:
     def _save(self, stream: str, learned: Learned, decider: Decider, kept: _Kept) -> None:
         """Write what was learned since the file was last read or written, if anything."""
         model, front_end, baseline = learned
-        own, usual = fingerprint(front_end), decider.usual_of(model)
+        own, usual = fingerprint(front_end), decider.logit_baseline(model)
         if not baseline.frames:
             return
         said = usual is not None and usual is not kept.usuals.get(model)

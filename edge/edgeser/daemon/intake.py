@@ -191,7 +191,7 @@ class Intake:
         if isinstance(item, AudioFault):
             self.lost = None if item.recovered else item.message
             if item.code == "audio_lost":  # nobody knows how long: the final does not wait for it
-                self._route(self.hearing.break_off())
+                self._route(self.hearing.end_segment())
             self.account.fault(item.code, item.message, recovered=item.recovered)
             return
         if self._heard_at is None:
@@ -256,7 +256,7 @@ class Intake:
         if self.hearing.is_open:
             if time.monotonic() - renewal.asked_at < RENEWED_WITHIN_S:
                 return
-            self._route(self.hearing.break_off())
+            self._route(self.hearing.end_segment())
         with self._renewal_lock:
             if self._renewal is renewal:  # else a newer one waits for the next block
                 self._renewal = None

@@ -255,9 +255,9 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         loud = speech_frames(self._within_range(frames))
         return Baseline(loud.mean(axis=0, dtype=np.float64).astype(np.float32), len(loud))
 
-    def with_more(self, baseline: Baseline, frames: Floats) -> Baseline:
+    def updated(self, baseline: Baseline, frames: Floats) -> Baseline:
         """The baseline after raw frames (n, bins) of one more stretch of the voice's speech."""
-        return baseline.with_more(self.heard(frames), self.baseline_frames)
+        return baseline.updated(self.heard(frames), self.baseline_frames)
 
     def normalised(self, frames: Floats, baseline: Baseline | None = None) -> Floats:
         """One window of raw frames (n, bins) as features (n, width); a new array.

@@ -1,4 +1,4 @@
-"""What a model usually says of a voice, taken off what it says of one window of it."""
+"""The mean logits of a voice, subtracted from those of one of its windows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from edgeser.features.filters import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Usual:
-    """What a model, by the SHA-256 of its file, usually says of a voice: the mean logits."""
+class LogitBaseline:
+    """The mean logits that a model gives a voice. ``model``: SHA-256 of its file."""
 
     model: str
     logits: Baseline
@@ -24,19 +24,19 @@ class Usual:
 class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How logits are centred by voice.
 
-    To a network every stranger sounds a little sad or a little angry, always. So the mean of the
-    logits of all that a voice said is taken off, and ``prior`` (labels,) put in its place: what a
-    voice in its everyday mood gets. That mean is shrunk towards the prior, which counts like
-    ``own_frames`` frames of speech; a mean of more than ``most_frames`` forgets what is oldest.
+    To a network every unknown voice always sounds a little sad, say, or a little angry. So the mean
+    logits of the voice are subtracted, and ``prior`` (labels,) is added: the logits of a voice in
+    its everyday mood. The mean is shrunk towards the prior, which counts like ``own_frames`` frames
+    of speech. A mean of more than ``most_frames`` forgets the oldest speech.
 
-    Of a voice that it knows a model is right more often. So logits count ``known_scale`` times as
-    much for one that is known well, and in proportion for one known less; the temperature of the
-    artefact is right for a voice of which nothing is known.
+    A model is right more often for voices that it knows. So logits are scaled by ``known_scale``
+    for a voice that is known well, and proportionally less for one known less well. The artefact's
+    temperature is fitted to voices of which nothing is known.
 
-    What is hardly ever said of a voice never met gets ``stranger_shift`` (labels,) in logits, if
-    there is such a thing, and in proportion less the better the voice is known.
+    Labels that the model gives too rarely to unknown voices get ``stranger_shift`` (labels,) in
+    logits, if there are any, and proportionally less the better the voice is known.
 
-    Network and prior are trained that way (Recipe.episodes); a model that was not has no centring.
+    Network and prior are trained with centring (Recipe.episodes); other models have none.
     """
 
     prior: list[float]
@@ -50,16 +50,16 @@ class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if len(self.prior) != labels or len(self.stranger_shift) not in (0, labels):
             raise ValueError("centring: expected a logit for each label")
 
-    def centred(self, logits: Floats, usual: Baseline) -> Floats:
-        """Logits (labels,) of a window of a voice whose ``usual`` logits are these."""
-        weight = np.float32(usual.weight(self.own_frames))
+    def centred(self, logits: Floats, baseline: Baseline) -> Floats:
+        """Logits (labels,) of a window, centred. ``baseline``: the mean logits of the voice."""
+        weight = np.float32(baseline.weight(self.own_frames))
         prior = np.array(self.prior, np.float32)
         scale = np.float32(1 + (self.known_scale - 1) * weight)
-        shifted: Floats = scale * (logits - weight * (usual.mean - prior))
+        shifted: Floats = scale * (logits - weight * (baseline.mean - prior))
         if self.stranger_shift:
             shifted += (1 - weight) * np.array(self.stranger_shift, np.float32)
         return shifted
 
-    def with_more(self, usual: Baseline, logits: Floats, frames: int) -> Baseline:
-        """The usual logits after one more stretch of so many frames, which got ``logits``."""
-        return usual.with_more(Baseline(logits, frames), self.most_frames)
+    def updated(self, baseline: Baseline, logits: Floats, frames: int) -> Baseline:
+        """The mean logits after one more window of so many frames, which got ``logits``."""
+        return baseline.updated(Baseline(logits, frames), self.most_frames)

@@ -31,14 +31,14 @@ def probability(log_odds: float) -> float:
     return 0.5 * (1 + math.tanh(log_odds / 2))
 
 
-def decided(scores: npt.NDArray[np.floating], labels: list[str], abstain_below: float) -> str:
-    """The likeliest label, or ``unknown`` where even that is less likely than the threshold."""
+def top_label(scores: npt.NDArray[np.floating], labels: list[str], abstain_below: float) -> str:
+    """The most probable label, or ``unknown`` if its probability is below the threshold."""
     best = int(np.argmax(scores))
     return labels[best] if scores[best] >= abstain_below else UNKNOWN
 
 
 class Smoother:
-    """A stream's state: an exponential mean of scores, and a margin that a change must win by.
+    """A stream's state: an exponential mean of scores, with hysteresis by a margin.
 
     It starts as ``unknown``. A window moves the mean by ``weight``; the state changes when another
     label's mean leads its own by ``margin``, so single windows do not make it flicker.
@@ -51,12 +51,12 @@ class Smoother:
         self._mean = np.full(len(labels), 1 / len(labels), np.float32)
 
     def tune(self, weight: float, margin: float) -> None:
-        """Go on with another weight and margin; the mean and the state stay."""
+        """Change weight and margin; the mean and the state stay."""
         self._weight = np.float32(weight)
         self._margin = margin
 
     def update(self, scores: Floats, end_s: float) -> Smoothed:
-        """Take a window's scores, shape (labels,), that ends at ``end_s``; give the state."""
+        """Take the scores (labels,) of a window that ends at ``end_s``; return the state."""
         self._mean += self._weight * (scores - self._mean)
         best = int(np.argmax(self._mean))
         held = (

@@ -82,11 +82,11 @@ class Model:
         return pieces_of(raw_frames(samples, front_end), front_end, self.info.window, baseline)
 
     def segment(self, start: int, baseline: Baseline) -> Segment:
-        """A segment of speech that begins at the sample ``start``, for the one who hears it."""
+        """A segment of speech that begins at the sample ``start``."""
         return self._network.segment(start, baseline)
 
     def scores(self, windows: Sequence[Speech]) -> Floats:
-        """Scores of windows of voices of which nothing is known: (windows, labels)."""
+        """Scores of windows without centring by voice: (windows, labels)."""
         return self.scores_of(self.logits(windows))
 
     def scores_of(self, logits: Floats) -> Floats:
@@ -98,41 +98,41 @@ class Model:
     def logits(self, windows: Sequence[Speech]) -> Floats:
         """Logits of windows, as a ``segment`` or ``pieces`` gave them: (windows, all labels).
 
-        They are run as one batch, which may round a window otherwise than it is alone.
+        They are run as one batch, which may round differently from running one window alone.
         """
         return self._network.logits(windows)[:, : len(self.info.labels)]
 
     def answers(self, windows: Sequence[Speech]) -> list[Answer]:
-        """As ``logits``, and whether a window is noise."""
+        """Logits of windows, and the probability that each is noise."""
         rows = self._network.logits(windows)
         if self.info.noise is None:
             return [Answer(row, None) for row in rows]
         return [Answer(row[:-1], probability(float(row[-1]))) for row in rows]
 
     def rows(self, window: Speech) -> int:
-        """Rows of a batch that a window takes."""
+        """How many rows of a batch a window takes."""
         return self._network.rows(window)
 
     def row_frames(self, window: Speech) -> int:
-        """Frames of such a row, padding included; windows of the same can share a batch."""
+        """Frames of such a row, padding included; windows with equal rows can share a batch."""
         return self._network.row_frames(window)
 
     def verify(self) -> float:
-        """Run the golden vectors; the largest difference. Raises ArtefactError if it drifts.
+        """Run the golden vectors; return the largest difference. Raises ArtefactError if it drifts.
 
-        Where the backend runs a batch in another way than a window alone, the golden sounds and a
-        partial are run both ways, and must come out the same. Also warms the backend up.
+        If the backend runs a batch in another way than a single window, the golden sounds and a
+        partial are run both ways, and must give the same scores. Also warms the backend up.
         """
         limit = max(self.backend.tolerance, TOLERANCE[self.info.precision])
         sounds = [waveform(golden.seed, golden.seconds) for golden in self.info.golden]
-        if self.backend.together:
+        if self.backend.verify_batch:
             sounds.append(max(sounds, key=len)[: round(self.info.window.seconds * SAMPLE_RATE)])
         windows = [self.pieces(sound) for sound in sounds]
         alone = [self._network.logits([window])[0] for window in windows]
         worst = 0.0
         for golden, logits in zip(self.info.golden, alone, strict=False):
             worst = max(worst, self._drift(golden, logits, limit))
-        if self.backend.together:
+        if self.backend.verify_batch:
             self._agree(windows, alone, limit)
         return worst
 
@@ -154,33 +154,35 @@ class Model:
         known = golden.scores if golden.noise is None else [*golden.scores, golden.noise]
         worst = 0.0
         for name, score, expected in zip(
-            [*labels, "noise"], self._told(logits), known, strict=False
+            [*labels, "noise"], self._probabilities(logits), known, strict=False
         ):
             difference = abs(score - expected)
             if not difference <= limit:
                 raise ArtefactError(
                     f"model {self.artefact.path}: drifts from its golden vectors: '{name}' "
                     f"of test sound {golden.seed} is {score:.4f}, expected {expected:.4f}",
-                    self.backend.mend,
+                    self.backend.fix,
                 )
             worst = max(worst, difference)
         return worst
 
     def _agree(self, windows: Sequence[Speech], alone: Sequence[Floats], limit: float) -> None:
-        """Raises ArtefactError where windows, run as one batch, are not what they were alone."""
-        count = max(self.backend.together, len(windows))
+        """Raises ArtefactError if windows run as one batch differ from windows run alone."""
+        count = max(self.backend.verify_batch, len(windows))
         rows = self._network.logits([*islice(cycle(windows), count)])
         for row, logits in zip(rows, cycle(alone), strict=False):
-            difference = np.abs(np.subtract(self._told(row), self._told(logits))).max()
+            difference = np.abs(
+                np.subtract(self._probabilities(row), self._probabilities(logits))
+            ).max()
             if not difference <= limit:
                 raise ArtefactError(
                     f"model {self.artefact.path}: on {self.backend.name} a test sound scores "
                     f"otherwise alone than among {count}, by {difference:.4f}",
-                    self.backend.mend,
+                    self.backend.fix,
                 )
 
-    def _told(self, logits: Floats) -> list[float]:
-        """Scores of all labels, and of noise, if it knows any: of logits (all of them,)."""
+    def _probabilities(self, logits: Floats) -> list[float]:
+        """Scores of all labels, and of noise if the graph has it, from logits (all of them,)."""
         labels = len(self.info.labels)
         scores = calibrated(logits[:labels], self.info.temperature)
         return [*map(float, scores), *(probability(float(odds)) for odds in logits[labels:])]

@@ -1,7 +1,7 @@
-"""How a network takes speech: the small protocol that hearing, backlog and decision are built on.
+"""How a network takes speech: the protocol that hearing, backlog and decision are built on.
 
-Two kinds keep it. A network of *windows* (``windows``) takes each window by itself; a network of
-*streams* (``streams``) takes every frame of a segment once, and a window is a span of it.
+Two kinds implement it. A network of *windows* (``windows``) takes each window by itself; a network
+of *streams* (``streams``) takes every frame of a segment once, and a window is a span of it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MAX_BATCH = 16
 
 
 class Answer(NamedTuple):
-    """What a network makes of a window.
+    """The output of a network for a window.
 
-    ``logits``: (labels,), all of the model's. ``noise``: how probable it is that this is noise;
-    None of a model that does not know noise.
+    ``logits``: (labels,), all of the model's. ``noise``: the probability that the window is noise;
+    None for a model without that output.
     """
 
     logits: Floats
@@ -34,16 +34,17 @@ class Answer(NamedTuple):
 
 
 class Segment(Protocol):
-    """A segment of speech as its network takes it, for the thread that hears."""
+    """A segment of speech on its way to a network, for the thread that hears."""
 
     @property
     def baseline(self) -> Baseline:
-        """Of the voice, as it was known when the segment began."""
+        """The baseline of the voice when the segment began."""
         ...
 
     def window(self, frames: FrameStream, start: int, end: int) -> Speech:
-        """The samples [start, end) of the stream, within the segment; each ends later, if not with
-        the segment.
+        """The window of the samples [start, end) of the stream, within the segment.
+
+        Each call has a later ``end`` than the one before, except that a final may have the same.
         """
         ...
 
@@ -56,15 +57,16 @@ class Network(Protocol):
         ...
 
     def logits(self, windows: Sequence[Speech]) -> Floats:
-        """Of windows, (windows, all of its logits), as far as it can in one batch. A window's
-        logits do not depend on its neighbours.
+        """Logits of windows, (windows, all of its logits), in as few batches as possible.
+
+        A window's logits do not depend on the others.
         """
         ...
 
     def rows(self, window: Speech) -> int:
-        """Rows of a batch that a window takes."""
+        """How many rows of a batch a window takes."""
         ...
 
     def row_frames(self, window: Speech) -> int:
-        """Frames of such a row, padding included; windows of the same can share a batch."""
+        """Frames of such a row, padding included; windows with equal rows can share a batch."""
         ...

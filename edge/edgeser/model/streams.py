@@ -1,4 +1,4 @@
-"""Networks that take every frame of a segment once, block by block, and carry on what they know."""
+"""Networks that take every frame of a segment once, block by block, and keep a state."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ MAX_BLOCKS = 8
 
 
 class StreamNetwork:
-    """As ``Network`` has it. Blocks always have the same length, and lie on the segment's own grid:
-    so it changes no bit of a score how a stream was cut, batched, or kept waiting.
+    """A ``Network`` of streams.
+
+    Blocks always have the same length and lie on the segment's own grid, so no bit of a score
+    depends on how a stream was cut into blocks of sound, batched or delayed.
     """
 
     def __init__(self, info: ArtefactInfo, layout: StreamLayout, backend: Backend) -> None:
@@ -29,11 +31,11 @@ class StreamNetwork:
         self._backend = backend
 
     def segment(self, start: int, baseline: Baseline) -> Track:
-        """As ``Network`` has it."""
+        """See ``Network``."""
         return Track(self._info.front_end, self._layout, start, baseline)
 
     def logits(self, windows: Sequence[Speech]) -> Floats:
-        """Those of each span, after its track's blocks have been run as far as it needs them.
+        """Logits of each span, after its track's blocks have been run as far as it needs them.
 
         The next block of every track is a row of one batch, as long as one is due.
         """
@@ -54,19 +56,19 @@ class StreamNetwork:
         return np.stack([found[place] for place in range(len(spans))])
 
     def rows(self, window: Speech) -> int:
-        """One: its blocks are run one after the other."""
+        """One: its blocks are run one after another."""
         return 1
 
     def row_frames(self, window: Speech) -> int:
-        """As ``Network`` has it."""
+        """See ``Network``."""
         return self._layout.block_frames
 
     def _run(self, spans: Sequence[Span], places: list[int], found: dict[int, Floats]) -> None:
-        """One block of each of these spans."""
+        """Run one block of each of these spans."""
         chosen = [spans[place] for place in places]
         states = np.stack([span.track.state for span in chosen])
         features = np.stack([span.next_block() for span in chosen])
-        votes, weights, after = self._backend.hear(features, states)
+        votes, weights, after = self._backend.step(features, states)
         for row, (place, span) in enumerate(zip(places, chosen, strict=True)):
             if span.only_rest_is_due:
                 found[place] = span.track.logits(span, votes[row], weights[row])

@@ -1,7 +1,7 @@
-"""A segment that is heard as it comes: its features block by block, and what a network made of it.
+"""An open segment for a network of streams: its features block by block, and the network's outputs.
 
 The thread that hears appends blocks and cuts spans; the thread that decides runs blocks, and only
-it touches what comes of them. A track lives as long as its segment and the windows of it that wait.
+it touches the outputs. A track lives as long as its segment and the windows of it that wait.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Track:
         start: int,
         baseline: Baseline,
     ) -> None:
-        """``start``: the segment's first sample. ``baseline``: of the voice, from before it."""
+        """``start``: the segment's first sample. ``baseline``: that of the voice before it."""
         self.baseline = baseline
         self.layout = layout
         self._front_end = front_end
@@ -40,12 +40,13 @@ class Track:
         self.heard = 0
         """Blocks that the network has taken."""
         self.state: Floats = np.zeros(layout.state, np.float32)
-        """What the network carries on from them."""
+        """The network's state after them."""
         self._sums: list[npt.NDArray[np.float64]] = []
 
     def window(self, frames: FrameStream, start: int, end: int) -> Span:
-        """The span of the samples [start, end); of what lies before ``end``, only what is new is
-        computed, once the segment is long enough for its reference to be known.
+        """The span of the samples [start, end).
+
+        Once the segment is long enough for its reference to be known, each frame is computed once.
         """
         hop, spec, layout = self._front_end.hop, self._front_end, self.layout
         count = (end - self._start) // hop
@@ -82,7 +83,7 @@ class Track:
         return self._blocks[self.heard]
 
     def take(self, votes: Floats, weights: Floats, state: Floats) -> None:
-        """What the network made of it: votes (steps, labels), weights (steps,), and its state."""
+        """Take the outputs for it: votes (steps, labels), weights (steps,), and the next state."""
         self._sums += _running(votes, weights, self._sums)
         self.state = state
         self._blocks[self.heard] = _HEARD
@@ -91,9 +92,9 @@ class Track:
     def logits(
         self, span: Span, votes: Floats | None = None, weights: Floats | None = None
     ) -> Floats:
-        """Of a span, (labels,): the mean of its steps' votes by their weights.
+        """Logits (labels,) of a span: the weighted mean of its steps' votes.
 
-        ``votes``, ``weights``: those of its rest, where it needs them.
+        ``votes``, ``weights``: those of its rest, if it has one.
         """
         sums = self._sums
         if votes is not None and weights is not None:
@@ -105,7 +106,7 @@ class Track:
         return mean
 
     def _span(self, first: int, last: int, rest: Floats | None) -> Span:
-        """From one frame of the segment to another, of which ``rest`` is in no whole block yet."""
+        """The span between two frames of the segment; ``rest``: what is in no whole block yet."""
         step, size = self.layout.step_frames, self.layout.block_frames
         last_step = max(1, last // step)  # a segment may end soon after it began
         first_step = self._first_step(first, last_step)
@@ -113,11 +114,11 @@ class Track:
         return Span(self, first_step, last_step, blocks, rest)
 
     def _first_step(self, frame: int, last_step: int) -> int:
-        """The first step that begins at a frame or after it, in a span of at least one."""
+        """The first step that begins at or after a frame, in a span of at least one step."""
         return min(-(-frame // self.layout.step_frames), last_step - 1)
 
     def _cut(self, features: Floats) -> Floats | None:
-        """Append the blocks of the next frames; what is left of them, padded to one."""
+        """Append the whole blocks of the next frames; return the remainder, padded to a block."""
         size = self.layout.block_frames
         whole = len(features) // size * size
         self._blocks += [features[first : first + size] for first in range(0, whole, size)]
@@ -132,8 +133,8 @@ class Track:
 class Span:
     """A window of a track: its steps [first, last).
 
-    ``blocks``: how many of the track's blocks must have been run; ``rest``: frames after those,
-    (block_frames, width), padded with anything, that are run for this window and not kept.
+    ``blocks``: how many of the track's blocks must have been run. ``rest``: the frames after those,
+    (block_frames, width) with any padding, whose outputs are used for this window only.
     """
 
     track: Track
@@ -144,16 +145,16 @@ class Span:
 
     @property
     def only_rest_is_due(self) -> bool:
-        """Nothing but its rest is still to be run for it."""
+        """Only its rest is still to be run for it."""
         return self.rest is not None and self.track.heard == self.blocks
 
     @property
     def is_due(self) -> bool:
-        """Something is."""
+        """Something is still to be run for it."""
         return self.track.heard < self.blocks or self.only_rest_is_due
 
     def next_block(self) -> Floats:
-        """Features (block_frames, width) of what is to be run next for it."""
+        """Features (block_frames, width) of the block to run next for it."""
         if self.rest is not None and self.only_rest_is_due:
             return self.rest
         return self.track.next_block()
@@ -162,7 +163,7 @@ class Span:
 def _running(
     votes: Floats, weights: Floats, before: list[npt.NDArray[np.float64]]
 ) -> list[npt.NDArray[np.float64]]:
-    """Sums of weighted votes and of weights up to each step, (labels + 1,) each."""
+    """Running sums of weighted votes and of weights at each step, (labels + 1,) each."""
     weighted = votes.astype(np.float64) * weights[:, None]
     sums = np.concatenate((weighted, weights[:, None]), axis=1).cumsum(axis=0)
     return list(sums + before[-1] if before else sums)

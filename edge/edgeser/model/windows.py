@@ -1,4 +1,4 @@
-"""Networks that take a window as a whole, in the pieces that its policy cuts."""
+"""Networks that take each window as a whole, in the pieces that the window policy cuts."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from edgeser.model.network import Speech
 
 @dataclass(frozen=True, eq=False)
 class WindowSegment:
-    """A segment of which every window is normalised and run by itself."""
+    """A segment whose windows are normalised and run independently."""
 
     front_end: FrontEnd
     policy: WindowPolicy
     baseline: Baseline
 
     def window(self, frames: FrameStream, start: int, end: int) -> Pieces:
-        """As ``Segment`` has it."""
+        """See ``Segment``."""
         return pieces_of(frames.frames(start, end), self.front_end, self.policy, self.baseline)
 
 
 class WindowNetwork:
-    """As ``Network`` has it."""
+    """A ``Network`` of windows."""
 
     def __init__(self, info: ArtefactInfo, backend: Backend) -> None:
         self._info = info
         self._backend = backend
 
     def segment(self, start: int, baseline: Baseline) -> WindowSegment:
-        """As ``Network`` has it."""
+        """See ``Network``."""
         return WindowSegment(self._info.front_end, self._info.window, baseline)
 
     def logits(self, windows: Sequence[Speech]) -> Floats:
-        """The mean of those of its pieces.
+        """For each window the mean of the logits of its pieces.
 
-        All pieces are padded to a common length out of a small set and run as one batch.
+        All pieces are padded to a common length, one of a small set, and run as one batch.
         """
         taken = [_pieces(window) for window in windows]
         pieces = [piece for window in taken for piece in window]
@@ -55,11 +55,11 @@ class WindowNetwork:
         return logits
 
     def rows(self, window: Speech) -> int:
-        """As ``Network`` has it."""
+        """See ``Network``."""
         return len(_pieces(window))
 
     def row_frames(self, window: Speech) -> int:
-        """As ``Network`` has it."""
+        """See ``Network``."""
         return padded_length(len(_pieces(window)[0]), self._info.window.pad_frames)
 
 

@@ -74,7 +74,7 @@ layout, rng = ours.info.streaming, np.random.default_rng(1)
 for batch in (1, 2, 3, 8):
     features = rng.standard_normal((batch, layout.block_frames, 64), np.float32)
     state = rng.uniform(-0.5, 0.5, (batch, layout.state)).astype(np.float32)
-    for mine, other in zip(*(m.backend.hear(features, state) for m in (ours, theirs)), strict=True):
+    for mine, other in zip(*(m.backend.step(features, state) for m in (ours, theirs)), strict=True):
         assert mine.shape == other.shape
         assert np.abs(mine - other).max() < 1e-4
 """

@@ -245,7 +245,7 @@ class Listener:
         for i in self.judged:
             usual = no_baseline(len(self.labels))
             for k in heard[i]:
-                usual = self.centring.with_more(usual, rows[k], len(self.frames[k]))
+                usual = self.centring.updated(usual, rows[k], len(self.frames[k]))
             centred.append(self.centring.centred(rows[i], usual))
         return np.stack(centred).astype(np.float64)
 
@@ -271,7 +271,7 @@ class Listener:
     def _baseline(self, heard: Sequence[int]) -> Baseline:
         baseline = no_baseline(self.front_end.bins)
         for k in heard:
-            baseline = baseline.with_more(self.heard[k], self.front_end.baseline_frames)
+            baseline = baseline.updated(self.heard[k], self.front_end.baseline_frames)
         return baseline
 
 

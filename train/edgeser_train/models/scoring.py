@@ -99,5 +99,5 @@ def _of_others(heard: Sequence[Baseline], own: int, most: int) -> Baseline:
     total = no_baseline(len(heard[own].mean))
     for i, baseline in enumerate(heard):
         if i != own:
-            total = total.with_more(baseline, most)
+            total = total.updated(baseline, most)
     return total

@@ -19,8 +19,8 @@ class OnnxRuntime:
     name = "onnxruntime/CPU"
     tolerance = 1e-3  # measured between machines: below 1e-5
     batch_frames = 600  # then activations leave the core's cache: 8 x 3 s cost a quarter more
-    together = 0
-    mend = "take another copy of the file, or reinstall edgeser"
+    verify_batch = 0
+    fix = "take another copy of the file, or reinstall edgeser"
 
     def __init__(self, onnx: bytes, path: Path, threads: int = 1) -> None:
         """Load a graph; ``path`` only names it in errors. Raises ArtefactError."""
@@ -42,7 +42,7 @@ class OnnxRuntime:
         """As ``Backend`` has it."""
         return beside_noise("logits", self._run({"features": features, "frames": frames}))
 
-    def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+    def step(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
         """As ``Backend`` has it."""
         outputs = self._run({"features": features, "state": state})
         return beside_noise("votes", outputs), outputs["weights"], outputs["next_state"]

@@ -15,20 +15,20 @@ class Backend(Protocol):
     """A loaded graph."""
 
     name: str
-    """What really runs it, e.g. ``onnxruntime/CPU``."""
+    """What actually runs it, e.g. ``onnxruntime/CPU``."""
 
     tolerance: float
-    """Largest difference of a score to its golden value that is no fault."""
+    """Largest acceptable difference of a score to its golden value."""
 
     batch_frames: int
-    """Padded frames, all of a batch together, from which on larger batches are not faster."""
+    """Padded frames in a batch, above which larger batches are not faster."""
 
-    together: int
-    """Windows that ``Model.verify`` also runs as one batch, where a batch is run in another way
-    than a window alone; 0 where it is not."""
+    verify_batch: int
+    """Windows that ``Model.verify`` also runs as one batch, if the backend runs batches in another
+    way than single windows; 0 if it does not."""
 
-    mend: str
-    """What to do where its scores are not the golden ones."""
+    fix: str
+    """What a user can do if its scores are not the golden ones."""
 
     inputs: list[str]
     outputs: list[str]
@@ -36,25 +36,25 @@ class Backend(Protocol):
     """The graph's own metadata."""
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels), and
-        after them a column for noise, where the graph knows any.
+        """A batch of windows, for a network of windows.
 
-        Of a network of windows.
+        ``features`` (batch, frames, width), ``frames`` (batch,) -> logits (batch, labels), followed
+        by a column for noise if the graph has one.
         """
         ...
 
-    def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
-        """``features`` (batch, block_frames, width), ``state`` (batch, state) -> votes (batch,
-        steps, labels, and one for noise likewise), weights (batch, steps) and the next state
-        (batch, state).
+    def step(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+        """The next block of each row, for a network of streams.
 
-        Of a network of streams.
+        ``features`` (batch, block_frames, width), ``state`` (batch, state) -> votes (batch, steps,
+        labels, followed by noise if the graph has it), weights (batch, steps) and the next state
+        (batch, state).
         """
         ...
 
 
 def beside_noise(name: str, outputs: Mapping[str, Floats]) -> Floats:
-    """The graph's output of that name, (..., labels), and after it ``noise``, if it has that."""
+    """The graph's output of that name, (..., labels), followed by ``noise`` if it has that."""
     if "noise" not in outputs:
         return outputs[name]
     return np.concatenate((outputs[name], outputs["noise"]), axis=-1)

@@ -37,7 +37,7 @@ class TensorRt:
     copy are one launch.
     """
 
-    mend = "build the engine again with 'edgeser engine build', or let ONNX Runtime run the model"
+    fix = "build the engine again with 'edgeser engine build', or let ONNX Runtime run the model"
 
     def __init__(self, plan: bytes, engine: Engine, onnx: OnnxFile, info: ArtefactInfo) -> None:
         """Load the plan of an artefact. Raises EngineError where it cannot run here."""
@@ -46,7 +46,7 @@ class TensorRt:
         self.inputs, self.outputs = onnx.inputs, onnx.outputs
         self.tolerance = TOLERANCE[engine.precision]
         self.batch_frames = engine.shapes.batch * engine.shapes.longest
-        self.together = engine.shapes.usual
+        self.verify_batch = engine.shapes.usual
         self._shapes = engine.shapes
         self._inputs, self._outputs = info.inputs, info.outputs
         self._logger = Logger()
@@ -75,7 +75,7 @@ class TensorRt:
         """
         return beside_noise("logits", self._heard({"features": features, "frames": frames}))
 
-    def hear(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
+    def step(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
         """As ``Backend`` has it, and ``run``."""
         outputs = self._heard({"features": features, "state": state})
         return beside_noise("votes", outputs), outputs["weights"], outputs["next_state"]
