@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from edgeser.audio.network import server as server_module
 from edgeser.audio.network.address import parse_address
 from edgeser.audio.network.connection import MAX_LINE_BYTES
-from edgeser.audio.network.pace import BURST_S, RATE, Pace
+from edgeser.audio.network.rate_limit import BURST_S, RATE, RateLimit
 from edgeser.audio.network.server import MIN_STRANGERS, NetworkServer, tls_context
 from edgeser.audio.network.tokens import digest, read_tokens
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
@@ -298,10 +298,10 @@ def test_a_flood_is_held_back_to_the_pace_and_harms_no_other() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), max_size=60))
 def test_the_pace_bounds_what_is_taken(arrivals: list[tuple[float, float]]) -> None:
-    pace, now, taken_s, most_s = Pace(0.0), 0.0, 0.0, 0.0
+    limit, now, taken_s, most_s = RateLimit(0.0), 0.0, 0.0, 0.0
     for sound_s, gap_s in arrivals:
         now += gap_s
-        pause_s = pace.take(sound_s, now)
+        pause_s = limit.take(sound_s, now)
         taken_s, most_s = taken_s + sound_s, max(most_s, sound_s)
         now += pause_s
         assert taken_s <= BURST_S + RATE * now + 1e-6

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeser.events.journal.answer import Live, answer
+from edgeser.events.journal.answer import RunProgress, answer
 from edgeser.events.journal.reader import JournalReader
 from edgeser.events.journal.store import Entry, JournalStore
 from edgeser.events.schema import AnyEvent, encode, is_kept, topic_of
@@ -72,7 +72,7 @@ class World:
         for _ in range(100):
             if (request := catch_up.request) is None:
                 return told
-            live = Live(self._epoch, self._last_seq, self._last_kept)
+            live = RunProgress(self._epoch, self._last_seq, self._last_kept)
             with JournalReader(self._path) as reader:
                 *parts, end = map(_decoder.decode, answer(request, reader, live))
             assert isinstance(end, ReplayEnd)

@@ -21,7 +21,7 @@ from edgeser.events.schema import FaultEvent
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Subscriber
 from edgeser.events.wire.keys import KeyFolder
-from edgeser.events.wire.zap import Doorkeeper
+from edgeser.events.wire.zap import CurveAuthenticator
 
 from .helpers import PATIENCE_S, fault, status, until
 
@@ -124,7 +124,7 @@ def test_a_doorkeeper_that_fails_is_a_failure_of_the_publisher(
     def fail(*_: object) -> list[bytes]:
         raise MemoryError("no room for an answer")
 
-    monkeypatch.setattr(Doorkeeper, "_answer", fail)
+    monkeypatch.setattr(CurveAuthenticator, "_answer", fail)
     secret = device.client("phone")
     with device.publisher() as publisher:
         assert publisher.failure is None

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from edgeser.events.journal.answer import Live, answer
+from edgeser.events.journal.answer import RunProgress, answer
 from edgeser.events.journal.reader import JournalReader
 from edgeser.events.journal.store import Entry, JournalStore
 from edgeser.events.schema import AnyEvent, encode, is_kept, topic_of
@@ -123,7 +123,7 @@ class Kills(RuleBasedStateMachine):
             return False
         request = self.catch_up.request
         assert request is not None
-        live = Live(self.epoch, self.last_seq, self.last_kept)
+        live = RunProgress(self.epoch, self.last_seq, self.last_kept)
         with JournalReader(self.path) as reader:
             *parts, end = map(_decoder.decode, answer(request, reader, live))
         assert isinstance(end, ReplayEnd)

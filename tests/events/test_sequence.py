@@ -5,14 +5,14 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgeser.events.sequence import Gap, Sequence
+from edgeser.events.sequence import Gap, SequenceTracker
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TOPICS = ("emotion.mic", "fault.mic", "speech.mic")
 
 
 def accounted(
-    sequence: Sequence, arrivals: list[tuple[str, str, int]]
+    sequence: SequenceTracker, arrivals: list[tuple[str, str, int]]
 ) -> list[tuple[str, str, int]]:
     """What a subscriber is told, one entry per event delivered or declared missing."""
     told = []
@@ -46,7 +46,7 @@ def one_epoch(draw: st.DrawFn, epoch: str = "a") -> list[tuple[str, str, int]]:
 def test_every_event_from_the_first_received_is_accounted_for_once(
     arrivals: list[tuple[str, str, int]],
 ) -> None:
-    told = accounted(Sequence(), arrivals)
+    told = accounted(SequenceTracker(), arrivals)
     for topic in TOPICS:
         got = [seq for name, _, seq in arrivals if name == topic]
         expected = list(range(got[0], max(got) + 1)) if got else []
@@ -58,7 +58,7 @@ def test_every_event_from_the_first_received_is_accounted_for_once(
 def test_who_was_there_before_a_new_epoch_is_told_of_all_of_it(
     before: list[tuple[str, str, int]], after: list[tuple[str, str, int]]
 ) -> None:
-    sequence = Sequence()
+    sequence = SequenceTracker()
     accounted(sequence, before)
     told = accounted(sequence, after)
     for topic in TOPICS:
@@ -73,7 +73,7 @@ def test_who_was_there_before_a_new_epoch_is_told_of_all_of_it(
 def test_a_status_tells_of_losses_that_no_later_event_shows(
     arrivals: list[tuple[str, str, int]], split: int, reached: int
 ) -> None:
-    sequence = Sequence()
+    sequence = SequenceTracker()
     seen = {topic: seq for topic, _, seq in arrivals[:split]}
     position = {t: max(s for n, _, s in arrivals[:split] if n == t) for t in seen}
     accounted(sequence, arrivals[:split])
@@ -87,17 +87,17 @@ def test_a_status_tells_of_losses_that_no_later_event_shows(
 
 
 def test_the_first_event_of_a_late_joiner_is_no_gap() -> None:
-    assert Sequence().accept("emotion.mic", "a", 1000) == (True, None)
+    assert SequenceTracker().accept("emotion.mic", "a", 1000) == (True, None)
 
 
 def test_who_asked_for_the_past_is_told_where_it_is_gone() -> None:
-    sequence = Sequence("a", {"emotion.mic": 4})
+    sequence = SequenceTracker("a", {"emotion.mic": 4})
     assert sequence.accept("emotion.mic", "a", 4) == (False, None)
     assert sequence.accept("emotion.mic", "a", 8) == (True, Gap("emotion.mic", "a", 5, 7))
 
 
 def test_topics_are_numbered_apart() -> None:
-    sequence = Sequence()
+    sequence = SequenceTracker()
     assert sequence.accept("emotion.mic", "a", 5) == (True, None)
     assert sequence.accept("fault.mic", "a", 2) == (True, None)
     assert sequence.accept("emotion.mic", "a", 6) == (True, None)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from edgeser.errors import UserError
-from edgeser.hooks.trigger import Pace, Trigger, arguments, check_placeholders
+from edgeser.hooks.trigger import HookThrottle, Trigger, arguments, check_placeholders
 from tests.events.helpers import emotion, fault, speech, status
 
 
@@ -50,11 +50,11 @@ def test_a_condition_that_cannot_be_met_is_refused() -> None:
 
 
 def test_the_pace_is_kept_for_each_stream() -> None:
-    pace = Pace(10)
-    assert pace.passes("mic", 0.0)
-    assert not pace.passes("mic", 9.9)
-    assert pace.passes("hall", 9.9)
-    assert pace.passes("mic", 10.0)
+    throttle = HookThrottle(10)
+    assert throttle.passes("mic", 0.0)
+    assert not throttle.passes("mic", 9.9)
+    assert throttle.passes("hall", 9.9)
+    assert throttle.passes("mic", 10.0)
 
 
 def test_fields_are_put_in_as_text_and_never_read_by_a_shell() -> None:

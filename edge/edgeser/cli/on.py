@@ -11,7 +11,7 @@ from typing import NoReturn, cast
 import click
 
 from edgeser.errors import UserError
-from edgeser.hooks.trigger import KINDS, TOPICS, Pace, Trigger, What, check_placeholders
+from edgeser.hooks.trigger import KINDS, TOPICS, HookThrottle, Trigger, What, check_placeholders
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
@@ -105,7 +105,7 @@ def on(
     for number in _ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of a job in the background
             signal.signal(number, _interrupt)
-    pace = Pace(every_s)
+    throttle = HookThrottle(every_s)
     checked = not labels  # whether the model has them: a status says
     topics = [TOPICS[kind]] if checked else [TOPICS[kind], STATUS]
     with Subscriber(connect, topics, key=key, server_key=server_key) as subscriber:
@@ -118,7 +118,7 @@ def on(
                         click.echo(missing, err=True)
                 if isinstance(event, Gap) or not trigger.matches(event):
                     continue
-                if pace.passes(event.stream, time.monotonic()):
+                if throttle.passes(event.stream, time.monotonic()):
                     runner.put(event, subscriber.payload)
         except KeyboardInterrupt:
             return

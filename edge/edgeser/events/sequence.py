@@ -1,8 +1,8 @@
-"""What a subscriber got, what it got twice, and what it missed. Pure: no socket, no clock.
+"""What a subscriber has received, received twice, and missed. Pure: no socket, no clock.
 
-A publisher numbers the events of each topic from 1 without holes and names its run (epoch), so
-the numbers alone tell. A journal's replay needs nothing else: events that come twice, once live
-and once replayed, are told apart here as well.
+A publisher numbers the events of each topic from 1 without holes and names its run (epoch), so the
+numbers alone show it. A journal's replay needs nothing else: an event that arrives twice, once live
+and once replayed, is recognised here as well.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ class Gap(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
         return 0 if self.to_seq is None else self.to_seq - self.from_seq + 1
 
 
-class Sequence:
-    """Position of a subscriber in each topic.
+class SequenceTracker:
+    """The position of a subscriber in each topic.
 
-    The first event of a topic sets the position, wherever it is: who joins late does not miss
-    what was before. Who was there when the epoch changed, or asked to carry on from a position,
-    was to get everything: there a first event above the next expected one follows a gap. So is
-    everybody from the first ``baseline`` on.
+    The first event of a topic sets the position, whatever its number: a late joiner does not miss
+    what was before. A subscriber that was there when the epoch changed, or that continues from a
+    position, expects everything: if the first event's number is too high, there is a gap before it.
+    The same holds after the first ``set_floor``.
     """
 
     def __init__(
         self, epoch: str = "", after: Mapping[str, int] | None = None, floor: int | None = None
     ) -> None:
-        """``after``: carry on behind these sequence numbers (per topic) of ``epoch``.
+        """``after``: the last sequence numbers received of ``epoch``, per topic.
 
-        ``floor``: the number behind which to carry on in all other topics; by default they begin
-        with the first event received.
+        ``floor``: the same for all other topics; by default they begin with the first event
+        received.
         """
         self.epoch = epoch
         self._last = dict(after or {})
@@ -59,11 +59,11 @@ class Sequence:
 
     @property
     def floor(self) -> int | None:
-        """That of all other topics; None where they begin with the first event received."""
+        """The position of all other topics; None if they begin with the first event received."""
         return self._floor
 
     def missing(self, topic: str, epoch: str, seq: int) -> Gap | None:
-        """What an event's number shows to be missing before it. Changes nothing."""
+        """The gap that an event's number shows before it. Changes nothing."""
         if epoch == self.epoch:
             last = self._last.get(topic, self._floor)
         else:
@@ -71,7 +71,7 @@ class Sequence:
         return Gap(topic, epoch, last + 1, seq - 1) if last is not None and seq > last + 1 else None
 
     def accept(self, topic: str, epoch: str, seq: int) -> tuple[bool, Gap | None]:
-        """Take an event's number: whether to deliver the event, and the gap just before it."""
+        """Take an event's number; return whether to deliver the event, and the gap before it."""
         gap = self.missing(topic, epoch, seq)
         self.enter(epoch)
         last = self._last.get(topic, self._floor)
@@ -81,26 +81,26 @@ class Sequence:
         return True, gap
 
     def unpublished(self, epoch: str, last_seq: Mapping[str, int]) -> list[Gap]:
-        """What the numbers a publisher had reached show to be missing. Changes nothing.
+        """The gaps shown by the last numbers that a publisher has sent. Changes nothing.
 
-        They show the loss of events that no later one of their topic has followed yet. Topics of
-        which nothing was received are left alone where they begin with the first event.
+        They show losses that no later event of the topic has shown yet. Topics that begin with the
+        first event received are ignored until one was.
         """
         gaps = (self.missing(topic, epoch, seq + 1) for topic, seq in last_seq.items())
         return [gap for gap in gaps if gap]
 
     def published(self, epoch: str, last_seq: Mapping[str, int]) -> list[Gap]:
-        """Take the numbers a publisher had reached when it sent its latest event."""
+        """Take the last numbers that a publisher has sent; return the gaps they show."""
         gaps = self.unpublished(epoch, last_seq)
         self.enter(epoch)
         for gap in gaps:
             self.skip(gap.topic, gap.from_seq + gap.missed - 1)
         return gaps
 
-    def baseline(self, last_seq: Mapping[str, int]) -> bool:
-        """All that was published when a late joiner came; what follows in any topic is for it.
+    def set_floor(self, last_seq: Mapping[str, int]) -> bool:
+        """Take the last numbers published before a late joiner came: it expects all that follows.
 
-        Returns whether this was news.
+        Returns False if the floor was set before.
         """
         if self._floor is not None:
             return False
@@ -110,11 +110,11 @@ class Sequence:
         return True
 
     def skip(self, topic: str, through: int) -> None:
-        """Account for the numbers up to one: nothing of them will come any more."""
+        """Count the numbers up to ``through`` as done: none of them will come any more."""
         self._last[topic] = max(self._last.get(topic, self._floor or 0), through)
 
     def enter(self, epoch: str) -> None:
-        """Go on in this epoch. Who was in another one is to get all of it."""
+        """Go on in this epoch. A subscriber that was in another one expects all of it."""
         if epoch != self.epoch:
             if self.epoch:
                 self._floor = 0

@@ -86,8 +86,8 @@ class Trigger:
         return f"no label {named} in {status.model.name}; it has {', '.join(status.labels)}"
 
 
-class Pace:
-    """Lets one event of each stream through in so many seconds."""
+class HookThrottle:
+    """Lets one event per stream through every ``every_s`` seconds."""
 
     def __init__(self, every_s: float) -> None:
         self._every_s = every_s

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from edgeser.audio.network.address import Address
 from edgeser.audio.network.connection import Connection, ConnectionEndedError
-from edgeser.audio.network.pace import Pace
+from edgeser.audio.network.rate_limit import RateLimit
 from edgeser.audio.network.stream import NetworkStream
 from edgeser.audio.network.tokens import digest
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
@@ -72,7 +72,7 @@ class NetworkServer:
         self._unread_s = min(UNREAD_S, stall_s / 2)
         self._connections: dict[Connection, NetworkStream | None] = {}
         self._paused: dict[Connection, float] = {}
-        self._paces: dict[NetworkStream, Pace] = {}
+        self._rate_limits: dict[NetworkStream, RateLimit] = {}
         self._connected_at: dict[NetworkStream, float] = {}
         self._refused, self._complained_at = 0, float("-inf")
         self._selector = selectors.DefaultSelector()
@@ -148,7 +148,7 @@ class NetworkServer:
             yield stream, item
         frames = stream.frames_at_once
         connection.wait_for(frames * FRAME_SAMPLES * 2 if frames > 1 else 1)
-        pause_s = self._paces[stream].take(len(received) / 2 / SAMPLE_RATE, now)
+        pause_s = self._rate_limits[stream].take(len(received) / 2 / SAMPLE_RATE, now)
         if pause_s > 0:
             self._selector.unregister(connection.socket)
             self._paused[connection] = now + pause_s
@@ -180,7 +180,7 @@ class NetworkServer:
             self._take_over(stream)
             self._connections[connection] = stream
             self._connected_at[stream] = now
-            self._paces[stream] = Pace(now)
+            self._rate_limits[stream] = RateLimit(now)
             connection.until = None
             stream.connected(connection.peer, now)
             return stream, sound

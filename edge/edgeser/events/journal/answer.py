@@ -1,4 +1,4 @@
-"""What a request for the past is answered from the journal."""
+"""The answer to a replay request, from the journal."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MAX_BYTES = 262_144
 """An answer ends at the first event with which it has so many of either."""
 
 
-class Live(NamedTuple):
-    """Where the run that is being published now has got to, per topic."""
+class RunProgress(NamedTuple):
+    """How far the run that is being published now is, per topic."""
 
     epoch: str
     last_seq: Mapping[str, int]
     last_kept: Mapping[str, int]
-    """Number of the last event that the journal was given."""
+    """Number of the last event given to the journal."""
 
 
-def answer(request: ReplayRequest, journal: JournalReader | None, live: Live) -> list[bytes]:
+def answer(request: ReplayRequest, journal: JournalReader | None, live: RunProgress) -> list[bytes]:
     """The parts of the answer. ``live`` must have been taken before the journal was opened.
 
     Without a journal everything that it would have held is gone. Raises ``sqlite3.Error``.
@@ -88,7 +88,7 @@ def _last_wanted(journal: JournalReader | None, topic: Topic, until: int) -> int
 
 
 def _topics(
-    request: ReplayRequest, epoch: str, journal: JournalReader | None, live: Live
+    request: ReplayRequest, epoch: str, journal: JournalReader | None, live: RunProgress
 ) -> list[Topic] | None:
     """The wanted topics of a run, or None where nothing is known of it."""
     known = {topic.name: topic for topic in journal.topics(epoch)} if journal else {}
@@ -119,7 +119,9 @@ def _entries(
         yield topic, entry
 
 
-def _through(request: ReplayRequest, epoch: str, found: list[Topic], live: Live) -> dict[str, int]:
+def _through(
+    request: ReplayRequest, epoch: str, found: list[Topic], live: RunProgress
+) -> dict[str, int]:
     through = {topic.name: topic.last for topic in found}
     if epoch != live.epoch:
         # What a run that has ended published behind its last entry was not to be kept.
@@ -133,7 +135,7 @@ def _through(request: ReplayRequest, epoch: str, found: list[Topic], live: Live)
     return {name: min(last, request.until) for name, last in through.items()}
 
 
-def _next(epoch: str, journal: JournalReader | None, live: Live) -> str | None:
+def _next(epoch: str, journal: JournalReader | None, live: RunProgress) -> str | None:
     if epoch == live.epoch:
         return None
     return (journal.next_epoch(epoch) if journal else None) or live.epoch
@@ -150,7 +152,7 @@ def _unknown(request: ReplayRequest, epoch: str) -> list[bytes]:
 
 
 def _end_of_unknown(
-    request: ReplayRequest, epoch: str, journal: JournalReader | None, live: Live
+    request: ReplayRequest, epoch: str, journal: JournalReader | None, live: RunProgress
 ) -> ReplayEnd:
     first = (journal and journal.first_epoch()) or live.epoch
     return ReplayEnd(

@@ -1,4 +1,4 @@
-"""The numbers of one publisher's events, and what it fills in as it sends them."""
+"""The sequence numbers of one publisher's events, and the fields that it fills in on sending."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from edgeser.events.journal.answer import Live
+from edgeser.events.journal.answer import RunProgress
 from edgeser.events.schema import EmotionEvent, Event, JournalRange, StatusEvent
 
 
@@ -22,17 +22,17 @@ class Numbering:
         self._last_seq: dict[str, int] = {}
         self._last_kept: dict[str, int] = {}
 
-    def live(self) -> Live:
+    def live(self) -> RunProgress:
         """How far each topic is: an event counts once the journal has it and it was sent."""
         with self._lock:
-            return Live(self.epoch, dict(self._last_seq), dict(self._last_kept))
+            return RunProgress(self.epoch, dict(self._last_seq), dict(self._last_kept))
 
     def next(self, topic: str) -> int:
         """The number of the next event of a topic."""
         return self._last_seq.get(topic, 0) + 1
 
-    def before(self, topic: str) -> int:
-        """The number of the last event of a topic that was to be kept; 0 for none."""
+    def last_kept(self, topic: str) -> int:
+        """The number of the last event of a topic that goes to the journal; 0 for none."""
         return self._last_kept.get(topic, 0)
 
     def sent(self, topic: str, seq: int, *, kept: bool) -> None:

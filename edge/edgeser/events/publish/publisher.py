@@ -17,10 +17,10 @@ from edgeser.events.publish.subscriptions import Subscriptions
 from edgeser.events.schema import Event, encode, is_kept, topic_of
 from edgeser.events.wire.binding import Binding
 from edgeser.events.wire.keys import KeyFolder
-from edgeser.events.wire.relisten import Relisten
+from edgeser.events.wire.rebinder import Rebinder
 from edgeser.events.wire.socket_thread import SocketThread
 from edgeser.events.wire.sockets import LINGER_MS, server_socket
-from edgeser.events.wire.zap import Doorkeeper
+from edgeser.events.wire.zap import CurveAuthenticator
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Publisher:
         self._greeted_at = 0.0
         self._cut_due = False
         self._context = zmq.Context()
-        self._doorkeeper = Doorkeeper(self._context, self._allowed) if keys else None
+        self._authenticator = CurveAuthenticator(self._context, self._allowed) if keys else None
         self._socket = _open_socket(self._context, send_hwm)
         replay = replay_socket(self._context)
         self._bindings: list[Binding] = []
@@ -95,10 +95,10 @@ class Publisher:
         self._journal = Journal(journal, self.epoch) if journal else None
         if self._journal:  # who hears of this run can ask for it from then on
             self._journal.await_open()
-        self._relisten = Relisten(self._socket, [(b, b.endpoint) for b in self._bindings])
+        self._rebinder = Rebinder(self._socket, [(b, b.endpoint) for b in self._bindings])
         beside = [(b, b.replay_endpoint) for b in self._bindings]
         self._replay = ReplayServer(
-            replay, Relisten(replay, beside), self._journal, self._numbering.live
+            replay, Rebinder(replay, beside), self._journal, self._numbering.live
         )
         self._thread = SocketThread(
             "publisher", self._socket, self._turn, pause_ms=self._pause_ms, ended=self._end
@@ -145,10 +145,10 @@ class Publisher:
         Raises ``UserError`` for keys that are wrong; the old ones then stay in force. The
         publisher's own key is read at its start only.
         """
-        if self._keys is None or self._doorkeeper is None:
+        if self._keys is None or self._authenticator is None:
             return
         allowed = frozenset(self._keys.allowed().values())
-        self._doorkeeper.allow(allowed)
+        self._authenticator.allow(allowed)
         revoked, self._allowed = self._allowed - allowed, allowed
         if revoked:
             self._replay.cut()
@@ -163,8 +163,8 @@ class Publisher:
     @property
     def failure(self) -> BaseException | None:
         """What ended a thread before its time: nothing is sent any more, or nobody let in."""
-        if self._thread.failure is None and self._doorkeeper is not None:
-            return self._doorkeeper.failure
+        if self._thread.failure is None and self._authenticator is not None:
+            return self._authenticator.failure
         return self._thread.failure
 
     @property
@@ -192,14 +192,14 @@ class Publisher:
     # In the publisher's thread
 
     def _pause_ms(self) -> int:
-        pause_ms = self._relisten.pause_ms
+        pause_ms = self._rebinder.pause_ms
         return min(pause_ms, 100) if self._greeting_due else pause_ms
 
     def _turn(self, readable: bool) -> bool:
         if self._cut_due:
             self._cut_due = False
-            self._relisten.cut()
-        self._relisten.carry_on()
+            self._rebinder.cut()
+        self._rebinder.retry()
         if readable:
             self._greeting_due |= self._subscriptions.read(self._socket)
         self._greet()
@@ -223,7 +223,7 @@ class Publisher:
         try:
             if kept and self._journal:
                 event = self._complete(waiting, seq)
-                after = self._numbering.before(topic)
+                after = self._numbering.last_kept(topic)
                 self._journal.keep(Entry(topic, seq, after, event.time, encode(event)))
             # The journal may have taken its time: what goes out says when it did.
             event = self._complete(waiting, seq)
@@ -261,8 +261,8 @@ class Publisher:
 
     def _release(self) -> None:
         self._socket.close(linger=LINGER_MS)
-        if self._doorkeeper:
-            self._doorkeeper.close()
+        if self._authenticator:
+            self._authenticator.close()
         self._context.term()
         for binding in self._bindings:
             binding.release()

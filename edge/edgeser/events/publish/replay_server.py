@@ -11,11 +11,11 @@ from contextlib import ExitStack, suppress
 import msgspec
 import zmq
 
-from edgeser.events.journal.answer import Live, answer
+from edgeser.events.journal.answer import RunProgress, answer
 from edgeser.events.journal.file import ForeignFileError, is_corrupt
 from edgeser.events.journal.journal import Journal
 from edgeser.events.journal.reader import JournalReader
-from edgeser.events.wire.relisten import Relisten
+from edgeser.events.wire.rebinder import Rebinder
 from edgeser.events.wire.replay import MAX_REQUEST_BYTES, read_request, refusal
 from edgeser.events.wire.socket_thread import SocketThread
 from edgeser.events.wire.sockets import LINGER_MS, server_socket
@@ -47,19 +47,19 @@ class ReplayServer:
     def __init__(
         self,
         socket: zmq.Socket[bytes],
-        relisten: Relisten,
+        rebinder: Rebinder,
         journal: Journal | None,
-        live: Callable[[], Live],
+        live: Callable[[], RunProgress],
     ) -> None:
         """Start the thread. ``live`` is called in it."""
         self._socket = socket
-        self._relisten = relisten
+        self._rebinder = rebinder
         self._cut_due = False
         self._journal = journal
         self._live = live
         self._closing = False
         self._thread = SocketThread(
-            "replay", socket, self._turn, pause_ms=lambda: relisten.pause_ms
+            "replay", socket, self._turn, pause_ms=lambda: rebinder.pause_ms
         )
         self._thread.start()
 
@@ -79,8 +79,8 @@ class ReplayServer:
         try:
             if self._cut_due:
                 self._cut_due = False
-                self._relisten.cut()
-            self._relisten.carry_on()
+                self._rebinder.cut()
+            self._rebinder.retry()
             if readable:
                 self._serve(self._receive())
         except Exception:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable
-from collections.abc import Sequence as Items
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Annotated
@@ -20,7 +19,7 @@ from msgspec import Meta
 
 from edgeser.errors import UserError
 from edgeser.events.schema import PASSING, AnyEvent, LevelEvent, StatusEvent, topic_of
-from edgeser.events.sequence import Gap, Sequence
+from edgeser.events.sequence import Gap, SequenceTracker
 from edgeser.events.wire.replay import ReplayEnd, ReplayRequest
 from edgeser.moment import looks_like_moment, parse_moment
 
@@ -75,7 +74,7 @@ def parse_since(text: str) -> Position:
 class CatchUp:
     """The plan of one subscriber, and its ``sequence``."""
 
-    def __init__(self, prefixes: Items[str], since: Position | None) -> None:
+    def __init__(self, prefixes: Sequence[str], since: Position | None) -> None:
         self._not_before = since.not_before if since else 0.0
         self._prefixes = tuple(prefixes)
         self._repairs: deque[Gap] = deque()
@@ -90,9 +89,9 @@ class CatchUp:
         self.joined: Position | None = None
         """What was published when a late joiner came, once that is known."""
         if since is None:
-            self.sequence = Sequence()
+            self.sequence = SequenceTracker()
         else:
-            self.sequence = Sequence(since.epoch, since.after, since.floor)
+            self.sequence = SequenceTracker(since.epoch, since.after, since.floor)
 
     @property
     def must_not_fail(self) -> bool:
@@ -153,7 +152,7 @@ class CatchUp:
         if isinstance(event, StatusEvent):  # one that is missing is made up for by this one
             wanted = self._wanted(event.last_seq)
             gaps = self.sequence.published(event.epoch, wanted)
-            if self.sequence.baseline(wanted):
+            if self.sequence.set_floor(wanted):
                 self.joined = Position(event.epoch, self.sequence.positions)
         self._stopped_well = isinstance(event, StatusEvent) and event.state == "stopping"
         return deliver and topic_of(event).startswith(self._prefixes), gaps
@@ -252,7 +251,7 @@ class CatchUp:
         """All of one run has been told: to the next, or back to the live events."""
         if self._joining and end.epoch == end.live:
             self._joining = False
-            self.sequence = Sequence(end.live, end.through, 0)
+            self.sequence = SequenceTracker(end.live, end.through, 0)
             return
         self._stopped_well = False
         if end.epoch == end.live and self._crossing_to is not None:

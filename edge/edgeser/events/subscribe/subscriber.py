@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
-from collections.abc import Sequence as Items
+from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -60,7 +59,7 @@ class Subscriber:
     def __init__(
         self,
         endpoint: str | None = None,
-        topics: Items[str] = ("",),
+        topics: Sequence[str] = ("",),
         timeout_s: float | None = None,
         *,
         since: str | Position | None = None,
@@ -284,7 +283,7 @@ class Subscriber:
         return TimeoutError(f"no event from {self.endpoint} within {self._timeout_s:g} s")
 
 
-def _beginnings(topics: Items[str]) -> tuple[str, ...]:
+def _beginnings(topics: Sequence[str]) -> tuple[str, ...]:
     """Those of the topics that are wanted. Raises TypeError for what is no list of texts."""
     if isinstance(topics, Iterable) and not isinstance(topics, str):
         found = tuple(topics)

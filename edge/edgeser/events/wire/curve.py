@@ -19,7 +19,7 @@ class CurveClient(NamedTuple):
 def serve(socket: zmq.Socket[bytes], secret: bytes) -> None:
     """From its next bind on this socket takes encrypted connections alone; there is no way back.
 
-    Without a doorkeeper it takes none.
+    Without a ``CurveAuthenticator`` it accepts none.
     """
     socket.setsockopt(zmq.CURVE_SERVER, 1)
     socket.setsockopt(zmq.CURVE_SECRETKEY, secret)

@@ -1,4 +1,4 @@
-"""A thread that owns a socket: what the publisher, the replay and the doorkeeper have in common."""
+"""A thread that owns a socket: for the publisher, the replay and the CURVE authenticator."""
 
 from __future__ import annotations
 

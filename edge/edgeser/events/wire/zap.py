@@ -1,4 +1,4 @@
-"""The doorkeeper: libzmq asks it about each CURVE connection to the daemon (RFC 27, ZAP)."""
+"""Authentication of CURVE connections to the daemon, which libzmq asks for (RFC 27, ZAP)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ADDRESS = "inproc://zeromq.zap.01"
 DOMAIN = "edgeser"
 
 
-class Doorkeeper:
-    """Lets in who proves to have a key that is on the list. One for each context, before a bind.
+class CurveAuthenticator:
+    """Accepts clients whose key is on the list. One for each context, made before any bind.
 
-    One that has failed lets nobody in.
+    Once it has failed, nobody is accepted.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], keys: Iterable[bytes]) -> None:
@@ -31,15 +31,15 @@ class Doorkeeper:
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended its thread before its time."""
+        """The exception that ended its thread."""
         return self._thread.failure
 
     def allow(self, keys: Iterable[bytes]) -> None:
-        """From now on let these in, and nobody else; who is in stays in. From any thread."""
+        """Accept these keys from now on, and no others; connections stay open. From any thread."""
         self._keys = frozenset(z85.decode(key) for key in keys)
 
     def close(self) -> None:
-        """Let nobody in any more."""
+        """Accept nobody any more."""
         self._closing = True
         self._thread.wake()
         self._thread.join()

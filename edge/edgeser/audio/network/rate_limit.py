@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 BURST_S = 10.0
-"""Sound that may come at once: what a device held back while the network was away."""
+"""Seconds of sound that may arrive at once: a device buffers it while the network is down."""
 
 RATE = 2.0
-"""Times real time that may go on and on."""
+"""Sustained rate, in multiples of real time."""
 
 
-class Pace:
-    """An allowance of sound that grows with time and is used up by what arrives."""
+class RateLimit:
+    """A token bucket of sound: it fills with time, and is emptied by sound that arrives."""
 
     def __init__(self, now: float) -> None:
         self._allowance_s = BURST_S
         self._at = now
 
     def take(self, sound_s: float, now: float) -> float:
-        """Take sound that has arrived; returns for how many seconds no more is to be read."""
+        """Take sound that has arrived; return for how many seconds no more is to be read."""
         grown = self._allowance_s + RATE * (now - self._at)
         self._allowance_s = min(BURST_S, grown) - sound_s
         self._at = now

@@ -1,4 +1,4 @@
-"""Cutting connections: who was let in with a key that is revoked is thrown out."""
+"""Cutting the connections of clients whose keys have been revoked."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from edgeser.events.wire.socket_thread import PAUSE_MS
 
 log = logging.getLogger(__name__)
 
-RELISTEN_MS = 50
-"""How soon an address that could not be taken again is tried once more."""
+RETRY_MS = 50
+"""How soon an address that could not be bound again is tried again."""
 
 
-class Relisten:
-    """Gives up the encrypted addresses of one socket, and takes them again as soon as it can.
+class Rebinder:
+    """Unbinds the encrypted addresses of one socket, and binds them again as soon as possible.
 
-    libzmq cannot close a single connection. Those who still may connect do so again by
-    themselves, and ask for what they missed. To be used in the socket's thread.
+    libzmq cannot close a single connection. Clients that are still allowed reconnect by themselves,
+    and ask for what they missed. To be used in the socket's thread.
     """
 
     def __init__(self, socket: zmq.Socket[bytes], bindings: Sequence[tuple[Binding, str]]) -> None:
@@ -32,8 +32,8 @@ class Relisten:
 
     @property
     def pause_ms(self) -> int:
-        """How soon ``carry_on`` is to be called: an address may have yet to be taken again."""
-        return RELISTEN_MS if self._pending else PAUSE_MS
+        """How soon to call ``retry``: an address may not be bound again yet."""
+        return RETRY_MS if self._pending else PAUSE_MS
 
     def cut(self) -> None:
         """Close every encrypted connection."""
@@ -41,10 +41,10 @@ class Relisten:
             if (binding, address) not in self._pending:
                 self._socket.unbind(address)
                 self._pending.append((binding, address))
-        self.carry_on()
+        self.retry()
 
-    def carry_on(self) -> None:
-        """Take the addresses again that can be taken; libzmq gives them up in its own time."""
+    def retry(self) -> None:
+        """Bind the addresses again that are free by now; libzmq releases them in its own time."""
         for binding, address in list(self._pending):
             try:
                 binding.bind_again(self._socket, address)
