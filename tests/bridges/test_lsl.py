@@ -13,7 +13,9 @@ import msgspec
 import pylsl
 import pytest
 
+from edgeser.bridges.lsl import LslStreams
 from edgeser.events.publish.publisher import Publisher
+from edgeser.events.schema import Event
 from tests.events.helpers import emotion, fault, speech, status
 
 LABELS = ["angry", "happy", "neutral", "sad"]
@@ -69,6 +71,32 @@ def test_a_recorder_gets_scores_and_markers_with_the_time_of_their_capture(
     finally:
         process.kill()
         process.wait()
+
+
+def test_what_arrives_late_has_the_time_of_its_capture() -> None:
+    lsl, wall = 1000.0, 5000.0
+    node = f"late-{os.getpid()}"
+    streams = LslStreams(node, clock=lambda: lsl, wall=lambda: wall)
+    ahead = 3600.0  # the daemon's clock is another machine's
+
+    def push(event: Event, published: float) -> None:
+        streams.push(msgspec.structs.replace(event, time=published + ahead))
+
+    push(msgspec.structs.replace(status(stream="lab"), labels=LABELS), wall)
+    (found,) = pylsl.resolve_byprop("source_id", f"edgeser-{node}-lab-markers", timeout=PATIENCE_S)
+    markers = pylsl.StreamInlet(found, recover=False)
+    markers.open_stream(PATIENCE_S)
+    lsl, wall = lsl + 60, wall + 60
+    latency = msgspec.structs.replace(emotion().latency_ms, total=250.0)
+    push(speech(stream="lab"), wall - 20)
+    push(msgspec.structs.replace(emotion(stream="lab"), latency_ms=latency), wall - 10)
+    push(fault(stream="lab"), wall)
+    told = [markers.pull_sample(PATIENCE_S) for _ in range(3)]
+    assert [(text, at) for (text,), at in told] == [
+        ("speech start", pytest.approx(1040)),
+        ("final happy", pytest.approx(1049.75)),
+        ("fault audio_lost", pytest.approx(1060)),
+    ]
 
 
 def test_the_osc_example_sends_what_it_says(publisher: Publisher) -> None:

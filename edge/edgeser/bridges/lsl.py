@@ -7,6 +7,8 @@ records is not kept for later, so there is no cursor.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 
 from edgeser.errors import UserError
@@ -25,33 +27,44 @@ except RuntimeError as error:  # its wheel for this machine holds no liblsl
 class LslStreams:
     """The outlets of one machine, made when a stream is first heard of."""
 
-    def __init__(self, node: str, clock: Callable[[], float] = pylsl.local_clock) -> None:
+    def __init__(
+        self,
+        node: str,
+        clock: Callable[[], float] = pylsl.local_clock,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         """``node``: name of this machine; a recorder finds the streams again by it."""
         self._node = node
         self._clock = clock
+        self._wall = wall
+        self._promptest_s = math.inf
+        """The least time that an event was on its way, and how far the daemon's clock is off."""
         self._scores: dict[str, tuple[tuple[str, ...], pylsl.StreamOutlet]] = {}
         self._markers: dict[str, pylsl.StreamOutlet] = {}
 
     def push(self, event: AnyEvent) -> None:
         """Hand an event on that has just been received.
 
-        An emotion is stamped with the capture of the last sample that it needed: LSL's clock now,
-        less the event's latency.
+        It is stamped with the time at which it was published, by LSL's clock: now, less how much
+        longer it was on its way than the promptest. An emotion is stamped with the capture of the
+        last sample that it needed: less the event's latency, too.
         """
-        now = self._clock()
+        on_its_way_s = self._wall() - event.time
+        self._promptest_s = min(self._promptest_s, on_its_way_s)
+        published = self._clock() - (on_its_way_s - self._promptest_s)
         if isinstance(event, StatusEvent):
             self._outlet(event.stream, tuple(event.labels))
             self._marker(event.stream)
         elif isinstance(event, EmotionEvent):
-            at = now - event.latency_ms.total / 1000
+            at = published - event.latency_ms.total / 1000
             labels = tuple(event.scores)
             self._outlet(event.stream, labels).push_sample(list(event.scores.values()), at)
             if event.kind == "final":
                 self._marker(event.stream).push_sample([f"final {event.label}"], at)
         elif isinstance(event, SpeechEvent):
-            self._marker(event.stream).push_sample([f"speech {event.state}"], now)
+            self._marker(event.stream).push_sample([f"speech {event.state}"], published)
         elif isinstance(event, FaultEvent):
-            self._marker(event.stream).push_sample([f"fault {event.code}"], now)
+            self._marker(event.stream).push_sample([f"fault {event.code}"], published)
 
     def _outlet(self, stream: str, labels: tuple[str, ...]) -> pylsl.StreamOutlet:
         """That of the scores; a new one where the model has other labels now."""
