@@ -54,6 +54,8 @@ def test_a_recorder_gets_scores_and_markers_with_the_time_of_their_capture(
         info = scores.info(PATIENCE_S)
         assert info.get_channel_labels() == LABELS
         assert (info.name(), info.type(), info.nominal_srate()) == ("edgeser-lab", "Emotion", 0.0)
+        noise = msgspec.structs.replace(speech(end=2.0, stream="lab"), reason="not_speech")
+        publisher.publish(noise)  # had no start, and gets no end
         publisher.publish(speech(stream="lab"))
         late = msgspec.structs.replace(emotion().latency_ms, capture=30_000.0)
         event = msgspec.structs.replace(emotion(stream="lab"), latency_ms=late)

@@ -24,6 +24,8 @@ def test_other_kinds_of_events_do_not_match() -> None:
     assert Trigger("fault").matches(fault())
     assert Trigger("speech", state="end").matches(speech(end=3.0))
     assert not Trigger("speech", state="end").matches(speech())
+    noise = msgspec.structs.replace(speech(end=3.0), reason="not_speech")
+    assert not Trigger("speech", state="end").matches(noise)
 
 
 def test_streams_are_told_apart() -> None:

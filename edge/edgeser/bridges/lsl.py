@@ -12,7 +12,14 @@ import time
 from collections.abc import Callable
 
 from edgeser.errors import UserError
-from edgeser.events.schema import AnyEvent, EmotionEvent, FaultEvent, SpeechEvent, StatusEvent
+from edgeser.events.schema import (
+    AnyEvent,
+    EmotionEvent,
+    FaultEvent,
+    SpeechEvent,
+    StatusEvent,
+    is_speech,
+)
 
 try:
     import pylsl
@@ -61,7 +68,7 @@ class LslStreams:
             self._outlet(event.stream, labels).push_sample(list(event.scores.values()), at)
             if event.kind == "final":
                 self._marker(event.stream).push_sample([f"final {event.label}"], at)
-        elif isinstance(event, SpeechEvent):
+        elif isinstance(event, SpeechEvent) and is_speech(event):
             self._marker(event.stream).push_sample([f"speech {event.state}"], published)
         elif isinstance(event, FaultEvent):
             self._marker(event.stream).push_sample([f"fault {event.code}"], published)

@@ -12,6 +12,7 @@ from edgeser.events.schema import (
     LevelEvent,
     SpeechEvent,
     StatusEvent,
+    is_speech,
     topic_of,
 )
 from edgeser.events.sequence import Gap
@@ -98,7 +99,7 @@ class ListenState:
             self._apply_emotion(item, now)
 
     def _apply_speech(self, event: SpeechEvent, now: float) -> None:
-        if event.reason == "not_speech":
+        if not is_speech(event):
             return  # it was never shown as a segment
         segment = self._enter(event.stream, event.segment, now)
         if event.end is not None:

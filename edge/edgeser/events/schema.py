@@ -294,6 +294,11 @@ def is_kept(event: Event) -> bool:
     return not isinstance(event, StatusEvent | LevelEvent)
 
 
+def is_speech(event: SpeechEvent) -> bool:
+    """Whether it tells of speech: a sound that was none has an end, but never had a start."""
+    return event.reason != "not_speech"
+
+
 encode = msgspec.json.Encoder().encode
 """An event as UTF-8 JSON."""
 

@@ -17,6 +17,7 @@ from edgeser.events.schema import (
     FaultEvent,
     SpeechEvent,
     StatusEvent,
+    is_speech,
 )
 
 What: TypeAlias = Literal["final", "partial", "speech", "fault"]
@@ -72,8 +73,7 @@ class Trigger:
             wanted = not self.labels or event.label in self.labels
             return event.kind == self.what and wanted and event.confidence >= self.above
         if isinstance(event, SpeechEvent):
-            was_speech = event.reason != "not_speech"
-            return was_speech and self.state in (None, event.state)
+            return is_speech(event) and self.state in (None, event.state)
         return True
 
     def labels_missing(self, status: StatusEvent) -> str | None:
