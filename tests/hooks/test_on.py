@@ -115,6 +115,19 @@ def test_a_program_that_hangs_or_fails_does_not_stop_the_next(tmp_path: Path) ->
     assert "exit code 3" in said
 
 
+def test_an_event_that_cannot_be_handed_to_the_program_is_told_and_the_next_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    got = tmp_path / "got"
+    runner = Runner(["sh", "-c", f"echo $0 >> {got}", "{stream}"], timeout_s=60)
+    runner.put(emotion(stream="no byte stands for \ud800"), b"")
+    runner.put(emotion(stream="mic"), b"")
+    runner.close()
+    assert lines(got) == ["mic"]
+    (told,) = caplog.messages
+    assert told.startswith("sh: number 0 of no byte")
+
+
 def test_a_second_signal_does_not_break_off_the_end(tmp_path: Path) -> None:
     got = tmp_path / "got"
     script = f"echo began >> {got}; sleep 1; echo ended >> {got}"
@@ -168,3 +181,17 @@ def test_not_more_often_than_asked_for(tmp_path: Path) -> None:
 )
 def test_what_cannot_work_is_refused_in_one_line(arguments: list[str], complaint: str) -> None:
     assert complaint in edgeser("on", *arguments).refusal
+
+
+@pytest.mark.parametrize(
+    ("option", "complaint"),
+    [
+        (("--above", "nan"), "nan is not a finite number"),
+        (("--every", "inf"), "inf is not a finite number"),
+        (("--timeout", "1e10"), "not in the range"),
+    ],
+)
+def test_a_number_that_is_none_is_refused(option: tuple[str, str], complaint: str) -> None:
+    done = edgeser("on", "final", *option, "--", "true")
+    assert done.code == 2
+    assert complaint in done.err

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from edgeser.cli.options import Number
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ IDLE_FRAME_S = 0.5
     "--timeout",
     "timeout_s",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, max=1e9, min_open=True),
     help="End when nothing comes for so long; with exit code 2 when nothing came at all.",
 )
 def listen(

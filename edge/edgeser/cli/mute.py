@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgeser.cli.options import json_option
+from edgeser.cli.options import Number, json_option
 from edgeser.errors import UserError
 
 
@@ -14,7 +14,7 @@ from edgeser.errors import UserError
     "--for",
     "for_s",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, max=86_400, min_open=True),
+    type=Number(min=0, max=86_400, min_open=True),
     help="Off again by itself after so long; 'on' may then be left out.",
 )
 @click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes: ipc://PATH.")

@@ -10,6 +10,7 @@ from typing import NoReturn, cast
 
 import click
 
+from edgeser.cli.options import Number
 from edgeser.errors import UserError
 from edgeser.hooks.trigger import KINDS, TOPICS, HookThrottle, Trigger, What, check_placeholders
 
@@ -33,7 +34,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 @click.option("--label", "labels", multiple=True, metavar="LABEL", help="This label (repeatable).")
 @click.option(
     "--above",
-    type=click.FloatRange(0, 1),
+    type=Number(0, 1),
     default=0.0,
     metavar="CONFIDENCE",
     help="At least so sure, 0 to 1.",
@@ -45,7 +46,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 @click.option(
     "--every",
     "every_s",
-    type=click.FloatRange(min=0),
+    type=Number(min=0),
     default=0.0,
     metavar="SECONDS",
     help="Not more often than this, counted for each stream.",
@@ -53,7 +54,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, max=86_400, min_open=True),
     default=30.0,
     show_default=True,
     metavar="SECONDS",

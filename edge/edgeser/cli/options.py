@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +10,18 @@ from typing import TypeVar
 import click
 
 Command = TypeVar("Command", bound=Callable[..., object])
+
+
+class Number(click.FloatRange):
+    """A number within a range; ``nan`` is in every range of click's, ``inf`` in one without end."""
+
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
 
 
 def settings_option(command: Command) -> Command:

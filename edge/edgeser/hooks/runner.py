@@ -68,7 +68,11 @@ class Runner:
                         return
                     self._changed.wait()
                 event, payload = self._waiting.popleft()
-            self._run_one(arguments(self._command, event), payload)
+            try:
+                self._run_one(arguments(self._command, event), payload)
+            except Exception as error:  # such as an argument that the locale cannot write
+                program = self._command[0]
+                log.warning("%s: number %d of %s: %s", program, event.seq, event.stream, error)
 
     def _run_one(self, command: list[str], payload: bytes) -> None:
         try:

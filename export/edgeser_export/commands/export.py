@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from edgeser.cli.options import Number
 from edgeser.errors import UserError
 from edgeser.model.artefact import shipped_models
 from edgeser_train.commands.options import need_extra
@@ -39,7 +40,7 @@ _path = click.Path(path_type=Path)
 )
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Number(min=0, min_open=True),
     help="That logits are divided by, in place of the report's.",
 )
 @click.option(
@@ -52,7 +53,7 @@ _path = click.Path(path_type=Path)
 )
 @click.option(
     "--abstain-below",
-    type=click.FloatRange(min=0, max=1, max_open=True),
+    type=Number(min=0, max=1, max_open=True),
     help="Confidence below which it says unknown, in place of the report's.",
 )
 @click.option("--name", help="Name of the model.  [default: that of the file]")
