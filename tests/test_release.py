@@ -20,6 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from edgeser.model.model import load_model
 from release import build, source
 from release.arm import report
 from release.build import ReleaseError, changes, compare
@@ -54,6 +55,14 @@ def test_everything_that_the_service_needs_is_pinned_by_its_hash() -> None:
     for requirement in re.split(r"\n(?=\w)", text)[1:]:
         assert "--hash=sha256:" in requirement, requirement
     assert "://" not in text  # no index is named
+
+
+def test_the_golden_vectors_that_are_compared_with_arm64_are_those_of_the_model() -> None:
+    probe = [sys.executable, str(CHECKOUT / "release/probe.py"), "golden", "voices6"]
+    done = subprocess.run(probe, check=True, capture_output=True, text=True)
+    found = [[float.fromhex(score) for score in row] for row in json.loads(done.stdout)]
+    wanted = [golden.scores for golden in load_model("voices6").info.golden]
+    assert found == [pytest.approx(row, abs=1e-4) for row in wanted]
 
 
 def test_every_unit_finds_what_it_runs() -> None:
