@@ -33,7 +33,9 @@ from benchmarks import script
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, batch_of
+from edgeser.model.artefact import model_path
 from edgeser.model.model import Model, load_model
+from edgeser_export.artefact_file import record_unseen
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation.folds import FoldResult, kept_folds
@@ -45,8 +47,15 @@ from edgeser_train.evaluation.unseen import (
     Score,
     together,
 )
-from edgeser_train.evaluation.unseen_report import Judged, document, gained, judged, markdown
-from edgeser_train.files import write_whole
+from edgeser_train.evaluation.unseen_report import (
+    Judged,
+    document,
+    gained,
+    judged,
+    markdown,
+    record,
+)
+from edgeser_train.files import demand_writable, write_whole
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training import checkpoint
 
@@ -59,6 +68,9 @@ LABELS = "angry,disgusted,fearful,happy,neutral=neutral+calm,sad"
 @click.option("--labels", default=LABELS, show_default=True, help="As edgeser evaluate.")
 @click.option("--orders", default=2, show_default=True, type=click.IntRange(min=1))
 @click.option("--beside", help="Another model; by how much the first one is better, paired.")
+@click.option(
+    "--card", is_flag=True, help="Write the figures into the model's file, too: `edgeser models`."
+)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A folder.")
 def main(
     model: str,
@@ -66,12 +78,17 @@ def main(
     labels: str,
     orders: int,
     beside: str | None,
+    card: bool,
     output: Path,
 ) -> None:
     """Write OUTPUT/unseen.md and .json; of a run strangers.json, too."""
     torch.set_num_threads(1)
     words = ["python", "benchmarks/unseen_voices.py", *script.without_folders(sys.argv[1:])]
     try:
+        if card and Path(model).is_dir():
+            raise UserError("--card: a run has no artefact", "export it, and score that")
+        if card:
+            demand_writable(model_path(model))
         loaded = [load_corpora([corpus], labels) for corpus in corpora]
         given = _given(model, loaded, orders, output)
         other = None if beside is None else _given(beside, loaded, orders, output / "beside")
@@ -92,6 +109,8 @@ def main(
     write_whole(output / "unseen.json", _as_json(told))
     write_whole(output / "unseen.md", markdown(told).encode())
     click.echo(markdown(told))
+    if card:
+        record_unseen(model_path(model), record(told))
 
 
 class Row(NamedTuple):

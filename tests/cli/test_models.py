@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,20 @@ def test_no_name_is_cut_on_a_narrow_terminal() -> None:
 def test_a_model_that_was_not_evaluated_says_so(tmp_path: Path) -> None:
     unknown = {"value": 0.0, "low": 0.0, "high": 1.0}
     training = {**told("lightweight-emodb")["training"], "ua": unknown}
-    said = edgeser("models", str(rewritten(tmp_path, {"training": training}))).out
-    assert "UA %            not evaluated" in said
+    said = edgeser("models", str(rewritten(tmp_path, {"training": training, "unseen": None}))).out
+    assert re.search("^own corpus +not evaluated$", said, re.MULTILINE)
+    assert re.search("^unseen corpora +not evaluated$", said, re.MULTILINE)
+
+
+def test_models_are_compared_by_how_they_do_with_unknown_voices() -> None:
+    listed = {line.split()[0]: line for line in edgeser("models").out.splitlines() if line.strip()}
+    for name in shipped_models():
+        unseen = told(name)["unseen"]
+        first, last = (f"{unseen['rows'][i]['ua4']['value'] * 100:.1f}" for i in (0, -1))
+        assert re.search(rf" {first} +{last} ", listed[name])
+    described = edgeser("models", "streaming6").out
+    assert re.search(r"^unseen corpora +savee, ravdess, ased, turev, ", described, re.MULTILINE)
+    assert "nothing, then all earlier, of any emotion" in described
 
 
 @pytest.mark.parametrize(

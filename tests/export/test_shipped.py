@@ -19,7 +19,8 @@ from edgeser.settings.schema import DEFAULT_MODEL
 from edgeser_export.verify import network_of
 
 SHIPPED = sorted(model_path(DEFAULT_MODEL).parent.glob("*.onnx"))
-REPORT = Path(__file__).parents[2] / "docs" / "reports" / "lightweight-emodb" / "report.json"
+REPORTS = Path(__file__).parents[2] / "docs" / "reports"
+REPORT = REPORTS / "lightweight-emodb" / "report.json"
 
 
 def test_the_default_model_is_small_and_hears_voices_that_nobody_trained_on() -> None:
@@ -68,6 +69,20 @@ def test_together_they_are_small_and_say_their_licence() -> None:
             "emodb7+mesd+crema-d": "ODbL-1.0",
         }["+".join(info.training.corpora)]
         assert info.training.licence == licence
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_model_says_how_it_does_with_unseen_corpora_as_its_report_does(path: Path) -> None:
+    graph = onnx.load(path)
+    info = info_from_metadata({p.key: p.value for p in graph.metadata_props}, path)
+    report = json.loads((REPORTS / path.stem / "unseen" / "unseen.json").read_text())
+    assert info.unseen is not None
+    assert not set(info.unseen.corpora) & set(info.training.corpora)
+    assert len(info.unseen.rows) == len(report["rows"])
+    for said, found in zip(info.unseen.rows, report["rows"], strict=True):
+        assert said.known == found["known"]
+        assert said.ua4.value == pytest.approx(found["ua4"]["value"])
+        assert said.ece == pytest.approx(found["mean"]["ece"])
 
 
 def test_a_model_says_what_its_data_wants_said() -> None:

@@ -317,14 +317,17 @@ def test_health_tells_what_runs(browser: Any, page: PageProcess, daemon: Daemon)
         shot(tab, "health")
 
 
-def test_health_says_once_that_a_model_was_not_evaluated(
+def test_health_says_how_a_model_does_with_unknown_voices(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:
     told = status(model=shipped("streaming6"))
     with opened(browser, page, "#health") as tab:
-        shows(tab, "not evaluated", lambda: daemon.tell(told))
+        shows(tab, "Recall of an unknown voice", lambda: daemon.tell(told))
         said = tab.inner_text("main")
-        assert said.count("not evaluated") == 1
+        assert "not evaluated" not in said
+        assert "Unweighted accuracy" not in said
+        assert re.search(r"Recall of an unknown voice\s+45.0 % \(42.1 to 47.7\)", said)
+        assert re.search(r"Recall of a known voice\s+51.6 %", said)
         assert re.search(r"Says unknown below\s+never", said)
 
 

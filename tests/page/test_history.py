@@ -159,10 +159,15 @@ def test_the_card_of_the_model_that_runs(page: PageProcess) -> None:
     assert page.get(f"/api/model/no-such-model/{sha256}")[0] == 400
 
 
-def test_a_model_that_was_not_evaluated_has_no_figures_on_its_card(page: PageProcess) -> None:
+def test_a_model_that_was_scored_on_unseen_corpora_alone_has_no_other_figures(
+    page: PageProcess,
+) -> None:
     model = shipped("streaming6")
-    training = page.ask(f"/api/model/{model.name}/{model.sha256}")["training"]
+    card = page.ask(f"/api/model/{model.name}/{model.sha256}")
+    training = card["training"]
     assert (training["ua"], training["wa"], training["ece"]) == (None, None, None)
+    assert card["unseen"]["corpora"] == ["savee", "ravdess", "ased", "turev"]
+    assert 0 < card["unseen"]["rows"][0]["ua4"]["low"] < 1
 
 
 def test_a_journal_that_is_not_there_is_said_to_be_missing(daemon: Daemon, tmp_path: Path) -> None:

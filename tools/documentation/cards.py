@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 import matplotlib
 from matplotlib.figure import Figure
 
-from edgeser.model.artefact import Estimate, TrainingRecord, shipped_models
+from edgeser.model.artefact import Estimate, TrainingRecord, Unseen, shipped_models
 from edgeser.model.model import Model, load_model
 
 PLOTS = {"confusion.png": "Confusion matrix", "curves.png": "Training"}
@@ -26,9 +26,9 @@ def pages(root: Path) -> dict[str, str]:
     for name in shipped_models():
         model = load_model(name)
         made[f"reference/models/{name}.md"] = card(model, root)
-        folder = _folder(model, root)
-        if folder is not None and (folder / UNSEEN).is_file():
-            made[f"reference/models/{name}-unseen.svg"] = unseen_plot(folder / UNSEEN)
+        for folder in _folders(model, root)[:1]:
+            if (folder / UNSEEN).is_file():
+                made[f"reference/models/{name}-unseen.svg"] = unseen_plot(folder / UNSEEN)
     listed = "\n".join(f"models/{name}" for name in shipped_models())
     made["reference/models.md"] = (
         "# Model cards\n\nWhat each artefact says of itself, and how it was found to be. "
@@ -53,6 +53,7 @@ def card(model: Model, root: Path) -> str:
         "temperature": f"{info.temperature:.3f}",
         "`unknown` below": f"{info.abstain_below:.2f}",
         **_trained(info.training),
+        **_unseen(info.unseen),
     }
     lines = [f"# {info.name}", "", f"Version {info.version}, format {info.format}.", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items()), ""]
@@ -67,9 +68,9 @@ def _trained(training: TrainingRecord) -> dict[str, str]:
         "licence of the data": training.licence,
         "licences": ", ".join(f"{name}: {text}" for name, text in training.licences.items()),
         "attribution": " ".join(training.attribution),
-        "protocol": training.protocol,
     }
-    if _evaluated(training):
+    if training.is_evaluated:
+        rows["left out of its corpus"] = training.protocol
         rows |= {
             name: _percent(figure)
             for name, figure in {"UA": training.ua, "WA": training.wa, "F1": training.f1}.items()
@@ -78,9 +79,15 @@ def _trained(training: TrainingRecord) -> dict[str, str]:
     return {name: text for name, text in rows.items() if text}
 
 
-def _evaluated(training: TrainingRecord) -> bool:
-    """An export without a report knows no figure: nought, with an interval of everything."""
-    return (training.ua.value, training.ua.low, training.ua.high) != (0.0, 0.0, 1.0)
+def _unseen(unseen: Unseen | None) -> dict[str, str]:
+    """On corpora that it never met: with nothing known of a voice, and with the most."""
+    if unseen is None:
+        return {}
+    title = f"UA of angry, happy, neutral, sad in {', '.join(unseen.corpora)}"
+    ends = {row.known: row for row in (unseen.rows[0], unseen.rows[-1])}
+    return {
+        f"{title}; known of the voice: {known}": _percent(row.ua4) for known, row in ends.items()
+    }
 
 
 def _percent(figure: Estimate) -> str:
@@ -108,25 +115,30 @@ def unseen_plot(path: Path) -> str:
     return file.getvalue()
 
 
-def _folder(model: Model, root: Path) -> Path | None:
-    """The folder of reports that has the model's name, of whatever precision."""
-    folder = root / "docs" / "reports" / model.info.name.removesuffix(f"-{model.info.precision}")
-    return folder if folder.is_dir() else None
+def _folders(model: Model, root: Path) -> list[Path]:
+    """The folder of reports that has the model's name, and of a variant then the original's."""
+    name = model.info.name
+    names = dict.fromkeys((name, name.removesuffix(f"-{model.info.precision}")))
+    folders = [root / "docs" / "reports" / name for name in names]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def _reported(model: Model, root: Path) -> list[str]:
-    """The plots and reports in the model's folder."""
-    folder = _folder(model, root)
-    if folder is None:
+    """The plots and reports in the model's folders."""
+    folders = _folders(model, root)
+    if not folders:
         return ["No report on it is kept with this version.", ""]
-    here = PurePosixPath("../../reports") / folder.name
     lines = ["## Reports", ""]
-    for report in sorted(folder.rglob("*.md")):
-        title = report.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
-        lines.append(f"* [{title}]({here / report.relative_to(folder).as_posix()})")
-    for plot, title in PLOTS.items():
-        if (folder / plot).is_file():
-            lines += ["", f"![{title}]({here / plot})"]
-    if (folder / UNSEEN).is_file():
+    for folder in folders:
+        here = PurePosixPath("../../reports") / folder.name
+        for report in sorted(folder.rglob("*.md")):
+            title = report.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
+            lines.append(f"* [{title}]({here / report.relative_to(folder).as_posix()})")
+    for folder in folders:
+        here = PurePosixPath("../../reports") / folder.name
+        for plot, title in PLOTS.items():
+            if (folder / plot).is_file():
+                lines += ["", f"![{title}]({here / plot})"]
+    if (folders[0] / UNSEEN).is_file():
         lines += ["", f"![Voices it never met]({model.info.name}-unseen.svg)"]
     return [*lines, ""]

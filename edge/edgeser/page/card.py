@@ -36,6 +36,20 @@ class Training(msgspec.Struct, frozen=True):
     ece: float | None
 
 
+class UnseenRow(msgspec.Struct, frozen=True):
+    """With so much known of every voice: mean recall of angry, happy, neutral and sad."""
+
+    known: str
+    ua4: Figure
+
+
+class Unseen(msgspec.Struct, frozen=True):
+    """How it does on corpora that it did not learn from."""
+
+    corpora: list[str]
+    rows: list[UnseenRow]
+
+
 class Window(msgspec.Struct, frozen=True):
     """How much speech it looks at."""
 
@@ -53,6 +67,7 @@ class Card(msgspec.Struct, frozen=True):
     labels: list[str]
     abstain_below: float
     training: Training
+    unseen: Unseen | None
     window: Window
 
 

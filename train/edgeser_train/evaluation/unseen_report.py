@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
-from edgeser.model.artefact import Estimate
+from edgeser.model.artefact import Estimate, Unseen, UnseenRow
 from edgeser_train.evaluation.markdown import between, percent, table
 from edgeser_train.evaluation.unseen import (
     FOUR,
@@ -105,6 +106,26 @@ def document(
     ``note``: what else a reader should know.
     """
     return Document(model, command, today(), commit(), orders, rows, beside, list(gains), note)
+
+
+def record(told: Document) -> Unseen:
+    """What of it a model's file keeps."""
+    rows = [
+        UnseenRow(
+            row.known,
+            row.ua4,
+            row.ua,
+            _there(row.mean.arousal_auc),
+            _there(row.mean.valence_auc),
+            row.mean.ece,
+        )
+        for row in told.rows
+    ]
+    return Unseen([c.corpus for c in told.rows[0].corpora], told.date, rows)
+
+
+def _there(figure: float) -> float | None:
+    return None if math.isnan(figure) else figure
 
 
 def markdown(told: Document) -> str:

@@ -74,8 +74,11 @@ function Model({ status }) {
   const facts = [["Name", `${name} ${version}`], ["Runs on", status.backend + (status.backend_reason ? `: ${status.backend_reason}` : "")]];
   if (card) {
     const { corpora, date, licence, protocol, ua, wa } = card.training;
+    const strangers = card.unseen ? [card.unseen.rows[0], card.unseen.rows.at(-1)] : [];
     facts.push(["Labels", card.labels.map(words).join(", ")], ["Trained on", `${corpora.join(", ")}, ${date}`], ["Licence of the data", licence],
-      ...(ua ? [["Tried by", protocol], ["Unweighted accuracy", figure(ua)], ["Weighted accuracy", figure(wa)]] : [["Accuracy", "not evaluated"]]),
+      ...(ua ? [["Tried by", protocol], ["Unweighted accuracy", figure(ua)], ["Weighted accuracy", figure(wa)]] : []),
+      ...(card.unseen ? [["Recall of an unknown voice", figure(strangers[0].ua4)], ["Recall of a known voice", figure(strangers[1].ua4)]] : []),
+      ...(ua || card.unseen ? [] : [["Accuracy", "not evaluated"]]),
       ["Says unknown below", card.abstain_below ? percent(card.abstain_below) : "never"], ["Looks at", `${card.window.min_seconds} to ${card.window.max_seconds} s of speech`]);
   }
   return html`<section class="card"><h2>Model</h2><${Facts} facts=${facts} />${!card && html`<p class="muted">${trouble || "Reading its card …"}</p>`}
