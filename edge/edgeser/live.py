@@ -22,10 +22,10 @@ from edgeser.settings.schema import Settings
 AnySamples: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.floating]
 """int16, or floats with full scale at 1; shape (n,) or (n, channels)."""
 
-_MOST_CHANNELS = 64
+_MAX_CHANNELS = 64
 """No sound has more; an array with its axes exchanged does."""
 
-_MOST_AMPLITUDE = 8.0
+_MAX_AMPLITUDE = 8.0
 """Floats that clip stay below it; those that were scaled as int16 do not."""
 
 _NUMBERS = (int, float, np.integer, np.floating)
@@ -109,7 +109,7 @@ class Live:
         if samples.ndim not in (1, 2) or (samples.shape[-1] == 0 and samples.ndim == 2):
             raise ValueError(f"expected (n,) or (n, channels), got {samples.shape}")
         frames = samples[:, None] if samples.ndim == 1 else samples
-        if frames.shape[1] > _MOST_CHANNELS:
+        if frames.shape[1] > _MAX_CHANNELS:
             raise ValueError(f"{samples.shape} looks like (channels, n); give samples.T")
         if samples.dtype != np.int16:
             _check_scale(samples)
@@ -127,7 +127,7 @@ class Live:
 def _check_scale(samples: AnySamples) -> None:
     """Raises ValueError for floats far beyond full scale; what is not finite counts as silence."""
     peak = float(np.max(np.abs(samples), initial=0, where=np.isfinite(samples)))
-    if peak > _MOST_AMPLITUDE:
+    if peak > _MAX_AMPLITUDE:
         raise ValueError(f"floats have full scale at 1, got {peak:.6g}; divide by 32768")
 
 

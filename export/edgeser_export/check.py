@@ -36,7 +36,7 @@ from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.checkpoint import Origin
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-MOST_SOUNDS = 50
+MAX_SOUNDS = 50
 _GOLDEN_TOLERANCE = 1e-3
 
 
@@ -102,7 +102,7 @@ def read_sounds(paths: Iterable[Path], seed: int) -> list[Samples]:
             found = sorted(p for p in files_below(path) if p.suffix.lower() in SUFFIXES)
             if not found:
                 raise UserError(f"--sounds {path}: no {', '.join(SUFFIXES)} in it")
-            files += [found[i] for i in rng.permutation(len(found))[:MOST_SOUNDS]]
+            files += [found[i] for i in rng.permutation(len(found))[:MAX_SOUNDS]]
         else:
             files.append(path)
     return [_samples(file) for file in files]

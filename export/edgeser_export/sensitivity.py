@@ -14,17 +14,17 @@ from edgeser.features.pieces import batch_of
 from edgeser.onnx_session import open_session
 from edgeser_export.quantise import Quantiser
 
-ENOUGH = 0.05
+MAX_ERROR = 0.05
 """Root mean square error of a logit that is no reason to leave a layer alone."""
 
 
 class Sensitivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What quantising does to the logits of the calibration pieces.
 
-    ``error``: root mean square difference from the unquantised graph with every layer quantised;
-    ``without``: the same with one layer left alone, measured where ``error`` is above ``ENOUGH``;
-    ``left_alone``: the layers that are in the end, the most harmful first; ``remaining``: the error
-    then.
+    ``error``: root mean square difference from the unquantised graph with every layer quantised.
+    ``without``: the same with one layer left alone, measured if ``error`` is above ``MAX_ERROR``.
+    ``left_alone``: the layers that are left alone, the most harmful first. ``remaining``: the error
+    with them.
     """
 
     pieces: int
@@ -59,9 +59,9 @@ def measured(
 
     left_alone: list[str] = []
     whole = remaining = error(left_alone)
-    without = {layer: error([layer]) for layer in quantiser.layers} if whole > ENOUGH else {}
+    without = {layer: error([layer]) for layer in quantiser.layers} if whole > MAX_ERROR else {}
     for layer in sorted(without, key=without.__getitem__):
-        if remaining <= ENOUGH:
+        if remaining <= MAX_ERROR:
             break
         left_alone.append(layer)
         remaining = error(left_alone)

@@ -32,7 +32,7 @@ from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.training import checkpoint
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
-MOST_LOST = 0.01
+MAX_LOSS = 0.01
 """Of UA: a variant that loses more does not ship."""
 
 ROUNDS = 200
@@ -240,7 +240,7 @@ def verdict(precision: Precision, ua_change: float, times: Sequence[Timing]) -> 
     """Does a variant ship, and why."""
     if precision == "fp32":
         return True, "it is what the others are measured against"
-    if ua_change < -MOST_LOST:
+    if ua_change < -MAX_LOSS:
         return False, f"it loses {-100 * ua_change:.1f} points of UA; at most 1 is accepted"
     slowest = max(t.ratio.median for t in times)
     if precision == "int8" and slowest >= 1:

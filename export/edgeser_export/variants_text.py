@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeser.model.artefact import Estimate
-from edgeser_export.sensitivity import ENOUGH
+from edgeser_export.sensitivity import MAX_ERROR
 from edgeser_export.variants import Timing, Variant, VariantsReport
 
 
@@ -66,7 +66,7 @@ def _layers(report: VariantsReport) -> list[str]:
         lines += [
             f"* Layers that INT8 leaves in fp32: {names or 'none'}.",
             "* Root mean square error of a logit on the calibration windows: "
-            f"{v.calibration_error:.3f}; above {ENOUGH} the most harmful layers are left alone.",
+            f"{v.calibration_error:.3f}; above {MAX_ERROR} the most harmful layers are left alone.",
         ]
     return lines
 

@@ -15,7 +15,7 @@ from edgeser_export.graph import traced
 from edgeser_export.waveform import Hearing
 
 _TRACED_FRAMES = 120
-_MOST_PROBED = 500
+_MAX_PROBED = 500
 _NETWORK = "network/"
 
 
@@ -52,7 +52,7 @@ def least_frames(network: Any, width: int, pad_frames: int) -> int:
     ``network``: the graph of an artefact. Found by asking it.
     """
     session = open_session(network.SerializeToString())
-    noise = np.random.default_rng(0).standard_normal((1, _MOST_PROBED, width), np.float32)
+    noise = np.random.default_rng(0).standard_normal((1, _MAX_PROBED, width), np.float32)
 
     def answer(frames: int) -> Any:
         length = -(-max(1, frames) // pad_frames) * pad_frames
@@ -60,7 +60,7 @@ def least_frames(network: Any, width: int, pad_frames: int) -> int:
         return session.run(["logits"], given)[0]
 
     nothing = answer(0)
-    for frames in range(1, _MOST_PROBED // pad_frames * pad_frames):
+    for frames in range(1, _MAX_PROBED // pad_frames * pad_frames):
         found = answer(frames)
         if np.isfinite(found).all() and not np.array_equal(found, nothing):
             return frames

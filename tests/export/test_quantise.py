@@ -85,9 +85,9 @@ def test_tensorrt_gets_symmetric_integers() -> None:
 def test_sensitive_layers_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     graph, heard = onnx_graph(small("lightweight")[0]), pieces()
     _, relaxed = measured(graph, heard, 50)
-    assert relaxed.error < sensitivity.ENOUGH
+    assert relaxed.error < sensitivity.MAX_ERROR
     assert (relaxed.left_alone, relaxed.without) == ([], {})
-    monkeypatch.setattr(sensitivity, "ENOUGH", 0.7 * relaxed.error)
+    monkeypatch.setattr(sensitivity, "MAX_ERROR", 0.7 * relaxed.error)
     _, strict = measured(graph, heard, 50)
     worst = min(strict.without, key=strict.without.__getitem__)
     assert strict.left_alone[0] == worst

@@ -45,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Ctrl-C and a service's stop signal reach the whole group: sound goes on until the parent ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    orders = _Orders()
-    threading.Thread(target=orders.follow, daemon=True).start()
+    control = _ControlInput()
+    threading.Thread(target=control.follow, daemon=True).start()
     try:
-        _record(out, orders, options.device, options.channel)
+        _record(out, control, options.device, options.channel)
     except BrokenPipeError:
         os._exit(0)
 
@@ -60,14 +60,14 @@ def _private_stdout() -> BinaryIO:
     return out
 
 
-class _Orders:
-    """What the parent says on standard input; when that ends, so does this process."""
+class _ControlInput:
+    """Block lengths that the parent writes to standard input; at its end this process ends."""
 
     blocks_at_once = 1
 
     def follow(self) -> None:
-        while order := os.read(0, 4096):
-            self.blocks_at_once = order[-1]
+        while received := os.read(0, 4096):
+            self.blocks_at_once = received[-1]
         os._exit(0)
 
 
@@ -100,7 +100,9 @@ def _devices() -> list[tuple[int, Device]]:
     ]
 
 
-def _record(out: BinaryIO, orders: _Orders, wanted: str | None, channel: int | None) -> NoReturn:
+def _record(
+    out: BinaryIO, control: _ControlInput, wanted: str | None, channel: int | None
+) -> NoReturn:
     try:
         devices = _devices()
     except OSError:
@@ -143,7 +145,7 @@ def _record(out: BinaryIO, orders: _Orders, wanted: str | None, channel: int | N
             )
         )
         while True:
-            samples, overflowed = stream.read(frames * orders.blocks_at_once)
+            samples, overflowed = stream.read(frames * control.blocks_at_once)
             # PortAudio gives blocking reads no capture time (its stream clock is just "now", on
             # some hosts wall time): this is monotonic time less what it holds back.
             captured_at = time.monotonic() - latency_s - stream.read_available / rate

@@ -1,4 +1,4 @@
-"""The parent's handle on a capture process: messages out of it, and death when it is silent."""
+"""The parent's handle on a capture process: reads its messages, and kills it when it stalls."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _REAP_S = 1.0
 class CaptureError(Exception):
     """No more sound comes from this capture process; the message says why.
 
-    ``told``: the process gave the reason itself. ``fix``: how to mend it, where it knows.
+    ``is_reported``: the process gave the reason itself. ``fix``: what the user can do, if known.
     """
 
-    def __init__(self, message: str, told: bool = False, fix: str | None = None) -> None:
+    def __init__(self, message: str, is_reported: bool = False, fix: str | None = None) -> None:
         super().__init__(message)
-        self.told = told
+        self.is_reported = is_reported
         self.fix = fix
 
 
@@ -50,12 +50,12 @@ class CaptureChild:
         """Process id."""
         return self._process.pid
 
-    def order(self, blocks_at_once: int) -> None:
-        """Write so many blocks of 20 ms, 1 to 255, at once from the next message on."""
+    def set_block_frames(self, frames: int) -> None:
+        """Make blocks so many frames of 20 ms long, 1 to 255, from the next message on."""
         assert self._process.stdin is not None
-        # It has ended, which ``messages`` finds out, or is buried.
+        # It has ended, which ``messages`` finds out, or is reaped.
         with contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(bytes([blocks_at_once]))
+            self._process.stdin.write(bytes([frames]))
 
     def messages(self, open_s: float, stall_s: float, closed: threading.Event) -> Iterator[Message]:
         """Yield messages as they come, until ``closed`` is set.
@@ -86,8 +86,10 @@ class CaptureChild:
             try:
                 for message in parser.feed(received or b""):
                     if message.kind is Kind.ERROR:
-                        told = message.json()
-                        raise CaptureError(str(told["message"]), told=True, fix=told.get("fix"))
+                        report = message.json()
+                        raise CaptureError(
+                            str(report["message"]), is_reported=True, fix=report.get("fix")
+                        )
                     if message.kind is Kind.AUDIO:
                         patience_s = stall_s
                     yield message
@@ -101,8 +103,8 @@ class CaptureChild:
         """Kill the process, whatever it is doing; may be called twice, from any thread."""
         self._process.kill()
 
-    def bury(self) -> None:
-        """Kill the process and release what it held."""
+    def reap(self) -> None:
+        """Kill the process, wait for it and close its pipes."""
         self._process.kill()
         # One that is stuck in a driver ends when the driver lets go.
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -84,13 +84,13 @@ class Microphone:
 
     @property
     def frames_at_once(self) -> int:
-        """As ``Source`` has it."""
+        """See ``Source``."""
         return self._frames_at_once
 
     @frames_at_once.setter
     def frames_at_once(self, frames: int) -> None:
         if frames != self._frames_at_once and (child := self._child) is not None:
-            child.order(frames)
+            child.set_block_frames(frames)
         self._frames_at_once = frames
 
     @property
@@ -117,8 +117,8 @@ class Microphone:
                         yield self._restored(item.first_sample - end_before)
                     yield item
             except CaptureError as error:
-                at_once = error.told and self.restarts == 0 and self._timeline.end == 0
-                if at_once and (not self._wait or str(error) == PORTAUDIO_MISSING[0]):
+                fatal = error.is_reported and self.restarts == 0 and self._timeline.end == 0
+                if fatal and (not self._wait or str(error) == PORTAUDIO_MISSING[0]):
                     raise SourceError(f"microphone: {error}", error.fix) from None
                 if not lost:
                     lost = True
@@ -153,15 +153,15 @@ class Microphone:
                     self.opened = message.json()
                     resampler = self._resampler(self.opened)
                     if self._frames_at_once > 1:
-                        child.order(self._frames_at_once)
+                        child.set_block_frames(self._frames_at_once)
                     continue
                 if resampler is None:
                     raise CaptureError("the capture process is out of step: sound without a format")
                 captured_at = message.captured_at
                 yield from self._heard(message, resampler)
         except CaptureError:
-            self._child = None  # takes no more orders
-            child.bury()  # before the caller is told, who may take his time
+            self._child = None  # its block length is no longer set
+            child.reap()  # before the caller gets the error, which may take its time
             if resampler is not None and len(rest := resampler.flush()):
                 first, captured_at = self._timeline.place(len(rest), captured_at, False)
                 yield AudioBlock(rest, first, captured_at)
@@ -169,7 +169,7 @@ class Microphone:
         finally:
             self._child = None
             self.opened = None
-            child.bury()
+            child.reap()
 
     def _resampler(self, opened: dict[str, object]) -> Resampler:
         rate, channels = opened["rate"], opened["channels"]

@@ -1,4 +1,4 @@
-"""Says that the device dropped samples, often enough to be seen and too seldom to flood."""
+"""Reports samples that the device dropped, without flooding the log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from edgeser.pcm import SAMPLE_RATE
 
 
 class OverflowReport:
-    """Sums overflows up: the first is told at once, those of the next ``every_s`` together.
+    """Aggregates overflows: the first is reported at once, those of the next ``every_s`` together.
 
     ``total``: overflows seen since the start. ``lost_samples``: what they cost, in samples.
     """
@@ -16,7 +16,7 @@ class OverflowReport:
         self.total = 0
         self.lost_samples = 0
         self._every_s = every_s
-        self._told = (0, 0)
+        self._reported = (0, 0)
         self._quiet_until = float("-inf")
 
     def count(self, lost_samples: int) -> None:
@@ -26,10 +26,10 @@ class OverflowReport:
 
     def due(self, now: float) -> AudioFault | None:
         """The fault to publish at ``now`` (monotonic seconds), if there is one."""
-        times, lost = self.total - self._told[0], self.lost_samples - self._told[1]
+        times, lost = self.total - self._reported[0], self.lost_samples - self._reported[1]
         if not times or now < self._quiet_until:
             return None
-        self._told = (self.total, self.lost_samples)
+        self._reported = (self.total, self.lost_samples)
         self._quiet_until = now + self._every_s
         return AudioFault(
             "audio_overflow",

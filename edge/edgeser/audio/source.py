@@ -60,8 +60,7 @@ class Source(Protocol):
     """How often the device was lost and opened again."""
 
     frames_at_once: int
-    """Of 20 ms, that a block should have from now on: one, or some while nothing is to be told, so
-    that fewer blocks wake the machine."""
+    """Requested block length, in frames of 20 ms. Longer blocks wake the machine less often."""
 
     obeys_at_once: bool
     """The very next block has so many; a device has begun the next one already."""

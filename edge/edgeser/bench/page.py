@@ -18,7 +18,7 @@ _COLOURS = {
     "publish": "#8d6a9f",
     "receive": "#5b7db1",
 }
-_MOST_BARS = 1000
+_MAX_BARS = 1000
 """Of a longer run, of so many stretches the slowest event each."""
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 220, 46, 26
@@ -94,7 +94,7 @@ def page(report: LatencyReport, old: LatencyReport | None = None) -> str:
             "<p>" + "".join(_key(stage) for stage in _COLOURS) + "</p>",
             f"<p class=dim>Drawn are {len(_slowest(total))} of {len(total.values)} events: of "
             "neighbours the slowest.</p>"
-            if len(total.values) > _MOST_BARS
+            if len(total.values) > _MAX_BARS
             else "",
             "<h2>Stages</h2>",
             _table(report, old),
@@ -152,8 +152,8 @@ def _timeline(report: LatencyReport) -> str:
 
 
 def _slowest(totals: Distribution) -> list[int]:
-    """Which events are drawn: all, or of ``_MOST_BARS`` stretches the slowest one each."""
-    count = min(len(totals.values), _MOST_BARS)
+    """Which events are drawn: all, or of ``_MAX_BARS`` stretches the slowest one each."""
+    count = min(len(totals.values), _MAX_BARS)
     stretches = np.array_split(np.arange(len(totals.values)), count)
     return [max(stretch.tolist(), key=totals.values.__getitem__) for stretch in stretches]
 

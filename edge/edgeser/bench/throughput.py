@@ -37,7 +37,7 @@ from edgeser.model.model import load_model
 from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.settings.schema import DEFAULT_MODEL
 
-MOST_STREAMS = 1024
+MAX_STREAMS = 1024
 SETTLE_S = 2.0
 """Events do not count so long after the last stream has begun, nor before the end of all.
 
@@ -118,10 +118,10 @@ def measure(
         return steps[streams].holds(limit_ms)
 
     good, bad = 0, 1
-    while bad <= MOST_STREAMS and holds(bad):
+    while bad <= MAX_STREAMS and holds(bad):
         good, bad = bad, bad * 2
     # To within a tenth: a finer figure would say more than the machine repeats.
-    while bad - good > max(1, good // 10) and bad <= MOST_STREAMS:
+    while bad - good > max(1, good // 10) and bad <= MAX_STREAMS:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if holds(middle) else (good, middle)
     disturbed = sum(bool(step.warning) for step in steps.values())

@@ -20,7 +20,7 @@ __all__ = ["Floats", "FrontEnd", "Kind"]
 _BLOCK = 128
 """Frames analysed at once: the arrays of many more outgrow the cache and take twice as long."""
 
-_MOST = {"sample_rate": 192_000, "n_fft": 65_536, "mels": 4096, "deltas": 100}
+_MAX = {"sample_rate": 192_000, "n_fft": 65_536, "mels": 4096, "deltas": 100}
 """Far beyond any model's, so that an artefact cannot ask for more memory than there is."""
 
 Kind: TypeAlias = Literal["mel", "linear", "waveform"]
@@ -99,9 +99,9 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     baseline_frames: int = 3000
 
     def __post_init__(self) -> None:
-        for name, most in _MOST.items():
-            if (value := getattr(self, name)) > most:
-                raise ValueError(f"front end: {name} {value} is more than {most}")
+        for name, limit in _MAX.items():
+            if (value := getattr(self, name)) > limit:
+                raise ValueError(f"front end: {name} {value} is more than {limit}")
         if not 0 < self.hop <= self.window or (self.spectral and self.window > self.n_fft):
             raise ValueError(
                 f"front end: need 0 < hop <= window <= n_fft, got hop {self.hop}, "
@@ -213,18 +213,18 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         """Frames of a sound of ``samples`` samples."""
         return samples // self.hop
 
-    def frames(self, pieces: Floats) -> Floats:
+    def frames(self, windows: Floats) -> Floats:
         """Raw frames: (n, window) samples in [-1, 1], pre-emphasised -> (n, bins)."""
         if not self.spectral:
-            return np.array(pieces, np.float32)
-        if len(pieces) <= _BLOCK:
-            return self._decibels(pieces)
-        blocks = range(0, len(pieces), _BLOCK)
-        return np.concatenate([self._decibels(pieces[first : first + _BLOCK]) for first in blocks])
+            return np.array(windows, np.float32)
+        if len(windows) <= _BLOCK:
+            return self._decibels(windows)
+        blocks = range(0, len(windows), _BLOCK)
+        return np.concatenate([self._decibels(windows[first : first + _BLOCK]) for first in blocks])
 
-    def _decibels(self, pieces: Floats) -> Floats:
-        padded = np.zeros((len(pieces), self.n_fft), np.float32)  # rfft's own padding is slower
-        np.multiply(pieces, self._raised_window, out=padded[:, : self.window])
+    def _decibels(self, windows: Floats) -> Floats:
+        padded = np.zeros((len(windows), self.n_fft), np.float32)  # rfft's own padding is slower
+        np.multiply(windows, self._raised_window, out=padded[:, : self.window])
         spectra = np.fft.rfft(padded, norm="forward")
         power = (spectra.real**2 + spectra.imag**2).astype(np.float32, copy=False)
         if self.kind == "mel":
@@ -280,8 +280,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         ``baseline``: of the voice, from before the segment.
         """
         own = self._within_range(frames[: self.own_frames])
-        least = np.float32(own.max() - np.float32(self.range_db))
-        return Reference(least, scaling.voice_mean(own, baseline, self.own_frames))
+        floor_db = np.float32(own.max() - np.float32(self.range_db))
+        return Reference(floor_db, scaling.voice_mean(own, baseline, self.own_frames))
 
     def against(self, reference: Reference, frames: Floats) -> Floats:
         """Raw frames (n, bins) of a segment as features (n, width), each by itself."""

@@ -1,4 +1,4 @@
-"""The last samples of a stream: more at the end, fewer in front, and the rest seldom copied."""
+"""The last samples of a stream: appended at the end, dropped at the front, and seldom copied."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 
 from edgeser.pcm import Samples
 
-_LEAST = 8_192
-"""Samples that there is room for, half a second, however few are held."""
+_MIN_CAPACITY = 8_192
+"""Samples, half a second: the buffer is never smaller."""
 
 
 class SampleBuffer:
-    """A run of int16 samples that grows at its end and is let go of at its beginning."""
+    """A run of int16 samples that grows at its end and is dropped from its beginning."""
 
     def __init__(self) -> None:
-        self._room = np.empty(_LEAST, np.int16)
+        self._room = np.empty(_MIN_CAPACITY, np.int16)
         self._begin = self._end = 0
 
     def __len__(self) -> int:
@@ -27,7 +27,7 @@ class SampleBuffer:
             # Never in the same place: what ``between`` has given out stays as it is.
             held = self._room[self._begin : self._end]
             needed = len(held) + len(samples)
-            self._room = np.empty(max(_LEAST, needed + needed // 2), np.int16)
+            self._room = np.empty(max(_MIN_CAPACITY, needed + needed // 2), np.int16)
             self._room[: len(held)] = held
             self._begin, self._end, end = 0, len(held), needed
         self._room[self._end : end] = samples
@@ -40,9 +40,9 @@ class SampleBuffer:
         return self._room[self._begin + max(0, first) : min(self._end, self._begin + max(0, last))]
 
     def forget(self, samples: int) -> None:
-        """Let go of so many of the first."""
+        """Drop so many of the first samples."""
         self._begin = min(self._end, self._begin + samples)
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Drop all samples."""
         self._begin = self._end

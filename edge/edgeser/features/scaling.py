@@ -1,4 +1,4 @@
-"""What a window of frames in dB goes through before the network sees it."""
+"""Normalisation and scaling of a window of frames in dB before the network."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _NEPERS_PER_DB = np.float32(np.log(10) / 10)  # of power
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reference:
-    """What frames are judged against from a segment's beginning to its end.
+    """The normalisation of all frames of a segment, fixed at its beginning.
 
-    ``least``: in dB, to which all below is raised. ``mean``: (bins,) float32, in dB.
+    ``floor_db``: values below it are raised to it. ``mean``: (bins,) float32, in dB.
     """
 
-    least: np.float32
+    floor_db: np.float32
     mean: Floats
 
     def applied(self, frames: Floats) -> Floats:
         """Raw frames (n, bins) in dB -> normalised ones, each by itself; a new array."""
-        normalised: Floats = np.maximum(frames, self.least) - self.mean
+        normalised: Floats = np.maximum(frames, self.floor_db) - self.mean
         return normalised
 
 
@@ -98,8 +98,9 @@ def deltas(frames: Floats, reach: int) -> Floats:
 
 
 def voice_mean(frames: Floats, baseline: Baseline | None, own_frames: int) -> Floats:
-    """What a voice usually has in each band, (bins,): the speech mean of these frames (n, bins),
-    which counts like ``own_frames`` frames of the baseline, and that.
+    """Mean of a voice in each band, (bins,), from these frames (n, bins) and its baseline.
+
+    The speech mean of the frames counts like ``own_frames`` frames of the baseline.
     """
     mean = _speech_mean(frames)
     if baseline is not None and baseline.frames:

@@ -8,9 +8,9 @@ import torch
 from edgeser.model.decision import softmax
 from edgeser_train.metrics import Doubles, Ints
 
-_LEAST = 0.25
-_USUAL = 4.0
-_MOST = 1000.0
+_MIN_TEMPERATURE = 0.25
+_TYPICAL_MAX = 4.0
+_MAX_TEMPERATURE = 1000.0
 _PRECISION = 1e-3
 _FEWEST = 8
 _CAUTION = 0.01
@@ -24,8 +24,10 @@ def temperature(logits: Doubles, targets: Ints) -> float:
     Guo et al. 2017, section 4.2. Sums over many frames, as those of CTC, need a high one; the low
     bound is for answers that are all right, which would ask for none at all.
     """
-    usual = _best(logits, targets, _LEAST, _USUAL)
-    return _best(logits, targets, _USUAL, _MOST) if _reaches(usual, _USUAL) else usual
+    usual = _best(logits, targets, _MIN_TEMPERATURE, _TYPICAL_MAX)
+    if not _reaches(usual, _TYPICAL_MAX):
+        return usual
+    return _best(logits, targets, _TYPICAL_MAX, _MAX_TEMPERATURE)
 
 
 def shifted(logits: Doubles, targets: Ints, weights: Doubles) -> tuple[float, Doubles]:
@@ -48,12 +50,12 @@ def shifted(logits: Doubles, targets: Ints, weights: Doubles) -> tuple[float, Do
 
     search.step(loss)  # type: ignore[no-untyped-call]
     shift: Doubles = (free - free.mean()).detach().numpy()
-    return 1 / max(float(inverse.detach()), 1 / _MOST), shift
+    return 1 / max(float(inverse.detach()), 1 / _MAX_TEMPERATURE), shift
 
 
 def at_bound(temperature: float) -> bool:
     """Whether a lower or a higher one than allowed would have fitted better."""
-    return _reaches(temperature, _LEAST) or _reaches(temperature, _MOST)
+    return _reaches(temperature, _MIN_TEMPERATURE) or _reaches(temperature, _MAX_TEMPERATURE)
 
 
 def _reaches(temperature: float, bound: float) -> bool:
