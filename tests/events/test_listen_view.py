@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from rich.console import Console, ConsoleDimensions
 
 from edgeser.cli.listen_state import ListenState
-from edgeser.cli.listen_view import bar, view
+from edgeser.cli.listen_view import LABEL_STYLES, bar, view
 from edgeser.events.schema import Event
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Received
+from edgeser.model.affect import COORDINATES
 
 from .helpers import emotion, fault, level, speech, status
 
@@ -156,3 +157,7 @@ def test_a_bar_has_its_width_and_grows_with_its_share(share: float, width: int) 
     assert len(bar(share, width)) == width
     assert bar(0, width).strip() == ""
     assert bar(1, width) == "█" * width
+
+
+def test_every_label_that_corpora_share_has_a_colour() -> None:
+    assert LABEL_STYLES.keys() >= COORDINATES.keys()

@@ -176,7 +176,7 @@ def python_page() -> str:
         kind = "class" if name[0].isupper() else "function"
         members = "" if kind == "function" else "   :members:\n   :special-members: __init__\n"
         lines += [_rst(f".. auto{kind}:: edgeser.{name}\n{members}"), ""]
-    lines += [_rst(".. autoclass:: edgeser.Model\n   :members: restrict, verify\n"), ""]
+    lines += [_rst(".. autoclass:: edgeser.Model\n   :members: verify\n"), ""]
     for name in ("Settings", "Position"):
         lines += [_rst(f".. autoclass:: edgeser.{name}\n"), ""]
     lines += [_rst(".. autoexception:: edgeser.UserError\n"), ""]

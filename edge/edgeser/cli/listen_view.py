@@ -11,6 +11,7 @@ from rich.text import Text
 
 from edgeser.cli.listen_state import ListenState, Segment
 from edgeser.events.schema import UNKNOWN, EmotionEvent, StatusEvent
+from edgeser.pcm import SAMPLE_RATE
 
 SILENT_AFTER_S = 3.0
 """A daemon sends its status every second: after this it counts as gone."""
@@ -41,6 +42,7 @@ LABEL_STYLES = {
     "disgusted": "green",
     "surprise": "bright_magenta",
     "surprised": "bright_magenta",
+    "bored": "bright_black",
     "boredom": "bright_black",
     UNKNOWN: "bright_black",
 }
@@ -160,7 +162,7 @@ def _counts_text(state: ListenState, status: StatusEvent | None) -> Text:
         if counters.dropped_windows:
             text.append(f" · {counters.dropped_windows} dropped", "yellow")
         if counters.lost_samples:
-            text.append(f" · {counters.lost_samples / 16_000:.2f} s lost", "red")
+            text.append(f" · {counters.lost_samples / SAMPLE_RATE:.2f} s lost", "red")
         if counters.faults:
             text.append(f" · {_plural(counters.faults, 'fault')}", "red")
     if state.missed:

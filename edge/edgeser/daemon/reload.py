@@ -72,7 +72,6 @@ class Reload:
             return
         self.say_if_fallen_back(model)
         if _identity(model) == _identity(self._model):
-            self._model.reason = model.reason
             model = self._model
         for name, intake in self._intakes.items():
             began = partial(self._deciders[name].renew, settings.decision)
@@ -108,5 +107,5 @@ class Reload:
 
 
 def _identity(model: Model) -> tuple[object, ...]:
-    """The same for models that say the same."""
-    return model.ref, model.backend.name, model.labels
+    """Equal for models that give the same scores and status."""
+    return model.ref, model.backend.name, model.reason, model.labels

@@ -40,41 +40,33 @@ instructions; how much was not measured."""
 
 
 class Model:
-    """Windows of features in, calibrated scores out.
+    """Windows of features in, calibrated scores out. It does not change once it is made.
 
     ``reason``: why no other backend runs it; empty where none was tried. ``fell_back``: another was
-    asked for by name. ``labels``: what it tells apart, in the order of its scores.
+    asked for by name. ``labels``: those that it distinguishes, in the order of its scores.
     """
 
-    def __init__(self, artefact: Artefact, backend: Backend) -> None:
+    def __init__(
+        self,
+        artefact: Artefact,
+        backend: Backend,
+        labels: Sequence[str] = (),
+        *,
+        reason: str = "",
+        fell_back: bool = False,
+    ) -> None:
+        """``labels``: distinguish only these of the artefact's; the scores sum to 1 again. An empty
+        list means all. Raises UserError for a label that it does not know, or a single one.
+        """
         self.artefact = artefact
         self.backend = backend
-        self.reason = ""
-        self.fell_back = False
+        self.reason = reason
+        self.fell_back = fell_back
         self.info = artefact.info
         self.ref = artefact.ref
-        self.labels = list(artefact.info.labels)
-        self._columns: list[int] | None = None
+        self._columns = _columns(artefact.info, labels)
+        self.labels = [self.info.labels[k] for k in self._columns or range(len(self.info.labels))]
         self._network = _network_of(artefact.info, backend)
-
-    def restrict(self, labels: Sequence[str]) -> None:
-        """Tell apart these labels alone, of its own, from now on; the scores sum to 1 again.
-
-        None means all. Raises UserError for a label that it does not know, or one alone.
-        """
-        known = self.info.labels
-        strange = [label for label in labels if label not in known]
-        if strange:
-            raise UserError(
-                f"model.labels: {self.info.name} does not know '{strange[0]}'",
-                f"choose from {', '.join(known)}",
-            )
-        if len(set(labels)) == 1:
-            raise UserError(
-                f"model.labels: '{labels[0]}' alone is nothing to tell apart", "name two or more"
-            )
-        self._columns = [k for k, label in enumerate(known) if label in labels] or None
-        self.labels = [known[k] for k in self._columns or range(len(known))]
 
     def pieces(self, samples: Samples, baseline: Baseline | None = None) -> Pieces:
         """A sound as one window: int16 (n,), at least a hop -> the features of its pieces."""
@@ -201,7 +193,7 @@ def load_model(
     ``backend``: ``auto`` takes a TensorRT engine that was built for it and this GPU, where there is
     one and its golden vectors hold, and ONNX Runtime otherwise. ``threads``: that ONNX Runtime may
     use; one is enough for a microphone. ``fall_back``: go on with ONNX Runtime when ``tensorrt``
-    cannot run; the model then says so. ``labels``: tell apart these alone, by default all.
+    cannot run; the model then says so. ``labels``: distinguish only these, by default all.
 
     Raises UserError: not found, no ONNX, no metadata, wrong scores for its golden vectors, or a
     backend that was asked for and cannot run.
@@ -226,17 +218,35 @@ def load_model(
         from edgeser.model.backends.tensorrt.open import open_engine
 
         try:
-            model = verified(open_engine(onnx, path, sha256), path, len(onnx), sha256)
-            model.restrict(labels)
-            return model
+            return verified(open_engine(onnx, path, sha256), path, len(onnx), sha256, labels)
         except UserError as error:
             if backend == "tensorrt" and not fall_back:
                 raise
             reason = str(error)
-    model = verified(OnnxRuntime(onnx, path, threads), path, len(onnx), sha256)
-    model.reason, model.fell_back = reason, backend == "tensorrt"
-    model.restrict(labels)
-    return model
+    return verified(
+        OnnxRuntime(onnx, path, threads),
+        path,
+        len(onnx),
+        sha256,
+        labels,
+        reason=reason,
+        fell_back=backend == "tensorrt",
+    )
+
+
+def _columns(info: ArtefactInfo, labels: Sequence[str]) -> list[int] | None:
+    """Which of the logits belong to these labels; None for all. Raises UserError."""
+    strange = [label for label in labels if label not in info.labels]
+    if strange:
+        raise UserError(
+            f"model.labels: {info.name} does not know '{strange[0]}'",
+            f"choose from {', '.join(info.labels)}",
+        )
+    if len(set(labels)) == 1:
+        raise UserError(
+            f"model.labels: '{labels[0]}' alone is nothing to tell apart", "name two or more"
+        )
+    return [k for k, label in enumerate(info.labels) if label in labels] or None
 
 
 def _network_of(info: ArtefactInfo, backend: Backend) -> Network:
@@ -245,8 +255,20 @@ def _network_of(info: ArtefactInfo, backend: Backend) -> Network:
     return StreamNetwork(info, info.streaming, backend)
 
 
-def verified(engine: Backend, path: Path, size: int, sha256: str) -> Model:
-    """The model that a backend runs, its golden vectors checked. Raises UserError."""
+def verified(
+    engine: Backend,
+    path: Path,
+    size: int,
+    sha256: str,
+    labels: Sequence[str] = (),
+    *,
+    reason: str = "",
+    fell_back: bool = False,
+) -> Model:
+    """The model that a backend runs, its golden vectors checked. Raises UserError.
+
+    ``labels``, ``reason``, ``fell_back``: see ``Model``.
+    """
     info = info_from_metadata(engine.metadata, path)
     for described, found in ((info.inputs, engine.inputs), (info.outputs, engine.outputs)):
         names = [tensor.name for tensor in described]
@@ -255,7 +277,8 @@ def verified(engine: Backend, path: Path, size: int, sha256: str) -> Model:
                 f"model {path}: its metadata names {names}, its graph has {found}",
                 "export it again",
             )
-    model = Model(Artefact(path, size, sha256, info), engine)
+    artefact = Artefact(path, size, sha256, info)
+    model = Model(artefact, engine, labels, reason=reason, fell_back=fell_back)
     try:
         model.verify()
     except UserError:
