@@ -65,10 +65,11 @@ function Journal({ state }) {
 
 function Model({ status }) {
   const { name, version, sha256 } = status.model;
-  const [card, setCard] = useState(null);
+  const [read, setRead] = useState(null);
+  const card = read?.sha256 === sha256 ? read : null; // while a new one is read, not the card of the model before
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
-    ask(`/api/model/${encodeURIComponent(name)}/${encodeURIComponent(sha256)}`).then((c) => { setCard(c); setTrouble(""); }).catch((e) => { setCard(null); setTrouble(e.message); });
+    ask(`/api/model/${encodeURIComponent(name)}/${encodeURIComponent(sha256)}`).then((c) => { setRead(c); setTrouble(""); }).catch((e) => setTrouble(e.message));
   }, [sha256]);
   const figure = (f) => `${(100 * f.value).toFixed(1)} % (${(100 * f.low).toFixed(1)} to ${(100 * f.high).toFixed(1)})`;
   const facts = [["Name", `${name} ${version}`], ["Runs on", status.backend + (status.backend_reason ? `: ${status.backend_reason}` : "")]];
