@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from edgeser.events.publish import numbering
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import Event
 from edgeser.hooks.runner import Runner
@@ -159,6 +161,22 @@ def test_a_label_that_the_model_lacks_is_told_once(tmp_path: Path) -> None:
         code, said = on.end()
     assert code == 0
     assert said == "no label 'hapy' in lightweight-emodb; it has angry, happy\n"
+
+
+def test_what_is_told_late_runs_nothing_and_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = tmp_path / "got"
+    with hook(tmp_path, "final", "--", "sh", "-c", f"echo {{segment}} >> {got}") as on:
+        with monkeypatch.context() as earlier:
+            clock = SimpleNamespace(time=lambda: time.time() - 600, monotonic=time.monotonic)
+            earlier.setattr(numbering, "time", clock)
+            on.publish(emotion(1), emotion(2, "partial"), emotion(2))
+            wait_for(lambda: on.publisher.last_seq().get("emotion.mic") == 3)
+        on.publish(emotion(3))
+        wait_for(lambda: lines(got) == ["3"])
+        _, said = on.end()
+    assert said == "left out 2 older than 300 s\n"
 
 
 def test_not_more_often_than_asked_for(tmp_path: Path) -> None:

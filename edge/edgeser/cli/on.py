@@ -60,6 +60,15 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
     metavar="SECONDS",
     help="End a program that takes longer.",
 )
+@click.option(
+    "--max-age",
+    "max_age_s",
+    type=Number(min=0, min_open=True),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Leave out what is older, as what is told late after an outage.",
+)
 @click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
 @click.option(
     "--key",
@@ -77,6 +86,7 @@ def on(
     state: str | None,
     every_s: float,
     timeout_s: float,
+    max_age_s: float,
     connect: str | None,
     key: Path | None,
     server_key: str | None,
@@ -108,18 +118,26 @@ def on(
             signal.signal(number, _interrupt)
     throttle = HookThrottle(every_s)
     checked = not labels  # whether the model has them: a status says
-    topics = [TOPICS[kind]] if checked else [TOPICS[kind], STATUS]
-    with Subscriber(connect, topics, key=key, server_key=server_key) as subscriber:
+    left_out = 0
+    with Subscriber(connect, [TOPICS[kind], STATUS], key=key, server_key=server_key) as subscriber:
         runner = Runner(command, timeout_s)
         try:
             for event in subscriber:
+                if isinstance(event, Gap):
+                    continue
+                is_old = time.time() - event.time > max_age_s
+                if left_out and not is_old:
+                    click.echo(f"left out {left_out} older than {max_age_s:g} s", err=True)
+                    left_out = 0
                 if not checked and isinstance(event, StatusEvent):
                     checked = True
                     if missing := trigger.labels_missing(event):
                         click.echo(missing, err=True)
-                if isinstance(event, Gap) or not trigger.matches(event):
+                if not trigger.matches(event):
                     continue
-                if throttle.passes(event.stream, time.monotonic()):
+                if is_old:
+                    left_out += 1
+                elif throttle.passes(event.stream, time.monotonic()):
                     runner.put(event, subscriber.payload)
         except KeyboardInterrupt:
             return
