@@ -14,7 +14,7 @@ export function Table({ streams, state, now, themed }) {
   const labels = [...new Set(streams.flatMap(({ stream }) => stream.labels))];
   return html`${lost && html`<p class="trouble card">${lost.what}. ${lost.why}</p>`}
     <section class="card table">
-      <div class="row head" aria-hidden="true"><span>Stream</span><span>State</span><span>Mood</span><span class="value">Sure</span><span class="loud">Level</span><span>Last two minutes</span></div>
+      <div class="row head" aria-hidden="true"><span>Stream</span><span>State</span><span>Mood</span><span class="value">Score</span><span class="loud">Level</span><span>Last two minutes</span></div>
       <ul>${streams.map(({ stream, said }) => {
         const isOpen = open.includes(stream.name);
         return html`<li key=${stream.name}>
