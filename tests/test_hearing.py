@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edgeser.audio.source import AudioBlock
 from edgeser.bench.mix import mixed, pink, quietest
-from edgeser.daemon.intake import MOST_IN_SPEECH
+from edgeser.daemon.intake import MAX_SPEECH_BLOCK_FRAMES
 from edgeser.events.schema import Lost, SpeechEvent
 from edgeser.hearing import BRIDGED_GAP_SAMPLES, Hearing, HearingOutput, HearingState
 from edgeser.losses import Losses
@@ -359,7 +359,8 @@ def test_in_speech_every_block_may_be_as_long_as_nothing_is_told() -> None:
     outputs: list[HearingOutput] = []
     lengths = []
     while hearing.position < len(SPEECH):
-        end = hearing.position + max(1, min(hearing.calm_frames, MOST_IN_SPEECH)) * FRAME_SAMPLES
+        frames = max(1, min(hearing.calm_frames, MAX_SPEECH_BLOCK_FRAMES))
+        end = hearing.position + frames * FRAME_SAMPLES
         lengths.append(min(end, len(SPEECH)) - hearing.position)
         told = run(hearing, [SPEECH[hearing.position : end]], hearing.position)
         assert not told or lengths[-1] == FRAME_SAMPLES

@@ -23,7 +23,7 @@ from edgeser.audio.network import server as server_module
 from edgeser.audio.network.address import parse_address
 from edgeser.audio.network.connection import MAX_LINE_BYTES
 from edgeser.audio.network.rate_limit import BURST_S, RATE, RateLimit
-from edgeser.audio.network.server import MIN_STRANGERS, NetworkServer, tls_context
+from edgeser.audio.network.server import MIN_UNAUTHENTICATED, NetworkServer, tls_context
 from edgeser.audio.network.tokens import digest, read_tokens
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.errors import UserError
@@ -167,7 +167,7 @@ def test_one_that_goes_is_a_fault_and_time_goes_on_without_it() -> None:
             until(lambda: heard.blocks("kitchen"))
         until(lambda: heard.faults("kitchen") == ["audio_lost"])
         away = time.monotonic()
-        time.sleep(server_module.AGAIN_S + 0.2)
+        time.sleep(server_module.MIN_RECONNECT_S + 0.2)
         before = heard.blocks("kitchen")[-1].end_sample
         with device(heard) as connected:
             connected.sendall(TEN_S[:1600].tobytes())
@@ -194,7 +194,7 @@ def test_a_device_that_comes_back_takes_over_from_its_dead_connection() -> None:
     with serving() as heard, device(heard) as dead:
         dead.sendall(TEN_S[:1600].tobytes())
         until(lambda: heard.faults("kitchen") == ["audio_lost"])
-        time.sleep(server_module.AGAIN_S)
+        time.sleep(server_module.MIN_RECONNECT_S)
         with device(heard) as connected:
             connected.sendall(TEN_S[:1600].tobytes())
             until(lambda: len(heard.samples("kitchen")) == 3200)
@@ -203,7 +203,7 @@ def test_a_device_that_comes_back_takes_over_from_its_dead_connection() -> None:
 def test_a_connection_that_ends_while_its_device_takes_over_ends_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server_module, "AGAIN_S", 0.0)
+    monkeypatch.setattr(server_module, "MIN_RECONNECT_S", 0.0)
     sound = TEN_S[:1600].tobytes()
     with serving() as heard, device(heard) as dead, device(heard, HALL) as hall:
         dead.sendall(sound)
@@ -259,11 +259,11 @@ def test_a_second_one_with_the_same_token_is_refused_while_the_first_is_heard() 
 def test_strangers_are_bounded_and_cut_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edgeser.audio.network.connection.GREET_WITHIN_S", 2.0)
     with serving() as heard:
-        strangers = [device(heard, None) for _ in range(MIN_STRANGERS)]
+        unauthenticated = [device(heard, None) for _ in range(MIN_UNAUTHENTICATED)]
         time.sleep(0.2)
         with device(heard, None) as one_too_many:
             assert one_too_many.recv(10) == b""
-        for stranger in strangers:  # who says nothing is cut
+        for stranger in unauthenticated:  # who says nothing is cut
             assert stranger.recv(10) == b""
             stranger.close()
         with device(heard) as connected:
@@ -351,7 +351,7 @@ def test_who_resets_before_tls_begins_ends_nothing(
 def test_the_shell_example_sends_over_tls_and_comes_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_module, "GONE_S", 1.0)
+    monkeypatch.setattr(server_module, "IDLE_TIMEOUT_S", 1.0)
     cert, key = certificates(tmp_path)
     (tmp_path / "raw").write_bytes(TEN_S.astype("<i2").tobytes())
     (tmp_path / "token").write_text(f"{KITCHEN}\n")

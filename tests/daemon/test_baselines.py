@@ -11,10 +11,10 @@ import pytest
 from edgeser.audio.source import AudioBlock
 from edgeser.baselines.store import BaselineStore, fingerprint
 from edgeser.daemon import baselines as module
-from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.baselines import BaselineKeeper
 from edgeser.daemon.intake import Intake
+from edgeser.daemon.reporter import StreamReporter
 from edgeser.decider import Decider
 from edgeser.features.baseline import Baseline
 from edgeser.hearing import Hearing
@@ -45,7 +45,7 @@ def new_intake(model: Model, name: str = "mic") -> Intake:
     hearing = Hearing(name, model, SpeechSettings(), losses)
     backlog.close()
     backlog.abandon()  # nobody works here: do not wait for it
-    return Intake(Played(), hearing, Account(name, losses, lambda _: None), backlog)
+    return Intake(Played(), hearing, StreamReporter(name, losses, lambda _: None), backlog)
 
 
 def keeper_of(

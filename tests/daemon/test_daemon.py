@@ -38,7 +38,7 @@ class Talk:
     name = "talk"
     live = False
     restarts = 0
-    obeys_at_once = False
+    block_size_is_immediate = False
 
     def __init__(self) -> None:
         self.spoken = threading.Event()

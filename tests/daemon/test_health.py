@@ -47,7 +47,7 @@ class FakeIntake:
         return SimpleNamespace(live=self.live)
 
     @property
-    def account(self) -> Any:
+    def reporter(self) -> Any:
         return SimpleNamespace(last=self.last, fault=self._fault)
 
     def _fault(self, code: str, message: str, *, recovered: bool) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.daemon import intake as intake_module
-from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
-from edgeser.daemon.intake import MOST_AT_ONCE, MOST_IN_SPEECH, Intake
+from edgeser.daemon.intake import MAX_SPEECH_BLOCK_FRAMES, QUIET_BLOCK_FRAMES, Intake
 from edgeser.daemon.mute import Mute
+from edgeser.daemon.reporter import StreamReporter
 from edgeser.events.schema import Event, FaultEvent, SpeechEvent
 from edgeser.features.baseline import Baseline
 from edgeser.hearing import Hearing
@@ -33,7 +33,7 @@ class Played:
     live = True
     restarts = 0
     frames_at_once = 1
-    obeys_at_once = False
+    block_size_is_immediate = False
 
     def __init__(self, *items: AudioBlock | AudioFault) -> None:
         self.items = items
@@ -54,7 +54,7 @@ def heard_from(source: Played) -> tuple[Intake, Backlog, list[Event]]:
     backlog = Backlog()
     losses = Losses()
     hearing = Hearing("played", MODEL, SpeechSettings(), losses)
-    intake = Intake(source, hearing, Account("played", losses, events.append), backlog)
+    intake = Intake(source, hearing, StreamReporter("played", losses, events.append), backlog)
     backlog.close()
     backlog.abandon()  # nobody works here: do not wait for it
     intake.listen()
@@ -90,15 +90,15 @@ def faults(events: list[Event]) -> list[FaultEvent]:
 def test_dropped_partials_are_told_once_and_summed_up() -> None:
     intake, _, events = heard(*blocks(4))
     assert not faults(events)
-    intake.account.tell()
+    intake.reporter.report_failures()
     told = faults(events)
     assert {fault.code for fault in told} == {"window_dropped"}
-    assert sum(intake.account.drops.values()) == intake.counters.dropped_windows > 3
+    assert sum(intake.reporter.drops.values()) == intake.counters.dropped_windows > 3
     assert [fault.message for fault in told] == [
         f"{windows} partial windows dropped: {reason}"
-        for reason, windows in intake.account.drops.items()
+        for reason, windows in intake.reporter.drops.items()
     ]
-    intake.account.tell()
+    intake.reporter.report_failures()
     assert faults(events) == told
 
 
@@ -106,8 +106,8 @@ def test_failed_inference_is_summed_up() -> None:
     intake, backlog, events = heard(*blocks(4))
     (batch,) = [backlog.get()]
     for _ in range(3):
-        intake.account.failed(batch[0], RuntimeError("out of luck"))
-    intake.account.tell()
+        intake.reporter.failed(batch[0], RuntimeError("out of luck"))
+    intake.reporter.report_failures()
     (fault,) = [f for f in faults(events) if f.code == "inference_failed"]
     assert fault.message == f"3 windows without scores, {batch[0].kind}: out of luck"
     assert not fault.recovered
@@ -168,7 +168,7 @@ def test_a_model_that_waits_for_sound_is_said_to_be_the_one_that_judges(
     losses, backlog = Losses(), Backlog()
     backlog.abandon()
     hearing = Hearing("played", MODEL, SpeechSettings(), losses)
-    intake = Intake(Played(), hearing, Account("played", losses, lambda _: None), backlog)
+    intake = Intake(Played(), hearing, StreamReporter("played", losses, lambda _: None), backlog)
 
     def judging() -> str:
         return intake.status(stopping=False).model.name
@@ -223,7 +223,7 @@ def test_a_reload_that_comes_while_another_is_put_in_force_is_not_lost(
             ask()  # the first reload has just broken the segment off
 
     hearing = Hearing("played", MODEL, SpeechSettings(), losses)
-    intake = Intake(Played(), hearing, Account("played", losses, publish), backlog)
+    intake = Intake(Played(), hearing, StreamReporter("played", losses, publish), backlog)
     in_force: list[SpeechSettings] = []
     successor = Hearing.successor
 
@@ -257,8 +257,8 @@ def test_a_source_that_fails_still_ends_its_open_segment() -> None:
     backlog.abandon()
     losses = Losses()
     hearing = Hearing("played", MODEL, SpeechSettings(), losses)
-    account = Account("played", losses, events.append)
-    intake = Intake(Failing(*blocks(4)[:40]), hearing, account, backlog)
+    reporter = StreamReporter("played", losses, events.append)
+    intake = Intake(Failing(*blocks(4)[:40]), hearing, reporter, backlog)
     with pytest.raises(SourceError, match="the pipe broke"):
         intake.listen()
     assert [told(event) for event in events] == ["speech start", "speech end"]
@@ -299,8 +299,8 @@ def test_while_muted_nothing_is_heard_but_time_goes_on() -> None:
     mute = Mute()
     hearing = Hearing("played", MODEL, SpeechSettings(), losses)
     backlog = Backlog()
-    account = Account("played", losses, events.append)
-    intake = Intake(Played(), hearing, account, backlog, mute)
+    reporter = StreamReporter("played", losses, events.append)
+    intake = Intake(Played(), hearing, reporter, backlog, mute)
     played = blocks(4)
     for block in played[:25]:
         intake.hear(block)
@@ -319,12 +319,12 @@ def test_while_muted_nothing_is_heard_but_time_goes_on() -> None:
     assert told[1].end <= 2.02
 
 
-@pytest.mark.parametrize("obeys_at_once", [False, True])
-def test_much_sound_comes_at_once_where_nothing_is_told(obeys_at_once: bool) -> None:
+@pytest.mark.parametrize("is_immediate", [False, True])
+def test_much_sound_comes_at_once_where_nothing_is_told(is_immediate: bool) -> None:
     """In silence; and more of it in speech, if the source hands over what it is asked for."""
     sound = np.concatenate((noise(3), speech()[: 8 * SAMPLE_RATE], noise(3)))
     source = Obeying(sound)
-    source.obeys_at_once = obeys_at_once
+    source.block_size_is_immediate = is_immediate
     _, _, events = heard_from(source)
     pieces = np.split(
         sound[: len(sound) // FRAME_SAMPLES * FRAME_SAMPLES], len(sound) // FRAME_SAMPLES
@@ -339,9 +339,9 @@ def test_much_sound_comes_at_once_where_nothing_is_told(obeys_at_once: bool) -> 
         assert end.end is not None
         inside = [n for at, n in lengths.items() if begin.start + 0.4 < at / SAMPLE_RATE < end.end]
         most = max(inside) // FRAME_SAMPLES
-        assert MOST_AT_ONCE < most <= MOST_IN_SPEECH if obeys_at_once else most == 1
+        assert QUIET_BLOCK_FRAMES < most <= MAX_SPEECH_BLOCK_FRAMES if is_immediate else most == 1
         assert FRAME_SAMPLES in inside
-    assert sum(n == MOST_AT_ONCE * FRAME_SAMPLES for n in lengths.values()) > 40
+    assert sum(n == QUIET_BLOCK_FRAMES * FRAME_SAMPLES for n in lengths.values()) > 40
 
 
 def test_who_wants_levels_has_one_of_every_tenth_of_a_second(
@@ -349,12 +349,12 @@ def test_who_wants_levels_has_one_of_every_tenth_of_a_second(
 ) -> None:
     monkeypatch.setattr(intake_module, "LEVELS_WANTED_FOR_S", 60.0)
     source = Obeying(np.concatenate((noise(1), speech()[: 3 * SAMPLE_RATE])))
-    source.obeys_at_once = True
+    source.block_size_is_immediate = True
     hearing = Hearing("played", MODEL, SpeechSettings(), Losses())
-    account = Account("played", Losses(), lambda event: None)
-    intake = Intake(source, hearing, account, Backlog())
+    reporter = StreamReporter("played", Losses(), lambda event: None)
+    intake = Intake(source, hearing, reporter, Backlog())
     intake.level()
     for block in source.blocks():
         intake.hear(block)
         assert intake.level().level_dbfs is not None
-    assert max(n for _, n in source.given) == MOST_AT_ONCE * FRAME_SAMPLES
+    assert max(n for _, n in source.given) == QUIET_BLOCK_FRAMES * FRAME_SAMPLES

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from prometheus_client import generate_latest
 
-from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
 from edgeser.daemon.metrics import Gauges, Metrics
+from edgeser.daemon.reporter import StreamReporter
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import load_model
@@ -18,8 +18,8 @@ from tests.daemon.test_intake import Played
 def test_events_that_were_not_sent_are_counted_by_stream_and_type() -> None:
     losses = Losses()
     hearing = Hearing("played", load_model(), SpeechSettings(), losses)
-    account = Account("played", losses, lambda event: None)
-    intake = Intake(Played(), hearing, account, Backlog())
+    reporter = StreamReporter("played", losses, lambda event: None)
+    intake = Intake(Played(), hearing, reporter, Backlog())
     gauges = Gauges(backlog=0, subscriptions=0, troubles=[], dropped={"status.played": 3})
     told = generate_latest(Metrics({"played": intake}, lambda: gauges).registry).decode()
     for kind, count in (("emotion", 0.0), ("status", 3.0), ("level", 0.0)):

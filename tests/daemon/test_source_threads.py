@@ -12,9 +12,9 @@ import soundfile
 
 from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
-from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
+from edgeser.daemon.reporter import StreamReporter
 from edgeser.daemon.source_threads import MAX_FAST_THREADS, source_threads
 from edgeser.hearing import Hearing
 from edgeser.losses import Losses
@@ -33,7 +33,7 @@ class Noted(Intake):
         backlog.abandon()  # nobody works here: do not wait for it
         losses = Losses()
         hearing = Hearing(name, MODEL, SpeechSettings(), losses)
-        super().__init__(source, hearing, Account(name, losses, lambda event: None), backlog)
+        super().__init__(source, hearing, StreamReporter(name, losses, lambda event: None), backlog)
         self.order = order
         self.items: list[AudioBlock | AudioFault] = []
         self.threads: set[threading.Thread] = set()

@@ -47,7 +47,7 @@ class FileSource:
     name = "file"
     restarts = 0
     frames_at_once = 1
-    obeys_at_once = True
+    block_size_is_immediate = True
 
     def __init__(self, path: str | Path, fast: bool = False) -> None:
         self.path = Path(path)

@@ -80,7 +80,7 @@ class Microphone:
         self._wait = wait
         self._dropped = False
         self._frames_at_once = 1
-        self.obeys_at_once = False
+        self.block_size_is_immediate = False
 
     @property
     def frames_at_once(self) -> int:

@@ -62,8 +62,8 @@ class Source(Protocol):
     frames_at_once: int
     """Requested block length, in frames of 20 ms. Longer blocks wake the machine less often."""
 
-    obeys_at_once: bool
-    """The very next block has so many; a device has begun the next one already."""
+    block_size_is_immediate: bool
+    """``frames_at_once`` applies to the very next block. A device has begun that one already."""
 
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield blocks in order of position until the source ends or is closed.

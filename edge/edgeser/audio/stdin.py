@@ -37,7 +37,7 @@ class RawSource:
     live = False
     restarts = 0
     frames_at_once = 1
-    obeys_at_once = True
+    block_size_is_immediate = True
 
     def __init__(self, stream: BinaryIO, name: str = "stdin") -> None:
         self.name = name

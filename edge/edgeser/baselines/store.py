@@ -26,7 +26,7 @@ _LOCK_SUFFIX = ".lock"
 _LONGEST_BYTES = 1 << 20
 _LONGEST_STEM = 255 - len(_SUFFIX)
 """Of a file's name, which has at most 255 bytes; both suffixes have as many."""
-_MOST_OTHERS = 7
+_MAX_OTHERS = 7
 
 
 class KeptUsual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -219,7 +219,7 @@ class BaselineStore:
             return []
         found = [] if kept is None else [msgspec.structs.replace(kept, others=[]), *kept.others]
         own = fingerprint(front_end)
-        return [one for one in found if one.front_end != own][:_MOST_OTHERS]
+        return [one for one in found if one.front_end != own][:_MAX_OTHERS]
 
     def remove(self, stream: str) -> bool:
         """Forget a stream's voice; whether there was anything to forget. Raises OSError."""

@@ -91,9 +91,9 @@ class BaselineKeeper:
             return
         if intake.is_adopting or decider.is_adopting:
             return
-        while intake.left:  # before it is taken away: a disk that is full now may not be later
-            self._save(stream, intake.left[0], decider, kept)
-            intake.left.popleft()
+        while intake.retired_baselines:  # each is removed once saved: the disk may be full now
+            self._save(stream, intake.retired_baselines[0], decider, kept)
+            intake.retired_baselines.popleft()
         learned = intake.learned
         due = ending or time.monotonic() - kept.saved_at >= SAVE_INTERVAL_S
         if learned is not None and due:
@@ -112,7 +112,7 @@ class BaselineKeeper:
         decider.adopt(None)
         for usual in kept.usuals.values():
             decider.adopt(usual)
-        intake.left.clear()
+        intake.retired_baselines.clear()
 
     def _save(self, stream: str, learned: Learned, decider: Decider, kept: _Kept) -> None:
         """Write what was learned since the file was last read or written, if anything."""

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from edgeser.audio.network.stream import NetworkStream
 from edgeser.audio.source import Source
 from edgeser.baselines.store import BaselineStore
-from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.baselines import BaselineKeeper, BaselineThread
 from edgeser.daemon.health import Health
@@ -26,6 +25,7 @@ from edgeser.daemon.inference import Inference
 from edgeser.daemon.intake import Intake
 from edgeser.daemon.mute import Mute, MuteSocket, mute_path
 from edgeser.daemon.reload import Load, Reload
+from edgeser.daemon.reporter import StreamReporter
 from edgeser.daemon.source_threads import source_threads
 from edgeser.daemon.threads import Threads
 from edgeser.decider import Decider
@@ -101,12 +101,12 @@ class Daemon:
         self._mute_sockets: list[MuteSocket] = []
         self._serve_mute(mute, settings.events)
         publish = self._publisher.publish
-        self._accounts = {name: Account(name, losses[name], publish) for name in sources}
+        self._reporters = {name: StreamReporter(name, losses[name], publish) for name in sources}
         self._intakes = {
-            name: Intake(source, hearings[name], self._accounts[name], self._backlog, mute)
+            name: Intake(source, hearings[name], self._reporters[name], self._backlog, mute)
             for name, source in sources.items()
         }
-        self._inference = Inference(self._backlog, deciders, self._accounts, publish)
+        self._inference = Inference(self._backlog, deciders, self._reporters, publish)
         self._reload = Reload(
             settings,
             model,
@@ -255,13 +255,13 @@ class Daemon:
         for news in self._publisher.journal_news():
             self._tell_all(news.code, news.message, recovered=news.recovered)
         for name, intake in self._intakes.items():
-            self._accounts[name].tell()
+            self._reporters[name].report_failures()
             self._publisher.publish(intake.status(stopping=stopping))
 
     def _tell_all(self, code: FaultCode, message: str, *, recovered: bool) -> None:
         """A fault of the whole daemon: every stream says it."""
-        for account in self._accounts.values():
-            account.fault(code, message, recovered=recovered)
+        for reporter in self._reporters.values():
+            reporter.fault(code, message, recovered=recovered)
 
     def _serve(self, settings: MetricsSettings, journal: JournalSettings) -> MetricsServer | None:
         if settings.listen is None:

@@ -98,7 +98,7 @@ class Health:
         if (reason is None) != (self._hopeless is None):
             message = f"{reason}: the daemon is about to be restarted" if reason else "it goes on"
             for intake in self._intakes.values():
-                intake.account.fault("restart_due", message, recovered=reason is None)
+                intake.reporter.fault("restart_due", message, recovered=reason is None)
         self._hopeless = reason
 
     def _stuck(self, watchdog_s: float) -> str | None:
@@ -137,6 +137,6 @@ def _described(intake: Intake) -> str:
         words.append(f"heard {intake.frame_age_s:.0f} s ago")
     if intake.lost is not None:
         words.append(intake.lost)
-    if intake.account.last is not None:
-        words.append(f"last {intake.account.last.label} {intake.account.last.confidence:.0%}")
+    if intake.reporter.last is not None:
+        words.append(f"last {intake.reporter.last.label} {intake.reporter.last.confidence:.0%}")
     return ", ".join(words)

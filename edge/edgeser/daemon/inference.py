@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from edgeser.daemon.account import Account
 from edgeser.daemon.backlog import Backlog
+from edgeser.daemon.reporter import StreamReporter
 from edgeser.decider import Decider
 from edgeser.events.schema import EmotionEvent
 
@@ -21,13 +21,13 @@ class Inference:
         self,
         backlog: Backlog,
         deciders: Mapping[str, Decider],
-        accounts: Mapping[str, Account],
+        reporters: Mapping[str, StreamReporter],
         publish: Callable[[EmotionEvent, float], None],
     ) -> None:
-        """``deciders``, ``accounts``: by stream. ``publish``: an event, its window's capture."""
+        """``deciders``, ``reporters``: by stream. ``publish``: an event, its window's capture."""
         self._backlog = backlog
         self._deciders = deciders
-        self._accounts = accounts
+        self._reporters = reporters
         self._publish = publish
 
     def run(self) -> None:
@@ -44,12 +44,12 @@ class Inference:
                 answers = batch[0].model.answers([window.speech for window in batch])
             except Exception as error:  # the backend's exceptions share no base class
                 for window in batch:
-                    self._accounts[window.stream].failed(window, error)
+                    self._reporters[window.stream].failed(window, error)
             else:
                 for window, answer in zip(batch, answers, strict=True):
                     event = self._deciders[window.stream].decide(window, answer, started_at)
                     log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
-                    self._accounts[window.stream].decided(event)
+                    self._reporters[window.stream].decided(event)
                     self._publish(event, window.captured_at)
             finally:
                 self._backlog.done()

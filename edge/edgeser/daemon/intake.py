@@ -1,4 +1,4 @@
-"""An intake: one source, what hears it, and how that goes."""
+"""An intake: one source, its hearing, and its state."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import msgspec
 
 from edgeser.audio.source import AudioBlock, AudioFault, Source
 from edgeser.baselines.store import fingerprint
-from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST, Account
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.mute import Mute
+from edgeser.daemon.reporter import FINAL_FIRST, NEWER_FIRST, StreamReporter
 from edgeser.events.schema import Counters, LevelEvent, State, StatusEvent
 from edgeser.features import FrontEnd
 from edgeser.features.baseline import Baseline, no_baseline
@@ -26,30 +26,30 @@ from edgeser.window import Window
 
 log = logging.getLogger(__name__)
 
-MOST_AT_ONCE = 5
-"""Frames, 0.1 s of sound. So many come at once in silence, where the beginning of speech is known
-up to 80 ms later for it: the machine wakes ten times a second, not fifty."""
+QUIET_BLOCK_FRAMES = 5
+"""Frames of a block in silence, 0.1 s: the machine wakes ten times a second, not fifty, and the
+beginning of speech is detected up to 80 ms later."""
 
-MOST_IN_SPEECH = 25
-"""Half a second: so many come at once in speech, as long as nothing can be told."""
+MAX_SPEECH_BLOCK_FRAMES = 25
+"""Frames of a block in speech at most, 0.5 s, as long as none of them can produce an output."""
 
 LEVELS_WANTED_FOR_S = 1.0
-"""So long after somebody asked how loud it is, no more than ``MOST_AT_ONCE`` come, so that there is
-something to say five times a second."""
+"""For so long after the level was asked for, blocks have at most ``QUIET_BLOCK_FRAMES`` frames, so
+that there is a new level five times a second."""
 
 DEAF_AFTER_S = 2.0
-"""No block for so long is ``no_audio``, whatever the source says of itself."""
+"""Without a block for so long the state is ``no_audio``, whatever the source reports."""
 
 RENEWED_WITHIN_S = 10.0
 """How long new settings wait for the end of a segment."""
 
 
-MOST_LEFT = 8
-"""Of what models that are gone had learned; nobody takes it away where nothing is kept."""
+MAX_RETIRED = 8
+"""Baselines of replaced models that are held for saving; where none are saved, the oldest go."""
 
 
 class Learned(NamedTuple):
-    """How a voice sounds to a model, the SHA-256 of its file, with its front end."""
+    """The baseline of a voice for a front end, and the SHA-256 of the model's file."""
 
     model: str
     front_end: FrontEnd
@@ -73,14 +73,14 @@ class Intake:
         self,
         source: Source,
         hearing: Hearing,
-        account: Account,
+        reporter: StreamReporter,
         backlog: Backlog,
         mute: Mute | None = None,
     ) -> None:
-        """``mute``: while it is on, what the source gives does not count."""
+        """``mute``: while it is on, blocks of the source do not count."""
         self.source = source
         self.hearing = hearing
-        self.account = account
+        self.reporter = reporter
         self.ended = threading.Event()
         self.lost: str | None = None
         """Why the source gives no sound, while it tries to."""
@@ -91,8 +91,8 @@ class Intake:
         self._levels_asked_at = float("-inf")
         self._adoptions: deque[Mapping[str, Baseline]] = deque()
         self._known: dict[str, Baseline] = {}  # by front end: models may take turns
-        self.left: deque[Learned] = deque(maxlen=MOST_LEFT)
-        """By models that others took over from; whoever keeps it takes it away."""
+        self.retired_baselines: deque[Learned] = deque(maxlen=MAX_RETIRED)
+        """Baselines learned by models that were replaced; whoever saves them removes them."""
         self._renewal: _Renewal | None = None
         self._renewal_lock = threading.Lock()
 
@@ -104,7 +104,7 @@ class Intake:
     @property
     def counters(self) -> Counters:
         """Totals since the start."""
-        return msgspec.structs.replace(self.account.totals, restarts=self.source.restarts)
+        return msgspec.structs.replace(self.reporter.totals, restarts=self.source.restarts)
 
     @property
     def is_deaf(self) -> bool:
@@ -131,7 +131,7 @@ class Intake:
             return "no_audio"
         if self._heard_at is None:
             return "starting"
-        if self.account.is_degraded:
+        if self.reporter.is_degraded:
             return "degraded"
         return "speech" if self.hearing.in_speech else "listening"
 
@@ -192,14 +192,14 @@ class Intake:
             self.lost = None if item.recovered else item.message
             if item.code == "audio_lost":  # nobody knows how long: the final does not wait for it
                 self._route(self.hearing.end_segment())
-            self.account.fault(item.code, item.message, recovered=item.recovered)
+            self.reporter.fault(item.code, item.message, recovered=item.recovered)
             return
         if self._heard_at is None:
             log.info("ready: %s is heard", self.name)
         self._heard_at = time.monotonic()
         self._adopt()
         lost = max(0, item.first_sample - self.hearing.position)
-        self.account.heard(len(item.samples), lost, overflowed=item.overflowed)
+        self.reporter.heard(len(item.samples), lost, overflowed=item.overflowed)
         self._route(self.hearing.skip(item) if self.is_muted else self.hearing.push(item))
         self.source.frames_at_once = self._frames_at_once
         if self._renewal is not None:
@@ -222,14 +222,15 @@ class Intake:
             self._renewal = _Renewal(time.monotonic(), model, speech, began)
 
     def adopt(self, known: Mapping[str, Baseline]) -> None:
-        """From the next silence on the voice is known to sound so, to each front end, by its
-        fingerprint; to one that is not there it is not known.
+        """Use these baselines of the voice from the next silence on.
+
+        ``known``: by the fingerprint of the front end; other front ends have none.
         """
         self._adoptions.append(known)
 
     @property
     def learned(self) -> Learned | None:
-        """How the voice sounds up to now to the model in force; None where it learns no voices."""
+        """The voice's baseline so far for the model in force; None if it learns no voices."""
         hearing = self.hearing  # another may take its place
         model = hearing.model
         if not model.info.learns_voices:
@@ -262,34 +263,34 @@ class Intake:
                 self._renewal = None
         renewal.began(self.hearing.state.segments)
         self._adopt()
-        left, front_end = self.learned, renewal.model.info.front_end
-        if left is not None and left.front_end != front_end:
-            self._known[fingerprint(left.front_end)] = left.baseline
-            self.left.append(left)
+        retired, front_end = self.learned, renewal.model.info.front_end
+        if retired is not None and retired.front_end != front_end:
+            self._known[fingerprint(retired.front_end)] = retired.baseline
+            self.retired_baselines.append(retired)
         known = self._baseline_for(front_end)
         self.hearing = self.hearing.successor(renewal.model, renewal.speech, known)
 
     @property
     def _frames_at_once(self) -> int:
-        """That the next block should have. In speech no event is later for it."""
+        """The length of the next block. In speech no event is later for it."""
         if self.hearing.is_quiet:
-            return MOST_AT_ONCE
-        if not self.source.obeys_at_once:
+            return QUIET_BLOCK_FRAMES
+        if not self.source.block_size_is_immediate:
             return 1
         levels_wanted = time.monotonic() - self._levels_asked_at < LEVELS_WANTED_FOR_S
-        most = MOST_AT_ONCE if levels_wanted else MOST_IN_SPEECH
-        return max(1, min(self.hearing.calm_frames, most))
+        limit = QUIET_BLOCK_FRAMES if levels_wanted else MAX_SPEECH_BLOCK_FRAMES
+        return max(1, min(self.hearing.calm_frames, limit))
 
     def _route(self, outputs: list[HearingOutput]) -> None:
         for output in outputs:
             if not isinstance(output, Window):
                 if output.state == "start":
-                    self.account.segment_began()
+                    self.reporter.segment_began()
                 elif output.reason == "not_speech":
-                    self.account.segment_rejected()
-                self.account.publish(output)
+                    self.reporter.segment_rejected()
+                self.reporter.publish(output)
                 continue
             if self._backlog.put(output):
-                self.account.dropped(FINAL_FIRST if output.kind == "final" else NEWER_FIRST)
+                self.reporter.dropped(FINAL_FIRST if output.kind == "final" else NEWER_FIRST)
             if not self.source.live:
                 self._backlog.wait_until_done(self.name)

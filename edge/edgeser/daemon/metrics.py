@@ -159,7 +159,7 @@ class _State(Collector):
             model = intake.model
             described = [name, model.ref.name, model.ref.version, model.ref.sha256]
             info.add_metric([*described, model.backend.name], 1)
-            for reason, windows in intake.account.drops.items():
+            for reason, windows in intake.reporter.drops.items():
                 drops.add_metric([name, reason], windows)
             for kind in DROPPED_TYPES:
                 unsent.add_metric([name, kind], gauges.dropped.get(f"{kind}.{name}", 0))

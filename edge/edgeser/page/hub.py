@@ -142,7 +142,7 @@ class Hub:
             self.state = None
             self._set_link(Link(False, since))
 
-    def is_in_trouble(self, trouble: str) -> None:
+    def report_trouble(self, trouble: str) -> None:
         """Nothing can be heard, and why."""
         if trouble != self.link.trouble:
             since = time.time() if self.link.heard else self.link.time

@@ -22,7 +22,7 @@ LEVELS = ("level.",)
 """The daemon measures these more often than once a second only while somebody asks for them."""
 
 CHECK_S = 1.0
-AGAIN_S = 5.0
+RETRY_S = 5.0
 
 
 class Daemon(NamedTuple):
@@ -73,8 +73,8 @@ class Listener:
                     await self._listen(subscriber, self._take)
             except UserError as error:
                 log.warning("%s", error)
-                self._hub.is_in_trouble(str(error))
-                await asyncio.sleep(AGAIN_S)
+                self._hub.report_trouble(str(error))
+                await asyncio.sleep(RETRY_S)
 
     async def _levels(self) -> None:
         while True:

@@ -27,32 +27,32 @@ from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
 
 log = logging.getLogger(__name__)
 
-MIN_STRANGERS = 32
-"""So many connections may not have shown their token yet, or as many as there are devices."""
+MIN_UNAUTHENTICATED = 32
+"""Connections that may be waiting for their token, or as many as there are devices if more."""
 
-GONE_S = 15.0
-"""A connection over which nothing came for so long is dead."""
+IDLE_TIMEOUT_S = 15.0
+"""A connection without data for so long is closed."""
 
-AGAIN_S = 1.0
-"""A device connects once in this time: each time that it goes is a fault, which is kept."""
+MIN_RECONNECT_S = 1.0
+"""A device may connect once in this time, since each disconnection is a fault that is kept."""
 
 RECEIVE_BUFFER_BYTES = 65_536
-"""What the kernel may hold of each connection, 2 s of sound (Linux doubles it)."""
+"""Kernel buffer of each connection, 2 s of sound (Linux doubles it)."""
 
 UNREAD_S = 0.7
-"""What came of less than is waited for is read after so long, or half of what makes a stall."""
+"""A partial block is read after so long, or half the stall time if that is shorter."""
 
-TURN_S = 0.1
-QUIET_S = 10.0
+POLL_S = 0.1
+LOG_INTERVAL_S = 10.0
 
 Item: TypeAlias = "tuple[NetworkStream, AudioBlock | AudioFault]"
 
 
 class NetworkServer:
-    """Listens from now on; hears devices in ``items``.
+    """Listens from now on, and receives from the devices in ``items``.
 
-    ``names``: of the streams, by the digest of their token. None: one stream called ``name``, and
-    no token is asked for.
+    ``names``: those of the streams, by the digest of their token. None: one stream called ``name``,
+    and no token is required.
     """
 
     def __init__(
@@ -76,8 +76,8 @@ class NetworkServer:
         self._connected_at: dict[NetworkStream, float] = {}
         self._refused, self._complained_at = 0, float("-inf")
         self._selector = selectors.DefaultSelector()
-        self._max_strangers = max(MIN_STRANGERS, len(known))
-        self._listener = _listener(address, self._max_strangers)
+        self._max_unauthenticated = max(MIN_UNAUTHENTICATED, len(known))
+        self._listener = _listener(address, self._max_unauthenticated)
         self.address = address._replace(port=self._listener.getsockname()[1])
         log.info("network microphones: %d may connect at %s", len(known), self.address)
 
@@ -91,12 +91,12 @@ class NetworkServer:
         self._selector.register(self._listener, selectors.EVENT_READ)
         try:
             while not all(stream.is_closed for stream in self._streams.values()):
-                for key, _ in self._selector.select(TURN_S):
+                for key, _ in self._selector.select(POLL_S):
                     if key.fileobj is self._listener:
                         self._accept()
                     else:
                         yield from self._serve(key.data)
-                yield from self._look()
+                yield from self._check_timeouts()
         finally:
             for connection in self._connections:
                 connection.close()
@@ -111,11 +111,11 @@ class NetworkServer:
             # Out of descriptors, perhaps: the connection waits, and we do not spin.
             time.sleep(0.01)
             return
-        strangers = sum(stream is None for stream in self._connections.values())
+        unauthenticated = sum(stream is None for stream in self._connections.values())
         peer = str(where[0])
-        if strangers >= self._max_strangers:
+        if unauthenticated >= self._max_unauthenticated:
             accepted.close()
-            self._complain(peer, f"{strangers} connections have not shown a token")
+            self._complain(peer, f"{unauthenticated} connections have not shown a token")
             return
         try:
             connection = Connection(accepted, peer, self._tls, time.monotonic())
@@ -156,7 +156,7 @@ class NetworkServer:
     def _greet(
         self, connection: Connection, received: bytes, now: float
     ) -> tuple[NetworkStream, bytes] | None:
-        """Who it is, and the first of its sound; None while that is not known, or is refused."""
+        """The device's stream and first sound; None while it is not known, or if it is refused."""
         token, sound = b"", received
         if self._asks_token:
             try:
@@ -174,8 +174,8 @@ class NetworkServer:
             self._refuse(connection, f"a {kind} file; send raw 16 kHz mono s16le", now)
         elif stream.is_connected and not stream.is_lost:
             self._refuse(connection, f"'{stream.name}' is connected already", now)
-        elif now - self._connected_at.get(stream, float("-inf")) < AGAIN_S:
-            self._refuse(connection, f"come again in {AGAIN_S:g} s", now)
+        elif now - self._connected_at.get(stream, float("-inf")) < MIN_RECONNECT_S:
+            self._refuse(connection, f"come again in {MIN_RECONNECT_S:g} s", now)
         else:
             self._take_over(stream)
             self._connections[connection] = stream
@@ -187,11 +187,11 @@ class NetworkServer:
         return None
 
     def _take_over(self, stream: NetworkStream) -> None:
-        """End the silent connection that a stream still has: its device has come back anew."""
+        """Close the silent connection that a stream still has: its device has connected again."""
         for old in [c for c, of in self._connections.items() if of is stream]:
             self._forget(old)
 
-    def _look(self) -> Iterator[Item]:
+    def _check_timeouts(self) -> Iterator[Item]:
         now = time.monotonic()
         for connection, until in list(self._paused.items()):
             if now >= until:
@@ -206,12 +206,12 @@ class NetworkServer:
                     self._complain(connection.peer, "showed no token in time")
                 self._forget(connection)
             elif stream and connection not in self._paused:
-                if now - connection.heard_at > GONE_S:
-                    yield from self._end(connection, f"no sound for {GONE_S:g} s")
+                if now - connection.heard_at > IDLE_TIMEOUT_S:
+                    yield from self._end(connection, f"no sound for {IDLE_TIMEOUT_S:g} s")
                 elif now - connection.heard_at > self._unread_s:
                     connection.wait_for(1)
         for stream in self._streams.values():
-            for fault in stream.look(now):
+            for fault in stream.check_timeouts(now):
                 yield stream, fault
 
     def _end(self, connection: Connection, why: str) -> Iterator[Item]:
@@ -235,17 +235,17 @@ class NetworkServer:
         connection.close()
 
     def _complain(self, peer: str, why: str) -> None:
-        """Say who was refused: the first at once, of more how many there were."""
+        """Log refused connections: the first at once, further ones as a count."""
         self._refused += 1
         now = time.monotonic()
-        if now - self._complained_at >= QUIET_S:
+        if now - self._complained_at >= LOG_INTERVAL_S:
             more = f" (and {self._refused - 1} before)" if self._refused > 1 else ""
             log.warning("network microphones: %s is not let in: %s%s", peer, why, more)
             self._refused, self._complained_at = 0, now
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """What devices check, and what encrypts. Raises SourceError."""
+    """The server's certificate and key. Raises SourceError."""
     for file in (certificate, key):
         try:
             file.open("rb").close()

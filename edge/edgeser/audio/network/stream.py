@@ -1,4 +1,4 @@
-"""A network microphone as a source: its bytes on a time line, and what is said when it is away."""
+"""A network microphone as a source: its bytes on a time line, and faults when it is away."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class NetworkStream:
 
     live = True
     frames_at_once = 1
-    obeys_at_once = True
+    block_size_is_immediate = True
 
     def __init__(self, name: str, server: NetworkServer, stall_s: float, now: float) -> None:
         self.name = name
@@ -98,8 +98,8 @@ class NetworkStream:
         peer, self._peer = self._peer, None
         yield from self._lose(f" ({peer}): {why}")
 
-    def look(self, now: float) -> Iterator[AudioFault]:
-        """What is to be said when nothing arrives; to be asked a few times a second."""
+    def check_timeouts(self, now: float) -> Iterator[AudioFault]:
+        """The fault, if any, when nothing arrives; to be called a few times a second."""
         silent_s = now - self._heard_at
         if self._peer is not None and silent_s >= self._stall_s:
             yield from self._lose(f" ({self._peer}): no sound for {self._stall_s:g} s")

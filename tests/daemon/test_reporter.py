@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST, Account
+from edgeser.daemon.reporter import FINAL_FIRST, NEWER_FIRST, StreamReporter
 from edgeser.events.schema import Event
 from edgeser.losses import Losses
 
@@ -43,29 +43,29 @@ def at_once(*works: Callable[[], None]) -> None:
 
 def test_counts_from_several_threads_add_up() -> None:
     events: list[Event] = []
-    account = Account("mic", Losses(), events.append)
+    reporter = StreamReporter("mic", Losses(), events.append)
 
     def drop() -> None:
         for _ in range(TURNS):
-            account.dropped(NEWER_FIRST)
+            reporter.dropped(NEWER_FIRST)
 
     at_once(drop, drop, drop)
-    assert account.totals.dropped_windows == 3 * TURNS
-    assert account.drops == {NEWER_FIRST: 3 * TURNS, FINAL_FIRST: 0}
-    assert account.losses.take().windows == 3 * TURNS
-    account.tell()
-    assert account.totals.faults == len(events) == 1
+    assert reporter.totals.dropped_windows == 3 * TURNS
+    assert reporter.drops == {NEWER_FIRST: 3 * TURNS, FINAL_FIRST: 0}
+    assert reporter.losses.take().windows == 3 * TURNS
+    reporter.report_failures()
+    assert reporter.totals.faults == len(events) == 1
 
 
 def test_who_reads_the_drops_sees_none_half_made() -> None:
-    account = Account("mic", Losses(), lambda event: None)
+    reporter = StreamReporter("mic", Losses(), lambda event: None)
 
     def drop() -> None:
         for i in range(TURNS):
-            account.dropped(f"reason {i}")
+            reporter.dropped(f"reason {i}")
 
     def read() -> None:
-        while len(account.drops) < TURNS:
+        while len(reporter.drops) < TURNS:
             pass
 
-    at_once(drop, read, account.tell)
+    at_once(drop, read, reporter.report_failures)

@@ -1,4 +1,4 @@
-"""The account of one stream: what its threads count, and what is published of it."""
+"""Counts what happens to one stream, and publishes its faults."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ DEGRADED_FOR_S = 10.0
 NEWER_FIRST, FINAL_FIRST = "a newer one came first", "the final of its segment came first"
 """Why a partial window is dropped."""
 
-_HEEDED: set[FaultCode] = {"settings_rejected", "restart_needed"}
-"""Nothing is lost, and yet somebody has something to do."""
+_NEEDS_ACTION: set[FaultCode] = {"settings_rejected", "restart_needed"}
+"""Faults that are logged as warnings although nothing is lost: somebody has to act."""
 
 
-class Account:
-    """Totals, faults and the last event of one stream; for any thread.
+class StreamReporter:
+    """Totals, faults and the last emotion event of one stream; for any thread.
 
-    ``losses``: what the next emotion event tells. ``last``: the last emotion event.
+    ``losses``: what the next emotion event reports as lost. ``last``: the last emotion event.
     """
 
     def __init__(self, stream: str, losses: Losses, publish: Callable[[Event], None]) -> None:
@@ -40,12 +40,12 @@ class Account:
         self._totals: Counter[str] = Counter()
         self._drops = Counter({NEWER_FIRST: 0, FINAL_FIRST: 0})
         self._failures: Counter[str] = Counter()
-        self._told: Counter[tuple[str, str]] = Counter()
+        self._reported: Counter[tuple[str, str]] = Counter()
         self._troubled_at: float | None = None
 
     @property
     def totals(self) -> Counters:
-        """Totals since the start; ``restarts`` is the source's to know."""
+        """Totals since the start, without ``restarts``, which the source counts."""
         with self._lock:
             return Counters(**self._totals)
 
@@ -57,53 +57,53 @@ class Account:
 
     @property
     def is_degraded(self) -> bool:
-        """A window was dropped, or got no scores, not long ago."""
+        """A window was dropped, or got no scores, in the last ``DEGRADED_FOR_S``."""
         at = self._troubled_at
         return at is not None and time.monotonic() - at < DEGRADED_FOR_S
 
     def heard(self, samples: int, lost_samples: int, *, overflowed: bool) -> None:
-        """A block came, and before it so many samples were lost."""
+        """Count a block, and the samples lost before it."""
         with self._lock:
             self._totals["samples"] += samples
         if lost_samples or overflowed:
             self._add(lost_samples=lost_samples, overflows=int(overflowed))
 
     def segment_began(self) -> None:
-        """Speech began."""
+        """Count a segment that was announced."""
         self._add(segments=1)
 
     def segment_rejected(self) -> None:
-        """What the VAD took for speech was none."""
+        """Count a segment that was never confirmed."""
         self._add(rejected_segments=1)
 
     def decided(self, event: EmotionEvent) -> None:
-        """A window became an event."""
+        """Count the event of a window."""
         self.last = event
         self._add(finals=1) if event.kind == "final" else self._add(partials=1)
 
     def dropped(self, reason: str) -> None:
-        """A partial window was dropped."""
+        """Count a partial window that was dropped."""
         self.losses.add(windows=1)
         self._add(dropped_windows=1)
         self._troubled(self._drops, reason)
 
     def failed(self, window: Window, error: Exception) -> None:
-        """The model gave no scores for a window."""
+        """Count a window for which the model gave no scores."""
         self._troubled(self._failures, f"{window.kind}: {error}")
 
     def fault(self, code: FaultCode, message: str, *, recovered: bool) -> None:
         """Publish and log what happened to the stream."""
         self._add(faults=1)
         message = one_line(message)  # a file's name, a library's words
-        quiet = recovered and code not in _HEEDED
+        quiet = recovered and code not in _NEEDS_ACTION
         if code != "source_failed":  # the command's own last line says it
             log.log(logging.INFO if quiet else logging.WARNING, "%s: %s", code, message)
         self.publish(
             FaultEvent(stream=self.stream, code=code, message=message, recovered=recovered)
         )
 
-    def tell(self) -> None:
-        """Publish the windows dropped and failed since the last call, summed up."""
+    def report_failures(self) -> None:
+        """Publish a fault for all windows dropped and failed since the last call."""
         for reason, windows in self._new("dropped", self._drops):
             message = f"{windows} partial windows dropped: {reason}"
             self.fault("window_dropped", message, recovered=True)
@@ -126,8 +126,8 @@ class Account:
         added = []
         with self._lock:
             for reason, total in totals.items():
-                new = total - self._told[what, reason]
-                self._told[what, reason] = total
+                new = total - self._reported[what, reason]
+                self._reported[what, reason] = total
                 if new:
                     added.append((reason, new))
         return added
