@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgeser import __version__
-from edgeser.daemon.account import FINAL_FIRST, NEWER_FIRST
+from edgeser.daemon.reporter import FINAL_FIRST, NEWER_FIRST
 from edgeser.events.schema import FAULT_CODES, Latency
 from edgeser.settings.schema import DEFAULT_MODEL
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, noise, silence, speech
