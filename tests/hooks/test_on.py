@@ -163,6 +163,16 @@ def test_a_label_that_the_model_lacks_is_told_once(tmp_path: Path) -> None:
     assert said == "no label 'hapy' in lightweight-emodb; it has angry, happy\n"
 
 
+def test_a_stream_that_the_daemon_lacks_is_told_once(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    wanted = ("--stream", "Kueche", "--stream", "hall")
+    with hook(tmp_path, "final", *wanted, "--", "sh", "-c", f"echo {{stream}} >> {got}") as on:
+        on.publish(status(), status("hall"), status(), status("hall"), emotion(stream="hall"))
+        wait_for(lambda: lines(got) == ["hall"])
+        _, said = on.end()
+    assert said == "no stream 'Kueche' so far; there is hall, mic\n"
+
+
 def test_what_is_told_late_runs_nothing_and_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,14 @@ def test_labels_that_the_model_lacks_are_named() -> None:
     assert trigger.labels_missing(status()) is None, "an older daemon does not say"
 
 
+def test_streams_of_which_nothing_was_said_are_named() -> None:
+    now = msgspec.structs.replace(status(), last_seq={"status.mic": 2, "emotion.mic": 1})
+    trigger = Trigger("final", streams=frozenset({"Kueche", "mic"}))
+    assert trigger.streams_missing(now) == "no stream 'Kueche' so far; there is mic"
+    assert Trigger("final", streams=frozenset({"mic"})).streams_missing(now) is None
+    assert Trigger("final").streams_missing(now) is None
+
+
 def test_a_condition_that_cannot_be_met_is_refused() -> None:
     with pytest.raises(UserError, match="neither label nor confidence"):
         Trigger("speech", frozenset({"angry"}))

@@ -117,7 +117,7 @@ def on(
         if signal.getsignal(number) is not signal.SIG_IGN:  # as of a job in the background
             signal.signal(number, _interrupt)
     throttle = HookThrottle(every_s)
-    checked = not labels  # whether the model has them: a status says
+    checked = False  # whether the daemon has such labels and streams: a status says
     left_out = 0
     with Subscriber(connect, [TOPICS[kind], STATUS], key=key, server_key=server_key) as subscriber:
         runner = Runner(command, timeout_s)
@@ -129,10 +129,12 @@ def on(
                 if left_out and not is_old:
                     click.echo(f"left out {left_out} older than {max_age_s:g} s", err=True)
                     left_out = 0
-                if not checked and isinstance(event, StatusEvent):
+                # By its second status a daemon has told of every stream that it began with.
+                if not checked and isinstance(event, StatusEvent) and event.seq > 1:
                     checked = True
-                    if missing := trigger.labels_missing(event):
-                        click.echo(missing, err=True)
+                    for missing in (trigger.labels_missing(event), trigger.streams_missing(event)):
+                        if missing:
+                            click.echo(missing, err=True)
                 if not trigger.matches(event):
                     continue
                 if is_old:

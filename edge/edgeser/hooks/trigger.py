@@ -19,6 +19,7 @@ from edgeser.events.schema import (
     StatusEvent,
     is_speech,
 )
+from edgeser.events.subscribe.catch_up import STATUS
 
 What: TypeAlias = Literal["final", "partial", "speech", "fault"]
 
@@ -84,6 +85,15 @@ class Trigger:
             return None
         named = ", ".join(repr(label) for label in missing)
         return f"no label {named} in {status.model.name}; it has {', '.join(status.labels)}"
+
+    def streams_missing(self, status: StatusEvent) -> str | None:
+        """What to tell of wanted streams of which the daemon has said nothing; None if of all."""
+        there = {topic[len(STATUS) :] for topic in status.last_seq if topic.startswith(STATUS)}
+        missing = sorted(self.streams - there)
+        if not missing:
+            return None
+        named = ", ".join(repr(stream) for stream in missing)
+        return f"no stream {named} so far; there is {', '.join(sorted(there))}"
 
 
 class HookThrottle:
