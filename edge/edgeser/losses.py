@@ -1,4 +1,4 @@
-"""What a stream has lost: counted by whoever loses it, told by the next emotion event."""
+"""What a stream has lost: counted where it is lost, reported by the next emotion event."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from edgeser.events.schema import Lost
 
 
 class Losses:
-    """The one account that the thread which hears and the one which decides have in common."""
+    """Shared by the thread that hears and the one that decides."""
 
     def __init__(self) -> None:
         self._samples = self._windows = 0
         self._lock = Lock()
 
     def add(self, *, samples: int = 0, windows: int = 0) -> None:
-        """Samples that were never heard, or windows that were dropped before inference."""
+        """Count samples that were never heard, or windows that were dropped before inference."""
         with self._lock:
             self._samples += samples
             self._windows += windows

@@ -23,5 +23,5 @@ def open_session(onnx: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
         # is up to a tenth of moonshine6's time.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     session = onnxruntime.InferenceSession(onnx, options, providers=[PROVIDER])
-    session._model_bytes = None  # else it holds the file, to begin anew with other providers
+    session._model_bytes = None  # else it holds the file, to start again with other providers
     return session

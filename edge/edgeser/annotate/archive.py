@@ -1,4 +1,4 @@
-"""An archive that is away from the machine which is to read it, told from a file that is bad."""
+"""Distinguishes an archive that this machine cannot reach from a file that is bad."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Timeline:
         self._interrupted = True
 
     def interrupt(self) -> None:
-        """The next samples come from a device that was opened anew: some were lost."""
+        """The next samples come from a device that was opened again: some were lost."""
         self._interrupted = True
 
     def place(self, samples: int, captured_at: float, overflowed: bool) -> tuple[int, float]:

@@ -1,4 +1,4 @@
-"""What is no speech is told apart from speech: how much of each passes, and what it costs.
+"""How well speech is distinguished from noise: how much of each passes, and what it costs.
 
 The hearing of the daemon, with and without its confirmation, says what is speech; the model says
 what it would make of that which is none.
@@ -42,7 +42,7 @@ _BACKGROUNDS = 40
 class Rejected(msgspec.Struct, frozen=True):
     """What was heard in sound of one class without speech.
 
-    ``finals``: emotions that would be told. ``speech_s``: how long their segments are.
+    ``finals``: emotions that would be published. ``speech_s``: how long their segments are.
     ``rejected``: sounds that were held for speech at first. ``plain_finals``: without confirmation;
     ``plain_named``: of these, those that the model does not call unknown.
     ``said``: labels of the finals, the most frequent first; ``confidence``: their median, null

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 MARK_INTERVAL_S = 300.0
 MARKS_KEPT_S = 1800.0
-"""Mosquitto writes what it holds to its disk every half an hour unless told otherwise."""
+"""By default Mosquitto writes its state to disk every half an hour."""
 
 
 class _Mark(msgspec.Struct, frozen=True):

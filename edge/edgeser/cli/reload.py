@@ -1,4 +1,4 @@
-"""Telling a daemon that runs to read its settings anew, and seeing what it made of them."""
+"""Makes a running daemon reload its settings, and waits for the outcome."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ class Daemon:
         self._wake()
 
     def reload(self) -> None:
-        """Read settings and model anew, soon; from any thread or signal handler."""
+        """Reload settings and model soon; from any thread or signal handler."""
         self._is_reload_due = True
         self._wake()
 

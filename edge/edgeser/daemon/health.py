@@ -1,7 +1,8 @@
-"""Whether the daemon is well, and what the service manager is told of it.
+"""Whether the daemon is healthy, and what is reported to the service manager.
 
-It is told ready when heard, or when microphones may connect, and alive while sound and inference
-flow. Who asks is told of troubles long before the signs of life end: most pass.
+It is reported ready when sound arrives, or when microphones may connect, and alive while sound and
+inference flow. Clients that ask see troubles long before the watchdog is no longer notified, since
+most troubles pass.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Health:
 
     @contextmanager
     def reloading(self) -> Iterator[None]:
-        """Tell that settings are read anew, for the time of the block."""
+        """Report that settings are being reloaded while the block runs."""
         if not self._is_ready:  # the start goes on
             yield
             return

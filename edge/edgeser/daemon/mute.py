@@ -60,7 +60,7 @@ class Mute:
     def __init__(self, on_change: Callable[[], None] = lambda: None) -> None:
         """``on_change``: called when somebody set it, in the thread that did."""
         self._on_change = on_change
-        self._until: float | None = None  # on the monotonic clock; infinity: until told otherwise
+        self._until: float | None = None  # on the monotonic clock; infinity: until it is ended
 
     @property
     def is_on(self) -> bool:
@@ -76,7 +76,7 @@ class Mute:
         return max(0.0, until - time.monotonic()) or None
 
     def set(self, on: bool, for_s: float | None = None) -> None:
-        """Mute from now on, ``for_s`` seconds or until told otherwise; or end it."""
+        """Mute from now on, for ``for_s`` seconds or until it is ended; or end it."""
         self._until = time.monotonic() + (for_s or float("inf")) if on else None
         self._on_change()
 

@@ -1,4 +1,4 @@
-"""What the service manager is told: readiness, status text, signs of life (sd_notify)."""
+"""Notifies the service manager of readiness, status text and signs of life (sd_notify)."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ class ServiceManager:
         """``environment``: where ``NOTIFY_SOCKET``, ``WATCHDOG_USEC`` and ``WATCHDOG_PID`` are."""
         self._address = _address(environment.get("NOTIFY_SOCKET", ""))
         self._socket: socket.socket | None = None
-        self._told = ""
+        self._last_status = ""
         if self._address is not None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
             self._socket.setblocking(False)
         self.watchdog_s = _watchdog_s(environment) if self._socket else None
 
     def ready(self) -> None:
-        """The daemon has started, or has read its settings anew."""
+        """The daemon has started, or has reloaded its settings."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """The daemon reads its settings anew; ``ready`` ends it."""
+        """The daemon is reloading its settings; ``ready`` ends it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
@@ -46,8 +46,8 @@ class ServiceManager:
     def status(self, text: str) -> None:
         """One line for people (``systemctl status``); sent when it differs from the last one."""
         line = one_line(text)
-        if line != self._told and self._send(f"STATUS={line}"):
-            self._told = line
+        if line != self._last_status and self._send(f"STATUS={line}"):
+            self._last_status = line
 
     def close(self) -> None:
         """Release the socket; later calls do nothing."""

@@ -30,7 +30,7 @@ class FrameStream:
         return self._first_sample + len(self._samples)
 
     def push(self, samples: Samples, first_sample: int) -> None:
-        """Add samples; a gap in front of them empties the stream and starts anew behind it."""
+        """Add samples; a gap in front of them empties the stream, which starts again behind it."""
         if first_sample != self.end_sample:
             self._samples.clear()
             self._first_sample = first_sample
@@ -64,7 +64,7 @@ class FrameStream:
         return self._frames[first - self._first_frame : last - self._first_frame]
 
     def forget(self, before: int) -> None:
-        """Let go of all that windows starting at ``before`` or later do not need."""
+        """Drop everything that windows starting at ``before`` or later do not need."""
         needed = max(self._first_sample, before - self.front_end.history)
         self._samples.forget(needed - self._first_sample)
         self._first_sample = needed

@@ -94,8 +94,8 @@ class Connection:
     def refuse(self, why: str, now: float) -> None:
         """Say why, and let the other side read it: what it still sends is thrown away.
 
-        Whoever is let in is told nothing: one that closes without having read it would reset the
-        connection, and the end of its sound with it.
+        A client that is accepted gets no answer: one that closes without having read it would reset
+        the connection, and lose the end of its sound.
         """
         with contextlib.suppress(OSError):
             self.socket.send(f"refused: {why}\n".encode())

@@ -1,4 +1,4 @@
-"""How Home Assistant is told of a stream: one retained message describes its device. Pure.
+"""Home Assistant's discovery of a stream: one retained message describes its device. Pure.
 
 The format is that of Home Assistant's MQTT device discovery
 (https://www.home-assistant.io/integrations/mqtt/#device-discovery-payload).
@@ -13,7 +13,7 @@ from edgeser.events.schema import UNKNOWN
 from edgeser.model.affect import has_affect
 
 FRESH_S = 300
-"""A final older than this, told late after an outage, is no news for an automation."""
+"""A final older than this, delivered late after an outage, must not trigger an automation."""
 
 _FINAL = (
     "{% set last = this.attributes %}"

@@ -52,7 +52,7 @@ class Plan:
 
 @dataclass
 class Stream:
-    """How a stream is, which outlives a connection, and what this one's broker was told of it."""
+    """The state of a stream, which outlives a connection, and what was sent of it to the broker."""
 
     state: StreamState = field(default_factory=StreamState)
     heard_at: float | None = None
@@ -63,7 +63,7 @@ class Stream:
     online: bool | None = None
 
     def tell_again(self) -> None:
-        """Whoever was told may not know it any more."""
+        """The receiver may have forgotten what was sent: send it again."""
         self.described, self.published, self.online = (), None, None
 
 
@@ -94,8 +94,8 @@ class Session:
         for stream in streams.values():
             stream.tell_again()
         self._claims = claims
-        self._told: Position | None = position
-        self._told_at = 0.0
+        self._reported: Position | None = position
+        self._reported_at = 0.0
         self._is_live = False
         self._listens_since = time.monotonic()
         """Before it no status could have come: there was no session, or others were replayed."""
@@ -147,7 +147,7 @@ class Session:
         self._connection.refused.clear()
 
     def _heed(self, message: Message) -> None:
-        """Home Assistant was started: it wants to be told again what there is."""
+        """Home Assistant was started, and needs the discovery messages again."""
         if message == (f"{self._discovery}/status", ONLINE, message.retained):
             for stream in self._streams.values():
                 stream.tell_again()
@@ -216,9 +216,9 @@ class Session:
 
     def _publish_cursor(self, *, now: bool = False) -> None:
         position = self._feed.position
-        is_due = now or time.monotonic() - self._told_at >= CURSOR_INTERVAL_S
-        if is_due and position is not None and position != self._told:
-            self._told, self._told_at = position, time.monotonic()
+        is_due = now or time.monotonic() - self._reported_at >= CURSOR_INTERVAL_S
+        if is_due and position is not None and position != self._reported:
+            self._reported, self._reported_at = position, time.monotonic()
             payload = msgspec.json.encode(position)
             self._connection.publish(self._topics.cursor, payload, retain=True)
 

@@ -1,7 +1,7 @@
 """Where what is published. Pure.
 
 ``<prefix>/<node>/availability``           online, offline (the last will)
-``<prefix>/<node>/cursor``                 how far the broker has been told
+``<prefix>/<node>/cursor``                 the last event delivered to the broker
 ``<prefix>/<node>/<stream>/availability``  online while the daemon gives signs of life
 ``<prefix>/<node>/<stream>/state``         the stream as it is
 ``<prefix>/<node>/<stream>/final``         finals as published; likewise ``speech`` and ``fault``
@@ -25,7 +25,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 def safe_name(name: str) -> str:
     """A name for a topic and for Home Assistant, which take letters, digits, ``_`` and ``-``.
 
-    What had to be changed is told apart by a part of its hash: ``a/b`` and ``a b`` do not meet.
+    A name that had to be changed gets a part of its hash, so that ``a/b`` and ``a b`` differ.
     """
     safe = _UNSAFE.sub("-", name).strip("-")
     if safe == name:
@@ -53,7 +53,7 @@ class Topics:
 
     @property
     def cursor(self) -> str:
-        """How far the broker has been told."""
+        """The topic of the last event delivered to the broker."""
         return f"{self.root}/cursor"
 
     def stream_availability(self, stream: str) -> str:

@@ -1,8 +1,8 @@
 """The bridge: events of a daemon to JetStream, which stores each once.
 
-A device's cursor moves when the server says that it has stored an event. One that is told again
-within the server's window of duplicates, two minutes unless set otherwise, is not stored again;
-what comes later twice, the lake drops.
+A device's cursor moves when the server acknowledges that it has stored an event. An event that is
+delivered again within the server's duplicate window, two minutes by default, is not stored again;
+later duplicates are dropped by the lake.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ class Device(NamedTuple):
         return f"_INBOX.{safe_name(self.site)}.{safe_name(self.name)}"
 
     def message_id(self, event: AnyEvent) -> str:
-        """The same for an event that is told again: the server stores it once."""
+        """The same for an event that is delivered again: the server stores it once."""
         subject = self.subject(event).removeprefix(f"{ROOT}.")
         return f"{subject}:{event.epoch}:{event.seq}"
 

@@ -139,7 +139,7 @@ class Publisher:
         return self._journal is not None and self._journal.is_off
 
     def reload_keys(self) -> None:
-        """Read anew who may connect; from any thread.
+        """Reload the list of keys that may connect; from any thread.
 
         Where a key was revoked, every encrypted connection is cut, and who may connects again.
         Raises ``UserError`` for keys that are wrong; the old ones then stay in force. The

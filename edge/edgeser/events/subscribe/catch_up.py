@@ -80,7 +80,7 @@ class CatchUp:
         self._repairs: deque[Gap] = deque()
         self._crossing_to: str | None = None  # the epoch of the event held
         self._resumes = since is not None
-        self._passed: deque[str] = deque(maxlen=RUNS_REMEMBERED)  # runs that were told
+        self._passed: deque[str] = deque(maxlen=RUNS_REMEMBERED)  # runs that were delivered
         self._way_back: deque[str] | None = None  # which of them to ask what came after it
         self._strays: set[str] = set()  # runs before this one, of which the journal knows nothing
         self._joining = since is not None  # until the live epoch has been reached
@@ -158,7 +158,7 @@ class CatchUp:
         return deliver and topic_of(event).startswith(self._prefixes), gaps
 
     def is_old(self, epoch: str) -> bool:
-        """Whether this run was before the present one: it was told, or nobody knows its events."""
+        """Whether this run was before the present one: delivered, or its events are unknown."""
         return epoch != self.sequence.epoch and (epoch in self._passed or epoch in self._strays)
 
     def answered(
@@ -177,7 +177,7 @@ class CatchUp:
         if not request.epoch:
             self.sequence.enter(end.epoch)
         if self._stopped_well and not end.known and end.next == end.live:
-            parts = ()  # nobody knows that run, but it told us its end, and there was none since
+            parts = ()  # its events are unknown, but its end was announced, and no run followed it
         before = self.sequence.positions
         delivered = [(part, i) for i, part in enumerate(parts) if self._accepts(part)]
         for topic, seq in end.through.items():
@@ -248,7 +248,7 @@ class CatchUp:
         return [Gap(gap.topic, gap.epoch, last + 1, gap.to_seq)] if last < gap.to_seq else []
 
     def _go_on(self, end: ReplayEnd) -> None:
-        """All of one run has been told: to the next, or back to the live events."""
+        """All of one run has been delivered: go on with the next, or back to live events."""
         if self._joining and end.epoch == end.live:
             self._joining = False
             self.sequence = SequenceTracker(end.live, end.through, 0)
@@ -283,7 +283,7 @@ class CatchUp:
         self._enter_next(first or self._crossing_to, end.live)
 
     def _enter_next(self, upcoming: str | None, live: str) -> None:
-        """Go on with the run that came after the last one told."""
+        """Go on with the run that came after the last one delivered."""
         upcoming = upcoming or self._crossing_to or live
         if self._crossing_to is not None and upcoming in (self._crossing_to, live):
             upcoming, self._crossing_to = self._crossing_to, None

@@ -21,7 +21,7 @@ PATIENCE_S = 3.0
 """An answer takes milliseconds; after so long the question is asked again."""
 
 ABSENT_S = 1.0
-"""A socket that has not been there for so long is not just being made anew."""
+"""A socket that has been missing for so long is not just being made again."""
 
 ATTEMPTS = 20
 """How often a question is asked over TCP where nobody has ever answered: a minute. There may be

@@ -14,7 +14,7 @@ from edgeser.onnx_session import PROVIDER, open_session
 
 
 class OnnxRuntime:
-    """A graph on the CPU; one thread unless told otherwise, asleep while there is nothing to do."""
+    """A graph on the CPU, with one thread by default, which sleeps while there is nothing to do."""
 
     name = "onnxruntime/CPU"
     tolerance = 1e-3  # measured between machines: below 1e-5
