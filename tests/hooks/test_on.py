@@ -144,6 +144,34 @@ def test_a_second_signal_does_not_break_off_the_end(tmp_path: Path) -> None:
     assert lines(got) == ["began", "ended"]
 
 
+def test_a_later_second_signal_ends_what_still_runs(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    script = f"echo began >> {got}; sleep 600"
+    with hook(tmp_path, "final", "--timeout", "600", "--", "sh", "-c", script) as on:
+        on.publish(emotion(1), emotion(2))
+        wait_for(lambda: lines(got) == ["began"])
+        on.process.send_signal(signal.SIGINT)
+        while on.process.poll() is None:
+            time.sleep(0.5)
+            on.process.send_signal(signal.SIGINT)
+        _, said = on.process.communicate(timeout=PATIENCE_S * 3)
+    assert on.process.returncode == 1
+    assert "ended by a second signal" in said
+    assert lines(got) == ["began"]
+
+
+def test_what_is_broken_off_says_how_many_events_waited(tmp_path: Path) -> None:
+    got = tmp_path / "got"
+    runner = Runner(["sh", "-c", f"echo began >> {got}; sleep 600"], timeout_s=600)
+    for segment in (1, 2, 3):
+        runner.put(emotion(segment), b"")
+    wait_for(lambda: lines(got) == ["began"])
+    runner.break_off()
+    runner.close()
+    assert runner.left == 2
+    assert lines(got) == ["began"]
+
+
 def test_an_option_that_is_not_known_is_no_program() -> None:
     done = edgeser("on", "final", "--labl", "angry", "--", "true")
     assert done.code == 2

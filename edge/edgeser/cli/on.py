@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 import time
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
@@ -14,7 +15,13 @@ from edgeser.cli.options import Number
 from edgeser.errors import UserError
 from edgeser.hooks.trigger import KINDS, TOPICS, HookThrottle, Trigger, What, check_placeholders
 
+if TYPE_CHECKING:
+    from edgeser.hooks.runner import Runner
+
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+
+AT_ONCE_S = 2.0
+"""Signals that come within this time of the first are one with it."""
 
 
 @click.command(
@@ -96,7 +103,7 @@ def on(
     {field} in an argument stands for that field of the event, e.g. {label} or {confidence}; the
     whole event is on the program's standard input, as JSON. One program runs at a time, in the
     order of events; no shell is involved unless COMMAND is one. Ends with Ctrl-C or SIGTERM, after
-    the programs for what was heard already.
+    the programs for what was heard already; a second signal, after two seconds, ends them too.
     """
     from edgeser.daemon import logs
     from edgeser.events.schema import StatusEvent
@@ -142,16 +149,28 @@ def on(
                 elif throttle.passes(event.stream, time.monotonic()):
                     runner.put(event, subscriber.payload)
         except KeyboardInterrupt:
-            return
+            _break_off_when_asked_again(runner)
         finally:
             runner.close()
+    if runner.left is not None:
+        click.echo(f"ended by a second signal; {runner.left} events still waited", err=True)
+        sys.exit(1)
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """Once: 'timeout' sends two signals, and a second one must not break off the end.
-
-    Not ``SIG_IGN``, which the programs that are still to run would inherit.
-    """
+    """Once. Not ``SIG_IGN``, which the programs that are still to run would inherit."""
     for number in _ENDING:
         signal.signal(number, lambda *_: None)
     raise KeyboardInterrupt
+
+
+def _break_off_when_asked_again(runner: Runner) -> None:
+    """A second signal breaks off the end, unless it comes at once: 'timeout' sends two."""
+    asked_at = time.monotonic()
+
+    def again(*_: object) -> None:
+        if time.monotonic() - asked_at > AT_ONCE_S:
+            runner.break_off()
+
+    for number in _ENDING:
+        signal.signal(number, again)

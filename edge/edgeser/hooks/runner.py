@@ -36,6 +36,9 @@ class Runner:
         self._waiting: deque[tuple[Event, bytes]] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self.left: int | None = None
+        """Events that waited when ``break_off`` was called; None while it was not."""
         self._thread = threading.Thread(target=self._run, name="hook")
         self._thread.start()
 
@@ -60,6 +63,18 @@ class Runner:
             self._changed.notify()
         self._thread.join()
 
+    def break_off(self) -> None:
+        """End the program that runs, and run none for what waits: ``close`` returns soon.
+
+        For the handler of a signal, in the thread that called ``close``.
+        """
+        with self._changed:
+            if self.left is None:
+                self.left = len(self._waiting)
+            self._waiting.clear()
+        if process := self._process:
+            _end(process)
+
     def _run(self) -> None:
         while True:
             with self._changed:
@@ -81,14 +96,20 @@ class Runner:
         except OSError as error:
             log.warning("%s: %s", command[0], error.strerror)
             return
+        self._process = process
         try:
             process.communicate(payload + b"\n", timeout=self._timeout_s)
         except subprocess.TimeoutExpired:
             log.warning("%s: not done within %g s, ended", command[0], self._timeout_s)
             _end(process)
+            if process.stdin is not None:
+                with suppress(OSError):
+                    process.stdin.close()
         else:
             if process.returncode:
                 log.warning("%s: exit code %d", command[0], process.returncode)
+        finally:
+            self._process = None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -97,6 +118,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_STOP_S)
-    if process.stdin is not None:
-        with suppress(OSError):
-            process.stdin.close()
