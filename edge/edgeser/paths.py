@@ -10,7 +10,7 @@ from typing import NamedTuple
 from edgeser.errors import UserError
 
 SERVICE_SETTINGS = Path("/etc/edgeser/edgeser.toml")
-"""Of the service edgeser; those of edgeser@NAME are NAME.toml beside it."""
+"""Settings of the service edgeser; those of edgeser@NAME are NAME.toml beside it."""
 
 
 class ServiceFolders(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TypeAlias
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 Value: TypeAlias = "int | memoryview"
-"""Of a field: a number, or the bytes of a text, of a message or of an array."""
+"""Value of a field: a number, or the bytes of a text, of a message or of an array."""
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, Value]]:

@@ -63,7 +63,7 @@ def left_beside(path: Path) -> list[Path]:
 
 
 def _mark(path: Path) -> str:
-    """Of a file's name, however long that is."""
+    """A short hash of a file's name, which may be long."""
     return hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
 
 

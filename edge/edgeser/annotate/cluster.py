@@ -34,7 +34,7 @@ except ImportError as error:
 log = logging.getLogger(__name__)
 
 MAX_DEATHS = 3
-"""So often an actor may die over a shard, or when it begins, before the run ends."""
+"""An actor may die so often on one shard, or on starting, before the run ends."""
 
 GPUS_AN_ACTOR = 0.25
 """With TensorRT: four actors share a card."""

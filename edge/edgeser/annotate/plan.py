@@ -29,7 +29,7 @@ class Shard(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """Of its part of a table."""
+        """Name of its part of a table."""
         return f"part-{self.number:05d}.parquet"
 
 

@@ -95,7 +95,7 @@ class RawSource:
 
     @property
     def _wanted_bytes(self) -> int:
-        """Of the next block."""
+        """Length of the next block."""
         return self.frames_at_once * FRAME_SAMPLES * 2
 
     def _taken(self, size: int) -> Samples:

@@ -7,7 +7,7 @@ from edgeser.pcm import SAMPLE_RATE
 _WINDOW_S = 2.0
 _UNNOTICED_LOSS_S = 0.1
 _CATCH_UP_S = 0.01
-"""So much less late from window to window is no drift of a clock: what was held back arrives."""
+"""Lateness that falls by more from window to window is no clock drift: delayed sound arrives."""
 
 
 class Timeline:

@@ -36,13 +36,13 @@ def sounds_in(folder: Path) -> list[Path]:
 
 
 def drawn(files: Sequence[Path], number: int, seed: int) -> list[Path]:
-    """So many of the files, drawn with the seed; all where there are fewer."""
+    """So many of the files, drawn with the seed; all of them if there are fewer."""
     chosen = np.random.default_rng(seed).permutation(len(files))[:number]
     return [files[i] for i in sorted(chosen)]
 
 
 def with_name(files: Sequence[Path], pattern: str) -> list[Path]:
-    """Those that have the regular expression in their name. Raises UserError where it is none."""
+    """The files whose name matches a regular expression. Raises UserError for an invalid one."""
     try:
         return [file for file in files if re.search(pattern, file.name)]
     except re.error as error:

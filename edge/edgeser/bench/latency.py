@@ -68,7 +68,7 @@ class LatencyReport(Report, frozen=True, kw_only=True, tag="edgeser-latency-1"):
 
     @property
     def distributions(self) -> dict[str, Distribution]:
-        """Of each stage, and of the overhead."""
+        """The distributions of each stage, and of the overhead."""
         return {**self.stages, "overhead": self.overhead}
 
     def doubts(self, old: LatencyReport) -> str:

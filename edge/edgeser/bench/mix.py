@@ -14,7 +14,7 @@ Noise: TypeAlias = npt.NDArray[np.float64]
 """(n,) of any level."""
 
 _QUIET_RMS = 3.0
-"""Of 32768: a quiet room."""
+"""RMS of a quiet room, where full scale is 32768."""
 
 _TALKERS = 6
 

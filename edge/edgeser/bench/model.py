@@ -21,7 +21,7 @@ from edgeser.pcm import SAMPLE_RATE
 
 _PRODUCT_SIZE = 768
 _PRODUCT_SHARE = 0.1
-"""Of a case's time goes into the matrix product that it is compared with."""
+"""Share of a case's time for the matrix product that it is compared with."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):

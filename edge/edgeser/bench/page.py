@@ -19,7 +19,7 @@ _COLOURS = {
     "receive": "#5b7db1",
 }
 _MAX_BARS = 1000
-"""Of a longer run, of so many stretches the slowest event each."""
+"""Bars of a plot; a longer run is split into so many stretches, each shown by its slowest event."""
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 220, 46, 26
 

@@ -28,7 +28,7 @@ WARM_UP_SHARE = 0.1
 
 
 SLOPE_HOURS = 6.0
-"""Of sound, at the least, for memory a day to mean anything: a shorter run is all warm-up."""
+"""Shortest run for which memory growth a day means anything: a shorter one is all warm-up."""
 
 
 class SoakReport(Report, frozen=True, kw_only=True, tag="edgeser-soak-1"):

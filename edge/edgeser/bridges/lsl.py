@@ -74,7 +74,7 @@ class LslStreams:
             self._marker(event.stream).push_sample([f"fault {event.code}"], published)
 
     def _outlet(self, stream: str, labels: tuple[str, ...]) -> pylsl.StreamOutlet:
-        """That of the scores; a new one where the model has other labels now."""
+        """The outlet of the scores; a new one if the model has other labels now."""
         known = self._scores.get(stream)
         if known is not None and known[0] == labels:
             return known[1]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeser.settings.schema import AudioSettings, Settings
 
 SENTENCES = 3
-"""As many make a voice known well enough (docs/models.md)."""
+"""Enough to know a voice well (docs/models.md)."""
 
 
 @click.group()

@@ -16,7 +16,7 @@ def plain_console() -> Console:
 
 
 def print_table(table: Table, kept: int) -> None:
-    """As wide as it is; on a terminal without the last columns where it has no room for them.
+    """Print a table at full width; a terminal that is too narrow gets it without the last columns.
 
     Columns that may wrap do so between words. ``kept``: columns that are shown in any case.
     """

@@ -17,7 +17,7 @@ STDOUT, STDERR = 1, 2
 
 
 class ReaderGone(SystemExit):
-    """Whoever reads standard output has seen enough; what is written next goes nowhere."""
+    """The reader of standard output has closed it; further output goes nowhere."""
 
 
 class _Output(io.FileIO):

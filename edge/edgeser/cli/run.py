@@ -102,7 +102,7 @@ def run(
     terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
 
     def hang_up(*_: object) -> None:
-        """Who closes the window in which it runs does not expect it to go on listening."""
+        """A user who closes its terminal window does not expect it to go on listening."""
         is_closed = terminals and not any(map(os.isatty, terminals))
         (daemon.stop if is_closed else daemon.reload)()
 

@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 STATUS_INTERVAL_S = 1.0
 
 LEVEL_INTERVAL_S = 0.2
-"""Of level events, while somebody subscribes to them."""
+"""Interval of level events, while somebody subscribes to them."""
 
 
 class Daemon:
@@ -207,7 +207,7 @@ class Daemon:
             self._tell_all("daemon_failed", message, recovered=False)
 
     def _keeper_of(self, settings: Settings, deciders: Mapping[str, Decider]) -> BaselineKeeper:
-        """Of the microphones: a file sounds the same each time that it is played."""
+        """Keeps the baselines of microphones; a file is the same each time that it is played."""
         names = {audio.name for audio in settings.sources if audio.source == "mic"}
         kept = [
             intake

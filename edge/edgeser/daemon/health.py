@@ -20,7 +20,7 @@ STUCK_AFTER_S = 10.0
 """A window takes milliseconds: one in work for so long is a trouble."""
 
 DEAF_LIMIT_S = 300.0
-"""So long a lost microphone is opened again and again; then a new daemon shall try."""
+"""For so long a lost microphone is reopened; then the daemon is restarted to try."""
 
 SILENT_LIMIT_S = 90.0
 """A live source that gives no block for so long, and does not say that it is lost, hangs.
@@ -92,7 +92,7 @@ class Health:
         self._manager.stopping()
 
     def _to_hear(self) -> dict[str, Intake]:
-        """Those of which sound is to be expected: a file that has ended is no trouble."""
+        """The intakes that should get sound: a file that has ended is no trouble."""
         return {name: i for name, i in self._intakes.items() if not i.ended.is_set()}
 
     def _say(self, reason: str | None) -> None:

@@ -28,7 +28,7 @@ from edgeser.metrics_server import new_registry
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 KINDS = ("partial", "final")
 DROPPED_TYPES = ("emotion", "status", "level")
-"""Of the first partials only: what is kept is always sent."""
+"""Types of which events may be dropped; of emotions only partials, since kept events are sent."""
 
 
 class Gauges(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.daemon.intake import Intake
 
 MAX_FAST_THREADS = 8
-"""Of files that play as fast as they can; one worker runs the model for all of them."""
+"""Threads for files that play as fast as they can; one worker runs the model for all of them."""
 
 
 def source_threads(intakes: Mapping[str, Intake]) -> dict[str, Callable[[], None]]:

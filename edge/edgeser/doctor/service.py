@@ -20,7 +20,7 @@ from edgeser.paths import SERVICE_SETTINGS, ServiceFolders, service_folders
 from edgeser.settings.load import load_settings
 
 MAX_EXPOSURE = 1.5
-"""Of ``systemd-analyze security``: 0 is a perfect sandbox, 10 is none."""
+"""Exposure by ``systemd-analyze security``: 0 is a perfect sandbox, 10 is none."""
 
 _PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,StatusText,NRestarts,Result,User,NeedDaemonReload,"

@@ -12,7 +12,7 @@ READ_BYTES = 16_384
 MAX_LINE_BYTES = 512
 GREET_WITHIN_S = 5.0
 REFUSED_WITHIN_S = 1.0
-"""Who is refused may read why before the connection is cut."""
+"""Time for a refused client to read the reason before the connection is closed."""
 
 
 class ConnectionEndedError(Exception):

@@ -35,7 +35,7 @@ _HOPELESS = ("Payload format invalid", "Topic name invalid")
 """Why a broker refuses a message that it would refuse again."""
 
 _HEADER_BYTES = 32
-"""Of a message, at most, beside topic and payload."""
+"""Upper bound of what a message needs beside topic and payload."""
 
 
 class BrokerError(UserError):

@@ -61,7 +61,7 @@ class Connection:
 
     @property
     def is_full(self) -> bool:
-        """So much is not acknowledged that no more is to be published now."""
+        """Too many events await acknowledgement to publish more now."""
         return len(self._sent) >= MAX_IN_FLIGHT
 
     def publish(self, subject: str, payload: bytes, message_id: str, ticket: int) -> None:

@@ -31,7 +31,7 @@ class Server(msgspec.Struct, frozen=True):
 
     @property
     def url(self) -> str:
-        """As the library wants it."""
+        """The URL for the NATS library."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'tls' if self.tls else 'nats'}://{host}:{self.port}"
 

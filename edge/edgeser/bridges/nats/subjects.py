@@ -52,7 +52,7 @@ class Origin(NamedTuple):
 
 
 def origin(subject: str) -> Origin | None:
-    """Who published under a subject; None for one that is not ours."""
+    """The publisher in a subject; None for a subject that is not ours."""
     parts = subject.split(".")
     if len(parts) != 5 or parts[0] != ROOT or parts[3] not in TYPES:
         return None

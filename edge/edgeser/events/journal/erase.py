@@ -12,7 +12,7 @@ from edgeser.errors import UserError
 from edgeser.events.journal.file import check_ours, connect, shrink
 
 CHECKPOINT_WITHIN_S = 10.0
-"""So long somebody who reads is waited for: the log cannot be emptied under him."""
+"""How long to wait for readers, during which the log cannot be emptied."""
 
 _AT_ONCE = 256
 _TRY_MS = 200

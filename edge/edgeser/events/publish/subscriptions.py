@@ -1,4 +1,4 @@
-"""Who subscribes to what, as the publisher's socket tells it."""
+"""The subscriptions that the publisher's socket has received."""
 
 from __future__ import annotations
 

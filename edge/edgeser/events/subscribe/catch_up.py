@@ -26,7 +26,7 @@ from edgeser.moment import looks_like_moment, parse_moment
 STATUS = "status."
 
 RUNS_REMEMBERED = 1000
-"""As many as a journal remembers."""
+"""As many runs as a journal remembers."""
 
 WAY_BACK = 32
 """More runs than ever follow each other without a journal that knows one of them."""

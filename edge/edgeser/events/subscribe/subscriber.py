@@ -284,7 +284,7 @@ class Subscriber:
 
 
 def _beginnings(topics: Sequence[str]) -> tuple[str, ...]:
-    """Those of the topics that are wanted. Raises TypeError for what is no list of texts."""
+    """The prefixes of the wanted topics. Raises TypeError unless they are a list of texts."""
     if isinstance(topics, Iterable) and not isinstance(topics, str):
         found = tuple(topics)
         if all(isinstance(topic, str) for topic in found):

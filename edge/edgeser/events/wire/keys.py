@@ -97,7 +97,7 @@ class KeyFolder:
         return found
 
     def _trusted(self) -> set[int]:
-        """Who may have written the list: root and we ourselves; for root, the folder's owner."""
+        """Users that may write the list: root and we ourselves; for root, the folder's owner."""
         trusted = {0, os.geteuid()}
         if os.geteuid() == 0:
             trusted.add(self.folder.stat().st_uid)

@@ -61,7 +61,7 @@ def holder_pid(path: Path) -> int | None:
 
 
 def holder(path: Path) -> str:
-    """Who holds a lock, in words."""
+    """The holder of a lock, in words."""
     try:
         return f"pid {int(path.read_bytes()[:20])}"
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Who could have put a socket where it is: nobody's but root's and our own are believed."""
+"""Which users could have put a socket where it is: only root and we ourselves are trusted."""
 
 from __future__ import annotations
 

@@ -39,11 +39,11 @@ class OnnxRuntime:
         self.outputs = [o.name for o in self._session.get_outputs()]
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """As ``Backend`` has it."""
+        """See ``Backend``."""
         return beside_noise("logits", self._run({"features": features, "frames": frames}))
 
     def step(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
-        """As ``Backend`` has it."""
+        """See ``Backend``."""
         outputs = self._run({"features": features, "state": state})
         return beside_noise("votes", outputs), outputs["weights"], outputs["next_state"]
 

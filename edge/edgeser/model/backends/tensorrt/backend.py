@@ -69,14 +69,14 @@ class TensorRt:
         self._graph = self._captured()
 
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
-        """As ``Backend`` has it.
+        """See ``Backend``.
 
         A batch larger than the engine's goes through it in parts. Raises EngineError.
         """
         return beside_noise("logits", self._heard({"features": features, "frames": frames}))
 
     def step(self, features: Floats, state: Floats) -> tuple[Floats, Floats, Floats]:
-        """As ``Backend`` has it, and ``run``."""
+        """See ``Backend``, and ``run``."""
         outputs = self._heard({"features": features, "state": state})
         return beside_noise("votes", outputs), outputs["weights"], outputs["next_state"]
 
