@@ -188,7 +188,7 @@ function Found({ fields, setRange, clock }) {
   return html`<section class="card found">
     <div class="bar"><h3>${much} in view</h3>
       <a class="plain" href=${`/api/events.csv?${query}`} download>CSV</a><a class="plain" href=${`/api/events.json?${query}`} download>JSON</a></div>
-    <div class="scroll" tabindex="0"><table><thead><tr><th>Time</th><th>What</th><th class="n">Sure</th><th class="n">Length</th><th>Stream</th></tr></thead>
+    <div class="scroll" tabindex="0"><table><thead><tr><th>Time</th><th>What</th><th class="n">Score</th><th class="n">Length</th><th>Stream</th></tr></thead>
     <tbody>${page.events.map(({ id, event: e }) => html`<tr key=${id}>
       <td><button class="link" onClick=${() => look(e)} aria-label=${`Show ${timed(e.time)} on the timeline`}>${timed(e.time)}</button></td>
       ${e.type === "fault"
