@@ -8,12 +8,18 @@ from typing import NamedTuple
 
 from edgeser.bridges.cursor import Cursor
 from edgeser.bridges.position_file import PositionFile
-from edgeser.events.schema import is_kept
+from edgeser.events.schema import (
+    EMOTION_PREFIX,
+    FAULT_PREFIX,
+    SPEECH_PREFIX,
+    STATUS_PREFIX,
+    is_kept,
+)
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import Position
 from edgeser.events.subscribe.subscriber import Received, Subscriber
 
-TOPICS = ("emotion.", "speech.", "fault.", "status.")
+TOPICS = (EMOTION_PREFIX, SPEECH_PREFIX, FAULT_PREFIX, STATUS_PREFIX)
 """What a bridge subscribes to. Levels are left out: they are measured only for who asks."""
 
 SAVE_INTERVAL_S = 1.0

@@ -178,7 +178,9 @@ def _matching(
 
 def _tell_labels(reader: JournalReader, path: Path, labels: tuple[str, ...]) -> None:
     """Say so when no event has any of these labels, whenever it was published."""
-    emotions = _matching(reader, Wanted(("emotion.",), (), ()), 0.0, float("inf"))
+    from edgeser.events.schema import EMOTION_PREFIX
+
+    emotions = _matching(reader, Wanted((EMOTION_PREFIX,), (), ()), 0.0, float("inf"))
     held = sorted({event.label for event, _ in emotions if event.type == "emotion"})
     if held and not set(labels) & set(held):
         named = ", ".join(repr(label) for label in labels)

@@ -80,7 +80,7 @@ def listen(
     (TERM=dumb), or with --json, it is a JSON line per event, just as it was received, and a line
     of type "gap" where events were missed.
     """
-    from edgeser.events.subscribe.catch_up import STATUS
+    from edgeser.events.schema import LEVEL_PREFIX, STATUS_PREFIX
     from edgeser.events.subscribe.subscriber import Subscriber
 
     wanted = topics or ("",)
@@ -95,8 +95,8 @@ def listen(
                 received = _print_lines(subscriber, count)
         else:
             # The status tells whether the daemon is there, so the view needs it.
-            shown = wanted if STATUS.startswith(wanted) else (*wanted, STATUS)
-            shown = (*shown, "level.")  # for the meter
+            shown = wanted if STATUS_PREFIX.startswith(wanted) else (*wanted, STATUS_PREFIX)
+            shown = (*shown, LEVEL_PREFIX)  # for the meter
             with subscribe(shown, FRAME_S) as subscriber:
                 received = _show(subscriber, wanted, count, timeout_s)
     except KeyboardInterrupt:

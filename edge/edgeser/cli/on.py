@@ -106,9 +106,8 @@ def on(
     the programs for what was heard already; a second signal, after two seconds, ends them too.
     """
     from edgeser.daemon import logs
-    from edgeser.events.schema import StatusEvent
+    from edgeser.events.schema import STATUS_PREFIX, StatusEvent
     from edgeser.events.sequence import Gap
-    from edgeser.events.subscribe.catch_up import STATUS
     from edgeser.events.subscribe.subscriber import Subscriber
     from edgeser.hooks.runner import Runner
 
@@ -126,7 +125,9 @@ def on(
     throttle = HookThrottle(every_s)
     checked = False  # whether the daemon has such labels and streams: a status says
     left_out = 0
-    with Subscriber(connect, [TOPICS[kind], STATUS], key=key, server_key=server_key) as subscriber:
+    with Subscriber(
+        connect, [TOPICS[kind], STATUS_PREFIX], key=key, server_key=server_key
+    ) as subscriber:
         runner = Runner(command, timeout_s)
         try:
             for event in subscriber:

@@ -7,7 +7,7 @@ import signal
 import time
 
 from edgeser.errors import UserError
-from edgeser.events.schema import FaultEvent, ModelRef, StatusEvent
+from edgeser.events.schema import FAULT_PREFIX, STATUS_PREFIX, FaultEvent, ModelRef, StatusEvent
 from edgeser.events.subscribe.subscriber import Subscriber
 from edgeser.events.wire.endpoint import IpcEndpoint, parse_endpoint
 from edgeser.events.wire.lock import holder_pid
@@ -30,7 +30,7 @@ def reload_daemon(settings: Settings, expected: ModelRef) -> int | None:
         parsed = parse_endpoint(endpoint)
         if not isinstance(parsed, IpcEndpoint):
             continue
-        pid = holder_pid(parsed.path.with_name(parsed.path.name + ".lock"))
+        pid = holder_pid(parsed.lock_path)
         if pid is not None:
             _reload(pid, endpoint, expected)
             return pid
@@ -42,7 +42,7 @@ def _reload(pid: int, endpoint: str, expected: ModelRef) -> None:
         f"the daemon (pid {pid}) did not take the model up within {PATIENCE_S:g} s",
         "see its log, or go back with 'edgeser models use --rollback'",
     )
-    with Subscriber(endpoint, ("status.", "fault."), PATIENCE_S) as subscriber:
+    with Subscriber(endpoint, (STATUS_PREFIX, FAULT_PREFIX), PATIENCE_S) as subscriber:
         try:
             next(subscriber)  # connected: no answer is missed
             os.kill(pid, signal.SIGHUP)

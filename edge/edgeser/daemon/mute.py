@@ -26,7 +26,6 @@ from edgeser.events.wire.umask import socket_umask
 
 log = logging.getLogger(__name__)
 
-MUTE_SUFFIX = ".mute"
 MAX_MUTE_S = 86_400.0
 
 _MAX_BYTES = 256
@@ -152,7 +151,7 @@ def mute_path(endpoint: str) -> Path | None:
     parsed = parse_endpoint(endpoint)
     if not isinstance(parsed, IpcEndpoint):
         return None
-    return parsed.path.with_name(parsed.path.name + MUTE_SUFFIX)
+    return parsed.mute_path
 
 
 def ask(path: Path, request: MuteRequest) -> MuteAnswer:

@@ -8,7 +8,7 @@ from contextlib import closing
 from edgeser.audio.open import open_source
 from edgeser.audio.source import AudioBlock
 from edgeser.errors import UserError
-from edgeser.events.schema import StatusEvent
+from edgeser.events.schema import STATUS_PREFIX, StatusEvent
 from edgeser.events.subscribe.subscriber import Subscriber
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.settings.schema import AudioSettings
@@ -33,7 +33,7 @@ def running_streams(endpoint: str) -> dict[str, StatusEvent]:
     found: dict[str, StatusEvent] = {}
     rounds: Counter[str] = Counter()
     try:
-        with Subscriber(endpoint, ("status.",), ASK_S) as subscriber:
+        with Subscriber(endpoint, (STATUS_PREFIX,), ASK_S) as subscriber:
             for event in subscriber:
                 if not isinstance(event, StatusEvent):
                     continue

@@ -17,7 +17,14 @@ Dbfs: TypeAlias = float
 UNKNOWN = "unknown"
 """The label of a window in which the model is not confident enough."""
 
-PASSING = ("status.", "level.")
+EMOTION_PREFIX = "emotion."
+SPEECH_PREFIX = "speech."
+FAULT_PREFIX = "fault."
+STATUS_PREFIX = "status."
+LEVEL_PREFIX = "level."
+"""The beginning of the topics of each type of event; the stream's name follows."""
+
+PASSING = (STATUS_PREFIX, LEVEL_PREFIX)
 """Topics of which nothing is kept: their latest event says all that the earlier ones did."""
 
 FaultCode: TypeAlias = Literal[

@@ -11,6 +11,10 @@ import msgspec
 
 from edgeser.errors import UserError
 from edgeser.events.schema import (
+    EMOTION_PREFIX,
+    FAULT_PREFIX,
+    SPEECH_PREFIX,
+    STATUS_PREFIX,
     UNKNOWN,
     EmotionEvent,
     Event,
@@ -19,15 +23,14 @@ from edgeser.events.schema import (
     StatusEvent,
     is_speech,
 )
-from edgeser.events.subscribe.catch_up import STATUS
 
 What: TypeAlias = Literal["final", "partial", "speech", "fault"]
 
 TOPICS: dict[What, str] = {
-    "final": "emotion.",
-    "partial": "emotion.",
-    "speech": "speech.",
-    "fault": "fault.",
+    "final": EMOTION_PREFIX,
+    "partial": EMOTION_PREFIX,
+    "speech": SPEECH_PREFIX,
+    "fault": FAULT_PREFIX,
 }
 """The beginning of the topics on which each kind of event comes."""
 
@@ -88,7 +91,8 @@ class Trigger:
 
     def streams_missing(self, status: StatusEvent) -> str | None:
         """What to tell of wanted streams of which the daemon has said nothing; None if of all."""
-        there = {topic[len(STATUS) :] for topic in status.last_seq if topic.startswith(STATUS)}
+        statuses = [topic for topic in status.last_seq if topic.startswith(STATUS_PREFIX)]
+        there = {topic.removeprefix(STATUS_PREFIX) for topic in statuses}
         missing = sorted(self.streams - there)
         if not missing:
             return None

@@ -14,7 +14,7 @@ from edgeser.events.publish.numbering import Numbering
 from edgeser.events.publish.queue import QUEUE_SIZE, EventQueue, Waiting
 from edgeser.events.publish.replay_server import ReplayServer, replay_socket
 from edgeser.events.publish.subscriptions import Subscriptions
-from edgeser.events.schema import Event, encode, is_kept, topic_of
+from edgeser.events.schema import LEVEL_PREFIX, Event, encode, is_kept, topic_of
 from edgeser.events.wire.binding import Binding
 from edgeser.events.wire.keys import KeyFolder
 from edgeser.events.wire.rebinder import Rebinder
@@ -170,7 +170,7 @@ class Publisher:
     @property
     def levels_wanted(self) -> bool:
         """Whether somebody subscribes to level events."""
-        return self._subscriptions.wants(b"level.")
+        return self._subscriptions.wants(LEVEL_PREFIX.encode())
 
     def close(self, timeout_s: float | None = None) -> None:
         """Send what waits, then give the endpoints up. May be called twice.

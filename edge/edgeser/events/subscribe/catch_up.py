@@ -23,8 +23,6 @@ from edgeser.events.sequence import Gap, SequenceTracker
 from edgeser.events.wire.replay import ReplayEnd, ReplayRequest
 from edgeser.moment import looks_like_moment, parse_moment
 
-STATUS = "status."
-
 RUNS_REMEMBERED = 1000
 """As many runs as a journal remembers."""
 

@@ -14,9 +14,16 @@ import msgspec
 import zmq
 
 from edgeser.errors import UserError
-from edgeser.events.schema import AnyEvent, LevelEvent, decode, topic_of
+from edgeser.events.schema import (
+    LEVEL_PREFIX,
+    STATUS_PREFIX,
+    AnyEvent,
+    LevelEvent,
+    decode,
+    topic_of,
+)
 from edgeser.events.sequence import Gap
-from edgeser.events.subscribe.catch_up import STATUS, CatchUp, Position, parse_since
+from edgeser.events.subscribe.catch_up import CatchUp, Position, parse_since
 from edgeser.events.subscribe.replay_client import ReplayClient
 from edgeser.events.wire.curve import CurveClient
 from edgeser.events.wire.endpoint import (
@@ -109,7 +116,7 @@ class Subscriber:
         self._timeout_s = timeout_s
         start = parse_since(since) if isinstance(since, str) else since
         self._catch_up = CatchUp(topics, start)
-        self._levels_wanted = any(topic.startswith("level.") for topic in topics)
+        self._levels_wanted = any(topic.startswith(LEVEL_PREFIX) for topic in topics)
         self._yielded = start
         self._ready: deque[tuple[Received, bytes]] = deque()
         self._held: tuple[AnyEvent, bytes] | None = None
@@ -119,7 +126,8 @@ class Subscriber:
         self._socket.setsockopt(zmq.RCVHWM, int(receive_hwm))
         self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
         # A status tells of losses that no later event shows.
-        for topic in topics if STATUS.startswith(tuple(topics)) else (*topics, STATUS):
+        has_status = STATUS_PREFIX.startswith(tuple(topics))
+        for topic in topics if has_status else (*topics, STATUS_PREFIX):
             self._socket.subscribe(topic)
         self._socket.connect(self.endpoint)
 

@@ -117,7 +117,6 @@ def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
     socket it finds there, which is also how one that a dead daemon left goes away.
     """
     path = endpoint.path
-    lock_path = path.with_name(path.name + ".lock")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_trusted(endpoint)
@@ -125,10 +124,11 @@ def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
             raise UserError(
                 f"endpoint '{endpoint}': {path} exists and is no socket", "use another path"
             )
-        return FileLock(lock_path)
+        return FileLock(endpoint.lock_path)
     except BlockingIOError:
         raise UserError(
-            f"endpoint '{endpoint}': already in use by {holder(lock_path)}", "stop it or use --bind"
+            f"endpoint '{endpoint}': already in use by {holder(endpoint.lock_path)}",
+            "stop it or use --bind",
         ) from None
     except OSError as error:
         raise UserError(

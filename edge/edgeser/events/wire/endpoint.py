@@ -26,6 +26,16 @@ class IpcEndpoint:
     def __str__(self) -> str:
         return f"ipc://{self.path}"
 
+    @property
+    def lock_path(self) -> Path:
+        """The lock of the daemon that publishes there."""
+        return self.path.with_name(f"{self.path.name}.lock")
+
+    @property
+    def mute_path(self) -> Path:
+        """The socket on which that daemon takes requests to mute."""
+        return self.path.with_name(f"{self.path.name}.mute")
+
 
 @dataclass(frozen=True)
 class TcpEndpoint:
