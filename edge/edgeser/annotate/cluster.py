@@ -23,6 +23,7 @@ from edgeser.annotate.archive import ArchiveError
 from edgeser.annotate.plan import Plan, Shard
 from edgeser.annotate.processes import Done
 from edgeser.errors import UserError
+from edgeser.host_port import split_host_port
 from edgeser.settings.schema import Settings
 
 try:
@@ -149,10 +150,10 @@ def _knock(address: str) -> None:
     """See that somebody listens there: Ray would try for minutes. Raises OSError, ValueError."""
     if address == "auto":
         return
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
+    found = split_host_port(address)
+    if found is None:
         raise ValueError("expected HOST:PORT or auto")
-    socket.create_connection((host, int(port)), 10).close()
+    socket.create_connection(found, 10).close()
 
 
 def _written(folder: Path, shard: Shard, annotated: Annotated) -> Done:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from edgeser.errors import UserError
+from edgeser.host_port import is_loopback, parse_port
 
 MIN_TOKEN = 16
 """Characters. Guessing is slow over a network, but nobody counts the tries."""
@@ -194,14 +194,14 @@ def parse_listen(
         host = host[1:-1]
     elif ":" in host:
         raise UserError(f"--listen {text!r}: write an IPv6 address in brackets, [::1]:7780")
-    is_port = port.isascii() and port.isdecimal() and 0 <= int(port[:6]) <= 65535
-    if not separator or not host or not is_port:
+    number = parse_port(port)
+    if not separator or not host or number is None:
         raise UserError(f"--listen {text!r}: expected HOST:PORT", "e.g. 127.0.0.1:7780")
     if proxy is not None:
         proxy = _origin(proxy)
         if tls:
             raise UserError("--proxy and --tls-cert: the proxy speaks TLS; leave one of them out")
-    listen = Listen(host.lower(), int(port), proxy, tls, tuple(name.lower() for name in names))
+    listen = Listen(host.lower(), number, proxy, tls, tuple(name.lower() for name in names))
     if (proxy or not listen.is_loopback) and token is None:
         where = f"--proxy {proxy}" if proxy else f"--listen {text}"
         raise UserError(
@@ -237,14 +237,6 @@ def read_token(path: Path) -> str:
             f"openssl rand -hex 16 > {path}",
         )
     return token
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach it. Of names only ``localhost`` counts."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _origin(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 import sys
@@ -18,6 +17,7 @@ from edgeser.bridges.mqtt.topics import check_prefix
 from edgeser.bridges.nats.server import from_settings
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
+from edgeser.host_port import is_loopback, split_host_port
 from edgeser.paths import (
     default_baselines,
     default_endpoint,
@@ -292,22 +292,11 @@ def _check_name(key: str, name: str) -> None:
 
 
 def host_and_port(listen: str, key: str = "metrics.listen") -> tuple[str, int]:
-    """Where the metrics are served, out of ``HOST:PORT``. Raises UserError."""
-    host, _, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isdecimal() or len(port) > 5 or int(port) > 65535:
+    """Where the metrics are served, from ``HOST:PORT``. Raises UserError."""
+    found = split_host_port(listen)
+    if found is None:
         raise UserError(f"{key}: expected HOST:PORT, got {listen!r}")
-    return host, int(port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return found
 
 
 def _readable(message: str, tree: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from edgeser.bridges.credentials import read_password, tls_context
 from edgeser.errors import UserError
+from edgeser.host_port import split_host_port
 
 if TYPE_CHECKING:
     from edgeser.settings.schema import MqttSettings
@@ -49,11 +50,7 @@ def from_settings(mqtt: MqttSettings) -> Broker:
 
 def parse_broker(text: str, *, tls: bool) -> tuple[str, int]:
     """Host and port of ``HOST[:PORT]``; IPv6 in brackets. Raises UserError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, "8883" if tls else "1883"
-    host = host.removeprefix("[").removesuffix("]")
-    fits = port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= 65_535
-    if not host or any(character in host for character in "/ @") or not fits:
+    host, port = split_host_port(text, 8883 if tls else 1883) or ("", 0)
+    if port == 0 or any(character in host for character in "/ @"):
         raise UserError(f"broker {text!r}: expected HOST or HOST:PORT, e.g. homeassistant.local")
-    return host, int(port)
+    return host, port

@@ -9,6 +9,7 @@ import msgspec
 
 from edgeser.bridges.credentials import read_password, tls_context
 from edgeser.errors import UserError
+from edgeser.host_port import split_host_port
 from edgeser.paths import expanded
 
 if TYPE_CHECKING:
@@ -76,18 +77,14 @@ def parse_url(text: str) -> tuple[str, int, bool]:
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "nats", text
-    host, colon, port = rest.rpartition(":")
-    if not colon or rest.endswith("]"):
-        host, port = rest, "4222"
-    host = host.removeprefix("[").removesuffix("]")
-    fits = port.isascii() and port.isdecimal() and 0 < int(port[:6]) <= 65_535
-    bad = not host or not host.isprintable() or any(c in host for c in "/ @,")
-    if scheme not in ("nats", "tls") or bad or not fits:
+    host, port = split_host_port(rest, 4222) or ("", 0)
+    bad = port == 0 or not host.isprintable() or any(c in host for c in "/ @,")
+    if scheme not in ("nats", "tls") or bad:
         raise UserError(
             f"NATS server {text!r}: expected nats://HOST or tls://HOST",
             "e.g. tls://hub.example:4222",
         )
-    return host, int(port), scheme == "tls"
+    return host, port, scheme == "tls"
 
 
 def server_of(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from edgeser.errors import UserError
+from edgeser.host_port import is_loopback, parse_port
 
 MAX_IPC_BYTES = 107
 """Longest path of a Unix socket on Linux (``sun_path`` less its closing zero)."""
@@ -55,10 +55,7 @@ class TcpEndpoint:
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach it. A name that needs a look-up does not count."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 Endpoint: TypeAlias = IpcEndpoint | TcpEndpoint
@@ -139,11 +136,8 @@ def _parse_tcp(text: str, address: str) -> TcpEndpoint:
         raise UserError(f"endpoint {text!r}: write an IPv6 address in brackets: tcp://[::1]:5555")
     if not separator or not host or any(c.isspace() or c in "/;@[]" for c in host):
         raise UserError(f"endpoint {text!r}: expected tcp://HOST:PORT", _EXAMPLES)
-    if port_text == "*":
-        port = 0
-    elif port_text.isascii() and port_text.isdecimal() and int(port_text[:6]) <= 65535:
-        port = int(port_text)
-    else:
+    port = 0 if port_text == "*" else parse_port(port_text)
+    if port is None:
         raise UserError(f"endpoint {text!r}: {port_text!r} is no port", "expected 1 to 65535")
     # libzmq does not look names up when it binds, and may take ::1 when it connects.
     return TcpEndpoint("127.0.0.1" if host == "localhost" else host, port)
