@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from edgeser.events.schema import (
     encode,
     json_schema,
 )
+from edgeser.events.sequence import Gap
 from edgeser.events.wire.replay import ReplayEnd, ReplayRequest, read_request
 
 from .helpers import emotion, fault, level, speech, status
@@ -29,7 +31,7 @@ from .helpers import emotion, fault, level, speech, status
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAGE = (DOCS / "events.md").read_text(encoding="utf-8")
-STRUCTS: dict[str, dict[str, Any]] = json_schema()["$defs"]  # type: ignore[assignment]
+STRUCTS: dict[str, dict[str, Any]] = json_schema()["$defs"]
 EVENTS = {"emotion": "EmotionEvent", "speech": "SpeechEvent"} | {
     "fault": "FaultEvent",
     "status": "StatusEvent",
@@ -127,9 +129,41 @@ def test_every_event_has_an_example_that_is_complete_and_valid(title: str) -> No
     assert json.loads(encode(decode(found[1].encode()))) == example
 
 
+def test_the_example_of_a_gap_is_valid() -> None:
+    found = re.search(r"```json\n(.*?)```", section("Gap"), re.S)
+    assert found
+    jsonschema.validate(json.loads(found[1]), json_schema())
+    assert msgspec.json.encode(msgspec.json.decode(found[1], type=Gap)) == msgspec.json.encode(
+        json.loads(found[1])
+    )
+
+
 @pytest.mark.parametrize("event", EXAMPLE_EVENTS)
 def test_events_fit_the_schema(event: Event) -> None:
     jsonschema.validate(json.loads(encode(event)), json_schema())
+
+
+def test_ajv_compiles_the_schema_and_takes_the_events() -> None:
+    node = shutil.which("node")
+    assert node, "node is missing: 'make test' sets it up"
+    assert (EXAMPLES / "node_modules" / "ajv").is_dir(), "npm install --prefix examples"
+    told = [json.loads(encode(event)) for event in EXAMPLE_EVENTS]
+    told.append(json.loads(msgspec.json.encode(Gap("emotion.mic", "e1", 5, 7))))
+    short = [{key: event[key] for key in event if key != "seq"} for event in told[:-1]]
+    code = """
+        const Ajv = require("ajv/dist/2020");
+        const [schema, ...events] = JSON.parse(require("fs").readFileSync(0));
+        console.log(JSON.stringify(events.map(new Ajv({strict: true}).compile(schema))));
+    """
+    done = subprocess.run(
+        [node, "-e", code],
+        input=json.dumps([json_schema(), *told, *short]),
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == [True] * len(told) + [False] * len(short)
 
 
 def test_an_older_end_of_speech_has_a_final() -> None:

@@ -189,7 +189,6 @@ def python_page() -> str:
             text = kind.get("description", "")
             lines.append(f"| `{field}` | {words(kind)} | {_escaped(text)} |")
         lines.append("")
-    lines += [_rst(".. autoclass:: edgeser.Gap\n"), ""]
     lines += ["## Annotations", "", "Unions, for the types of your own functions.", ""]
     for name, text in UNIONS.items():
         lines += [_rst(f".. py:data:: edgeser.{name}\n\n   {text}\n"), ""]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
+
+from edgeser.events.sequence import Gap
 
 Probability: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -321,10 +323,23 @@ def decode(payload: bytes) -> AnyEvent:
     return _decoder.decode(payload)
 
 
-def json_schema() -> dict[str, object]:
-    """JSON Schema (draft 2020-12) of every event."""
-    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    return dialect | {"title": "edgeser events, version 1"} | msgspec.json.schema(AnyEvent)
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of every event and of what stands where some were missed."""
+    schema = msgspec.json.schema(AnyEvent | Gap)
+    del schema["discriminator"]  # OpenAPI's word, which validators of JSON Schema refuse
+    for struct in get_args(AnyEvent):
+        described = schema["$defs"][struct.__name__]
+        for name in ("v", "epoch", "seq", "time"):  # the defaults are the publisher's to fill in
+            del described["properties"][name]["default"]
+        fields = described["properties"]
+        described["required"] = [name for name in fields if "default" not in fields[name]]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "edgeser events, version 1",
+        "description": "What the daemon publishes, and what 'edgeser listen --json' prints. While "
+        "`v` is 1, no field is removed or changes its meaning, but fields, types and fault codes "
+        "may be added: ignore what you do not know, also an event whose `type` is none of these.",
+    } | schema
 
 
 if __name__ == "__main__":
