@@ -12,14 +12,17 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from edgeser import __version__
+from edgeser.bridges import figures as bridge_figures
 from edgeser.daemon.reporter import FINAL_FIRST, NEWER_FIRST
 from edgeser.events.schema import FAULT_CODES, Latency
+from edgeser.lake import figures as lake_figures
 from edgeser.settings.schema import DEFAULT_MODEL
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, noise, silence, speech
 from tests.system.daemons import Daemon, edgeser, running
@@ -215,7 +218,16 @@ def test_a_port_in_use_or_a_wrong_address_is_one_line(daemon: Daemon, address: s
 
 def test_dashboard_and_alerts_ask_only_for_metrics_that_exist(daemon: Daemon, address: str) -> None:
     daemon.wait_for("self.statuses")
-    page = get(address, "/metrics")[1]
+    with ExitStack() as stack:
+        servers = [
+            bridge_figures.serve(bridge_figures.Figures(), "127.0.0.1:0", "mqtt", "broker"),
+            bridge_figures.serve(bridge_figures.Figures(), "127.0.0.1:0", "nats", "server"),
+            lake_figures.serve(lake_figures.Figures(), "127.0.0.1:0"),
+        ]
+        for server in servers:
+            stack.enter_context(closing(server))
+        addresses = [address, *(f"127.0.0.1:{server.port}" for server in servers)]
+        page = "".join(get(where, "/metrics")[1] for where in addresses)
     families = {family.name for family in text_string_to_metric_families(page)}
     panels = json.loads(DASHBOARD.read_text())["panels"]
     expressions = [target["expr"] for panel in panels for target in panel.get("targets", [])]
@@ -230,7 +242,55 @@ def test_prometheus_accepts_the_alert_rules() -> None:
     command = ["promtool", "check", "rules", str(ALERTS)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "8 rules found" in done.stdout
+    assert "14 rules found" in done.stdout
+
+
+HOURS_OF_TROUBLE = {
+    'edgeser_muted{stream="mic"}': "1x300",
+    'up{job="edgeser-bridges"}': "0x300",
+    "edgeser_nats_missed_total": "0x270 7x30",
+    "edgeser_mqtt_cursor_failing": "1x300",
+    "edgeser_lake_failing": "1x300",
+    "edgeser_lake_held": "3x300",
+    "edgeser_lake_written_timestamp_seconds": "0x300",
+}
+"""What is scraped of a muted daemon and of bridges that fail, once a minute."""
+
+HOURS_OF_PEACE = {
+    'edgeser_muted{stream="mic"}': "0x300",
+    'up{job="edgeser-bridges"}': "1x300",
+    "edgeser_nats_missed_total": "7x300",
+    "edgeser_mqtt_connected": "1x300",
+    "edgeser_mqtt_cursor_failing": "0x300",
+    "edgeser_lake_failing": "0x300",
+    "edgeser_lake_held": "0x300",
+    "edgeser_lake_written_timestamp_seconds": "0x300",
+}
+
+TROUBLE = ["Muted", "BridgeAway", "BridgeMissed", "CursorFails", "LakeFails", "LakeNotWritten"]
+
+
+@pytest.mark.parametrize(("scraped", "alerts"), [(HOURS_OF_TROUBLE, TROUBLE), (HOURS_OF_PEACE, [])])
+def test_bridges_and_lake_are_watched(
+    scraped: dict[str, str], alerts: list[str], tmp_path: Path
+) -> None:
+    firing = [{"labels": f'{{alertname="Edgeser{name}"}}', "value": 1} for name in alerts]
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": told} for name, told in scraped.items()],
+        "promql_expr_test": [
+            {
+                "expr": 'count by (alertname) (ALERTS{alertstate="firing"})',
+                "eval_time": "300m",
+                "exp_samples": firing,
+            }
+        ],
+    }
+    file = tmp_path / "test.yml"
+    file.write_text(json.dumps({"rule_files": [str(ALERTS)], "tests": [test]}))
+    command = ["promtool", "test", "rules", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_request_that_names_another_host_reads_nothing(daemon: Daemon, address: str) -> None:
