@@ -4,12 +4,14 @@ Needs `pip install python-osc`. `/edgeser/STREAM/emotion` has the kind, the labe
 and the scores in the order of the model's labels; `/edgeser/STREAM/speech` is 1 while speech lasts.
 """
 
+import signal
 import sys
 
 from pythonosc.udp_client import SimpleUDPClient
 
 import edgeser
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it, without a traceback
 client = SimpleUDPClient(sys.argv[1], int(sys.argv[2]))
 endpoint = sys.argv[3] if len(sys.argv) > 3 else None
 

@@ -2,11 +2,13 @@
 
 import json
 import os
+import signal
 import sys
 import tempfile
 
 import zmq
 
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it, without a traceback
 runtime = os.environ.get("XDG_RUNTIME_DIR")
 folder = f"{runtime}/edgeser" if runtime else f"{tempfile.gettempdir()}/edgeser-{os.getuid()}"
 endpoint = sys.argv[1] if len(sys.argv) > 1 else f"ipc://{folder}/events.sock"

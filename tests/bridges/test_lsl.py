@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -113,7 +114,8 @@ def test_the_osc_example_sends_what_it_says(publisher: Publisher) -> None:
         server.timeout = 1.0
         port = str(server.server_address[1])
         process = subprocess.Popen(
-            [sys.executable, str(example), "127.0.0.1", port, publisher.endpoints[0]]
+            [sys.executable, str(example), "127.0.0.1", port, publisher.endpoints[0]],
+            stderr=subprocess.PIPE,
         )
         try:
             for _ in range(int(PATIENCE_S)):
@@ -125,6 +127,8 @@ def test_the_osc_example_sends_what_it_says(publisher: Publisher) -> None:
                     "/edgeser/lab/emotion",
                 }:
                     break
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=PATIENCE_S)[1] == b""
         finally:
             process.kill()
             process.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import pytest
 
 from edgeser.events.publish.publisher import Publisher
 
-from .helpers import emotion, status, until
+from .helpers import PATIENCE_S, emotion, status, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -47,6 +48,15 @@ PRINTED = ["    1.00 s  happy    85%\n", "    1.00 s  angry    85%\n"]
 
 def test_python(endpoint: str) -> None:
     assert lines_of([*PYTHON, endpoint], endpoint) == PRINTED
+
+
+def test_ctrl_c_ends_python_without_a_traceback(endpoint: str) -> None:
+    with Publisher([endpoint]) as publisher:
+        process = subprocess.Popen([*PYTHON, endpoint], stderr=subprocess.PIPE, text=True)
+        until(lambda: publisher.subscriptions == 1 or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert said == f"listening at {endpoint}\n"
 
 
 @pytest.fixture(params=["XDG_RUNTIME_DIR", "TMPDIR"])
