@@ -34,6 +34,7 @@ from tests.sounds import speech
 KITCHEN, HALL = "kitchen-0123456789abcdef", "hall-0123456789abcdef"
 NAMES = {digest(KITCHEN.encode()): "kitchen", digest(HALL.encode()): "hall"}
 TEN_S = speech()[: 10 * SAMPLE_RATE]
+MICROPHONE_SH = Path(__file__).parents[2] / "examples" / "microphone.sh"
 
 
 class Heard:
@@ -348,18 +349,18 @@ def test_who_resets_before_tls_begins_ends_nothing(
         heard.thread.join(20)
 
 
+@pytest.mark.parametrize("end", ["\n", ""], ids=["newline", "no newline"])
 def test_the_shell_example_sends_over_tls_and_comes_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_module, "IDLE_TIMEOUT_S", 1.0)
     cert, key = certificates(tmp_path)
     (tmp_path / "raw").write_bytes(TEN_S.astype("<i2").tobytes())
-    (tmp_path / "token").write_text(f"{KITCHEN}\n")
-    script = Path(__file__).parents[2] / "examples" / "microphone.sh"
+    (tmp_path / "token").write_text(f"{KITCHEN}{end}")
     with serving(tls=tls_context(cert, key)) as heard:
         where = f"localhost:{heard.port}"
         sender = subprocess.Popen(
-            [script, where, tmp_path / "token", cert],
+            [MICROPHONE_SH, where, tmp_path / "token", cert],
             env={**os.environ, "RECORD": f"cat {tmp_path / 'raw'}"},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -373,6 +374,16 @@ def test_the_shell_example_sends_over_tls_and_comes_back(
         finally:
             os.killpg(sender.pid, 9)
             sender.wait()
+
+
+@pytest.mark.parametrize("missing", ["token", "cert.pem"])
+def test_the_shell_example_ends_when_a_file_is_missing(missing: str, tmp_path: Path) -> None:
+    for name in {"token", "cert.pem"} - {missing}:
+        (tmp_path / name).write_text("something\n")
+    command = [MICROPHONE_SH, "localhost:1", tmp_path / "token", tmp_path / "cert.pem"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"{missing} " in done.stderr.splitlines()[-1]
 
 
 def test_tokens_are_read_and_a_wrong_file_is_refused(tmp_path: Path) -> None:
