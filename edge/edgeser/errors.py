@@ -4,16 +4,16 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something the user can mend: what is wrong, naming the thing and the value, and the fix.
+    """An error that the user can fix: what is wrong, naming the thing and the value, and the fix.
 
-    The command line prints both as one line on standard error and exits with 2; with 1 for what the
-    machine did to something that ran.
+    The command line prints both as one line on standard error and exits with 2, or with 1 if the
+    machine failed something that was running.
     """
 
     exit_code = 2
 
     def __init__(self, what: str, fix: str | None = None) -> None:
-        """``fix``: how to mend it, where ``what`` does not say so already."""
+        """``fix``: what to do, unless ``what`` says so already."""
         what, fix = one_line(what), fix and one_line(fix)
         super().__init__(what, fix)
         self.what = what

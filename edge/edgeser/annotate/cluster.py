@@ -163,7 +163,7 @@ def _written(folder: Path, shard: Shard, annotated: Annotated) -> Done:
 
 
 def _defect(error: RayTaskError) -> Exception:
-    """What went wrong on a node: the user's to mend, or ours."""
+    """What went wrong on a node: an error that the user can fix, or a defect of ours."""
     cause = error.cause
     return cause if isinstance(cause, UserError) else error
 

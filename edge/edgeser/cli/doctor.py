@@ -1,4 +1,4 @@
-"""``edgeser doctor``: what is wrong here, and how to mend it."""
+"""``edgeser doctor``: what is wrong here, and how to fix it."""
 
 from __future__ import annotations
 

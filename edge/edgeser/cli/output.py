@@ -21,7 +21,7 @@ class ReaderGone(SystemExit):
 
 
 class _Output(io.FileIO):
-    """Standard output, whose failure is the user's to mend and never looks like another file's."""
+    """Standard output, whose failure is a UserError of its own, unlike that of another file."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:

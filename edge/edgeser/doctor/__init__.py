@@ -1,1 +1,1 @@
-"""What is wrong with an installation or a service, and how to mend it."""
+"""What is wrong with an installation or a service, and how to fix it."""

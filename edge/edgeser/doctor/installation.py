@@ -1,4 +1,4 @@
-"""Checks of an installation: each says what it found, and how to mend what is wrong."""
+"""Checks of an installation: each says what it found, and how to fix what is wrong."""
 
 from __future__ import annotations
 

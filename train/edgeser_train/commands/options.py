@@ -164,5 +164,5 @@ def failures_told() -> Iterator[None]:
         lacking = shortage(error)
         if lacking is None:
             raise
-        mend = "lower --jobs or the batch" if lacking.startswith(OUT_OF_MEMORY) else "mend that"
-        raise UserError(lacking, f"{mend}, and the same command goes on") from error
+        fix = "lower --jobs or the batch" if lacking.startswith(OUT_OF_MEMORY) else "mend that"
+        raise UserError(lacking, f"{fix}, and the same command goes on") from error

@@ -1,4 +1,4 @@
-"""Taking an address for oneself: the lock, the permissions, and the errors a user can mend."""
+"""Binding an address: the lock, the permissions, and the errors that a user can fix."""
 
 from __future__ import annotations
 
