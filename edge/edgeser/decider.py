@@ -1,4 +1,4 @@
-"""What decides for one stream: a window and the network's answer in, an emotion event out.
+"""Decides for one stream: a window and the network's answer in, an emotion event out.
 
 No threads of its own, no sockets, no clock but the one it is given.
 """

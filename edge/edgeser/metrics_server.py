@@ -1,4 +1,4 @@
-"""What a process counts, over HTTP: ``/metrics`` for Prometheus and ``/healthz``."""
+"""Metrics of a process over HTTP: ``/metrics`` for Prometheus, and ``/healthz``."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def new_registry() -> CollectorRegistry:
 
 
 Named: TypeAlias = Mapping[str, tuple[str, float]]
-"""What a figure is, for people, and its value, by its name."""
+"""Description and value of each figure, by its name."""
 
 
 @dataclass(frozen=True)

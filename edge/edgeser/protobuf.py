@@ -41,7 +41,7 @@ def message(value: Value) -> memoryview:
 
 
 def texts(value: Value, field: int) -> list[str]:
-    """What a repeated field of a message holds, as text."""
+    """The values of a repeated field of a message, as text."""
     return [str(message(v), "utf-8") for f, v in fields(message(value)) if f == field]
 
 

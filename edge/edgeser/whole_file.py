@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import IO
 
 ASIDE = ".*.new"
-"""What is written beside files."""
+"""Names of temporary files, which are written beside the files."""
 
 _LEFT_S = 600.0
-"""What nobody has written to for so long was left by a killed process."""
+"""A temporary file not written to for so long was left by a killed process."""
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def write_whole(path: Path, content: bytes | memoryview, mode: int | None = None
 
 
 def left_beside(path: Path) -> list[Path]:
-    """What is being written beside a file, or was by processes that were killed."""
+    """The temporary files beside a file, also those left by killed processes."""
     return list(path.parent.glob(f".{_mark(path)}-????????.new"))
 
 

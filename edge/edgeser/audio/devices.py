@@ -14,7 +14,7 @@ PORTAUDIO_MISSING = (
     "PortAudio is missing, no microphone can be used",
     "apt-get install libportaudio2",
 )
-"""What is wrong, and the fix."""
+"""The error, and the fix."""
 
 
 class Device(NamedTuple):

@@ -1,4 +1,4 @@
-"""What every audio source yields, and the one protocol the daemon knows them by."""
+"""The blocks and faults that audio sources yield, and the protocol of a source."""
 
 from __future__ import annotations
 

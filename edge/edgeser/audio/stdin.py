@@ -113,5 +113,5 @@ class RawSource:
 
 
 def sound_file_kind(received: bytes) -> str | None:
-    """What kind of sound file begins so; None for what may be raw samples."""
+    """The kind of sound file that begins so; None if these may be raw samples."""
     return _FILE_STARTS.get(received[:4])

@@ -1,4 +1,4 @@
-"""What the capture process writes to its pipe: messages of a fixed header and a payload.
+"""The messages of the capture process on its pipe: a fixed header and a payload each.
 
 Header (little-endian): two letters ``ES``, kind, overflow flag, payload bytes, capture time.
 Imports nothing heavy: the capture process stays small.
@@ -18,7 +18,7 @@ _MAX_PAYLOAD_BYTES = 1 << 24
 
 
 class Kind(enum.IntEnum):
-    """What a payload holds."""
+    """The kind of a payload."""
 
     OPENED = 1
     """JSON ``{device, rate, channels, latency_s}``: the stream that follows. Comes first."""

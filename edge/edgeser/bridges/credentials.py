@@ -1,4 +1,4 @@
-"""What a bridge shows a server, and what it checks the server's certificate with."""
+"""The password of a bridge, and how it verifies the server's certificate."""
 
 from __future__ import annotations
 

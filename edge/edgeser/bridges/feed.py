@@ -20,7 +20,7 @@ from edgeser.events.subscribe.catch_up import Position
 from edgeser.events.subscribe.subscriber import Received, Subscriber
 
 TOPICS = (EMOTION_PREFIX, SPEECH_PREFIX, FAULT_PREFIX, STATUS_PREFIX)
-"""What a bridge subscribes to. Levels are left out: they are measured only for who asks."""
+"""Topics of a bridge. Levels are left out: they are measured only on demand."""
 
 SAVE_INTERVAL_S = 1.0
 
@@ -34,7 +34,7 @@ class Delivery(NamedTuple):
 
 
 class Feed:
-    """What the daemon publishes, in order within each topic.
+    """The events of the daemon, in order within each topic.
 
     Kept events (finals, speech events, faults) come at least once, others as they are published.
 
@@ -65,7 +65,7 @@ class Feed:
         return self._cursor.in_flight
 
     def next(self) -> Delivery | None:
-        """What comes next; None when nothing came within the subscriber's ``timeout_s``."""
+        """The next event; None if none arrived within the subscriber's ``timeout_s``."""
         try:
             item = next(self._subscriber)
         except TimeoutError:

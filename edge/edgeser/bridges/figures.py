@@ -1,4 +1,4 @@
-"""What a bridge has done and how it is, for people and for Prometheus."""
+"""Counters and state of a bridge, for people and for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeser.metrics_server import MetricsServer, Named, ReadFigures, new_regist
 
 @dataclass
 class Figures:
-    """What the bridge has done, and how it is. Read by other threads."""
+    """Counters and state of the bridge. Read by other threads."""
 
     connected: bool = False
     trouble: str = ""

@@ -20,7 +20,7 @@ from edgeser.model.centring import LogitBaseline
 log = logging.getLogger(__name__)
 
 SAVE_INTERVAL_S = 30.0
-"""What was learned since is lost when the process is killed."""
+"""A process that is killed loses what was learned since the last save."""
 
 END_WITHIN_S = 5.0
 """A daemon that ends waits so long for the disk; its service manager waits for 10 s."""
@@ -28,7 +28,7 @@ END_WITHIN_S = 5.0
 
 @dataclass
 class _Kept:
-    """What the file of a stream held when we last read or wrote it: by the fingerprint of a front
+    """Contents of the file of a stream when we last read or wrote it: by the fingerprint of a front
     end, and by the SHA-256 of a model; and when it was written. ``lock``: None until it is ours.
     """
 
@@ -100,7 +100,7 @@ class BaselineKeeper:
             self._save(stream, learned, decider, kept)
 
     def _hand_over(self, stream: str, intake: Intake, decider: Decider, kept: _Kept) -> None:
-        """What the file holds, for every model: whichever takes over finds it there."""
+        """Hand over all that the file holds, for whichever model takes over."""
         kept.baselines, kept.usuals = {}, {}
         self._store.load(stream, intake.hearing.model.info.front_end)  # has it as many bands?
         read = self._store.read(stream)
@@ -149,7 +149,7 @@ class BaselineThread:
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended the thread before its time."""
+        """The exception that ended the thread."""
         return self._threads.failure
 
     def start(self) -> None:

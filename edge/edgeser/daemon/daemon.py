@@ -166,7 +166,7 @@ class Daemon:
 
     @property
     def _failure(self) -> BaseException | None:
-        """What ended a thread before its time; the publisher's end ends those that publish."""
+        """The exception that ended a thread first; the publisher's end ends those that publish."""
         parts = (self._publisher, self._threads, self._worker, self._baselines)
         return next((part.failure for part in parts if part.failure is not None), None)
 

@@ -121,7 +121,7 @@ class Intake:
 
     @property
     def is_muted(self) -> bool:
-        """What the source gives does not count just now."""
+        """Blocks of the source do not count at present."""
         return self._mute.is_on
 
     @property

@@ -32,7 +32,7 @@ DROPPED_TYPES = ("emotion", "status", "level")
 
 
 class Gauges(msgspec.Struct, frozen=True):
-    """What the whole daemon is like at a moment.
+    """The state of the whole daemon at a moment.
 
     ``dropped``: events that were not sent, by topic. ``journal``: its file; None where there is
     none. ``journal_off``: it cannot be written.
@@ -99,7 +99,7 @@ class Metrics:
 
 
 class _State(Collector):
-    """What the intakes count themselves, and what is true just now."""
+    """The counts of the intakes, and their present state."""
 
     def __init__(self, intakes: Mapping[str, Intake], gauges: Callable[[], Gauges]) -> None:
         self._intakes = intakes
@@ -170,7 +170,7 @@ class _State(Collector):
 
 
 def _journal(path: Path, *, off: bool) -> Iterable[Metric]:
-    """What the journal holds; of a file that cannot be read only that it is off."""
+    """The extent of the journal; for a file that cannot be read only that it is off."""
     yield GaugeMetricFamily("edgeser_journal_off", "1 while events are not kept.", off)
     try:
         with JournalReader(path) as reader:

@@ -33,7 +33,7 @@ _PATIENCE_S = 1.0
 """How long a connection may take: it is served alone."""
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
-"""What msgspec raises for bytes that are no JSON of ours: ValueError where they are no UTF-8."""
+"""Exceptions of msgspec for bytes that are no JSON of ours; ValueError if they are no UTF-8."""
 
 _UMASK = {"owner": 0o177, "group": 0o117}
 
@@ -177,7 +177,7 @@ def ask(path: Path, request: MuteRequest) -> MuteAnswer:
 
 
 def _line(connection: socket.socket) -> bytes:
-    """What comes up to the end of a line, in time and of bounded length. Raises OSError."""
+    """Receive up to the end of a line, in bounded time and length. Raises OSError."""
     deadline = time.monotonic() + _PATIENCE_S
     line = b""
     while not line.endswith(b"\n"):

@@ -122,7 +122,7 @@ class StreamReporter:
             self._troubled_at = time.monotonic()
 
     def _new(self, what: str, totals: Counter[str]) -> list[tuple[str, int]]:
-        """What was added to the totals since the last call."""
+        """The increases of the totals since the last call."""
         added = []
         with self._lock:
             for reason, total in totals.items():

@@ -1,1 +1,1 @@
-"""What the daemon tells the world: the schema of events, publishing and subscribing."""
+"""The events of the daemon: the schema of events, publishing and subscribing."""

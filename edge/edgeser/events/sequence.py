@@ -1,4 +1,4 @@
-"""What a subscriber has received, received twice, and missed. Pure: no socket, no clock.
+"""Events that a subscriber has received, received twice, or missed. Pure: no socket, no clock.
 
 A publisher numbers the events of each topic from 1 without holes and names its run (epoch), so the
 numbers alone show it. A journal's replay needs nothing else: an event that arrives twice, once live

@@ -245,7 +245,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         return self.spectral and self.normalise == "onset"
 
     def heard(self, frames: Floats) -> Baseline:
-        """What raw frames (n, bins) of speech say of the voice: the mean of the loud ones.
+        """The baseline of raw frames (n, bins) of speech: the mean of the loud ones.
 
         These are the frames that are at least as loud as the average frame, as in ``normalise``.
         Of a waveform's there is no such mean: only how many they are.
@@ -274,7 +274,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         return scaling.with_deltas(features, self.deltas) if self.deltas else features
 
     def reference(self, frames: Floats, baseline: Baseline | None = None) -> Reference:
-        """What a segment's frames are judged against; of ``streams`` only.
+        """The fixed normalisation of a segment; for ``streams`` only.
 
         ``frames``: raw ones (n, bins) from its beginning on, of which ``own_frames`` count.
         ``baseline``: of the voice, from before the segment.

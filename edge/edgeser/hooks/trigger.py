@@ -90,7 +90,7 @@ class Trigger:
         return f"no label {named} in {status.model.name}; it has {', '.join(status.labels)}"
 
     def streams_missing(self, status: StatusEvent) -> str | None:
-        """What to tell of wanted streams of which the daemon has said nothing; None if of all."""
+        """A message about wanted streams that the daemon does not have; None if it has all."""
         statuses = [topic for topic in status.last_seq if topic.startswith(STATUS_PREFIX)]
         there = {topic.removeprefix(STATUS_PREFIX) for topic in statuses}
         missing = sorted(self.streams - there)

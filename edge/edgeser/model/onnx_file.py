@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, read without loading its graph or any library for it.
+"""Metadata of an ONNX file, read without loading its graph or any library for it.
 
 A TensorRT engine holds neither the artefact's metadata nor the precision it was made for, and a
 device that runs one need not have the package ``onnx``: this reads the few fields that count,

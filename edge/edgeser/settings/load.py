@@ -180,7 +180,7 @@ def _convert(tree: dict[str, Any], origin: str) -> Settings:
 
 
 def _check(settings: Settings) -> None:
-    """What types do not say. Raises UserError naming the key, the value and what is expected."""
+    """Check what types cannot express. Raises UserError with key, value and expectation."""
     names: set[str] = set()
     section = "source" if settings.source else "audio"
     for audio in settings.sources:

@@ -56,7 +56,7 @@ class SegmenterConfig:
 
 
 class WindowLengths(Protocol):
-    """What of a model's window policy the segmenter must know, in seconds."""
+    """The part of a model's window policy that the segmenter needs, in seconds."""
 
     @property
     def seconds(self) -> float:

@@ -17,7 +17,7 @@ _LOW_SNR_DB = 18.0
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """What is kept of a frame. ``speech``: by WebRTC VAD and the level above the noise floor."""
+    """A frame of the segment. ``speech``: by WebRTC VAD and the level above the noise floor."""
 
     index: int
     speech: bool

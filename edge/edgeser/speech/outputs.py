@@ -1,4 +1,4 @@
-"""What the segmenter reports: a segment begins, a window of it is full, it ends.
+"""The outputs of the segmenter: a segment begins, a window of it is full, it ends.
 
 All positions are absolute samples of the stream.
 """

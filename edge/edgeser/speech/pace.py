@@ -33,7 +33,7 @@ def calm_until(segment: OpenSegment, config: SegmenterConfig) -> int:
 
 
 def awaits_every_chunk(segment: OpenSegment, config: SegmenterConfig) -> bool:
-    """What the voice detector can hear by the end of the next frame is to be heard.
+    """Whether the voice detector must score everything up to the end of the next frame.
 
     The frame may decide whether the segment is announced, whether its voice has ended, or goes on
     after a cut; or it is the last one before a possible output that has a probability. Where a

@@ -88,7 +88,7 @@ class Segmenter:
 
     @property
     def awaits_every_chunk(self) -> bool:
-        """What the voice detector can hear by the end of the next frame is to be heard."""
+        """The voice detector must score everything up to the end of the next frame."""
         if self._segment is None:
             return self._room.awaits_chunks
         return pace.awaits_every_chunk(self._segment, self._config)

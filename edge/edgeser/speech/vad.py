@@ -21,7 +21,7 @@ _FRAME_BYTES = 2 * FRAME_SAMPLES
 
 
 class VadFrame(NamedTuple):
-    """What is known of one frame.
+    """The measurements of one frame.
 
     ``start``: absolute position of its first sample, a multiple of 320. ``voiced``: WebRTC's
     decision. ``level_dbfs``: RMS level. ``floor_dbfs``: the noise floor, this frame included.

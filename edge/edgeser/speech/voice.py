@@ -26,7 +26,7 @@ chunks that are not needed at once wait for more.
 """
 
 State: TypeAlias = tuple[Floats, Floats]
-"""What the network carries from run to run."""
+"""State of the network between runs."""
 
 _RESCORE_DBFS = -40.0
 """Level to which a sound is reduced before it is scored again, quieter than most speech. At this

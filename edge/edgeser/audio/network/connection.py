@@ -42,7 +42,7 @@ class Connection:
         self.heard_at = now
 
     def receive(self) -> bytes:
-        """What has arrived; empty when nothing has. Raises ConnectionEndedError."""
+        """The bytes that have arrived, if any. Raises ConnectionEndedError."""
         try:
             if not self._is_open and self._tls is not None:
                 self._tls.do_handshake()
@@ -57,7 +57,7 @@ class Connection:
             raise ConnectionEndedError(f"was cut: {error.strerror or error}") from None
 
     def _received(self) -> bytes:
-        """What is there, at least a byte: of TLS all records, which come one by one."""
+        """The available bytes, at least one; with TLS those of all records, not just the next."""
         received = self.socket.recv(READ_BYTES)
         while self._tls is not None and 0 < len(received) < READ_BYTES:
             try:

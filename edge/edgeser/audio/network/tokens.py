@@ -15,7 +15,7 @@ _FIX = "a line is NAME TOKEN, e.g. from: echo kitchen $(openssl rand -hex 16)"
 
 
 def digest(token: bytes) -> bytes:
-    """What stands for a token in memory; how long a look-up takes tells nothing about a token."""
+    """The hash that replaces a token in memory, so that look-up times reveal nothing about it."""
     return hashlib.sha256(token).digest()
 
 

@@ -29,11 +29,11 @@ class Broker(msgspec.Struct, frozen=True):
         return f"broker {self.host}:{self.port}"
 
     def password(self) -> str | None:
-        """What proves that we are ``user``. Raises UserError."""
+        """The password of ``user``. Raises UserError."""
         return None if self.password_file is None else read_password(self.password_file)
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """What the broker's certificate is checked with. Raises UserError."""
+        """How the broker's certificate is verified; None without TLS. Raises UserError."""
         return tls_context(self.ca) if self.tls else None
 
 

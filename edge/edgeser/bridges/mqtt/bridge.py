@@ -33,7 +33,7 @@ FLUSH_S = 1.0
 
 
 class _Remembered(NamedTuple):
-    """What the broker has retained of an earlier session."""
+    """Messages of an earlier session that the broker has retained."""
 
     cursor: Position | None
     online: set[str]

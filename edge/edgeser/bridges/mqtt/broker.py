@@ -180,7 +180,7 @@ class Connection:
         return "Protocol error" in self._trouble
 
     def messages(self) -> list[Message]:
-        """What has come since the last call."""
+        """The messages received since the last call."""
         found = []
         while self._messages:
             found.append(self._messages.popleft())

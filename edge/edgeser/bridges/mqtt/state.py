@@ -1,4 +1,4 @@
-"""What is retained of a stream: how it is just now. Pure: no clock."""
+"""The retained state of a stream. Pure: no clock."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class StreamState:
         self._speech = False
 
     def message(self) -> StateMessage:
-        """What to retain."""
+        """The message to retain."""
         last = self._emotion
         score = last.scores.get(last.smoothed.label) if last else None
         return StateMessage(

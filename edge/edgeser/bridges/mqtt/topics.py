@@ -43,7 +43,7 @@ class Topics:
 
     @property
     def root(self) -> str:
-        """What all of them begin with."""
+        """The common prefix of all of them."""
         return f"{self.prefix}/{safe_name(self.node)}"
 
     @property

@@ -33,7 +33,7 @@ STEADY_S = 10.0
 
 FLUSH_S = 2.0
 HEADERS_BYTES = 1024
-"""What the message's id takes of what the server allows, at most."""
+"""Upper bound of the message id's share of the server's limit."""
 
 
 @dataclass(frozen=True)

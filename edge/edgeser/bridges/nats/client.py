@@ -84,7 +84,7 @@ def explained(server: Server, troubles: list[str]) -> Iterator[None]:
 
 
 def words(error: Exception) -> str:
-    """What went wrong, for a person, with the fix where it is known."""
+    """The error in words, with the fix if it is known."""
     text = " ".join(str(error).split())
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted ({error.verify_message}); name its CA with --ca"

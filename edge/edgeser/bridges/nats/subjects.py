@@ -14,7 +14,7 @@ from edgeser.events.schema import AnyEvent, EmotionEvent
 ROOT = "edgeser"
 TYPES = ("final", "speech", "fault")
 STORED = tuple(f"{ROOT}.*.*.{kind}.*" for kind in TYPES)
-"""What the stream of the hub holds."""
+"""Subjects of the hub's stream."""
 
 LAKE_INBOX = "_INBOX_lake"
 """Where the lake is answered, and given events: below no inbox of a device."""
@@ -44,7 +44,7 @@ class Device(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """What a subject says of an event."""
+    """The origin of an event, from its subject."""
 
     site: str
     device: str

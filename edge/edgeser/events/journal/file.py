@@ -108,7 +108,7 @@ def move_aside(path: Path) -> Path:
 
 
 def in_words(error: BaseException, path: Path) -> str:
-    """What keeps the journal from working, and the way out where there is one."""
+    """The reason why the journal does not work, and the fix if there is one."""
     if isinstance(error, BlockingIOError):
         who = holder(lock_of(path))
         return (

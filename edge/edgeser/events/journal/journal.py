@@ -124,7 +124,7 @@ class Journal:
         return bool(self._trouble)
 
     def news(self) -> list[JournalNews]:
-        """What has changed since the last call."""
+        """The changes since the last call."""
         with self._changed:
             news, self._news = self._news, []
         return news

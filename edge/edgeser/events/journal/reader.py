@@ -163,7 +163,7 @@ class JournalReader:
         return map(Published._make, rows)
 
     def extent(self) -> Extent | None:
-        """What the journal holds, over all runs; None where it is empty."""
+        """The extent of the journal over all runs; None if it is empty."""
         first, last, count = self._database.execute(
             "SELECT (SELECT time FROM events ORDER BY id LIMIT 1),"
             " (SELECT time FROM events ORDER BY id DESC LIMIT 1), (SELECT count(*) FROM events)"

@@ -130,7 +130,7 @@ class Publisher:
         return dict(self._numbering.live().last_seq)
 
     def journal_news(self) -> list[JournalNews]:
-        """What has become of the journal since the last call, to be published as faults."""
+        """Changes of the journal since the last call, to be published as faults."""
         return self._journal.news() if self._journal else []
 
     @property
@@ -162,7 +162,7 @@ class Publisher:
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended a thread before its time: nothing is sent any more, or nobody let in."""
+        """The exception that ended a thread: nothing is sent any more, or nobody is accepted."""
         if self._thread.failure is None and self._authenticator is not None:
             return self._authenticator.failure
         return self._thread.failure

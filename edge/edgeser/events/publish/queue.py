@@ -1,4 +1,4 @@
-"""What waits to be sent: put in from any thread, taken out by the publisher's."""
+"""The events that wait to be sent: any thread puts them in, the publisher's takes them out."""
 
 from __future__ import annotations
 

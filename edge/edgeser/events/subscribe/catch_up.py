@@ -1,4 +1,4 @@
-"""What a subscriber asks for before it goes on. Pure: no socket, no clock.
+"""The replay requests of a subscriber that catches up. Pure: no socket, no clock.
 
 A live event is held while something before it is missing: the rest of a topic, or of a run of the
 daemon that has ended. Then ``request`` is what to ask, ``answered`` takes the answer, and so on
@@ -85,7 +85,7 @@ class CatchUp:
         self._stopped_well = False  # the last event said that its run ends
         self._asked = 0
         self.joined: Position | None = None
-        """What was published when a late joiner came, once that is known."""
+        """The last numbers published before a late joiner came, once they are known."""
         if since is None:
             self.sequence = SequenceTracker()
         else:
@@ -98,7 +98,7 @@ class CatchUp:
 
     @property
     def request(self) -> ReplayRequest | None:
-        """What to ask now; None: go on."""
+        """The next request; None if there is none."""
         sequence = self.sequence
         if self._way_back:  # nothing of that run: just which came after it
             return ReplayRequest(id=self._asked, epoch=self._way_back[0])

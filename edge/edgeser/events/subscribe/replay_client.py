@@ -36,7 +36,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Answer(NamedTuple):
-    """What came; ``payloads`` are the parts as they were received."""
+    """The answer; ``payloads`` are the parts as they were received."""
 
     parts: list[Part]
     payloads: list[bytes]

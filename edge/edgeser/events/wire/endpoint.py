@@ -62,7 +62,7 @@ Endpoint: TypeAlias = IpcEndpoint | TcpEndpoint
 
 
 def parse_endpoint(text: str) -> Endpoint:
-    """What an endpoint's text means. Raises ``UserError`` for what is no endpoint."""
+    """Parse an endpoint. Raises ``UserError``."""
     if not text.isprintable():
         raise UserError(f"endpoint {text!r}: it holds a character that cannot be printed")
     scheme, separator, address = text.partition("://")

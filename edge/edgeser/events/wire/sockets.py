@@ -1,4 +1,4 @@
-"""What sockets have in common: bounds, and an end to peers that are gone."""
+"""Options that all sockets share: bounds, and time-outs for peers that are gone."""
 
 from __future__ import annotations
 

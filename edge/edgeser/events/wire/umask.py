@@ -12,7 +12,7 @@ _umask_lock = threading.Lock()
 
 @contextmanager
 def socket_umask(mask: int) -> Iterator[None]:
-    """What is bound within gets the mode 0777 less ``mask``.
+    """Sockets bound within get the mode 0777 less ``mask``.
 
     The umask belongs to the whole process: one thread at a time changes it, so that it is always
     put back as it was.

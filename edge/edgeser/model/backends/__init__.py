@@ -1,1 +1,1 @@
-"""What runs a graph: one small protocol, one module per backend."""
+"""Backends, which run graphs: one small protocol, one module per backend."""

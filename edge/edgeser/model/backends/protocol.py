@@ -1,4 +1,4 @@
-"""What runs a graph: one small protocol, one file per backend."""
+"""The protocol of backends, which run graphs; each has a file of its own."""
 
 from __future__ import annotations
 

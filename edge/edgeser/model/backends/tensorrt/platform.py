@@ -1,4 +1,4 @@
-"""What an engine is built for: the GPU and the TensorRT that are here."""
+"""The platform an engine is built for: the local GPU and TensorRT."""
 
 from __future__ import annotations
 

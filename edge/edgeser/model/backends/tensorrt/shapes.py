@@ -26,7 +26,7 @@ class Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def shapes_of(info: ArtefactInfo, batch: int) -> Shapes:
-    """What a model is fed by ``Model.scores``, with ``batch`` windows at once at most."""
+    """The shapes of the inputs of ``Model.scores``, with at most ``batch`` windows at once."""
     usual = min(batch, MAX_BATCH if info.streaming is None else MAX_BLOCKS)
     window, front_end = info.window, info.front_end
     if info.streaming is not None:
