@@ -229,9 +229,9 @@ class Segmenter:
         last = segment.last_speech
         end = min(segment.next_frame, last + 1 + self._config.hangover)
         voice_end = self._judge.voice_end(segment)
-        outputs = (
-            [] if segment.confirmed else self._announce(segment, self._voice_at_end(segment, end))
-        )
+        outputs: list[SegmenterOutput] = []
+        if not segment.confirmed:
+            outputs = self._announce(segment, self._voice_at_end(segment, end))
         if voice_end is not None:  # what was loud after the voice is no speech
             last = max(segment.start, min(last, voice_end))
             end = min(end, last + 1 + self._config.hangover)
