@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
+from edgeser.errors import one_line
 from edgeser.events.schema import Event
 from edgeser.hooks.trigger import arguments
 
@@ -86,8 +87,8 @@ class Runner:
             try:
                 self._run_one(arguments(self._command, event), payload)
             except Exception as error:  # such as an argument that the locale cannot write
-                program = self._command[0]
-                log.warning("%s: number %d of %s: %s", program, event.seq, event.stream, error)
+                program, stream = self._command[0], one_line(event.stream)
+                log.warning("%s: number %d of %s: %s", program, event.seq, stream, error)
 
     def _run_one(self, command: list[str], payload: bytes) -> None:
         try:
