@@ -177,12 +177,9 @@ def test_a_model_that_waits_for_sound_is_said_to_be_the_one_that_judges(
     assert judging() == MODEL.ref.name  # sound may come at any moment
     now[0] += intake_module.DEAF_AFTER_S + 0.1
     assert judging() == other.ref.name
-    first, *rest = blocks(4)
-    intake.hear(first)
-    assert intake.hearing.model is other
-    for block in rest[:30]:
-        intake.hear(block)
+    intake.hear(AudioBlock(monologue(4)[: 2 * SAMPLE_RATE], 0, 0.0))  # speech begins in it
     assert intake.hearing.in_speech
+    assert intake.hearing.model is other
     intake.renew(MODEL, SpeechSettings(), lambda _: None)
     now[0] += intake_module.DEAF_AFTER_S + 0.1
     assert judging() == other.ref.name  # the open segment is still its own

@@ -194,6 +194,8 @@ class Intake:
                 self._route(self.hearing.end_segment())
             self.reporter.fault(item.code, item.message, recovered=item.recovered)
             return
+        if self._renewal is not None:  # before the block, in which speech may begin
+            self._renew(self._renewal)
         if self._heard_at is None:
             log.info("ready: %s is heard", self.name)
         self._heard_at = time.monotonic()
@@ -202,8 +204,6 @@ class Intake:
         self.reporter.heard(len(item.samples), lost, overflowed=item.overflowed)
         self._route(self.hearing.skip(item) if self.is_muted else self.hearing.push(item))
         self.source.frames_at_once = self._frames_at_once
-        if self._renewal is not None:
-            self._renew(self._renewal)
 
     def end(self) -> None:
         """The source has ended: so does the open segment. May be called twice."""
