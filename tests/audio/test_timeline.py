@@ -92,6 +92,20 @@ def test_a_loss_nobody_reports_is_found_within_seconds() -> None:
     assert max(found) in found[: 200 + round(6 / BLOCK_S)]
 
 
+@pytest.mark.parametrize("blocks_between", [50, 125, 175, 225, 275])
+def test_a_loss_soon_after_another_is_found_too(blocks_between: int) -> None:
+    late = [0.0] * 200 + [0.5] * blocks_between + [1.0] * 400
+    found = gaps(run(Timeline(), 0.0, late))
+    assert sum(found) == 16_000
+
+
+def test_losses_again_and_again_are_all_found() -> None:
+    late = [1.0 * (i // 200) for i in range(12_000)]  # a second after every four
+    placed = run(Timeline(), 0.0, late)
+    missing = (len(late) * BLOCK_S + late[-1]) * 16_000 - (placed[-1][0] + BLOCK)
+    assert missing <= 2 * 16_000  # what is left is not due yet
+
+
 @pytest.mark.parametrize(("stall_s", "rate"), [(14.0, 2.0), (2.0, 1.05)])
 @pytest.mark.parametrize("lost_s", [0.0, 0.5])
 def test_what_a_network_held_back_is_no_loss_and_hides_none(

@@ -76,9 +76,10 @@ class Timeline:
             self._origin = origin
         if captured_at < self._window_ends:
             return
-        if is_late and self._earliest > self._earliest_before - _CATCH_UP_S:
-            lost = self._skip(origin - self._origin)
-            self._restart(observed - lost / SAMPLE_RATE, captured_at)
-            return
-        self._earliest_before, self._earliest = self._earliest, observed
+        before, self._earliest_before = self._earliest_before, self._earliest
+        self._earliest = observed
         self._window_ends = captured_at + _WINDOW_S
+        if is_late and self._earliest_before > before - _CATCH_UP_S:
+            lost_s = self._skip(origin - self._origin) / SAMPLE_RATE
+            self._earliest_before -= lost_s
+            self._earliest -= lost_s  # what is left of them was lost since, and is not yet sure
