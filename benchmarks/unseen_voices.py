@@ -14,6 +14,7 @@ with the temperature that they were trained with.
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 from collections import defaultdict
@@ -35,7 +36,7 @@ from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, batch_of
 from edgeser.model.artefact import model_path
 from edgeser.model.model import Model, load_model
-from edgeser_export.artefact_file import record_unseen
+from edgeser.model.unseen import unseen_file
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation.folds import FoldResult, kept_folds
@@ -69,7 +70,9 @@ LABELS = "angry,disgusted,fearful,happy,neutral=neutral+calm,sad"
 @click.option("--orders", default=2, show_default=True, type=click.IntRange(min=1))
 @click.option("--beside", help="Another model; by how much the first one is better, paired.")
 @click.option(
-    "--card", is_flag=True, help="Write the figures into the model's file, too: `edgeser models`."
+    "--card",
+    is_flag=True,
+    help="Write the figures beside the model's file, too, where `edgeser models` finds them.",
 )
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A folder.")
 def main(
@@ -88,7 +91,7 @@ def main(
         if card and Path(model).is_dir():
             raise UserError("--card: a run has no artefact", "export it, and score that")
         if card:
-            demand_writable(model_path(model))
+            demand_writable(unseen_file(model_path(model)))
         loaded = [load_corpora([corpus], labels) for corpus in corpora]
         given = _given(model, loaded, orders, output)
         other = None if beside is None else _given(beside, loaded, orders, output / "beside")
@@ -110,7 +113,9 @@ def main(
     write_whole(output / "unseen.md", markdown(told).encode())
     click.echo(markdown(told))
     if card:
-        record_unseen(model_path(model), record(told))
+        path = model_path(model)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        write_whole(unseen_file(path), _as_json(record(told, sha256)))
 
 
 class Row(NamedTuple):

@@ -72,9 +72,8 @@ def test_models_lists_and_describes() -> None:
 @pytest.mark.parametrize(
     ("columns", "headings"),
     [
-        (90, "name version labels home unknown known licence"),
-        (80, "name version labels home unknown known"),
-        (50, "name version labels"),
+        (80, "name version unknown known home labels licence"),
+        (60, "name version unknown known home"),
         (20, "name"),
     ],
 )

@@ -42,7 +42,7 @@ def test_no_name_is_cut_on_a_narrow_terminal() -> None:
 def test_a_model_that_was_not_evaluated_says_so(tmp_path: Path) -> None:
     unknown = {"value": 0.0, "low": 0.0, "high": 1.0}
     training = {**told("lightweight-emodb")["training"], "ua": unknown}
-    said = edgeser("models", str(rewritten(tmp_path, {"training": training, "unseen": None}))).out
+    said = edgeser("models", str(rewritten(tmp_path, {"training": training}))).out
     assert re.search("^own corpus +not evaluated$", said, re.MULTILINE)
     assert re.search("^unseen corpora +not evaluated$", said, re.MULTILINE)
 

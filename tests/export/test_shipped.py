@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from edgeser.features.pieces import pieces_of
 from edgeser.model.artefact import info_from_metadata, model_path
 from edgeser.model.golden import waveform
 from edgeser.model.model import TOLERANCE, load_model
+from edgeser.model.onnx_file import read_onnx
+from edgeser.model.unseen import read_unseen
 from edgeser.settings.schema import DEFAULT_MODEL
 from edgeser_export.verify import network_of
 
@@ -72,14 +75,15 @@ def test_together_they_are_small_and_say_their_licence() -> None:
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_a_model_says_how_it_does_with_unseen_corpora_as_its_report_does(path: Path) -> None:
-    graph = onnx.load(path)
-    info = info_from_metadata({p.key: p.value for p in graph.metadata_props}, path)
+def test_the_figures_beside_a_model_are_of_this_file_and_of_its_report(path: Path) -> None:
+    content = path.read_bytes()
+    unseen = read_unseen(path, hashlib.sha256(content).hexdigest())
     report = json.loads((REPORTS / path.stem / "unseen" / "unseen.json").read_text())
-    assert info.unseen is not None
-    assert not set(info.unseen.corpora) & set(info.training.corpora)
-    assert len(info.unseen.rows) == len(report["rows"])
-    for said, found in zip(info.unseen.rows, report["rows"], strict=True):
+    assert unseen is not None
+    info = info_from_metadata(read_onnx(content, path).metadata, path)
+    assert not set(unseen.corpora) & set(info.training.corpora)
+    assert len(unseen.rows) == len(report["rows"])
+    for said, found in zip(unseen.rows, report["rows"], strict=True):
         assert said.known == found["known"]
         assert said.ua4.value == pytest.approx(found["ua4"]["value"])
         assert said.ece == pytest.approx(found["mean"]["ece"])

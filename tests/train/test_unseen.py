@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
-import onnx
 import pytest
 from click.testing import CliRunner
 
@@ -19,9 +17,10 @@ from edgeser.errors import UserError
 from edgeser.features import WindowPolicy
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces
-from edgeser.model.artefact import Estimate, model_path
+from edgeser.model.artefact import ArtefactError, Estimate, model_path
 from edgeser.model.centring import Centring
 from edgeser.model.model import load_model
+from edgeser.model.unseen import read_unseen, unseen_file
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.front_ends import VOICES
 from edgeser_train.evaluation.known import LADDER, Known, chosen
@@ -208,22 +207,26 @@ def test_the_page_has_a_row_for_every_step_and_corpus(listener: Listener) -> Non
     assert "## emodb" in page
 
 
-def test_what_a_model_scores_on_corpora_it_never_met_stands_in_its_file(tmp_path: Path) -> None:
+def test_what_a_model_scores_on_corpora_it_never_met_stands_beside_its_file(tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"
     shutil.copy(model_path("voices6"), model)
-    before_info = msgspec.structs.replace(load_model(str(model)).info, unseen=None)
+    sha256 = load_model("voices6").ref.sha256
+    assert read_unseen(model, sha256) is None
     words = [str(model), "--corpus", f"manifest={make_manifest(tmp_path / 'other')}", "--orders"]
     labels = ["--labels", "angry,happy,neutral,sad", "--card", "-o", str(tmp_path / "out")]
     done = CliRunner().invoke(unseen_voices, [*words, "1", *labels])
     assert done.exit_code == 0, done.output
-    after = load_model(str(model))  # its golden vectors are run
-    assert after.info.unseen is not None
-    assert after.info.unseen.corpora == ["mine"]
+    unseen = read_unseen(model, sha256)
+    assert unseen is not None
+    assert unseen.corpora == ["mine"]
     told = json.loads((tmp_path / "out" / "unseen.json").read_text())
-    assert [row.known for row in after.info.unseen.rows] == [row["known"] for row in told["rows"]]
-    assert after.info.unseen.rows[0].ua4.value == told["rows"][0]["ua4"]["value"]
-    assert msgspec.structs.replace(after.info, unseen=None) == before_info
-    assert len(onnx.load(model).metadata_props) == 1
+    assert [row.known for row in unseen.rows] == [row["known"] for row in told["rows"]]
+    assert unseen.rows[0].ua4.value == told["rows"][0]["ua4"]["value"]
+
+    assert read_unseen(model, "of another file") is None
+    unseen_file(model).write_text("{")
+    with pytest.raises(ArtefactError, match=r"model.unseen.json: no figures of a model: .*--card"):
+        read_unseen(model, sha256)
 
     run = CliRunner().invoke(unseen_voices, [str(tmp_path), *words[1:], "1", *labels])
     assert run.exit_code == 1
@@ -233,7 +236,7 @@ def test_what_a_model_scores_on_corpora_it_never_met_stands_in_its_file(tmp_path
 def test_a_figure_that_no_corpus_has_is_none_on_the_card() -> None:
     targets = [0, 1] * 8  # angry and fearful alone: nothing of low arousal
     rows = [judged("nothing", [[answers_of(targets, np.eye(5)[targets])]], [(1.0, 0.0)])]
-    (row,) = record(document(rows, model="m", command="c", orders=1)).rows
+    (row,) = record(document(rows, model="m", command="c", orders=1), "0").rows
     assert (row.arousal_auc, row.ua.value) == (None, 1.0)
 
 

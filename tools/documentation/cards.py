@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 import matplotlib
 from matplotlib.figure import Figure
 
-from edgeser.model.artefact import Estimate, TrainingRecord, Unseen, shipped_models
+from edgeser.model.artefact import Estimate, TrainingRecord, shipped_models
 from edgeser.model.model import Model, load_model
+from edgeser.model.unseen import Unseen, read_unseen
 
 PLOTS = {"confusion.png": "Confusion matrix", "curves.png": "Training"}
 UNSEEN = "unseen/unseen.json"
@@ -53,7 +54,7 @@ def card(model: Model, root: Path) -> str:
         "temperature": f"{info.temperature:.3f}",
         "`unknown` below": f"{info.abstain_below:.2f}",
         **_trained(info.training),
-        **_unseen(info.unseen),
+        **_unseen(read_unseen(model.artefact.path, model.ref.sha256)),
     }
     lines = [f"# {info.name}", "", f"Version {info.version}, format {info.format}.", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items()), ""]

@@ -12,8 +12,9 @@ from edgeser.errors import UserError
 from edgeser.paths import SERVICE_SETTINGS, service_name
 
 if TYPE_CHECKING:
-    from edgeser.model.artefact import ArtefactInfo, Estimate, TrainingRecord, Unseen
+    from edgeser.model.artefact import ArtefactInfo, Estimate, TrainingRecord
     from edgeser.model.model import Model
+    from edgeser.model.unseen import Unseen
 
 
 class _Models(click.Group):
@@ -137,7 +138,17 @@ def use(name: str | None, rollback: bool, file: Path) -> None:
 def _as_tree(model: Model) -> dict[str, object]:
     import msgspec
 
-    return {"sha256": model.ref.sha256, **msgspec.to_builtins(model.info)}
+    return {
+        "sha256": model.ref.sha256,
+        **msgspec.to_builtins(model.info),
+        "unseen": msgspec.to_builtins(_unseen_of(model)),
+    }
+
+
+def _unseen_of(model: Model) -> Unseen | None:
+    from edgeser.model.unseen import read_unseen
+
+    return read_unseen(model.artefact.path, model.artefact.sha256)
 
 
 def _list(loaded: list[Model]) -> None:
@@ -147,10 +158,10 @@ def _list(loaded: list[Model]) -> None:
     from edgeser.cli.console import print_table
     from edgeser.settings.schema import DEFAULT_MODEL
 
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("name", "version"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("labels", "home", "unknown", "known"):
+    for heading in ("unknown", "known", "home", "labels"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("licence", no_wrap=True)
     for model in loaded:
@@ -158,15 +169,15 @@ def _list(loaded: list[Model]) -> None:
         table.add_row(
             f"{info.name} (default)" if info.name == DEFAULT_MODEL else info.name,
             info.version,
-            str(len(info.labels)),
+            *_voices(_unseen_of(model)),
             f"{info.training.ua.value * 100:.1f}" if info.training.is_evaluated else "-",
-            *_voices(info.unseen),
+            str(len(info.labels)),
             info.training.licence,
         )
     print_table(table, kept=1)
     click.echo(
-        "Mean recall (UA) in %. home: of speakers left out of its own corpus. unknown, known:\n"
-        "of four emotions in corpora it never met, before and after it has heard the voice."
+        "Mean recall (UA) in %. unknown, known: of four emotions in corpora it never met,\n"
+        "before and after it has heard the voice. home: of speakers left out of its own."
     )
 
 
@@ -198,7 +209,7 @@ def _describe(model: Model) -> None:
         "trained on": f"{', '.join(training.corpora)} ({training.licence}), {training.date}",
         **_owed(training),
         **_own_corpus(training),
-        **_unseen(info.unseen),
+        **_unseen(_unseen_of(model)),
         "windows": f"{window.min_seconds:g} to {window.seconds:g} s, "
         f"whole segments to {window.max_seconds:g} s",
         "frames": _hearing(info),

@@ -43,8 +43,6 @@ __all__ = [
     "Precision",
     "Tensor",
     "TrainingRecord",
-    "Unseen",
-    "UnseenRow",
     "WindowPolicy",
     "info_from_metadata",
     "model_path",
@@ -128,39 +126,11 @@ class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mistaken: Annotated[float, Meta(ge=0, le=1)]
 
 
-class UnseenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Figures with so much ``known`` of every voice ("nothing", "10, mostly neutral", ...).
-
-    Fractions of one, means over the corpora. ``ua4``: mean recall of angry, happy, neutral and sad,
-    told apart from each other alone; ``ua``: of all classes that model and corpus share; both with
-    95 % over speakers. ``arousal_auc`` and ``valence_auc``: areas under the curve of the
-    projections in the events, None where no corpus has the classes. ``ece``: calibration error.
-    """
-
-    known: str
-    ua4: Estimate
-    ua: Estimate
-    arousal_auc: float | None
-    valence_auc: float | None
-    ece: float
-
-
-class Unseen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How well a model does on whole ``corpora`` that it did not learn from, by what is known of
-    every voice: the first row is of nothing.
-    """
-
-    corpora: list[str]
-    date: str
-    rows: Annotated[list[UnseenRow], Meta(min_length=1)]
-
-
 class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every exported graph says of itself, whatever it takes.
 
     ``centring``: how its logits are centred by voice; None for a model that was not trained so.
-    ``noise``: None for a model that takes everything for speech. ``unseen``: None for a model that
-    was not scored on corpora that it did not learn from.
+    ``noise``: None for a model that takes everything for speech.
     """
 
     format: Literal[1] = 1
@@ -177,7 +147,6 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     golden: Annotated[list[Golden], Meta(min_length=1)]
     centring: Centring | None = None
     noise: Noise | None = None
-    unseen: Unseen | None = None
 
     def __post_init__(self) -> None:
         if self.centring is not None:

@@ -119,11 +119,14 @@ def _print(name: str) -> None:
     """The card of a shipped model, as JSON. Nothing is run: the daemon checks its model itself."""
     from edgeser.model.artefact import info_from_metadata, shipped_models
     from edgeser.model.onnx_file import read_onnx
+    from edgeser.model.unseen import read_unseen
 
     path = shipped_models()[name]
     content = path.read_bytes()
     info = info_from_metadata(read_onnx(content, path).metadata, path)
-    fields = {**msgspec.to_builtins(info), "sha256": hashlib.sha256(content).hexdigest()}
+    sha256 = hashlib.sha256(content).hexdigest()
+    unseen = msgspec.to_builtins(read_unseen(path, sha256))
+    fields = {**msgspec.to_builtins(info), "sha256": sha256, "unseen": unseen}
     if not info.training.is_evaluated:
         fields["training"] |= dict.fromkeys(("ua", "wa", "ece"))
     sys.stdout.buffer.write(msgspec.json.encode(msgspec.convert(fields, Card)))

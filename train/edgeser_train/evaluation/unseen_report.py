@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgeser.model.artefact import Estimate, Unseen, UnseenRow
+from edgeser.model.artefact import Estimate
+from edgeser.model.unseen import Unseen, UnseenRow
 from edgeser_train.evaluation.markdown import between, percent, table
 from edgeser_train.evaluation.unseen import (
     FOUR,
@@ -108,8 +109,8 @@ def document(
     return Document(model, command, today(), commit(), orders, rows, beside, list(gains), note)
 
 
-def record(told: Document) -> Unseen:
-    """What of it a model's file keeps."""
+def record(told: Document, sha256: str) -> Unseen:
+    """What of it is kept beside the artefact of that SHA-256."""
     rows = [
         UnseenRow(
             row.known,
@@ -121,7 +122,7 @@ def record(told: Document) -> Unseen:
         )
         for row in told.rows
     ]
-    return Unseen([c.corpus for c in told.rows[0].corpora], told.date, rows)
+    return Unseen(sha256, [c.corpus for c in told.rows[0].corpora], told.date, rows)
 
 
 def _there(figure: float) -> float | None:

@@ -1,0 +1,65 @@
+"""How well a model does with corpora, and voices, that it never met: a file beside the artefact.
+
+The figures change nothing that the model computes. So they are no part of the artefact, whose
+SHA-256 stands for what runs: in events, and for what was learnt of voices or built for a GPU.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from edgeser.model.artefact import ArtefactError, Estimate
+
+
+class UnseenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Figures with so much ``known`` of every voice ("nothing", "10, mostly neutral", ...).
+
+    Fractions of one, means over the corpora. ``ua4``: mean recall of angry, happy, neutral and sad,
+    told apart from each other alone; ``ua``: of all classes that model and corpus share; both with
+    95 % over speakers. ``arousal_auc`` and ``valence_auc``: areas under the curve of the
+    projections in the events, None where no corpus has the classes. ``ece``: calibration error.
+    """
+
+    known: str
+    ua4: Estimate
+    ua: Estimate
+    arousal_auc: float | None
+    valence_auc: float | None
+    ece: float
+
+
+class Unseen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How well the artefact of that SHA-256 does on whole ``corpora`` that it did not learn from.
+
+    A row for each amount that is known of every voice, the first for nothing.
+    """
+
+    sha256: str
+    corpora: list[str]
+    date: str
+    rows: Annotated[list[UnseenRow], Meta(min_length=1)]
+
+
+def unseen_file(artefact: Path) -> Path:
+    """Where the figures of an artefact are, if there are any."""
+    return artefact.with_suffix(".unseen.json")
+
+
+def read_unseen(artefact: Path, sha256: str) -> Unseen | None:
+    """The figures of the artefact with that SHA-256; None where it was not scored so, or only an
+    earlier file of the name. Raises ArtefactError for a file that does not hold such figures.
+    """
+    path = unseen_file(artefact)
+    try:
+        unseen = msgspec.json.decode(path.read_bytes(), type=Unseen)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.MsgspecError, ValueError) as error:
+        raise ArtefactError(
+            f"{path}: no figures of a model: {error}", "remove it, or score the model with --card"
+        ) from error
+    return unseen if unseen.sha256 == sha256 else None
