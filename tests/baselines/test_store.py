@@ -51,7 +51,8 @@ def test_what_root_keeps_belongs_to_the_owner_of_the_folder(tmp_path: Path) -> N
     os.chown(tmp_path, NOBODY, NOBODY)
     store = BaselineStore(tmp_path / "new")
     store.save("mic", FRONT_END, a_baseline())
-    for path in (store.folder, store.file("mic")):
+    lock = store.lock("mic")
+    for path in (store.folder, store.file("mic"), lock.path):
         assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, NOBODY)
 
 

@@ -25,6 +25,7 @@ from edgeser.pcm import Samples
 from edgeser.settings.schema import DecisionSettings, SpeechSettings
 from tests.baselines.learner import FRONT_END, learner
 from tests.daemon.test_intake import Played
+from tests.disks import filled
 from tests.sounds import silence, speech
 
 TALK = np.concatenate((speech(), silence(1.0)))
@@ -138,6 +139,36 @@ def test_a_second_daemon_leaves_the_voice_of_the_first_alone_until_that_has_ende
     other.sync()
     hear(second, silence(0.1))
     np.testing.assert_array_equal(second.hearing.baseline.mean, known(-33.0).mean)
+
+
+def test_a_voice_that_cannot_be_locked_is_read(
+    model: Model, store: BaselineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.save("mic", FRONT_END, known(-33.0), enrolled=True)
+    store.file("mic").with_suffix(".lock").mkdir()  # even root cannot open it
+    intake = new_intake(model)
+    keeper_of(store, intake).sync()
+    hear(intake, silence(0.1))
+    np.testing.assert_array_equal(intake.hearing.baseline.mean, known(-33.0).mean)
+    assert caplog.messages == []
+
+
+def test_a_full_disk_is_said_when_there_is_something_to_keep(
+    model: Model, small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, intake = BaselineStore(small_disk / "baselines"), new_intake(model)
+    keeper = keeper_of(store, intake)
+    filler = filled(small_disk)
+    keeper.sync()
+    assert caplog.messages == []
+    hear(intake, TALK)
+    for _ in range(3):
+        keeper.sync()
+    (said,) = caplog.messages
+    assert "is not kept: [Errno 28] No space left on device" in said
+    filler.unlink()
+    keeper.sync()
+    assert store.load("mic", FRONT_END) is not None
 
 
 def test_daemons_with_streams_of_different_names_share_a_folder(

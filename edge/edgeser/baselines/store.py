@@ -100,17 +100,24 @@ class BaselineStore:
     def lock(self, stream: str) -> FileLock:
         """Keep other daemons from a stream's baseline; who enrols or resets it needs no lock.
 
-        Raises UserError where another has it, and OSError.
+        The lock's file belongs to the owner of the folder, whoever runs this: one that is killed
+        leaves it there. Raises UserError where another has the lock, and OSError.
         """
         self._make_folder()
         path = self.folder / f"{_stem(stream)}{_LOCK_SUFFIX}"
         try:
-            return FileLock(path)
+            lock = FileLock(path)
         except BlockingIOError:
             raise UserError(
                 f"{self.file(stream)} is kept by {holder(path)}",
                 "give each daemon a baseline.path of its own, or their streams other names",
             ) from None
+        try:
+            _give_as(self.folder, path)
+        except OSError:
+            lock.release()
+            raise
+        return lock
 
     def version(self, stream: str) -> Version | None:
         """Which state of the file is there; None where there is none."""
@@ -207,9 +214,7 @@ class BaselineStore:
         if self.folder.is_dir():
             return
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        owner = self.folder.parent.stat()
-        if os.geteuid() == 0:
-            os.chown(self.folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        _give_as(self.folder.parent, self.folder)
 
     def _others(self, stream: str, front_end: FrontEnd) -> list[KeptBaseline]:
         """What is kept of a stream for other front ends; nothing of a damaged file."""
@@ -241,6 +246,13 @@ class BaselineStore:
             for file in sorted(self.folder.iterdir()):
                 if file.suffix == _SUFFIX:
                     yield unquote(file.stem)
+
+
+def _give_as(folder: Path, path: Path) -> None:
+    """As root, give a path to the owner of a folder."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _stem(stream: str) -> str:

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from edgeser.baselines.store import BaselineStore, Version, fingerprint
@@ -43,7 +44,8 @@ class BaselineKeeper:
     """Keeps the baselines of some streams. For one thread, not the one that hears.
 
     A file that somebody else wrote or removed since wins: that is how ``edgeser baseline`` reaches
-    a daemon that runs. One that another daemon keeps is left alone until that one has ended.
+    a daemon that runs. One that another daemon keeps is left alone until that one has ended. One
+    that may not be written is read.
     """
 
     def __init__(
@@ -82,8 +84,8 @@ class BaselineKeeper:
                 self._complain(stream, str(error))
 
     def _sync(self, stream: str, intake: Intake, kept: _Kept, *, ending: bool) -> None:
-        if kept.lock is None:
-            kept.lock = self._store.lock(stream)
+        with suppress(OSError):  # who cannot write may read; _save will say so
+            self._lock(stream, kept)
         decider, version = self._deciders[stream], self._store.version(stream)
         if version != kept.version:
             kept.version = version
@@ -98,6 +100,11 @@ class BaselineKeeper:
         due = ending or time.monotonic() - kept.saved_at >= SAVE_INTERVAL_S
         if learned is not None and due:
             self._save(stream, learned, decider, kept)
+
+    def _lock(self, stream: str, kept: _Kept) -> None:
+        """Have the lock. Raises UserError where another daemon has it, and OSError."""
+        if kept.lock is None:
+            kept.lock = self._store.lock(stream)
 
     def _hand_over(self, stream: str, intake: Intake, decider: Decider, kept: _Kept) -> None:
         """Hand over all that the file holds, for whichever model takes over."""
@@ -123,6 +130,7 @@ class BaselineKeeper:
         said = usual is not None and usual is not kept.usuals.get(model)
         if baseline is kept.baselines.get(own) and not said:
             return
+        self._lock(stream, kept)
         kept.version = self._store.save(stream, front_end, baseline, usual)
         kept.baselines[own], kept.saved_at = baseline, time.monotonic()
         if usual is not None:
