@@ -102,6 +102,32 @@ def test_what_arrives_late_has_the_time_of_its_capture() -> None:
     ]
 
 
+def test_times_follow_a_clock_that_is_slow_and_one_that_is_set_back() -> None:
+    now, ahead = 0.0, 0.0
+    node = f"slow-{os.getpid()}"
+    streams = LslStreams(node, clock=lambda: now, wall=lambda: 5000.0 + now)
+
+    def push(event: Event) -> None:
+        streams.push(msgspec.structs.replace(event, time=5000.0 + now + ahead))
+
+    def stay(seconds: int) -> None:
+        nonlocal now, ahead
+        for _ in range(seconds // 10):
+            push(msgspec.structs.replace(status(stream="lab"), labels=LABELS))
+            now += 10
+            ahead -= 10 * 40e-6
+
+    stay(10)
+    (found,) = pylsl.resolve_byprop("source_id", f"edgeser-{node}-lab-markers", timeout=PATIENCE_S)
+    markers = pylsl.StreamInlet(found, recover=False)
+    markers.open_stream(PATIENCE_S)
+    for set_back in (0, 2):
+        ahead -= set_back
+        stay(24 * 3600)
+        push(fault(stream="lab"))
+        assert markers.pull_sample(PATIENCE_S)[1] == pytest.approx(now, abs=0.01)
+
+
 def test_the_osc_example_sends_what_it_says(publisher: Publisher) -> None:
     from pythonosc.dispatcher import Dispatcher
     from pythonosc.osc_server import BlockingOSCUDPServer

@@ -31,6 +31,9 @@ except RuntimeError as error:  # its wheel for this machine holds no liblsl
     ) from error
 
 
+_WINDOW_S = 60.0
+
+
 class LslStreams:
     """The outlets of one machine, made when a stream is first heard of."""
 
@@ -44,8 +47,11 @@ class LslStreams:
         self._node = node
         self._clock = clock
         self._wall = wall
-        self._promptest_s = math.inf
-        """The least time that an event was on its way, and how far the daemon's clock is off."""
+        self._promptest_s = self._promptest_before_s = math.inf
+        """The least time that an event was on its way, and how far the daemon's clock is off, in
+        this window and in the one before: the clock may drift, or be set.
+        """
+        self._window_ends = -math.inf
         self._scores: dict[str, tuple[tuple[str, ...], pylsl.StreamOutlet]] = {}
         self._markers: dict[str, pylsl.StreamOutlet] = {}
 
@@ -53,12 +59,15 @@ class LslStreams:
         """Hand an event on that has just been received.
 
         It is stamped with the time at which it was published, by LSL's clock: now, less how much
-        longer it was on its way than the promptest. An emotion is stamped with the capture of the
-        last sample that it needed: less the event's latency, too.
+        longer it was on its way than the promptest of the last two minutes. An emotion is stamped
+        with the capture of the last sample that it needed: less the event's latency, too.
         """
-        on_its_way_s = self._wall() - event.time
+        now, on_its_way_s = self._clock(), self._wall() - event.time
+        if now >= self._window_ends:
+            self._promptest_before_s, self._promptest_s = self._promptest_s, math.inf
+            self._window_ends = now + _WINDOW_S
         self._promptest_s = min(self._promptest_s, on_its_way_s)
-        published = self._clock() - (on_its_way_s - self._promptest_s)
+        published = now - (on_its_way_s - min(self._promptest_s, self._promptest_before_s))
         if isinstance(event, StatusEvent):
             self._outlet(event.stream, tuple(event.labels))
             self._marker(event.stream)
