@@ -221,7 +221,16 @@ def test_doctor_says_what_to_do_about_a_taken_endpoint(tmp_path: Path) -> None:
     assert findings["telemetry"]["ok"]
 
 
-@pytest.mark.parametrize("command", [("listen", "--timeout"), ("mute", "--for")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("listen", "--timeout"),
+        ("mute", "--for"),
+        ("lake", "fill", "--every"),
+        ("lake", "fill", "--stream-gb"),
+    ],
+    ids=" ".join,
+)
 def test_a_number_that_is_none_is_refused(command: tuple[str, str]) -> None:
     done = edgeser(*command, "nan")
     assert done.code == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.options import given, json_option, settings_option
+from edgeser.cli.options import Number, given, json_option, settings_option
 from edgeser.cli.server_options import credentials_option, login_options
 from edgeser.errors import UserError
 
@@ -44,13 +44,13 @@ def lake() -> None:
     "--every",
     "every_s",
     metavar="SECONDS",
-    type=float,
+    type=Number(min=1, max=3600),
     help="Write so often, if there is anything. Default: 300.",
 )
 @click.option(
     "--stream-gb",
     metavar="GB",
-    type=float,
+    type=Number(min=0.001, max=100_000),
     help="What the server's stream may hold, if it has to be made. Default: 10.",
 )
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus here.")
