@@ -117,3 +117,23 @@ def test_what_a_network_held_back_is_no_loss_and_hides_none(
     found = gaps(run(Timeline(), 0.0, [0.0] * 200 + catching_up + [lost_s] * 400))
     assert [gap for gap in found if gap] == [pytest.approx(lost_s * 16_000, abs=1)] * (lost_s > 0)
     assert not any(found[: 200 + held - round(2 / BLOCK_S)])
+
+
+@pytest.mark.parametrize("rate", [1.35, 1.5])
+@pytest.mark.parametrize("began_s", [0.0, 0.4, 0.8, 1.2, 1.6])
+def test_a_link_that_stalls_again_before_it_has_caught_up_loses_nothing(
+    rate: float, began_s: float
+) -> None:
+    """It stands still for 3 s in every 10."""
+    late, arrives_at = [], 0.0
+    for i in range(6_000):
+        captured_at = (i + 1) * BLOCK_S
+        arrives_at = max(captured_at, arrives_at + BLOCK_S / rate)
+        arrives_at += max(0.0, 3.0 - (arrives_at + began_s) % 10)
+        late.append(arrives_at - captured_at)
+    assert not any(gaps(run(Timeline(), 0.0, late)))
+
+
+def test_a_loss_is_found_though_the_clock_of_the_device_is_fast() -> None:
+    found = gaps(run(Timeline(), 0.0, [0.0] * 1_000 + [1.0] * 400, clock=0.992))
+    assert [gap for gap in found if gap] == [pytest.approx(16_000, abs=0.1 * 16_000)]

@@ -6,18 +6,20 @@ from edgeser.pcm import SAMPLE_RATE
 
 _WINDOW_S = 2.0
 _UNNOTICED_LOSS_S = 0.1
-_CATCH_UP_S = 0.01
+_CATCH_UP_S = 0.02
 """Lateness that falls by more from window to window is no clock drift: delayed sound arrives."""
+_LOSS_WINDOWS = 3
+"""So many windows on end without such a fall make a loss of lateness."""
 
 
 class Timeline:
     """Gives each run of samples its position: never backwards, no position twice.
 
     Samples follow each other without a gap, except where some are known to be lost: after a
-    restart, after an overflow, or when blocks have come later by more than 0.1 s for some seconds
-    on end, do not catch up, and nobody said why. The gap is then what the clock says was missed. A
-    block that is merely late (a stall whose sound arrives in a burst, or little by little) makes
-    none, nor does a slow drift of the device's clock.
+    restart, after an overflow, or when blocks come later by more than 0.1 s and nobody said why.
+    That is a loss if lateness has not fallen for three windows of 2 s on end; where it falls, by
+    more than 1 % of the time that passes, sound was held back and still arrives. The gap is what
+    the clock says was missed. A slow drift of the device's clock makes none.
 
     Blocks come late but never early: the earliest of the last seconds is taken as punctual.
     """
@@ -29,6 +31,7 @@ class Timeline:
         self._earliest = 0.0
         self._earliest_before = 0.0
         self._window_ends = 0.0
+        self._windows_since_fall = 0
         self._placed_any = False
         self._interrupted = True
 
@@ -79,7 +82,9 @@ class Timeline:
         before, self._earliest_before = self._earliest_before, self._earliest
         self._earliest = observed
         self._window_ends = captured_at + _WINDOW_S
-        if is_late and self._earliest_before > before - _CATCH_UP_S:
+        has_fallen = self._earliest_before < before - _CATCH_UP_S
+        self._windows_since_fall = 0 if has_fallen else self._windows_since_fall + 1
+        if is_late and self._windows_since_fall >= _LOSS_WINDOWS:
             lost_s = self._skip(origin - self._origin) / SAMPLE_RATE
             self._earliest_before -= lost_s
             self._earliest -= lost_s  # what is left of them was lost since, and is not yet sure
