@@ -34,10 +34,10 @@ function Row({ stream, said, lost, state, now, themed, isOpen, toggle }) {
   return html`<div class="row">
     <button aria-expanded=${isOpen} title=${stream.name} onClick=${() => toggle(stream.name)}><span>${stream.name}</span></button>
     <p class=${`chip ${lost ? "wait" : said.kind}`}><i aria-hidden="true"></i><span>${lost ? "Not heard" : said.what}</span></p>
-    <p class=${`name c-${label ? hue(label) : "grey"}`}>${label ? html`<i aria-hidden="true"></i>${words(label)}` : "–"}</p>
-    <p class="value">${sure ? percent(sure) : ""}</p>
+    <p class=${`name c-${label ? hue(label) : "grey"}`}><span class="hidden">mood </span>${label ? html`<i aria-hidden="true"></i>${words(label)}` : "–"}</p>
+    <p class="value">${sure ? html`<span class="hidden">score </span>${percent(sure)}` : ""}</p>
     <div class=${`track ${speaking ? "speech" : ""}`} aria-hidden="true">${loud > 0 && html`<b style=${{ transform: filled(loud) }}></b>`}</div>
-    <p class="dbfs">${level === null ? "–" : `${level.toFixed(0)} dBFS`}</p>
+    <p class="dbfs"><span class="hidden">level </span>${level === null ? "–" : `${level.toFixed(0)} dBFS`}</p>
     <${Strip} ...${{ stream, state, now, themed }} />
     ${!lost && !isOpen && isTrouble(said) && html`<p class="why">${said.why}</p>`}
   </div>`;
