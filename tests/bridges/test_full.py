@@ -7,13 +7,14 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import nats
+import pytest
 
 from edgeser.events.publish.publisher import Publisher
 from tests.bridges.commands import Running, fill, filling, keys, to_nats, until
 from tests.bridges.mosquitto import OPEN as ANYBODY
 from tests.bridges.mosquitto import PERSISTENT, Consumer, Mosquitto
 from tests.bridges.mqtt_bridge import ROOT, alive, say, to_mqtt
-from tests.bridges.nats_server import NatsServer, free_port
+from tests.bridges.nats_server import NatsServer, durability, free_port, version
 from tests.disks import filled
 from tests.events.helpers import emotion
 
@@ -57,6 +58,8 @@ def test_a_broker_whose_disk_is_full_goes_on(publisher: Publisher, small_disk: P
 def test_a_server_whose_disk_is_full_is_waited_for(
     publisher: Publisher, small_disk: Path, tmp_path: Path
 ) -> None:
+    if not durability():
+        pytest.skip(f"nats-server {version()} gives no answer on a full disk, nor afterwards")
     server = NatsServer(small_disk / "nats", jetstream="max_file: 1GB")
     server.start()
     lake = tmp_path / "lake"
