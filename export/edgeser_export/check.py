@@ -19,7 +19,7 @@ from edgeser.model.artefact import WAVEFORM_KEY, ArtefactInfo, Golden, info_from
 from edgeser.model.onnx_file import read_onnx
 from edgeser.pcm import Samples
 from edgeser_export.golden import golden_pieces, golden_vectors
-from edgeser_export.onnx_export import reference
+from edgeser_export.onnx_export import centring_with, reference
 from edgeser_export.record import calibration_of, record_of
 from edgeser_export.streaming import layout_of
 from edgeser_export.verify import Difference, longest_frames, verify
@@ -31,6 +31,7 @@ from edgeser_export.waveform_info import (
     waveform_golden,
 )
 from edgeser_train.evaluation.report import Report
+from edgeser_train.evaluation.strangers import Strangers
 from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.checkpoint import Origin
@@ -38,16 +39,30 @@ from edgeser_train.training.checkpoint import Origin
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 MAX_SOUNDS = 50
 _GOLDEN_TOLERANCE = 1e-3
+_GIVE_OPTIONS = (
+    "give the --report, --strangers, --temperature and --abstain-below that it was exported with, "
+    "or export it again"
+)
 
 
 @dataclass(frozen=True)
 class Checked:
     """``difference``: the largest of a logit from the checkpoint's, and where it was seen;
-    ``record``: whether figures, temperature and threshold were compared as well.
+    ``not_compared``: what the file says of itself that only ``given`` could tell.
     """
 
     difference: Difference
-    record: bool
+    not_compared: list[str]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the file was exported with, as far as it is known; None was not given then, or now."""
+
+    report: Report | None = None
+    strangers: Strangers | None = None
+    temperature: float | None = None
+    abstain_below: float | None = None
 
 
 def check(
@@ -56,22 +71,25 @@ def check(
     origin: Origin,
     sounds: Sequence[Path],
     seed: int,
-    report: Report | None = None,
+    given: Given = Given(),
 ) -> Checked:
-    """Compare a file's graph, contract, golden vectors and record with a checkpoint's.
+    """Compare a file's graph, contract, golden vectors, record and calibration with a checkpoint's.
 
     ``sounds``: files and folders of real speech to compare on as well; ``seed``: of the random
-    batch sizes, lengths and choice of sounds; ``report``: without it, figures and calibration are
-    compared only where the file says that it was not evaluated. Raises UserError when the file is
-    no artefact, says other than its checkpoint, or differs by more than its precision may.
+    batch sizes, lengths and choice of sounds; ``given``: without its report, figures and
+    calibration are compared only where the file says that it was not evaluated, or where ``given``
+    tells them otherwise. Raises UserError when the file is no artefact, says other than its
+    checkpoint, or differs by more than its precision may.
     """
     content, metadata = _opened(path)
     heard = read_sounds(sounds, seed)
     info = _info_of(metadata, path)
     _same_contract(path, info, origin)
-    record = _same_record(path, info, origin, report)
+    evaluated = _same_record(path, info, origin, given.report)
+    left_out = [] if evaluated else ["figures"]
+    left_out += _same_calibration(path, info, model, origin, given, whole=evaluated)
     if isinstance(info, WaveformInfo):
-        return Checked(_waveform_difference(path, content, info, model, origin, heard), record)
+        return Checked(_waveform_difference(path, content, info, model, origin, heard), left_out)
     _same_precision(path, info, content)
     _same(path, "streaming", info.streaming, layout_of(model))
     recipe = origin.recipe
@@ -90,7 +108,7 @@ def check(
         network, recipe.front_end, recipe.window, info.temperature, len(origin.labels)
     )
     _same_golden(path, info.golden, golden)
-    return Checked(found, record)
+    return Checked(found, left_out)
 
 
 def read_sounds(paths: Iterable[Path], seed: int) -> list[Samples]:
@@ -177,7 +195,7 @@ def _same_contract(path: Path, info: ArtefactInfo | WaveformInfo, origin: Origin
 def _same_record(
     path: Path, info: ArtefactInfo | WaveformInfo, origin: Origin, report: Report | None
 ) -> bool:
-    """Whether all of it could be compared."""
+    """Whether its figures could be compared."""
     mine, theirs = info.training, record_of(origin, report)
     whole = report is not None or mine.protocol == theirs.protocol
     fields = mine.__struct_fields__ if whole else ("corpora", "licence", "date", "commit")
@@ -186,11 +204,38 @@ def _same_record(
     source = "the checkpoint" if report is None else "checkpoint and report"
     for field in fields:
         _same(path, field, getattr(mine, field), getattr(theirs, field), source)
-    if whole:
-        temperature, threshold = calibration_of(report)
-        _same(path, "temperature", info.temperature, temperature, source)
-        _same(path, "threshold", info.abstain_below, threshold, source)
     return whole
+
+
+def _same_calibration(
+    path: Path,
+    info: ArtefactInfo | WaveformInfo,
+    model: SpeechModel,
+    origin: Origin,
+    given: Given,
+    *,
+    whole: bool,
+) -> list[str]:
+    """What of it could not be compared. ``whole``: what was not given now was not given then."""
+    fitted, least = calibration_of(given.strangers or given.report)
+    temperature = fitted if given.temperature is None else given.temperature
+    threshold = least if given.abstain_below is None else given.abstain_below
+    known = whole or given.strangers is not None
+    options = [
+        ("temperature", info.temperature, temperature, known or given.temperature is not None),
+        ("threshold", info.abstain_below, threshold, known or given.abstain_below is not None),
+    ]
+    centring, expected = info.centring, centring_with(model, origin, given.strangers, temperature)
+    _same(path, "centred by voice", centring is not None, expected is not None)
+    if centring is not None and expected is not None:
+        for field in ("prior", "own_frames", "most_frames"):
+            _same(path, field, getattr(centring, field), getattr(expected, field))
+        for field in ("known_scale", "stranger_shift"):
+            options.append((field, getattr(centring, field), getattr(expected, field), known))
+    for field, mine, theirs, can_compare in options:
+        if can_compare:
+            _same(path, field, mine, theirs, "an export with these options", _GIVE_OPTIONS)
+    return [field for field, _, _, can_compare in options if not can_compare]
 
 
 def _same_precision(path: Path, info: ArtefactInfo, content: bytes) -> None:
@@ -198,12 +243,15 @@ def _same_precision(path: Path, info: ArtefactInfo, content: bytes) -> None:
 
 
 def _same(
-    path: Path, what: str, mine: object, theirs: object, source: str = "the checkpoint"
+    path: Path,
+    what: str,
+    mine: object,
+    theirs: object,
+    source: str = "the checkpoint",
+    fix: str = "export it again",
 ) -> None:
     if mine != theirs:
-        raise UserError(
-            f"model {path}: {what}: it says {mine}, {source} {theirs}", "export it again"
-        )
+        raise UserError(f"model {path}: {what}: it says {mine}, {source} {theirs}", fix)
 
 
 def _same_golden(path: Path, held: list[Golden], expected: list[Golden]) -> None:

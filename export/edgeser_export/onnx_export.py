@@ -114,7 +114,7 @@ def export(
         abstain_below=release.abstain_below,
         training=release.training,
         precision=precision,
-        centring=_centring(model, origin, release),
+        centring=centring_with(model, origin, release.strangers, release.temperature),
         streaming=layout,
         golden=golden_vectors(
             reference(model, content, precision),
@@ -147,16 +147,21 @@ def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Rel
         temperature=release.temperature,
         abstain_below=release.abstain_below,
         training=release.training,
-        centring=_centring(model, origin, release),
+        centring=centring_with(model, origin, release.strangers, release.temperature),
         golden=[],
     )
     network = reference(model, b"", "fp32")
     return export_graph(onnx_graph(model), network, info, model.min_frames, path)
 
 
-def _centring(model: SpeechModel, origin: Origin, release: Release) -> Centring | None:
-    """Raises UserError for strangers where there is nothing to centre by, or of other labels."""
-    centring, strangers = centring_of(model, origin), release.strangers
+def centring_with(
+    model: SpeechModel, origin: Origin, strangers: Strangers | None, temperature: float
+) -> Centring | None:
+    """How an artefact's logits, which are divided by ``temperature``, are centred by voice.
+
+    Raises UserError for strangers where there is nothing to centre by, or of other labels.
+    """
+    centring = centring_of(model, origin)
     if strangers is None:
         return centring
     if centring is None:
@@ -168,9 +173,10 @@ def _centring(model: SpeechModel, origin: Origin, release: Release) -> Centring 
         raise UserError(
             f"--strangers: it is about {', '.join(strangers.shift)}, the model says "
             f"{', '.join(origin.labels)}",
-            "give what benchmarks/unseen_voices.py wrote of a loco of this recipe",
+            "give what benchmarks/unseen_voices.py of the source checkout wrote of a loco of this "
+            "recipe",
         )
-    return strangers.applied(centring, origin.labels, release.temperature)
+    return strangers.applied(centring, origin.labels, temperature)
 
 
 def variant(

@@ -296,7 +296,56 @@ def test_check_says_what_it_cannot_compare(tiny_run: Path, evaluated: Path, tmp_
     bare = tmp_path / "bare.onnx"
     assert edgeser("export", tiny_run / "model.pt", "-o", bare).exit_code == 0
     unsure = changed(bare, tmp_path, lambda tree: tree.update(abstain_below=0.5))
-    assert "threshold: it says 0.5, the checkpoint 0.0" in edgeser(*words, unsure).output
+    assert (
+        "threshold: it says 0.5, an export with these options 0.0" in edgeser(*words, unsure).output
+    )
+
+
+def test_check_takes_the_options_that_the_file_was_exported_with(
+    tiny_run: Path, evaluated: Path, tmp_path: Path
+) -> None:
+    model, path = tiny_run / "model.pt", tmp_path / "told.onnx"
+    told = ("--temperature", "0.8", "--abstain-below", "0.25")
+    assert edgeser("export", model, *told, "-o", path).exit_code == 0
+    same = edgeser("export", model, "--check", path, *told)
+    assert (same.exit_code, "not compared" in same.output) == (0, False), same.output
+    for others in ((), (*told, "--temperature", "0.9")):
+        done = edgeser("export", model, "--check", path, *others)
+        assert (done.exit_code, done.output.count("\n")) == (2, 1)
+        assert "temperature: it says 0.8" in done.output
+        assert "give the --report, --strangers, --temperature" in done.output
+    hotter = edgeser("export", model, "--check", evaluated, "--temperature", "7")
+    assert "an export with these options 7.0" in hotter.output
+
+
+CENTRED_OTHERWISE: dict[str, Callable[[dict[str, Any]], None]] = {
+    "prior": lambda tree: tree["centring"].update(prior=[5.0, -5.0, 0.0, 0.0]),
+    "own_frames": lambda tree: tree["centring"].update(own_frames=1),
+    "most_frames": lambda tree: tree["centring"].update(most_frames=1),
+    "known_scale": lambda tree: tree["centring"].update(known_scale=3.0),
+    "stranger_shift": lambda tree: tree["centring"].update(stranger_shift=[]),
+    "centred by voice": lambda tree: tree.update(centring=None),
+}
+
+
+def test_check_compares_how_logits_are_centred(tmp_path: Path) -> None:
+    model, origin = small("lightweight", "voices")
+    checkpoint.save(tmp_path / "model.pt", model, origin)
+    strangers = tmp_path / "strangers.json"
+    shift = dict(zip(origin.labels, (0.5, -0.25, 0.1, 0.0), strict=True))
+    strangers.write_bytes(msgspec.json.encode(Strangers(1.5, 1.25, shift, 0.3)))
+    path, words = tmp_path / "centred.onnx", ("export", tmp_path / "model.pt")
+    of_strangers = ("--strangers", strangers)
+    made = edgeser(*words, *of_strangers, "-o", path)
+    assert made.exit_code == 0, made.output
+    same = edgeser(*words, *of_strangers, "--check", path)
+    assert (same.exit_code, "not compared" in same.output) == (0, False), same.output
+    without = edgeser(*words, "--check", path)
+    assert (without.exit_code, "temperature: it says 1.5" in without.output) == (2, True)
+    for field, change in CENTRED_OTHERWISE.items():
+        done = edgeser(*words, *of_strangers, "--check", changed(path, tmp_path, change))
+        assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output
+        assert f"{field}: it says" in done.output
 
 
 def test_what_nothing_could_load_is_not_written(tmp_path: Path) -> None:
@@ -347,7 +396,6 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((model, "--noise-named", "x", *to_out), "go with --noise"),
         ((model, "--check", out, "--name", "x"), "go with -o"),
         ((model, "--check", out, "--release", "2"), "go with -o"),
-        ((model, "--check", out, "--temperature", "2"), "go with -o"),
         ((model, "--strangers", strangers, *to_out), "does not centre by voice"),
         ((model, "--strangers", tmp_path / "none.json", *to_out), "no such file"),
         ((model, "--strangers", text, *to_out), "strangers"),

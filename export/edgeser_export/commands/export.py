@@ -14,8 +14,8 @@ from edgeser.model.artefact import shipped_models
 from edgeser_train.commands.options import need_extra
 
 if TYPE_CHECKING:
+    from edgeser_export.check import Given
     from edgeser_export.verify import Difference
-    from edgeser_train.evaluation.report import Report
     from edgeser_train.models.speech_model import SpeechModel
     from edgeser_train.training.checkpoint import Origin
 
@@ -47,7 +47,8 @@ _path = click.Path(path_type=Path)
     "--strangers",
     "strangers_file",
     type=_path,
-    help="strangers.json of benchmarks/unseen_voices.py, of a loco with the same recipe: "
+    help="strangers.json of benchmarks/unseen_voices.py (in the source checkout), of a loco with "
+    "the same recipe: "
     "temperature, threshold, what is hardly ever said of a voice never met, and how much surer the "
     "model is of one that it knows.",
 )
@@ -146,8 +147,8 @@ def export(
     say: surer of what they have in common, and as many times as expensive.
 
     --check asks the same of a file that is there already, at random lengths and batch sizes, says
-    where the largest difference was, and compares what the file says of itself; its figures,
-    temperature and threshold with the --report that they came from.
+    where the largest difference was, and compares what the file says of itself. Give it the
+    --report, --strangers, --temperature and --abstain-below that the file was exported with.
 
     \b
     Examples: edgeser export runs/emodb/model.pt --report runs/loso/report/report.json
@@ -162,17 +163,16 @@ def export(
     """
     need_extra("export")
     _consistent(output, artefact, precision, symmetric, calibrate, noise, waveform, sounds, seed)
-    said_of_it = (name, release, temperature, strangers_file, abstain_below)
+    calibration = (temperature, strangers_file, abstain_below)
     if noise is None and (noise_named or noise_credit):
         raise UserError("--noise-named and --noise-credit go with --noise")
-    if artefact is not None and any(option is not None for option in said_of_it):
+    if artefact is not None and (name is not None or release is not None):
         raise UserError(
-            "--name, --release, --temperature, --strangers and --abstain-below go with -o",
-            "leave them out, --check sees for itself",
+            "--name and --release go with -o", "leave them out, --check sees for itself"
         )
     made = next((path for path in checkpoints if _is_artefact(path)), None)
     if made is not None:
-        given = (report_file, artefact, *said_of_it)
+        given = (report_file, artefact, name, release, *calibration)
         alone = waveform and len(checkpoints) == 1
         if not alone or any(option is not None for option in given):
             raise UserError(
@@ -192,8 +192,12 @@ def export(
 
     model, origin = load_together(checkpoints)
     report = None if report_file is None else read(report_file)
+    strangers = None if strangers_file is None else read_strangers(strangers_file)
     if artefact is not None:
-        _check(artefact, model, origin, sounds, seed, report)
+        from edgeser_export.check import Given
+
+        given_to_it = Given(report, strangers, temperature, abstain_below)
+        _check(artefact, model, origin, sounds, seed, given_to_it)
         return
     assert output is not None
     demand_writable(output)
@@ -203,7 +207,6 @@ def export(
     from edgeser_export.record import calibration_of, record_of
 
     record = record_of(origin, report)
-    strangers = None if strangers_file is None else read_strangers(strangers_file)
     fitted, threshold = calibration_of(strangers or report)
     learnt = None
     if noise is not None:
@@ -257,17 +260,20 @@ def _check(
     origin: Origin,
     sounds: tuple[Path, ...],
     seed: int | None,
-    report: Report | None,
+    given: Given,
 ) -> None:
     from edgeser_export.check import check
 
     seed = secrets.randbelow(2**32) if seed is None else seed
-    found = check(artefact, model, origin, sounds, seed, report)
+    found = check(artefact, model, origin, sounds, seed, given)
     click.echo(
         f"{artefact}: differs from the checkpoint by at most {found.difference}; --seed {seed}"
     )
-    if not found.record:
-        click.echo("not compared: figures, temperature and threshold; that takes their --report")
+    if found.not_compared:
+        click.echo(
+            f"not compared: {', '.join(found.not_compared)}; that takes the --report, or what else "
+            "it was exported with"
+        )
 
 
 def _consistent(

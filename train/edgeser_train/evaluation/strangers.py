@@ -49,7 +49,7 @@ class Strangers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def read(path: Path) -> Strangers:
     """A strangers.json. Raises UserError for any other file."""
-    fix = "benchmarks/unseen_voices.py writes one of a loco"
+    fix = "benchmarks/unseen_voices.py of the source checkout writes one of a loco"
     if not path.is_file():
         raise UserError(f"strangers {path}: no such file", fix)
     try:
