@@ -44,6 +44,8 @@ class WavlmEncoder(nn.Module):
         super().__init__()
         library = _transformers()
         self.backbone: Any = library.WavLMModel(_library_config(library, sizes, dropout))
+        # Of masked training, which there is none of here: what is never used cannot be shared.
+        self.backbone.masked_spec_embed.requires_grad_(False)
         self.norm_first = sizes.norm == "layer"
 
     def load(self, pretrained: str) -> None:
