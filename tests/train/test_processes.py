@@ -25,6 +25,20 @@ from edgeser_train.evaluation import folds
 folds.utterance_logits = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 main(sys.argv[1:])
 """
+THE_SECOND_ENDS_LATE = """
+import os, sys, time
+from pathlib import Path
+from edgeser.cli import main
+from edgeser_train.training import training
+chosen = training._chosen
+def late(classifier, work):
+    until = time.monotonic() + 3
+    while os.environ["RANK"] == "1" and (work / "best.ckpt").exists() and time.monotonic() < until:
+        time.sleep(0.02)
+    return chosen(classifier, work)
+training._chosen = late
+main(sys.argv[1:])
+"""
 
 
 def command(emodb: Path, cache: Path, output: Path, *words: str) -> list[str]:
@@ -117,3 +131,18 @@ def test_two_processes_train_one_model(
     # Each took half of every batch, so one step saw what one process sees in one step.
     ours, theirs = (weights(folder)["head.0.weight"] for folder in (tmp_path, tmp_path / "alone"))
     torch.testing.assert_close(ours, theirs, atol=0.02, rtol=0)
+
+
+def test_the_best_state_stays_until_every_process_has_it(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "late.py").write_text(THE_SECOND_ENDS_LATE)
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    words = [sys.executable, "-m", *torchrun, str(tmp_path / "late.py")]
+    words += ["train", "--protocol", "loso_val", "--fold", "a", *tiny_settings()]
+    words += ["--corpus", f"manifest={make_manifest(tmp_path)}", "--set", "patience=2"]
+    words += ["--cache", str(tmp_path / "cache"), "-o", str(tmp_path / "run")]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / WEIGHTS).exists()
+    assert not (tmp_path / "run" / "unfinished").exists()

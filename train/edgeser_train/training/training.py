@@ -129,7 +129,9 @@ def train(
             ) from error
         finally:
             tidy(work)
-    return _chosen(classifier, work if recipe.patience else None)
+    chosen = _chosen(classifier, work if recipe.patience else None)
+    trainer.strategy.barrier()  # else the first process forgets states that another has yet to read
+    return chosen
 
 
 def check_fit(recipe: Recipe, corpus: Corpus, fold: Fold) -> None:
