@@ -13,10 +13,13 @@ import torch
 from click.testing import CliRunner, Result
 
 from edgeser.cli import main
+from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpus
+from edgeser_train.data import front_ends
 from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.protocols import folds_of
 from edgeser_train.evaluation.folds import Plan, run_folds
+from edgeser_train.models.moonshine import Moonshine
 from edgeser_train.training import checkpoint
 from edgeser_train.training.batches import Material, Pieces
 from edgeser_train.training.losses import DifficultyFocal
@@ -133,6 +136,16 @@ def test_every_recipe_trains_and_scores(
         assert batch.features.shape[1] in (range(8, 41) if short else recipe.crop_frames)
     assert torch.isfinite(batch.features).all()
     evaluated(recipe, manifest, kept, tmp_path)
+
+
+def test_a_waveform_takes_no_spectrogram_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="a waveform takes no spectrogram augmentation"):
+        changed(recipe_of("moonshine"), ["spectrogram={}"])
+    monkeypatch.delitem(RECIPES, "moonshine")  # as a model of another package that brings none
+    monkeypatch.setattr(Moonshine, "front_end", front_ends.WAVEFORM)
+    recipe = recipe_of("moonshine")
+    assert recipe.spectrogram is None
+    assert not recipe.standardise
 
 
 def test_the_only_recipe_of_a_model_is_its_default() -> None:

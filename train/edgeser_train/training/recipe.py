@@ -63,7 +63,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ``variants`` copies of each utterance are kept (the first one as recorded), each of them once
     more for every analysis window of ``stft_windows`` (samples; as Kim and Kwon augment). A batch
     holds random pieces of one length out of ``crop_frames``; without any, a random one of the
-    pieces that ``window`` cuts. ``waveform`` and ``spectrogram`` are none where nothing is varied.
+    pieces that ``window`` cuts. ``waveform`` and ``spectrogram`` are none where nothing is varied;
+    a front end that gives samples takes no ``spectrogram``.
 
     The weights used are those of the last epoch, or with ``patience`` those of the epoch with the
     best UA on the validation part, and training ends when that many epochs brought none better.
@@ -127,6 +128,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(f"crop_frames must be at least {shortest}")
         if self.window.cut != "whole" and self.window.frames < shortest:
             raise ValueError(f"window.frames must be at least {shortest}")
+        if self.spectrogram is not None and not self.front_end.spectral:
+            raise ValueError("a waveform takes no spectrogram augmentation; set spectrogram=null")
         if self.spectrogram is not None and self.spectrogram.mel_mask > self.front_end.width:
             raise ValueError(f"spectrogram.mel_mask must be at most {self.front_end.width}")
         if not 0 <= self.ema_decay < 1:

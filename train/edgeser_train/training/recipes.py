@@ -279,13 +279,16 @@ def recipes_of(model: str) -> dict[str, Recipe]:
     network = class_named(model, "model")
     if model in _OTHERS:
         return _of_its_own(model, network)
+    front_end = network.front_end
+    masks = SpectrogramAugmentation(mel_mask=front_end.width // 8)
     try:
         plain = Recipe(
             model=network.config_type(),
-            front_end=network.front_end,
+            front_end=front_end,
             window=network.window,
             loss=_SMOOTHED,
-            spectrogram=SpectrogramAugmentation(mel_mask=network.front_end.width // 8),
+            spectrogram=masks if front_end.spectral else None,
+            standardise=front_end.spectral,  # samples are normalised already
         )
     except ValueError as error:
         raise UserError(f"model '{model}': {error}") from error
