@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import subprocess
@@ -11,8 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from edgeser.errors import UserError
+from edgeser_train.data.batch import Batch
 from edgeser_train.registry import Registry
 
 if sys.version_info >= (3, 11):
@@ -117,6 +120,23 @@ def test_the_package_of_the_page_is_trained_and_exported(tmp_path: Path) -> None
     done = edgeser(alone, "export", checkpoint, "-o", tmp_path / "other.onnx")
     assert done.returncode == 2
     assert "no model 'tiny'; there is lightweight, eca-cnn" in done.stderr
+
+
+def test_the_loss_of_the_page_learns_nothing_of_a_class_that_a_corpus_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "edgeser_tiny.py").write_text(listing("edgeser_tiny.py"))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    tiny = importlib.import_module("edgeser_tiny")
+    monkeypatch.delitem(sys.modules, "edgeser_tiny")
+    torch.manual_seed(0)
+    model = tiny.Tiny(tiny.TinyConfig(labels=3))
+    batch = Batch.of(torch.randn(4, 50, 64), torch.full((4,), 50), torch.eye(3)[[0, 1, 0, 1]])
+    batch = batch._replace(possible=torch.tensor([[True, True, False]] * 4))
+    loss, _ = tiny.Brier().hard(model, batch, torch.ones(3))
+    loss.backward()
+    learnt = model.layers[2].weight.grad.abs().sum(dim=1)
+    assert (learnt > 0).tolist() == [True, True, False]
 
 
 def test_what_another_package_brings_is_named_where_it_fails(

@@ -22,6 +22,8 @@ def outline(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
     for fold in folds:
         check_fit(recipe, corpus, fold)
     model = build(recipe.model)
+    if recipe.episodes is not None:
+        model.centre(len(corpus.labels))
     recipe.loss.demand(model)
     parameters = sum(p.numel() for p in model.parameters())
     kept = kept_names(plan, folds, run) if run else set()

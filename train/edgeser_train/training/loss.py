@@ -34,7 +34,9 @@ class Loss:
         def weighting(self) -> Weighting: ...
 
     def demand(self, model: SpeechModel) -> None:
-        """Raises UserError for a model that does not offer what the loss asks for."""
+        """Raises UserError for a model that does not offer what the loss asks for, or has a
+        ``prior`` where the loss cannot centre by voice.
+        """
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of a batch against its labels, a float32 scalar, and the logits (batch, labels)

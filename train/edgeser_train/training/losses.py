@@ -119,6 +119,7 @@ class CTC(
 
     def demand(self, model: SpeechModel) -> None:
         _framewise(model)
+        _uncentred("ctc", model)
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
         log_probs, steps = _framewise(model).frame_log_probs(batch.features, batch.frames)
@@ -153,6 +154,7 @@ class MultiTask(
 
     def demand(self, model: SpeechModel) -> None:
         _estimating(model)
+        _uncentred("multi-task", model)
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
         estimated, valence, arousal = _estimating(model).estimates(batch.features, batch.frames)
@@ -262,6 +264,14 @@ def _estimating(model: SpeechModel) -> Estimating:
     if not isinstance(model, Estimating):
         raise _unfit("multi-task", model, "multi_task of wavlm-sap")
     return model
+
+
+def _uncentred(loss: str, model: SpeechModel) -> None:
+    if model.prior is not None:
+        raise UserError(
+            f"loss {loss}: it takes no episodes, whose logits are centred by voice",
+            "--set episodes=null, or another loss",
+        )
 
 
 def _unfit(loss: str, model: SpeechModel, what: str) -> UserError:

@@ -94,9 +94,9 @@ def train(
     labels = len(corpus.labels)
     L.seed_everything(seed, verbose=False)
     model = build(recipe.model)
-    recipe.loss.demand(model)
     if recipe.episodes is not None:
         model.centre(labels)
+    recipe.loss.demand(model)
     if start is None:
         model.prepare([corpus.utterances[i] for i in fold.train])
     else:
