@@ -16,9 +16,12 @@ from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpora, load_corpus
 from edgeser_train.data.protocols import Fold, folds_of
+from edgeser_train.evaluation import folds as folds_module
 from edgeser_train.evaluation.folds import Plan
+from edgeser_train.evaluation.report_files import read as read_report
 from edgeser_train.training import checkpoint
 from edgeser_train.training import fold as fold_module
+from edgeser_train.training import precision as precision_module
 from edgeser_train.training.teacher import Teacher
 from edgeser_train.training.training import Trained, train
 from tests.train.synthetic import make_emodb, make_manifest, tiny_settings
@@ -64,6 +67,48 @@ def test_an_evaluation_killed_between_folds_goes_on(
     other = edgeser("evaluate", *common, *two, "--data-seed", 2)
     assert other.exit_code == 2
     assert "holds folds of another recipe" in other.output
+
+
+def test_an_evaluation_goes_on_in_the_precision_that_it_began_in(
+    emodb: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``auto`` is another one on another processor."""
+    run = tmp_path / "run"
+    of_this_one = ("--corpus", f"emodb={emodb}", "--cache", cache, "-o", run, *tiny_settings())
+    auto = ("evaluate", *of_this_one, "--set", "precision=auto", "--folds")
+    processor = "flags : fpu avx2"
+    monkeypatch.setattr(precision_module, "_cpuinfo", lambda: processor)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    assert edgeser(*auto, "08").exit_code == 0
+    assert json.loads((run / "report" / "report.json").read_text())["precision"] == "fp32"
+    assert ", in fp32. Report written" in (run / "report" / "report.md").read_text()
+    origin = checkpoint.load_origin(run / "08.pt")
+    assert (origin.precision, origin.recipe.precision) == ("fp32", "auto")
+    with monkeypatch.context() as patch:
+        patch.setattr(folds_module, "utterance_logits", killed)
+        assert edgeser(*auto, "16").exit_code == 130
+
+    processor = "flags : fpu avx512_bf16"
+    told = "was trained in fp32, this machine would go on in bf16"
+    for what, words in (("fold 08", "08,16"), ("unfinished", "16")):
+        done = edgeser(*auto, words)
+        assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output
+        assert told in done.output
+        assert what in done.output
+    assert edgeser(*auto, "08").exit_code == 0  # there is nothing left to train
+
+    for path in (run / "08.json", run / "report" / "report.json"):  # of an earlier version
+        older = json.loads(path.read_text())
+        del older["precision"]
+        path.write_text(json.dumps(older))
+    (work,) = (run / "unfinished").iterdir()
+    work.rename(work.with_suffix(""))
+    assert read_report(run / "report" / "report.json").precision == ""
+    assert edgeser(*auto, "08,16").exit_code == 0
+    assert json.loads((run / "report" / "report.json").read_text())["precision"] == ""
 
 
 def test_the_report_tells_all(tiny_run: Path) -> None:

@@ -107,7 +107,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     ships. ``answered`` is the share of answers at or above ``abstain_below``, ``answered_wa`` the
     accuracy on them. ``folds_left_out``: of the protocol, but not evaluated.
 
-    ``trained``: when and by what code, empty in reports that are older than it; ``date``,
+    ``trained``: when and by what code, empty in reports that are older than it; ``precision``: in
+    which numbers, "bf16" or "fp32", "" where that is not known; ``date``,
     ``commit``, ``machine`` and ``versions`` are those of the report's writing. ``taught_by`` and
     ``started_from`` name checkpoints or runs. ``ancestors_known``: False where it is not known
     whether these have heard the speakers that are scored; nothing is ``speaker_independent`` then.
@@ -160,3 +161,4 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     trained: list[Training] = []
     started_from: str = ""
     ancestors_known: bool = True
+    precision: str = ""

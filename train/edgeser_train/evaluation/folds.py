@@ -24,6 +24,7 @@ from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.fold import TrainingPlan, train_fold
+from edgeser_train.training.precision import demand_precision, precision_of
 from edgeser_train.training.states import forget
 from edgeser_train.training.training import check_fit
 from edgeser_train.workers import Workers
@@ -37,7 +38,8 @@ class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     ``logits[c]`` is a row per utterance, heard in ``conditions[c]``; the first is "clean".
     ``losses`` is the mean training loss of each epoch, ``validation`` the UA on the validation
     part, where it chose the epoch; ``chosen_epoch`` counts from 1. ``sounds``: a digest
-    of the corpus's sound, "" in results that are older than it.
+    of the corpus's sound, and ``precision``: in which numbers it was trained; "" in results that
+    are older than these.
     """
 
     fold: str
@@ -55,6 +57,7 @@ class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     chosen_epoch: int
     seconds: float
     sounds: str = ""
+    precision: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,9 @@ def run_folds(
 
     Those already in ``run`` are not trained again; one that was killed goes on where it was.
     ``on_result`` is told of each, and whether it was there before. Raises UserError when ``run``
-    holds folds of another plan or of a corpus that sounded otherwise, or another process is at
-    work in it, and as ``demand_apart`` and ``train`` do.
+    holds folds of another plan or of a corpus that sounded otherwise, if more are to be trained
+    than it holds and these would be in another precision, if another process is at work in it, and
+    as ``demand_apart`` and ``train`` do.
     """
     for fold in folds:
         if not _scored(fold, plan.part):
@@ -110,8 +114,13 @@ def run_folds(
         for job in wanted:
             if (kept := _kept(plan, job, run)) is not None:
                 results[job.stem] = kept
-                on_result(kept, True)
         todo = [job for job in wanted if job.stem not in results]
+        if todo:
+            now = precision_of(plan.recipe.precision)
+            for kept in results.values():
+                demand_precision(f"{run}: its fold {kept.fold}", kept.precision, now)
+        for kept in results.values():
+            on_result(kept, True)
         if todo:
             load_sounds(plan.corpus, cache)  # read by scoring: what is wrong is told now
             corpus_frames(plan.corpus, plan.recipe, cache)
@@ -201,6 +210,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
         chosen_epoch=trained.chosen_epoch,
         seconds=round(time.monotonic() - begun, 1),
         sounds=heard,
+        precision=done.origin.precision,
     )
     checkpoint.save(run / f"{job.stem}.pt", trained.model, done.origin)
     write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))

@@ -114,6 +114,7 @@ def report_of(
         date=checkpoint.today(),
         commit=checkpoint.commit(),
         trained=_trainings(origins),
+        precision=_precision(results),
         machine=machine(),
         versions=versions(),
         parameters=sum(p.numel() for p in build(plan.recipe.model).parameters()),
@@ -158,6 +159,12 @@ def report_of(
 def _trainings(origins: Sequence[Origin | None]) -> list[Training]:
     found = Counter((o.date, o.commit) if o else ("", "unknown") for o in origins)
     return [Training(commit, date, models) for (date, commit), models in sorted(found.items())]
+
+
+def _precision(results: Sequence[FoldResult]) -> str:
+    """That of all folds; "" where it is not known of one."""
+    (first, *others) = {result.precision for result in results}
+    return "" if others else first
 
 
 def _called(path: Path) -> str:

@@ -45,7 +45,8 @@ def _head(r: Evaluation, has_choice: bool) -> list[str]:
         "",
         f"    {r.command}",
         "",
-        f"Folds trained at: {_trained(r)}. Report written at: commit {r.commit}, {r.date}, on "
+        f"Folds trained at: {_trained(r)}{f', in {r.precision}' if r.precision else ''}. "
+        f"Report written at: commit {r.commit}, {r.date}, on "
         f"{r.machine}, with "
         + ", ".join(f"{name} {version}" for name, version in r.versions.items())
         + ".",

@@ -34,7 +34,9 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     ``trained_on``: names of the utterances that its weights, or their choice, have seen.
     ``heard``: their sounds and speakers; None in checkpoints that are older than it. ``training``:
-    the same for trainings that end with the same weights; "" in older ones.
+    the same for trainings that end with the same weights; "" in older ones. ``precision``: in which
+    numbers it was trained, "bf16" or "fp32", whatever the recipe's "auto" was there; "" in older
+    ones.
     """
 
     labels: list[str]
@@ -48,6 +50,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     commit: str
     heard: Heard | None = None
     training: str = ""
+    precision: str = ""
 
 
 def save(path: Path, model: SpeechModel, origin: Origin) -> None:
@@ -221,6 +224,7 @@ def origin_of(
     ancestors: Sequence[Origin] = (),
     code: str = "",
     training: str = "",
+    precision: str = "",
 ) -> Origin:
     """Of a model trained today on a fold's training and validation part.
 
@@ -248,6 +252,7 @@ def origin_of(
         commit=code or commit(),
         heard=heard_in(corpus, fold, [ancestor.heard for ancestor in ancestors]),
         training=training,
+        precision=precision,
     )
 
 

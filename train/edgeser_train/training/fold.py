@@ -8,6 +8,8 @@ from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
+
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.frames import corpus_frames
@@ -17,6 +19,7 @@ from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
 from edgeser_train.training.batches import Material
 from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.precision import Precision, demand_precision, precision_of
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.start import Start
 from edgeser_train.training.states import forget
@@ -105,35 +108,42 @@ def train_fold(
     begins with; the fold's by default. ``logs``: a folder for curves, as CSV and for TensorBoard.
     ``code``: the commit that trains, by default the one that lies here now. Raises UserError as
     ``train`` does, for a teacher or start that has heard what the fold holds out, and for a
-    training that began with other sounds.
+    training that began with other sounds or in another precision.
     """
     corpus, recipe = plan.corpus, plan.recipe
     check_fit(recipe, corpus, fold)
     started = plan.start.of(corpus, fold)[0] if plan.start else None
     training = training_of(plan, fold, seed)
+    precision = precision_of(recipe.precision)
     origin = checkpoint.origin_of(
-        corpus, recipe, plan.protocol, fold, seed, plan.ancestors(fold), code, training
+        corpus, recipe, plan.protocol, fold, seed, plan.ancestors(fold), code, training, precision
     )
     answers = (
         plan.teacher.logits(corpus, fold, load_sounds(corpus, cache)) if plan.teacher else None
     )
-    material = Material(corpus, corpus_frames(corpus, recipe, cache), recipe, answers)
-    work = _work_of(run, f"{stem or fold.name}-seed{seed}-{plan.key}", corpus)
+    frames = corpus_frames(corpus, recipe, cache)
+    material = Material(
+        corpus, frames, msgspec.structs.replace(recipe, precision=precision), answers
+    )
+    work = _work_of(run, f"{stem or fold.name}-seed{seed}-{plan.key}", corpus, precision)
     trained = train(
         material, fold, work, seed=seed, data_seed=plan.data_seed, logs=logs, start=started
     )
     return TrainedFold(trained, origin, work)
 
 
-def _work_of(run: Path, name: str, corpus: Corpus) -> Path:
+def _work_of(run: Path, name: str, corpus: Corpus, precision: Precision) -> Path:
     """The folder of a training's states. Raises UserError where one of that name lies unfinished
-    that has heard other sounds.
+    that has heard other sounds, or computed in another precision.
     """
-    work = run / "unfinished" / f"{name}.{sounds_of(corpus)}"
-    for other in work.parent.glob(f"{escape(name)}.*"):
-        if other != work:
+    works, sounds = run / "unfinished", sounds_of(corpus)
+    for work in works.glob(f"{escape(name)}.*"):
+        heard, _, before = work.name.removeprefix(f"{name}.").partition(".")
+        if heard != sounds:
             raise UserError(
                 f"{run}: the sound of {corpus.name} has changed since this training was stopped",
-                f"restore it, or remove {other}",
+                f"restore it, or remove {work}",
             )
-    return work
+        demand_precision(f"{work}: this training", before, precision)
+        return work
+    return works / f"{name}.{sounds}.{precision}"

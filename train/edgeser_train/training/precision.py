@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import torch
 
+from edgeser.errors import UserError
+
 Precision: TypeAlias = Literal["bf16", "fp32"]
 Choice: TypeAlias = Literal["auto", "bf16", "fp32"]
 
@@ -22,6 +24,15 @@ def precision_of(choice: Choice) -> Precision:
     if torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     return "bf16" if computes_in_bf16(_cpuinfo()) else "fp32"
+
+
+def demand_precision(what: str, before: str, now: Precision) -> None:
+    """Raises UserError where ``what`` was trained in another precision; "" is not known."""
+    if before not in ("", now):
+        raise UserError(
+            f"{what} was trained in {before}, this machine would go on in {now}",
+            "go on where it began, or choose another folder with -o",
+        )
 
 
 def computes_in_bf16(cpuinfo: str) -> bool:
