@@ -19,7 +19,7 @@ from edgeser.features.pieces import WindowPolicy
 from edgeser.model.golden import waveform
 from edgeser_train.corpora import load_corpus
 from edgeser_train.corpora.emodb import load
-from edgeser_train.data.frames import corpus_frames
+from edgeser_train.data.frames import CorpusFrames, corpus_frames
 from edgeser_train.data.protocols import Fold
 from edgeser_train.models.lightweight import Lightweight
 from edgeser_train.models.scoring import utterance_pieces
@@ -190,6 +190,20 @@ def test_a_filled_window_is_standardised_as_it_is_heard(
     assert len(heard) == 20 * 40
     torch.testing.assert_close(model.mean, heard.mean(dim=0), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(model.std, heard.std(dim=0, correction=0), rtol=1e-3, atol=1e-3)
+
+
+def test_statistics_of_many_frames_are_exact(emodb: Path, tmp_path: Path) -> None:
+    recipe = changed(RECIPE, ["front_end.normalise=none", "crop_frames=[8]", "epochs=1"])
+    corpus = load(emodb)
+    rows = np.full((300_000, 128), -70.1, np.float16)
+    rows[::2] = -50.3
+    ends = np.linspace(0, len(rows), 1 + len(corpus.utterances), dtype=np.int64)
+    bounds = np.stack([ends[:-1], ends[1:]], axis=1)[:, None]
+    material = Material(corpus, CorpusFrames(rows, bounds), recipe)
+    model = train(material, part(*range(339)), tmp_path, seed=1, data_seed=1).model
+    low, high = float(np.float16(-70.1)), float(np.float16(-50.3))
+    np.testing.assert_allclose(model.mean.numpy(), (low + high) / 2, rtol=1e-6)
+    np.testing.assert_allclose(model.std.numpy(), (high - low) / 2, rtol=1e-6)
 
 
 def test_a_file_shorter_than_a_frame_is_named(tmp_path: Path) -> None:

@@ -306,6 +306,13 @@ def _set_statistics(model: SpeechModel, material: Material, part: tuple[int, ...
             return pieces_of(frames, recipe.front_end, recipe.window)
         return [recipe.front_end.normalised(frames)]
 
-    features = np.concatenate([piece for i in part for piece in heard(i)])
-    model.mean.copy_(torch.from_numpy(features.mean(axis=0)))
-    model.std.copy_(torch.from_numpy(np.maximum(features.std(axis=0), 1e-3)))
+    count, total, squares = 0, np.zeros(len(model.mean)), np.zeros(len(model.mean))
+    for utterance in part:
+        for piece in heard(utterance):
+            count += len(piece)
+            total += piece.sum(axis=0, dtype=np.float64)
+            squares += np.square(piece, dtype=np.float64).sum(axis=0)
+    mean = total / count
+    variance = np.maximum(squares / count - mean**2, 0.0)
+    model.mean.copy_(torch.from_numpy(mean))
+    model.std.copy_(torch.from_numpy(np.maximum(np.sqrt(variance), 1e-3)))
