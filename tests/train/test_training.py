@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,19 @@ import torch
 
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
+from edgeser.features.filters import mel_filters
 from edgeser.features.frames import features_of, raw_frames
 from edgeser.features.pieces import WindowPolicy
 from edgeser.model.golden import waveform
+from edgeser.speech.vad import VoiceActivity
 from edgeser_train.corpora import load_corpus
 from edgeser_train.corpora.emodb import load
+from edgeser_train.data import frames
 from edgeser_train.data.frames import CorpusFrames, corpus_frames
 from edgeser_train.data.protocols import Fold
 from edgeser_train.models.lightweight import Lightweight
 from edgeser_train.models.scoring import utterance_pieces
+from edgeser_train.sound import codec
 from edgeser_train.sound.augment import (
     SpectrogramAugmentation,
     WaveformAugmentation,
@@ -30,6 +35,7 @@ from edgeser_train.sound.augment import (
     vary,
     warp,
 )
+from edgeser_train.sound.room import impulse_response
 from edgeser_train.training import checkpoint, training
 from edgeser_train.training.batches import Material, Pieces, Whole
 from edgeser_train.training.losses import Focal
@@ -107,6 +113,25 @@ def test_frames_are_computed_once(emodb: Path, tmp_path: Path) -> None:
     corpus_frames(corpus, changed(RECIPE, ["front_end.normalise=peak", "epochs=9"]), tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")} == kept
     assert not list(tmp_path.glob(".*"))
+
+
+def test_frames_that_other_code_made_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    makers = (raw_frames, mel_filters, VoiceActivity, vary, codec.g711, impulse_response)
+    assert {Path(inspect.getfile(maker)) for maker in makers} < set(frames._SOURCES)
+    code = tmp_path / "code.py"
+    code.write_text("LOUDER = 0.0")
+    monkeypatch.setattr(frames, "_SOURCES", (code,))
+    corpus = load_corpus(f"manifest={make_manifest(tmp_path)}")
+
+    def kept() -> int:
+        corpus_frames(corpus, RECIPE, tmp_path / "cache")
+        return len(list(tmp_path.glob("cache/*/rows.npy")))
+
+    assert [kept(), kept()] == [1, 1]
+    code.write_text("LOUDER = 6.0")
+    assert kept() == 2
 
 
 def test_epochs_cover_the_part_and_only_it(emodb: Path, cache: Path) -> None:

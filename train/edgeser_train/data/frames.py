@@ -19,10 +19,13 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
+from edgeser import features
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
+from edgeser.speech import vad
+from edgeser_train import sound
 from edgeser_train.corpora import Corpus
 from edgeser_train.sound.augment import WaveformAugmentation, vary
 from edgeser_train.sound.sounds import Sounds, load_sounds
@@ -31,6 +34,13 @@ from edgeser_train.workers import Workers
 _SEED = 20_05
 _FEW = 64
 """Copies that are made sooner than processes start that would make them."""
+_SOURCES = (
+    *sorted(Path(features.__file__).parent.glob("*.py")),
+    *sorted(Path(sound.__file__).parent.glob("*.py")),
+    Path(vad.__file__),
+    Path(__file__),
+)
+"""The code that makes frames and copies: what another version of it made is not used."""
 
 Stored: TypeAlias = npt.NDArray[np.floating]
 
@@ -115,10 +125,15 @@ def _key(corpus: Corpus, recipe: Copies) -> str:
         recipe.variants,
         corpus.fingerprint,
         _SEED,
+        _code(),
     )
     if recipe.copies_of == "voice":
         parts += ([u.speaker for u in corpus.utterances],)
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:16]
+
+
+def _code() -> str:
+    return hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
 
 
 def _compute(corpus: Corpus, recipe: Copies, folder: Path) -> None:
@@ -176,13 +191,13 @@ def _copies(recipe: Copies, sounds: Sounds, job: tuple[int, str]) -> list[Stored
     samples = sounds.of(i)
     copies: list[Stored] = []
     for copy in range(recipe.variants):
-        sound = samples
+        varied = samples
         if copy and recipe.waveform is not None:
             varied = vary(samples, recipe.waveform, *_chance(voice, i, copy))
-            if len(varied) >= recipe.front_end.hop:  # else its speed left less than a frame
-                sound = varied
+            if len(varied) < recipe.front_end.hop:  # its speed left less than a frame
+                varied = samples
         copies += [
-            raw_frames(sound, front_end).astype(_stored(front_end))
+            raw_frames(varied, front_end).astype(_stored(front_end))
             for front_end in recipe.front_ends
         ]
     return copies
