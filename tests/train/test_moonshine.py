@@ -11,9 +11,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from click.testing import CliRunner
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
+from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.model.golden import waveform
 from edgeser_export.graph import onnx_graph
@@ -27,6 +29,7 @@ from edgeser_train.models.moonshine_weights import pretrained_weights
 from edgeser_train.training.optimiser import optimiser_of
 from edgeser_train.training.recipe import Optimiser
 from edgeser_train.training.training import _moving_average
+from tests.train.synthetic import make_manifest
 
 TINY = MoonshineConfig(
     pretrained=None, layers=2, hidden=32, rank=24, heads=2, feed_forward=48, rotary=8
@@ -96,6 +99,13 @@ def test_by_default_only_the_classifier_learns() -> None:
     assert {name for name, _ in model.named_parameters()} == {"classify.weight", "classify.bias"}
     model(torch.randn(2, 30, 321), torch.tensor([30, 20])).sum().backward()  # type: ignore[no-untyped-call]
     assert model.classify.weight.grad is not None
+
+
+def test_weights_that_do_not_learn_are_counted_too(tmp_path: Path) -> None:
+    mine = make_manifest(tmp_path)
+    words = ("train", "--model", "moonshine", "--corpus", f"manifest={mine}", "--dry-run")
+    done = CliRunner().invoke(main, [*words, "-o", str(tmp_path / "run")])
+    assert "moonshine, 3,697,096 parameters" in done.output  # 1,328,552 of them learn
 
 
 def learning(layers: int) -> Moonshine:

@@ -25,12 +25,11 @@ def outline(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
     if recipe.episodes is not None:
         model.centre(len(corpus.labels))
     recipe.loss.demand(model)
-    parameters = sum(p.numel() for p in model.parameters())
     kept = kept_names(plan, folds, run) if run else set()
     seeds = ", ".join(map(str, plan.seeds))
     speakers = PROTOCOLS[plan.protocol].description
     lines = [
-        f"model     {recipe.name}, {parameters:,} parameters, precision "
+        f"model     {recipe.name}, {model.count_weights():,} parameters, precision "
         f"{precision_of(recipe.precision)} on this machine",
         f"corpus    {corpus.name}: {len(corpus.utterances)} utterances of "
         f"{len(corpus.speakers)} speakers ({_labels(corpus)}); licence {corpus.licence}",

@@ -117,7 +117,7 @@ def report_of(
         precision=_precision(results),
         machine=machine(),
         versions=versions(),
-        parameters=sum(p.numel() for p in build(plan.recipe.model).parameters()),
+        parameters=_parameters(plan),
         labels=labels,
         utterances=counts.shape[1],
         speakers=speakers.shape[1],
@@ -154,6 +154,13 @@ def report_of(
         ],
         answers=_rows(a, said, scores.max(axis=1).reshape(-1, seeds)),
     )
+
+
+def _parameters(plan: Plan) -> int:
+    model = build(plan.recipe.model)
+    if plan.recipe.episodes is not None:
+        model.centre(len(plan.corpus.labels))
+    return model.count_weights()
 
 
 def _trainings(origins: Sequence[Origin | None]) -> list[Training]:

@@ -113,6 +113,10 @@ class Moonshine(SpeechModel):
             except (RuntimeError, KeyError) as error:
                 raise not_tiny(self.config.pretrained) from error
 
+    def count_weights(self) -> int:
+        frozen = sum(buffer.numel() for buffer in self.encoder.buffers())
+        return super().count_weights() + frozen
+
     def pretrained(self) -> list[nn.Parameter]:
         return list(self.encoder.parameters()) if self.config.pretrained else []
 

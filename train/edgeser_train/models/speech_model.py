@@ -61,6 +61,10 @@ class SpeechModel(nn.Module, ABC):
         """Parameters trained elsewhere and trained further here; most models have none."""
         return []
 
+    def count_weights(self) -> int:
+        """How many there are, whether they learn or stay as they are; statistics are none."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def centre(self, labels: int) -> None:
         """From now on there is a prior to learn: the logits of a voice in its everyday mood."""
         self.prior = nn.Parameter(torch.zeros(labels))
