@@ -100,8 +100,8 @@ def masked_mean(x: Tensor, counts: Tensor, dim: int, *, keepdim: bool = False) -
 
 
 def xavier(module: nn.Module) -> None:
-    """Xavier-uniform weights, zero biases, gate biases of one: what the authors of
-    the lightweight model begin with."""
+    """Xavier-uniform weights, zero biases, gate biases of one, as the authors of the lightweight
+    model begin with them; but the recurrent weights are orthogonal."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
