@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from edgeser.cli import main
 from edgeser.errors import UserError, shortage
 from edgeser_train.commands.options import failures_told
 from edgeser_train.evaluation import folds
+from edgeser_train.files import whole_folder
 from edgeser_train.sound import conditions
 from edgeser_train.workers import Workers
 from tests.train.synthetic import make_manifest, tiny_settings
@@ -85,6 +87,37 @@ def test_a_full_cache_keeps_nothing(evaluate: Evaluate, mount: Mount, tmp_path: 
     assert_told(evaluate(cache=cache), str(cache), "cannot be written")
     assert [path.name[:7] for path in cache.iterdir()] == ["sounds-"]
     assert not (tmp_path / "run").exists()
+
+
+def test_what_a_killed_process_left_in_the_cache_goes(evaluate: Evaluate, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert evaluate().exit_code == 0
+    names = sorted(path.name for path in cache.iterdir())
+    for name in names:
+        shutil.rmtree(cache / name)
+        code = f"""
+import os, signal
+from pathlib import Path
+from edgeser_train.files import whole_folder
+with whole_folder(Path({str(cache / name)!r})) as aside:
+    (aside / "rows").write_bytes(bytes(1000))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+        assert subprocess.run([sys.executable, "-c", code]).returncode == -9
+    assert len(list(cache.glob(".*/rows"))) == len(names) == 2
+    assert evaluate(run=tmp_path / "other").exit_code == 0
+    assert sorted(path.name for path in cache.iterdir()) == names
+
+
+def test_two_that_make_one_folder_leave_one_whole_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "cache" / "one"
+    with whole_folder(folder) as ours:
+        (ours / "ours").touch()
+        with whole_folder(folder) as theirs:
+            (theirs / "theirs").touch()
+        assert (ours / "ours").exists(), "ours is still being made"
+    assert [path.name for path in folder.iterdir()] == ["theirs"]
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_a_full_run_folder_keeps_nothing(evaluate: Evaluate, mount: Mount) -> None:

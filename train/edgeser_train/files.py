@@ -6,8 +6,10 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from glob import escape
 from pathlib import Path
 
 from edgeser import whole_file
@@ -35,6 +37,43 @@ def demand_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yields a folder to fill, which then becomes that one, whole or not at all.
+
+    One that another process made meanwhile stays. What a killed one left behind is removed; of one
+    that is alive it is locked. Raises OSError.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{escape(folder.name)}.*"):
+        _remove_unlocked(left)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    handle = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):  # Not every network file system knows locks.
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield aside
+        try:
+            os.rename(aside, folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        os.close(handle)
+
+
+def _remove_unlocked(aside: Path) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if any(aside.iterdir()):  # an empty one may have yet to be locked
+                shutil.rmtree(aside, ignore_errors=True)
+        finally:
+            os.close(handle)
 
 
 @contextlib.contextmanager

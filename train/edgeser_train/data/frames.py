@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from edgeser.features.front_end import Floats
 from edgeser.speech import vad
 from edgeser_train import sound
 from edgeser_train.corpora import Corpus
+from edgeser_train.files import whole_folder
 from edgeser_train.sound.augment import WaveformAugmentation, vary
 from edgeser_train.sound.sounds import Sounds, load_sounds
 from edgeser_train.workers import Workers
@@ -137,9 +136,7 @@ def _code() -> str:
 
 
 def _compute(corpus: Corpus, recipe: Copies, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with whole_folder(folder) as aside:
         copies = recipe.variants * len(recipe.front_ends)
         bounds = np.zeros((len(corpus.utterances), copies, 2), np.int64)
         position = 0
@@ -154,10 +151,6 @@ def _compute(corpus: Corpus, recipe: Copies, folder: Path) -> None:
         np.save(aside / "rows.npy", raw)
         (aside / "rows").unlink()
         np.save(aside / "bounds.npy", bounds)
-        if not folder.is_dir():
-            os.rename(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _copies_of_all(corpus: Corpus, recipe: Copies, cache: Path) -> Iterator[list[Stored]]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from rich.progress import track
 from edgeser.errors import UserError
 from edgeser.pcm import Samples
 from edgeser_train.corpora import Corpus
+from edgeser_train.files import whole_folder
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,29 +69,21 @@ def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
 
 
 def _read(corpus: Corpus, folder: Path) -> None:
-    """Write ``folder`` whole or not at all; one that another process made meanwhile stays."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     console = Console(stderr=True)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        bounds = [0]
-        with (aside / "samples.int16").open("wb") as file:
-            for samples in track(
-                pool.map(lambda utterance: utterance.samples(), corpus.utterances),
-                description=f"sound of {corpus.name}",
-                total=len(corpus.utterances),
-                console=console,
-                disable=not console.is_terminal,
-            ):
-                samples.tofile(file)
-                bounds.append(bounds[-1] + len(samples))
-        np.save(aside / "bounds.npy", np.array(bounds, np.int64))
-        try:
-            os.rename(aside, folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+        with whole_folder(folder) as aside:
+            bounds = [0]
+            with (aside / "samples.int16").open("wb") as file:
+                for samples in track(
+                    pool.map(lambda utterance: utterance.samples(), corpus.utterances),
+                    description=f"sound of {corpus.name}",
+                    total=len(corpus.utterances),
+                    console=console,
+                    disable=not console.is_terminal,
+                ):
+                    samples.tofile(file)
+                    bounds.append(bounds[-1] + len(samples))
+            np.save(aside / "bounds.npy", np.array(bounds, np.int64))
     finally:
         pool.shutdown(cancel_futures=True)
-        shutil.rmtree(aside, ignore_errors=True)
