@@ -318,6 +318,7 @@ def test_a_leak_between_a_merged_corpus_and_one_of_its_own_is_seen(
         (("--set", "model.labels=7"), "the corpus has 4"),
         (("--recipe", "tuned"), "lightweight has edgeser, paper"),
         (("--set", "patience=3"), "needs a validation part"),
+        (("--seed", "20260101120000"), "is not in the range 0<=x<=4294967295"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(
@@ -335,6 +336,7 @@ def test_what_cannot_be_evaluated_is_one_line(common: tuple[object, ...], tmp_pa
         (("--part", "validation"), "no validation part to score"),
         (("--folds", "03,77"), "fold '77'"),
         (("--seeds", "1,x"), "--seeds 1,x"),
+        (("--seeds", "1,20260101120000"), "different numbers from 0 to 4294967295"),
     ]:
         done = edgeser("evaluate", *common, *words)
         assert done.exit_code == 2, done.output

@@ -11,6 +11,7 @@ import click
 
 from edgeser.errors import UserError
 from edgeser_train.commands.options import (
+    LARGEST_SEED,
     ProtocolName,
     experiment_options,
     failures_told,
@@ -157,8 +158,11 @@ def _numbers(seeds: str) -> tuple[int, ...]:
         numbers = tuple(int(word) for word in seeds.split(","))
     except ValueError:
         numbers = ()
-    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        raise UserError(f"--seeds {seeds}: write different numbers >= 0, e.g. 1,2,3")
+    possible = all(0 <= number <= LARGEST_SEED for number in numbers)
+    if not numbers or not possible or len(set(numbers)) < len(numbers):
+        raise UserError(
+            f"--seeds {seeds}: write different numbers from 0 to {LARGEST_SEED}, e.g. 1,2,3"
+        )
     return numbers
 
 

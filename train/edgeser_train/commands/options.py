@@ -15,6 +15,9 @@ from click.shell_completion import CompletionItem
 from edgeser.errors import OUT_OF_MEMORY, UserError, shortage
 from edgeser_train.models import MODELS
 
+LARGEST_SEED = 2**32 - 1
+"""That NumPy's and Lightning's generators take."""
+
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
 _NEEDED = {
@@ -115,7 +118,7 @@ _OPTIONS = (
         "--data-seed",
         default=1,
         show_default=True,
-        type=click.IntRange(min=0),
+        type=click.IntRange(0, LARGEST_SEED),
         help="Of chance in splits, in the order of examples and in augmentation.",
     ),
     click.option(

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edgeser_train.commands.options import (
+    LARGEST_SEED,
     ProtocolName,
     experiment_options,
     failures_told,
@@ -27,7 +28,11 @@ from edgeser_train.commands.options import (
 )
 @click.option("--fold", metavar="NAME|NUMBER", help="The fold of a protocol that has several.")
 @click.option(
-    "--seed", default=1, show_default=True, type=click.IntRange(min=0), help="Of weights and data."
+    "--seed",
+    default=1,
+    show_default=True,
+    type=click.IntRange(0, LARGEST_SEED),
+    help="Of weights and data.",
 )
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of model.pt."
