@@ -63,7 +63,7 @@ COMMANDS = {
     "devices": Entry("edgeser.cli", "List the microphones."),
     "models": Entry("edgeser.cli", "List the models, describe one, or choose the daemon's."),
     "settings": Entry("edgeser.cli", "Check or show the settings."),
-    "doctor": Entry("edgeser.cli", "Check this installation and say how to mend it."),
+    "doctor": Entry("edgeser.cli", "Check this installation and say how to fix it."),
     "completion": Entry("edgeser.cli", "Print completion for a shell, or the manual page."),
     "train": Entry(
         "edgeser_train.commands", "Train a model on a corpus (extra: train).", clears_up=True

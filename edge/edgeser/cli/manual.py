@@ -20,7 +20,7 @@ where it publishes
 .I /var/lib/edgeser/journal.db
 what it has published
 .SH EXIT STATUS
-0: all is well. 1: what was asked for was checked and is not well. 2: something to mend, in one
+0: all is well. 1: what was asked for was checked and is not well. 2: something to fix, in one
 line on standard error. 130: interrupted.
 .SH SEE ALSO
 .BR systemctl (1),
