@@ -54,7 +54,7 @@ def without_folders(words: Sequence[str]) -> list[str]:
 def run(main: Callable[[], bool | None]) -> NoReturn:
     """Exit with 0, or with 1 where ``main`` proves something and says that it does not hold.
 
-    What the user can mend is said in one line; the exit code is then 2.
+    What the user can fix is said in one line; the exit code is then 2.
     """
     try:
         holds = main()

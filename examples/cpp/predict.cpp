@@ -146,7 +146,7 @@ void predict(const std::string& model, const std::string& path, const std::strin
   }
   const auto heard = sound.begin() + std::max<std::int64_t>(0, start - info.history);
   if (!std::all_of(heard, sound.begin() + end, [](float sample) { return std::isfinite(sample); })) {
-    throw std::runtime_error(path + ": has samples that are NaN or infinite: choose another stretch, or mend the file");
+    throw std::runtime_error(path + ": has samples that are NaN or infinite: choose another stretch, or fix the file");
   }
 
   std::vector<double> mean(info.labels.size());

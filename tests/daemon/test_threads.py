@@ -1,4 +1,4 @@
-"""A thread that fails is known, and one that cannot begin is the user's to mend."""
+"""A thread that fails is known, and one that cannot begin is the user's to fix."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_it_hears_what_predict_hears(folder: Path, file: str) -> None:
         (("model.onnx", "speech.wav", 1, 1), "too short"),
         (("model.onnx", "empty.wav"), "too short"),
         (("model.onnx", "holed.wav"), "has samples that are NaN or infinite"),
-        (("model.onnx", "holed.wav", 1.875, 3), "choose another stretch, or mend the file"),
+        (("model.onnx", "holed.wav", 1.875, 3), "choose another stretch, or fix the file"),
         (
             ("model.onnx", "speech.wav", "nan", 3),
             "START_S and END_S are seconds, such as 1.5; got nan",

@@ -227,7 +227,7 @@ TOLD = {
         "load": r"corpus 'load' of broken \(broken:load\): a function, no Release",
     },
     "protocols": {
-        "LEAK": "protocol 'leak' fold a: speaker ann is in train and in test; mend",
+        "LEAK": "protocol 'leak' fold a: speaker ann is in train and in test; fix",
         "FAR": "protocol 'far' fold a: test has utterance 99, the corpus those from 0 to 15",
         "FOLDLESS": "protocol 'foldless': it has no folds of tones",
         "SAME": "protocol 'same': two folds are named 'second-half'",

@@ -78,9 +78,9 @@ def test_what_strangers_are_never_said_to_be_is_made_up_for() -> None:
     assert sum(strangers.shift.values()) == pytest.approx(0)
     shift = strangers.applied(Centring([0.0] * 5, 1, 1), LABELS).stranger_shift
     held = corpora[2]
-    mended = answers_of(held.targets.tolist(), held.logits + np.array(shift))
-    assert figures_of(mended, 1.0, 0.0).ua > figures_of(held, 1.0, 0.0).ua + 0.05
-    assert figures_of(mended, strangers.temperature, 0.0).ece < 0.1
+    corrected = answers_of(held.targets.tolist(), held.logits + np.array(shift))
+    assert figures_of(corrected, 1.0, 0.0).ua > figures_of(held, 1.0, 0.0).ua + 0.05
+    assert figures_of(corrected, strangers.temperature, 0.0).ece < 0.1
 
 
 def test_every_class_of_a_corpus_counts_alike_in_what_is_fitted() -> None:

@@ -99,7 +99,7 @@ class Registry(Mapping[str, T], Generic[T]):
             return cast(T, _imported(self._own[name]))
         point = self._others[name]
         where = f"{self.kind} '{name}' of {_package(point)} ({point.value})"
-        fix = f"mend or uninstall {_package(point)}"
+        fix = f"fix or uninstall {_package(point)}"
         try:
             found = point.load()
         except Exception as error:

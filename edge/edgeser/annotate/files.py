@@ -92,7 +92,7 @@ def _listed(file: Path) -> Iterable[str]:
             try:
                 yield msgspec.json.decode(line, type=_Row).path
             except msgspec.MsgspecError as error:
-                raise UserError(f"list {file}, line {number}: {error}", "mend that line") from error
+                raise UserError(f"list {file}, line {number}: {error}", "fix that line") from error
 
 
 class _Row(msgspec.Struct):

@@ -23,7 +23,7 @@ def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> No
     """Check microphones and their level, permissions, VAD, model, telemetry, endpoints and broker.
 
     With --service: unit, activity, account, settings, folders and sandbox of the system service.
-    Exit code 1 when something needs mending.
+    Exit code 1 when something needs fixing.
 
     \b
     Examples: edgeser doctor

@@ -115,7 +115,7 @@ class Lake:
             self._connection.execute(sql)
         except duckdb.Error as error:
             raise UserError(
-                f"lake {folder}: {_first_line(error)}", "mend that part, or move it away"
+                f"lake {folder}: {_first_line(error)}", "fix that part, or move it away"
             ) from error
 
     def site_of(self, device: str) -> str:

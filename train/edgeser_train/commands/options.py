@@ -167,5 +167,5 @@ def failures_told() -> Iterator[None]:
         lacking = shortage(error)
         if lacking is None:
             raise
-        fix = "lower --jobs or the batch" if lacking.startswith(OUT_OF_MEMORY) else "mend that"
+        fix = "lower --jobs or the batch" if lacking.startswith(OUT_OF_MEMORY) else "fix that"
         raise UserError(lacking, f"{fix}, and the same command goes on") from error

@@ -165,7 +165,7 @@ def demand_whole(corpus: object, name: str) -> None:
     """Demand what a loader of that name promises: a corpus of utterances, each with a name of its
     own, a path and one of the labels. Raises UserError that says what is wrong.
     """
-    fix = f"mend the loader of '{name}'"
+    fix = f"fix the loader of '{name}'"
     if not isinstance(corpus, Corpus):
         raise UserError(f"corpus '{name}': load gives {type(corpus).__name__}, no Corpus", fix)
     if not corpus.utterances:

@@ -71,13 +71,13 @@ def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
     chosen = PROTOCOLS.named(protocol, where)
     folds = chosen.folds(corpus, seed)
     if not isinstance(folds, list) or not all(isinstance(fold, Fold) for fold in folds):
-        raise UserError(f"{where}: what it gives is no list of Fold", "mend the protocol")
+        raise UserError(f"{where}: what it gives is no list of Fold", "fix the protocol")
     if not folds:
         raise UserError(f"{where}: it has no folds of {corpus.name}", "take another protocol")
     names: set[str] = set()
     for fold in folds:
         if fold.name in names:
-            raise UserError(f"{where}: two folds are named '{fold.name}'", "mend the protocol")
+            raise UserError(f"{where}: two folds are named '{fold.name}'", "fix the protocol")
         if fold.name != Path(fold.name).name:
             raise UserError(
                 f"{where}: a fold is named '{fold.name}', which no file can be",
@@ -105,11 +105,11 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True, of: s
             raise UserError(
                 f"{where}: {part} has utterance {strange[0]}, the corpus those from 0 to "
                 f"{there - 1}",
-                "mend the protocol",
+                "fix the protocol",
             )
         chosen = [corpus.utterances[i] for i in indices]
         if len({u.name for u in chosen}) != len(indices):
-            raise LeakError(f"{where}: an utterance is twice in {part}", "mend the protocol")
+            raise LeakError(f"{where}: an utterance is twice in {part}", "fix the protocol")
         kinds = {
             "utterance": {u.name for u in chosen},
             "group": {u.group for u in chosen} - {""},
@@ -119,7 +119,7 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True, of: s
             if thing in owner:
                 raise LeakError(
                     f"{where}: {' '.join(thing)} is in {owner[thing]} and in {part}",
-                    "mend the protocol",
+                    "fix the protocol",
                 )
             owner[thing] = part
     trained = {corpus.utterances[i].label for i in fold.train}
