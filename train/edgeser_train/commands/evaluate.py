@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     default="1",
     show_default=True,
     metavar="N,N",
-    help="Of weights; each trains every fold once.",
+    help="Seeds of the initial weights and of dropout; each trains every fold once.",
 )
 @click.option(
     "--robustness",

@@ -119,7 +119,7 @@ _OPTIONS = (
         default=1,
         show_default=True,
         type=click.IntRange(0, LARGEST_SEED),
-        help="Of chance in splits, in the order of examples and in augmentation.",
+        help="Seed of splits, of the order of examples and of augmentation.",
     ),
     click.option(
         "--cache",

@@ -32,7 +32,7 @@ from edgeser_train.commands.options import (
     default=1,
     show_default=True,
     type=click.IntRange(0, LARGEST_SEED),
-    help="Of weights and data.",
+    help="Seed of the initial weights and of dropout.",
 )
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of model.pt."
