@@ -160,9 +160,9 @@ def _rows(
         train, test = list(fold.train), list(fold.test)
         machine = Machine(corpus, train, made[ways[0]][train])
         print(f"{_name(ways[0])}, {fold.name}: C {machine.cost:g}", file=sys.stderr)
-        usual = raw[train].mean(axis=0)
+        mean = raw[train].mean(axis=0)
         for way, rows in margins.items():
-            known = np.where(np.isnan(made[way][test]), raw[test] - usual, made[way][test])
+            known = np.where(np.isnan(made[way][test]), raw[test] - mean, made[way][test])
             rows[test] = machine.margins(known)
         temperatures[test] = machine.temperature
     told = []
@@ -197,8 +197,8 @@ def _features(voices: Voices, way: Way) -> Floats:
         return values
     others = others_of(corpus, way, order=0)
     nothing = np.full(values.shape[1], np.nan, np.float32)
-    usual = [values[known].mean(axis=0) if known else nothing for known in others]
-    return values - np.stack(usual)
+    means = [values[known].mean(axis=0) if known else nothing for known in others]
+    return values - np.stack(means)
 
 
 def _tested(corpus: Corpus, temperatures: Doubles) -> list[list[int]]:

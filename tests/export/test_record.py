@@ -103,7 +103,7 @@ def test_another_corpus_is_refused(origin: Origin, report: Report) -> None:
 
 
 def test_ancestors_must_be_there_in_both(origin: Origin, report: Report) -> None:
-    pupil = changed(origin, corpora=["emodb", "mine"], trained_on=[*origin.trained_on, "0.wav"])
-    assert "models that heard mine, those of the report have not" in refused(pupil, report)
+    student = changed(origin, corpora=["emodb", "mine"], trained_on=[*origin.trained_on, "0.wav"])
+    assert "models that heard mine, those of the report have not" in refused(student, report)
     for with_ancestors in ({"taught_by": ["teacher"]}, {"started_from": "stage-1"}):
-        assert record_of(pupil, changed(report, **with_ancestors)).corpora == ["emodb", "mine"]
+        assert record_of(student, changed(report, **with_ancestors)).corpora == ["emodb", "mine"]

@@ -245,9 +245,9 @@ def test_a_pupil_is_bound_by_its_teacher_s_licence(
     corpus = load_corpora([f"emodb={emodb}"])
     fold = next(fold for fold in folds_of("loso", corpus) if fold.name == "08")
     plan = Plan(corpus, origin.recipe, "loso", teacher=Teacher((tmp_path / "teacher.pt",)))
-    pupil = checkpoint.origin_of(corpus, origin.recipe, "loso", fold, 1, plan.ancestors(fold))
-    assert pupil.licence == "CC-BY-NC-SA-4.0"
-    assert pupil.corpora == ["emodb", "ravdess4"]
+    student = checkpoint.origin_of(corpus, origin.recipe, "loso", fold, 1, plan.ancestors(fold))
+    assert student.licence == "CC-BY-NC-SA-4.0"
+    assert student.corpora == ["emodb", "ravdess4"]
 
 
 def test_a_teacher_that_has_seen_the_test_is_refused(

@@ -194,18 +194,18 @@ def test_equal_names_in_other_corpora_are_other_sounds_but_may_be_the_same_peopl
     assert teacher.heard is not None
     assert teacher.heard.known
     recipe = teacher.recipe
-    pupil = checkpoint.origin_of(here, recipe, "loso", fold_of(here, "a"), 1, [teacher])
-    assert pupil.heard is not None
-    assert not pupil.heard.known
+    student = checkpoint.origin_of(here, recipe, "loso", fold_of(here, "a"), 1, [teacher])
+    assert student.heard is not None
+    assert not student.heard.known
     others = replace(
         there, utterances=tuple(replace(u, speaker=f"x{u.speaker}") for u in there.utterances)
     )
     stranger = checkpoint.origin_of(others, recipe, "full", folds_of("full", others)[0], 1)
-    pupil = checkpoint.origin_of(here, recipe, "loso", fold_of(here, "a"), 1, [stranger])
-    assert pupil.heard is not None
-    assert pupil.heard.known
-    assert set(pupil.heard.speakers) == {"here:b", "here:c", *(f"there:x{s}" for s in SPEAKERS)}
-    assert len(pupil.heard.sounds) == 10
+    student = checkpoint.origin_of(here, recipe, "loso", fold_of(here, "a"), 1, [stranger])
+    assert student.heard is not None
+    assert student.heard.known
+    assert set(student.heard.speakers) == {"here:b", "here:c", *(f"there:x{s}" for s in SPEAKERS)}
+    assert len(student.heard.sounds) == 10
 
 
 def test_an_old_checkpoint_is_judged_by_names_and_its_pupils_with_it(tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_an_old_checkpoint_is_judged_by_names_and_its_pupils_with_it(tmp_path: P
     with pytest.raises(UserError, match="has seen 2 utterances that fold b holds out"):
         unspoilt(teacher, corpus, fold_of(corpus, "b"))
     origin = unspoilt(teacher, corpus, fold_of(corpus, "a"))
-    pupil = kept(tmp_path / "pupil.pt", corpus, fold_of(corpus, "a"), origin)
-    heard = unspoilt(pupil, corpus, fold_of(corpus, "a")).heard
+    student = kept(tmp_path / "student.pt", corpus, fold_of(corpus, "a"), origin)
+    heard = unspoilt(student, corpus, fold_of(corpus, "a")).heard
     assert heard is not None
     assert not heard.known
 

@@ -30,7 +30,13 @@ from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import recipe_of
 from edgeser_train.training.sampling import drawn_evenly
 from edgeser_train.training.teacher import Teacher
-from edgeser_train.training.voices import BaselineDraw, Episode, Episodes, Voices, usual_of
+from edgeser_train.training.voices import (
+    BaselineDraw,
+    Episode,
+    Episodes,
+    Voices,
+    centring_weights_of,
+)
 from tests.sounds import speech
 
 RECIPE = changed(
@@ -156,10 +162,10 @@ def test_queries_are_relative_to_what_is_known_of_their_voice_and_never_to_thems
 ) -> None:
     episodes = [an_episode(corpus, frames), an_episode(corpus, frames, none_chance=1.0)]
     counts = np.full(22, 50)
-    usual = usual_of(episodes, counts, 100, np.random.default_rng(0))
+    weights = centring_weights_of(episodes, counts, 100, np.random.default_rng(0))
     first = episodes[0].utterances
-    assert not usual[8:].any()  # what is known is relative to nothing, nor is a voice unknown
-    for query, row in enumerate(usual[:8]):
+    assert not weights[8:].any()  # what is known is relative to nothing, nor is a voice unknown
+    for query, row in enumerate(weights[:8]):
         others = np.flatnonzero(row)
         assert set(others) <= {8, 9, 10}
         assert all(first[k] != first[query] for k in others)
@@ -174,8 +180,8 @@ def test_a_batch_of_episodes_counts_its_queries_and_teaches_the_prior(
     part = tuple(range(len(corpus.utterances)))
     batch = next(iter(Pieces(Material(corpus, frames, recipe), part, seed=3)))
     assert batch.targets.sum(dim=1).tolist() == 2 * (10 * [1.0] + 4 * [0.0])
-    assert batch.usual is not None
-    assert batch.usual.shape == (28, 28)
+    assert batch.centring_weights is not None
+    assert batch.centring_weights.shape == (28, 28)
     model = build(recipe.model)
     model.centre(len(corpus.labels))
     loss_of(recipe.loss, model, batch, torch.ones(len(corpus.labels))).backward()
@@ -190,14 +196,14 @@ def test_training_centres_logits_as_the_device_does() -> None:
     model.centre(3)
     with torch.no_grad():
         model.prior.copy_(torch.tensor([0.5, -1.0, 0.25]))
-    usual = np.zeros((4, 4), np.float32)
-    usual[0, 1:] = np.array([20, 30, 50], np.float32) / 250
-    trained = model.centred(torch.from_numpy(logits), torch.from_numpy(usual)).detach().numpy()
+    weights = np.zeros((4, 4), np.float32)
+    weights[0, 1:] = np.array([20, 30, 50], np.float32) / 250
+    trained = model.centred(torch.from_numpy(logits), torch.from_numpy(weights)).detach().numpy()
     device = Centring(model.prior.tolist(), own_frames=150, most_frames=1000)
-    heard = no_baseline(3)
+    baseline = no_baseline(3)
     for row, count in zip(logits[1:], (20, 30, 50), strict=True):
-        heard = device.updated(heard, row, count)
-    np.testing.assert_allclose(trained[0], device.centred(logits[0], heard), atol=1e-5)
+        baseline = device.updated(baseline, row, count)
+    np.testing.assert_allclose(trained[0], device.centred(logits[0], baseline), atol=1e-5)
     np.testing.assert_array_equal(trained[1:], logits[1:])
 
 

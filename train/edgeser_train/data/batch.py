@@ -12,9 +12,9 @@ class Batch(NamedTuple):
     """Pieces of utterances and what is known about each of them.
 
     ``targets`` are soft: a row sums to one, and is one-hot unless pieces were mixed; a row of zeros
-    does not count and only says what is usual for its voice. ``level`` is
-    the difficulty (0 easy, 1, 2 hard; 0 where nobody voted). ``valence`` and ``arousal`` are nan
-    where unknown. ``teacher`` holds the logits to distil from, or None.
+    does not count in the loss, and only centres others of its voice. ``level`` is the difficulty (0
+    easy, 1, 2 hard; 0 where nobody voted). ``valence`` and ``arousal`` are nan where unknown.
+    ``teacher`` holds the logits to distil from, or None.
     """
 
     features: Tensor
@@ -33,9 +33,9 @@ class Batch(NamedTuple):
     """(batch, labels) float32"""
     possible: Tensor | None = None
     """(batch, labels) bool, the classes that the example's corpus has; None where all have all"""
-    usual: Tensor | None = None
-    """(batch, batch) float32, by what share a row's logits are relative to those of the others of
-    its voice; a row sums to less than one. None where logits are not centred by voice"""
+    centring_weights: Tensor | None = None
+    """(batch, batch) float32: the sum of the logits of known utterances with a row's weights, which
+    sum to less than one, centres that row. None where logits are not centred by voice"""
 
     @staticmethod
     def of(features: Tensor, frames: Tensor, targets: Tensor) -> Batch:

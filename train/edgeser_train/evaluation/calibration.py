@@ -24,9 +24,9 @@ def temperature(logits: Doubles, targets: Ints) -> float:
     Guo et al. 2017, section 4.2. Sums over many frames, as those of CTC, need a high one; the low
     bound is for answers that are all right, which would ask for none at all.
     """
-    usual = _best(logits, targets, _MIN_TEMPERATURE, _TYPICAL_MAX)
-    if not _reaches(usual, _TYPICAL_MAX):
-        return usual
+    typical = _best(logits, targets, _MIN_TEMPERATURE, _TYPICAL_MAX)
+    if not _reaches(typical, _TYPICAL_MAX):
+        return typical
     return _best(logits, targets, _TYPICAL_MAX, _MAX_TEMPERATURE)
 
 

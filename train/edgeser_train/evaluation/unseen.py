@@ -1,8 +1,8 @@
 """What a model says of voices and corpora it never met, by how much it knows of each voice.
 
 A corpus is heard several times: with no baseline, and with baselines of other utterances of the
-same speaker, drawn anew for every utterance. What a model usually says of a voice is the mean of
-what it said of those utterances, each with a baseline of its own, of the same kind. Of several
+same speaker, drawn anew for every utterance. Where logits are centred by voice, it is by the mean
+logits of those utterances, each with a baseline of its own, of the same kind. Of several
 corpora every one counts alike.
 """
 
@@ -243,10 +243,10 @@ class Listener:
             return rows[self.judged].astype(np.float64)
         centred = []
         for i in self.judged:
-            usual = no_baseline(len(self.labels))
+            baseline = no_baseline(len(self.labels))
             for k in heard[i]:
-                usual = self.centring.updated(usual, rows[k], len(self.frames[k]))
-            centred.append(self.centring.centred(rows[i], usual))
+                baseline = self.centring.updated(baseline, rows[k], len(self.frames[k]))
+            centred.append(self.centring.centred(rows[i], baseline))
         return np.stack(centred).astype(np.float64)
 
     def _rows(self, score: Score, heard: Sequence[Sequence[int]]) -> Floats:

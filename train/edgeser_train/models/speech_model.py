@@ -69,9 +69,9 @@ class SpeechModel(nn.Module, ABC):
         """From now on there is a prior to learn: the logits of a voice in its everyday mood."""
         self.prior = nn.Parameter(torch.zeros(labels))
 
-    def centred(self, logits: Tensor, usual: Tensor) -> Tensor:
-        """Logits (batch, labels) less what is usual for their voice, as ``Batch.usual`` says it."""
-        return logits - usual @ logits + usual.sum(dim=1, keepdim=True) * self.prior
+    def centred(self, logits: Tensor, weights: Tensor) -> Tensor:
+        """Logits (batch, labels) centred by voice; ``weights``: as ``Batch.centring_weights``."""
+        return logits - weights @ logits + weights.sum(dim=1, keepdim=True) * self.prior
 
     def beside_noise(self, logits: Tensor, vector: Tensor) -> Tensor:
         """(..., labels) of a layer over a vector (..., size) -> the same, and after them what

@@ -26,7 +26,7 @@ from edgeser_train.sound.augment import mask, warped
 from edgeser_train.training.losses import difficulty
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.sampling import drawn_evenly
-from edgeser_train.training.voices import Episodes, Voices, usual_of
+from edgeser_train.training.voices import Episodes, Voices, centring_weights_of
 
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
@@ -166,10 +166,10 @@ class Pieces(IterableDataset[Batch]):
         ]
         chosen = np.array([i for e in episodes for i in e.utterances])
         batch = self._of_pieces(chosen, pieces, length, rng)
-        usual = usual_of(episodes, batch.frames.numpy(), draw.own_frames, rng)
+        weights = centring_weights_of(episodes, batch.frames.numpy(), draw.own_frames, rng)
         counts = [k < e.queries for e in episodes for k in range(len(e.utterances))]
         targets = batch.targets * torch.tensor(counts, dtype=torch.float32)[:, None]
-        return batch._replace(targets=targets, usual=torch.from_numpy(usual))
+        return batch._replace(targets=targets, centring_weights=torch.from_numpy(weights))
 
     def _of_pieces(
         self, chosen: Indices, pieces: list[Floats], length: int, rng: np.random.Generator

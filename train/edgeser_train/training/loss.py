@@ -79,8 +79,8 @@ def class_logits(model: SpeechModel, batch: Batch) -> Tensor:
     that an example's corpus lacks never win, and nothing is learnt of them.
     """
     logits: Tensor = model(batch.features, batch.frames).float()
-    if batch.usual is not None:
-        logits = model.centred(logits, batch.usual)
+    if batch.centring_weights is not None:
+        logits = model.centred(logits, batch.centring_weights)
     return among_possible(logits, batch.possible)
 
 

@@ -25,9 +25,9 @@ from edgeser_train.training.checkpoint import Origin
 class Teacher:
     """One or more checkpoints, or run folders with one checkpoint per fold.
 
-    They may have other front ends and architectures than the pupil; the labels must be the same.
-    A teacher that judges voices against what is usual for them knows all that a voice says in the
-    training part, so a pupil that knows little learns what one that knows all would say.
+    They may have other front ends and architectures than the student; the labels must be the same.
+    A teacher that learns voices, or centres by voice, knows all that a voice says in the training
+    part, so a student that knows little learns what one that knows all would say.
     """
 
     paths: tuple[Path, ...]

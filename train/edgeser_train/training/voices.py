@@ -167,17 +167,17 @@ class Voices:
         return Baseline(mean, min(count, self._front_end.baseline_frames))
 
 
-def usual_of(
+def centring_weights_of(
     episodes: Sequence[Episode],
     frames: npt.NDArray[np.int64],
     own_frames: int,
     rng: Generator,
 ) -> Floats:
-    """``Batch.usual`` of the episodes of a batch, whose pieces have ``frames`` (batch,).
+    """``Batch.centring_weights`` (batch, batch) of episodes whose crops have ``frames`` (batch,).
 
     A query is relative to some of what is known of its voice, drawn by chance, and never to itself.
     """
-    usual = np.zeros((len(frames), len(frames)), np.float32)
+    weights = np.zeros((len(frames), len(frames)), np.float32)
     first = 0
     for episode in episodes:
         size = len(episode.utterances)
@@ -189,7 +189,7 @@ def usual_of(
                 for k in rng.permutation(known)
                 if episode.utterances[k] != episode.utterances[query]
             ][:number]
-            heard = frames[some].astype(np.float32)
-            usual[first + query, some] = heard / (heard.sum() + np.float32(own_frames))
+            counts = frames[some].astype(np.float32)
+            weights[first + query, some] = counts / (counts.sum() + np.float32(own_frames))
         first += size
-    return usual
+    return weights
