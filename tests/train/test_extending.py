@@ -132,7 +132,7 @@ def test_the_loss_of_the_page_learns_nothing_of_a_class_that_a_corpus_lacks(
     torch.manual_seed(0)
     model = tiny.Tiny(tiny.TinyConfig(labels=3))
     batch = Batch.of(torch.randn(4, 50, 64), torch.full((4,), 50), torch.eye(3)[[0, 1, 0, 1]])
-    batch = batch._replace(possible=torch.tensor([[True, True, False]] * 4))
+    batch = batch._replace(class_mask=torch.tensor([[True, True, False]] * 4))
     loss, _ = tiny.Brier().hard(model, batch, torch.ones(3))
     loss.backward()
     learnt = model.layers[2].weight.grad.abs().sum(dim=1)

@@ -254,7 +254,7 @@ def test_of_a_class_that_a_corpus_lacks_nothing_is_learnt(
     lacking = 2
     batch = batch._replace(
         targets=torch.eye(4)[torch.tensor([0, 1, 3] * 4)],
-        possible=(torch.arange(4) != lacking).expand(12, 4),
+        class_mask=(torch.arange(4) != lacking).expand(12, 4),
         teacher=5 * torch.eye(4)[[lacking] * 12] + torch.randn(12, 4),
     )
     loss = loss_of(spec, model, batch, WEIGHTS, Distillation(weight=0.5))

@@ -13,7 +13,7 @@ from edgeser_train.corpora.selection import classes_of, selected
 from edgeser_train.data.batch import Batch
 from edgeser_train.data.protocols import folds_of
 from edgeser_train.experiments import planned
-from edgeser_train.training.batches import _possible
+from edgeser_train.training.batches import _class_mask
 from edgeser_train.training.losses import CrossEntropy
 
 
@@ -49,11 +49,11 @@ def test_corpora_of_different_classes_merge() -> None:
             "loco", merged([selected(corpus_of(n, "angry happy sad"), classes) for n in "xyz"])
         )
     ] == ["x", "y", "z"]
-    possible = _possible(both)
-    assert possible is not None
-    assert possible[0].tolist() == [True, False, True]
-    assert possible[-1].all()
-    assert _possible(selected(corpus_of("y", "angry happy sad"), classes)) is None
+    class_mask = _class_mask(both)
+    assert class_mask is not None
+    assert class_mask[0].tolist() == [True, False, True]
+    assert class_mask[-1].all()
+    assert _class_mask(selected(corpus_of("y", "angry happy sad"), classes)) is None
 
 
 def test_a_class_that_a_corpus_lacks_is_not_in_its_loss() -> None:
@@ -61,7 +61,7 @@ def test_a_class_that_a_corpus_lacks_is_not_in_its_loss() -> None:
     batch = Batch.of(
         torch.zeros(1, 1, 1), torch.ones(1, dtype=torch.int64), torch.tensor([[1.0, 0, 0]])
     )
-    batch = batch._replace(possible=torch.tensor([[True, False, True]]))
+    batch = batch._replace(class_mask=torch.tensor([[True, False, True]]))
     loss, _ = CrossEntropy(label_smoothing=0.2).hard(lambda *_: logits, batch, torch.ones(3))  # type: ignore[arg-type]
     two = torch.log_softmax(logits.detach()[:, [0, 2]], dim=1)
     assert loss.detach().item() == pytest.approx(

@@ -31,8 +31,8 @@ class Batch(NamedTuple):
     """(batch,) float32"""
     teacher: Tensor | None = None
     """(batch, labels) float32"""
-    possible: Tensor | None = None
-    """(batch, labels) bool, the classes that the example's corpus has; None where all have all"""
+    class_mask: Tensor | None = None
+    """(batch, labels) bool, True for classes that its corpus has; None where all have all"""
     centring_weights: Tensor | None = None
     """(batch, batch) float32: the sum of the logits of known utterances with a row's weights, which
     sum to less than one, centres that row. None where logits are not centred by voice"""

@@ -88,7 +88,7 @@ class Pieces(IterableDataset[Batch]):
         self.seed = seed
         self.epoch = 0
         recipe = material.recipe
-        self.possible = _possible(material.corpus)
+        self.class_mask = _class_mask(material.corpus)
         self.examples = recipe.examples or len(part)
         self.voices = (
             None
@@ -179,13 +179,13 @@ class Pieces(IterableDataset[Batch]):
         features, frames = batch_of(pieces, recipe.window.pad_frames if not length else 1)
         targets = corpus.targets[chosen]
         soft = np.eye(len(corpus.labels), dtype=np.float32)[targets]
-        possible = None if self.possible is None else self.possible[chosen]
+        class_mask = None if self.class_mask is None else self.class_mask[chosen]
         answers = None if material.teacher is None else material.teacher[chosen]
         if recipe.spectrogram is not None and recipe.spectrogram.mixup > 0:
             mix = _Mixing(len(features), recipe.spectrogram.mixup, rng)
             features, soft = mix(features), mix(soft)
             frames = mix.lengths(frames)
-            possible = None if possible is None else mix.either(possible)
+            class_mask = None if class_mask is None else mix.either(class_mask)
             if answers is not None:
                 probabilities = softmax(answers).astype(np.float32)
                 answers = np.log(np.maximum(mix(probabilities), np.float32(1e-9)))
@@ -198,7 +198,7 @@ class Pieces(IterableDataset[Batch]):
             valence=_known(u.valence for u in utterances),
             arousal=_known(u.arousal for u in utterances),
             teacher=None if answers is None else torch.from_numpy(answers),
-            possible=None if possible is None else torch.from_numpy(possible),
+            class_mask=None if class_mask is None else torch.from_numpy(class_mask),
         )
 
 
@@ -270,13 +270,14 @@ class _Mixing:
         """As long as the longer of the two."""
         return np.maximum(frames, frames[self.other])
 
-    def either(self, possible: Flags) -> Flags:
-        """What is possible for one of the two."""
-        return possible | possible[self.other]
+    def either(self, class_mask: Flags) -> Flags:
+        """True where it is for one of the two."""
+        return class_mask | class_mask[self.other]
 
 
-def _possible(corpus: Corpus) -> Flags | None:
-    """The classes (utterances, labels) that every utterance's corpus has; None where all have all.
+def _class_mask(corpus: Corpus) -> Flags | None:
+    """True for the classes (utterances, labels) that an utterance's corpus has; None where all have
+    all.
 
     A mixture takes a class from where it is.
     """

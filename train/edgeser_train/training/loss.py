@@ -81,14 +81,14 @@ def class_logits(model: SpeechModel, batch: Batch) -> Tensor:
     logits: Tensor = model(batch.features, batch.frames).float()
     if batch.centring_weights is not None:
         logits = model.centred(logits, batch.centring_weights)
-    return among_possible(logits, batch.possible)
+    return masked_classes(logits, batch.class_mask)
 
 
-def among_possible(logits: Tensor, possible: Tensor | None) -> Tensor:
-    """Logits (..., labels) in which classes that are not ``possible`` (of a shape that fits; all
-    are without) never win.
+def masked_classes(logits: Tensor, class_mask: Tensor | None) -> Tensor:
+    """Logits (..., labels) in which classes that are False in ``class_mask`` (of a shape that fits;
+    none is without) never win.
     """
-    return logits if possible is None else logits.masked_fill(~possible, _NEVER)
+    return logits if class_mask is None else logits.masked_fill(~class_mask, _NEVER)
 
 
 def loss_of(
@@ -109,7 +109,7 @@ def loss_of(
     if batch.teacher is None:
         raise UserError("distillation: the batch holds no logits of a teacher")
     counts = batch.targets.sum(dim=1)  # 0 for what an episode only knows
-    teacher = among_possible(batch.teacher, batch.possible)
+    teacher = masked_classes(batch.teacher, batch.class_mask)
     soft = divergence(logits, teacher, distillation.temperature, counts)
     return (1 - distillation.weight) * hard + distillation.weight * soft
 

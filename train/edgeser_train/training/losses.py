@@ -17,8 +17,8 @@ from edgeser_train.training.loss import (
     Framewise,
     Loss,
     Weighting,
-    among_possible,
     class_logits,
+    masked_classes,
     weighted_mean,
 )
 
@@ -43,7 +43,7 @@ class CrossEntropy(
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
         logits = class_logits(model, batch)
         loss = weighted_cross_entropy(
-            logits, batch.targets, weights, self.label_smoothing, batch.possible
+            logits, batch.targets, weights, self.label_smoothing, batch.class_mask
         )
         return loss, logits
 
@@ -123,9 +123,9 @@ class CTC(
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
         log_probs, steps = _framewise(model).frame_log_probs(batch.features, batch.frames)
-        if batch.possible is not None:
-            with_blank = F.pad(batch.possible, (0, 1), value=True)[:, None]
-            log_probs = F.log_softmax(among_possible(log_probs.float(), with_blank), dim=2)
+        if batch.class_mask is not None:
+            with_blank = F.pad(batch.class_mask, (0, 1), value=True)[:, None]
+            log_probs = F.log_softmax(masked_classes(log_probs.float(), with_blank), dim=2)
         loss = weighted_ctc(log_probs, steps, batch.targets, weights, self.repeat)
         return loss, class_log_probs(log_probs, steps)
 
@@ -158,7 +158,7 @@ class MultiTask(
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
         estimated, valence, arousal = _estimating(model).estimates(batch.features, batch.frames)
-        logits = among_possible(estimated.float(), batch.possible)
+        logits = masked_classes(estimated.float(), batch.class_mask)
         loss = self.alpha * weighted_cross_entropy(logits, batch.targets, weights)
         loss = loss + self.beta * mean_absolute_error(valence.float(), batch.valence)
         loss = loss + self.gamma * mean_absolute_error(arousal.float(), batch.arousal)
@@ -210,17 +210,17 @@ def weighted_cross_entropy(
     targets: Tensor,
     weights: Tensor,
     smoothing: float = 0.0,
-    possible: Tensor | None = None,
+    class_mask: Tensor | None = None,
 ) -> Tensor:
     """Mean of w . target . -log p, divided by the batch's mean weight.
 
     ``logits`` and ``targets`` (batch, labels), ``weights`` (labels,). Labels are smoothed over all
-    classes, or over those that are ``possible`` (batch, labels).
+    classes, or over those that are True in ``class_mask`` (batch, labels).
     """
-    if possible is None:
+    if class_mask is None:
         smoothed = targets * (1 - smoothing) + smoothing / targets.shape[1]
     else:
-        share = possible.to(targets.dtype)
+        share = class_mask.to(targets.dtype)
         smoothed = targets * (1 - smoothing) + smoothing * share / share.sum(dim=1, keepdim=True)
     losses = -(smoothed * F.log_softmax(logits, dim=1)).sum(dim=1)
     return weighted_mean(losses, targets, weights)
