@@ -21,7 +21,7 @@ from edgeser_train.data.protocols import folds_of
 from edgeser_train.evaluation.folds import Plan, run_folds
 from edgeser_train.models.moonshine import Moonshine
 from edgeser_train.training import checkpoint
-from edgeser_train.training.batches import Material, Pieces
+from edgeser_train.training.batches import CropDataset, TrainingData
 from edgeser_train.training.losses import DifficultyFocal
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import RECIPES, recipe_of
@@ -128,8 +128,8 @@ def test_every_recipe_trains_and_scores(
 ) -> None:
     recipe = narrowed(model, name)
     corpus = load_corpus(f"manifest={manifest}")
-    material = Material(corpus, corpus_frames(corpus, recipe, kept), recipe)
-    batch = next(iter(Pieces(material, (1, 6), seed=1)))
+    data = TrainingData(corpus, corpus_frames(corpus, recipe, kept), recipe)
+    batch = next(iter(CropDataset(data, (1, 6), seed=1)))
     assert batch.features.shape[2] == recipe.front_end.width == recipe.model.width
     if recipe.crop_frames:
         short = recipe.spectrogram is None or recipe.spectrogram.keep_short
@@ -156,8 +156,12 @@ def test_the_only_recipe_of_a_model_is_its_default() -> None:
 def test_votes_make_examples_difficult(manifest: Path, kept: Path, tmp_path: Path) -> None:
     recipe = msgspec.structs.replace(narrowed("lightweight", "paper"), loss=DifficultyFocal())
     corpus = load_corpus(f"manifest={manifest}")
-    material = Material(corpus, corpus_frames(corpus, recipe, kept), recipe)
-    assert {int(n) for batch in Pieces(material, (0, 1, 2, 3), 1) for n in batch.level} == {0, 1, 2}
+    data = TrainingData(corpus, corpus_frames(corpus, recipe, kept), recipe)
+    assert {int(n) for batch in CropDataset(data, (0, 1, 2, 3), 1) for n in batch.level} == {
+        0,
+        1,
+        2,
+    }
     evaluated(recipe, manifest, kept, tmp_path)
 
 

@@ -37,7 +37,7 @@ from edgeser_train.sound.augment import (
 )
 from edgeser_train.sound.room import impulse_response
 from edgeser_train.training import checkpoint, training
-from edgeser_train.training.batches import Material, Pieces, Whole
+from edgeser_train.training.batches import CropDataset, TrainingData, UtteranceDataset
 from edgeser_train.training.losses import Focal
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import recipe_of
@@ -48,9 +48,9 @@ from tests.train.synthetic import TINY, make_manifest
 RECIPE = changed(recipe_of("lightweight"), TINY)
 
 
-def material_of(folder: Path, cache: Path, recipe: Recipe = RECIPE) -> Material:
+def training_data_of(folder: Path, cache: Path, recipe: Recipe = RECIPE) -> TrainingData:
     corpus = load(folder)
-    return Material(corpus, corpus_frames(corpus, recipe, cache), recipe)
+    return TrainingData(corpus, corpus_frames(corpus, recipe, cache), recipe)
 
 
 def part(*indices: int) -> Fold:
@@ -135,26 +135,26 @@ def test_frames_that_other_code_made_are_not_used(
 
 
 def test_epochs_cover_the_part_and_only_it(emodb: Path, cache: Path) -> None:
-    material = material_of(emodb, cache)
+    data = training_data_of(emodb, cache)
     chosen = tuple(range(0, 339, 3))
-    pieces = Pieces(material, chosen, seed=3)
-    batches = list(pieces)
-    assert len(batches) == len(pieces)
-    wanted = np.bincount([material.corpus.targets[i] for i in chosen], minlength=4)
+    crops = CropDataset(data, chosen, seed=3)
+    batches = list(crops)
+    assert len(batches) == len(crops)
+    wanted = np.bincount([data.corpus.targets[i] for i in chosen], minlength=4)
     assert sum(batch.targets.sum(0) for batch in batches).tolist() == wanted.tolist()
     for batch in batches:
         assert batch.features.shape[1] in RECIPE.crop_frames
         assert (batch.frames == batch.features.shape[1]).all()
-    mixed = material_of(emodb, cache, changed(RECIPE, ["spectrogram.mixup=0.4"]))
-    for batch in Pieces(mixed, chosen, seed=3):
+    mixed = training_data_of(emodb, cache, changed(RECIPE, ["spectrogram.mixup=0.4"]))
+    for batch in CropDataset(mixed, chosen, seed=3):
         torch.testing.assert_close(batch.targets.sum(dim=1), torch.ones(len(batch.targets)))
 
 
 def test_a_teacher_s_answers_are_mixed_as_the_labels_are(emodb: Path, cache: Path) -> None:
-    plain = material_of(emodb, cache, changed(RECIPE, ["spectrogram.mixup=0.4"]))
+    plain = training_data_of(emodb, cache, changed(RECIPE, ["spectrogram.mixup=0.4"]))
     rows = np.log(np.full((339, 4), 0.1, np.float32) + 0.6 * np.eye(4)[list(plain.corpus.targets)])
     taught = replace(plain, teacher=rows.astype(np.float32))
-    (alone,), (batch,) = (Pieces(material, (1, 90, 300), 3) for material in (plain, taught))
+    (alone,), (batch,) = (CropDataset(data, (1, 90, 300), 3) for data in (plain, taught))
     assert alone.teacher is None
     assert batch.teacher is not None
     assert torch.equal(alone.features, batch.features)
@@ -166,19 +166,19 @@ def test_a_teacher_s_answers_are_mixed_as_the_labels_are(emodb: Path, cache: Pat
 def test_without_crops_a_batch_holds_what_the_window_policy_cuts(emodb: Path, cache: Path) -> None:
     window = ["window.cut=segments", "window.frames=20", "window.hop_frames=5"]
     plain = ["crop_frames=[]", "spectrogram=null", "window.pad_frames=16", *window]
-    material = material_of(emodb, cache, changed(RECIPE, plain))
-    for batch in Pieces(material, tuple(range(40)), seed=3):
+    data = training_data_of(emodb, cache, changed(RECIPE, plain))
+    for batch in CropDataset(data, tuple(range(40)), seed=3):
         assert batch.features.shape[1] == 32
         assert (batch.frames == 20).all()
-    features, frames, target = Whole(material, (7, 8))[1]
+    features, frames, target = UtteranceDataset(data, (7, 8))[1]
     assert features.shape == (3, 32, 128)  # 30 frames: two pieces, and one that ends with them
     assert frames.tolist() == [20, 20, 20]
-    assert target == material.corpus.targets[8]
+    assert target == data.corpus.targets[8]
 
 
 def test_every_stft_version_is_a_copy(emodb: Path, tmp_path: Path) -> None:
     narrow = changed(RECIPE, ["stft_windows=[320, 640]", "variants=1"])
-    frames = material_of(emodb, tmp_path, narrow).frames
+    frames = training_data_of(emodb, tmp_path, narrow).frames
     assert frames.copies == 2  # 640 is the recipe's own
     sound = load(emodb).utterances[5].samples()
     for copy, window in enumerate((640, 320)):
@@ -187,17 +187,17 @@ def test_every_stft_version_is_a_copy(emodb: Path, tmp_path: Path) -> None:
 
 
 def test_training_is_the_same_for_the_same_seed(emodb: Path, cache: Path, tmp_path: Path) -> None:
-    material = material_of(emodb, cache)
+    data = training_data_of(emodb, cache)
     chosen = part(*range(100, 300))
     one, two, other = (
-        train(material, chosen, tmp_path / str(i), seed=4, data_seed=data_seed)
+        train(data, chosen, tmp_path / str(i), seed=4, data_seed=data_seed)
         for i, data_seed in enumerate((4, 4, 5))
     )
     assert one.losses == pytest.approx(two.losses, rel=1e-3)
     assert one.losses != pytest.approx(other.losses, rel=1e-3)
     assert len(one.losses) == one.chosen_epoch == RECIPE.epochs
     assert one.validation == []
-    features = [RECIPE.front_end.normalised(material.frames.of(i, 0)) for i in chosen.train]
+    features = [RECIPE.front_end.normalised(data.frames.of(i, 0)) for i in chosen.train]
     mean = np.concatenate(features).mean(axis=0)
     np.testing.assert_allclose(one.model.mean.numpy(), mean, atol=1e-3)
 
@@ -207,11 +207,11 @@ def test_a_filled_window_is_standardised_as_it_is_heard(
 ) -> None:
     filled = ["window.cut=centre", "window.frames=40", "window.fill=true", "window.pad_frames=40"]
     recipe = changed(RECIPE, [*filled, "crop_frames=[]", "spectrogram=null", "epochs=1"])
-    material = material_of(emodb, cache, recipe)
+    data = training_data_of(emodb, cache, recipe)
     chosen = part(*range(100, 120))
-    model = train(material, chosen, tmp_path, seed=1, data_seed=1).model
-    whole = Whole(material, chosen.train)
-    heard = torch.cat([whole[i][0].flatten(0, 1) for i in range(20)])
+    model = train(data, chosen, tmp_path, seed=1, data_seed=1).model
+    utterances = UtteranceDataset(data, chosen.train)
+    heard = torch.cat([utterances[i][0].flatten(0, 1) for i in range(20)])
     assert len(heard) == 20 * 40
     torch.testing.assert_close(model.mean, heard.mean(dim=0), rtol=1e-4, atol=1e-3)
     torch.testing.assert_close(model.std, heard.std(dim=0, correction=0), rtol=1e-3, atol=1e-3)
@@ -224,8 +224,8 @@ def test_statistics_of_many_frames_are_exact(emodb: Path, tmp_path: Path) -> Non
     rows[::2] = -50.3
     ends = np.linspace(0, len(rows), 1 + len(corpus.utterances), dtype=np.int64)
     bounds = np.stack([ends[:-1], ends[1:]], axis=1)[:, None]
-    material = Material(corpus, CorpusFrames(rows, bounds), recipe)
-    model = train(material, part(*range(339)), tmp_path, seed=1, data_seed=1).model
+    data = TrainingData(corpus, CorpusFrames(rows, bounds), recipe)
+    model = train(data, part(*range(339)), tmp_path, seed=1, data_seed=1).model
     low, high = float(np.float16(-70.1)), float(np.float16(-50.3))
     np.testing.assert_allclose(model.mean.numpy(), (low + high) / 2, rtol=1e-6)
     np.testing.assert_allclose(model.std.numpy(), (high - low) / 2, rtol=1e-6)
@@ -250,7 +250,7 @@ def test_validation_chooses_the_epoch_and_ends_the_training(
 ) -> None:
     recipe = changed(RECIPE, ["epochs=12", "patience=2"])
     fold = Fold("03", tuple(range(60, 339)), tuple(range(60)), ())
-    trained = train(material_of(emodb, cache, recipe), fold, tmp_path, seed=1, data_seed=1)
+    trained = train(training_data_of(emodb, cache, recipe), fold, tmp_path, seed=1, data_seed=1)
     assert len(trained.losses) == len(trained.validation) <= 12
     assert trained.validation[trained.chosen_epoch - 1] == max(trained.validation)
     since = trained.validation[trained.chosen_epoch :]
@@ -263,7 +263,7 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
 ) -> None:
     recipe = changed(RECIPE, ["epochs=9", "patience=2", "batch=4", "ema_decay=0.5"])
     corpus = load_corpus(f"manifest={make_manifest(tmp_path)}")
-    material = Material(corpus, corpus_frames(corpus, recipe, tmp_path / "cache"), recipe)
+    data = TrainingData(corpus, corpus_frames(corpus, recipe, tmp_path / "cache"), recipe)
     fold = Fold("a", tuple(range(8)), tuple(range(8, 16)), ())
     save = WholeStates.save_checkpoint
 
@@ -287,7 +287,7 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
 
         with monkeypatch.context() as patch:
             patch.setattr(WholeStates, "save_checkpoint", saved)
-            return train(material, fold, tmp_path / name, seed=1, data_seed=1)
+            return train(data, fold, tmp_path / name, seed=1, data_seed=1)
 
     whole = trained("whole", 99)
     assert (whole.chosen_epoch, len(whole.losses)) == (4, 6)
@@ -310,14 +310,14 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
 def test_patience_needs_a_validation_part(emodb: Path, cache: Path, tmp_path: Path) -> None:
     recipe = changed(RECIPE, ["patience=2"])
     with pytest.raises(UserError, match="patience=2 needs a validation part"):
-        train(material_of(emodb, cache, recipe), part(1, 2), tmp_path, seed=1, data_seed=1)
+        train(training_data_of(emodb, cache, recipe), part(1, 2), tmp_path, seed=1, data_seed=1)
 
 
 def test_a_loss_that_is_no_number_stops_training(emodb: Path, cache: Path, tmp_path: Path) -> None:
     wild = ["optimiser.learning_rate=1e30", "optimiser.warm_up=0.0", "clip_norm=1e30"]
-    material = material_of(emodb, cache, changed(RECIPE, wild))
+    data = training_data_of(emodb, cache, changed(RECIPE, wild))
     with pytest.raises(UserError, match=r"training: the loss became (nan|inf) in epoch"):
-        train(material, part(*range(339)), tmp_path, seed=1, data_seed=1)
+        train(data, part(*range(339)), tmp_path, seed=1, data_seed=1)
 
 
 def test_weights_that_the_last_step_spoilt_are_no_model(
@@ -331,16 +331,16 @@ def test_weights_that_the_last_step_spoilt_are_no_model(
         torch.nn.init.constant_(next(self.model.parameters()), float("inf"))
 
     monkeypatch.setattr(training._Classifier, "on_train_epoch_end", spoilt)
-    material = material_of(emodb, cache, changed(RECIPE, ["epochs=1", "ema_decay=0"]))
+    data = training_data_of(emodb, cache, changed(RECIPE, ["epochs=1", "ema_decay=0"]))
     with pytest.raises(UserError, match="the last step left weights that are no numbers"):
-        train(material, part(*range(60)), tmp_path, seed=1, data_seed=1)
+        train(data, part(*range(60)), tmp_path, seed=1, data_seed=1)
 
 
 def test_a_full_disk_is_one_line(emodb: Path, cache: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     with pytest.raises(UserError, match="file/work"):
-        train(material_of(emodb, cache), part(1, 2), blocked / "work", seed=1, data_seed=1)
+        train(training_data_of(emodb, cache), part(1, 2), blocked / "work", seed=1, data_seed=1)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from edgeser_train.models import build
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation, vary, warped
 from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import batches, checkpoint
-from edgeser_train.training.batches import Material, Pieces
+from edgeser_train.training.batches import CropDataset, TrainingData
 from edgeser_train.training.loss import Distillation, loss_of
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import recipe_of
@@ -178,7 +178,7 @@ def test_a_batch_of_episodes_counts_its_queries_and_teaches_the_prior(
 ) -> None:
     recipe = changed(RECIPE, [f"model.labels={len(corpus.labels)}", "batch=28"])
     part = tuple(range(len(corpus.utterances)))
-    batch = next(iter(Pieces(Material(corpus, frames, recipe), part, seed=3)))
+    batch = next(iter(CropDataset(TrainingData(corpus, frames, recipe), part, seed=3)))
     assert batch.targets.sum(dim=1).tolist() == 2 * (10 * [1.0] + 4 * [0.0])
     assert batch.centring_weights is not None
     assert batch.centring_weights.shape == (28, 28)
@@ -256,21 +256,23 @@ def test_a_teacher_of_strangers_knows_the_rest_of_the_voice(
 def test_more_processes_than_episodes_in_a_batch_are_refused(
     corpus: Corpus, frames: CorpusFrames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pieces = Pieces(Material(corpus, frames, RECIPE), tuple(range(len(corpus.utterances))), 1)
-    whole = len(list(pieces))
+    crops = CropDataset(
+        TrainingData(corpus, frames, RECIPE), tuple(range(len(corpus.utterances))), 1
+    )
+    whole = len(list(crops))
     assert RECIPE.episodes is not None
     most = max(1, round(RECIPE.batch / (RECIPE.episodes.queries + RECIPE.episodes.known)))
     monkeypatch.setattr(batches, "_place", lambda: (0, most + 1))
     with pytest.raises(UserError, match=f"a batch has {most} episodes, and {most + 1} processes"):
-        list(pieces)
+        list(crops)
     monkeypatch.setattr(batches, "_place", lambda: (0, most))
-    assert len(list(pieces)) == whole
+    assert len(list(crops)) == whole
 
 
 def test_what_an_episode_only_knows_teaches_nothing(corpus: Corpus, frames: CorpusFrames) -> None:
     rows = np.zeros((len(corpus.utterances), 4), np.float32)
-    material = Material(corpus, frames, RECIPE, rows)
-    batch = next(iter(Pieces(material, tuple(range(len(corpus.utterances))), 1)))
+    data = TrainingData(corpus, frames, RECIPE, rows)
+    batch = next(iter(CropDataset(data, tuple(range(len(corpus.utterances))), 1)))
     assert batch.teacher is not None
     counts = batch.targets.sum(dim=1)
     assert 0 < int((counts == 0).sum()) < len(counts)
@@ -287,7 +289,9 @@ def test_what_an_episode_only_knows_teaches_nothing(corpus: Corpus, frames: Corp
 
 def test_an_epoch_of_the_recipe_is_the_same_again(corpus: Corpus, frames: CorpusFrames) -> None:
     part = tuple(range(len(corpus.utterances)))
-    first, again = (list(Pieces(Material(corpus, frames, RECIPE), part, seed=3)) for _ in range(2))
+    first, again = (
+        list(CropDataset(TrainingData(corpus, frames, RECIPE), part, seed=3)) for _ in range(2)
+    )
     assert len(first) == 64 // 10  # an episode has ten queries
     for one, other in zip(first, again, strict=True):
         assert one.features.equal(other.features)

@@ -1,4 +1,4 @@
-"""What a training step gets: one batch of pieces."""
+"""What a training step gets: one batch of crops."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Pieces of utterances and what is known about each of them.
+    """Crops of utterances and what is known about each of them.
 
-    ``targets`` are soft: a row sums to one, and is one-hot unless pieces were mixed; a row of zeros
+    ``targets`` are soft: a row sums to one, and is one-hot unless crops were mixed; a row of zeros
     does not count in the loss, and only centres others of its voice. ``level`` is the difficulty (0
     easy, 1, 2 hard; 0 where nobody voted). ``valence`` and ``arousal`` are nan where unknown.
     ``teacher`` holds the logits to distil from, or None.

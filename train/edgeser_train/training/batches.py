@@ -1,4 +1,4 @@
-"""Training batches: random pieces of random copies, all of one length."""
+"""Training batches: random crops of random copies, all of one length."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """All that training may look at: a corpus, its frames, and what a teacher says of it.
 
     ``teacher``: logits (utterances, labels), or None.
@@ -44,7 +44,7 @@ class Material:
     recipe: Recipe
     teacher: Floats | None = None
 
-    def piece(
+    def crop(
         self,
         utterance: int,
         copy: int,
@@ -52,9 +52,10 @@ class Material:
         rng: np.random.Generator,
         baseline: Baseline | None = None,
     ) -> Floats:
-        """Features (length, width) of a random piece; 0 for one that the window policy cuts.
+        """Features (length, width) of a random crop; ``length`` 0: of a random piece that the
+        window policy cuts.
 
-        ``baseline``: of the voice in that copy, what the piece is judged against.
+        ``baseline``: of the voice in that copy, what the crop is judged against.
         """
         recipe = self.recipe
         frames = self.frames.of(utterance, copy)
@@ -75,25 +76,25 @@ class Material:
         return features
 
 
-class Pieces(IterableDataset[Batch]):
+class CropDataset(IterableDataset[Batch]):
     """An endless supply of epochs; every one shuffles and augments anew from (seed, epoch).
 
     ``epoch`` is set by whoever trains. In a training of several processes each takes its share of
     every batch.
     """
 
-    def __init__(self, material: Material, part: tuple[int, ...], seed: int) -> None:
-        self.material = material
+    def __init__(self, data: TrainingData, part: tuple[int, ...], seed: int) -> None:
+        self.data = data
         self.part = np.array(part)
         self.seed = seed
         self.epoch = 0
-        recipe = material.recipe
-        self.class_mask = _class_mask(material.corpus)
+        recipe = data.recipe
+        self.class_mask = _class_mask(data.corpus)
         self.examples = recipe.examples or len(part)
         self.voices = (
             None
             if recipe.baselines is None
-            else Voices(material.corpus, material.frames, recipe.front_end, part, recipe.baselines)
+            else Voices(data.corpus, data.frames, recipe.front_end, part, recipe.baselines)
         )
 
     def __len__(self) -> int:
@@ -102,14 +103,14 @@ class Pieces(IterableDataset[Batch]):
         They are of equal size, give or take one; left out are only those of fewer than there are
         processes. Of episodes the queries are the examples.
         """
-        recipe = self.material.recipe
+        recipe = self.data.recipe
         counted = recipe.episodes.queries * self._episodes if recipe.episodes else recipe.batch
         return max(1, round(self.examples / counted))
 
     @property
     def _episodes(self) -> int:
         """Of a batch."""
-        recipe = self.material.recipe
+        recipe = self.data.recipe
         if recipe.episodes is None:
             return 0
         return max(1, round(recipe.batch / (recipe.episodes.queries + recipe.episodes.known)))
@@ -117,10 +118,10 @@ class Pieces(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         rank, world = _place()
         rng = np.random.default_rng((self.seed, self.epoch))
-        recipe = self.material.recipe
+        recipe = self.data.recipe
         if recipe.balanced:
             drawn = len(self) * self._episodes if recipe.episodes else self.examples
-            order = drawn_evenly(self.material.corpus, self.part.tolist(), drawn, rng)
+            order = drawn_evenly(self.data.corpus, self.part.tolist(), drawn, rng)
         else:
             order = rng.permutation(self.part)
         if rank:
@@ -137,16 +138,16 @@ class Pieces(IterableDataset[Batch]):
                 yield self._batch(chosen[rank::world], rng)
 
     def _batch(self, chosen: Indices, rng: np.random.Generator) -> Batch:
-        recipe, voices = self.material.recipe, self.voices
+        recipe, voices = self.data.recipe, self.voices
         length = int(rng.choice(recipe.crop_frames)) if recipe.crop_frames else 0
         if recipe.episodes is not None and voices is not None:
             return self._of_episodes(chosen, length, recipe.episodes, voices, rng)
-        pieces = []
+        crops = []
         for i in chosen:
-            copy = int(rng.integers(self.material.frames.copies))
+            copy = int(rng.integers(self.data.frames.copies))
             baseline = voices.baseline(i, copy, rng) if voices else None
-            pieces.append(self.material.piece(i, copy, length, rng, baseline))
-        return self._of_pieces(chosen, pieces, length, rng)
+            crops.append(self.data.crop(i, copy, length, rng, baseline))
+        return self._of_crops(chosen, crops, length, rng)
 
     def _of_episodes(
         self,
@@ -157,38 +158,38 @@ class Pieces(IterableDataset[Batch]):
         rng: np.random.Generator,
     ) -> Batch:
         """Of as many episodes as there are ``firsts``, utterances that say whose they are."""
-        copies = self.material.frames.copies
+        copies = self.data.frames.copies
         episodes = [voices.episode(draw, int(i), copies, rng) for i in firsts]
-        pieces = [
-            self.material.piece(i, e.copy, length, rng, voices.baseline_in(e, i))
+        crops = [
+            self.data.crop(i, e.copy, length, rng, voices.baseline_in(e, i))
             for e in episodes
             for i in e.utterances
         ]
         chosen = np.array([i for e in episodes for i in e.utterances])
-        batch = self._of_pieces(chosen, pieces, length, rng)
+        batch = self._of_crops(chosen, crops, length, rng)
         weights = centring_weights_of(episodes, batch.frames.numpy(), draw.own_frames, rng)
         counts = [k < e.queries for e in episodes for k in range(len(e.utterances))]
         targets = batch.targets * torch.tensor(counts, dtype=torch.float32)[:, None]
         return batch._replace(targets=targets, centring_weights=torch.from_numpy(weights))
 
-    def _of_pieces(
-        self, chosen: Indices, pieces: list[Floats], length: int, rng: np.random.Generator
+    def _of_crops(
+        self, chosen: Indices, crops: list[Floats], length: int, rng: np.random.Generator
     ) -> Batch:
-        material = self.material
-        recipe, corpus = material.recipe, material.corpus
-        features, frames = batch_of(pieces, recipe.window.pad_frames if not length else 1)
+        data = self.data
+        recipe, corpus = data.recipe, data.corpus
+        features, frames = batch_of(crops, recipe.window.pad_frames if not length else 1)
         targets = corpus.targets[chosen]
         soft = np.eye(len(corpus.labels), dtype=np.float32)[targets]
         class_mask = None if self.class_mask is None else self.class_mask[chosen]
-        answers = None if material.teacher is None else material.teacher[chosen]
+        teacher = None if data.teacher is None else data.teacher[chosen]
         if recipe.spectrogram is not None and recipe.spectrogram.mixup > 0:
-            mix = _Mixing(len(features), recipe.spectrogram.mixup, rng)
+            mix = _Mixup(len(features), recipe.spectrogram.mixup, rng)
             features, soft = mix(features), mix(soft)
             frames = mix.lengths(frames)
             class_mask = None if class_mask is None else mix.either(class_mask)
-            if answers is not None:
-                probabilities = softmax(answers).astype(np.float32)
-                answers = np.log(np.maximum(mix(probabilities), np.float32(1e-9)))
+            if teacher is not None:
+                probabilities = softmax(teacher).astype(np.float32)
+                teacher = np.log(np.maximum(mix(probabilities), np.float32(1e-9)))
         utterances = [corpus.utterances[i] for i in chosen]
         return Batch(
             features=torch.from_numpy(features),
@@ -197,64 +198,64 @@ class Pieces(IterableDataset[Batch]):
             level=torch.tensor([difficulty(u.agreement) for u in utterances]),
             valence=_known(u.valence for u in utterances),
             arousal=_known(u.arousal for u in utterances),
-            teacher=None if answers is None else torch.from_numpy(answers),
+            teacher=None if teacher is None else torch.from_numpy(teacher),
             class_mask=None if class_mask is None else torch.from_numpy(class_mask),
         )
 
 
-class Whole(Dataset[tuple[Tensor, Tensor, int]]):
+class UtteranceDataset(Dataset[tuple[Tensor, Tensor, int]]):
     """Utterances as recorded, one by one: all their pieces, padded, and the target."""
 
-    def __init__(self, material: Material, part: tuple[int, ...]) -> None:
-        self.material = material
+    def __init__(self, data: TrainingData, part: tuple[int, ...]) -> None:
+        self.data = data
         self.part = part
 
     def __len__(self) -> int:
         return len(self.part)
 
     def __getitem__(self, position: int) -> tuple[Tensor, Tensor, int]:
-        material = self.material
+        data = self.data
         utterance = self.part[position]
-        rows = material.frames.of(utterance, 0)
-        pieces = pieces_of(rows, material.recipe.front_end, material.recipe.window)
-        features, frames = batch_of(pieces, material.recipe.window.pad_frames)
-        target = int(material.corpus.targets[utterance])
+        rows = data.frames.of(utterance, 0)
+        pieces = pieces_of(rows, data.recipe.front_end, data.recipe.window)
+        features, frames = batch_of(pieces, data.recipe.window.pad_frames)
+        target = int(data.corpus.targets[utterance])
         return torch.from_numpy(features), torch.from_numpy(frames), target
 
 
-class PieceModule(L.LightningDataModule):
+class DataModule(L.LightningDataModule):
     """The parts of a corpus as Lightning wants them; ``epoch`` tells the one to begin."""
 
     def __init__(
-        self, pieces: Pieces, validation: tuple[int, ...], epoch: Callable[[], int]
+        self, crops: CropDataset, validation: tuple[int, ...], epoch: Callable[[], int]
     ) -> None:
         super().__init__()
-        self.pieces = pieces
+        self.crops = crops
         self.epoch = epoch
-        self.whole = Whole(pieces.material, validation)
+        self.utterances = UtteranceDataset(crops.data, validation)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         return DataLoader(_Epoch(self), batch_size=None)
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor, int]]:
-        return DataLoader(self.whole, batch_size=None)
+        return DataLoader(self.utterances, batch_size=None)
 
 
 class _Epoch(IterableDataset[Batch]):
     """The epoch to begin. (Lightning's own count is one behind when a resumption asks.)"""
 
-    def __init__(self, module: PieceModule) -> None:
+    def __init__(self, module: DataModule) -> None:
         self.module = module
 
     def __len__(self) -> int:
-        return len(self.module.pieces)
+        return len(self.module.crops)
 
     def __iter__(self) -> Iterator[Batch]:
-        self.module.pieces.epoch = self.module.epoch()
-        return iter(self.module.pieces)
+        self.module.crops.epoch = self.module.epoch()
+        return iter(self.module.crops)
 
 
-class _Mixing:
+class _Mixup:
     """Mixes each of ``n`` rows with another one, always the same and by the same share."""
 
     def __init__(self, n: int, beta: float, rng: np.random.Generator) -> None:

@@ -17,7 +17,7 @@ from edgeser_train.data.lineage import sounds_of
 from edgeser_train.data.protocols import Fold
 from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
-from edgeser_train.training.batches import Material
+from edgeser_train.training.batches import TrainingData
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.precision import Precision, demand_precision, precision_of
 from edgeser_train.training.recipe import Recipe
@@ -122,13 +122,11 @@ def train_fold(
         plan.teacher.logits(corpus, fold, load_sounds(corpus, cache)) if plan.teacher else None
     )
     frames = corpus_frames(corpus, recipe, cache)
-    material = Material(
+    data = TrainingData(
         corpus, frames, msgspec.structs.replace(recipe, precision=precision), answers
     )
     work = _work_of(run, f"{stem or fold.name}-seed{seed}-{plan.key}", corpus, precision)
-    trained = train(
-        material, fold, work, seed=seed, data_seed=plan.data_seed, logs=logs, start=started
-    )
+    trained = train(data, fold, work, seed=seed, data_seed=plan.data_seed, logs=logs, start=started)
     return TrainedFold(trained, origin, work)
 
 

@@ -62,7 +62,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     ``variants`` copies of each utterance are kept (the first one as recorded), each of them once
     more for every analysis window of ``stft_windows`` (samples; as Kim and Kwon augment). A batch
-    holds random pieces of one length out of ``crop_frames``; without any, a random one of the
+    holds random crops of one length out of ``crop_frames``; without any, a random one of the
     pieces that ``window`` cuts. ``waveform`` and ``spectrogram`` are none where nothing is varied;
     a front end that gives samples takes no ``spectrogram``.
 

@@ -32,7 +32,7 @@ from edgeser_train.models import build
 from edgeser_train.models.initialise import initialise
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.advice import without_advice
-from edgeser_train.training.batches import Material, PieceModule, Pieces
+from edgeser_train.training.batches import CropDataset, DataModule, TrainingData
 from edgeser_train.training.loss import class_weights, loss_of
 from edgeser_train.training.optimiser import optimiser_of
 from edgeser_train.training.precision import precision_of
@@ -68,7 +68,7 @@ class Trained:
 
 
 def train(
-    material: Material,
+    data: TrainingData,
     fold: Fold,
     work: Path,
     *,
@@ -89,7 +89,7 @@ def train(
     Raises UserError for a loss or weights that are no numbers, a recipe that needs a validation
     part where there is none, a full disk, and when memory runs out.
     """
-    recipe, corpus = material.recipe, material.corpus
+    recipe, corpus = data.recipe, data.corpus
     check_fit(recipe, corpus, fold)
     labels = len(corpus.labels)
     L.seed_everything(seed, verbose=False)
@@ -103,13 +103,13 @@ def train(
         initialise(model, start)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.standardise:
-        _set_statistics(model, material, fold.train)
-    pieces = Pieces(material, fold.train, data_seed)
+        _set_statistics(model, data, fold.train)
+    crops = CropDataset(data, fold.train, data_seed)
     targets = corpus.targets[list(fold.train)]
     weights = class_weights(targets, labels, recipe.loss.weighting)
-    classifier = _Classifier(model, recipe, weights, len(pieces), seed, Teller(work))
+    classifier = _Classifier(model, recipe, weights, len(crops), seed, Teller(work))
     validation = fold.validation if recipe.patience else ()
-    module = PieceModule(pieces, validation, lambda: len(classifier.losses))
+    module = DataModule(crops, validation, lambda: len(classifier.losses))
     with warnings.catch_warnings():
         without_advice()
         trainer = _trainer(recipe, work, logs)
@@ -294,21 +294,21 @@ def _diverged(what: str, recipe: Recipe) -> UserError:
     )
 
 
-def _set_statistics(model: SpeechModel, material: Material, part: tuple[int, ...]) -> None:
+def _set_statistics(model: SpeechModel, data: TrainingData, part: tuple[int, ...]) -> None:
     """Mean and deviation of each feature over the training part as recorded, in the recipe's own
     STFT version; where windows are filled with silence, over the filled ones.
     """
-    recipe = material.recipe
+    recipe = data.recipe
 
-    def heard(utterance: int) -> list[Floats]:
-        frames = material.frames.of(utterance, 0)
+    def features(utterance: int) -> list[Floats]:
+        frames = data.frames.of(utterance, 0)
         if recipe.window.fill:
             return pieces_of(frames, recipe.front_end, recipe.window)
         return [recipe.front_end.normalised(frames)]
 
     count, total, squares = 0, np.zeros(len(model.mean)), np.zeros(len(model.mean))
     for utterance in part:
-        for piece in heard(utterance):
+        for piece in features(utterance):
             count += len(piece)
             total += piece.sum(axis=0, dtype=np.float64)
             squares += np.square(piece, dtype=np.float64).sum(axis=0)
