@@ -5,11 +5,11 @@ python benchmarks/unseen_voices.py runs/loco --corpus emodb7=FOLDER --corpus mes
 
 The first is a model as `edgeser run --model` takes it, on corpora that it must not have learnt
 from; the second what `edgeser evaluate --protocol loco -o runs/loco` left, each of its folds on the
-corpus that it held out, its seeds put together as `edgeser export` does it. How far the answers are
-to be believed is then fitted on the other folds' answers, and on all of them for OUTPUT's
-strangers.json, which `edgeser export --strangers` takes. Or what another protocol left that holds
-out speakers of one corpus, `loso` or `speaker_kfold`: each fold on its own, all of them pooled,
-with the temperature that they were trained with.
+corpus that it held out, its seeds put together as `edgeser export` does it. How far the
+predictions are to be believed is then fitted on those of the other folds, and on all of them for
+OUTPUT's strangers.json, which `edgeser export --strangers` takes. Or what another protocol left
+that holds out speakers of one corpus, `loso` or `speaker_kfold`: each fold on its own, all of them
+pooled, with the temperature that they were trained with.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ from edgeser_train.evaluation.folds import FoldResult, kept_folds
 from edgeser_train.evaluation.known import EARLIER, LADDER, NOTHING, Known
 from edgeser_train.evaluation.strangers import fitted
 from edgeser_train.evaluation.unseen import (
-    Answers,
     Listener,
+    Predictions,
     Score,
-    together,
+    pooled,
 )
 from edgeser_train.evaluation.unseen_report import (
     Judged,
@@ -96,7 +96,7 @@ def main(
         given = _given(model, loaded, orders, output)
         other = None if beside is None else _given(beside, loaded, orders, output / "beside")
         gains = [
-            gained(row.known.name, row.answers, before.answers)
+            gained(row.known.name, row.predictions, before.predictions)
             for row, before in zip(given, other or [], strict=False)
         ]
     except UserError as error:
@@ -119,10 +119,10 @@ def main(
 
 
 class Row(NamedTuple):
-    """With so much known of every voice: the answers, by corpus and order, and their figures."""
+    """With so much known of every voice: predictions, by corpus and order, and their metrics."""
 
     known: Known
-    answers: list[list[Answers]]
+    predictions: list[list[Predictions]]
     judged: Judged
 
 
@@ -147,9 +147,9 @@ def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Row]
     ]
     made = []
     for known in LADDER if info.learns_voices else LADDER[:1]:
-        answers = [x.answers(model.logits, known, range(orders)) for x in listeners]
+        predictions = [x.predictions(model.logits, known, range(orders)) for x in listeners]
         fits = [(info.temperature, info.abstain_below)] * len(corpora)
-        made.append(_row(known, answers, fits))
+        made.append(_row(known, predictions, fits))
     return made
 
 
@@ -169,8 +169,8 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int, output: Path) -> 
         raise UserError(
             f"run {run}: it has one fold", "evaluate --protocol loco leaves one for each corpus"
         )
-    unknown = [x.answers(score, NOTHING, [0])[0] for x, score in listeners]
-    known = [x.answers(score, EARLIER, [0])[0] for x, score in listeners]
+    unknown = [x.predictions(score, NOTHING, [0])[0] for x, score in listeners]
+    known = [x.predictions(score, EARLIER, [0])[0] for x, score in listeners]
     write_whole(output / "strangers.json", _as_json(fitted(unknown, known)))
     fits = []
     for own, (listener, _) in enumerate(listeners):
@@ -181,8 +181,8 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int, output: Path) -> 
         click.echo(f"{listener.corpus.name}, from the others: {fit}", err=True)
     made = []
     for known_of in LADDER:
-        answers = [x.answers(score, known_of, range(orders)) for x, score in listeners]
-        made.append(_row(known_of, answers, fits))
+        predictions = [x.predictions(score, known_of, range(orders)) for x, score in listeners]
+        made.append(_row(known_of, predictions, fits))
     return made
 
 
@@ -205,9 +205,9 @@ def _of_speakers(
         listeners.append(_listening(part, [weights for _, weights in seeds]))
     made = []
     for known in LADDER:
-        by_fold = [x.answers(score, known, range(orders)) for x, score in listeners]
-        pooled = [together(parts) for parts in zip(*by_fold, strict=True)]
-        made.append(_row(known, [pooled], [(1.0, 0.0)]))
+        by_fold = [x.predictions(score, known, range(orders)) for x, score in listeners]
+        pool = [pooled(parts) for parts in zip(*by_fold, strict=True)]
+        made.append(_row(known, [pool], [(1.0, 0.0)]))
     return made
 
 
@@ -245,10 +245,12 @@ def _as_json(told: msgspec.Struct) -> bytes:
     return msgspec.json.format(msgspec.json.encode(told))
 
 
-def _row(known: Known, answers: list[list[Answers]], fits: Sequence[tuple[float, float]]) -> Row:
-    row = judged(known.name, answers, fits)
+def _row(
+    known: Known, predictions: list[list[Predictions]], fits: Sequence[tuple[float, float]]
+) -> Row:
+    row = judged(known.name, predictions, fits)
     click.echo(f"{row.known}: UA of four {100 * row.mean.ua4:.1f} %", err=True)
-    return Row(known, answers, row)
+    return Row(known, predictions, row)
 
 
 if __name__ == "__main__":

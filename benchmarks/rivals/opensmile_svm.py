@@ -37,7 +37,7 @@ import msgspec
 import numpy as np
 
 from benchmarks import script
-from benchmarks.rivals.pairwise import PairwiseAnswers
+from benchmarks.rivals.pairwise import PairwisePredictions
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser_train.corpora import Corpus, load_corpus, merged
@@ -167,11 +167,11 @@ def _rows(
         temperatures[test] = machine.temperature
     told = []
     for way, rows in margins.items():
-        answers, fitted = [], []
+        predictions, fitted = [], []
         for of_corpus in _tested(corpus, temperatures):
-            answers.append([_answers(corpus, rows, of_corpus)])
+            predictions.append([_predictions(corpus, rows, of_corpus)])
             fitted.append((float(np.exp(np.log(temperatures[of_corpus]).mean())), 0.0))
-        told.append(judged(_name(way), answers, fitted))
+        told.append(judged(_name(way), predictions, fitted))
     return told
 
 
@@ -209,9 +209,9 @@ def _tested(corpus: Corpus, temperatures: Doubles) -> list[list[int]]:
     return list(rows.values())
 
 
-def _answers(corpus: Corpus, margins: Doubles, rows: list[int]) -> PairwiseAnswers:
+def _predictions(corpus: Corpus, margins: Doubles, rows: list[int]) -> PairwisePredictions:
     """Of utterances of one corpus."""
-    return PairwiseAnswers(
+    return PairwisePredictions(
         corpus.utterances[rows[0]].corpus or corpus.name,
         corpus.labels,
         margins[rows].sum(axis=2),

@@ -1,4 +1,4 @@
-"""Answers of a classifier that sets one class against one."""
+"""Predictions of a classifier that sets one class against one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgeser_train.evaluation.unseen import Answers
+from edgeser_train.evaluation.unseen import Predictions
 from edgeser_train.metrics import Doubles, Ints
 
 
 @dataclass(frozen=True)
-class PairwiseAnswers(Answers):
+class PairwisePredictions(Predictions):
     """``margins`` (n, labels, labels): how far each is on the side of the first class of two.
 
     ``logits`` are their sums. Classes told apart from each other alone are judged by the pairs

@@ -9,7 +9,7 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser_train.evaluation.folds import FoldResult, kept_folds
-from tests.train.answers import plan, results
+from tests.train.predictions import plan, results
 
 
 def keep(run: Path, result: FoldResult, stem: str = "") -> None:

@@ -25,7 +25,7 @@ from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.recipes import recipe_of
 from edgeser_train.training.start import Start
 from edgeser_train.training.teacher import Teacher
-from tests.train.answers import LABELS, plan, results
+from tests.train.predictions import LABELS, plan, results
 
 PER_UTTERANCE = ("utterances", "speakers", "corpora")
 
@@ -53,7 +53,7 @@ def test_figures_pool_the_folds() -> None:
     assert [c.condition for c in r.conditions] == ["clean", "gain -20 dB"]
     assert r.conditions[0].changed == 0
     assert r.conditions[1].changed == pytest.approx((heard != said).mean())
-    assert [(a.utterance, a.target, a.said) for a in r.answers] == [
+    assert [(a.utterance, a.target, a.predicted) for a in r.answers] == [
         (name, target, [label])
         for name, target, label in zip(
             [u for f in folds for u in f.utterances], targets, said.tolist(), strict=True
@@ -98,7 +98,7 @@ def test_seeds_are_averaged_and_their_spread_told() -> None:
     assert r.wa.value == pytest.approx(np.mean([s.wa for s in r.by_seed]))
     assert r.ua.value == pytest.approx(np.mean([s.ua for s in r.by_seed]))
     assert np.sum(r.confusion) == 3 * r.utterances
-    assert all(len(a.said) == len(a.confidence) == 3 for a in r.answers)
+    assert all(len(a.predicted) == len(a.confidence) == 3 for a in r.answers)
     text = markdown(r, has_choice=False)
     assert "| standard deviation |" in text
     assert "means over the seeds" in text

@@ -18,7 +18,7 @@ from edgeser_train.evaluation.comparison import compare
 from edgeser_train.evaluation.evaluation import Training
 from edgeser_train.evaluation.report import Report, report_of
 from edgeser_train.evaluation.report_files import write
-from tests.train.answers import plan, results
+from tests.train.predictions import plan, results
 
 
 def edgeser(*words: object) -> Result:
@@ -153,7 +153,8 @@ def test_only_utterances_of_both_are_compared() -> None:
     inside = {a.utterance: a for a in few.answers}
     shared = [a for a in many.answers if a.utterance in inside]
     expected = sum(
-        (a.said[0] == a.target) - (inside[a.utterance].said[0] == a.target) for a in shared
+        (a.predicted[0] == a.target) - (inside[a.utterance].predicted[0] == a.target)
+        for a in shared
     )
     assert c.wa.over_utterances.value == pytest.approx(expected / 36)
 
@@ -185,7 +186,9 @@ def test_labels_in_another_order_are_the_same_labels() -> None:
         b,
         labels=b.labels[::-1],
         answers=[
-            msgspec.structs.replace(x, target=turn[x.target], said=[turn[i] for i in x.said])
+            msgspec.structs.replace(
+                x, target=turn[x.target], predicted=[turn[i] for i in x.predicted]
+            )
             for x in b.answers
         ],
     )

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import script
 from benchmarks.rivals import opensmile_svm
 from benchmarks.rivals.opensmile_svm import STANDARDISED, TEN, Voices
-from benchmarks.rivals.pairwise import PairwiseAnswers
+from benchmarks.rivals.pairwise import PairwisePredictions
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.protocols import folds_of
@@ -94,13 +94,13 @@ def test_classes_told_apart_alone_are_judged_by_their_own_pairs() -> None:
     margins -= margins.transpose(0, 2, 1)
     targets = np.array([0, 0, 1, 2])
     sums = margins.sum(axis=2)
-    answers = PairwiseAnswers("x", ("a", "b", "c"), sums, targets, tuple("stst"), margins)
-    assert (answers.logits.argmax(axis=1) == 1).all()
-    logits, of, rows = answers.among(("a", "b"))
+    predictions = PairwisePredictions("x", ("a", "b", "c"), sums, targets, tuple("stst"), margins)
+    assert (predictions.logits.argmax(axis=1) == 1).all()
+    logits, of, rows = predictions.among(("a", "b"))
     assert rows.tolist() == [True, True, True, False]
     assert of.tolist() == [0, 0, 1]
     assert (logits.argmax(axis=1) == 0).all()
-    np.testing.assert_array_equal(answers.among(("a", "b", "c"))[0], answers.logits)
+    np.testing.assert_array_equal(predictions.among(("a", "b", "c"))[0], predictions.logits)
 
 
 @pytest.mark.parametrize("protocol", ["full", "zhong10"])

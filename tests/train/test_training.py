@@ -268,7 +268,7 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
     save = WholeStates.save_checkpoint
 
     def validated(self: training._Classifier) -> None:
-        self._answers.clear()
+        self._predictions.clear()
         self.validation.append((0.3, 0.4, 0.2, 0.5, 0.5, 0.4)[len(self.validation)])
         self.log("validation_ua", self.validation[-1])
 

@@ -26,8 +26,8 @@ from edgeser_train.data.front_ends import VOICES
 from edgeser_train.evaluation.known import LADDER, Known, chosen
 from edgeser_train.evaluation.strangers import fitted
 from edgeser_train.evaluation.unseen import (
-    Answers,
     Listener,
+    Predictions,
     auc,
     figures_of,
     ua_gain,
@@ -44,14 +44,14 @@ def listener(emodb: Path) -> Listener:
     return Listener(load_corpora([f"emodb={emodb}"]), LABELS, VOICES, WindowPolicy())
 
 
-def answers_of(targets: list[int], logits: np.ndarray) -> Answers:
+def predictions_of(targets: list[int], logits: np.ndarray) -> Predictions:
     speakers = tuple("abcdef"[i % 6] for i in range(len(targets)))
-    return Answers("x", LABELS, logits, np.array(targets), speakers)
+    return Predictions("x", LABELS, logits, np.array(targets), speakers)
 
 
 def test_a_sure_and_right_model_has_full_marks() -> None:
     targets = [0, 2, 3, 4] * 6
-    figures = figures_of(answers_of(targets, 20 * np.eye(5)[targets]), 1.0, 0.5)
+    figures = figures_of(predictions_of(targets, 20 * np.eye(5)[targets]), 1.0, 0.5)
     assert figures.ua4 == figures.ua == figures.arousal_ua == 1
     assert figures.arousal_auc == figures.valence_auc == 1
     assert figures.ece == pytest.approx(0, abs=1e-6)
@@ -61,7 +61,7 @@ def test_a_sure_and_right_model_has_full_marks() -> None:
 def test_classes_that_the_corpus_lacks_are_not_in_the_way() -> None:
     targets = [0, 2, 3, 4] * 6
     logits = np.eye(5)[targets] + 5 * np.eye(5)[1]  # all sound fearful most of all
-    figures = figures_of(answers_of(targets, logits), 1.0, 0.0)
+    figures = figures_of(predictions_of(targets, logits), 1.0, 0.0)
     assert figures.ua4 == figures.ua == 1
     assert figures.ece > 0.5
 
@@ -72,13 +72,13 @@ def test_what_strangers_are_never_said_to_be_is_made_up_for() -> None:
     for _ in range(3):
         targets = rng.integers(5, size=300)
         logits = rng.normal(0, 1, (300, 5)) + 2 * np.eye(5)[targets] - 1.5 * np.eye(5)[4]
-        corpora.append(answers_of(targets.tolist(), 2 * logits))
+        corpora.append(predictions_of(targets.tolist(), 2 * logits))
     strangers = fitted(corpora[:2], corpora[:2])
     assert max(strangers.shift, key=strangers.shift.__getitem__) == "sad"
     assert sum(strangers.shift.values()) == pytest.approx(0)
     shift = strangers.applied(Centring([0.0] * 5, 1, 1), LABELS).stranger_shift
     held = corpora[2]
-    corrected = answers_of(held.targets.tolist(), held.logits + np.array(shift))
+    corrected = predictions_of(held.targets.tolist(), held.logits + np.array(shift))
     assert figures_of(corrected, 1.0, 0.0).ua > figures_of(held, 1.0, 0.0).ua + 0.05
     assert figures_of(corrected, strangers.temperature, 0.0).ece < 0.1
 
@@ -87,7 +87,9 @@ def test_every_class_of_a_corpus_counts_alike_in_what_is_fitted() -> None:
     rng = np.random.default_rng(0)
     targets = np.repeat([0, 4], [400, 40])  # logits that are right on the average
     logits = rng.normal(0, 1, (440, 5)) + np.eye(5)[targets] - 9 * np.isin(np.arange(5), (1, 2, 3))
-    shift = fitted([answers_of(targets.tolist(), logits)] * 2, [answers_of([0], logits[:1])]).shift
+    shift = fitted(
+        [predictions_of(targets.tolist(), logits)] * 2, [predictions_of([0], logits[:1])]
+    ).shift
     assert shift["angry"] - shift["sad"] == pytest.approx(0, abs=0.3)
 
 
@@ -102,9 +104,9 @@ def test_an_interval_holds_the_figure() -> None:
     rng = np.random.default_rng(0)
     targets = [int(k) for k in rng.integers(0, 5, 200)]
     logits = np.eye(5)[targets] + rng.normal(0, 1, (200, 5))
-    found = ua_interval([answers_of(targets, logits)] * 2)
+    found = ua_interval([predictions_of(targets, logits)] * 2)
     assert 0 < found.low < found.value < found.high < 1
-    assert ua_interval([answers_of(targets, 9 * np.eye(5)[targets])]).low == 1
+    assert ua_interval([predictions_of(targets, 9 * np.eye(5)[targets])]).low == 1
 
 
 class Loudness:
@@ -115,10 +117,10 @@ class Loudness:
         return np.array(rows, np.float32)
 
 
-def test_answers_stand_in_the_order_of_the_corpus(listener: Listener) -> None:
-    (answers,) = listener.answers(Loudness(), Known(0), [0])
-    assert answers.logits[:, 0].tolist() == [len(listener.frames[i]) for i in listener.judged]
-    assert [LABELS[t] for t in answers.targets] == [
+def test_predictions_stand_in_the_order_of_the_corpus(listener: Listener) -> None:
+    (predictions,) = listener.predictions(Loudness(), Known(0), [0])
+    assert predictions.logits[:, 0].tolist() == [len(listener.frames[i]) for i in listener.judged]
+    assert [LABELS[t] for t in predictions.targets] == [
         listener.corpus.utterances[i].label for i in listener.judged
     ]
 
@@ -130,8 +132,8 @@ def test_a_gain_is_paired_over_speakers() -> None:
     wrong = np.arange(600) % 6 * 15 > rng.integers(0, 100, 600)  # by speaker
     logits = np.eye(5)[np.where(wrong, (targets + 1) % 5, targets)]
     better = np.where((rng.random(600) < 0.1)[:, None], np.eye(5)[targets], logits)
-    first = answers_of(targets.tolist(), better)
-    before = answers_of(targets.tolist(), logits)
+    first = predictions_of(targets.tolist(), better)
+    before = predictions_of(targets.tolist(), logits)
     gain = ua_gain([first], [before])
     assert gain.value == pytest.approx(ua_interval([first]).value - ua_interval([before]).value)
     assert 0 < gain.low < gain.value < gain.high
@@ -143,14 +145,14 @@ def test_a_gain_is_paired_over_speakers() -> None:
 def test_a_gain_is_of_the_same_utterances_and_of_classes_that_both_know() -> None:
     targets = [0, 1, 2, 3, 4] * 12
     right, wrong = np.eye(5)[targets], np.eye(5)[np.roll(targets, 1)]
-    here, there = (replace(answers_of(targets, right), corpus=name) for name in "xy")
-    worse = replace(answers_of(targets, wrong), corpus="y")
+    here, there = (replace(predictions_of(targets, right), corpus=name) for name in "xy")
+    worse = replace(predictions_of(targets, wrong), corpus="y")
     assert ua_gain([here, there], [worse, here]) == ua_gain([here, there], [here, worse])
     assert ua_gain([here, there], [worse, here]).value == pytest.approx(0.5)
 
     four = [k for k in range(5) if k != 1]
     kept = [i for i, k in enumerate(targets) if k != 1]
-    without_fearful = Answers(
+    without_fearful = Predictions(
         "x",
         tuple(LABELS[k] for k in four),
         np.eye(4)[np.searchsorted(four, np.array(targets)[kept])],
@@ -160,14 +162,18 @@ def test_a_gain_is_of_the_same_utterances_and_of_classes_that_both_know() -> Non
     fearful_too = replace(here, logits=right + 5 * np.eye(5)[1])  # fearful wins among five
     assert ua_gain([fearful_too], [without_fearful]) == Estimate(0.0, 0.0, 0.0)
 
-    for other in (worse, answers_of([0, 1, 2, 4, 3] * 12, right), answers_of(targets[:30], wrong)):
+    for other in (
+        worse,
+        predictions_of([0, 1, 2, 4, 3] * 12, right),
+        predictions_of(targets[:30], wrong),
+    ):
         with pytest.raises(UserError, match="not asked about the same utterances"):
             ua_gain([here], [other])
 
 
 def test_a_baseline_changes_what_is_heard_and_chance_is_repeatable(listener: Listener) -> None:
-    (alone,) = listener.answers(Loudness(), Known(0), [0])
-    one, other, again = listener.answers(Loudness(), Known(3, "any"), [1, 2, 1])
+    (alone,) = listener.predictions(Loudness(), Known(0), [0])
+    one, other, again = listener.predictions(Loudness(), Known(3, "any"), [1, 2, 1])
     assert (one.logits[:, 1] != alone.logits[:, 1]).mean() > 0.9
     assert (one.logits[:, 1] != other.logits[:, 1]).mean() > 0.9
     np.testing.assert_array_equal(one.logits, again.logits)
@@ -198,7 +204,7 @@ def test_every_step_of_the_ladder_chooses_others_of_its_kind(
 
 def test_the_page_has_a_row_for_every_step_and_corpus(listener: Listener) -> None:
     rows = [
-        judged(known.name, [listener.answers(Loudness(), known, range(2))], [(1.0, 0.3)])
+        judged(known.name, [listener.predictions(Loudness(), known, range(2))], [(1.0, 0.3)])
         for known in LADDER[:3]
     ]
     page = markdown(document(rows, model="m", command="c", orders=2))
@@ -235,7 +241,7 @@ def test_what_a_model_scores_on_corpora_it_never_met_stands_beside_its_file(tmp_
 
 def test_a_figure_that_no_corpus_has_is_none_on_the_card() -> None:
     targets = [0, 1] * 8  # angry and fearful alone: nothing of low arousal
-    rows = [judged("nothing", [[answers_of(targets, np.eye(5)[targets])]], [(1.0, 0.0)])]
+    rows = [judged("nothing", [[predictions_of(targets, np.eye(5)[targets])]], [(1.0, 0.0)])]
     (row,) = record(document(rows, model="m", command="c", orders=1), "0").rows
     assert (row.arousal_auc, row.ua.value) == (None, 1.0)
 

@@ -26,16 +26,16 @@ FEWEST_SPEAKERS = 5
 _AT_ONCE = 250
 
 
-def tables(units: Sequence[str], targets: Ints, said: Ints, labels: int) -> Counts:
+def tables(units: Sequence[str], targets: Ints, predicted: Ints, labels: int) -> Counts:
     """Counts (seeds, units, labels, labels), the units sorted by name.
 
-    ``units`` (n,) names what each answer belongs to, ``targets`` (n,) its true label, ``said``
+    ``units`` (n,) names what each answer belongs to, ``targets`` (n,) its true label, ``predicted``
     (n, seeds) the predicted ones.
     """
     names, place = np.unique(np.asarray(units), return_inverse=True)
-    counts = np.zeros((said.shape[1], len(names), labels, labels))
-    for seed, answers in enumerate(said.T):
-        np.add.at(counts[seed], (place, targets, answers), 1)
+    counts = np.zeros((predicted.shape[1], len(names), labels, labels))
+    for seed, row in enumerate(predicted.T):
+        np.add.at(counts[seed], (place, targets, row), 1)
     return counts
 
 

@@ -12,7 +12,7 @@ from edgeser_train import metrics
 from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation import bootstrap
 from edgeser_train.evaluation.bootstrap import Counts, Figure
-from edgeser_train.evaluation.evaluation import Answer, Evaluation
+from edgeser_train.evaluation.evaluation import Evaluation, Prediction
 
 
 class Difference(msgspec.Struct, frozen=True):
@@ -88,17 +88,17 @@ def _difference(figure: Figure, one: Counts, other: Counts, speakers: list[str])
     )
 
 
-def _by_utterance(evaluation: Evaluation) -> dict[str, list[Answer]]:
-    """Answers of each utterance by its corpus's recordings and its name, e.g. "ravdess:...".
+def _by_utterance(evaluation: Evaluation) -> dict[str, list[Prediction]]:
+    """Predictions for each utterance by its corpus's recordings and its name, e.g. "ravdess:...".
 
     In a corpus that was merged from several, utterances are called so already.
     """
     sources = tuple(f"{recordings_of(name)}:" for name in evaluation.corpus.split("+"))
     merged = len(sources) > 1 and all(a.utterance.startswith(sources) for a in evaluation.answers)
     before = "" if merged else f"{recordings_of(evaluation.corpus)}:"
-    found: dict[str, list[Answer]] = {}
-    for answer in evaluation.answers:
-        found.setdefault(before + answer.utterance, []).append(answer)
+    found: dict[str, list[Prediction]] = {}
+    for prediction in evaluation.answers:
+        found.setdefault(before + prediction.utterance, []).append(prediction)
     return found
 
 
@@ -114,13 +114,15 @@ def _differences(first: Evaluation, second: Evaluation) -> list[str]:
     return notes
 
 
-def _counts(answers: dict[str, list[Answer]], shared: Sequence[str], order: list[int]) -> Counts:
+def _counts(
+    predictions: dict[str, list[Prediction]], shared: Sequence[str], order: list[int]
+) -> Counts:
     """Counts (seeds, utterances, labels, labels), its label k being theirs of ``order[k]``."""
-    rows = [answer for name in shared for answer in answers[name]]
-    units = [name for name in shared for _ in answers[name]]
-    said = np.array([row.said for row in rows], np.int64)
+    rows = [p for name in shared for p in predictions[name]]
+    units = [name for name in shared for _ in predictions[name]]
+    predicted = np.array([row.predicted for row in rows], np.int64)
     targets = np.array([row.target for row in rows], np.int64)
-    counts = bootstrap.tables(units, targets, said, len(order))
+    counts = bootstrap.tables(units, targets, predicted, len(order))
     return counts[:, :, order][:, :, :, order]
 
 

@@ -83,8 +83,8 @@ class Curve(msgspec.Struct, frozen=True):
     chosen_epoch: int
 
 
-class Answer(msgspec.Struct, frozen=True, array_like=True):
-    """What was said of an utterance in a fold: one label index and confidence for each seed.
+class Prediction(msgspec.Struct, frozen=True, array_like=True):
+    """What was predicted for an utterance in a fold: one label index and confidence for each seed.
 
     ``confidence``: score of the winning label, calibrated as ``Evaluation.calibrated_on`` says.
     """
@@ -93,7 +93,7 @@ class Answer(msgspec.Struct, frozen=True, array_like=True):
     speaker: str
     fold: str
     target: int
-    said: list[int]
+    predicted: list[int]
     confidence: list[float]
 
 
@@ -157,7 +157,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     answered: float
     answered_wa: float
     curves: list[Curve]
-    answers: list[Answer]
+    answers: list[Prediction]
     trained: list[Training] = []
     started_from: str = ""
     ancestors_known: bool = True

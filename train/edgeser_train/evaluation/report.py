@@ -16,12 +16,12 @@ from edgeser_train.evaluation import bootstrap
 from edgeser_train.evaluation.calibration import abstention, cross_fitted, temperature
 from edgeser_train.evaluation.evaluation import (
     FORMAT,
-    Answer,
     ConditionRow,
     CorpusRow,
     Curve,
     Evaluation,
     FoldRow,
+    Prediction,
     SeedRow,
     Training,
 )
@@ -43,8 +43,8 @@ class Report(Evaluation, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class _Answers:
-    """Answers of all folds, n of them from each seed.
+class _Predictions:
+    """Predictions of all folds, n of them from each seed.
 
     ``fold``, ``target``: (n,); ``logits``: (n, seeds, labels) of every condition.
     """
@@ -56,7 +56,7 @@ class _Answers:
     target: Ints
     logits: dict[str, Doubles]
 
-    def said(self, condition: str) -> Ints:
+    def predicted(self, condition: str) -> Ints:
         """Label indices (n, seeds)."""
         return np.asarray(self.logits[condition].argmax(axis=2), np.int64)
 
@@ -74,13 +74,13 @@ def report_of(
     labels = list(plan.corpus.labels)
     a = _pooled(results, plan.seeds)
     clean = next(iter(a.logits))
-    said = a.said(clean)
-    counts = bootstrap.tables(a.utterance, a.target, said, len(labels))
+    predicted = a.predicted(clean)
+    counts = bootstrap.tables(a.utterance, a.target, predicted, len(labels))
     matrices = counts.sum(axis=1)
     pooled = matrices.sum(axis=0).astype(np.int64)
     figures = {name: bootstrap.interval(figure, counts) for name, figure in FIGURES.items()}
-    speakers = bootstrap.tables(a.speaker, a.target, said, len(labels))
-    rows = _fold_rows(a, said, results, labels)
+    speakers = bootstrap.tables(a.speaker, a.target, predicted, len(labels))
+    rows = _fold_rows(a, predicted, results, labels)
 
     groups, calibrated_on = _calibration_groups(a)
     seeds = len(plan.seeds)
@@ -89,7 +89,7 @@ def report_of(
     scores = cross_fitted(every, targets, groups.repeat(seeds))
     threshold = abstention(scores, targets)
     answered = scores.max(axis=1) >= threshold
-    right = (said == a.target[:, None]).ravel()
+    right = (predicted == a.target[:, None]).ravel()
     known = not (plan.teacher or plan.start) or (
         len(origins) == len(results) and all(o and o.heard and o.heard.known for o in origins)
     )
@@ -139,8 +139,8 @@ def report_of(
             SeedRow(seed, metrics.wa(matrix), metrics.ua(matrix), metrics.f1(matrix))
             for seed, matrix in zip(plan.seeds, matrices, strict=True)
         ],
-        by_corpus=_corpus_rows(a, said, len(labels)),
-        conditions=_condition_rows(a, said, len(labels)),
+        by_corpus=_corpus_rows(a, predicted, len(labels)),
+        conditions=_condition_rows(a, predicted, len(labels)),
         temperature=temperature(every, targets),
         calibrated_on=calibrated_on,
         ece_before=metrics.ece(softmax(every), targets),
@@ -152,7 +152,7 @@ def report_of(
             Curve(r.fold, r.seed, r.losses, r.validation, r.chosen_epoch)
             for r in sorted(results, key=lambda r: plan.seeds.index(r.seed))
         ],
-        answers=_rows(a, said, scores.max(axis=1).reshape(-1, seeds)),
+        answers=_rows(a, predicted, scores.max(axis=1).reshape(-1, seeds)),
     )
 
 
@@ -179,7 +179,7 @@ def _called(path: Path) -> str:
     return f"{path.parent.name}/{path.name}" if path.suffix == ".pt" else path.name
 
 
-def _pooled(results: Sequence[FoldResult], seeds: Sequence[int]) -> _Answers:
+def _pooled(results: Sequence[FoldResult], seeds: Sequence[int]) -> _Predictions:
     """Raises ValueError when the seeds did not score the same utterances: a defect."""
     of = {(r.fold, r.seed): r for r in results}
     firsts = [r for r in results if r.seed == seeds[0]]
@@ -190,7 +190,7 @@ def _pooled(results: Sequence[FoldResult], seeds: Sequence[int]) -> _Answers:
     )
     if not same or len(firsts) * len(seeds) != len(results):
         raise ValueError("the seeds have not scored the same utterances in the same folds")
-    return _Answers(
+    return _Predictions(
         utterance=[name for r in firsts for name in r.utterances],
         speaker=[speaker for r in firsts for speaker in r.speakers],
         corpus=[corpus for r in firsts for corpus in r.corpora],
@@ -205,22 +205,22 @@ def _pooled(results: Sequence[FoldResult], seeds: Sequence[int]) -> _Answers:
     )
 
 
-def _rows(a: _Answers, said: Ints, confidence: Doubles) -> list[Answer]:
+def _rows(a: _Predictions, predicted: Ints, confidence: Doubles) -> list[Prediction]:
     return [
-        Answer(utterance, speaker, fold, target, labels, scores)
+        Prediction(utterance, speaker, fold, target, labels, scores)
         for utterance, speaker, fold, target, labels, scores in zip(
             a.utterance,
             a.speaker,
             a.fold,
             a.target.tolist(),
-            said.tolist(),
+            predicted.tolist(),
             confidence.round(3).tolist(),
             strict=True,
         )
     ]
 
 
-def _calibration_groups(a: _Answers) -> tuple[Ints, str]:
+def _calibration_groups(a: _Predictions) -> tuple[Ints, str]:
     """Groups (n,) that each get a temperature fitted on the others, and what those others are."""
     apart = len(set(a.utterance)) == len(a.utterance)
     for name, groups in (("folds", a.fold if apart else []), ("speakers", a.speaker)):
@@ -230,12 +230,12 @@ def _calibration_groups(a: _Answers) -> tuple[Ints, str]:
 
 
 def _fold_rows(
-    a: _Answers, said: Ints, results: Sequence[FoldResult], labels: list[str]
+    a: _Predictions, predicted: Ints, results: Sequence[FoldResult], labels: list[str]
 ) -> list[FoldRow]:
     rows = []
     for fold in dict.fromkeys(a.fold):
         held = np.array(a.fold) == fold
-        matrices = _matrices(a.target[held], said[held], len(labels))
+        matrices = _matrices(a.target[held], predicted[held], len(labels))
         seconds = sum(r.seconds for r in results if r.fold == fold)
         speakers = sorted({s for s, inside in zip(a.speaker, held, strict=True) if inside})
         lacking = [label for i, label in enumerate(labels) if i not in a.target[held]]
@@ -244,28 +244,30 @@ def _fold_rows(
     return rows
 
 
-def _corpus_rows(a: _Answers, said: Ints, labels: int) -> list[CorpusRow]:
+def _corpus_rows(a: _Predictions, predicted: Ints, labels: int) -> list[CorpusRow]:
     rows = []
     for corpus in sorted(set(a.corpus)):
         held = np.flatnonzero(np.array(a.corpus) == corpus)
         names = [a.utterance[i] for i in held]
-        counts = bootstrap.tables(names, a.target[held], said[held], labels)
+        counts = bootstrap.tables(names, a.target[held], predicted[held], labels)
         figures = [bootstrap.interval(figure, counts) for figure in FIGURES.values()]
         speakers = len({a.speaker[i] for i in held})
         rows.append(CorpusRow(corpus, speakers, counts.shape[1], *figures))
     return rows
 
 
-def _condition_rows(a: _Answers, clean: Ints, labels: int) -> list[ConditionRow]:
+def _condition_rows(a: _Predictions, clean: Ints, labels: int) -> list[ConditionRow]:
     rows = []
     for condition in a.logits:
-        said = a.said(condition)
-        matrices = _matrices(a.target, said, labels)
+        predicted = a.predicted(condition)
+        matrices = _matrices(a.target, predicted, labels)
         wa, ua = metrics.was(matrices).mean(), metrics.uas(matrices).mean()
-        rows.append(ConditionRow(condition, float(wa), float(ua), float((said != clean).mean())))
+        rows.append(
+            ConditionRow(condition, float(wa), float(ua), float((predicted != clean).mean()))
+        )
     return rows
 
 
-def _matrices(targets: Ints, said: Ints, labels: int) -> Ints:
+def _matrices(targets: Ints, predicted: Ints, labels: int) -> Ints:
     """A confusion matrix for each seed (seeds, labels, labels)."""
-    return np.stack([metrics.confusion(targets, answers, labels) for answers in said.T])
+    return np.stack([metrics.confusion(targets, row, labels) for row in predicted.T])

@@ -15,7 +15,7 @@ from edgeser.model.artefact import Positive
 from edgeser.model.centring import Centring
 from edgeser.model.decision import softmax
 from edgeser_train.evaluation import calibration
-from edgeser_train.evaluation.unseen import Answers
+from edgeser_train.evaluation.unseen import Predictions
 from edgeser_train.metrics import Doubles, Ints
 
 
@@ -24,7 +24,7 @@ class Strangers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``temperature``: that logits of a voice of which nothing is known are divided by; ``shift``, by
     label: what is added to them then; ``known_scale``: as ``Centring`` has it; ``abstain_below``:
-    the confidence below which answers of such a voice are right at most every second time.
+    the confidence below which predictions for such a voice are right at most every second time.
     """
 
     temperature: Positive
@@ -58,8 +58,8 @@ def read(path: Path) -> Strangers:
         raise UserError(f"strangers {path}: {error}", fix) from error
 
 
-def fitted(unknown: Sequence[Answers], known: Sequence[Answers]) -> Strangers:
-    """From what was said of corpora with nothing known, and with all earlier utterances.
+def fitted(unknown: Sequence[Predictions], known: Sequence[Predictions]) -> Strangers:
+    """From the predictions for corpora with nothing known, and with all earlier utterances.
 
     Corpora count alike, and so does every class of one, however often it was recorded.
     """
@@ -75,11 +75,11 @@ def fitted(unknown: Sequence[Answers], known: Sequence[Answers]) -> Strangers:
     )
 
 
-def _together(corpora: Sequence[Answers]) -> tuple[Doubles, Ints, Doubles]:
+def _together(corpora: Sequence[Predictions]) -> tuple[Doubles, Ints, Doubles]:
     """Logits, targets and weights; of a large corpus as many as the smallest has, by chance."""
-    most = min(len(answers.targets) for answers in corpora)
+    most = min(len(predictions.targets) for predictions in corpora)
     rng = np.random.default_rng(0)
-    rows = [rng.permutation(len(answers.targets))[:most] for answers in corpora]
+    rows = [rng.permutation(len(predictions.targets))[:most] for predictions in corpora]
     logits = np.concatenate([a.logits[r] for a, r in zip(corpora, rows, strict=True)])
     targets = [a.targets[r] for a, r in zip(corpora, rows, strict=True)]
     weights = [1 / np.bincount(t)[t] / len(np.unique(t)) for t in targets]

@@ -42,7 +42,7 @@ _AT_ONCE = 32
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """Logits (n, labels) of n utterances; ``targets`` (n,) index ``labels``."""
 
     corpus: str
@@ -58,9 +58,9 @@ class Answers:
         return self.logits[rows][:, there], np.searchsorted(there, self.targets[rows]), rows
 
 
-def together(parts: Sequence[Answers]) -> Answers:
-    """Answers to parts of one corpus as answers to all of it."""
-    return Answers(
+def pooled(parts: Sequence[Predictions]) -> Predictions:
+    """Predictions for parts of one corpus as predictions for all of it."""
+    return Predictions(
         parts[0].corpus,
         parts[0].labels,
         np.concatenate([part.logits for part in parts]),
@@ -90,23 +90,23 @@ class Figures(msgspec.Struct, frozen=True):
     answered_wa: float
 
 
-def figures_of(answers: Answers, temperature: float, abstain_below: float) -> Figures:
+def figures_of(predictions: Predictions, temperature: float, abstain_below: float) -> Figures:
     """Of one corpus. ``abstain_below``: a confidence in [0, 1)."""
-    scores = softmax(answers.logits / temperature)
-    confidence, right = scores.max(axis=1), scores.argmax(axis=1) == answers.targets
-    said = confidence >= abstain_below
-    valence, arousal = _projected(scores, answers.labels)
-    names = np.array(answers.labels)[answers.targets]
+    scores = softmax(predictions.logits / temperature)
+    confidence, right = scores.max(axis=1), scores.argmax(axis=1) == predictions.targets
+    answered = confidence >= abstain_below
+    valence, arousal = _projected(scores, predictions.labels)
+    names = np.array(predictions.labels)[predictions.targets]
     high, low = np.isin(names, HIGH), np.isin(names, LOW)
     return Figures(
-        ua4=float(_ua(answers, FOUR)),
-        ua=float(_ua(answers, answers.labels)),
-        arousal_ua=float(_arousal_ua(answers)),
+        ua4=float(_ua(predictions, FOUR)),
+        ua=float(_ua(predictions, predictions.labels)),
+        arousal_ua=float(_arousal_ua(predictions)),
         arousal_auc=auc(arousal[high], arousal[low]),
         valence_auc=auc(valence[np.isin(names, POSITIVE)], valence[np.isin(names, NEGATIVE)]),
-        ece=metrics.ece(scores, answers.targets),
-        answered=float(said.mean()),
-        answered_wa=float(right[said].mean()) if said.any() else float("nan"),
+        ece=metrics.ece(scores, predictions.targets),
+        answered=float(answered.mean()),
+        answered_wa=float(right[answered].mean()) if answered.any() else float("nan"),
     )
 
 
@@ -120,27 +120,31 @@ def mean_of(figures: Sequence[Figures]) -> Figures:
     return Figures(*means.tolist())
 
 
-def ua_interval(corpora: Sequence[Answers], wanted: Sequence[str] | None = None) -> Estimate:
+def ua_interval(corpora: Sequence[Predictions], wanted: Sequence[str] | None = None) -> Estimate:
     """Mean over corpora of the UA among classes (by default all), and its 95 % interval.
 
     Speakers are resampled within each corpus.
     """
-    value = float(np.mean([_ua(answers, wanted or answers.labels) for answers in corpora]))
+    value = float(
+        np.mean([_ua(predictions, wanted or predictions.labels) for predictions in corpora])
+    )
     low, high = np.quantile(_resampled(corpora, wanted), (0.025, 0.975))
     return Estimate(value, float(low), float(high))
 
 
 def ua_gain(
-    corpora: Sequence[Answers], before: Sequence[Answers], wanted: Sequence[str] | None = None
+    corpora: Sequence[Predictions],
+    before: Sequence[Predictions],
+    wanted: Sequence[str] | None = None,
 ) -> Estimate:
-    """How much ``ua_interval`` is above that of another model's answers to the same utterances,
-    with its 95 % interval: paired, the same speakers are drawn for both. Without ``wanted``, of the
-    classes that both models know.
+    """How much ``ua_interval`` is above that of another model on the same utterances, with its 95 %
+    interval: paired, the same speakers are drawn for both. Without ``wanted``, of the classes that
+    both models know.
 
     Raises UserError where they did not answer to the same utterances.
     """
     wanted = wanted or [label for label in corpora[0].labels if label in before[0].labels]
-    by_name = {answers.corpus: answers for answers in before}
+    by_name = {predictions.corpus: predictions for predictions in before}
     if [_asked(a, wanted) for a in corpora] != [
         _asked(by_name[a.corpus], wanted) if a.corpus in by_name else None for a in corpora
     ]:
@@ -148,27 +152,27 @@ def ua_gain(
             "--beside: the two models were not asked about the same utterances",
             "give both the same corpora, whole",
         )
-    before = [by_name[answers.corpus] for answers in corpora]
+    before = [by_name[predictions.corpus] for predictions in corpora]
     value = ua_interval(corpora, wanted).value - ua_interval(before, wanted).value
     draws = _resampled(corpora, wanted) - _resampled(before, wanted)
     low, high = np.quantile(draws, (0.025, 0.975))
     return Estimate(value, float(low), float(high))
 
 
-def _asked(answers: Answers, wanted: Sequence[str]) -> list[tuple[str, str]]:
+def _asked(predictions: Predictions, wanted: Sequence[str]) -> list[tuple[str, str]]:
     """Class and speaker of each utterance of the classes wanted."""
-    classes = (answers.labels[k] for k in answers.targets)
-    asked = zip(classes, answers.speakers, strict=True)
+    classes = (predictions.labels[k] for k in predictions.targets)
+    asked = zip(classes, predictions.speakers, strict=True)
     return [(label, speaker) for label, speaker in asked if label in wanted]
 
 
-def _resampled(corpora: Sequence[Answers], wanted: Sequence[str] | None) -> Doubles:
+def _resampled(corpora: Sequence[Predictions], wanted: Sequence[str] | None) -> Doubles:
     """Mean UA (draws,) of speakers drawn with replacement, the same for the same corpora."""
     rng = np.random.default_rng(0)
     draws = np.zeros(_RESAMPLES)
-    for answers in corpora:
-        logits, targets, rows = answers.among(wanted or answers.labels)
-        speakers = np.array(answers.speakers)[rows]
+    for predictions in corpora:
+        logits, targets, rows = predictions.among(wanted or predictions.labels)
+        speakers = np.array(predictions.speakers)[rows]
         units = np.unique(speakers)
         labels = logits.shape[1]
         counts = np.stack(
@@ -224,7 +228,7 @@ class Listener:
         self.judged = [i for i, u in enumerate(corpus.utterances) if u.label in labels]
         self._alone: tuple[Score, Floats] | None = None  # logits that no baseline can change
 
-    def answers(self, score: Score, known: Known, orders: Iterable[int]) -> list[Answers]:
+    def predictions(self, score: Score, known: Known, orders: Iterable[int]) -> list[Predictions]:
         """Of every order of chance by itself."""
         targets = np.array(
             [self.labels.index(self.corpus.utterances[i].label) for i in self.judged]
@@ -232,7 +236,7 @@ class Listener:
         speakers = tuple(self.corpus.utterances[i].speaker for i in self.judged)
         name = self.corpus.name
         return [
-            Answers(name, self.labels, self._logits(score, known, order), targets, speakers)
+            Predictions(name, self.labels, self._logits(score, known, order), targets, speakers)
             for order in orders
         ]
 
@@ -275,19 +279,21 @@ class Listener:
         return baseline
 
 
-def _ua(answers: Answers, wanted: Sequence[str]) -> float:
-    logits, targets, _ = answers.among(wanted)
+def _ua(predictions: Predictions, wanted: Sequence[str]) -> float:
+    logits, targets, _ = predictions.among(wanted)
     return metrics.ua(metrics.confusion(targets, logits.argmax(axis=1), logits.shape[1]))
 
 
-def _arousal_ua(answers: Answers) -> float:
+def _arousal_ua(predictions: Predictions) -> float:
     """Among the classes that the corpus has, the scores of the others left out."""
-    logits, targets, _ = answers.among((*HIGH, *LOW))
-    there = [k for k in np.unique(answers.targets).tolist() if answers.labels[k] in (*HIGH, *LOW)]
-    high = np.array([answers.labels[k] in HIGH for k in there])
+    logits, targets, _ = predictions.among((*HIGH, *LOW))
+    there = [
+        k for k in np.unique(predictions.targets).tolist() if predictions.labels[k] in (*HIGH, *LOW)
+    ]
+    high = np.array([predictions.labels[k] in HIGH for k in there])
     scores = softmax(logits)
-    said = scores[:, high].sum(axis=1) > scores[:, ~high].sum(axis=1)
-    return metrics.ua(metrics.confusion(high[targets].astype(int), said.astype(int), 2))
+    predicted = scores[:, high].sum(axis=1) > scores[:, ~high].sum(axis=1)
+    return metrics.ua(metrics.confusion(high[targets].astype(int), predicted.astype(int), 2))
 
 
 def _projected(scores: Doubles, labels: Sequence[str]) -> tuple[Doubles, Doubles]:

@@ -12,8 +12,8 @@ from edgeser.model.unseen import Unseen, UnseenRow
 from edgeser_train.evaluation.markdown import between, percent, table
 from edgeser_train.evaluation.unseen import (
     FOUR,
-    Answers,
     Figures,
+    Predictions,
     figures_of,
     mean_of,
     ua_gain,
@@ -68,14 +68,14 @@ class Document(msgspec.Struct, frozen=True):
 
 def judged(
     known: str,
-    answers: Sequence[Sequence[Answers]],
+    predictions: Sequence[Sequence[Predictions]],
     fitted: Sequence[tuple[float, float]],
 ) -> Judged:
-    """``known``: of every voice. ``answers``: of every corpus those of every order; ``fitted``:
+    """``known``: of every voice. ``predictions``: of every corpus those of every order; ``fitted``:
     temperature and threshold.
     """
-    corpora = [_corpus(of_orders, *fit) for of_orders, fit in zip(answers, fitted, strict=True)]
-    first = [of_orders[0] for of_orders in answers]
+    corpora = [_corpus(of_orders, *fit) for of_orders, fit in zip(predictions, fitted, strict=True)]
+    first = [of_orders[0] for of_orders in predictions]
     return Judged(
         known,
         corpora,
@@ -86,10 +86,12 @@ def judged(
 
 
 def gained(
-    known: str, answers: Sequence[Sequence[Answers]], before: Sequence[Sequence[Answers]]
+    known: str,
+    predictions: Sequence[Sequence[Predictions]],
+    before: Sequence[Sequence[Predictions]],
 ) -> Gain:
-    """``answers``, ``before``: as ``judged`` has them, of the two models; of the first order."""
-    first, other = [a[0] for a in answers], [a[0] for a in before]
+    """Predictions as ``judged`` takes them, of the two models; of the first order."""
+    first, other = [a[0] for a in predictions], [a[0] for a in before]
     return Gain(known, ua_gain(first, other, FOUR), ua_gain(first, other))
 
 
@@ -218,12 +220,12 @@ def _values(f: Figures) -> list[str]:
 
 
 def _corpus(
-    of_orders: Sequence[Answers], temperature: float, abstain_below: float
+    of_orders: Sequence[Predictions], temperature: float, abstain_below: float
 ) -> CorpusFigures:
     first = of_orders[0]
     logits, targets, _ = first.among(first.labels)
     there = sorted(set(first.targets.tolist()))
-    said = logits.argmax(axis=1)
+    predicted = logits.argmax(axis=1)
     return CorpusFigures(
         corpus=first.corpus,
         utterances=len(first.targets),
@@ -232,7 +234,7 @@ def _corpus(
         abstain_below=abstain_below,
         figures=mean_of([figures_of(a, temperature, abstain_below) for a in of_orders]),
         recalls={
-            first.labels[label]: float((said[targets == k] == k).mean())
+            first.labels[label]: float((predicted[targets == k] == k).mean())
             for k, label in enumerate(there)
         },
     )

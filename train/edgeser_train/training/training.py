@@ -170,7 +170,7 @@ class _Classifier(L.LightningModule):
         self.losses: list[float] = []
         self.validation: list[float] = []
         self._batch_losses: list[float] = []
-        self._answers: list[tuple[int, int]] = []
+        self._predictions: list[tuple[int, int]] = []
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         if index == 0:
@@ -200,12 +200,12 @@ class _Classifier(L.LightningModule):
 
     def validation_step(self, batch: tuple[Tensor, Tensor, int], _: int) -> None:
         features, frames, target = batch
-        answer = self.model(features, frames).float().mean(dim=0).argmax()
-        self._answers.append((int(target), int(answer)))
+        predicted = self.model(features, frames).float().mean(dim=0).argmax()
+        self._predictions.append((int(target), int(predicted)))
 
     def on_validation_epoch_end(self) -> None:
-        pairs = np.array(self._answers)
-        self._answers.clear()
+        pairs = np.array(self._predictions)
+        self._predictions.clear()
         labels = self.recipe.model.labels
         ua = metrics.ua(metrics.confusion(pairs[:, 0], pairs[:, 1], labels))
         self.validation.append(ua)
