@@ -29,7 +29,7 @@ from edgeser_train.evaluation.unseen import (
     Listener,
     Predictions,
     auc,
-    figures_of,
+    metrics_of,
     ua_gain,
     ua_interval,
 )
@@ -51,19 +51,19 @@ def predictions_of(targets: list[int], logits: np.ndarray) -> Predictions:
 
 def test_a_sure_and_right_model_has_full_marks() -> None:
     targets = [0, 2, 3, 4] * 6
-    figures = figures_of(predictions_of(targets, 20 * np.eye(5)[targets]), 1.0, 0.5)
-    assert figures.ua4 == figures.ua == figures.arousal_ua == 1
-    assert figures.arousal_auc == figures.valence_auc == 1
-    assert figures.ece == pytest.approx(0, abs=1e-6)
-    assert figures.answered == figures.answered_wa == 1
+    found = metrics_of(predictions_of(targets, 20 * np.eye(5)[targets]), 1.0, 0.5)
+    assert found.ua4 == found.ua == found.arousal_ua == 1
+    assert found.arousal_auc == found.valence_auc == 1
+    assert found.ece == pytest.approx(0, abs=1e-6)
+    assert found.answered == found.answered_wa == 1
 
 
 def test_classes_that_the_corpus_lacks_are_not_in_the_way() -> None:
     targets = [0, 2, 3, 4] * 6
     logits = np.eye(5)[targets] + 5 * np.eye(5)[1]  # all sound fearful most of all
-    figures = figures_of(predictions_of(targets, logits), 1.0, 0.0)
-    assert figures.ua4 == figures.ua == 1
-    assert figures.ece > 0.5
+    found = metrics_of(predictions_of(targets, logits), 1.0, 0.0)
+    assert found.ua4 == found.ua == 1
+    assert found.ece > 0.5
 
 
 def test_what_strangers_are_never_said_to_be_is_made_up_for() -> None:
@@ -79,8 +79,8 @@ def test_what_strangers_are_never_said_to_be_is_made_up_for() -> None:
     shift = strangers.applied(Centring([0.0] * 5, 1, 1), LABELS).stranger_shift
     held = corpora[2]
     corrected = predictions_of(held.targets.tolist(), held.logits + np.array(shift))
-    assert figures_of(corrected, 1.0, 0.0).ua > figures_of(held, 1.0, 0.0).ua + 0.05
-    assert figures_of(corrected, strangers.temperature, 0.0).ece < 0.1
+    assert metrics_of(corrected, 1.0, 0.0).ua > metrics_of(held, 1.0, 0.0).ua + 0.05
+    assert metrics_of(corrected, strangers.temperature, 0.0).ece < 0.1
 
 
 def test_every_class_of_a_corpus_counts_alike_in_what_is_fitted() -> None:

@@ -2,7 +2,7 @@
 
 Everything works on tables of counts (seeds, units, labels, labels): the confusion matrix of every
 unit that is drawn as a whole, for every seed. Seeds are averaged, not drawn: they are models, and
-an interval says how far the figure depends on who and what was recorded.
+an interval says how far the metric depends on who and what was recorded.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from edgeser.model.artefact import Estimate
 from edgeser_train.metrics import Doubles, Ints
 
 Counts: TypeAlias = Doubles
-Figure: TypeAlias = Callable[[npt.NDArray[np.number]], Doubles]
-"""A figure of confusion matrices, (..., labels, labels) to (...)."""
+Metric: TypeAlias = Callable[[npt.NDArray[np.number]], Doubles]
+"""A metric of confusion matrices, (..., labels, labels) to (...)."""
 
 RESAMPLES = 2000
 FEWEST_SPEAKERS = 5
@@ -39,24 +39,24 @@ def tables(units: Sequence[str], targets: Ints, predicted: Ints, labels: int) ->
     return counts
 
 
-def interval(figure: Figure, counts: Counts) -> Estimate:
-    """The figure, averaged over seeds, and the 95 % percentile interval over the units."""
-    values = _resampled(figure, counts)
-    return _estimate(float(figure(counts.sum(axis=1)).mean()), values)
+def interval(metric: Metric, counts: Counts) -> Estimate:
+    """The metric, averaged over seeds, and the 95 % percentile interval over the units."""
+    values = _resampled(metric, counts)
+    return _estimate(float(metric(counts.sum(axis=1)).mean()), values)
 
 
-def difference(figure: Figure, first: Counts, second: Counts) -> Estimate:
+def difference(metric: Metric, first: Counts, second: Counts) -> Estimate:
     """Second minus first, both scored on the same units in the same order (paired).
 
     The seeds may differ in number.
     """
-    values = _resampled(figure, second) - _resampled(figure, first)
-    value = figure(second.sum(axis=1)).mean() - figure(first.sum(axis=1)).mean()
+    values = _resampled(metric, second) - _resampled(metric, first)
+    value = metric(second.sum(axis=1)).mean() - metric(first.sum(axis=1)).mean()
     return _estimate(float(value), values)
 
 
-def _resampled(figure: Figure, counts: Counts) -> Doubles:
-    """The figure of every resample (RESAMPLES,): the same draws for the same number of units."""
+def _resampled(metric: Metric, counts: Counts) -> Doubles:
+    """The metric of every resample (RESAMPLES,): the same draws for the same number of units."""
     seeds, units, labels, _ = counts.shape
     flat = counts.reshape(seeds, units, labels * labels)
     rng = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def _resampled(figure: Figure, counts: Counts) -> Doubles:
     for _ in range(RESAMPLES // _AT_ONCE):
         drawn = rng.multinomial(units, np.full(units, 1 / units), _AT_ONCE).astype(np.float64)
         matrices = (drawn @ flat).reshape(seeds, _AT_ONCE, labels, labels)
-        values.append(figure(matrices).mean(axis=0))
+        values.append(metric(matrices).mean(axis=0))
     return np.concatenate(values)
 
 

@@ -11,7 +11,7 @@ from edgeser.model.artefact import Estimate
 from edgeser_train import metrics
 from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation import bootstrap
-from edgeser_train.evaluation.bootstrap import Counts, Figure
+from edgeser_train.evaluation.bootstrap import Counts, Metric
 from edgeser_train.evaluation.evaluation import Evaluation, Prediction
 
 
@@ -78,11 +78,11 @@ def compare(names: tuple[str, str], first: Evaluation, second: Evaluation) -> Co
     )
 
 
-def _difference(figure: Figure, one: Counts, other: Counts, speakers: list[str]) -> Difference:
+def _difference(metric: Metric, one: Counts, other: Counts, speakers: list[str]) -> Difference:
     enough = len(set(speakers)) >= bootstrap.FEWEST_SPEAKERS
     return Difference(
-        bootstrap.difference(figure, one, other),
-        bootstrap.difference(figure, _grouped(one, speakers), _grouped(other, speakers))
+        bootstrap.difference(metric, one, other),
+        bootstrap.difference(metric, _grouped(one, speakers), _grouped(other, speakers))
         if enough
         else None,
     )

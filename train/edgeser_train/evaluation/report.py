@@ -33,7 +33,7 @@ from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.recipe import Recipe
 
-FIGURES = {"wa": metrics.was, "ua": metrics.uas, "f1": metrics.f1s}
+METRICS = {"wa": metrics.was, "ua": metrics.uas, "f1": metrics.f1s}
 
 
 class Report(Evaluation, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ def report_of(
     counts = bootstrap.tables(a.utterance, a.target, predicted, len(labels))
     matrices = counts.sum(axis=1)
     pooled = matrices.sum(axis=0).astype(np.int64)
-    figures = {name: bootstrap.interval(figure, counts) for name, figure in FIGURES.items()}
+    estimates = {name: bootstrap.interval(metric, counts) for name, metric in METRICS.items()}
     speakers = bootstrap.tables(a.speaker, a.target, predicted, len(labels))
     rows = _fold_rows(a, predicted, results, labels)
 
@@ -121,8 +121,8 @@ def report_of(
         labels=labels,
         utterances=counts.shape[1],
         speakers=speakers.shape[1],
-        **figures,
-        by_speaker={name: bootstrap.interval(figure, speakers) for name, figure in FIGURES.items()}
+        **estimates,
+        by_speaker={name: bootstrap.interval(metric, speakers) for name, metric in METRICS.items()}
         if speakers.shape[1] >= bootstrap.FEWEST_SPEAKERS
         else None,
         fold_mean_wa=float(np.mean([row.wa for row in rows])),
@@ -239,7 +239,7 @@ def _fold_rows(
         seconds = sum(r.seconds for r in results if r.fold == fold)
         speakers = sorted({s for s, inside in zip(a.speaker, held, strict=True) if inside})
         lacking = [label for i, label in enumerate(labels) if i not in a.target[held]]
-        wa, ua, f1 = (float(figure(matrices).mean()) for figure in FIGURES.values())
+        wa, ua, f1 = (float(metric(matrices).mean()) for metric in METRICS.values())
         rows.append(FoldRow(fold, speakers, int(held.sum()), wa, ua, f1, seconds, lacking))
     return rows
 
@@ -250,9 +250,9 @@ def _corpus_rows(a: _Predictions, predicted: Ints, labels: int) -> list[CorpusRo
         held = np.flatnonzero(np.array(a.corpus) == corpus)
         names = [a.utterance[i] for i in held]
         counts = bootstrap.tables(names, a.target[held], predicted[held], labels)
-        figures = [bootstrap.interval(figure, counts) for figure in FIGURES.values()]
+        estimates = [bootstrap.interval(metric, counts) for metric in METRICS.values()]
         speakers = len({a.speaker[i] for i in held})
-        rows.append(CorpusRow(corpus, speakers, counts.shape[1], *figures))
+        rows.append(CorpusRow(corpus, speakers, counts.shape[1], *estimates))
     return rows
 
 

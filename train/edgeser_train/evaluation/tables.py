@@ -10,7 +10,7 @@ from edgeser.model.artefact import Estimate
 from edgeser_train.evaluation.evaluation import Evaluation
 from edgeser_train.evaluation.markdown import percent
 
-_FIGURES = ("wa", "ua", "f1")
+_METRICS = ("wa", "ua", "f1")
 _ESCAPED = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -27,8 +27,8 @@ def as_csv(names: Sequence[str], evaluations: Sequence[Evaluation]) -> str:
     writer = csv.writer(made, lineterminator="\n")
     columns = [
         *("run", "model", "corpus", "protocol", "part", "utterances", "speakers", "parameters"),
-        *(f"{name}{end}" for name in _FIGURES for end in ("", "_low", "_high")),
-        *(f"{name}_speakers{end}" for name in _FIGURES for end in ("_low", "_high")),
+        *(f"{name}{end}" for name in _METRICS for end in ("", "_low", "_high")),
+        *(f"{name}_speakers{end}" for name in _METRICS for end in ("_low", "_high")),
         *("ece_before", "ece_after", "seeds"),
     ]
     writer.writerow(columns)
@@ -38,8 +38,8 @@ def as_csv(names: Sequence[str], evaluations: Sequence[Evaluation]) -> str:
             [
                 *(name, e.model, e.corpus, e.protocol, e.part),
                 *(e.utterances, e.speakers, e.parameters),
-                *(x for figure in _FIGURES for x in _numbers(getattr(e, figure))),
-                *(x for figure in _FIGURES for x in _numbers(by_speaker.get(figure))[1:]),
+                *(x for metric in _METRICS for x in _numbers(getattr(e, metric))),
+                *(x for metric in _METRICS for x in _numbers(by_speaker.get(metric))[1:]),
                 *(e.ece_before, e.ece_after, " ".join(map(str, e.seeds))),
             ]
         )
@@ -52,7 +52,7 @@ def as_latex(names: Sequence[str], evaluations: Sequence[Evaluation]) -> str:
         " & ".join(
             [
                 *(escaped(word) for word in (name, e.model, e.corpus, e.protocol)),
-                *(_with_interval(getattr(e, figure)) for figure in _FIGURES),
+                *(_with_interval(getattr(e, metric)) for metric in _METRICS),
             ]
         )
         for name, e in zip(names, evaluations, strict=True)

@@ -69,7 +69,7 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
     )
 
 
-class Figures(msgspec.Struct, frozen=True):
+class Metrics(msgspec.Struct, frozen=True):
     """Of one corpus, or the mean of several, as fractions of one.
 
     ``ua4``: mean recall of angry, happy, neutral and sad, told apart from each other alone;
@@ -90,7 +90,7 @@ class Figures(msgspec.Struct, frozen=True):
     answered_wa: float
 
 
-def figures_of(predictions: Predictions, temperature: float, abstain_below: float) -> Figures:
+def metrics_of(predictions: Predictions, temperature: float, abstain_below: float) -> Metrics:
     """Of one corpus. ``abstain_below``: a confidence in [0, 1)."""
     scores = softmax(predictions.logits / temperature)
     confidence, right = scores.max(axis=1), scores.argmax(axis=1) == predictions.targets
@@ -98,7 +98,7 @@ def figures_of(predictions: Predictions, temperature: float, abstain_below: floa
     valence, arousal = _projected(scores, predictions.labels)
     names = np.array(predictions.labels)[predictions.targets]
     high, low = np.isin(names, HIGH), np.isin(names, LOW)
-    return Figures(
+    return Metrics(
         ua4=float(_ua(predictions, FOUR)),
         ua=float(_ua(predictions, predictions.labels)),
         arousal_ua=float(_arousal_ua(predictions)),
@@ -110,14 +110,14 @@ def figures_of(predictions: Predictions, temperature: float, abstain_below: floa
     )
 
 
-def mean_of(figures: Sequence[Figures]) -> Figures:
-    """Every corpus counts alike; one that lacks a figure does not count in it."""
-    rows = np.array([[getattr(f, name) for name in Figures.__struct_fields__] for f in figures])
+def mean_of(of_corpora: Sequence[Metrics]) -> Metrics:
+    """Every corpus counts alike; one that lacks a metric does not count in it."""
+    rows = np.array([[getattr(m, name) for name in Metrics.__struct_fields__] for m in of_corpora])
     there = ~np.isnan(rows)
     sums = np.where(there, rows, 0.0).sum(axis=0)
     counts = there.sum(axis=0)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-    return Figures(*means.tolist())
+    return Metrics(*means.tolist())
 
 
 def ua_interval(corpora: Sequence[Predictions], wanted: Sequence[str] | None = None) -> Estimate:

@@ -12,17 +12,17 @@ from edgeser.model.unseen import Unseen, UnseenRow
 from edgeser_train.evaluation.markdown import between, percent, table
 from edgeser_train.evaluation.unseen import (
     FOUR,
-    Figures,
+    Metrics,
     Predictions,
-    figures_of,
     mean_of,
+    metrics_of,
     ua_gain,
     ua_interval,
 )
 from edgeser_train.training.checkpoint import commit, today
 
 
-class CorpusFigures(msgspec.Struct, frozen=True):
+class CorpusMetrics(msgspec.Struct, frozen=True):
     """Of one corpus, the orders averaged; ``recalls`` by label, of the first order."""
 
     corpus: str
@@ -30,7 +30,7 @@ class CorpusFigures(msgspec.Struct, frozen=True):
     speakers: int
     temperature: float
     abstain_below: float
-    figures: Figures
+    figures: Metrics
     recalls: dict[str, float]
 
 
@@ -38,8 +38,8 @@ class Judged(msgspec.Struct, frozen=True):
     """With so much known of every voice. The intervals are of the first order, over speakers."""
 
     known: str
-    corpora: list[CorpusFigures]
-    mean: Figures
+    corpora: list[CorpusMetrics]
+    mean: Metrics
     ua4: Estimate
     ua: Estimate
 
@@ -127,8 +127,8 @@ def record(told: Document, sha256: str) -> Unseen:
     return Unseen(sha256, [c.corpus for c in told.rows[0].corpora], told.date, rows)
 
 
-def _there(figure: float) -> float | None:
-    return None if math.isnan(figure) else figure
+def _there(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def markdown(told: Document) -> str:
@@ -213,26 +213,26 @@ def _points(gain: Estimate) -> str:
     return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-def _values(f: Figures) -> list[str]:
+def _values(m: Metrics) -> list[str]:
     """What ``_NAMES`` name."""
-    shown = (f.arousal_ua, f.arousal_auc, f.valence_auc, f.ece, f.answered, f.answered_wa)
+    shown = (m.arousal_ua, m.arousal_auc, m.valence_auc, m.ece, m.answered, m.answered_wa)
     return [percent(value) for value in shown]
 
 
 def _corpus(
     of_orders: Sequence[Predictions], temperature: float, abstain_below: float
-) -> CorpusFigures:
+) -> CorpusMetrics:
     first = of_orders[0]
     logits, targets, _ = first.among(first.labels)
     there = sorted(set(first.targets.tolist()))
     predicted = logits.argmax(axis=1)
-    return CorpusFigures(
+    return CorpusMetrics(
         corpus=first.corpus,
         utterances=len(first.targets),
         speakers=len(set(first.speakers)),
         temperature=temperature,
         abstain_below=abstain_below,
-        figures=mean_of([figures_of(a, temperature, abstain_below) for a in of_orders]),
+        figures=mean_of([metrics_of(a, temperature, abstain_below) for a in of_orders]),
         recalls={
             first.labels[label]: float((predicted[targets == k] == k).mean())
             for k, label in enumerate(there)
