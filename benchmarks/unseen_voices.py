@@ -39,20 +39,20 @@ from edgeser.model.model import Model, load_model
 from edgeser.model.unseen import unseen_file
 from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
+from edgeser_train.evaluation.enrolment import EARLIER, ENROLMENTS, NOTHING, Enrolment
 from edgeser_train.evaluation.folds import FoldResult, kept_folds
-from edgeser_train.evaluation.known import EARLIER, LADDER, NOTHING, Known
 from edgeser_train.evaluation.strangers import fitted
 from edgeser_train.evaluation.unseen import (
-    Listener,
+    CorpusEvaluator,
     Predictions,
     Score,
     pooled,
 )
 from edgeser_train.evaluation.unseen_report import (
-    Judged,
+    EnrolmentRow,
     document,
+    enrolment_row,
     gained,
-    judged,
     markdown,
     record,
 )
@@ -96,34 +96,34 @@ def main(
         given = _given(model, loaded, orders, output)
         other = None if beside is None else _given(beside, loaded, orders, output / "beside")
         gains = [
-            gained(row.known.name, row.predictions, before.predictions)
+            gained(row.enrolment.name, row.predictions, before.predictions)
             for row, before in zip(given, other or [], strict=False)
         ]
     except UserError as error:
         raise click.ClickException(str(error)) from error
-    told = document(
-        [row.judged for row in given],
+    report = document(
+        [row.metrics for row in given],
         model=Path(model).name,
         command=shlex.join(words),
         orders=orders,
         beside=Path(beside or "").name,
         gains=gains,
     )
-    write_whole(output / "unseen.json", _as_json(told))
-    write_whole(output / "unseen.md", markdown(told).encode())
-    click.echo(markdown(told))
+    write_whole(output / "unseen.json", _as_json(report))
+    write_whole(output / "unseen.md", markdown(report).encode())
+    click.echo(markdown(report))
     if card:
         path = model_path(model)
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-        write_whole(unseen_file(path), _as_json(record(told, sha256)))
+        write_whole(unseen_file(path), _as_json(record(report, sha256)))
 
 
 class Row(NamedTuple):
     """With so much known of every voice: predictions, by corpus and order, and their metrics."""
 
-    known: Known
+    enrolment: Enrolment
     predictions: list[list[Predictions]]
-    judged: Judged
+    metrics: EnrolmentRow
 
 
 def _given(model: str, corpora: Sequence[Corpus], orders: int, output: Path) -> list[Row]:
@@ -141,15 +141,15 @@ def _of_model(model: Model, corpora: Sequence[Corpus], orders: int) -> list[Row]
                 f"--corpus {corpus.name}: model {info.name} has learnt from it",
                 "give corpora that it never met, or the run of a loco",
             )
-    listeners = [
-        Listener(c, info.labels, info.front_end, info.window, centring=info.centring)
+    evaluators = [
+        CorpusEvaluator(c, info.labels, info.front_end, info.window, centring=info.centring)
         for c in corpora
     ]
     made = []
-    for known in LADDER if info.learns_voices else LADDER[:1]:
-        predictions = [x.predictions(model.logits, known, range(orders)) for x in listeners]
+    for enrolment in ENROLMENTS if info.learns_voices else ENROLMENTS[:1]:
+        predictions = [x.predictions(model.logits, enrolment, range(orders)) for x in evaluators]
         fits = [(info.temperature, info.abstain_below)] * len(corpora)
-        made.append(_row(known, predictions, fits))
+        made.append(_row(enrolment, predictions, fits))
     return made
 
 
@@ -160,29 +160,29 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int, output: Path) -> 
         folds[result.fold].append((result, weights))
     if len(corpora) == 1 and corpora[0].name not in folds:
         return _of_speakers(run, corpora[0], list(folds.values()), orders)
-    listeners = []
+    evaluators = []
     for fold, seeds in folds.items():
         if fold not in by_name:
             raise UserError(f"run {run}: it holds out {fold}", "give that corpus, too")
-        listeners.append(_listening(by_name[fold], [weights for _, weights in seeds]))
-    if len(listeners) < 2:
+        evaluators.append(_evaluator_of(by_name[fold], [weights for _, weights in seeds]))
+    if len(evaluators) < 2:
         raise UserError(
             f"run {run}: it has one fold", "evaluate --protocol loco leaves one for each corpus"
         )
-    unknown = [x.predictions(score, NOTHING, [0])[0] for x, score in listeners]
-    known = [x.predictions(score, EARLIER, [0])[0] for x, score in listeners]
+    unknown = [x.predictions(score, NOTHING, [0])[0] for x, score in evaluators]
+    known = [x.predictions(score, EARLIER, [0])[0] for x, score in evaluators]
     write_whole(output / "strangers.json", _as_json(fitted(unknown, known)))
     fits = []
-    for own, (listener, _) in enumerate(listeners):
+    for own, (evaluator, _) in enumerate(evaluators):
         fit = fitted(unknown[:own] + unknown[own + 1 :], known[:own] + known[own + 1 :])
         fits.append((fit.temperature, fit.abstain_below))
-        if listener.centring is not None:
-            listener.centring = fit.applied(listener.centring, listener.labels)
-        click.echo(f"{listener.corpus.name}, from the others: {fit}", err=True)
+        if evaluator.centring is not None:
+            evaluator.centring = fit.applied(evaluator.centring, evaluator.labels)
+        click.echo(f"{evaluator.corpus.name}, from the others: {fit}", err=True)
     made = []
-    for known_of in LADDER:
-        predictions = [x.predictions(score, known_of, range(orders)) for x, score in listeners]
-        made.append(_row(known_of, predictions, fits))
+    for enrolment in ENROLMENTS:
+        predictions = [x.predictions(score, enrolment, range(orders)) for x, score in evaluators]
+        made.append(_row(enrolment, predictions, fits))
     return made
 
 
@@ -190,7 +190,7 @@ def _of_speakers(
     run: Path, corpus: Corpus, folds: Sequence[Sequence[tuple[FoldResult, Path]]], orders: int
 ) -> list[Row]:
     """Of folds that each hold out some speakers of one corpus. Raises UserError for others."""
-    listeners = []
+    evaluators = []
     for seeds in folds:
         scored = set(seeds[0][0].utterances)
         held_out = tuple(u for u in corpus.utterances if u.name in scored)
@@ -202,20 +202,20 @@ def _of_speakers(
                 "give the corpus and the --labels that were evaluated",
             )
         part = replace(corpus, utterances=held_out)
-        listeners.append(_listening(part, [weights for _, weights in seeds]))
+        evaluators.append(_evaluator_of(part, [weights for _, weights in seeds]))
     made = []
-    for known in LADDER:
-        by_fold = [x.predictions(score, known, range(orders)) for x, score in listeners]
+    for enrolment in ENROLMENTS:
+        by_fold = [x.predictions(score, enrolment, range(orders)) for x, score in evaluators]
         pool = [pooled(parts) for parts in zip(*by_fold, strict=True)]
-        made.append(_row(known, [pool], [(1.0, 0.0)]))
+        made.append(_row(enrolment, [pool], [(1.0, 0.0)]))
     return made
 
 
-def _listening(corpus: Corpus, seeds: Sequence[Path]) -> tuple[Listener, Score]:
+def _evaluator_of(corpus: Corpus, seeds: Sequence[Path]) -> tuple[CorpusEvaluator, Score]:
     """A corpus that checkpoints which differ in their seeds alone have never heard, and these."""
     network, origin = checkpoint.load_together(seeds)
     recipe = origin.recipe
-    listener = Listener(
+    evaluator = CorpusEvaluator(
         corpus,
         origin.labels,
         recipe.front_end,
@@ -223,7 +223,7 @@ def _listening(corpus: Corpus, seeds: Sequence[Path]) -> tuple[Listener, Score]:
         network.min_frames,
         checkpoint.centring_of(network, origin),
     )
-    return listener, _scored_by(network, recipe.window.pad_frames)
+    return evaluator, _scored_by(network, recipe.window.pad_frames)
 
 
 def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
@@ -241,16 +241,16 @@ def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
     return score
 
 
-def _as_json(told: msgspec.Struct) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(told))
+def _as_json(report: msgspec.Struct) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(report))
 
 
 def _row(
-    known: Known, predictions: list[list[Predictions]], fits: Sequence[tuple[float, float]]
+    enrolment: Enrolment, predictions: list[list[Predictions]], fits: Sequence[tuple[float, float]]
 ) -> Row:
-    row = judged(known.name, predictions, fits)
+    row = enrolment_row(enrolment.name, predictions, fits)
     click.echo(f"{row.known}: UA of four {100 * row.mean.ua4:.1f} %", err=True)
-    return Row(known, predictions, row)
+    return Row(enrolment, predictions, row)
 
 
 if __name__ == "__main__":

@@ -43,17 +43,17 @@ from edgeser.features.front_end import Floats
 from edgeser_train.corpora import Corpus, load_corpus, merged
 from edgeser_train.corpora.selection import classes_of, selected
 from edgeser_train.data.protocols import Fold, check, folds_of
-from edgeser_train.evaluation.known import EARLIER, NOTHING, Known, others_of
-from edgeser_train.evaluation.unseen_report import Judged, document, judged, markdown
+from edgeser_train.evaluation.enrolment import EARLIER, NOTHING, Enrolment, enrolled_for
+from edgeser_train.evaluation.unseen_report import EnrolmentRow, document, enrolment_row, markdown
 from edgeser_train.files import write_whole
 from edgeser_train.metrics import Doubles
 
-TEN = Known(10, "mostly neutral")
+TEN = Enrolment(10, "mostly neutral")
 STANDARDISED = "all, standardised (looks ahead)"
-Way: TypeAlias = Known | str
+Way: TypeAlias = Enrolment | str
 WAYS: dict[str, tuple[Way, ...]] = {
     "nothing": (NOTHING,),
-    "relative": (TEN, Known(3, "neutral"), EARLIER),
+    "relative": (TEN, Enrolment(3, "neutral"), EARLIER),
     "standardised": (STANDARDISED,),
 }
 """How features are made: a machine is trained with the first of each, and scored with all."""
@@ -104,16 +104,16 @@ def main() -> None:
     _once_each(folds)
     rows = [row for way in asked.way or WAYS for row in _rows(WAYS[way], corpus, voices, folds)]
     words = ["python", "benchmarks/rivals/opensmile_svm.py", *script.without_folders(sys.argv[1:])]
-    told = document(
+    report = document(
         rows,
         model="openSMILE ComParE_2016 and an RBF-SVM",
         command=shlex.join(words),
         orders=1,
         note=NOTE,
     )
-    write_whole(asked.output / "unseen.json", msgspec.json.format(msgspec.json.encode(told)))
-    write_whole(asked.output / "unseen.md", markdown(told).encode())
-    print(markdown(told))
+    write_whole(asked.output / "unseen.json", msgspec.json.format(msgspec.json.encode(report)))
+    write_whole(asked.output / "unseen.md", markdown(report).encode())
+    print(markdown(report))
 
 
 def _asked() -> argparse.Namespace:
@@ -147,7 +147,7 @@ def _once_each(folds: Sequence[Fold]) -> None:
 
 def _rows(
     ways: Sequence[Way], corpus: Corpus, voices: Sequence[Voices], folds: Sequence[Fold]
-) -> list[Judged]:
+) -> list[EnrolmentRow]:
     """One for each way, by machines that are trained in the first, fold by fold."""
     from benchmarks.rivals.svm import Machine
 
@@ -161,18 +161,18 @@ def _rows(
         machine = Machine(corpus, train, made[ways[0]][train])
         print(f"{_name(ways[0])}, {fold.name}: C {machine.cost:g}", file=sys.stderr)
         mean = raw[train].mean(axis=0)
-        for way, rows in margins.items():
-            known = np.where(np.isnan(made[way][test]), raw[test] - mean, made[way][test])
-            rows[test] = machine.margins(known)
+        for way, of_way in margins.items():
+            relative = np.where(np.isnan(made[way][test]), raw[test] - mean, made[way][test])
+            of_way[test] = machine.margins(relative)
         temperatures[test] = machine.temperature
-    told = []
-    for way, rows in margins.items():
+    rows = []
+    for way, of_way in margins.items():
         predictions, fitted = [], []
         for of_corpus in _tested(corpus, temperatures):
-            predictions.append([_predictions(corpus, rows, of_corpus)])
+            predictions.append([_predictions(corpus, of_way, of_corpus)])
             fitted.append((float(np.exp(np.log(temperatures[of_corpus]).mean())), 0.0))
-        told.append(judged(_name(way), predictions, fitted))
-    return told
+        rows.append(enrolment_row(_name(way), predictions, fitted))
+    return rows
 
 
 def _unseen(learnt: Sequence[Voices], utterances: int) -> Fold:
@@ -195,9 +195,9 @@ def _features(voices: Voices, way: Way) -> Floats:
         return standardised
     if way == NOTHING:
         return values
-    others = others_of(corpus, way, order=0)
+    enrolled = enrolled_for(corpus, way, order=0)
     nothing = np.full(values.shape[1], np.nan, np.float32)
-    means = [values[known].mean(axis=0) if known else nothing for known in others]
+    means = [values[some].mean(axis=0) if some else nothing for some in enrolled]
     return values - np.stack(means)
 
 

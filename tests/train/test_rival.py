@@ -15,7 +15,7 @@ from benchmarks.rivals.pairwise import PairwisePredictions
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.protocols import folds_of
-from edgeser_train.evaluation.known import EARLIER, NOTHING, others_of
+from edgeser_train.evaluation.enrolment import EARLIER, NOTHING, enrolled_for
 
 FEATURES = 5
 
@@ -44,9 +44,9 @@ def test_a_feature_that_never_changes_is_zero(voices: Voices) -> None:
 def test_an_utterance_is_relative_to_others_of_its_voice(voices: Voices) -> None:
     assert opensmile_svm._features(voices, NOTHING) is voices.values
     made = opensmile_svm._features(voices, TEN)
-    for i, known in enumerate(others_of(voices.corpus, TEN, 0)):
-        assert i not in known
-        expected = voices.values[i] - voices.values[known].mean(axis=0)
+    for i, enrolled in enumerate(enrolled_for(voices.corpus, TEN, 0)):
+        assert i not in enrolled
+        expected = voices.values[i] - voices.values[enrolled].mean(axis=0)
         np.testing.assert_allclose(made[i], expected, atol=1e-5)
 
 

@@ -23,25 +23,25 @@ from edgeser.model.model import load_model
 from edgeser.model.unseen import read_unseen, unseen_file
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.front_ends import VOICES
-from edgeser_train.evaluation.known import LADDER, Known, chosen
+from edgeser_train.evaluation.enrolment import ENROLMENTS, Enrolment, chosen
 from edgeser_train.evaluation.strangers import fitted
 from edgeser_train.evaluation.unseen import (
-    Listener,
+    CorpusEvaluator,
     Predictions,
     auc,
     metrics_of,
     ua_gain,
     ua_interval,
 )
-from edgeser_train.evaluation.unseen_report import document, judged, markdown, record
+from edgeser_train.evaluation.unseen_report import document, enrolment_row, markdown, record
 from tests.train.synthetic import make_manifest
 
 LABELS = ("angry", "fearful", "happy", "neutral", "sad")
 
 
 @pytest.fixture(scope="module")
-def listener(emodb: Path) -> Listener:
-    return Listener(load_corpora([f"emodb={emodb}"]), LABELS, VOICES, WindowPolicy())
+def evaluator(emodb: Path) -> CorpusEvaluator:
+    return CorpusEvaluator(load_corpora([f"emodb={emodb}"]), LABELS, VOICES, WindowPolicy())
 
 
 def predictions_of(targets: list[int], logits: np.ndarray) -> Predictions:
@@ -117,11 +117,11 @@ class Loudness:
         return np.array(rows, np.float32)
 
 
-def test_predictions_stand_in_the_order_of_the_corpus(listener: Listener) -> None:
-    (predictions,) = listener.predictions(Loudness(), Known(0), [0])
-    assert predictions.logits[:, 0].tolist() == [len(listener.frames[i]) for i in listener.judged]
+def test_predictions_stand_in_the_order_of_the_corpus(evaluator: CorpusEvaluator) -> None:
+    (predictions,) = evaluator.predictions(Loudness(), Enrolment(0), [0])
+    assert predictions.logits[:, 0].tolist() == [len(evaluator.frames[i]) for i in evaluator.scored]
     assert [LABELS[t] for t in predictions.targets] == [
-        listener.corpus.utterances[i].label for i in listener.judged
+        evaluator.corpus.utterances[i].label for i in evaluator.scored
     ]
 
 
@@ -171,41 +171,45 @@ def test_a_gain_is_of_the_same_utterances_and_of_classes_that_both_know() -> Non
             ua_gain([here], [other])
 
 
-def test_a_baseline_changes_what_is_heard_and_chance_is_repeatable(listener: Listener) -> None:
-    (alone,) = listener.predictions(Loudness(), Known(0), [0])
-    one, other, again = listener.predictions(Loudness(), Known(3, "any"), [1, 2, 1])
+def test_a_baseline_changes_what_is_heard_and_chance_is_repeatable(
+    evaluator: CorpusEvaluator,
+) -> None:
+    (alone,) = evaluator.predictions(Loudness(), Enrolment(0), [0])
+    one, other, again = evaluator.predictions(Loudness(), Enrolment(3, "any"), [1, 2, 1])
     assert (one.logits[:, 1] != alone.logits[:, 1]).mean() > 0.9
     assert (one.logits[:, 1] != other.logits[:, 1]).mean() > 0.9
     np.testing.assert_array_equal(one.logits, again.logits)
 
 
-@pytest.mark.parametrize("known", LADDER, ids=lambda known: known.name)
+@pytest.mark.parametrize("enrolment", ENROLMENTS, ids=lambda enrolment: enrolment.name)
 def test_every_step_of_the_ladder_chooses_others_of_its_kind(
-    listener: Listener, known: Known
+    evaluator: CorpusEvaluator, enrolment: Enrolment
 ) -> None:
     rng = np.random.default_rng(0)
-    speaker = [i for i, u in enumerate(listener.corpus.utterances) if u.speaker == "03"]
-    every = [u.label for u in listener.corpus.utterances]
-    known_of = chosen(speaker[1:], every, known, rng)
-    assert len(set(known_of)) == len(known_of)
-    assert set(known_of) <= set(speaker[1:])
-    labels = [every[i] for i in known_of]
-    if known.kind == "earlier":
+    speaker = [i for i, u in enumerate(evaluator.corpus.utterances) if u.speaker == "03"]
+    every = [u.label for u in evaluator.corpus.utterances]
+    some = chosen(speaker[1:], every, enrolment, rng)
+    assert len(set(some)) == len(some)
+    assert set(some) <= set(speaker[1:])
+    labels = [every[i] for i in some]
+    if enrolment.kind == "earlier":
         return
     calm = labels.count("neutral")
-    assert len(known_of) <= known.utterances
-    if known.kind == "neutral":
-        assert calm == len(known_of)
-    if known.kind == "one emotion":
+    assert len(some) <= enrolment.utterances
+    if enrolment.kind == "neutral":
+        assert calm == len(some)
+    if enrolment.kind == "one emotion":
         assert len(set(labels)) <= 1
-    if known.kind == "mostly neutral" and known.utterances:
-        assert calm >= min(round(0.7 * known.utterances), 4)
+    if enrolment.kind == "mostly neutral" and enrolment.utterances:
+        assert calm >= min(round(0.7 * enrolment.utterances), 4)
 
 
-def test_the_page_has_a_row_for_every_step_and_corpus(listener: Listener) -> None:
+def test_the_page_has_a_row_for_every_step_and_corpus(evaluator: CorpusEvaluator) -> None:
     rows = [
-        judged(known.name, [listener.predictions(Loudness(), known, range(2))], [(1.0, 0.3)])
-        for known in LADDER[:3]
+        enrolment_row(
+            enrolment.name, [evaluator.predictions(Loudness(), enrolment, range(2))], [(1.0, 0.3)]
+        )
+        for enrolment in ENROLMENTS[:3]
     ]
     page = markdown(document(rows, model="m", command="c", orders=2))
     assert page.count("| nothing |") == 2
@@ -241,7 +245,7 @@ def test_what_a_model_scores_on_corpora_it_never_met_stands_beside_its_file(tmp_
 
 def test_a_figure_that_no_corpus_has_is_none_on_the_card() -> None:
     targets = [0, 1] * 8  # angry and fearful alone: nothing of low arousal
-    rows = [judged("nothing", [[predictions_of(targets, np.eye(5)[targets])]], [(1.0, 0.0)])]
+    rows = [enrolment_row("nothing", [[predictions_of(targets, np.eye(5)[targets])]], [(1.0, 0.0)])]
     (row,) = record(document(rows, model="m", command="c", orders=1), "0").rows
     assert (row.arousal_auc, row.ua.value) == (None, 1.0)
 

@@ -1,9 +1,9 @@
 """What a model says of voices and corpora it never met, by how much it knows of each voice.
 
-A corpus is heard several times: with no baseline, and with baselines of other utterances of the
-same speaker, drawn anew for every utterance. Where logits are centred by voice, it is by the mean
-logits of those utterances, each with a baseline of its own, of the same kind. Of several
-corpora every one counts alike.
+A corpus is scored several times: with no baseline, and with baselines of other utterances of the
+same speaker (its enrolment), drawn anew for every utterance. Where logits are centred by voice, it
+is by the mean logits of those utterances, each with a baseline of its own, of the same kind. Of
+several corpora every one counts alike.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edgeser.model.centring import Centring
 from edgeser.model.decision import softmax
 from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
-from edgeser_train.evaluation.known import Known, others_of
+from edgeser_train.evaluation.enrolment import Enrolment, enrolled_for
 from edgeser_train.metrics import Doubles, Ints
 
 Score: TypeAlias = Callable[[Sequence[Pieces]], Floats]
@@ -197,8 +197,8 @@ def auc(positive: Doubles, negative: Doubles) -> float:
     return float(above / (len(positive) * len(negative)))
 
 
-class Listener:
-    """A corpus, heard once, to be judged against any baselines."""
+class CorpusEvaluator:
+    """A corpus, its frames computed once, to be scored against any baselines."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class Listener:
         min_frames: int = 1,
         centring: Centring | None = None,
     ) -> None:
-        """``labels``: the model's; utterances of other classes are heard for baselines alone.
+        """``labels``: the model's; utterances of other classes serve in baselines alone.
         ``centring``: how the model's logits are centred by voice, if they are.
 
         Raises UserError for a file that cannot be read.
@@ -224,47 +224,49 @@ class Listener:
             raw_frames(np.pad(sound, (0, max(0, shortest - len(sound)))), front_end)
             for sound in (u.samples() for u in corpus.utterances)
         ]
-        self.heard = [front_end.heard(frames) for frames in self.frames]
-        self.judged = [i for i, u in enumerate(corpus.utterances) if u.label in labels]
+        self.spectra = [front_end.heard(frames) for frames in self.frames]
+        self.scored = [i for i, u in enumerate(corpus.utterances) if u.label in labels]
         self._alone: tuple[Score, Floats] | None = None  # logits that no baseline can change
 
-    def predictions(self, score: Score, known: Known, orders: Iterable[int]) -> list[Predictions]:
+    def predictions(
+        self, score: Score, enrolment: Enrolment, orders: Iterable[int]
+    ) -> list[Predictions]:
         """Of every order of chance by itself."""
         targets = np.array(
-            [self.labels.index(self.corpus.utterances[i].label) for i in self.judged]
+            [self.labels.index(self.corpus.utterances[i].label) for i in self.scored]
         )
-        speakers = tuple(self.corpus.utterances[i].speaker for i in self.judged)
+        speakers = tuple(self.corpus.utterances[i].speaker for i in self.scored)
         name = self.corpus.name
         return [
-            Predictions(name, self.labels, self._logits(score, known, order), targets, speakers)
+            Predictions(name, self.labels, self._logits(score, enrolment, order), targets, speakers)
             for order in orders
         ]
 
-    def _logits(self, score: Score, known: Known, order: int) -> Doubles:
-        heard = list(others_of(self.corpus, known, order))
-        rows = self._rows(score, heard)
+    def _logits(self, score: Score, enrolment: Enrolment, order: int) -> Doubles:
+        enrolled = list(enrolled_for(self.corpus, enrolment, order))
+        rows = self._rows(score, enrolled)
         if self.centring is None:
-            return rows[self.judged].astype(np.float64)
+            return rows[self.scored].astype(np.float64)
         centred = []
-        for i in self.judged:
+        for i in self.scored:
             baseline = no_baseline(len(self.labels))
-            for k in heard[i]:
+            for k in enrolled[i]:
                 baseline = self.centring.updated(baseline, rows[k], len(self.frames[k]))
             centred.append(self.centring.centred(rows[i], baseline))
         return np.stack(centred).astype(np.float64)
 
-    def _rows(self, score: Score, heard: Sequence[Sequence[int]]) -> Floats:
-        """Logits (utterances, labels) against the baselines of what was heard, not yet centred."""
+    def _rows(self, score: Score, enrolled: Sequence[Sequence[int]]) -> Floats:
+        """Logits (utterances, labels) against what is enrolled, not yet centred."""
         if self._alone is not None and self._alone[0] == score:
             return self._alone[1]
         rows = np.zeros((len(self.frames), len(self.labels)), np.float32)
-        # What is known of a voice may be of classes that are not judged.
-        scored = self.judged if self.centring is None else list(range(len(self.frames)))
-        by_length = sorted(scored, key=lambda i: len(self.frames[i]))
+        # What is enrolled may be of classes that are not scored.
+        needed = self.scored if self.centring is None else list(range(len(self.frames)))
+        by_length = sorted(needed, key=lambda i: len(self.frames[i]))
         for first in range(0, len(by_length), _AT_ONCE):
             some = by_length[first : first + _AT_ONCE]
             windows = [
-                pieces_of(self.frames[i], self.front_end, self.window, self._baseline(heard[i]))
+                pieces_of(self.frames[i], self.front_end, self.window, self._baseline(enrolled[i]))
                 for i in some
             ]
             rows[some] = score(windows)
@@ -272,10 +274,10 @@ class Listener:
             self._alone = score, rows
         return rows
 
-    def _baseline(self, heard: Sequence[int]) -> Baseline:
+    def _baseline(self, enrolled: Sequence[int]) -> Baseline:
         baseline = no_baseline(self.front_end.bins)
-        for k in heard:
-            baseline = baseline.updated(self.heard[k], self.front_end.baseline_frames)
+        for k in enrolled:
+            baseline = baseline.updated(self.spectra[k], self.front_end.baseline_frames)
         return baseline
 
 

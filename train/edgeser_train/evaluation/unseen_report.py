@@ -34,7 +34,7 @@ class CorpusMetrics(msgspec.Struct, frozen=True):
     recalls: dict[str, float]
 
 
-class Judged(msgspec.Struct, frozen=True):
+class EnrolmentRow(msgspec.Struct, frozen=True):
     """With so much known of every voice. The intervals are of the first order, over speakers."""
 
     known: str
@@ -60,23 +60,23 @@ class Document(msgspec.Struct, frozen=True):
     date: str
     commit: str
     orders: int
-    rows: list[Judged]
+    rows: list[EnrolmentRow]
     beside: str = ""
     gains: list[Gain] = []
     note: str = ""
 
 
-def judged(
+def enrolment_row(
     known: str,
     predictions: Sequence[Sequence[Predictions]],
     fitted: Sequence[tuple[float, float]],
-) -> Judged:
+) -> EnrolmentRow:
     """``known``: of every voice. ``predictions``: of every corpus those of every order; ``fitted``:
     temperature and threshold.
     """
     corpora = [_corpus(of_orders, *fit) for of_orders, fit in zip(predictions, fitted, strict=True)]
     first = [of_orders[0] for of_orders in predictions]
-    return Judged(
+    return EnrolmentRow(
         known,
         corpora,
         mean_of([c.figures for c in corpora]),
@@ -90,13 +90,13 @@ def gained(
     predictions: Sequence[Sequence[Predictions]],
     before: Sequence[Sequence[Predictions]],
 ) -> Gain:
-    """Predictions as ``judged`` takes them, of the two models; of the first order."""
+    """Predictions as ``enrolment_row`` takes them, of the two models; of the first order."""
     first, other = [a[0] for a in predictions], [a[0] for a in before]
     return Gain(known, ua_gain(first, other, FOUR), ua_gain(first, other))
 
 
 def document(
-    rows: list[Judged],
+    rows: list[EnrolmentRow],
     *,
     model: str,
     command: str,
@@ -111,7 +111,7 @@ def document(
     return Document(model, command, today(), commit(), orders, rows, beside, list(gains), note)
 
 
-def record(told: Document, sha256: str) -> Unseen:
+def record(report: Document, sha256: str) -> Unseen:
     """What of it is kept beside the artefact of that SHA-256."""
     rows = [
         UnseenRow(
@@ -122,22 +122,22 @@ def record(told: Document, sha256: str) -> Unseen:
             _there(row.mean.valence_auc),
             row.mean.ece,
         )
-        for row in told.rows
+        for row in report.rows
     ]
-    return Unseen(sha256, [c.corpus for c in told.rows[0].corpora], told.date, rows)
+    return Unseen(sha256, [c.corpus for c in report.rows[0].corpora], report.date, rows)
 
 
 def _there(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def markdown(told: Document) -> str:
+def markdown(report: Document) -> str:
     """As a page."""
-    first = told.rows[0]
+    first = report.rows[0]
     lines = [
-        f"# Voices never met: {told.model}",
+        f"# Voices never met: {report.model}",
         "",
-        f"`{told.command}` on {told.date}, code {told.commit}.",
+        f"`{report.command}` on {report.date}, code {report.commit}.",
         "",
         "Figures in %. UA 4: mean recall of angry, happy, neutral and sad, told apart from each "
         "other alone (calm counts as neutral); UA: of all classes that model and corpus share; "
@@ -145,9 +145,9 @@ def markdown(told: Document) -> str:
         "are of the projections in the events. The calibration error, the share that is answered "
         "and the share of it that is right are those of the confidence a listener is told. "
         "Baselines are of other utterances of the same speaker, drawn by chance "
-        f"({told.orders} orders, averaged); an utterance is never in its own.",
+        f"({report.orders} orders, averaged); an utterance is never in its own.",
         "",
-        *([told.note, ""] if told.note else []),
+        *([report.note, ""] if report.note else []),
         "## Mean over corpora",
         "",
         "Every corpus counts alike. In brackets: 95 % over speakers.",
@@ -161,22 +161,22 @@ def markdown(told: Document) -> str:
                     f"{percent(row.mean.ua)} ({between(row.ua)})",
                     *_values(row.mean),
                 ]
-                for row in told.rows
+                for row in report.rows
             ),
         ),
     ]
-    if told.gains:
+    if report.gains:
         lines += [
             "",
-            f"## Beside {told.beside}",
+            f"## Beside {report.beside}",
             "",
-            f"How much higher than {told.beside} on the same utterances, in points; in brackets "
+            f"How much higher than {report.beside} on the same utterances, in points; in brackets "
             "95 % over speakers, the same ones drawn for both. UA is of the classes that both "
             "models know.",
             "",
             *table(
                 ["known of the voice", "UA 4", "UA"],
-                ([g.known, _points(g.ua4), _points(g.ua)] for g in told.gains),
+                ([g.known, _points(g.ua4), _points(g.ua)] for g in report.gains),
             ),
         ]
     for place, corpus in enumerate(first.corpora):
@@ -197,7 +197,7 @@ def markdown(told: Document) -> str:
                         *_values(row.corpora[place].figures),
                         *(percent(r) for r in row.corpora[place].recalls.values()),
                     ]
-                    for row in told.rows
+                    for row in report.rows
                 ),
             ),
         ]

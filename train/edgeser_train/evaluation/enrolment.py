@@ -1,4 +1,4 @@
-"""What is known of a voice: which other utterances of the same speaker a baseline is of."""
+"""What a voice is enrolled with: which other utterances of the same speaker are known."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NEUTRAL_SHARE = 0.7
 """Of "mostly neutral"; the others are of any emotion."""
 
 
-class Known(msgspec.Struct, frozen=True):
+class Enrolment(msgspec.Struct, frozen=True):
     """What is known of a voice: ``utterances`` others of it, of a ``kind``; 0 for nothing.
 
     ``earlier``: all that came before, in an order drawn by chance, whatever the number.
@@ -36,17 +36,17 @@ class Known(msgspec.Struct, frozen=True):
         return f"{self.utterances}, {of}"
 
 
-NOTHING, EARLIER = Known(0), Known(0, "earlier")
-LADDER = (
+NOTHING, EARLIER = Enrolment(0), Enrolment(0, "earlier")
+ENROLMENTS = (
     NOTHING,
-    *(Known(n, kind) for kind in ("any", "mostly neutral", "neutral") for n in (1, 3, 10)),
-    *(Known(n, "one emotion") for n in (3, 10)),
+    *(Enrolment(n, kind) for kind in ("any", "mostly neutral", "neutral") for n in (1, 3, 10)),
+    *(Enrolment(n, "one emotion") for n in (3, 10)),
     EARLIER,
 )
 
 
-def others_of(corpus: Corpus, known: Known, order: int) -> Iterator[list[int]]:
-    """For every utterance those that are known of its voice, drawn by chance, the same for the
+def enrolled_for(corpus: Corpus, enrolment: Enrolment, order: int) -> Iterator[list[int]]:
+    """For every utterance those that its voice is enrolled with, drawn by chance, the same for the
     same ``order``. It is never among its own.
     """
     rng = np.random.default_rng(order)
@@ -58,24 +58,24 @@ def others_of(corpus: Corpus, known: Known, order: int) -> Iterator[list[int]]:
         everything = of_speaker[u.speaker]
         yield (
             everything[: everything.index(i)]
-            if known.kind == "earlier"
-            else chosen([k for k in everything if k != i], labels, known, rng)
+            if enrolment.kind == "earlier"
+            else chosen([k for k in everything if k != i], labels, enrolment, rng)
         )
 
 
 def chosen(
-    others: list[int], labels: list[str], known: Known, rng: np.random.Generator
+    others: list[int], labels: list[str], enrolment: Enrolment, rng: np.random.Generator
 ) -> list[int]:
     """Those of ``others`` that are known; ``labels`` is of the whole corpus."""
-    number = known.utterances
+    number = enrolment.utterances
     shuffled = [others[k] for k in rng.permutation(len(others))]
     calm = [k for k in shuffled if labels[k] == "neutral"]
-    if known.kind == "neutral":
+    if enrolment.kind == "neutral":
         return calm[:number]
-    if known.kind == "mostly neutral":
+    if enrolment.kind == "mostly neutral":
         first = calm[: round(NEUTRAL_SHARE * number + 1e-9)]
         return first + [k for k in shuffled if k not in first][: number - len(first)]
-    if known.kind == "one emotion" and shuffled:
+    if enrolment.kind == "one emotion" and shuffled:
         emotions = sorted({labels[k] for k in shuffled})
         one = emotions[int(rng.integers(len(emotions)))]
         return [k for k in shuffled if labels[k] == one][:number]
