@@ -41,7 +41,7 @@ from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation.enrolment import EARLIER, ENROLMENTS, NOTHING, Enrolment
 from edgeser_train.evaluation.folds import FoldResult, kept_folds
-from edgeser_train.evaluation.strangers import fitted
+from edgeser_train.evaluation.unknown_voice_calibration import fit
 from edgeser_train.evaluation.unseen import (
     CorpusEvaluator,
     Predictions,
@@ -171,14 +171,14 @@ def _of_run(run: Path, corpora: Sequence[Corpus], orders: int, output: Path) -> 
         )
     unknown = [x.predictions(score, NOTHING, [0])[0] for x, score in evaluators]
     known = [x.predictions(score, EARLIER, [0])[0] for x, score in evaluators]
-    write_whole(output / "strangers.json", _as_json(fitted(unknown, known)))
+    write_whole(output / "strangers.json", _as_json(fit(unknown, known)))
     fits = []
     for own, (evaluator, _) in enumerate(evaluators):
-        fit = fitted(unknown[:own] + unknown[own + 1 :], known[:own] + known[own + 1 :])
-        fits.append((fit.temperature, fit.abstain_below))
+        own_fit = fit(unknown[:own] + unknown[own + 1 :], known[:own] + known[own + 1 :])
+        fits.append((own_fit.temperature, own_fit.abstain_below))
         if evaluator.centring is not None:
-            evaluator.centring = fit.applied(evaluator.centring, evaluator.labels)
-        click.echo(f"{evaluator.corpus.name}, from the others: {fit}", err=True)
+            evaluator.centring = own_fit.applied(evaluator.centring, evaluator.labels)
+        click.echo(f"{evaluator.corpus.name}, from the others: {own_fit}", err=True)
     made = []
     for enrolment in ENROLMENTS:
         predictions = [x.predictions(score, enrolment, range(orders)) for x, score in evaluators]

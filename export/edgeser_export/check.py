@@ -31,7 +31,7 @@ from edgeser_export.waveform_info import (
     waveform_golden,
 )
 from edgeser_train.evaluation.report import Report
-from edgeser_train.evaluation.strangers import Strangers
+from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.checkpoint import Origin
@@ -60,7 +60,7 @@ class Given:
     """What the file was exported with, as far as it is known; None was not given then, or now."""
 
     report: Report | None = None
-    strangers: Strangers | None = None
+    strangers: UnknownVoiceCalibration | None = None
     temperature: float | None = None
     abstain_below: float | None = None
 

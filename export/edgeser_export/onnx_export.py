@@ -34,7 +34,7 @@ from edgeser_export.verify import (
 )
 from edgeser_export.waveform import Hearing
 from edgeser_export.waveform_export import export_graph
-from edgeser_train.evaluation.strangers import Strangers
+from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.models.streaming import StreamModel
 from edgeser_train.training.checkpoint import Origin, centring_of
@@ -52,7 +52,7 @@ class Release:
     temperature: float
     abstain_below: float
     training: TrainingRecord
-    strangers: Strangers | None = None
+    strangers: UnknownVoiceCalibration | None = None
     noise: Noise | None = None
 
 
@@ -155,7 +155,10 @@ def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Rel
 
 
 def centring_with(
-    model: SpeechModel, origin: Origin, strangers: Strangers | None, temperature: float
+    model: SpeechModel,
+    origin: Origin,
+    strangers: UnknownVoiceCalibration | None,
+    temperature: float,
 ) -> Centring | None:
     """How an artefact's logits, which are divided by ``temperature``, are centred by voice.
 

@@ -9,7 +9,7 @@ from edgeser.model.artefact import Estimate, TrainingRecord
 from edgeser_train.corpora import CORPORA
 from edgeser_train.corpora.selection import demand_names
 from edgeser_train.evaluation.report import Report
-from edgeser_train.evaluation.strangers import Strangers
+from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.models import class_of
 from edgeser_train.training.checkpoint import Origin
 
@@ -54,7 +54,7 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
     )
 
 
-def calibration_of(fitted: Report | Strangers | None) -> tuple[float, float]:
+def calibration_of(fitted: Report | UnknownVoiceCalibration | None) -> tuple[float, float]:
     """Temperature and abstention threshold."""
     return (1.0, 0.0) if fitted is None else (fitted.temperature, fitted.abstain_below)
 

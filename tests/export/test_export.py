@@ -30,7 +30,7 @@ from edgeser_export.calibration import training_pieces
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import export
 from edgeser_export.verify import verify
-from edgeser_train.evaluation.strangers import Strangers
+from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.training import checkpoint
 from tests.export.models import RELEASE, small
 from tests.train.synthetic import make_manifest
@@ -333,7 +333,7 @@ def test_check_compares_how_logits_are_centred(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "model.pt", model, origin)
     strangers = tmp_path / "strangers.json"
     shift = dict(zip(origin.labels, (0.5, -0.25, 0.1, 0.0), strict=True))
-    strangers.write_bytes(msgspec.json.encode(Strangers(1.5, 1.25, shift, 0.3)))
+    strangers.write_bytes(msgspec.json.encode(UnknownVoiceCalibration(1.5, 1.25, shift, 0.3)))
     path, words = tmp_path / "centred.onnx", ("export", tmp_path / "model.pt")
     of_strangers = ("--strangers", strangers)
     made = edgeser(*words, *of_strangers, "-o", path)
@@ -376,7 +376,7 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
     tree["recipe"]["epochs"] += 1
     other.write_bytes(msgspec.json.encode(tree))
     strangers = tmp_path / "strangers.json"
-    strangers.write_bytes(msgspec.json.encode(Strangers(1.5, 1.2, {"sad": 0.5}, 0.0)))
+    strangers.write_bytes(msgspec.json.encode(UnknownVoiceCalibration(1.5, 1.2, {"sad": 0.5}, 0.0)))
     to_out = ("-o", out)
     for words, said in [
         ((text, *to_out), "this is something else, not a checkpoint"),

@@ -186,7 +186,7 @@ def export(
         return
     need_extra("train")
     from edgeser_train.evaluation.report_files import read
-    from edgeser_train.evaluation.strangers import read as read_strangers
+    from edgeser_train.evaluation.unknown_voice_calibration import read as read_strangers
     from edgeser_train.files import demand_writable
     from edgeser_train.training.checkpoint import load_together
 

@@ -19,7 +19,7 @@ from edgeser_train.evaluation.unseen import Predictions
 from edgeser_train.metrics import Doubles, Ints
 
 
-class Strangers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class UnknownVoiceCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of strangers.json.
 
     ``temperature``: that logits of a voice of which nothing is known are divided by; ``shift``, by
@@ -47,18 +47,18 @@ class Strangers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
-def read(path: Path) -> Strangers:
+def read(path: Path) -> UnknownVoiceCalibration:
     """A strangers.json. Raises UserError for any other file."""
     fix = "benchmarks/unseen_voices.py of the source checkout writes one of a loco"
     if not path.is_file():
         raise UserError(f"strangers {path}: no such file", fix)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Strangers)
+        return msgspec.json.decode(path.read_bytes(), type=UnknownVoiceCalibration)
     except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"strangers {path}: {error}", fix) from error
 
 
-def fitted(unknown: Sequence[Predictions], known: Sequence[Predictions]) -> Strangers:
+def fit(unknown: Sequence[Predictions], known: Sequence[Predictions]) -> UnknownVoiceCalibration:
     """From the predictions for corpora with nothing known, and with all earlier utterances.
 
     Corpora count alike, and so does every class of one, however often it was recorded.
@@ -67,7 +67,7 @@ def fitted(unknown: Sequence[Predictions], known: Sequence[Predictions]) -> Stra
     temperature, shift = calibration.shifted(logits, targets, weights)
     sure, right, _ = _together(known)
     confident = softmax(logits / temperature + shift)
-    return Strangers(
+    return UnknownVoiceCalibration(
         temperature=temperature,
         known_scale=temperature / calibration.temperature(sure, right),
         shift=dict(zip(unknown[0].labels, shift.tolist(), strict=True)),
