@@ -56,7 +56,7 @@ from edgeser_train.evaluation.unseen_report import (
     markdown,
     record,
 )
-from edgeser_train.files import demand_writable, write_whole
+from edgeser_train.files import check_writable, write_whole
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training import checkpoint
 
@@ -91,7 +91,7 @@ def main(
         if card and Path(model).is_dir():
             raise UserError("--card: a run has no artefact", "export it, and score that")
         if card:
-            demand_writable(unseen_file(model_path(model)))
+            check_writable(unseen_file(model_path(model)))
         loaded = [load_corpora([corpus], labels) for corpus in corpora]
         given = _given(model, loaded, orders, output)
         other = None if beside is None else _given(beside, loaded, orders, output / "beside")

@@ -24,7 +24,7 @@ from edgeser_export.golden import Network, golden_pieces, golden_vectors
 from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import half
 from edgeser_export.sensitivity import int8
-from edgeser_export.streaming import demand_fp32, layout_of, stream_graph, tensors
+from edgeser_export.streaming import check_fp32, layout_of, stream_graph, tensors
 from edgeser_export.verify import (
     Difference,
     longest_frames,
@@ -84,7 +84,7 @@ def export(
     outputs = [Tensor("logits", ["batch", len(origin.labels)], "float32")]
     noise: list[int | str] = ["batch", 1]
     if isinstance(model, StreamModel) and layout is not None:
-        demand_fp32(precision)
+        check_fp32(precision)
         graph = stream_graph(model, layout, noise_after)
         inputs, outputs = tensors(model, layout)
         noise = ["batch", layout.block_frames // layout.step_frames, 1]

@@ -7,7 +7,7 @@ from typing import TypedDict
 from edgeser.errors import UserError
 from edgeser.model.artefact import Estimate, TrainingRecord
 from edgeser_train.corpora import CORPORA
-from edgeser_train.corpora.selection import demand_names
+from edgeser_train.corpora.selection import check_label_names
 from edgeser_train.evaluation.report import Report
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.models import class_of
@@ -25,7 +25,7 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
     corpus or set of labels, of a chosen training part, or with no ancestors where this one has; and
     for a class that events cannot name.
     """
-    demand_names(origin.labels)
+    check_label_names(origin.labels)
     if report is None:
         return TrainingRecord(
             corpora=origin.corpora,
@@ -39,7 +39,7 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
             commit=origin.commit,
             **_owed(origin),
         )
-    _demand_of_its_kind(report, origin)
+    _check_report(report, origin)
     return TrainingRecord(
         corpora=origin.corpora,
         licence=origin.licence,
@@ -77,7 +77,7 @@ def _owed(origin: Origin) -> _Owed:
     }
 
 
-def _demand_of_its_kind(report: Report, origin: Origin) -> None:
+def _check_report(report: Report, origin: Origin) -> None:
     if report.recipe != origin.recipe:
         raise UserError(
             "--report: it is of another recipe than the checkpoint", "evaluate this one"

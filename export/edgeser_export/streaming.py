@@ -86,7 +86,7 @@ def streamed(session: Any, layout: StreamLayout, features: Floats, frames: Lengt
     return logits
 
 
-def demand_fp32(precision: Precision) -> None:
+def check_fp32(precision: Precision) -> None:
     """Raises UserError for another precision."""
     if precision != "fp32":
         raise UserError(

@@ -13,7 +13,7 @@ import soundfile
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import CORPORA, Corpus, Utterance, load_corpus, merged
-from edgeser_train.data.lineage import demand_apart, sound_of, sounds_of
+from edgeser_train.data.lineage import check_disjoint, sound_of, sounds_of
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.models import build
 from edgeser_train.training import checkpoint
@@ -81,12 +81,12 @@ def test_a_recording_in_two_parts_is_refused_under_any_name(tmp_path: Path) -> N
     corpus = listed(tmp_path, "mine", takes="12")
     first, copied = corpus.utterances[0], corpus.utterances[-1]
     assert (first.speaker, copied.speaker) == ("a", "c")
-    demand_apart(corpus, folds_of("loso", corpus))
+    check_disjoint(corpus, folds_of("loso", corpus))
     copied.path.write_bytes(first.path.read_bytes())
     same = f"{first.path} of speaker a in test and {copied.path} of speaker c in train are the same"
     with pytest.raises(UserError, match=f"fold a: {same} recording; take one out"):
-        demand_apart(corpus, folds_of("loso", corpus))
-    demand_apart(corpus, [fold_of(corpus, "b"), *folds_of("full", corpus)])
+        check_disjoint(corpus, folds_of("loso", corpus))
+    check_disjoint(corpus, [fold_of(corpus, "b"), *folds_of("full", corpus)])
 
 
 def test_a_recording_twice_by_one_speaker_matters_where_speakers_are_in_two_parts(
@@ -95,11 +95,11 @@ def test_a_recording_twice_by_one_speaker_matters_where_speakers_are_in_two_part
     corpus = listed(tmp_path, "mine", takes="1")
     one, other = corpus.utterances[:2]
     other.path.write_bytes(one.path.read_bytes())
-    demand_apart(corpus, folds_of("loso", corpus))
+    check_disjoint(corpus, folds_of("loso", corpus))
     mixed = [Fold("mixed", (0, 2, 3), (), (1, 4, 5))]
     with pytest.raises(UserError, match=f"{one.path} .* {other.path} .*; take one .* one group"):
-        demand_apart(corpus, mixed)
-    demand_apart(replace(corpus, name="emodb", recordings="emodb"), mixed)
+        check_disjoint(corpus, mixed)
+    check_disjoint(replace(corpus, name="emodb", recordings="emodb"), mixed)
 
 
 def test_files_that_are_all_the_same_take_no_memory_for_their_pairs(tmp_path: Path) -> None:
@@ -108,14 +108,14 @@ def test_files_that_are_all_the_same_take_no_memory_for_their_pairs(tmp_path: Pa
     folds = [Fold("one", tuple(range(1500)), (), (1500,))]
     tracemalloc.start()
     try:
-        demand_apart(replace(corpus, utterances=(*many, last)), folds)
+        check_disjoint(replace(corpus, utterances=(*many, last)), folds)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 10e6
     same = f"speaker 0 in train and {first.path} of speaker c in test are the same"
     with pytest.raises(UserError, match=f"fold one: {first.path} of {same}"):
-        demand_apart(replace(corpus, utterances=(*many, replace(first, speaker="c"))), folds)
+        check_disjoint(replace(corpus, utterances=(*many, replace(first, speaker="c"))), folds)
 
 
 def test_other_utterances_of_a_scored_speaker_are_a_leak(tmp_path: Path) -> None:

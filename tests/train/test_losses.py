@@ -222,11 +222,11 @@ def test_model_must_offer_what_the_loss_asks_for(spec: Loss, batch: Batch) -> No
 
 @pytest.mark.parametrize(("spec", "model"), [(CTC(), Stepwise()), (MultiTask(), Estimator())])
 def test_what_cannot_be_centred_by_voice_takes_no_episodes(spec: Loss, model: SpeechModel) -> None:
-    spec.demand(model)
+    spec.check(model)
     model.centre(4)
     with pytest.raises(UserError, match=r"takes no episodes.*--set episodes=null"):
-        spec.demand(model)
-    CrossEntropy().demand(model)
+        spec.check(model)
+    CrossEntropy().check(model)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from edgeser.errors import UserError
 from edgeser_train.commands.running import Pace, Running, duration
 from edgeser_train.training.advice import without_advice
-from edgeser_train.training.precision import computes_in_bf16, demand_precision, precision_of
+from edgeser_train.training.precision import check_precision, computes_in_bf16, precision_of
 from edgeser_train.training.progress import Progress, Teller, forget_in, told_in
 
 
@@ -75,10 +75,10 @@ def test_bf16_is_for_processors_that_compute_in_it() -> None:
 
 
 def test_what_was_trained_in_one_precision_does_not_go_on_in_the_other() -> None:
-    demand_precision("a run", "bf16", "bf16")
-    demand_precision("a run of an earlier version", "", "bf16")
+    check_precision("a run", "bf16", "bf16")
+    check_precision("a run of an earlier version", "", "bf16")
     with pytest.raises(UserError, match=r"a run was trained in bf16, this machine .* in fp32"):
-        demand_precision("a run", "bf16", "fp32")
+        check_precision("a run", "bf16", "fp32")
 
 
 def test_warnings_are_heard_but_for_advice_that_is_always_given() -> None:

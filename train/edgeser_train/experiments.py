@@ -21,8 +21,8 @@ from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, load_corpora
-from edgeser_train.corpora.selection import demand_names
-from edgeser_train.data.lineage import demand_apart
+from edgeser_train.corpora.selection import check_label_names
+from edgeser_train.data.lineage import check_disjoint
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.evaluation.folds import FoldResult, Part, Plan, origins_of, run_folds
 from edgeser_train.evaluation.report import Report, report_of
@@ -65,7 +65,7 @@ def planned(
     Raises UserError for what there is not.
     """
     data = corpora if isinstance(corpora, Corpus) else load_corpora(corpora, labels)
-    demand_names(data.labels)
+    check_label_names(data.labels)
     named = recipe_of(model, recipe, labels=len(data.labels), taught=bool(teachers))
     return Plan(
         data,
@@ -118,10 +118,10 @@ def train(
 
     Killed at any time, the same call goes on where it was. None where that file is the end of this
     very training, and in every process but the first, where ``torchrun`` started several. Raises
-    UserError where it is another's, and as ``demand_apart`` and ``train_fold`` do.
+    UserError where it is another's, and as ``check_disjoint`` and ``train_fold`` do.
     """
     chosen = only_fold(plan, fold)
-    demand_apart(plan.corpus, [chosen])
+    check_disjoint(plan.corpus, [chosen])
     first = os.environ.get("RANK", "0") == "0"
     with alone_in(output) if first else nullcontext():
         if _is_trained(plan, chosen, output / "model.pt"):

@@ -25,7 +25,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def demand_writable(path: Path) -> None:
+def check_writable(path: Path) -> None:
     """Before long work: raises UserError where ``write_whole`` could not write that file."""
     try:
         if path.is_dir():

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyarrow
 
-from edgeser.annotate.archive import demand_archive
+from edgeser.annotate.archive import check_archive
 from edgeser.annotate.plan import Plan, Shard
 from edgeser.audio.file import FileSource
 from edgeser.errors import UserError
@@ -39,7 +39,7 @@ class Annotator:
         self._recognizer = Recognizer(settings=settings)
         self.schema = schema(self._recognizer.model.info.labels)
 
-    def demand(self, plan: Plan) -> None:
+    def check(self, plan: Plan) -> None:
         """Raises UserError, which names this machine, unless its model is the one of the plan."""
         model = self._recognizer.model
         ours, theirs = model.ref.sha256, plan.model.sha256
@@ -67,7 +67,7 @@ class Annotator:
                 sound_s += FileSource(file, fast=True).duration_s
                 segments.extend(_row(shown, event) for event in self._recognizer.file(file))
             except UserError as error:
-                demand_archive(shard, path)
+                check_archive(shard, path)
                 errors.append({"path": shown, "error": str(error).replace(str(file), shown)})
         return Annotated(
             pyarrow.Table.from_pylist(segments, self.schema),

@@ -16,7 +16,7 @@ class ArchiveError(UserError):
     exit_code = 1
 
 
-def demand_archive(shard: Shard, path: str) -> None:
+def check_archive(shard: Shard, path: str) -> None:
     """See that a file of a shard, or the folder it was in, failed alone.
 
     Raises ArchiveError where no file of the shard and none in the archive can be read: it was moved

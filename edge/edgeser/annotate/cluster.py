@@ -89,7 +89,7 @@ class Cluster:
 
         def begin() -> None:
             actor = make.remote(settings)
-            working[actor.demand.remote(self._plan)] = (actor, None)
+            working[actor.check.remote(self._plan)] = (actor, None)
 
         def give(actor: Any, shard: Shard) -> None:
             working[actor.__call__.remote(shard)] = (actor, shard)

@@ -39,7 +39,7 @@ def find(what: str) -> Recordings:
     elif source.suffix in LISTS:
         found = Recordings(source.parent, list(dict.fromkeys(_listed(source))))
     elif glob.has_magic(what):
-        _demand_readable(what)
+        _check_readable(what)
         matches = (path for path in glob.glob(what, recursive=True) if os.path.isfile(path))
         found = Recordings(Path(), sorted(matches))
     elif source.exists():
@@ -59,7 +59,7 @@ def _below(folder: Path) -> Iterable[str]:
             yield os.path.relpath(file, folder)
 
 
-def _demand_readable(pattern: str) -> None:
+def _check_readable(pattern: str) -> None:
     """Raises UserError for a folder that the pattern looks into and that may not be read.
 
     ``glob`` leaves such a folder out without a word.

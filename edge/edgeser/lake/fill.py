@@ -159,7 +159,7 @@ class Filler:
         )
         return await jetstream.pull_subscribe_bind(durable=CONSUMER, stream=STREAM)
 
-    async def _demand_ours(self, messages: JetStreamContext.PullSubscription) -> None:
+    async def _check_ours(self, messages: JetStreamContext.PullSubscription) -> None:
         """Raises NatsError where another lake has made the consumer anew: it is given all of this.
 
         It did not see us ask for events, because we or the network had stopped.
@@ -187,7 +187,7 @@ class Filler:
             is_over = self._stop.is_set() or (self._filling.once and is_empty)
             if len(held) >= ROWS or time.monotonic() - since >= self._filling.every_s or is_over:
                 if held:
-                    await self._demand_ours(messages)
+                    await self._check_ours(messages)
                 await self._write(client, held)
                 held, since = [], time.monotonic()
                 left = await messages.consumer_info()

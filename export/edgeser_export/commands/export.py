@@ -187,7 +187,7 @@ def export(
     need_extra("train")
     from edgeser_train.evaluation.report_files import read
     from edgeser_train.evaluation.unknown_voice_calibration import read as read_strangers
-    from edgeser_train.files import demand_writable
+    from edgeser_train.files import check_writable
     from edgeser_train.training.checkpoint import load_together
 
     model, origin = load_together(checkpoints)
@@ -200,7 +200,7 @@ def export(
         _check(artefact, model, origin, sounds, seed, given_to_it)
         return
     assert output is not None
-    demand_writable(output)
+    check_writable(output)
     from edgeser_export.calibration import training_pieces
     from edgeser_export.onnx_export import Release, export_waveform
     from edgeser_export.onnx_export import export as export_model

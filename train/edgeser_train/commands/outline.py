@@ -24,7 +24,7 @@ def outline(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
     model = build(recipe.model)
     if recipe.episodes is not None:
         model.centre(len(corpus.labels))
-    recipe.loss.demand(model)
+    recipe.loss.check(model)
     kept = kept_names(plan, folds, run) if run else set()
     seeds = ", ".join(map(str, plan.seeds))
     speakers = PROTOCOLS[plan.protocol].description

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import LABELS, Corpus, Release, Utterance, demand_whole
+from edgeser_train.corpora.corpus import LABELS, Corpus, Release, Utterance, check_corpus
 from edgeser_train.corpora.merge import merged
 from edgeser_train.corpora.selection import classes_of, selected
 from edgeser_train.registry import Registry
@@ -69,5 +69,5 @@ def load_corpus(named_path: str) -> Corpus:
     if not equals or not path:
         raise UserError(f"--corpus {named_path}", "write NAME=PATH, e.g. emodb=/data/emodb")
     corpus = CORPORA.named(name, f"--corpus {named_path}").load(Path(path).expanduser())
-    demand_whole(corpus, name)
+    check_corpus(corpus, name)
     return corpus

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import demand_counts, files_in_folders
+from edgeser_train.corpora.folder import check_counts, files_in_folders
 
 LICENCE = "none stated, published for research"
 """https://github.com/Ethio2021/ASED_V1"""
@@ -57,7 +57,7 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
         "ased", LICENCE, tuple(sorted(LABEL_OF_FOLDER.values())), utterances, recordings="ased"
     )
     found = [u.label for u in utterances] + ["speakers"] * len(corpus.speakers)
-    demand_counts("ased", folder, found, expected)
+    check_counts("ased", folder, found, expected)
     return corpus
 
 

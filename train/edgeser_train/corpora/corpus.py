@@ -161,8 +161,8 @@ class Corpus:
         return digest.hexdigest()[:16]
 
 
-def demand_whole(corpus: object, name: str) -> None:
-    """Demand what a loader of that name promises: a corpus of utterances, each with a name of its
+def check_corpus(corpus: object, name: str) -> None:
+    """Check what a loader of that name promises: a corpus of utterances, each with a name of its
     own, a path and one of the labels. Raises UserError that says what is wrong.
     """
     fix = f"fix the loader of '{name}'"

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import demand_counts, sound_files
+from edgeser_train.corpora.folder import check_counts, sound_files
 
 LICENCE = "ODbL-1.0"
 LABEL_OF_CODE = {
@@ -57,7 +57,7 @@ def _load(name: str, folder: Path, labels: tuple[str, ...], expected: Mapping[st
     )
     corpus = Corpus(name, LICENCE, labels, utterances, recordings="crema-d")
     found = [u.label for u in utterances] + ["speakers"] * len(corpus.speakers)
-    demand_counts(name, folder, found, {k: expected[k] for k in (*labels, "speakers")})
+    check_counts(name, folder, found, {k: expected[k] for k in (*labels, "speakers")})
     return corpus
 
 

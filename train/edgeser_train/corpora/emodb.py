@@ -18,7 +18,7 @@ import soundfile
 
 from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import demand_all, sound_files
+from edgeser_train.corpora.folder import check_complete, sound_files
 
 LICENCE = "CC0-1.0"
 SPEAKERS = ("03", "08", "09", "10", "11", "12", "13", "14", "15", "16")
@@ -55,7 +55,7 @@ def _load(name: str, folder: Path, label_of_letter: dict[str, str], *, cut: bool
     wanted = {
         stem: label_of_letter[stem[5]] for stem in classic_stems() if stem[5] in label_of_letter
     }
-    demand_all(name, folder, wanted, found)
+    check_complete(name, folder, wanted, found)
     _check_length(name, folder, [found[stem] for stem in wanted], cut=cut)
     utterances = tuple(
         Utterance(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import demand_all, demand_counts, sound_files
+from edgeser_train.corpora.folder import check_complete, check_counts, sound_files
 
 LICENCE = "LicenseRef-FAU-Aibo"
 LABELS_FILE = "chunk_labels_5cl_corpus.txt"
@@ -53,7 +53,7 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
     if not files:
         raise UserError(f"corpus {name}: {folder} has no {LABELS_FILE}", "give the corpus's folder")
     rows = list(_rows(files[0]))
-    demand_all(name, folder, {stem: label for stem, label, _ in rows}, found)
+    check_complete(name, folder, {stem: label for stem, label, _ in rows}, found)
     utterances = tuple(
         Utterance(
             stem,
@@ -66,7 +66,7 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
         )
         for stem, label, confidence in rows
     )
-    demand_counts(name, folder, (f"{u.part} {u.label}" for u in utterances), expected)
+    check_counts(name, folder, (f"{u.part} {u.label}" for u in utterances), expected)
     labels = tuple(sorted(LABEL_OF_LETTER.values()))
     return Corpus(name, LICENCE, labels, utterances, recordings=name)
 

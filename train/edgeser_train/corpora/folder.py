@@ -37,7 +37,7 @@ def sound_files(corpus: str, folder: Path, stem: re.Pattern[str]) -> dict[str, P
     return found
 
 
-def demand_all(
+def check_complete(
     corpus: str, folder: Path, wanted: Mapping[str, str], found: Mapping[str, Path]
 ) -> None:
     """``wanted``: label by stem. Raises UserError that counts by label what was not found."""
@@ -50,7 +50,7 @@ def demand_all(
         )
 
 
-def demand_counts(
+def check_counts(
     corpus: str, folder: Path, found: Iterable[str], expected: Mapping[str, int]
 ) -> None:
     """``found``: the class, or any other name of a kind, of each utterance.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import Corpus, Release
-from edgeser_train.corpora.folder import counted, demand_counts, sound_files
+from edgeser_train.corpora.folder import check_counts, counted, sound_files
 from edgeser_train.corpora.pairs import STYLES, told_by, utterance
 
 LICENCE = "LicenseRef-IEMOCAP"
@@ -144,7 +144,7 @@ def load(name: str, folder: Path, selection: Selection) -> Corpus:
         for session, counts in selection.counts.items()
         for label, count in zip(LABELS, counts, strict=True)
     }
-    demand_counts(name, folder, (f"session {u.session} {u.label}" for u in utterances), expected)
+    check_counts(name, folder, (f"session {u.session} {u.label}" for u in utterances), expected)
     return Corpus(name, LICENCE, LABELS, tuple(utterances), recordings="iemocap")
 
 

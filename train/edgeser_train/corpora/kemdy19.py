@@ -21,7 +21,7 @@ from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import Corpus, Release
-from edgeser_train.corpora.folder import demand_all, demand_counts, sound_files
+from edgeser_train.corpora.folder import check_complete, check_counts, sound_files
 from edgeser_train.corpora.pairs import utterance
 
 LICENCE = "LicenseRef-KEMDy19"
@@ -55,8 +55,8 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
     with_ties = _labels(rows.values())
     if Counter(with_ties.values()) == Counter(expected):
         label_of = with_ties
-    demand_counts(name, folder, label_of.values(), expected)
-    demand_all(name, folder, label_of, found)
+    check_counts(name, folder, label_of.values(), expected)
+    check_complete(name, folder, label_of, found)
     utterances = []
     for stem, label in label_of.items():
         _, _, valence, arousal, votes = rows[stem]

@@ -158,7 +158,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, restkey="", strict=True)
         try:
-            _demand_columns(path, reader.fieldnames or ())
+            _check_columns(path, reader.fieldnames or ())
             for cells in reader:
                 if "" in cells:
                     raise csv.Error("more cells than headings, or a heading is empty")
@@ -167,7 +167,7 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             raise UserError(f"manifest {path} line {reader.reader.line_num}: {error}") from error
 
 
-def _demand_columns(path: Path, found: Sequence[str]) -> None:
+def _check_columns(path: Path, found: Sequence[str]) -> None:
     """Raises UserError that says which columns there are, and which are wanted."""
     lacking = [name for name in REQUIRED if name not in found]
     strange = [name for name in found if name and name not in COLUMNS]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import demand_counts, sound_files
+from edgeser_train.corpora.folder import check_counts, sound_files
 
 LICENCE = "CC-BY-4.0"
 """https://doi.org/10.17632/cy34mh68j9"""
@@ -59,7 +59,7 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
         for emotion, voice in [stem.split("_")[:2]]
     )
     found = [name for u in utterances for name in (u.label, f"voice {u.speaker}")]
-    demand_counts("mesd", folder, found, expected)
+    check_counts("mesd", folder, found, expected)
     return Corpus(
         "mesd", LICENCE, tuple(sorted(LABEL_OF_NAME.values())), utterances, recordings="mesd"
     )

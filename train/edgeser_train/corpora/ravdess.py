@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import demand_all, sound_files
+from edgeser_train.corpora.folder import check_complete, sound_files
 
 LICENCE = "CC-BY-NC-SA-4.0"
 LABEL_OF_CODE = {
@@ -51,7 +51,7 @@ def _load(name: str, folder: Path, labels: tuple[str, ...]) -> Corpus:
     found = sound_files(name, folder, _STEM)
     whole = stems()
     wanted = {stem: label for stem, label in whole.items() if label in labels}
-    demand_all(name, folder, wanted, found)
+    check_complete(name, folder, wanted, found)
     strange = [stem for stem in found if stem not in whole]
     if strange:
         raise UserError(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import demand_counts, files_in_folders
+from edgeser_train.corpora.folder import check_counts, files_in_folders
 
 LICENCE = "research only"
 """http://kahlan.eps.surrey.ac.uk/savee/"""
@@ -52,7 +52,7 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
         for match, path in files_in_folders("savee", folder, _PATH)
     )
     found = [name for u in utterances for name in (u.label, f"speaker {u.speaker}")]
-    demand_counts("savee", folder, found, expected)
+    check_counts("savee", folder, found, expected)
     labels = tuple(sorted(LABEL_OF_LETTERS.values()))
     return Corpus("savee", LICENCE, labels, utterances, recordings="savee")
 

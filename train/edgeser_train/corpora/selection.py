@@ -48,7 +48,7 @@ def selected(corpus: Corpus, classes: Classes) -> Corpus:
     return replace(corpus, labels=tuple(classes), utterances=kept)
 
 
-def demand_names(labels: Sequence[str]) -> None:
+def check_label_names(labels: Sequence[str]) -> None:
     """Raises UserError where a class has the name that events have for no class at all."""
     if UNKNOWN in labels:
         raise UserError(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import demand_counts, files_in_folders
+from edgeser_train.corpora.folder import check_counts, files_in_folders
 
 LICENCE = "CC-BY-NC-ND-4.0 or GPL-3.0, its pages differ"
 """https://github.com/Xeonen/TurEV-DB"""
@@ -43,7 +43,7 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
         "turev", LICENCE, tuple(sorted(LABEL_OF_FOLDER.values())), utterances, recordings="turev"
     )
     found = [u.label for u in utterances] + ["speakers"] * len(corpus.speakers)
-    demand_counts("turev", folder, found, expected)
+    check_counts("turev", folder, found, expected)
     return corpus
 
 

@@ -63,8 +63,8 @@ def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> H
     )
 
 
-def demand_apart(corpus: Corpus, folds: Iterable[Fold]) -> None:
-    """Demand that no recording is in two parts of a fold, under whatever name.
+def check_disjoint(corpus: Corpus, folds: Iterable[Fold]) -> None:
+    """Check that no recording is in two parts of a fold, under whatever name.
 
     A few released recordings are there twice, by the same speaker: where a protocol has speakers
     in two parts, they may be in both. Raises UserError that names both files, and as ``sound_of``

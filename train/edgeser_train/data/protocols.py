@@ -91,7 +91,7 @@ def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
 
 
 def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True, of: str = "") -> None:
-    """Demand that no utterance, no group and, where asked, no speaker is in two parts, and that
+    """Check that no utterance, no group and, where asked, no speaker is in two parts, and that
     every class can be learnt. ``of``: names the protocol in an error.
 
     Raises LeakError for the first, UserError for the second and for what is no utterance.

@@ -40,7 +40,7 @@ def full(corpus: Corpus, seed: int) -> list[Fold]:
 
 def loso(corpus: Corpus, seed: int) -> list[Fold]:
     """One fold for each speaker, named after it. Raises UserError for one speaker alone."""
-    _demand_speakers(corpus, "loso", 2)
+    _check_speakers(corpus, "loso", 2)
     return [_of_speakers(corpus, speaker, {speaker}, set()) for speaker in corpus.speakers]
 
 
@@ -49,7 +49,7 @@ def loso_val(corpus: Corpus, seed: int) -> list[Fold]:
     session, or the next in cyclic order where there is no such. Raises UserError for fewer than
     three speakers.
     """
-    _demand_speakers(corpus, "loso_val", 3)
+    _check_speakers(corpus, "loso_val", 3)
     speakers = corpus.speakers
     sessions: dict[str, set[str]] = defaultdict(set)
     session_of: dict[str, str] = {}
@@ -67,7 +67,7 @@ def loso_val(corpus: Corpus, seed: int) -> list[Fold]:
 
 def speaker_kfold(corpus: Corpus, seed: int) -> list[Fold]:
     """Fold k tests the sorted speakers k, k + 6, k + 12, ... Raises UserError for too few."""
-    _demand_speakers(corpus, "speaker_kfold", SPEAKER_FOLDS)
+    _check_speakers(corpus, "speaker_kfold", SPEAKER_FOLDS)
     speakers = corpus.speakers
     return [
         _of_speakers(corpus, f"speakers-{k}", set(speakers[k::SPEAKER_FOLDS]), set())
@@ -168,7 +168,7 @@ def _by_corpus(corpus: Corpus) -> dict[str, list[int]]:
     return spoken_in
 
 
-def _demand_speakers(corpus: Corpus, protocol: str, fewest: int) -> None:
+def _check_speakers(corpus: Corpus, protocol: str, fewest: int) -> None:
     speakers = len(corpus.speakers)
     if speakers < fewest:
         raise UserError(

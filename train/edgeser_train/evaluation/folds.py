@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeser.errors import UserError
 from edgeser_train.data.frames import corpus_frames
-from edgeser_train.data.lineage import demand_apart, sounds_of
+from edgeser_train.data.lineage import check_disjoint, sounds_of
 from edgeser_train.data.protocols import Fold
 from edgeser_train.files import alone_in, write_whole
 from edgeser_train.models.scoring import utterance_logits
@@ -24,7 +24,7 @@ from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.fold import TrainingPlan, train_fold
-from edgeser_train.training.precision import demand_precision, precision_of
+from edgeser_train.training.precision import check_precision, precision_of
 from edgeser_train.training.states import forget
 from edgeser_train.training.training import check_fit
 from edgeser_train.workers import Workers
@@ -97,7 +97,7 @@ def run_folds(
     ``on_result`` is told of each, and whether it was there before. Raises UserError when ``run``
     holds folds of another plan or of a corpus that sounded otherwise, if more are to be trained
     than it holds and these would be in another precision, if another process is at work in it, and
-    as ``demand_apart`` and ``train`` do.
+    as ``check_disjoint`` and ``train`` do.
     """
     for fold in folds:
         if not _scored(fold, plan.part):
@@ -106,7 +106,7 @@ def run_folds(
                 f"take '{'loso' if plan.part == 'test' else 'loso_val'}'",
             )
         check_fit(plan.recipe, plan.corpus, fold)
-    demand_apart(plan.corpus, folds)
+    check_disjoint(plan.corpus, folds)
     wanted = _jobs(plan, folds)
     results: dict[str, FoldResult] = {}
     code = checkpoint.commit()
@@ -118,7 +118,7 @@ def run_folds(
         if todo:
             now = precision_of(plan.recipe.precision)
             for kept in results.values():
-                demand_precision(f"{run}: its fold {kept.fold}", kept.precision, now)
+                check_precision(f"{run}: its fold {kept.fold}", kept.precision, now)
         for kept in results.values():
             on_result(kept, True)
         if todo:

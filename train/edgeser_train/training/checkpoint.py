@@ -63,7 +63,7 @@ def save(path: Path, model: SpeechModel, origin: Origin) -> None:
 
 def load(path: Path) -> tuple[SpeechModel, Origin]:
     """The model, ready for inference, and its origin. Raises UserError for any other file."""
-    _demand_checkpoint(path)
+    _check_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         origin = msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
@@ -110,7 +110,7 @@ def centring_of(model: SpeechModel, origin: Origin) -> Centring | None:
 
 def load_origin(path: Path) -> Origin:
     """What a checkpoint says about itself, without its model. Raises UserError."""
-    _demand_checkpoint(path)
+    _check_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
@@ -119,7 +119,7 @@ def load_origin(path: Path) -> Origin:
         raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
 
 
-def _demand_checkpoint(path: Path) -> None:
+def _check_checkpoint(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"checkpoint {path}: a folder", f"give {path / 'model.pt'}")
     if not path.is_file():

@@ -19,7 +19,7 @@ from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
 from edgeser_train.training.batches import TrainingData
 from edgeser_train.training.checkpoint import Origin
-from edgeser_train.training.precision import Precision, demand_precision, precision_of
+from edgeser_train.training.precision import Precision, check_precision, precision_of
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.start import Start
 from edgeser_train.training.states import forget
@@ -142,6 +142,6 @@ def _work_of(run: Path, name: str, corpus: Corpus, precision: Precision) -> Path
                 f"{run}: the sound of {corpus.name} has changed since this training was stopped",
                 f"restore it, or remove {work}",
             )
-        demand_precision(f"{work}: this training", before, precision)
+        check_precision(f"{work}: this training", before, precision)
         return work
     return works / f"{name}.{sounds}.{precision}"

@@ -33,7 +33,7 @@ class Loss:
         @property
         def weighting(self) -> Weighting: ...
 
-    def demand(self, model: SpeechModel) -> None:
+    def check(self, model: SpeechModel) -> None:
         """Raises UserError for a model that does not offer what the loss asks for, or has a
         ``prior`` where the loss cannot centre by voice.
         """
@@ -42,7 +42,7 @@ class Loss:
         """The loss of a batch against its labels, a float32 scalar, and the logits (batch, labels)
         that it came from, float32. It calls the model once.
 
-        ``weights`` (labels,) of the classes. Raises UserError as ``demand`` does.
+        ``weights`` (labels,) of the classes. Raises UserError as ``check`` does.
         """
         raise NotImplementedError
 

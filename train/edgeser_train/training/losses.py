@@ -117,7 +117,7 @@ class CTC(
         if self.repeat < 1:
             raise ValueError(f"loss: repeat {self.repeat} is below 1")
 
-    def demand(self, model: SpeechModel) -> None:
+    def check(self, model: SpeechModel) -> None:
         _framewise(model)
         _uncentred("ctc", model)
 
@@ -152,7 +152,7 @@ class MultiTask(
         if min(self.alpha, self.beta, self.gamma) < 0 or self.alpha == 0:
             raise ValueError("loss: need alpha > 0, beta >= 0, gamma >= 0")
 
-    def demand(self, model: SpeechModel) -> None:
+    def check(self, model: SpeechModel) -> None:
         _estimating(model)
         _uncentred("multi-task", model)
 

@@ -26,7 +26,7 @@ def precision_of(choice: Choice) -> Precision:
     return "bf16" if computes_in_bf16(_cpuinfo()) else "fp32"
 
 
-def demand_precision(what: str, before: str, now: Precision) -> None:
+def check_precision(what: str, before: str, now: Precision) -> None:
     """Raises UserError where ``what`` was trained in another precision; "" is not known."""
     if before not in ("", now):
         raise UserError(

@@ -96,7 +96,7 @@ def train(
     model = build(recipe.model)
     if recipe.episodes is not None:
         model.centre(labels)
-    recipe.loss.demand(model)
+    recipe.loss.check(model)
     if start is None:
         model.prepare([corpus.utterances[i] for i in fold.train])
     else:
