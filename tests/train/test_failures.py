@@ -161,7 +161,7 @@ def test_what_a_killed_training_left_damaged_is_not_used(
 ) -> None:
     run = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(folds, "forget", lambda work: None)
+        patch.setattr(folds, "remove_states", lambda work: None)
         assert evaluate().exit_code == 0
     result = (run / "a.json").read_bytes()
     (run / "a.json").unlink()

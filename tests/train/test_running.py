@@ -9,27 +9,27 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser_train.commands.running import Pace, Running, duration
-from edgeser_train.training.advice import without_advice
+from edgeser_train.training.known_warnings import ignore_known_warnings
 from edgeser_train.training.precision import check_precision, computes_in_bf16, precision_of
-from edgeser_train.training.progress import Progress, Teller, forget_in, told_in
+from edgeser_train.training.progress import Progress, ProgressWriter, read_progress, remove_progress
 
 
-def test_a_training_tells_how_far_it_is_and_is_forgotten(tmp_path: Path) -> None:
+def test_progress_is_written_read_and_removed(tmp_path: Path) -> None:
     work = tmp_path / "unfinished" / "03-seed1-abc"
-    Teller(work).tell(1.5, 40, 0.7, None)
-    assert told_in(work.parent) == [Progress("03-seed1-abc", 1.5, 40, 0.7)]
+    ProgressWriter(work).write(1.5, 40, 0.7, None)
+    assert read_progress(work.parent) == [Progress("03-seed1-abc", 1.5, 40, 0.7)]
     (work / "progress.json").write_text("{")
-    assert told_in(work.parent) == []
-    forget_in(work)
-    forget_in(work)
-    assert told_in(tmp_path / "none") == []
+    assert read_progress(work.parent) == []
+    remove_progress(work)
+    remove_progress(work)
+    assert read_progress(tmp_path / "none") == []
 
 
-def test_a_teller_does_not_fill_the_disk_with_words(tmp_path: Path) -> None:
-    teller = Teller(tmp_path / "a")
+def test_progress_is_not_written_at_every_batch(tmp_path: Path) -> None:
+    progress = ProgressWriter(tmp_path / "a")
     for batch in range(1000):
-        teller.tell(batch / 1000, 1, 1.0, None)
-    assert told_in(tmp_path)[0].done < 1
+        progress.write(batch / 1000, 1, 1.0, None)
+    assert read_progress(tmp_path)[0].done < 1
 
 
 def test_the_time_left_is_that_of_the_pace_so_far() -> None:
@@ -81,10 +81,10 @@ def test_what_was_trained_in_one_precision_does_not_go_on_in_the_other() -> None
         check_precision("a run", "bf16", "fp32")
 
 
-def test_warnings_are_heard_but_for_advice_that_is_always_given() -> None:
+def test_warnings_are_shown_but_for_known_ones() -> None:
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        without_advice()
+        ignore_known_warnings()
         warnings.warn("The 'train_dataloader' does not have many workers which", stacklevel=1)
         warnings.warn("overflow in a model of mine", RuntimeWarning, stacklevel=1)
     assert [str(warning.message) for warning in heard] == ["overflow in a model of mine"]

@@ -41,7 +41,7 @@ from edgeser_train.training.batches import CropDataset, TrainingData, UtteranceD
 from edgeser_train.training.losses import Focal
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import recipe_of
-from edgeser_train.training.states import WholeStates
+from edgeser_train.training.states import AtomicCheckpointIO
 from edgeser_train.training.training import Trained, train
 from tests.train.synthetic import TINY, make_manifest
 
@@ -265,7 +265,7 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
     corpus = load_corpus(f"manifest={make_manifest(tmp_path)}")
     data = TrainingData(corpus, corpus_frames(corpus, recipe, tmp_path / "cache"), recipe)
     fold = Fold("a", tuple(range(8)), tuple(range(8, 16)), ())
-    save = WholeStates.save_checkpoint
+    save = AtomicCheckpointIO.save_checkpoint
 
     def validated(self: training._Classifier) -> None:
         self._predictions.clear()
@@ -278,7 +278,9 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
         """Ended by an error as it writes a state, or behind that, when it wrote so many."""
         left = iter(range(states, 0, -1))
 
-        def saved(self: WholeStates, checkpoint: dict[str, Any], path: Any, **_: Any) -> None:
+        def saved(
+            self: AtomicCheckpointIO, checkpoint: dict[str, Any], path: Any, **_: Any
+        ) -> None:
             last = next(left) == 1
             if written or not last:
                 save(self, checkpoint, path)
@@ -286,7 +288,7 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
                 raise RuntimeError("killed")
 
         with monkeypatch.context() as patch:
-            patch.setattr(WholeStates, "save_checkpoint", saved)
+            patch.setattr(AtomicCheckpointIO, "save_checkpoint", saved)
             return train(data, fold, tmp_path / name, seed=1, data_seed=1)
 
     whole = trained("whole", 99)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from edgeser_train.training.progress import Progress, told_in
+from edgeser_train.training.progress import Progress, read_progress
 
 _EVERY_S = 1.0
 _LINES_EVERY_S = 60.0
@@ -106,4 +106,4 @@ class Running:
                 live.update(Text("\n".join(self._lines(begun))), refresh=True)
 
     def _lines(self, begun: float) -> list[str]:
-        return self.pace.lines(told_in(self._works), time.monotonic() - begun)
+        return self.pace.lines(read_progress(self._works), time.monotonic() - begun)

@@ -25,7 +25,7 @@ from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.fold import TrainingPlan, train_fold
 from edgeser_train.training.precision import check_precision, precision_of
-from edgeser_train.training.states import forget
+from edgeser_train.training.states import remove_states
 from edgeser_train.training.training import check_fit
 from edgeser_train.workers import Workers
 
@@ -214,7 +214,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
     )
     checkpoint.save(run / f"{job.stem}.pt", trained.model, done.origin)
     write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))
-    forget(done.work)
+    remove_states(done.work)
     return result
 
 

@@ -22,7 +22,7 @@ from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.precision import Precision, check_precision, precision_of
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.start import Start
-from edgeser_train.training.states import forget
+from edgeser_train.training.states import remove_states
 from edgeser_train.training.teacher import Teacher
 from edgeser_train.training.training import Trained, check_fit, train
 
@@ -78,9 +78,9 @@ class TrainedFold(NamedTuple):
     work: Path
 
     def keep(self, path: Path) -> None:
-        """Write the checkpoint, and forget the states of the training. Raises UserError."""
+        """Write the checkpoint, and remove the states of the training. Raises UserError."""
         checkpoint.save(path, self.trained.model, self.origin)
-        forget(self.work)
+        remove_states(self.work)
 
 
 def training_of(plan: TrainingPlan, fold: Fold, seed: int) -> str:

@@ -1,4 +1,4 @@
-"""How far a training is, told in its own folder to whoever looks, in this process or another."""
+"""How far a training is, in a file of its own folder, for this process and others to read."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Progress(msgspec.Struct, frozen=True):
     ua: float | None = None
 
 
-class Teller:
+class ProgressWriter:
     """Writes the progress of one training, not more than twice a second."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self._next = 0.0
 
-    def tell(self, done: float, epochs: int, loss: float, ua: float | None) -> None:
+    def write(self, done: float, epochs: int, loss: float, ua: float | None) -> None:
         """Raises UserError when it cannot be written."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _AT_MOST_EVERY_S
@@ -40,8 +40,8 @@ class Teller:
             write_whole(self._work / _FILE, msgspec.json.encode(progress))
 
 
-def told_in(works: Path) -> list[Progress]:
-    """What the trainings below a folder have told, by name."""
+def read_progress(works: Path) -> list[Progress]:
+    """The progress of the trainings below a folder, by name."""
     found = []
     for path in sorted(works.glob(f"*/{_FILE}")):
         try:
@@ -51,6 +51,6 @@ def told_in(works: Path) -> list[Progress]:
     return found
 
 
-def forget_in(work: Path) -> None:
-    """Remove what was told."""
+def remove_progress(work: Path) -> None:
+    """Remove its file."""
     (work / _FILE).unlink(missing_ok=True)

@@ -17,12 +17,12 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from edgeser.errors import UserError
 from edgeser_train.files import write_whole
-from edgeser_train.training.progress import forget_in
+from edgeser_train.training.progress import remove_progress
 
 BEST, LATEST = "best", "latest"
 
 
-class WholeStates(TorchCheckpointIO):
+class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's states, each written aside in its own folder and renamed."""
 
     def save_checkpoint(
@@ -72,7 +72,7 @@ class NoEpochLeft(Callback):
 def resumable(work: Path, *, best: bool) -> Path | None:
     """The state to go on from, or None where there is none; ``best``: another one must be there.
 
-    A damaged one is told of on standard error and not used. Raises UserError when the folder
+    A damaged one is reported on standard error and not used. Raises UserError when the folder
     cannot be made.
     """
     try:
@@ -84,8 +84,8 @@ def resumable(work: Path, *, best: bool) -> Path | None:
         return None
     for path in (latest, work / f"{BEST}.ckpt") if best else (latest,):
         if not _whole(path):
-            told = f"edgeser: {path}: damaged or gone; this training begins anew"
-            print(told, file=sys.stderr, flush=True)
+            message = f"edgeser: {path}: damaged or gone; this training begins anew"
+            print(message, file=sys.stderr, flush=True)
             return None
     return latest
 
@@ -98,16 +98,16 @@ def _whole(path: Path) -> bool:
         return False
 
 
-def tidy(work: Path) -> None:
+def remove_if_empty(work: Path) -> None:
     """Remove the folder of a training that kept nothing, and its folder's folder."""
     with contextlib.suppress(OSError):
         if not any(work.glob("*.ckpt")):
-            forget_in(work)
+            remove_progress(work)
         work.rmdir()
         work.parent.rmdir()
 
 
-def forget(work: Path) -> None:
+def remove_states(work: Path) -> None:
     """Remove what a finished training needs no more, and its folder's folder if that is empty."""
     shutil.rmtree(work, ignore_errors=True)
     with contextlib.suppress(OSError):

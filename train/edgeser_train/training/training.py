@@ -31,21 +31,21 @@ from edgeser_train.data.protocols import Fold
 from edgeser_train.models import build
 from edgeser_train.models.initialise import initialise
 from edgeser_train.models.speech_model import SpeechModel
-from edgeser_train.training.advice import without_advice
 from edgeser_train.training.batches import CropDataset, DataModule, TrainingData
+from edgeser_train.training.known_warnings import ignore_known_warnings
 from edgeser_train.training.loss import class_weights, loss_of
 from edgeser_train.training.optimiser import optimiser_of
 from edgeser_train.training.precision import precision_of
-from edgeser_train.training.progress import Teller
+from edgeser_train.training.progress import ProgressWriter
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.states import (
     BEST,
     LATEST,
+    AtomicCheckpointIO,
     MovableState,
     NoEpochLeft,
-    WholeStates,
+    remove_if_empty,
     resumable,
-    tidy,
 )
 
 _UA = "validation_ua"
@@ -107,11 +107,11 @@ def train(
     crops = CropDataset(data, fold.train, data_seed)
     targets = corpus.targets[list(fold.train)]
     weights = class_weights(targets, labels, recipe.loss.weighting)
-    classifier = _Classifier(model, recipe, weights, len(crops), seed, Teller(work))
+    classifier = _Classifier(model, recipe, weights, len(crops), seed, ProgressWriter(work))
     validation = fold.validation if recipe.patience else ()
     module = DataModule(crops, validation, lambda: len(classifier.losses))
     with warnings.catch_warnings():
-        without_advice()
+        ignore_known_warnings()
         trainer = _trainer(recipe, work, logs)
         try:
             latest = resumable(work, best=bool(recipe.patience))
@@ -128,9 +128,9 @@ def train(
                 f"what was trained is kept in {work}",
             ) from error
         finally:
-            tidy(work)
+            remove_if_empty(work)
     chosen = _chosen(classifier, work if recipe.patience else None)
-    trainer.strategy.barrier()  # else the first process forgets states that another has yet to read
+    trainer.strategy.barrier()  # else the first process removes states that another has yet to read
     return chosen
 
 
@@ -157,7 +157,7 @@ class _Classifier(L.LightningModule):
         weights: Tensor,
         batches: int,
         seed: int,
-        teller: Teller,
+        progress: ProgressWriter,
     ) -> None:
         super().__init__()
         self.model = model
@@ -166,7 +166,7 @@ class _Classifier(L.LightningModule):
         self.steps = recipe.epochs * math.ceil(batches / recipe.accumulate)
         self.seed = seed
         self.batches = batches
-        self.teller = teller
+        self.progress = progress
         self.losses: list[float] = []
         self.validation: list[float] = []
         self._batch_losses: list[float] = []
@@ -184,7 +184,7 @@ class _Classifier(L.LightningModule):
             raise _diverged(f"the loss became {value} in epoch {len(self.losses) + 1}", self.recipe)
         self._batch_losses.append(value)
         if self.trainer.is_global_zero:
-            self.teller.tell(
+            self.progress.write(
                 len(self.losses) + (index + 1) / self.batches,
                 self.recipe.epochs,
                 self.losses[-1] if self.losses else float(np.mean(self._batch_losses)),
@@ -257,7 +257,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
         accumulate_grad_batches=recipe.accumulate,
         gradient_clip_val=recipe.clip_norm or None,
         callbacks=callbacks,
-        plugins=[WholeStates()],
+        plugins=[AtomicCheckpointIO()],
         logger=loggers,
         limit_val_batches=None if recipe.patience else 0,
         num_sanity_val_steps=0,

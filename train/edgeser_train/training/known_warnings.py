@@ -1,11 +1,11 @@
-"""What Lightning and torch always say of trainings like ours, and nobody needs to hear."""
+"""Warnings that Lightning and torch give in every training like ours, and nobody needs."""
 
 from __future__ import annotations
 
 import logging
 import warnings
 
-_ADVICE = (
+_KNOWN = (
     ".*does not have many workers.*",  # batches are made faster than they are used
     ".*is smaller than the logging interval.*",
     ".*You called .self.log.*but have no logger configured.*",
@@ -19,8 +19,8 @@ _ADVICE = (
 )
 
 
-def without_advice() -> None:
-    """Pass over that from here on; every other warning is heard."""
-    for advice in _ADVICE:
-        warnings.filterwarnings("ignore", message=advice)
+def ignore_known_warnings() -> None:
+    """From here on; every other warning is shown."""
+    for message in _KNOWN:
+        warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
