@@ -18,7 +18,7 @@ from click.testing import CliRunner, Result
 
 from edgeser.cli import main
 from edgeser.errors import UserError, shortage
-from edgeser_train.commands.options import failures_told
+from edgeser_train.commands.options import report_failures
 from edgeser_train.evaluation import folds
 from edgeser_train.files import whole_folder
 from edgeser_train.sound import conditions
@@ -215,10 +215,10 @@ def test_a_condition_that_cannot_be_made_is_told(
 
 def test_want_of_memory_is_known_by_every_library_s_name_for_it() -> None:
     for greedy in (lambda: torch.empty(2**60), lambda: np.empty(2**50), lambda: bytes(2**62)):
-        with pytest.raises(UserError, match="out of memory"), failures_told():
+        with pytest.raises(UserError, match="out of memory"), report_failures():
             greedy()
     assert shortage(RuntimeError("a defect")) is None
-    with pytest.raises(RuntimeError, match="defect"), failures_told():
+    with pytest.raises(RuntimeError, match="defect"), report_failures():
         raise RuntimeError("a defect")
 
 

@@ -14,8 +14,8 @@ from edgeser_train.commands.options import (
     LARGEST_SEED,
     ProtocolName,
     experiment_options,
-    failures_told,
     need_extra,
+    report_failures,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="Folder of the report.  [default: OUTPUT/report]",
 )
-@failures_told()
+@report_failures()
 def evaluate(
     model: str,
     corpora: tuple[str, ...],
@@ -104,8 +104,8 @@ def evaluate(
     """
     need_extra("train")
     from edgeser_train import experiments
-    from edgeser_train.commands.outline import outline
-    from edgeser_train.commands.running import Running
+    from edgeser_train.commands.dry_run import describe
+    from edgeser_train.commands.progress_display import ProgressDisplay
     from edgeser_train.sound.conditions import DEFAULT_CONDITIONS, ROBUSTNESS, missing
 
     plan = experiments.planned(
@@ -127,13 +127,13 @@ def evaluate(
     names = None if folds is None else folds.split(",")
     chosen = experiments.folds_named(plan, names)
     if dry_run:
-        click.echo(outline(plan, chosen, output))
+        click.echo(describe(plan, chosen, output))
         return
-    with Running(output, len(chosen) * len(plan.seeds), plan.recipe.epochs) as running:
+    with ProgressDisplay(output, len(chosen) * len(plan.seeds), plan.recipe.epochs) as display:
 
-        def told(result: FoldResult, kept: bool) -> None:
-            running.finished(kept)
-            running.say(_line(result, kept))
+        def on_result(result: FoldResult, kept: bool) -> None:
+            display.finished(kept)
+            display.print(_line(result, kept))
 
         report = experiments.evaluate(
             plan,
@@ -143,7 +143,7 @@ def evaluate(
             cache=cache,
             report=report_folder,
             command=_command_line(corpora),
-            on_result=told,
+            on_result=on_result,
         )
     click.echo(
         f"WA {100 * report.wa.value:.1f} % ({100 * report.wa.low:.1f} to "

@@ -148,13 +148,13 @@ def need_extra(extra: str) -> None:
         )
 
 
-def first_of_all() -> bool:
+def is_rank_zero() -> bool:
     """Whether this process is the one that speaks, of those that ``torchrun`` started."""
     return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
-def failures_told() -> Iterator[None]:
+def report_failures() -> Iterator[None]:
     """Of a command that trains: raises UserError for what the machine lacks; Ctrl-C is a line."""
     try:
         yield

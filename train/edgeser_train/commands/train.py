@@ -11,9 +11,9 @@ from edgeser_train.commands.options import (
     LARGEST_SEED,
     ProtocolName,
     experiment_options,
-    failures_told,
-    first_of_all,
+    is_rank_zero,
     need_extra,
+    report_failures,
 )
 
 
@@ -37,7 +37,7 @@ from edgeser_train.commands.options import (
 @click.option(
     "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of model.pt."
 )
-@failures_told()
+@report_failures()
 def train(
     model: str,
     corpora: tuple[str, ...],
@@ -68,8 +68,8 @@ def train(
     """
     need_extra("train")
     from edgeser_train import experiments
-    from edgeser_train.commands.outline import outline
-    from edgeser_train.commands.running import Running
+    from edgeser_train.commands.dry_run import describe
+    from edgeser_train.commands.progress_display import ProgressDisplay
 
     plan = experiments.planned(
         model,
@@ -85,12 +85,12 @@ def train(
     )
     chosen = experiments.only_fold(plan, fold)
     if dry_run:
-        click.echo(outline(plan, [chosen]))
+        click.echo(describe(plan, [chosen]))
         return
-    shown = first_of_all()
+    shown = is_rank_zero()
     if shown:
         click.echo(f"{len(chosen.train)} utterances, {plan.recipe.epochs} epochs", err=True)
-    with Running(output, 1, plan.recipe.epochs) if shown else nullcontext():
+    with ProgressDisplay(output, 1, plan.recipe.epochs) if shown else nullcontext():
         done = experiments.train(plan, output, fold=fold, cache=cache)
     if done is not None:
         click.echo(f"{output / 'model.pt'}: training loss {done.trained.losses[-1]:.3f}")

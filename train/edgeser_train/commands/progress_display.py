@@ -32,15 +32,15 @@ class Pace:
 
     def lines(self, running: Sequence[Progress], elapsed_s: float) -> list[str]:
         """One for all, and one for each that is running."""
-        for told in running:
-            self._first.setdefault(told.name, told.done if told.done > 1 else 0.0)
-        done = self.finished * self.epochs + sum(told.done for told in running)
+        for progress in running:
+            self._first.setdefault(progress.name, progress.done if progress.done > 1 else 0.0)
+        done = self.finished * self.epochs + sum(progress.done for progress in running)
         worked = done - sum(self._first.values())
         left = self.trainings * self.epochs - done
         words = f"trained {self.finished} of {self.trainings}"
         if worked > 0 and left > 0:
             words += f", about {duration(left * elapsed_s / worked)} left"
-        return [words, *(_line(told) for told in running)]
+        return [words, *(_line(progress) for progress in running)]
 
 
 def duration(seconds: float) -> str:
@@ -51,13 +51,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min"
 
 
-def _line(told: Progress) -> str:
-    name = told.name.rpartition("-")[0]
-    ua = "" if told.ua is None else f", validation UA {100 * told.ua:.1f} %"
-    return f"  {name}: epoch {told.done:.1f} of {told.epochs}, loss {told.loss:.3f}{ua}"
+def _line(progress: Progress) -> str:
+    name = progress.name.rpartition("-")[0]
+    ua = "" if progress.ua is None else f", validation UA {100 * progress.ua:.1f} %"
+    return f"  {name}: epoch {progress.done:.1f} of {progress.epochs}, loss {progress.loss:.3f}{ua}"
 
 
-class Running:
+class ProgressDisplay:
     """Shows the trainings below a run folder until the block is left.
 
     On a terminal the lines change in place; elsewhere they are written once a minute.
@@ -70,7 +70,7 @@ class Running:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> ProgressDisplay:
         self._thread.start()
         return self
 
@@ -90,7 +90,7 @@ class Running:
         else:
             self.pace.finished += 1
 
-    def say(self, line: str) -> None:
+    def print(self, line: str) -> None:
         """A line that stays, above those that change."""
         self._console.print(line, markup=False)
 
@@ -99,7 +99,7 @@ class Running:
         if not self._console.is_terminal:
             while not self._ended.wait(_LINES_EVERY_S):
                 for line in self._lines(begun):
-                    self.say(line)
+                    self.print(line)
             return
         with Live(console=self._console, transient=True, auto_refresh=False) as live:
             while not self._ended.wait(_EVERY_S):

@@ -13,8 +13,8 @@ from edgeser_train.training.precision import precision_of
 from edgeser_train.training.training import check_fit
 
 
-def outline(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
-    """Of the plan's training of these folds; ``run``: the folder that may hold some already.
+def describe(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
+    """The plan's training of these folds; ``run``: the folder that may hold some already.
 
     Raises UserError for a recipe that does not fit.
     """

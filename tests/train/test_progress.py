@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edgeser.errors import UserError
-from edgeser_train.commands.running import Pace, Running, duration
+from edgeser_train.commands.progress_display import Pace, ProgressDisplay, duration
 from edgeser_train.training.known_warnings import ignore_known_warnings
 from edgeser_train.training.precision import check_precision, computes_in_bf16, precision_of
 from edgeser_train.training.progress import Progress, ProgressWriter, read_progress, remove_progress
@@ -47,10 +47,10 @@ def test_the_time_left_is_that_of_the_pace_so_far() -> None:
 
 
 def test_trainings_that_were_kept_are_not_to_be_done(tmp_path: Path) -> None:
-    with Running(tmp_path, 3, 10) as running:
-        running.finished(kept=True)
-        running.finished(kept=False)
-    assert running.pace.lines([], 10.0)[0] == "trained 1 of 2, about 10 s left"
+    with ProgressDisplay(tmp_path, 3, 10) as display:
+        display.finished(kept=True)
+        display.finished(kept=False)
+    assert display.pace.lines([], 10.0)[0] == "trained 1 of 2, about 10 s left"
 
 
 @pytest.mark.parametrize(
