@@ -20,7 +20,7 @@ from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
 from edgeser_train.evaluation import calibration
 from edgeser_train.metrics import Doubles, Ints
-from edgeser_train.training.sampling import drawn_evenly
+from edgeser_train.training.sampling import balanced_sample
 
 COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
 INNER_FOLDS = 9
@@ -67,7 +67,7 @@ class Machine:
         """C with the best mean of recalls, and the temperature that fits what it says."""
         some = np.arange(len(part))
         if len(part) > SEARCHED:
-            drawn = drawn_evenly(corpus, part, 2 * SEARCHED, np.random.default_rng(0))
+            drawn = balanced_sample(corpus, part, 2 * SEARCHED, np.random.default_rng(0))
             some = np.searchsorted(part, np.unique(drawn))
         utterances = [corpus.utterances[part[k]] for k in some]
         groups = [u.corpus for u in utterances]

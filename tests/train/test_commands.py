@@ -305,7 +305,7 @@ def test_a_leak_between_a_merged_corpus_and_one_of_its_own_is_seen(
     both = replace(one, utterances=(*prefixed, other))
     fold = Fold("08", (), (), (40,))
     with pytest.raises(UserError, match="start: has seen 1 utterances that fold 08 holds out"):
-        checkpoint.load_unspoilt(tiny_run / "model.pt", both, fold, "start")
+        checkpoint.load_leak_free(tiny_run / "model.pt", both, fold, "start")
 
 
 @pytest.mark.parametrize(

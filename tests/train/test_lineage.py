@@ -13,15 +13,15 @@ import soundfile
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import CORPORA, Corpus, Utterance, load_corpus, merged
-from edgeser_train.data.lineage import check_disjoint, sound_of, sounds_of
+from edgeser_train.data.lineage import check_disjoint, corpus_digest, sound_digest
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.models import build
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.fold import TrainingPlan, train_fold
+from edgeser_train.training.initial_weights import InitialWeights
 from edgeser_train.training.recipe import changed
 from edgeser_train.training.recipes import recipe_of
-from edgeser_train.training.start import Start
 from tests.train.synthetic import make_emodb
 
 SPEAKERS = ("a", "b", "c")
@@ -56,8 +56,8 @@ def kept(path: Path, corpus: Corpus, fold: Fold, *ancestors: Origin, old: bool =
     return path
 
 
-def unspoilt(path: Path, corpus: Corpus, fold: Fold) -> Origin:
-    return checkpoint.load_unspoilt(path, corpus, fold, "--teacher x")[1]
+def leak_free(path: Path, corpus: Corpus, fold: Fold) -> Origin:
+    return checkpoint.load_leak_free(path, corpus, fold, "--teacher x")[1]
 
 
 def test_the_same_sound_is_known_under_any_name(tmp_path: Path) -> None:
@@ -70,11 +70,13 @@ def test_the_same_sound_is_known_under_any_name(tmp_path: Path) -> None:
         soundfile.write(path, samples, rate)
         moved.append(replace(u, name=path.name, path=path, speaker=f"x{u.speaker}", corpus="two"))
     second = replace(first, name="two", utterances=tuple(moved))
-    assert [sound_of(u) for u in second.utterances] == [sound_of(u) for u in first.utterances]
+    assert [sound_digest(u) for u in second.utterances] == [
+        sound_digest(u) for u in first.utterances
+    ]
     teacher = kept(tmp_path / "teacher.pt", first, fold_of(first, "a"))
     with pytest.raises(UserError, match="has seen 2 utterances that fold xb holds out"):
-        unspoilt(teacher, second, fold_of(second, "xb"))
-    unspoilt(teacher, second, fold_of(second, "xa"))
+        leak_free(teacher, second, fold_of(second, "xb"))
+    leak_free(teacher, second, fold_of(second, "xa"))
 
 
 def test_a_recording_in_two_parts_is_refused_under_any_name(tmp_path: Path) -> None:
@@ -126,34 +128,34 @@ def test_other_utterances_of_a_scored_speaker_are_a_leak(tmp_path: Path) -> None
     )
     teacher = kept(tmp_path / "teacher.pt", first, fold_of(first, "a"))
     with pytest.raises(UserError, match="has heard speaker mine:b, whom fold b holds out"):
-        unspoilt(teacher, rest, fold_of(rest, "b"))
-    unspoilt(teacher, rest, fold_of(rest, "a"))
+        leak_free(teacher, rest, fold_of(rest, "b"))
+    leak_free(teacher, rest, fold_of(rest, "a"))
     mixed = Fold("mixed", tuple(range(6)), (), tuple(range(6, 12)))
     in_both = replace(rest, utterances=tuple(replace(u, speaker="b") for u in rest.utterances))
-    unspoilt(teacher, in_both, mixed)
+    leak_free(teacher, in_both, mixed)
 
 
 def test_the_same_part_may_validate_every_stage_but_not_train_one(tmp_path: Path) -> None:
     corpus = listed(tmp_path, "mine", takes="1")
     stage = fold_of(corpus, "a", "loso_val")
     (validating,) = {corpus.utterances[i].speaker for i in stage.validation}
-    first = unspoilt(kept(tmp_path / "first.pt", corpus, stage), corpus, stage)
+    first = leak_free(kept(tmp_path / "first.pt", corpus, stage), corpus, stage)
     assert first.heard is not None
     assert first.heard.validating_speakers == [f"mine:{validating}"]
     assert len(first.heard.validating_sounds) == len(stage.validation)
-    second = unspoilt(kept(tmp_path / "second.pt", corpus, stage, first), corpus, stage)
+    second = leak_free(kept(tmp_path / "second.pt", corpus, stage, first), corpus, stage)
     assert second.heard == first.heard
 
     swapped = Fold("swapped", stage.train, stage.test, stage.validation)
     with pytest.raises(UserError, match="has seen 2 utterances that fold swapped holds out"):
-        unspoilt(tmp_path / "first.pt", corpus, swapped)
+        leak_free(tmp_path / "first.pt", corpus, swapped)
     everything = Fold("all", (*stage.train, *stage.validation), (), ())
-    trained = unspoilt(kept(tmp_path / "all.pt", corpus, everything), corpus, everything)
+    trained = leak_free(kept(tmp_path / "all.pt", corpus, everything), corpus, everything)
     with pytest.raises(UserError, match="has seen 2 utterances that fold a holds out"):
-        unspoilt(tmp_path / "all.pt", corpus, stage)
-    spoilt = kept(tmp_path / "spoilt.pt", corpus, stage, trained)
+        leak_free(tmp_path / "all.pt", corpus, stage)
+    leaked = kept(tmp_path / "leaked.pt", corpus, stage, trained)
     with pytest.raises(UserError, match="has seen 2 utterances that fold a holds out"):
-        unspoilt(spoilt, corpus, stage)
+        leak_free(leaked, corpus, stage)
 
 
 def test_labels_in_another_order_are_another_training(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_labels_in_another_order_are_another_training(tmp_path: Path) -> None:
     recipe = recipe_of("lightweight", labels=2)
     keys = {TrainingPlan(c, recipe, "loso").key for c in (corpus, turned)}
     assert len(keys) == 2
-    start = Start(kept(tmp_path / "start.pt", corpus, fold))
+    start = InitialWeights(kept(tmp_path / "start.pt", corpus, fold))
     start.of(corpus, fold)
     with pytest.raises(UserError, match="in another order, high, low; give --labels high,low"):
         start.of(turned, fold)
@@ -188,7 +190,7 @@ def test_equal_names_in_other_corpora_are_other_sounds_but_may_be_the_same_peopl
 ) -> None:
     here = listed(tmp_path / "a", "here", takes="1")
     there = listed(tmp_path / "b", "there", takes="1", seed=1)
-    teacher = unspoilt(
+    teacher = leak_free(
         kept(tmp_path / "t.pt", there, folds_of("full", there)[0]), here, fold_of(here, "a")
     )
     assert teacher.heard is not None
@@ -212,10 +214,10 @@ def test_an_old_checkpoint_is_judged_by_names_and_its_pupils_with_it(tmp_path: P
     corpus = listed(tmp_path, "mine", takes="1")
     teacher = kept(tmp_path / "old.pt", corpus, fold_of(corpus, "a"), old=True)
     with pytest.raises(UserError, match="has seen 2 utterances that fold b holds out"):
-        unspoilt(teacher, corpus, fold_of(corpus, "b"))
-    origin = unspoilt(teacher, corpus, fold_of(corpus, "a"))
+        leak_free(teacher, corpus, fold_of(corpus, "b"))
+    origin = leak_free(teacher, corpus, fold_of(corpus, "a"))
     student = kept(tmp_path / "student.pt", corpus, fold_of(corpus, "a"), origin)
-    heard = unspoilt(student, corpus, fold_of(corpus, "a")).heard
+    heard = leak_free(student, corpus, fold_of(corpus, "a")).heard
     assert heard is not None
     assert not heard.known
 
@@ -250,12 +252,12 @@ def test_the_table_of_releases_is_that_of_the_loaders(tmp_path: Path) -> None:
 
 def test_a_corpus_sounds_otherwise_when_one_of_its_files_does(tmp_path: Path) -> None:
     corpus = listed(tmp_path, "mine", takes="1")
-    before = sounds_of(corpus)
+    before = corpus_digest(corpus)
     path = corpus.utterances[0].path
     path.touch()
-    assert sounds_of(corpus) == before
+    assert corpus_digest(corpus) == before
     soundfile.write(path, np.zeros(800), 16_000, "PCM_16")
-    assert sounds_of(corpus) != before
+    assert corpus_digest(corpus) != before
     path.unlink()
     with pytest.raises(UserError, match=f"corpus file {path}: cannot be read"):
-        sound_of(Utterance("x", path, "a", "low"))
+        sound_digest(Utterance("x", path, "a", "low"))

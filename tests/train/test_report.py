@@ -22,8 +22,8 @@ from edgeser_train.evaluation.report import Report, report_of
 from edgeser_train.evaluation.report_files import read, write
 from edgeser_train.evaluation.report_text import markdown
 from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.initial_weights import InitialWeights
 from edgeser_train.training.recipes import recipe_of
-from edgeser_train.training.start import Start
 from edgeser_train.training.teacher import Teacher
 from tests.train.predictions import LABELS, plan, results
 
@@ -159,7 +159,7 @@ def test_the_code_that_trained_is_told_apart_from_the_one_that_writes() -> None:
 
 
 def test_new_speakers_are_claimed_only_of_ancestors_that_say_whom_they_heard() -> None:
-    p = dataclasses.replace(plan(), start=Start(Path("/runs/first/model.pt")))
+    p = dataclasses.replace(plan(), start=InitialWeights(Path("/runs/first/model.pt")))
     known, doubtful = Heard(["emodb:09"], []), Heard(["emodb:09"], [], known=False)
     r = report_of(p, results(p), "", [origin(p, heard=known)] * 4)
     assert (r.started_from, r.ancestors_known, r.speaker_independent) == (

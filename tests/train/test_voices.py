@@ -28,7 +28,7 @@ from edgeser_train.training.batches import CropDataset, TrainingData
 from edgeser_train.training.loss import Distillation, loss_of
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import recipe_of
-from edgeser_train.training.sampling import drawn_evenly
+from edgeser_train.training.sampling import balanced_sample
 from edgeser_train.training.teacher import Teacher
 from edgeser_train.training.voices import (
     BaselineDraw,
@@ -107,7 +107,7 @@ def test_sometimes_there_is_none(corpus: Corpus, frames: CorpusFrames) -> None:
 
 def test_corpora_classes_and_speakers_are_drawn_evenly(corpus: Corpus) -> None:
     part = [i for i, u in enumerate(corpus.utterances) if u.speaker in ("03", "08")]
-    drawn = drawn_evenly(corpus, part, 8000, np.random.default_rng(0))
+    drawn = balanced_sample(corpus, part, 8000, np.random.default_rng(0))
     assert set(drawn.tolist()) <= set(part)
     labels = Counter(corpus.utterances[i].label for i in drawn)
     pairs = Counter((corpus.utterances[i].label, corpus.utterances[i].speaker) for i in drawn)

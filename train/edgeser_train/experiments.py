@@ -31,9 +31,9 @@ from edgeser_train.files import alone_in
 from edgeser_train.sound.conditions import DEFAULT_CONDITIONS
 from edgeser_train.training import checkpoint
 from edgeser_train.training.fold import TrainedFold, train_fold, training_of
+from edgeser_train.training.initial_weights import initial_weights_of
 from edgeser_train.training.recipe import changed
 from edgeser_train.training.recipes import recipe_of
-from edgeser_train.training.start import start_of
 from edgeser_train.training.teacher import teacher_of
 
 CACHE = Path("runs/cache")
@@ -66,14 +66,14 @@ def planned(
     """
     data = corpora if isinstance(corpora, Corpus) else load_corpora(corpora, labels)
     check_label_names(data.labels)
-    named = recipe_of(model, recipe, labels=len(data.labels), taught=bool(teachers))
+    named = recipe_of(model, recipe, labels=len(data.labels), distilled=bool(teachers))
     return Plan(
         data,
         changed(named, settings),
         protocol,
         data_seed,
         teacher_of(teachers),
-        start_of(start),
+        initial_weights_of(start),
         part=part,
         seeds=tuple(seeds),
         conditions=tuple(conditions),
@@ -94,8 +94,8 @@ def folds_named(plan: Plan, names: Sequence[str] | None = None) -> list[Fold]:
     for name in names:
         fold = by_name.get(name) or by_number.get(name.lstrip("0"))
         if fold is None:
-            told = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
-            raise UserError(f"fold '{name}': protocol '{plan.protocol}' has {told}")
+            listed = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
+            raise UserError(f"fold '{name}': protocol '{plan.protocol}' has {listed}")
         chosen[fold.name] = fold
     return list(chosen.values())
 
@@ -104,9 +104,9 @@ def only_fold(plan: Plan, name: str | None) -> Fold:
     """The fold of that name or number, or the only one. Raises UserError."""
     folds = folds_named(plan, None if name is None else [name])
     if len(folds) > 1:
-        told = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
+        listed = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
         raise UserError(
-            f"protocol '{plan.protocol}' has several folds", f"choose one with --fold: {told}"
+            f"protocol '{plan.protocol}' has several folds", f"choose one with --fold: {listed}"
         )
     return folds[0]
 
@@ -158,8 +158,8 @@ def evaluate(
     """Train and score folds of every seed in ``output``, and write the report in ``report``, by
     default ``output/report``.
 
-    ``on_result``: told of every fold, and whether it was there before. ``command``: how the report
-    says that it was made. Raises UserError as ``run_folds`` does.
+    ``on_result``: called with every fold, and whether it was there before. ``command``: how the
+    report says that it was made. Raises UserError as ``run_folds`` does.
     """
     results = run_folds(
         plan, folds_named(plan, folds), output, cache, jobs=jobs, on_result=on_result

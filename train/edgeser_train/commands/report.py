@@ -82,7 +82,7 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
 
 
 def _with_reports(runs: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Those that are no folders without a report; each of these is told, if any other is left."""
+    """Those that are no folders without a report; each of these is named, if any other is left."""
     from edgeser_train.evaluation.evaluation_files import found
 
     kept = []

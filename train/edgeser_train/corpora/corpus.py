@@ -175,9 +175,9 @@ def check_corpus(corpus: object, name: str) -> None:
         if u.name in names:
             raise UserError(f"corpus '{name}': two utterances are named {u.name}", fix)
         if not isinstance(u.path, Path):
-            told = f"the path of {u.name} is of type {type(u.path).__name__}, no Path"
-            raise UserError(f"corpus '{name}': {told}", fix)
+            what = f"the path of {u.name} is of type {type(u.path).__name__}, no Path"
+            raise UserError(f"corpus '{name}': {what}", fix)
         if u.label not in corpus.labels:
-            told = f"{u.name} is {u.label}, which is none of its labels {', '.join(corpus.labels)}"
-            raise UserError(f"corpus '{name}': {told}", fix)
+            what = f"{u.name} is {u.label}, which is none of its labels {', '.join(corpus.labels)}"
+            raise UserError(f"corpus '{name}': {what}", fix)
         names.add(u.name)

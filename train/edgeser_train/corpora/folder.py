@@ -61,9 +61,11 @@ def check_counts(
     kinds = sorted(expected.keys() | counts.keys())
     wrong = [kind for kind in kinds if counts[kind] != expected.get(kind, 0)]
     if wrong:
-        told = ", ".join(f"{kind} {counts[kind]} of {expected.get(kind, 0)}" for kind in wrong)
+        differences = ", ".join(
+            f"{kind} {counts[kind]} of {expected.get(kind, 0)}" for kind in wrong
+        )
         raise UserError(
-            f"corpus {corpus}: {folder} has not what it should have: {told}",
+            f"corpus {corpus}: {folder} has not what it should have: {differences}",
             "take the complete corpus, unchanged",
         )
 

@@ -61,17 +61,18 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
     for stem, label in label_of.items():
         _, _, valence, arousal, votes = rows[stem]
         agreement = votes.count(label) / len(votes) if votes else None
-        told = utterance(
-            name,
-            found[stem],
-            stem,
-            _NAME,
-            label,
-            agreement=agreement,
-            valence=valence,
-            arousal=arousal,
+        utterances.append(
+            utterance(
+                name,
+                found[stem],
+                stem,
+                _NAME,
+                label,
+                agreement=agreement,
+                valence=valence,
+                arousal=arousal,
+            )
         )
-        utterances.append(told)
     return Corpus(name, LICENCE, LABELS, tuple(utterances), recordings=name)
 
 

@@ -22,7 +22,7 @@ from edgeser_train.data.protocols import Fold
 class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a model has heard, and all that it learnt from or began with.
 
-    ``speakers``: as ``speaker_of`` names them. ``sounds``: digests as of ``sound_of``. ``known``:
+    ``speakers``: as ``speaker_of`` names them. ``sounds``: as ``sound_digest`` has them. ``known``:
     False where an ancestor does not say whom it heard, or names somebody so that it may be a
     speaker whom the fold holds out. ``validating_speakers``, ``validating_sounds``: those of them
     that only chose among its weights, as a validation part does.
@@ -40,16 +40,16 @@ def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> H
 
     Raises UserError for a file that cannot be read.
     """
-    told = [ancestor for ancestor in ancestors if ancestor is not None]
-    speakers = {speaker for ancestor in told for speaker in ancestor.speakers}
-    sounds = {sound for ancestor in told for sound in ancestor.sounds}
+    recorded = [ancestor for ancestor in ancestors if ancestor is not None]
+    speakers = {speaker for ancestor in recorded for speaker in ancestor.speakers}
+    sounds = {sound for ancestor in recorded for sound in ancestor.sounds}
     known = (
-        len(told) == len(ancestors)
-        and all(ancestor.known for ancestor in told)
+        len(recorded) == len(ancestors)
+        and all(ancestor.known for ancestor in recorded)
         and not _may_be_one(speakers, speakers_of(corpus, (*fold.test, *fold.validation)))
     )
     trained_speakers, trained_sounds = speakers_of(corpus, fold.train), _sounds(corpus, fold.train)
-    for ancestor in told:
+    for ancestor in recorded:
         trained_speakers |= set(ancestor.speakers) - set(ancestor.validating_speakers)
         trained_sounds |= set(ancestor.sounds) - set(ancestor.validating_sounds)
     speakers |= speakers_of(corpus, (*fold.train, *fold.validation))
@@ -67,12 +67,12 @@ def check_disjoint(corpus: Corpus, folds: Iterable[Fold]) -> None:
     """Check that no recording is in two parts of a fold, under whatever name.
 
     A few released recordings are there twice, by the same speaker: where a protocol has speakers
-    in two parts, they may be in both. Raises UserError that names both files, and as ``sound_of``
-    does.
+    in two parts, they may be in both. Raises UserError that names both files, and as
+    ``sound_digest`` does.
     """
     same: dict[str, list[int]] = defaultdict(list)
     for i, u in enumerate(corpus.utterances):
-        same[sound_of(u)].append(i)
+        same[sound_digest(u)].append(i)
     twins = [alike for alike in same.values() if len(alike) > 1]
     for fold in folds:
         part_of = {i: part for part, indices in fold.parts.items() for i in indices}
@@ -118,10 +118,10 @@ def speakers_of(corpus: Corpus, indices: Iterable[int]) -> set[str]:
 
 
 def _sounds(corpus: Corpus, indices: Iterable[int]) -> set[str]:
-    return {sound_of(corpus.utterances[i]) for i in indices}
+    return {sound_digest(corpus.utterances[i]) for i in indices}
 
 
-def sound_of(utterance: Utterance) -> str:
+def sound_digest(utterance: Utterance) -> str:
     """A digest of the samples in its file, all of them: the same under any name, in any lossless
     format, trimmed or not. Raises UserError for a file that cannot be read.
     """
@@ -132,11 +132,11 @@ def sound_of(utterance: Utterance) -> str:
         raise UserError(f"corpus file {utterance.path}: cannot be read: {error}") from error
 
 
-def sounds_of(corpus: Corpus) -> str:
-    """A digest of all that the corpus sounds like. Raises UserError as ``sound_of`` does."""
+def corpus_digest(corpus: Corpus) -> str:
+    """A digest of all that the corpus sounds like. Raises UserError as ``sound_digest`` does."""
     digest = hashlib.sha256()
     for u in corpus.utterances:
-        digest.update(f"{sound_of(u)}{f' {TRIMMING}' if u.trim else ''}\n".encode())
+        digest.update(f"{sound_digest(u)}{f' {TRIMMING}' if u.trim else ''}\n".encode())
     return digest.hexdigest()[:16]
 
 

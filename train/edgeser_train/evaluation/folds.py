@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeser.errors import UserError
 from edgeser_train.data.frames import corpus_frames
-from edgeser_train.data.lineage import check_disjoint, sounds_of
+from edgeser_train.data.lineage import check_disjoint, corpus_digest
 from edgeser_train.data.protocols import Fold
 from edgeser_train.files import alone_in, write_whole
 from edgeser_train.models.scoring import utterance_logits
@@ -94,10 +94,10 @@ def run_folds(
     """Results of all folds of the first seed in their order, then of the next.
 
     Those already in ``run`` are not trained again; one that was killed goes on where it was.
-    ``on_result`` is told of each, and whether it was there before. Raises UserError when ``run``
-    holds folds of another plan or of a corpus that sounded otherwise, if more are to be trained
-    than it holds and these would be in another precision, if another process is at work in it, and
-    as ``check_disjoint`` and ``train`` do.
+    ``on_result`` is called with each, and whether it was there before. Raises UserError when
+    ``run`` holds folds of another plan or of a corpus that sounded otherwise, if more are to be
+    trained than it holds and these would be in another precision, if another process is at work in
+    it, and as ``check_disjoint`` and ``train`` do.
     """
     for fold in folds:
         if not _scored(fold, plan.part):
@@ -122,7 +122,7 @@ def run_folds(
         for kept in results.values():
             on_result(kept, True)
         if todo:
-            load_sounds(plan.corpus, cache)  # read by scoring: what is wrong is told now
+            load_sounds(plan.corpus, cache)  # read by scoring: what is wrong is said now
             corpus_frames(plan.corpus, plan.recipe, cache)
         for job, result in _trained(plan, todo, run, cache, jobs, code):
             results[job.stem] = result
@@ -173,7 +173,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
     """Train one fold's model, score it, and keep both in ``run``; ``code``: the commit at work."""
     begun = time.monotonic()
     corpus, recipe, fold = plan.corpus, plan.recipe, job.fold
-    heard = sounds_of(corpus)
+    digest = corpus_digest(corpus)
     done = train_fold(
         plan, fold, job.seed, run, cache, stem=job.stem, logs=run / "logs" / job.stem, code=code
     )
@@ -209,7 +209,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
         validation=trained.validation,
         chosen_epoch=trained.chosen_epoch,
         seconds=round(time.monotonic() - begun, 1),
-        sounds=heard,
+        sounds=digest,
         precision=done.origin.precision,
     )
     checkpoint.save(run / f"{job.stem}.pt", trained.model, done.origin)
@@ -254,7 +254,7 @@ def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
             f"{run}: holds folds of another recipe, corpus, protocol or seed",
             "choose another folder with -o, or remove it",
         )
-    if result is not None and result.sounds and result.sounds != sounds_of(plan.corpus):
+    if result is not None and result.sounds and result.sounds != corpus_digest(plan.corpus):
         raise UserError(
             f"{run}: the sound of {plan.corpus.name} has changed since fold {result.fold} was "
             "trained",

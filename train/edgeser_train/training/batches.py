@@ -25,7 +25,7 @@ from edgeser_train.data.frames import CorpusFrames
 from edgeser_train.sound.augment import mask, warped
 from edgeser_train.training.losses import difficulty
 from edgeser_train.training.recipe import Recipe
-from edgeser_train.training.sampling import drawn_evenly
+from edgeser_train.training.sampling import balanced_sample
 from edgeser_train.training.voices import Episodes, Voices, centring_weights_of
 
 Flags = npt.NDArray[np.bool_]
@@ -121,7 +121,7 @@ class CropDataset(IterableDataset[Batch]):
         recipe = self.data.recipe
         if recipe.balanced:
             drawn = len(self) * self._episodes if recipe.episodes else self.examples
-            order = drawn_evenly(self.data.corpus, self.part.tolist(), drawn, rng)
+            order = balanced_sample(self.data.corpus, self.part.tolist(), drawn, rng)
         else:
             order = rng.permutation(self.part)
         if rank:

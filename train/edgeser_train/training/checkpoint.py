@@ -18,7 +18,7 @@ from edgeser.model.centring import Centring
 from edgeser_train.corpora import Corpus
 from edgeser_train.corpora.merge import strictest
 from edgeser_train.corpora.releases import licence_of
-from edgeser_train.data.lineage import Heard, heard_in, sound_of, speaker_of, speakers_of
+from edgeser_train.data.lineage import Heard, heard_in, sound_digest, speaker_of, speakers_of
 from edgeser_train.data.protocols import Fold
 from edgeser_train.files import write_whole
 from edgeser_train.models import build
@@ -132,7 +132,7 @@ def _check_checkpoint(path: Path) -> None:
         )
 
 
-def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[SpeechModel, Origin]:
+def load_leak_free(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[SpeechModel, Origin]:
     """A checkpoint, of a run folder the fold's, that has not heard what the fold holds out: none
     of its utterances and, where its speakers are new to the fold, none of them. The fold's
     validation part may have validated it, too.
@@ -146,7 +146,7 @@ def load_unspoilt(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[Sp
         *(
             i
             for i in fold.validation
-            if sound_of(corpus.utterances[i]) not in heard.validating_sounds
+            if sound_digest(corpus.utterances[i]) not in heard.validating_sounds
         ),
     )
     seen = _seen(origin, corpus, held_out)
@@ -182,7 +182,7 @@ def _seen(origin: Origin, corpus: Corpus, held_out: Sequence[int]) -> set[str]:
         seen = {
             u.name
             for u in held
-            if sound_of(u) in sounds
+            if sound_digest(u) in sounds
             or (_own(u.name) in known and speaker_of(corpus, u) in speakers)
         }
     if heard is None or not heard.known:

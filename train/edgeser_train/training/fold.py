@@ -13,15 +13,15 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.frames import corpus_frames
-from edgeser_train.data.lineage import sounds_of
+from edgeser_train.data.lineage import corpus_digest
 from edgeser_train.data.protocols import Fold
 from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
 from edgeser_train.training.batches import TrainingData
 from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.initial_weights import InitialWeights
 from edgeser_train.training.precision import Precision, check_precision, precision_of
 from edgeser_train.training.recipe import Recipe
-from edgeser_train.training.start import Start
 from edgeser_train.training.states import remove_states
 from edgeser_train.training.teacher import Teacher
 from edgeser_train.training.training import Trained, check_fit, train
@@ -40,7 +40,7 @@ class TrainingPlan:
     protocol: str
     data_seed: int = 1
     teacher: Teacher | None = None
-    start: Start | None = None
+    start: InitialWeights | None = None
 
     @property
     def key(self) -> str:
@@ -54,8 +54,8 @@ class TrainingPlan:
         if list(self.corpus.labels) != sorted(self.corpus.labels):  # as --labels may have them
             digest.update(f"labels {self.corpus.labels}\n".encode())
         for u in self.corpus.utterances:
-            told = (u.corpus, u.name, u.label, u.speaker, u.session, u.part, u.group)
-            digest.update(f"{told} {u.agreement} {u.valence} {u.arousal}\n".encode())
+            fields = (u.corpus, u.name, u.label, u.speaker, u.session, u.part, u.group)
+            digest.update(f"{fields} {u.agreement} {u.valence} {u.arousal}\n".encode())
         if self.teacher:
             digest.update(self.teacher.fingerprint.encode())
         if self.start:
@@ -87,7 +87,7 @@ def training_of(plan: TrainingPlan, fold: Fold, seed: int) -> str:
     """The same for trainings that end with the same weights. Raises UserError for a file of the
     corpus that cannot be read.
     """
-    return f"{fold.name}-seed{seed}-{plan.key}.{sounds_of(plan.corpus)}"
+    return f"{fold.name}-seed{seed}-{plan.key}.{corpus_digest(plan.corpus)}"
 
 
 def train_fold(
@@ -134,10 +134,10 @@ def _work_of(run: Path, name: str, corpus: Corpus, precision: Precision) -> Path
     """The folder of a training's states. Raises UserError where one of that name lies unfinished
     that has heard other sounds, or computed in another precision.
     """
-    works, sounds = run / "unfinished", sounds_of(corpus)
+    works, sounds = run / "unfinished", corpus_digest(corpus)
     for work in works.glob(f"{escape(name)}.*"):
-        heard, _, before = work.name.removeprefix(f"{name}.").partition(".")
-        if heard != sounds:
+        digest, _, before = work.name.removeprefix(f"{name}.").partition(".")
+        if digest != sounds:
             raise UserError(
                 f"{run}: the sound of {corpus.name} has changed since this training was stopped",
                 f"restore it, or remove {work}",

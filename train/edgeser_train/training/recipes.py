@@ -307,7 +307,7 @@ def _of_its_own(model: str, network: type[SpeechModel]) -> dict[str, Recipe]:
 
 
 def recipe_of(
-    model: str, name: str | None = None, *, labels: int = 4, taught: bool = False
+    model: str, name: str | None = None, *, labels: int = 4, distilled: bool = False
 ) -> Recipe:
     """A recipe by name, for so many labels, of a model that learns from a teacher or not.
 
@@ -322,5 +322,5 @@ def recipe_of(
     return msgspec.structs.replace(
         recipe,
         model=recipe.model.for_labels(labels),
-        distillation=Distillation() if taught else None,
+        distillation=Distillation() if distilled else None,
     )

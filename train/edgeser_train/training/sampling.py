@@ -12,7 +12,7 @@ from edgeser_train.corpora import Corpus
 Indices = npt.NDArray[np.int64]
 
 
-def drawn_evenly(
+def balanced_sample(
     corpus: Corpus, part: Sequence[int], examples: int, rng: np.random.Generator
 ) -> Indices:
     """So many utterances (examples,) of a part, drawn with replacement.

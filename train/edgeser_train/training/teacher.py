@@ -64,7 +64,7 @@ def teacher_of(paths: Sequence[Path]) -> Teacher | None:
 
 
 def _probabilities(path: Path, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
-    model, origin = checkpoint.load_unspoilt(path, corpus, fold, f"--teacher {path}")
+    model, origin = checkpoint.load_leak_free(path, corpus, fold, f"--teacher {path}")
     if origin.labels != list(corpus.labels):
         raise UserError(
             f"--teacher {path}: knows {', '.join(origin.labels)}, "

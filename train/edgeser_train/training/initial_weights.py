@@ -14,7 +14,7 @@ from edgeser_train.training.checkpoint import Origin
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """A checkpoint, or a run folder with one checkpoint per fold."""
 
     path: Path
@@ -30,7 +30,7 @@ class Start:
         what the fold holds out.
         """
         what = f"--initialise {self.path}"
-        model, origin = checkpoint.load_unspoilt(self.path, corpus, fold, what)
+        model, origin = checkpoint.load_leak_free(self.path, corpus, fold, what)
         labels = list(corpus.labels)
         if origin.labels != labels and sorted(origin.labels) == sorted(labels):
             raise UserError(
@@ -40,8 +40,8 @@ class Start:
         return model, origin
 
 
-def start_of(path: Path | None) -> Start | None:
-    """The start that a command-line path means. Raises UserError."""
+def initial_weights_of(path: Path | None) -> InitialWeights | None:
+    """Those that a command-line path means. Raises UserError."""
     if path is not None and not path.exists():
         raise UserError(f"--initialise {path}: no such checkpoint or run folder")
-    return None if path is None else Start(path)
+    return None if path is None else InitialWeights(path)
