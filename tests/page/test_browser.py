@@ -43,6 +43,7 @@ COVERED = """[...document.querySelectorAll('.day:has(.sign)')].filter((day) => {
 }).map((day) => day.textContent)"""  # noqa: E501
 NOTHING_KEPT = """Object.defineProperty(window, 'localStorage', {
     get() { throw new DOMException('The operation is insecure.', 'SecurityError'); } });"""
+NO_LANGUAGE = "Object.defineProperty(Navigator.prototype, 'language', { get: () => 'C' });"
 COUNT_CONNECTIONS = """window.connections = 0; window.EventSource = class extends EventSource {
     constructor(...given) { super(...given); window.connections += 1; } };"""
 FILLED = "window.edgeser.state.link.heard && window.edgeser.state.absences.at(-1)?.to !== null"
@@ -274,6 +275,15 @@ def test_a_browser_that_keeps_nothing_of_sites_shows_the_page(
         tab.click("text=lines")
         tab.click("[aria-label^=Theme]")
         assert tab.evaluate("document.documentElement.dataset.theme") == "light"
+
+
+def test_a_browser_whose_language_is_none_draws_charts(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    """WebKitGTK names such a one where the system has no locale."""
+    with opened(browser, page, script=NO_LANGUAGE) as tab:
+        shows(tab, "Scores, last two minutes", lambda: daemon.tell(status()))
+        until(lambda: tab.locator(".scores canvas").count(), "a chart")
 
 
 def test_valence_and_arousal_are_drawn_where_there_are_some(
