@@ -33,6 +33,7 @@ class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     are for the share ``pretrained_after`` of all steps, so that what begins by chance does not
     spoil them (Kumar et al. 2022). Then they move at ``pretrained_rate`` of the learning rate, with
     a warm-up and a cosine of their own over the steps left; milestones are the same for all.
+    Their gradients count from the first step: in the moments of ``method``, and in ``clip_norm``.
     """
 
     method: Literal["adamw", "adam", "sgd", "adadelta"] = "adamw"
