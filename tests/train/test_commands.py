@@ -236,7 +236,7 @@ def test_a_teacher_is_learnt_from(
     assert taught["losses"] != alone["losses"]
 
 
-def test_a_pupil_is_bound_by_its_teacher_s_licence(
+def test_a_student_is_bound_by_its_teacher_s_licence(
     emodb: Path, tiny_run: Path, tmp_path: Path
 ) -> None:
     model, origin = checkpoint.load(tiny_run / "loso" / "08.pt")
