@@ -18,7 +18,7 @@ from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.lineage import check_disjoint, corpus_digest
 from edgeser_train.data.protocols import Fold
 from edgeser_train.files import alone_in, write_whole
-from edgeser_train.models.scoring import utterance_logits
+from edgeser_train.models.scoring import scoring_device, utterance_logits
 from edgeser_train.sound import conditions
 from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import checkpoint
@@ -180,9 +180,10 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
     trained, sounds = done.trained, load_sounds(corpus, cache)
     indices = _scored(fold, plan.part)
     utterances = [corpus.utterances[i] for i in indices]
+    model = trained.model.to(scoring_device())
     logits = [
         utterance_logits(
-            trained.model,
+            model,
             (conditions.under(name, sounds.of(i), i) for i in indices),
             recipe.front_end,
             recipe.window,
@@ -212,7 +213,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
         sounds=digest,
         precision=done.origin.precision,
     )
-    checkpoint.save(run / f"{job.stem}.pt", trained.model, done.origin)
+    checkpoint.save(run / f"{job.stem}.pt", model.cpu(), done.origin)
     write_whole(run / f"{job.stem}.json", msgspec.json.encode(result))
     remove_states(done.work)
     return result

@@ -38,6 +38,11 @@ def utterance_logits(
     )
 
 
+def scoring_device() -> str:
+    """The GPU where there is one, as in training."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def voice_logits(
     model: SpeechModel,
     sounds: Iterable[Samples],
@@ -85,12 +90,15 @@ def _long_enough(sound: Samples, front_end: FrontEnd, min_frames: int) -> Floats
 
 
 def _mean_logits(model: SpeechModel, pieces: Sequence[Floats], window: WindowPolicy) -> Logits:
-    """The mean (labels,) of what a model says of the pieces of an utterance."""
+    """The mean (labels,) of what a model says of the pieces of an utterance, computed where its
+    weights are; on a GPU in all bits of float32, not in TF32.
+    """
     model.eval()
     features, frames = batch_of(pieces, window.pad_frames)
-    with torch.inference_mode():
-        logits = model(torch.from_numpy(features), torch.from_numpy(frames))
-    mean: Logits = logits.mean(dim=0).numpy()
+    device = model.mean.device
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        logits = model(torch.from_numpy(features).to(device), torch.from_numpy(frames).to(device))
+    mean: Logits = logits.mean(dim=0).cpu().numpy()
     return mean
 
 

@@ -1,0 +1,28 @@
+"""Utterances are scored where the model's weights are."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from edgeser.model.golden import waveform
+from edgeser_train.models.scoring import scoring_device, utterance_logits
+from tests.export.models import NAMES, small
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_computed_beside_the_weights(name: str) -> None:
+    """On a device without numbers, which stands for a GPU: an operation on tensors of two devices
+    fails otherwise, and what fails at last is to fetch the logits.
+    """
+    model, origin = small(name)
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        utterance_logits(
+            model.to("meta"), [waveform(9, 2.7)], origin.recipe.front_end, origin.recipe.window
+        )
+
+
+def test_the_gpu_scores_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for is_there, device in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda is_there=is_there: is_there)
+        assert scoring_device() == device
