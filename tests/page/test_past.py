@@ -105,6 +105,17 @@ def test_a_date_can_be_typed(browser: Any, page: PageProcess) -> None:
         until(lambda: tab.input_value(DAY) == "2024-05-05", "the day that is shown")
 
 
+def test_a_date_counts_in_a_browser_that_tells_of_no_change_until_the_field_is_left(
+    browser: Any, page: PageProcess
+) -> None:
+    with looked_at(browser, page) as tab:
+        tab.focus(DAY)
+        tab.evaluate("document.activeElement.value = '2024-05-15'")  # WebKit types without a word
+        tab.focus(".grab")
+        reads(tab, HEADING, "15 May 2024")
+        assert tab.input_value(DAY) == "2024-05-15"
+
+
 def test_a_day_that_could_not_be_read_is_not_called_silent(browser: Any, page: PageProcess) -> None:
     with looked_at(browser, page, clock=True) as tab:
         reads(tab, MOOD, "Mostly")

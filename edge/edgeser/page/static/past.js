@@ -86,8 +86,12 @@ export function Past({ state, now, themed }) {
   // A date that is half typed is not drawn over: the field is drawn anew for another day alone.
   const shownDay = isoDay(middle);
   const pick = ({ value, validity }) => { if (value && validity.valid) go(span, new Date(`${value}T12:00`).getTime() / 1000); };
+  const leave = (field) => { // WebKit tells of a change only once it has been left
+    if (field.value !== shownDay) pick(field);
+    field.value = shownDay;
+  };
   const dateField = useMemo(
-    () => html`<input type="date" min=${FIRST_DAY} max="9999-12-31" value=${shownDay} onChange=${(e) => pick(e.target)} onBlur=${(e) => { e.target.value = shownDay; }} />`,
+    () => html`<input type="date" min=${FIRST_DAY} max="9999-12-31" value=${shownDay} onChange=${(e) => pick(e.target)} onBlur=${(e) => leave(e.target)} />`,
     [shownDay, span],
   );
 
