@@ -44,6 +44,11 @@ COVERED = """[...document.querySelectorAll('.day:has(.sign)')].filter((day) => {
 NOTHING_KEPT = """Object.defineProperty(window, 'localStorage', {
     get() { throw new DOMException('The operation is insecure.', 'SecurityError'); } });"""
 NO_LANGUAGE = "Object.defineProperty(Navigator.prototype, 'language', { get: () => 'C' });"
+NOTE_FONTS = """window.fonts = {}; const fill = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {
+    window.fonts[text] = parseFloat(this.font.match(/[0-9.]+px/)[0]);
+    fill.call(this, text, ...at);
+};"""
 COUNT_CONNECTIONS = """window.connections = 0; window.EventSource = class extends EventSource {
     constructor(...given) { super(...given); window.connections += 1; } };"""
 FILLED = "window.edgeser.state.link.heard && window.edgeser.state.absences.at(-1)?.to !== null"
@@ -284,6 +289,16 @@ def test_a_browser_whose_language_is_none_draws_charts(
     with opened(browser, page, script=NO_LANGUAGE) as tab:
         shows(tab, "Scores, last two minutes", lambda: daemon.tell(status()))
         until(lambda: tab.locator(".scores canvas").count(), "a chart")
+
+
+def test_an_axis_can_be_read_where_pixels_are_small(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    with opened(browser, page, device_scale_factor=2, script=NOTE_FONTS) as tab:
+        shows(tab, "Scores, last two minutes", lambda: daemon.tell(status()))
+        until(lambda: tab.evaluate("window.fonts.now"), "the axis")
+        size = tab.evaluate("parseFloat(getComputedStyle(document.documentElement).fontSize)")
+        assert size < tab.evaluate("window.fonts.now") < 2 * size
 
 
 def test_valence_and_arousal_are_drawn_where_there_are_some(

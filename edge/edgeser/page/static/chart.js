@@ -23,8 +23,8 @@ export function TimeChart({ height, range, paint, label, version, themed, onPlot
   latest.current = { range, paint, onHover };
 
   useLayoutEffect(() => {
-    const axis = {
-      stroke: () => colour("muted"), font: `${scaled(12)}px ${FAMILY}`, size: scaled(28), gap: 6, space: 90,
+    const axis = { // its font in whole pixels: of others uPlot multiplies what is behind the point
+      stroke: () => colour("muted"), font: `${Math.round(scaled(12))}px ${FAMILY}`, size: scaled(28), gap: 6, space: 90,
       grid: { stroke: () => colour("line"), width: 1 },
       ticks: { show: false },
       values: seconds ? (u, splits) => splits.map((t) => {
