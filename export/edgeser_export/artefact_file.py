@@ -16,14 +16,14 @@ from edgeser_train.files import write_whole
 def write_artefact(path: Path, graph: Any, key: str, info: ModelInfo) -> None:
     """Write the ``onnx.ModelProto`` with its metadata. Raises UserError for what nothing could
     load, and for a file that cannot be written; nothing is left then."""
-    said = msgspec.json.encode(info)
+    encoded = msgspec.json.encode(info)
     try:
-        msgspec.json.decode(said, type=type(info))  # ranges are checked when decoding alone
+        msgspec.json.decode(encoded, type=type(info))  # ranges are checked when decoding alone
     except msgspec.ValidationError as error:
         raise UserError(
             f"export: nothing could load {path}: {error}", "give a --report that this edgeser wrote"
         ) from error
     entry = graph.metadata_props.add()
-    entry.key, entry.value = key, said.decode()
+    entry.key, entry.value = key, encoded.decode()
     onnx.checker.check_model(graph, full_check=True)
     write_whole(path, graph.SerializeToString())

@@ -21,8 +21,8 @@ def training_pieces(named_paths: Sequence[str], origin: Origin, min_frames: int)
 
     Raises UserError for a corpus that it was not trained on.
     """
-    heard = [u for named_path in named_paths for u in trained_on(origin, named_path)]
-    return pieces_of_some(heard, origin.recipe, min_frames)
+    utterances = [u for named_path in named_paths for u in trained_on(origin, named_path)]
+    return pieces_of_some(utterances, origin.recipe, min_frames)
 
 
 def trained_on(origin: Origin, named_path: str) -> list[Utterance]:

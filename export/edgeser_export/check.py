@@ -23,12 +23,12 @@ from edgeser_export.onnx_export import centring_with, reference
 from edgeser_export.record import calibration_of, record_of
 from edgeser_export.streaming import layout_of
 from edgeser_export.verify import Difference, longest_frames, verify
-from edgeser_export.waveform import Hearing
+from edgeser_export.waveform import WaveformFrontEnd
 from edgeser_export.waveform_info import (
     WaveformInfo,
-    told,
     verify_waveform,
     waveform_golden,
+    with_shift,
 )
 from edgeser_train.evaluation.report import Report
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
@@ -46,7 +46,7 @@ _GIVE_OPTIONS = (
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckResult:
     """``difference``: the largest of a logit from the checkpoint's, and where it was seen;
     ``not_compared``: what the file says of itself that only ``given`` could tell.
     """
@@ -56,7 +56,7 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Given:
+class ExportOptions:
     """What the file was exported with, as far as it is known; None was not given then, or now."""
 
     report: Report | None = None
@@ -71,8 +71,8 @@ def check(
     origin: Origin,
     sounds: Sequence[Path],
     seed: int,
-    given: Given = Given(),
-) -> Checked:
+    given: ExportOptions = ExportOptions(),
+) -> CheckResult:
     """Compare a file's graph, contract, golden vectors, record and calibration with a checkpoint's.
 
     ``sounds``: files and folders of real speech to compare on as well; ``seed``: of the random
@@ -82,18 +82,20 @@ def check(
     checkpoint, or differs by more than its precision may.
     """
     content, metadata = _opened(path)
-    heard = read_sounds(sounds, seed)
+    samples = read_sounds(sounds, seed)
     info = _info_of(metadata, path)
     _same_contract(path, info, origin)
     evaluated = _same_record(path, info, origin, given.report)
     left_out = [] if evaluated else ["figures"]
     left_out += _same_calibration(path, info, model, origin, given, whole=evaluated)
     if isinstance(info, WaveformInfo):
-        return Checked(_waveform_difference(path, content, info, model, origin, heard), left_out)
+        return CheckResult(
+            _waveform_difference(path, content, info, model, origin, samples), left_out
+        )
     _same_precision(path, info, content)
     _same(path, "streaming", info.streaming, layout_of(model))
     recipe = origin.recipe
-    pieces = [*golden_pieces(recipe.front_end, recipe.window), *_pieces(heard, model, origin)]
+    pieces = [*golden_pieces(recipe.front_end, recipe.window), *_pieces(samples, model, origin)]
     found = verify(
         content,
         model,
@@ -108,7 +110,7 @@ def check(
         network, recipe.front_end, recipe.window, info.temperature, len(origin.labels)
     )
     _same_golden(path, info.golden, golden)
-    return Checked(found, left_out)
+    return CheckResult(found, left_out)
 
 
 def read_sounds(paths: Iterable[Path], seed: int) -> list[Samples]:
@@ -170,10 +172,10 @@ def _waveform_difference(
     sounds: list[Samples],
 ) -> Difference:
     front_end, window = origin.recipe.front_end, origin.recipe.window
-    network = told(reference(model, content, "fp32"), info)
+    network = with_shift(reference(model, content, "fp32"), info)
     found = verify_waveform(
         content,
-        Hearing(front_end, window),
+        WaveformFrontEnd(front_end, window),
         network,
         front_end,
         window,
@@ -212,7 +214,7 @@ def _same_calibration(
     info: ArtefactInfo | WaveformInfo,
     model: SpeechModel,
     origin: Origin,
-    given: Given,
+    given: ExportOptions,
     *,
     whole: bool,
 ) -> list[str]:
@@ -255,8 +257,10 @@ def _same(
 
 
 def _same_golden(path: Path, held: list[Golden], expected: list[Golden]) -> None:
-    heard, told = ([(g.seed, g.seconds, len(g.scores)) for g in some] for some in (held, expected))
-    _same(path, "golden vectors (seed, seconds, scores)", heard, told, "this edgeser")
+    found, wanted = (
+        [(g.seed, g.seconds, len(g.scores)) for g in some] for some in (held, expected)
+    )
+    _same(path, "golden vectors (seed, seconds, scores)", found, wanted, "this edgeser")
     for mine, theirs in zip(held, expected, strict=True):
         apart = float(np.abs(np.array(mine.scores) - np.array(theirs.scores)).max())
         if not apart <= _GOLDEN_TOLERANCE:

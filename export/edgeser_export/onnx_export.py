@@ -32,7 +32,7 @@ from edgeser_export.verify import (
     torch_logits,
     verify,
 )
-from edgeser_export.waveform import Hearing
+from edgeser_export.waveform import WaveformFrontEnd
 from edgeser_export.waveform_export import export_graph
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.models.speech_model import SpeechModel
@@ -135,7 +135,9 @@ def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Rel
     A network of streams takes a whole piece at once here, too.
     """
     recipe = origin.recipe
-    Hearing(recipe.front_end, recipe.window)  # says what no graph can hear before the rest is made
+    WaveformFrontEnd(
+        recipe.front_end, recipe.window
+    )  # says what no graph can hear before the rest is made
     info = ModelInfo(
         name=release.name,
         version=release.version,

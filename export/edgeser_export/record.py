@@ -69,11 +69,11 @@ def _owed(origin: Origin) -> _Owed:
     those whose weights it began with.
     """
     releases = {name: CORPORA[name] for name in origin.corpora if name in CORPORA}
-    told = [release.attribution for release in releases.values()]
-    told.append(class_of(origin.recipe.model).attribution)
+    attributions = [release.attribution for release in releases.values()]
+    attributions.append(class_of(origin.recipe.model).attribution)
     return {
         "licences": {name: release.licence for name, release in releases.items()},
-        "attribution": [words for words in told if words],
+        "attribution": [words for words in attributions if words],
     }
 
 

@@ -81,8 +81,8 @@ def streamed(session: Any, layout: StreamLayout, features: Floats, frames: Lengt
     every = np.concatenate(weights, axis=1).astype(np.float64)
     steps = np.arange(every.shape[1]) < frames[:, None] // layout.step_frames
     every = np.where(steps, every, 0)[:, :, None]
-    said = np.where(steps[:, :, None], np.concatenate(votes, axis=1), 0)
-    logits: Floats = ((every * said).sum(axis=1) / every.sum(axis=1)).astype(np.float32)
+    counted = np.where(steps[:, :, None], np.concatenate(votes, axis=1), 0)
+    logits: Floats = ((every * counted).sum(axis=1) / every.sum(axis=1)).astype(np.float32)
     return logits
 
 

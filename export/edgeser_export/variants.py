@@ -99,8 +99,8 @@ class VariantsReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 @dataclass
-class _Heard:
-    """What the variants say of the scored utterances of all folds so far."""
+class _Outputs:
+    """Those of the variants for the scored utterances of all folds so far."""
 
     names: list[str] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
@@ -117,11 +117,11 @@ def compare(run: Path, corpus: Corpus, command: str, rounds: int = ROUNDS) -> Va
     Ranges and sensitive layers come from what trained the fold and is not scored. Raises UserError
     unless ``run`` holds folds of one plan, one seed and this corpus.
     """
-    heard = _Heard()
+    outputs = _Outputs()
     graphs: dict[Precision, Any] = {}
     longest: list[Floats] = []
     for number, fold in enumerate(scored_folds(run, corpus)):
-        made, pieces = _fold(fold, corpus, heard, number)
+        made, pieces = _fold(fold, corpus, outputs, number)
         if not graphs:
             graphs, longest, first = made, pieces, fold
     origin = first.origin
@@ -131,8 +131,8 @@ def compare(run: Path, corpus: Corpus, command: str, rounds: int = ROUNDS) -> Va
         protocol=origin.protocol.partition(" fold ")[0],
         part=first.result.part,
         corpora=origin.corpora,
-        utterances=len(heard.names),
-        folds=len(heard.sensitivities),
+        utterances=len(outputs.names),
+        folds=len(outputs.sensitivities),
         rounds=rounds,
         command=command,
         machine=machine(),
@@ -140,14 +140,14 @@ def compare(run: Path, corpus: Corpus, command: str, rounds: int = ROUNDS) -> Va
         date=checkpoint.today(),
         commit=checkpoint.commit(),
         variants=[
-            _variant(p, heard, len(graphs[p].SerializeToString()), times[p], len(corpus.labels))
+            _variant(p, outputs, len(graphs[p].SerializeToString()), times[p], len(corpus.labels))
             for p in PRECISIONS
         ],
     )
 
 
 def _fold(
-    fold: ScoredFold, corpus: Corpus, heard: _Heard, number: int
+    fold: ScoredFold, corpus: Corpus, outputs: _Outputs, number: int
 ) -> tuple[dict[Precision, Any], list[Floats]]:
     """Score one fold's utterances; its graphs, and the pieces of those utterances."""
     model, recipe = fold.model, fold.origin.recipe
@@ -159,7 +159,7 @@ def _fold(
     integers, sensitivity = measured(plain, calibration, recipe.window.pad_frames)
     graphs: dict[Precision, Any] = {"fp32": plain, "fp16": half(plain), "int8": integers}
     sessions = {p: open_session(graph.SerializeToString()) for p, graph in graphs.items()}
-    heard.sensitivities.append(sensitivity)
+    outputs.sensitivities.append(sensitivity)
     everything = []
     for utterance, target in zip(fold.utterances, fold.result.targets, strict=True):
         sound = utterance.samples()
@@ -167,10 +167,10 @@ def _fold(
         features, frames = batch_of(pieces, recipe.window.pad_frames)
         for precision, session in sessions.items():
             (logits,) = session.run(["logits"], {"features": features, "frames": frames})
-            heard.logits[precision].append(logits.mean(axis=0))
-        heard.names.append(utterance.name)
-        heard.targets.append(target)
-        heard.groups.append(number)
+            outputs.logits[precision].append(logits.mean(axis=0))
+        outputs.names.append(utterance.name)
+        outputs.targets.append(target)
+        outputs.groups.append(number)
         everything += pieces
     return graphs, everything
 
@@ -208,16 +208,16 @@ def timings(
 
 
 def _variant(
-    precision: Precision, heard: _Heard, size: int, times: list[Timing], labels: int
+    precision: Precision, outputs: _Outputs, size: int, times: list[Timing], labels: int
 ) -> Variant:
-    targets, groups = np.array(heard.targets), np.array(heard.groups)
-    plain, mine = (np.stack(heard.logits[p]).astype(np.float64) for p in ("fp32", precision))
-    first, second = (_tables(heard.names, targets, z, labels) for z in (plain, mine))
+    targets, groups = np.array(outputs.targets), np.array(outputs.groups)
+    plain, mine = (np.stack(outputs.logits[p]).astype(np.float64) for p in ("fp32", precision))
+    first, second = (_tables(outputs.names, targets, z, labels) for z in (plain, mine))
     ua_change = bootstrap.difference(metrics.uas, first, second)
     ships, why = verdict(precision, ua_change.value, times)
     is_int8 = precision == "int8"
-    errors = [s.remaining for s in heard.sensitivities]
-    layers = [name for s in heard.sensitivities for name in s.left_alone]
+    errors = [s.remaining for s in outputs.sensitivities]
+    layers = [name for s in outputs.sensitivities for name in s.left_alone]
     return Variant(
         precision=precision,
         bytes=size,

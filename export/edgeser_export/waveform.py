@@ -21,7 +21,7 @@ _FAR = 1e9
 """Above any level in dB."""
 
 
-class Hearing(nn.Module):
+class WaveformFrontEnd(nn.Module):
     """One piece of sound to what the network of a model takes.
 
     The piece is what the window policy cuts. With ``fill`` the graph itself lays a shorter piece

@@ -13,13 +13,13 @@ from edgeser.model.model import load_model
 from edgeser_export.artefact_file import write_artefact
 from edgeser_export.golden import Network
 from edgeser_export.verify import Difference, network_of
-from edgeser_export.waveform import Hearing
+from edgeser_export.waveform import WaveformFrontEnd
 from edgeser_export.waveform_graph import least_frames, waveform_graph
 from edgeser_export.waveform_info import (
     WaveformInfo,
-    told,
     verify_waveform,
     waveform_golden,
+    with_shift,
 )
 
 
@@ -59,19 +59,19 @@ def export_graph(
     than 1e-3 from the daemon's, and when it cannot be written.
     """
     front_end, window = info.front_end, info.window
-    hearing = Hearing(front_end, window)
-    whole = waveform_graph(hearing, graph, info, min_frames)
-    network = told(network, info)
+    module = WaveformFrontEnd(front_end, window)
+    whole = waveform_graph(module, graph, info, min_frames)
+    network = with_shift(network, info)
     found = verify_waveform(
         whole.SerializeToString(),
-        hearing,
+        module,
         network,
         front_end,
         window,
         info.temperature,
         min_frames,
     )
-    said = WaveformInfo(
+    waveform_info = WaveformInfo(
         name=info.name,
         version=info.version,
         labels=info.labels,
@@ -95,5 +95,5 @@ def export_graph(
         centring=info.centring,
         golden=waveform_golden(network, front_end, window, info.temperature),
     )
-    write_artefact(path, whole, WAVEFORM_KEY, said)
+    write_artefact(path, whole, WAVEFORM_KEY, waveform_info)
     return found

@@ -12,14 +12,14 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from edgeser.model.artefact import ModelInfo
 from edgeser.onnx_session import open_session
 from edgeser_export.graph import traced
-from edgeser_export.waveform import Hearing
+from edgeser_export.waveform import WaveformFrontEnd
 
 _TRACED_FRAMES = 120
 _MAX_PROBED = 500
 _NETWORK = "network/"
 
 
-def waveform_graph(hearing: Hearing, network: Any, info: ModelInfo, least: int) -> Any:
+def waveform_graph(module: WaveformFrontEnd, network: Any, info: ModelInfo, least: int) -> Any:
     """An ``onnx.ModelProto``: waveform and frames in, probabilities and logits out.
 
     ``network``: the graph of an artefact, features and frames in, logits out; ``info``: what it
@@ -27,8 +27,8 @@ def waveform_graph(hearing: Hearing, network: Any, info: ModelInfo, least: int) 
     than the waveform has, more than fill the canvas, and a sample that is NaN or infinite: a node
     that is called by what is expected fails then, whatever runs it.
     """
-    front = _front(hearing)
-    _guard(front.graph, hearing, least)
+    front = _front(module)
+    _guard(front.graph, module, least)
     network = compose.add_prefix(network, _NETWORK)
     del network.metadata_props[:]
     front.ir_version = network.ir_version
@@ -67,10 +67,10 @@ def least_frames(network: Any, width: int, pad_frames: int) -> int:
     raise ValueError("no number of frames changes the answer of this network")
 
 
-def _front(hearing: Hearing) -> Any:
-    frames = hearing.frames
+def _front(module: WaveformFrontEnd) -> Any:
+    frames = module.frames
     return traced(
-        hearing,
+        module,
         {
             "waveform": torch.zeros(2, frames.history + _TRACED_FRAMES * frames.hop),
             "frames": torch.tensor([_TRACED_FRAMES, _TRACED_FRAMES - 30]),
@@ -85,13 +85,13 @@ def _front(hearing: Hearing) -> Any:
     )
 
 
-def _guard(graph: Any, hearing: Hearing, least: int) -> None:
+def _guard(graph: Any, module: WaveformFrontEnd, least: int) -> None:
     """All that takes ``frames`` takes them after a look at their range, and at the samples.
 
     A graph has no other way to refuse than a node that fails: the index of a Gather, 0 where all is
     well and 1 where not, into a list of one zero.
     """
-    frames, most = hearing.frames, "hops"
+    frames, most = module.frames, "hops"
     for node in graph.node:
         node.input[:] = ["frames_taken" if name == "frames" else name for name in node.input]
     constants = {
@@ -109,11 +109,11 @@ def _guard(graph: Any, hearing: Hearing, least: int) -> None:
         helper.make_node("Div", ["guard_heard", "guard_hop"], ["hops"]),
     ]
     expected = f"frames must be {least} to (samples - {frames.history}) / {frames.hop}"
-    if hearing.longest:
-        constants["guard_longest"] = np.array(hearing.longest)
+    if module.longest:
+        constants["guard_longest"] = np.array(module.longest)
         nodes.append(helper.make_node("Min", ["hops", "guard_longest"], ["guard_most"]))
         most = "guard_most"
-        expected += f", at most {hearing.longest}"
+        expected += f", at most {module.longest}"
     nodes += [
         helper.make_node("Less", ["frames", "guard_least"], ["guard_few"]),
         helper.make_node("Greater", ["frames", most], ["guard_many"]),

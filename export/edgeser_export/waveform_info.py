@@ -24,7 +24,7 @@ from edgeser_export.verify import (
     accept,
     difference,
 )
-from edgeser_export.waveform import Hearing
+from edgeser_export.waveform import WaveformFrontEnd
 
 _FULL_SCALE = np.float32(1 / 32768)
 _SCORE_TOLERANCE = 1e-3
@@ -49,9 +49,9 @@ class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
     min_frames: int
 
 
-def told(network: Network, info: ModelInfo) -> Network:
-    """The network as its waveform graph tells of it: logits of labels alone, and with
-    ``Centring.stranger_shift`` in them, for the graph knows no voices.
+def with_shift(network: Network, info: ModelInfo) -> Network:
+    """The network as its waveform graph has it: logits of labels alone, plus
+    ``Centring.stranger_shift``, for the graph knows no voices.
     """
     labels, shift = len(info.labels), np.array(info.stranger_shift or 0, np.float32)
     return lambda features, frames: network(features, frames)[:, :labels] + shift
@@ -69,7 +69,7 @@ def waveform_golden(
 
 def verify_waveform(
     content: bytes,
-    hearing: Hearing,
+    module: WaveformFrontEnd,
     network: Network,
     front_end: FrontEnd,
     window: WindowPolicy,
@@ -93,7 +93,7 @@ def verify_waveform(
     for batch in [*([sound] for sound in alone), sounds]:
         waveforms, frames = _batch(batch, front_end, window.pad_frames)
         with torch.inference_mode():
-            features, counted = hearing(torch.from_numpy(waveforms), torch.from_numpy(frames))
+            features, counted = module(torch.from_numpy(waveforms), torch.from_numpy(frames))
         logits = network(features.numpy(), counted.numpy())
         for row, count in zip(waveforms, frames, strict=True):
             row[front_end.history + count * front_end.hop :] = 0.7

@@ -17,7 +17,7 @@ from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import Quantiser, half
 from edgeser_export.streaming import layout_of, stream_graph
 from edgeser_export.tensorrt_operators import OPERATORS, not_documented
-from edgeser_export.waveform import Hearing
+from edgeser_export.waveform import WaveformFrontEnd
 from edgeser_export.waveform_graph import waveform_graph
 from edgeser_train.models import build
 from edgeser_train.models.streaming import Streaming
@@ -33,9 +33,9 @@ def test_every_model_that_a_daemon_runs_is_documented(name: str) -> None:
     model = build(recipe.model)
     graph = onnx_graph(model)
     assert not_documented(graph) == []
-    hearing = Hearing(recipe.front_end, recipe.window)
+    module = WaveformFrontEnd(recipe.front_end, recipe.window)
     info = load_model("lightweight-emodb").info
-    assert not_documented(waveform_graph(hearing, graph, info, model.min_frames)) == []
+    assert not_documented(waveform_graph(module, graph, info, model.min_frames)) == []
 
 
 def test_a_block_of_a_stream_is_documented() -> None:

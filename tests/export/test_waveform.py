@@ -25,7 +25,7 @@ from edgeser.recognizer import Recognizer
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import export_waveform
 from edgeser_export.verify import torch_logits
-from edgeser_export.waveform import Frames, Hearing
+from edgeser_export.waveform import Frames, WaveformFrontEnd
 from edgeser_export.waveform_export import waveform_of_artefact
 from edgeser_export.waveform_graph import least_frames
 from edgeser_export.waveform_info import WaveformInfo
@@ -66,7 +66,7 @@ def test_frames_are_within_a_thousandth_of_a_decibel(name: str) -> None:
 )
 def test_features_are_those_of_the_front_end(spec: FrontEnd) -> None:
     sounds, rows, frames = batch(spec)
-    found, counts = Hearing(spec, WindowPolicy())(rows, frames)
+    found, counts = WaveformFrontEnd(spec, WindowPolicy())(rows, frames)
     assert counts.tolist() == frames.tolist()
     for row, sound, count in zip(found.numpy(), sounds, frames, strict=True):
         np.testing.assert_allclose(row[:count], features_of(sound, spec), atol=1e-3)
@@ -76,7 +76,7 @@ def test_a_shorter_piece_is_filled_up_inside_the_graph() -> None:
     spec = SPECTRA["eca-cnn-v8"]
     policy = WindowPolicy(cut="centre", frames=181, fill=True)
     sounds, rows, frames = batch(spec)
-    found, counts = Hearing(spec, policy)(rows, frames)
+    found, counts = WaveformFrontEnd(spec, policy)(rows, frames)
     assert counts.tolist() == [181, 181]
     for row, sound in zip(found.numpy(), sounds, strict=True):
         (expected,) = pieces_of(raw_frames(sound, spec), spec, policy)

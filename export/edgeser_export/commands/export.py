@@ -14,7 +14,7 @@ from edgeser.model.artefact import shipped_models
 from edgeser_train.commands.options import need_extra
 
 if TYPE_CHECKING:
-    from edgeser_export.check import Given
+    from edgeser_export.check import ExportOptions
     from edgeser_export.verify import Difference
     from edgeser_train.models.speech_model import SpeechModel
     from edgeser_train.training.checkpoint import Origin
@@ -194,9 +194,9 @@ def export(
     report = None if report_file is None else read(report_file)
     strangers = None if strangers_file is None else read_strangers(strangers_file)
     if artefact is not None:
-        from edgeser_export.check import Given
+        from edgeser_export.check import ExportOptions
 
-        given_to_it = Given(report, strangers, temperature, abstain_below)
+        given_to_it = ExportOptions(report, strangers, temperature, abstain_below)
         _check(artefact, model, origin, sounds, seed, given_to_it)
         return
     assert output is not None
@@ -218,7 +218,7 @@ def export(
             f"noise: {learnt.found:.1%} of sounds held out are found, and at most "
             f"{learnt.mistaken:.1%} of a corpus held out is taken for it"
         )
-    said = Release(
+    details = Release(
         name or output.stem,
         release or "1.0.0",
         fitted if temperature is None else temperature,
@@ -228,7 +228,7 @@ def export(
         learnt,
     )
     if waveform:
-        difference = export_waveform(model, origin, output, said)
+        difference = export_waveform(model, origin, output, details)
     else:
         pieces = []
         if precision == "int8":
@@ -237,7 +237,7 @@ def export(
             model,
             origin,
             output,
-            said,
+            details,
             precision=precision,
             calibration=pieces,
             symmetric=symmetric,
@@ -260,7 +260,7 @@ def _check(
     origin: Origin,
     sounds: tuple[Path, ...],
     seed: int | None,
-    given: Given,
+    given: ExportOptions,
 ) -> None:
     from edgeser_export.check import check
 
