@@ -13,7 +13,7 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser_export.projected_gru import not_negative
 from edgeser_train.models.layers import masked_mean
-from edgeser_train.models.speech_model import within
+from edgeser_train.models.speech_model import length_mask
 
 _DB_PER_NEPER = 10 / math.log(10)
 _MU = 255.0
@@ -114,8 +114,8 @@ class Normalised(nn.Module):
     def forward(self, x: Tensor, frames: Tensor) -> Tensor:
         """(batch, time, bins) in dB, (batch,) -> (batch, time, width); junk after ``frames``."""
         own = self.spec.own_frames
-        heard = frames.where(frames < own, own) if self.spec.streams else frames
-        inside = within(heard, x.shape[1])[:, :, None].to(x.dtype)
+        counted = frames.where(frames < own, own) if self.spec.streams else frames
+        inside = length_mask(counted, x.shape[1])[:, :, None].to(x.dtype)
         peak = (x - (1 - inside) * _FAR).amax(dim=(1, 2), keepdim=True)
         x = torch.maximum(x, peak - self.spec.range_db)
         x = self._normalised(x, inside, peak)

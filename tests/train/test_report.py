@@ -15,7 +15,7 @@ from edgeser_train import metrics
 from edgeser_train.data.lineage import Heard
 from edgeser_train.evaluation.calibration import cross_fitted
 from edgeser_train.evaluation.evaluation import FORMAT, Evaluation
-from edgeser_train.evaluation.evaluation_files import found
+from edgeser_train.evaluation.evaluation_files import find_report
 from edgeser_train.evaluation.evaluation_files import read as read_as
 from edgeser_train.evaluation.folds import Plan
 from edgeser_train.evaluation.report import Report, report_of
@@ -256,7 +256,7 @@ def test_files_are_read_back(tmp_path: Path) -> None:
     write(r, tmp_path / "run" / "report")
     assert read(tmp_path / "run" / "report" / "report.json") == r
     for folder in (tmp_path / "run", tmp_path / "run" / "report"):
-        assert read_as(found(folder), Evaluation).answers == r.answers
+        assert read_as(find_report(folder), Evaluation).answers == r.answers
     for picture in ("confusion.png", "curves.png"):
         assert (tmp_path / "run" / "report" / picture).read_bytes().startswith(b"\x89PNG")
     lines = (tmp_path / "run" / "report" / "report.json").read_text().splitlines()

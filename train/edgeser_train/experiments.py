@@ -27,7 +27,7 @@ from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.evaluation.folds import FoldResult, Part, Plan, origins_of, run_folds
 from edgeser_train.evaluation.report import Report, report_of
 from edgeser_train.evaluation.report_files import write
-from edgeser_train.files import alone_in
+from edgeser_train.files import locked_folder
 from edgeser_train.sound.conditions import DEFAULT_CONDITIONS
 from edgeser_train.training import checkpoint
 from edgeser_train.training.fold import TrainedFold, train_fold, training_of
@@ -123,7 +123,7 @@ def train(
     chosen = only_fold(plan, fold)
     check_disjoint(plan.corpus, [chosen])
     first = os.environ.get("RANK", "0") == "0"
-    with alone_in(output) if first else nullcontext():
+    with locked_folder(output) if first else nullcontext():
         if _is_trained(plan, chosen, output / "model.pt"):
             return None
         done = train_fold(plan, chosen, plan.seeds[0], output, cache, logs=output / "logs")

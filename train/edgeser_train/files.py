@@ -77,7 +77,7 @@ def _remove_unlocked(aside: Path) -> None:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path) -> Iterator[None]:
     """The folder, made where it is missing, for this process alone; left empty, it goes again.
 
     What a killed ``write_whole`` left behind is removed. Raises UserError where another process

@@ -49,7 +49,7 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
 
     from edgeser_train.evaluation.comparison import compare
     from edgeser_train.evaluation.evaluation import Evaluation
-    from edgeser_train.evaluation.evaluation_files import found, read
+    from edgeser_train.evaluation.evaluation_files import find_report, read
     from edgeser_train.evaluation.side_by_side import as_document, markdown, names_of, sheets
     from edgeser_train.evaluation.tables import as_csv, as_latex
     from edgeser_train.files import write_whole
@@ -57,7 +57,7 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
     if output is not None and output.suffix not in (".md", ".csv", ".tex"):
         raise UserError(f"-o {output}: no table of that kind", "name it .md, .csv or .tex")
     runs = _with_reports(runs)
-    evaluations = [read(found(run), Evaluation) for run in runs]
+    evaluations = [read(find_report(run), Evaluation) for run in runs]
     names = names_of(runs)
     comparisons = [
         compare((names[0], name), evaluations[0], evaluation)
@@ -83,12 +83,12 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
 
 def _with_reports(runs: tuple[Path, ...]) -> tuple[Path, ...]:
     """Those that are no folders without a report; each of these is named, if any other is left."""
-    from edgeser_train.evaluation.evaluation_files import found
+    from edgeser_train.evaluation.evaluation_files import find_report
 
     kept = []
     for run in runs:
         try:
-            found(run)
+            find_report(run)
         except UserError as error:
             if not run.is_dir():
                 raise

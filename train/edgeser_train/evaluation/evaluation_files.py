@@ -26,7 +26,7 @@ def to_json(evaluation: Evaluation) -> bytes:
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
-def found(run: Path) -> Path:
+def find_report(run: Path) -> Path:
     """The report.json of a run: in its folder, in its ``report``, or the file itself.
 
     Raises UserError when there is none.

@@ -17,7 +17,7 @@ from edgeser.errors import UserError
 from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.lineage import check_disjoint, corpus_digest
 from edgeser_train.data.protocols import Fold
-from edgeser_train.files import alone_in, write_whole
+from edgeser_train.files import locked_folder, write_whole
 from edgeser_train.models.scoring import scoring_device, utterance_logits
 from edgeser_train.sound import conditions
 from edgeser_train.sound.sounds import load_sounds
@@ -110,7 +110,7 @@ def run_folds(
     wanted = _jobs(plan, folds)
     results: dict[str, FoldResult] = {}
     code = checkpoint.commit()
-    with alone_in(run):
+    with locked_folder(run):
         for job in wanted:
             if (kept := _kept(plan, job, run)) is not None:
                 results[job.stem] = kept

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from edgeser_train.models.speech_model import within
+from edgeser_train.models.speech_model import length_mask
 
 _NEVER = -1e30
 
@@ -23,7 +23,7 @@ def class_log_probs(log_probs: Tensor, steps: Tensor, size: int | None = None) -
     added, never subtracted, so that float32 loses nothing over hundreds of steps.
     """
     log_probs = log_probs.float()
-    counts = within(steps, log_probs.shape[1])[:, :, None]
+    counts = length_mask(steps, log_probs.shape[1])[:, :, None]
     blank = log_probs[:, :, -1:].masked_fill(~counts, 0.0)
     label = log_probs[:, :, :-1]
     stay = label.masked_fill(~counts, 0.0)

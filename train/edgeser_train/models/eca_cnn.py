@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import ConvLayer, masked_mean
-from edgeser_train.models.speech_model import SpeechModel, within
+from edgeser_train.models.speech_model import SpeechModel, length_mask
 
 LAYERS = 6
 
@@ -100,7 +100,7 @@ class EcaCnn(SpeechModel):
         """The utterance as one vector: (batch, 96 n)."""
         x = self.standardised(features, frames)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
-        inside = within(frames, x.shape[2])[:, None, :, None].to(features.dtype)
+        inside = length_mask(frames, x.shape[2])[:, None, :, None].to(features.dtype)
         for i, layer in enumerate(self.layers, start=1):
             x = layer(x)
             scale = self._scale(i, x, inside)

@@ -64,17 +64,17 @@ class StreamEnsemble(StreamModel):
     def stream(self, features: Tensor, state: Tensor) -> Votes:
         """As ``StreamModel`` has it."""
         states = torch.split(state, self._sizes, dim=1)
-        heard = [
+        of_members = [
             cast(StreamModel, member).stream(features, own)
             for member, own in zip(self.members, states, strict=True)
         ]
-        weights = torch.stack([votes.weights for votes in heard])
-        votes = torch.stack([votes.votes for votes in heard])
+        weights = torch.stack([votes.weights for votes in of_members])
+        votes = torch.stack([votes.votes for votes in of_members])
         total = weights.sum(dim=0)
         return Votes(
             (weights[..., None] * votes).sum(dim=0) / total[..., None],
-            total / len(heard),
-            torch.cat([votes.state for votes in heard], dim=1),
+            total / len(of_members),
+            torch.cat([votes.state for votes in of_members], dim=1),
         )
 
     @property

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import FAR_BELOW, AttentionPooling, MeanPooling, xavier
-from edgeser_train.models.speech_model import SpeechModel, within
+from edgeser_train.models.speech_model import SpeechModel, length_mask
 
 
 class LightweightConfig(
@@ -112,7 +112,7 @@ class Lightweight(SpeechModel):
     def logits(self, x: Tensor, steps: Tensor) -> Tensor:
         """From the convolved utterance to its logits (batch, labels)."""
         h = self.gru(self.drop(x), steps)
-        pooled: Tensor = self.pooling(h, within(steps, h.shape[1]))
+        pooled: Tensor = self.pooling(h, length_mask(steps, h.shape[1]))
         return self.beside_noise(self.head(self.drop(pooled)), pooled)
 
 
@@ -158,7 +158,7 @@ class SharedBiGRU(nn.Module):
 
 def _blocked(lengths: Tensor, x: Tensor) -> Tensor:
     """0 inside each length, far below any activation after it: (batch, 1, time of x, 1)."""
-    outside = ~within(lengths, x.shape[2])
+    outside = ~length_mask(lengths, x.shape[2])
     return outside[:, None, :, None].to(x.dtype) * FAR_BELOW
 
 

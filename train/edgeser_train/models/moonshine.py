@@ -19,7 +19,7 @@ from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import MeanPooling, WeightedPooling
 from edgeser_train.models.moonshine_encoder import MoonshineEncoder
 from edgeser_train.models.moonshine_weights import not_tiny, pretrained_weights
-from edgeser_train.models.speech_model import SpeechModel, within
+from edgeser_train.models.speech_model import SpeechModel, length_mask
 
 if TYPE_CHECKING:
     from edgeser_train.corpora import Utterance
@@ -122,8 +122,8 @@ class Moonshine(SpeechModel):
 
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, 321) float32 and (batch,) int64 -> logits (batch, labels)."""
-        outside = ~within(frames, features.shape[1])
+        outside = ~length_mask(frames, features.shape[1])
         samples = features[:, :, :HOP].masked_fill(outside[:, :, None], 0.0)
         h, steps = self.encoder(_LEVEL * samples.flatten(1), frames)
-        pooled = self.pooling(self.norm(h), within(steps, h.shape[1]))
+        pooled = self.pooling(self.norm(h), length_mask(steps, h.shape[1]))
         return self.beside_noise(self.classify(self.drop(pooled)), pooled)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from edgeser_train.models.integer_weights import IntegerWeights, LearntWeights
 from edgeser_train.models.layers import FAR_BELOW
-from edgeser_train.models.speech_model import within
+from edgeser_train.models.speech_model import length_mask
 
 _ROTARY_BASE = 10_000.0
 
@@ -78,7 +78,7 @@ class MoonshineEncoder(nn.Module):
         """(batch, 320 * n), (batch,) -> (batch, steps, hidden), (batch,): the steps that count."""
         with torch.no_grad():
             x, counts = self._convolved(samples, frames)
-            inside = within(counts, x.shape[1])
+            inside = length_mask(counts, x.shape[1])
             turn = _turns(x.shape[1], self.rotary, x)
             for layer in self.layers[: self.frozen]:
                 x = layer(x, inside, turn)
@@ -118,8 +118,8 @@ class _Layer(nn.Module):
 
     def forward(self, x: Tensor, inside: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
         """(batch, steps, hidden), (batch, steps) bool -> as x."""
-        heard = F.layer_norm(x, self.attention_norm.shape, self.attention_norm)
-        x = x + F.linear(self._attended(heard, inside, turn), self.output())
+        normed = F.layer_norm(x, self.attention_norm.shape, self.attention_norm)
+        x = x + F.linear(self._attended(normed, inside, turn), self.output())
         return x if self.feed_forward is None else x + self.feed_forward(x)
 
     def _attended(self, x: Tensor, inside: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
@@ -149,8 +149,8 @@ class _FeedForward(nn.Module):
     norm: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        heard = F.layer_norm(x, self.norm.shape, self.norm)
-        wide = F.gelu(F.linear(heard, self.wide(), self.wide.bias))
+        normed = F.layer_norm(x, self.norm.shape, self.norm)
+        wide = F.gelu(F.linear(normed, self.wide(), self.wide.bias))
         return F.linear(wide, self.narrow(), self.narrow.bias)
 
 
@@ -161,7 +161,7 @@ def _after(counts: Tensor, kernel: int, stride: int) -> Tensor:
 
 def _normalised(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Group norm of one group: (batch, channels, steps), (batch,) of which so many steps count."""
-    inside = within(counts, x.shape[2])[:, None]
+    inside = length_mask(counts, x.shape[2])[:, None]
     number = (counts * x.shape[1]).to(x.dtype)[:, None, None]
     mean = x.masked_fill(~inside, 0.0).sum(dim=(1, 2), keepdim=True) / number
     centred = (x - mean).masked_fill(~inside, 0.0)

@@ -54,21 +54,21 @@ def voice_logits(
     others: its spectrum, where the front end learns voices, and its logits, with a ``centring``.
     """
     frames = [_long_enough(sound, front_end, model.min_frames) for sound in sounds]
-    spoken = [front_end.heard(rows) for rows in frames]
+    spectra = [front_end.heard(rows) for rows in frames]
     rows = [
         _mean_logits(
             model,
-            pieces_of(own, front_end, window, _of_others(spoken, i, front_end.baseline_frames)),
+            pieces_of(own, front_end, window, _of_others(spectra, i, front_end.baseline_frames)),
             window,
         )
         for i, own in enumerate(frames)
     ]
     if centring is None:
         return np.stack(rows)
-    said = [Baseline(row, len(own)) for row, own in zip(rows, frames, strict=True)]
+    means = [Baseline(row, len(own)) for row, own in zip(rows, frames, strict=True)]
     return np.stack(
         [
-            centring.centred(row, _of_others(said, i, centring.most_frames))
+            centring.centred(row, _of_others(means, i, centring.most_frames))
             for i, row in enumerate(rows)
         ]
     )
@@ -102,10 +102,10 @@ def _mean_logits(model: SpeechModel, pieces: Sequence[Floats], window: WindowPol
     return mean
 
 
-def _of_others(heard: Sequence[Baseline], own: int, most: int) -> Baseline:
+def _of_others(baselines: Sequence[Baseline], own: int, most: int) -> Baseline:
     """All but one together."""
-    total = no_baseline(len(heard[own].mean))
-    for i, baseline in enumerate(heard):
+    total = no_baseline(len(baselines[own].mean))
+    for i, baseline in enumerate(baselines):
         if i != own:
             total = total.updated(baseline, most)
     return total

@@ -85,11 +85,11 @@ class SpeechModel(nn.Module, ABC):
 
         (batch, frames, width), (batch,) -> (batch, frames, width).
         """
-        outside = ~within(frames, features.shape[1])
+        outside = ~length_mask(frames, features.shape[1])
         z: Tensor = ((features - self.mean) / self.std).masked_fill(outside[:, :, None], 0.0)
         return z
 
 
-def within(lengths: Tensor, size: int) -> Tensor:
+def length_mask(lengths: Tensor, size: int) -> Tensor:
     """(batch,) lengths -> (batch, size) bool, true where a position is inside its length."""
     return torch.arange(size, device=lengths.device)[None, :] < lengths[:, None]

@@ -18,7 +18,7 @@ from edgeser.features import WindowPolicy
 from edgeser_train.data.front_ends import STREAM
 from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import xavier
-from edgeser_train.models.speech_model import SpeechModel, within
+from edgeser_train.models.speech_model import SpeechModel, length_mask
 
 _STRIDE = 5
 """Frames of 20 ms in a step: it divides half a second, the shortest hop of usual settings."""
@@ -111,11 +111,11 @@ class StreamModel(SpeechModel):
         Frames that fill no whole step are not heard.
         """
         steps = torch.div(frames, self.stride, rounding_mode="floor")
-        outside = ~within(frames, features.shape[1])
+        outside = ~length_mask(frames, features.shape[1])
         features = torch.where(outside[:, :, None], self.mean, features)
         features = features[:, : features.shape[1] // self.stride * self.stride]
         votes, weights, _ = self.stream(features, self.first_state(features.shape[0]))
-        counted = weights * within(steps, weights.shape[1]).to(weights.dtype)
+        counted = weights * length_mask(steps, weights.shape[1]).to(weights.dtype)
         counted = counted / counted.sum(dim=1, keepdim=True)
         return (counted[:, :, None] * votes).sum(dim=1)
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgeser.errors import UserError
-from edgeser_train.models.speech_model import within
+from edgeser_train.models.speech_model import length_mask
 from edgeser_train.torchaudio import transforms
 
 _HOW_TO_GET = (
@@ -90,7 +90,7 @@ class WavlmEncoder(nn.Module):
             else:
                 x = layer(x)
         h, _ = model.feature_projection(x.transpose(1, 2))
-        counts = within(frames - 1, h.shape[1])
+        counts = length_mask(frames - 1, h.shape[1])
         h = h.masked_fill(~counts[:, :, None], 0.0)
         encoder = model.encoder
         h = h + encoder.pos_conv_embed(h)
@@ -103,8 +103,8 @@ class WavlmEncoder(nn.Module):
 
     def _layer(self, layer: Any, h: Tensor, counts: Tensor, bias: Tensor) -> Tensor:
         """One layer of the transformer; shapes as in ``_attended``."""
-        heard = layer.layer_norm(h) if self.norm_first else h
-        h = h + layer.dropout(_attended(layer.attention, heard, counts, bias))
+        normed = layer.layer_norm(h) if self.norm_first else h
+        h = h + layer.dropout(_attended(layer.attention, normed, counts, bias))
         if self.norm_first:
             h = h + layer.feed_forward(layer.final_layer_norm(h))
         else:
@@ -140,7 +140,7 @@ def _normalised(x: Tensor, counts: Tensor, norm: nn.GroupNorm) -> Tensor:
 
     (batch, channels, time), (batch,) -> the same shape; a group norm proper would hear padding.
     """
-    inside = within(counts, x.shape[2])[:, None]
+    inside = length_mask(counts, x.shape[2])[:, None]
     number = counts[:, None, None].to(x.dtype)
     mean = x.masked_fill(~inside, 0.0).sum(dim=2, keepdim=True) / number
     centred = (x - mean).masked_fill(~inside, 0.0)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from edgeser.errors import UserError
 from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import SelfAttention, masked_mean
-from edgeser_train.models.speech_model import SpeechModel, within
+from edgeser_train.models.speech_model import SpeechModel, length_mask
 from edgeser_train.models.wavlm import WavlmEncoder, WavlmSizes
 
 if TYPE_CHECKING:
@@ -145,10 +145,10 @@ class WavlmSap(SpeechModel):
 
     def represented(self, features: Tensor, frames: Tensor) -> Tensor:
         """The utterance in ``head`` numbers: (batch, head)."""
-        outside = ~within(frames, features.shape[1])
+        outside = ~length_mask(frames, features.shape[1])
         samples = features[:, :, :HOP].masked_fill(outside[:, :, None], 0.0)
         h, steps = self.encoder(samples.flatten(1), frames)
-        counts = within(steps, h.shape[1])
+        counts = length_mask(steps, h.shape[1])
         pooled = [masked_mean(h, counts[:, :, None], dim=1)] if self.config.pooling != "sap" else []
         if self.attention is not None:
             speech = counts & (features[:, : h.shape[1], HOP] > 0.5)

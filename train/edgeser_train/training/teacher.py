@@ -87,6 +87,6 @@ def _logits(
         places[corpus.utterances[i].speaker].append(place)
     logits: Floats = np.zeros((len(part), len(corpus.labels)), np.float32)
     for of_voice in places.values():
-        said = (sounds.of(part[place]) for place in of_voice)
-        logits[of_voice] = voice_logits(model, said, front_end, window, centring)
+        own = (sounds.of(part[place]) for place in of_voice)
+        logits[of_voice] = voice_logits(model, own, front_end, window, centring)
     return logits

@@ -68,12 +68,12 @@ class Episodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Episode:
-    """Utterances of one voice, the queries first, and the baseline drawn for all of them."""
+    """Utterances of one voice, the queries first; ``enrolled``: what the baseline of all is of."""
 
     utterances: list[int]
     queries: int
     copy: int
-    heard: list[int]
+    enrolled: list[int]
     level_db: float
 
 
@@ -132,13 +132,13 @@ class Voices:
             utterances=queries + known,
             queries=len(queries),
             copy=int(rng.integers(copies)),
-            heard=self._some(speaker, self._number(rng), share, rng) if is_known else [],
+            enrolled=self._some(speaker, self._number(rng), share, rng) if is_known else [],
             level_db=self._level_db(rng),
         )
 
     def baseline_in(self, episode: Episode, utterance: int) -> Baseline | None:
         """What an utterance of an episode is judged against."""
-        return self._of(episode.heard, utterance, episode.copy, episode.level_db)
+        return self._of(episode.enrolled, utterance, episode.copy, episode.level_db)
 
     def _number(self, rng: Generator) -> int:
         fewest, most = self._draw.utterances
@@ -182,7 +182,7 @@ def centring_weights_of(
     for episode in episodes:
         size = len(episode.utterances)
         known = np.arange(episode.queries, size)
-        for query in range(episode.queries if episode.heard else 0):
+        for query in range(episode.queries if episode.enrolled else 0):
             number = int(np.exp(rng.uniform(0, np.log(len(known) + 1))))
             some = [
                 first + k
