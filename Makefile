@@ -18,7 +18,7 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto nats-server \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check clean requirements wheel deb deb-check image image-check arm-check release audit fuzz pythons install-service uninstall-service
+.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check browsers-check clean requirements wheel deb deb-check image image-check arm-check release audit fuzz pythons install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -50,6 +50,7 @@ help:
 	@echo "                               but moonshine's and openSMILE's (hours)"
 	@echo "sudo make home-assistant-check    the MQTT bridge with a real Home Assistant"
 	@echo "make fleet-check   200 devices, a NATS server and a lake that are killed (docs/fleet.md)"
+	@echo "make browsers-check   the page in Firefox and WebKitGTK; ARGS='--pictures FOLDER' keeps some"
 	@echo "make clean     remove what was set up"
 
 demo: $(VENV)/.runtime
@@ -221,6 +222,10 @@ home-assistant-check: $(VENV)/.tests
 
 fleet-check: $(VENV)/.tests build/nats-server/.installed
 	$(BIN)/python tests/trials/fleet.py
+
+browsers-check: $(VENV)/.tests page-assets
+	@tools/debian-packages firefox-esr webkit2gtk-driver xvfb
+	$(BIN)/python tests/trials/browsers.py $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(RELEASE) build dist edge/edgeser/page/static/vendor examples/node_modules \
