@@ -5,7 +5,7 @@ python benchmarks/rivals/opensmile_svm.py --corpus emodb7=FOLDER --corpus mesd=F
     --corpus crema-d=FOLDER --labels LABELS --unseen savee=FOLDER --unseen ravdess=FOLDER -o FOLDER
 
 The sounds and folds of `edgeser evaluate` with the same options, the figures of
-`benchmarks/unseen_voices.py`. With --unseen all of --corpus trains and those are scored. Each of
+`edgeser unseen`. With --unseen all of --corpus trains and those are scored. Each of
 these has a machine of its own, trained on features made the same way:
 
 * nothing known of a voice: the features as they are, standardised over the training part;

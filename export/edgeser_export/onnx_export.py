@@ -178,8 +178,7 @@ def centring_with(
         raise UserError(
             f"--strangers: it is about {', '.join(strangers.shift)}, the model says "
             f"{', '.join(origin.labels)}",
-            "give what benchmarks/unseen_voices.py of the source checkout wrote of a loco of this "
-            "recipe",
+            "give what `edgeser unseen RUN` wrote of a loco of this recipe",
         )
     return strangers.applied(centring, origin.labels, temperature)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks.unseen_voices import main as unseen_voices
+from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.features import WindowPolicy
 from edgeser.features.front_end import Floats
@@ -34,6 +34,7 @@ from edgeser_train.evaluation.unseen import (
     ua_interval,
 )
 from edgeser_train.evaluation.unseen_report import document, enrolment_row, markdown, record
+from edgeser_train.sound.conditions import ROBUSTNESS
 from tests.train.synthetic import make_manifest
 
 LABELS = ("angry", "fearful", "happy", "neutral", "sad")
@@ -224,7 +225,7 @@ def test_what_a_model_scores_on_corpora_it_never_met_stands_beside_its_file(tmp_
     assert read_unseen(model, sha256) is None
     words = [str(model), "--corpus", f"manifest={make_manifest(tmp_path / 'other')}", "--orders"]
     labels = ["--labels", "angry,happy,neutral,sad", "--card", "-o", str(tmp_path / "out")]
-    done = CliRunner().invoke(unseen_voices, [*words, "1", *labels])
+    done = CliRunner().invoke(main, ["unseen", *words, "1", *labels])
     assert done.exit_code == 0, done.output
     unseen = read_unseen(model, sha256)
     assert unseen is not None
@@ -238,8 +239,8 @@ def test_what_a_model_scores_on_corpora_it_never_met_stands_beside_its_file(tmp_
     with pytest.raises(ArtefactError, match=r"model.unseen.json: no figures of a model: .*--card"):
         read_unseen(model, sha256)
 
-    run = CliRunner().invoke(unseen_voices, [str(tmp_path), *words[1:], "1", *labels])
-    assert run.exit_code == 1
+    run = CliRunner().invoke(main, ["unseen", str(tmp_path), *words[1:], "1", *labels])
+    assert run.exit_code == 2
     assert "--card: a run has no artefact" in run.output
 
 
@@ -253,7 +254,7 @@ def test_a_figure_that_no_corpus_has_is_none_on_the_card() -> None:
 def test_folds_of_speakers_are_pooled(tiny_run: Path, emodb: Path, tmp_path: Path) -> None:
     words = [str(tiny_run / "loso"), "--corpus", f"emodb={emodb}", "--orders", "1"]
     labels = ["--labels", "angry,happy,neutral,sad"]
-    done = CliRunner().invoke(unseen_voices, [*words, *labels, "-o", str(tmp_path)])
+    done = CliRunner().invoke(main, ["unseen", *words, *labels, "-o", str(tmp_path)])
     assert done.exit_code == 0, done.output
     told = json.loads((tmp_path / "unseen.json").read_text())
     (corpus,) = told["rows"][0]["corpora"]
@@ -262,6 +263,33 @@ def test_folds_of_speakers_are_pooled(tiny_run: Path, emodb: Path, tmp_path: Pat
     assert corpus["figures"]["ua"] == pytest.approx(report["ua"]["value"])
     other = make_manifest(tmp_path / "other")
     words[2] = f"manifest={other}"
-    refused = CliRunner().invoke(unseen_voices, [*words, *labels, "-o", str(tmp_path)])
-    assert refused.exit_code == 1
+    refused = CliRunner().invoke(main, ["unseen", *words, *labels, "-o", str(tmp_path)])
+    assert refused.exit_code == 2
     assert "holds out no speakers of mine" in refused.output
+
+
+def test_voices_are_scored_in_other_conditions_as_they_are_known_there(tmp_path: Path) -> None:
+    words = ["unseen", "voices6", "--corpus", f"manifest={make_manifest(tmp_path / 'other')}"]
+    words += ["--labels", "angry,happy,neutral,sad", "--orders", "1", "--robustness"]
+    done = CliRunner().invoke(main, [*words, "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "unseen.json").read_text())
+    rows = {(row["condition"], row["metrics"]["known"]): row for row in told["conditions"]}
+    assert set(rows) == {
+        (condition, known)
+        for condition in ROBUSTNESS
+        for known in ("nothing", "10, mostly neutral")
+    }
+    for row in told["rows"]:
+        if row["known"] in ("nothing", "10, mostly neutral"):
+            assert rows["clean", row["known"]]["metrics"] == row
+    assert "| small room | nothing |" in (tmp_path / "unseen.md").read_text()
+
+
+def test_a_condition_changes_what_is_heard_and_known(evaluator: CorpusEvaluator) -> None:
+    noisy = evaluator.under("noise 5 dB SNR")
+    assert noisy.scored == evaluator.scored
+    assert all(
+        (there.mean > before.mean).mean() > 0.5
+        for there, before in zip(noisy.spectra, evaluator.spectra, strict=True)
+    )

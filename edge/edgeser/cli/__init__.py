@@ -73,6 +73,11 @@ COMMANDS = {
         "Evaluate a model under a named protocol (extra: train).",
         clears_up=True,
     ),
+    "unseen": Entry(
+        "edgeser_train.commands",
+        "Score a model on voices that it never met (extra: train).",
+        clears_up=True,
+    ),
     "report": Entry(
         "edgeser_train.commands", "Put evaluations side by side, and say how sure a difference is."
     ),

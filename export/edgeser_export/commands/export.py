@@ -47,9 +47,8 @@ _path = click.Path(path_type=Path)
     "--strangers",
     "strangers_file",
     type=_path,
-    help="strangers.json of benchmarks/unseen_voices.py (in the source checkout), of a loco with "
-    "the same recipe: "
-    "temperature, threshold, what is hardly ever said of a voice never met, and how much surer the "
+    help="strangers.json of `edgeser unseen RUN`, of a loco with the same recipe: temperature, "
+    "threshold, what is hardly ever said of a voice never met, and how much surer the "
     "model is of one that it knows.",
 )
 @click.option(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +11,7 @@ from edgeser.errors import UserError
 from edgeser_train.commands.options import (
     LARGEST_SEED,
     ProtocolName,
+    command_line,
     experiment_options,
     need_extra,
     report_failures,
@@ -142,7 +141,7 @@ def evaluate(
             jobs=jobs,
             cache=cache,
             report=report_folder,
-            command=_command_line(corpora),
+            command=command_line(corpora),
             on_result=on_result,
         )
     click.echo(
@@ -174,12 +173,3 @@ def _line(result: FoldResult, kept: bool) -> str:
     note = "kept" if kept else f"{result.seconds:.0f} s"
     share = 100 * right / len(result.targets)
     return f"fold {result.fold}: {share:.1f} % of {len(result.targets)} right ({note})"
-
-
-def _command_line(corpora: tuple[str, ...]) -> str:
-    """As typed, without the folders of the corpora, which are nobody else's."""
-    words = sys.argv[1:]
-    for corpus in corpora:
-        name, _, path = corpus.partition("=")
-        words = [word.replace(f"{name}={path}", f"{name}=PATH") for word in words]
-    return shlex.join(["edgeser", *words])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -137,6 +139,15 @@ def experiment_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def command_line(corpora: tuple[str, ...]) -> str:
+    """As typed, without the folders of the corpora and those outside, which are nobody else's."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    for corpus in corpora:
+        name, _, path = corpus.partition("=")
+        words = [word.replace(f"{name}={path}", f"{name}=PATH") for word in words]
+    return shlex.join(["edgeser", *words])
 
 
 def need_extra(extra: str) -> None:

@@ -49,7 +49,7 @@ class UnknownVoiceCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields
 
 def read(path: Path) -> UnknownVoiceCalibration:
     """A strangers.json. Raises UserError for any other file."""
-    fix = "benchmarks/unseen_voices.py of the source checkout writes one of a loco"
+    fix = "`edgeser unseen RUN` writes one of a loco"
     if not path.is_file():
         raise UserError(f"strangers {path}: no such file", fix)
     try:

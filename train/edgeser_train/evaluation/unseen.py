@@ -30,6 +30,7 @@ from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
 from edgeser_train.evaluation.enrolment import Enrolment, enrolled_for
 from edgeser_train.metrics import Doubles, Ints
+from edgeser_train.sound.conditions import under
 
 Score: TypeAlias = Callable[[Sequence[Pieces]], Floats]
 """Windows, each by its pieces, to logits (windows, labels) not yet centred."""
@@ -208,9 +209,11 @@ class CorpusEvaluator:
         window: WindowPolicy,
         min_frames: int = 1,
         centring: Centring | None = None,
+        condition: str = "clean",
     ) -> None:
         """``labels``: the model's; utterances of other classes serve in baselines alone.
-        ``centring``: how the model's logits are centred by voice, if they are.
+        ``centring``: how the model's logits are centred by voice, if they are. ``condition``: what
+        is done to all recordings (``sound.conditions``).
 
         Raises UserError for a file that cannot be read.
         """
@@ -218,15 +221,28 @@ class CorpusEvaluator:
         self.labels = tuple(labels)
         self.front_end = front_end
         self.window = window
+        self.min_frames = min_frames
         self.centring = centring
         shortest = min_frames * front_end.hop
         self.frames = [
             raw_frames(np.pad(sound, (0, max(0, shortest - len(sound)))), front_end)
-            for sound in (u.samples() for u in corpus.utterances)
+            for sound in (under(condition, u.samples(), i) for i, u in enumerate(corpus.utterances))
         ]
         self.spectra = [front_end.heard(frames) for frames in self.frames]
         self.scored = [i for i, u in enumerate(corpus.utterances) if u.label in labels]
         self._alone: tuple[Score, Floats] | None = None  # logits that no baseline can change
+
+    def under(self, condition: str) -> CorpusEvaluator:
+        """The same corpus, for the same model, in another condition."""
+        return CorpusEvaluator(
+            self.corpus,
+            self.labels,
+            self.front_end,
+            self.window,
+            self.min_frames,
+            self.centring,
+            condition,
+        )
 
     def predictions(
         self, score: Score, enrolment: Enrolment, orders: Iterable[int]

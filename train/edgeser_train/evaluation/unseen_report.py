@@ -44,6 +44,13 @@ class EnrolmentRow(msgspec.Struct, frozen=True):
     ua: Estimate
 
 
+class ConditionRow(msgspec.Struct, frozen=True):
+    """As recorded in a condition of ``sound.conditions``."""
+
+    condition: str
+    metrics: EnrolmentRow
+
+
 class Gain(msgspec.Struct, frozen=True):
     """Of UA, above another model that answered the same; 95 % over speakers, paired."""
 
@@ -63,6 +70,7 @@ class Document(msgspec.Struct, frozen=True):
     rows: list[EnrolmentRow]
     beside: str = ""
     gains: list[Gain] = []
+    conditions: list[ConditionRow] = []
     note: str = ""
 
 
@@ -103,12 +111,29 @@ def document(
     orders: int,
     beside: str = "",
     gains: Sequence[Gain] = (),
+    conditions: Sequence[ConditionRow] = (),
     note: str = "",
 ) -> Document:
     """Signed with today's date and the commit of the code; ``beside``: the other model's name;
     ``note``: what else a reader should know.
     """
-    return Document(model, command, today(), commit(), orders, rows, beside, list(gains), note)
+    return Document(
+        model,
+        command,
+        today(),
+        commit(),
+        orders,
+        rows,
+        beside=beside,
+        gains=list(gains),
+        conditions=list(conditions),
+        note=note,
+    )
+
+
+def as_json(document: msgspec.Struct) -> bytes:
+    """As it is kept in a file."""
+    return msgspec.json.format(msgspec.json.encode(document))
 
 
 def record(report: Document, sha256: str) -> Unseen:
@@ -179,6 +204,8 @@ def markdown(report: Document) -> str:
                 ([g.known, _points(g.ua4), _points(g.ua)] for g in report.gains),
             ),
         ]
+    if report.conditions:
+        lines += ["", *_conditions(report.conditions)]
     for place, corpus in enumerate(first.corpora):
         lines += [
             "",
@@ -203,6 +230,32 @@ def markdown(report: Document) -> str:
         ]
     lines += ["", "The columns of single emotions are recalls among all that the corpus has."]
     return "\n".join(lines) + "\n"
+
+
+def _conditions(rows: Sequence[ConditionRow]) -> list[str]:
+    corpora = [corpus.corpus for corpus in rows[0].metrics.corpora]
+    return [
+        "## In other rooms and on other lines",
+        "",
+        "Mean over corpora, and UA 4 of each corpus. What is known of a voice was recorded in the "
+        "same condition. No training uses these conditions "
+        "(`train/edgeser_train/sound/conditions.py`).",
+        "",
+        *table(
+            ["condition", "known of the voice", "UA 4", "UA", *_NAMES[:4], *corpora],
+            (
+                [
+                    row.condition,
+                    row.metrics.known,
+                    f"{percent(row.metrics.mean.ua4)} ({between(row.metrics.ua4)})",
+                    percent(row.metrics.mean.ua),
+                    *_values(row.metrics.mean)[:4],
+                    *(percent(c.figures.ua4) for c in row.metrics.corpora),
+                ]
+                for row in rows
+            ),
+        ),
+    ]
 
 
 _NAMES = ("arousal", "AUC arousal", "AUC valence", "calibration error", "answered", "of it right")

@@ -1,0 +1,169 @@
+"""``edgeser unseen``: how well a model does with voices and corpora that it never met."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgeser.errors import UserError
+from edgeser_train.commands.options import command_line, need_extra, report_failures
+
+if TYPE_CHECKING:
+    from edgeser_train.corpora import Corpus
+    from edgeser_train.evaluation.unseen_report import EnrolmentRow
+    from edgeser_train.evaluation.unseen_rows import Unseen
+
+_LABELS = "angry,disgusted,fearful,happy,neutral=neutral+calm,sad"
+
+
+@click.command()
+@click.argument("model", metavar="MODEL|RUN")
+@click.option(
+    "--corpus",
+    "corpora",
+    required=True,
+    multiple=True,
+    metavar="NAME=PATH",
+    help="A corpus that it never met, e.g. savee=/data/savee; can be repeated.",
+)
+@click.option(
+    "--labels",
+    default=_LABELS,
+    show_default=True,
+    metavar="A,B,C=C+D",
+    help="Only these classes; C=C+D counts both as C.",
+)
+@click.option(
+    "--orders",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How often chance draws what is known of the voices; the figures are averaged.",
+)
+@click.option(
+    "--beside", metavar="MODEL|RUN", help="Also by how much MODEL is better than this one, paired."
+)
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Score in noise, a room, a telephone and a codec, too.",
+)
+@click.option(
+    "--card",
+    is_flag=True,
+    help="Write the figures beside the model's file, too, where `edgeser models` finds them.",
+)
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of unseen.md and unseen.json.",
+)
+@report_failures()
+def unseen(
+    model: str,
+    corpora: tuple[str, ...],
+    labels: str,
+    orders: int,
+    beside: str | None,
+    robustness: bool,
+    card: bool,
+    output: Path,
+) -> None:
+    """Score a model on voices and corpora that it never met.
+
+    With nothing known of a voice, and with 1, 3, 10 and all earlier utterances of it, of any
+    emotion, mostly neutral, neutral or of one emotion. MODEL is a name or a file, as for
+    `edgeser run`, and every corpus one that it has not learnt from. RUN is the folder of an
+    `edgeser evaluate`:
+
+    \b
+    --protocol loco      each fold is scored on the corpus that it held out, its seeds
+                         put together as `edgeser export` does; how far unknown voices
+                         are to be believed is fitted on the other folds, and on all of
+                         them for OUTPUT/strangers.json (`edgeser export --strangers`)
+    loso, speaker_kfold  each fold on its speakers of the one corpus, pooled
+
+    \b
+    Examples: edgeser unseen moonshine6 --corpus savee=/data/savee --beside streaming6
+                -o reports/moonshine6
+              edgeser unseen runs/loco --corpus emodb7=/data/emodb --corpus mesd=/data/mesd
+                -o reports/loco
+    """
+    need_extra("train")
+    import torch
+
+    from edgeser.model.artefact import model_path
+    from edgeser.model.unseen import unseen_file
+    from edgeser_train.corpora import load_corpora
+    from edgeser_train.evaluation.unseen_report import as_json, document, gained, markdown, record
+    from edgeser_train.evaluation.unseen_rows import conditions_of, rows_of
+    from edgeser_train.files import check_writable, write_whole
+    from edgeser_train.sound.conditions import ROBUSTNESS, missing
+
+    if card and Path(model).is_dir():
+        raise UserError("--card: a run has no artefact", "export it, and score that")
+    if card:
+        check_writable(unseen_file(model_path(model)))
+    torch.set_num_threads(1)
+    loaded = [load_corpora([corpus], labels) for corpus in corpora]
+    scored = _scored(model, loaded, output)
+    rows = []
+    for row in rows_of(scored, orders):
+        rows.append(row)
+        click.echo(_line(row.metrics))
+    gains = []
+    if beside is not None:
+        others = rows_of(_scored(beside, loaded, output / "beside"), orders)
+        for row, other in zip(rows, others, strict=False):
+            gains.append(gained(row.enrolment.name, row.predictions, other.predictions))
+    for condition, reason in missing().items() if robustness else ():
+        click.echo(f"condition '{condition}' is left out: {reason}", err=True)
+    conditions = []
+    for in_condition in conditions_of(scored, ROBUSTNESS if robustness else (), orders):
+        conditions.append(in_condition)
+        click.echo(f"{in_condition.condition}, {_line(in_condition.metrics)}")
+    report = document(
+        [row.metrics for row in rows],
+        model=Path(model).name,
+        command=command_line(corpora),
+        orders=orders,
+        beside=Path(beside or "").name,
+        gains=gains,
+        conditions=conditions,
+    )
+    write_whole(output / "unseen.json", as_json(report))
+    write_whole(output / "unseen.md", markdown(report).encode())
+    if card:
+        path = model_path(model)
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        write_whole(unseen_file(path), as_json(record(report, sha256)))
+    click.echo(output / "unseen.md")
+
+
+def _scored(model: str, corpora: Sequence[Corpus], output: Path) -> list[Unseen]:
+    """The corpora beside a model, or the models of a run, whose calibration is then written."""
+    from edgeser.model.model import load_model
+    from edgeser_train.evaluation.unseen_report import as_json
+    from edgeser_train.evaluation.unseen_rows import unseen_by_folds, unseen_by_model
+    from edgeser_train.files import write_whole
+
+    if not Path(model).is_dir():
+        return unseen_by_model(load_model(model, "onnxruntime"), corpora)
+    scored, calibration = unseen_by_folds(Path(model), corpora)
+    if calibration is not None:
+        write_whole(output / "strangers.json", as_json(calibration))
+    return scored
+
+
+def _line(row: EnrolmentRow) -> str:
+    ua4 = row.ua4
+    return (
+        f"known of the voice: {row.known}: UA of four classes {100 * row.mean.ua4:.1f} % "
+        f"({100 * ua4.low:.1f} to {100 * ua4.high:.1f})"
+    )

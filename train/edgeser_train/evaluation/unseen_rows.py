@@ -1,0 +1,205 @@
+"""Unseen voices, row by row: what a model, or the folds of an evaluation, predicts for corpora
+that it has not learnt from, by what is known of each voice and by how it is recorded.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from edgeser.errors import UserError
+from edgeser.features.front_end import Floats
+from edgeser.features.pieces import Pieces, batch_of
+from edgeser.model.model import Model
+from edgeser_train.corpora import Corpus
+from edgeser_train.corpora.releases import recordings_of
+from edgeser_train.evaluation.enrolment import EARLIER, ENROLMENTS, NOTHING, Enrolment
+from edgeser_train.evaluation.folds import FoldResult, kept_folds
+from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration, fit
+from edgeser_train.evaluation.unseen import CorpusEvaluator, Predictions, Score, pooled
+from edgeser_train.evaluation.unseen_report import ConditionRow, EnrolmentRow, enrolment_row
+from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.training import checkpoint
+
+ENROLMENTS_OF_CONDITIONS = (NOTHING, Enrolment(10, "mostly neutral"))
+
+
+class Row(NamedTuple):
+    """With so much known of every voice: predictions, by corpus and order, and their metrics."""
+
+    enrolment: Enrolment
+    predictions: list[list[Predictions]]
+    metrics: EnrolmentRow
+
+
+class Unseen(NamedTuple):
+    """A corpus in parts, and who has not learnt from each: one model, or the models of folds.
+
+    Logits are divided by ``temperature``; a confidence below ``abstain_below`` is no answer.
+    """
+
+    parts: list[tuple[CorpusEvaluator, Score]]
+    temperature: float = 1.0
+    abstain_below: float = 0.0
+
+    def predictions(self, enrolment: Enrolment, orders: int) -> list[Predictions]:
+        """Of every order of chance by itself."""
+        by_part = [part.predictions(score, enrolment, range(orders)) for part, score in self.parts]
+        return [pooled(parts) for parts in zip(*by_part, strict=True)]
+
+    def under(self, condition: str) -> Unseen:
+        """As recorded in a condition (``sound.conditions``)."""
+        return self._replace(parts=[(part.under(condition), score) for part, score in self.parts])
+
+    @property
+    def enrolments(self) -> tuple[Enrolment, ...]:
+        """All that make a difference."""
+        learns = any(
+            part.centring is not None or part.front_end.learns_voices for part, _ in self.parts
+        )
+        return ENROLMENTS if learns else (NOTHING,)
+
+
+def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
+    """Raises UserError for a corpus that the model has learnt from."""
+    info = model.info
+    for corpus in corpora:
+        if recordings_of(corpus.name) in {recordings_of(c) for c in info.training.corpora}:
+            raise UserError(
+                f"--corpus {corpus.name}: model {info.name} has learnt from it",
+                "give corpora that it never met, or the run of a loco",
+            )
+    return [
+        Unseen(
+            [
+                (
+                    CorpusEvaluator(
+                        corpus, info.labels, info.front_end, info.window, centring=info.centring
+                    ),
+                    model.logits,
+                )
+            ],
+            info.temperature,
+            info.abstain_below,
+        )
+        for corpus in corpora
+    ]
+
+
+def unseen_by_folds(
+    run: Path, corpora: Sequence[Corpus]
+) -> tuple[list[Unseen], UnknownVoiceCalibration | None]:
+    """Of a ``loco``, each corpus beside the fold that held it out, with the calibration that fits
+    the other folds, and the one that fits all. Of an evaluation that held out speakers of one
+    corpus, this one, without any.
+
+    Raises UserError for another run, and for corpora that it did not hold out.
+    """
+    by_name = {corpus.name: corpus for corpus in corpora}
+    folds: dict[str, list[tuple[FoldResult, Path]]] = defaultdict(list)
+    for result, weights in kept_folds(run, several_seeds=True):
+        folds[result.fold].append((result, weights))
+    if len(corpora) == 1 and corpora[0].name not in folds:
+        return [_unseen_speakers(run, corpora[0], list(folds.values()))], None
+    parts = []
+    for fold, seeds in folds.items():
+        if fold not in by_name:
+            raise UserError(f"run {run}: it holds out {fold}", "give that corpus, too")
+        parts.append(_part(by_name[fold], [weights for _, weights in seeds]))
+    if len(parts) < 2:
+        raise UserError(
+            f"run {run}: it has one fold", "evaluate --protocol loco leaves one for each corpus"
+        )
+    unknown = [part.predictions(score, NOTHING, [0])[0] for part, score in parts]
+    known = [part.predictions(score, EARLIER, [0])[0] for part, score in parts]
+    unseen = []
+    for own, (part, score) in enumerate(parts):
+        fitted = fit(unknown[:own] + unknown[own + 1 :], known[:own] + known[own + 1 :])
+        if part.centring is not None:
+            part.centring = fitted.applied(part.centring, part.labels)
+        unseen.append(Unseen([(part, score)], fitted.temperature, fitted.abstain_below))
+    return unseen, fit(unknown, known)
+
+
+def rows_of(unseen: Sequence[Unseen], orders: int) -> Iterator[Row]:
+    """One for each enrolment that makes a difference to the models."""
+    for enrolment in unseen[0].enrolments:
+        predictions = [corpus.predictions(enrolment, orders) for corpus in unseen]
+        yield Row(enrolment, predictions, _metrics(unseen, enrolment, predictions))
+
+
+def conditions_of(
+    unseen: Sequence[Unseen], conditions: Sequence[str], orders: int
+) -> Iterator[ConditionRow]:
+    """With nothing known of a voice and, where that makes a difference, with ten utterances of it
+    that were recorded in the same condition.
+    """
+    for condition in conditions:
+        changed = [corpus.under(condition) for corpus in unseen]
+        for enrolment in ENROLMENTS_OF_CONDITIONS:
+            if enrolment in unseen[0].enrolments:
+                predictions = [corpus.predictions(enrolment, orders) for corpus in changed]
+                yield ConditionRow(condition, _metrics(changed, enrolment, predictions))
+
+
+def _metrics(
+    unseen: Sequence[Unseen], enrolment: Enrolment, predictions: Sequence[Sequence[Predictions]]
+) -> EnrolmentRow:
+    fits = [(corpus.temperature, corpus.abstain_below) for corpus in unseen]
+    return enrolment_row(enrolment.name, predictions, fits)
+
+
+def _unseen_speakers(
+    run: Path, corpus: Corpus, folds: Sequence[Sequence[tuple[FoldResult, Path]]]
+) -> Unseen:
+    """By folds that each hold out some speakers of one corpus. Raises UserError for others."""
+    parts = []
+    for seeds in folds:
+        scored = set(seeds[0][0].utterances)
+        held_out = tuple(u for u in corpus.utterances if u.name in scored)
+        if not held_out or {u.speaker for u in held_out} & {
+            u.speaker for u in corpus.utterances if u.name not in scored
+        }:
+            raise UserError(
+                f"run {run}: fold {seeds[0][0].fold} holds out no speakers of {corpus.name}",
+                "give the corpus and the --labels that were evaluated",
+            )
+        part = replace(corpus, utterances=held_out)
+        parts.append(_part(part, [weights for _, weights in seeds]))
+    return Unseen(parts)
+
+
+def _part(corpus: Corpus, seeds: Sequence[Path]) -> tuple[CorpusEvaluator, Score]:
+    """A corpus that checkpoints which differ in their seeds alone have never heard, and these."""
+    network, origin = checkpoint.load_together(seeds)
+    recipe = origin.recipe
+    evaluator = CorpusEvaluator(
+        corpus,
+        origin.labels,
+        recipe.front_end,
+        recipe.window,
+        network.min_frames,
+        checkpoint.centring_of(network, origin),
+    )
+    return evaluator, _scored_by(network, recipe.window.pad_frames)
+
+
+def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
+    network.eval()
+
+    def score(windows: Sequence[Pieces]) -> Floats:
+        pieces = [piece for window in windows for piece in window]
+        features, frames = batch_of(pieces, pad_frames)
+        with torch.inference_mode():
+            rows = network(torch.from_numpy(features), torch.from_numpy(frames)).float().numpy()
+        ends = np.cumsum([len(window) for window in windows])
+        logits: Floats = np.stack([part.mean(axis=0) for part in np.split(rows, ends[:-1])])
+        return logits
+
+    return score
