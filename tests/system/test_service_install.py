@@ -32,8 +32,11 @@ class Image:
         self._python = folder / "python"
         write_interpreter(self._python)
 
-    def service(self, action: str, refused: str = "", **variables: str) -> None:
-        """Install or uninstall there. ``refused``: words of the one line that says why not."""
+    def service(self, action: str, refused: str = "", **variables: str) -> str:
+        """Install or uninstall there; what it complains of.
+
+        ``refused``: words of the one line that says why not.
+        """
         places = {"DESTDIR": str(self.root), "SERVICE_PYTHON": str(self._python)}
         done = subprocess.run(
             [str(SERVICE), action],
@@ -45,6 +48,7 @@ class Image:
         assert done.returncode == (2 if refused else 0), done.stderr
         assert refused in done.stderr
         assert not refused or done.stderr.count("\n") == 1
+        return done.stderr
 
     @property
     def settings(self) -> Path:
@@ -159,3 +163,14 @@ def test_kept_keys_stay_the_accounts(image: Image) -> None:
     assert not keys.exists()
     for file in ("passwd", "group"):
         assert "edgeser:" not in (image.root / "etc" / file).read_text()
+
+
+def test_the_group_goes_with_its_members_and_nothing_says_that_it_stays(image: Image) -> None:
+    (image.root / "etc/login.defs").write_text("USERGROUPS_ENAB yes\n")  # as Debian has it
+    image.service("install")
+    groups = image.root / "etc/group"
+    (line,) = (line for line in groups.read_text().splitlines() if line.startswith("edgeser:"))
+    groups.write_text(groups.read_text().replace(line, f"{line}root"))
+    assert image.service("uninstall") == ""
+    for file in ("passwd", "group"):
+        assert "edgeser" not in (image.root / "etc" / file).read_text()
