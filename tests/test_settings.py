@@ -173,7 +173,12 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ("[events]\nbind = [1]", "events.bind[0]: expected str"),
         ("[[source]]\nhum = 1", "source[0].hum: unknown key; there are source, device"),
         ("[[source]]\ndevice = 1", "source[0].device: expected str | null, got 1"),
-        ("a =", "not TOML"),
+        ("a =", "not TOML: Invalid value (at end of document); a line is [SECTION] or KEY = VALUE"),
+        (
+            "[metrics]\n[mqtt]\n[metrics]",
+            "[metrics] is there twice (at line 3, column 9); put its keys below the first one",
+        ),
+        ("[audio]\nchannel = 0\nchannel = 1\n", "a key is set twice (at line 3, column 12); del"),
         ("[events]\nbind = []", "events.bind: expected an endpoint"),
         ('[events]\nbind = ["bogus"]', "events.bind: endpoint 'bogus': expected ipc:// or tcp://"),
         ('[events]\nbind = ["tcp://0.0.0.0:5555"]', "events.bind: endpoint 'tcp://0.0.0.0:5555'"),
@@ -211,7 +216,7 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="No such file"):
         load_settings(tmp_path / "none.toml", {})
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(SettingsError, match="not TOML"):
+    with pytest.raises(SettingsError, match=r"not TOML: .*; save it as UTF-8"):
         load_settings(tmp_path / "binary.toml", {})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -35,11 +34,7 @@ from edgeser.settings.schema import (
     Settings,
     SettingsError,
 )
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from edgeser.settings.toml_file import read_toml
 
 ENVIRONMENT_PREFIX = "EDGESER_"
 
@@ -62,7 +57,7 @@ def load_settings(
     own. Raises SettingsError, a UserError, naming the key, the value and what is expected.
     """
     origin = str(file) if file else "settings"
-    tree = _read(Path(file)) if file else {}
+    tree = read_toml(Path(file)) if file else {}
     for path, value in (defaults or {}).items():
         _put(tree, path, value, keep=True)
     variables = _from_environment(os.environ if environment is None else environment)
@@ -104,16 +99,6 @@ def load_daemon_settings(
         "baseline.path": str(default_baselines(folders.state)),
     }
     return load_settings(file, environment, flags, defaults)
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        tree: dict[str, Any] = tomllib.loads(file.read_text("utf-8-sig"))
-    except OSError as error:
-        raise SettingsError(f"settings {file}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"settings {file}: not TOML: {error}") from error
-    return tree
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
