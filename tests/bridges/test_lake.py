@@ -275,3 +275,27 @@ def test_a_lake_that_was_stopped_while_another_began_writes_no_more(
         finally:
             first.process.send_signal(signal.SIGCONT)
     assert keys(tmp_path / "a") == []
+
+
+def test_a_server_with_no_room_for_the_stream_says_how_it_fits(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "nats", jetstream="max_file_store: 100MB")
+    server.start()
+    try:
+        done = fill(server.url, tmp_path / "lake", "--once")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done
+        assert "no room for a stream of 10 GB; ask for less with --stream-gb" in done.stderr
+        assert fill(server.url, tmp_path / "lake", "--once", "--stream-gb", "0.05").returncode == 0
+    finally:
+        server.kill()
+
+
+def test_a_server_without_jetstream_is_said_to_have_none(tmp_path: Path) -> None:
+    server = NatsServer(tmp_path / "nats")
+    server.file.write_text(f"listen: 127.0.0.1:{server.port}\n")
+    server.start()
+    try:
+        done = fill(server.url, tmp_path / "lake", "--once")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1), done
+        assert "JetStream is not switched on there" in done.stderr
+    finally:
+        server.kill()

@@ -36,6 +36,9 @@ ROWS = 20_000
 
 FETCH = 500
 FETCH_S = 2.0
+NO_STORAGE = 10047
+"""JetStream's JSStorageResourcesExceededErr: what a stream may hold is set aside as it is made."""
+
 STEADY_S = 10.0
 """A connection that held so long was a good one."""
 
@@ -117,22 +120,31 @@ class Filler:
     async def _make_stream(self, jetstream: JetStreamContext) -> None:
         """Unless there is one. What the lake has acknowledged is deleted from it.
 
-        A full one refuses what is new: devices keep that, and nothing is lost.
+        A full one refuses what is new: devices keep that, and nothing is lost. Raises NatsError
+        where the server may not store so much.
         """
         try:
             await jetstream.stream_info(STREAM)
         except nats.js.errors.NotFoundError:
-            await jetstream.add_stream(
-                api.StreamConfig(
-                    name=STREAM,
-                    subjects=list(STORED),
-                    retention=api.RetentionPolicy.WORK_QUEUE,
-                    discard=api.DiscardPolicy.NEW,
-                    storage=api.StorageType.FILE,
-                    max_bytes=round(self._filling.stream_gb * 1e9),
-                    duplicate_window=120,
-                )
+            wanted = api.StreamConfig(
+                name=STREAM,
+                subjects=list(STORED),
+                retention=api.RetentionPolicy.WORK_QUEUE,
+                discard=api.DiscardPolicy.NEW,
+                storage=api.StorageType.FILE,
+                max_bytes=round(self._filling.stream_gb * 1e9),
+                duplicate_window=120,
             )
+            try:
+                await jetstream.add_stream(wanted)
+            except nats.js.errors.APIError as error:
+                if error.err_code != NO_STORAGE:
+                    raise
+                raise NatsError(
+                    f"{self._filling.server}: it has no room for a stream of "
+                    f"{self._filling.stream_gb:g} GB; ask for less with --stream-gb "
+                    "(lake.stream_gb), or raise its max_file_store"
+                ) from None
             log.info("%s: made the stream %s", self._filling.server, STREAM)
 
     async def _subscribe(self, jetstream: JetStreamContext) -> JetStreamContext.PullSubscription:

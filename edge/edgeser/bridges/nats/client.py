@@ -94,10 +94,10 @@ def words(error: Exception) -> str:
         return "its name cannot be looked up"
     if isinstance(error, nats.js.errors.NoStreamResponseError):
         return NO_STREAM
+    if isinstance(error, nats.js.errors.ServiceUnavailableError) and not error.description:
+        return "JetStream is not switched on there; docs/fleet.md says how"
     if isinstance(error, nats.js.errors.APIError):
         return f"it takes no events: {error.description}"
-    if isinstance(error, nats.js.errors.ServiceUnavailableError):
-        return "JetStream is not switched on there"
     if isinstance(error, nats.errors.AuthorizationError) or "uthoriz" in text:
         return "it does not know us; check user, password or credentials"
     if isinstance(error, nats.errors.SecureConnRequiredError) or "TLS" in text.upper():
