@@ -62,6 +62,7 @@ def ask(lake: Path, question: str, *options: str) -> Result:
         ("", (), "the question: it is empty; ask mood, silence, day, or in SQL"),
         (";", (), "the question: it is empty"),
         ("SELECT 1 AS a, 2 AS a", ("--json",), "two columns are called 'a'"),
+        ("moood", (), "the question 'moood': it is none; ask mood, silence, day, or in SQL"),
         ("mood", ("--site", "berlin"), "only the question 'day' takes them"),
         ("SELECT 1", ("--day", "2026-11-21"), "only the question 'day' takes them"),
     ],
@@ -104,7 +105,28 @@ def test_a_device_is_told_from_its_namesake_at_another_site(lake: Path) -> None:
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
     assert "--device hall: berlin and paris each have one; add --site NAME" in done.stderr
     assert len(ask(lake, "day", *day, "--site", "paris").stdout.splitlines()) == 3
-    assert "no rows" in ask(lake, "day", *day[:4], "--site", "rome").stderr
+    done = ask(lake, "day", *day, "--site", "rome")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
+    assert "--device hall --site rome: the lake has none of that name" in done.stderr
+
+
+def test_a_device_or_a_day_that_is_not_there_is_told_what_is(lake: Path) -> None:
+    done = ask(lake, "day", "--device", "hal", "--day", "2001-09-09")
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
+    assert "--device hal: the lake has none of that name; there is hall (berlin)" in done.stderr
+    for options in ((), ("--json",)):
+        done = ask(lake, "day", "--device", "hall", "--day", "2001-09-10", *options)
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert "no rows on 2001-09-10; the lake has events of hall from 2001-09-09" in done.stderr
+
+
+@pytest.mark.parametrize("command", [("ask", "mood"), ("sql",)])
+def test_a_folder_that_is_not_there_is_no_empty_lake(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = CliRunner().invoke(main, ["lake", command[0], str(tmp_path / "lak"), *command[1:]])
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
+    assert f"lake {tmp_path / 'lak'}: there is no such folder" in done.stderr
 
 
 def test_parts_are_put_together_and_a_device_is_forgotten_as_the_page_says(tmp_path: Path) -> None:

@@ -174,8 +174,11 @@ def ask(
     _parquet()
     from edgeser.lake.queries import DAY, MOOD, SILENCE, Lake
 
-    sql = {"mood": MOOD, "silence": SILENCE, "day": DAY}.get(question, question)
-    values = {}
+    known = {"mood": MOOD, "silence": SILENCE, "day": DAY}
+    if question not in known and question.isidentifier():
+        raise UserError(
+            f"the question '{question}': it is none", f"ask {', '.join(known)}, or in SQL"
+        )
     if question != "day" and (device or site or day):
         raise UserError(
             "--device, --site and --day: only the question 'day' takes them",
@@ -189,10 +192,15 @@ def ask(
         except ValueError:
             raise UserError(f"--day {day}: expected YYYY-MM-DD") from None
     tables = Lake(folder)
+    values = {}
     if device and day:
-        values = {"device": device, "site": site or tables.site_of(device), "day": day}
-    columns, rows = tables.ask(sql, **values)
-    if as_json:
+        whose = tables.device(device, site)
+        values = {"device": device, "site": whose.site, "day": day}
+    columns, rows = tables.ask(known.get(question, question), **values)
+    if values and not rows:
+        days = f"from {whose.first_day} to {whose.last_day}"
+        click.echo(f"no rows on {day}; the lake has events of {device} {days}", err=True)
+    elif as_json:
         _print_json(columns, rows)
     else:
         _print(columns, rows)

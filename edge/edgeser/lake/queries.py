@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from edgeser.errors import UserError
 from edgeser.folder import files_below
@@ -53,12 +53,12 @@ ORDER BY silent_h DESC, faults DESC, site, device, stream
 """
 """What is ahead of now is told by clocks that are wrong: it counts for ``ahead_h`` alone."""
 
-SITES = """
-SELECT DISTINCT site FROM (
-    SELECT site, device FROM finals
-    UNION ALL SELECT site, device FROM speech
-    UNION ALL SELECT site, device FROM faults
-) WHERE device = $device ORDER BY site
+DEVICES = """
+SELECT site, device, min(day), max(day) FROM (
+    SELECT site, device, day FROM finals
+    UNION ALL SELECT site, device, day FROM speech
+    UNION ALL SELECT site, device, day FROM faults
+) GROUP BY site, device ORDER BY site, device
 """
 
 DAY = """
@@ -80,8 +80,13 @@ ORDER BY time, stream
 def views(folder: Path) -> str:
     """SQL that makes a view of each table that has anything in it, for any DuckDB.
 
-    Raises UserError for a folder that cannot be read: DuckDB leaves it out without a word.
+    Raises UserError for a folder that is not there, or cannot be read: DuckDB leaves it out without
+    a word.
     """
+    if not folder.is_dir():
+        raise UserError(
+            f"lake {folder}: there is no such folder", "name that of 'edgeser lake fill'"
+        )
     made = []
     for table in SCHEMAS:
         kept = folder / table
@@ -91,6 +96,19 @@ def views(folder: Path) -> str:
             read = f"SELECT * FROM read_parquet('{parts}', {options})"
             made.append(f"CREATE OR REPLACE VIEW {table} AS {read};")
     return "\n".join(made)
+
+
+_NAMED = 10
+"""So many devices are listed to somebody who named another."""
+
+
+class DeviceDays(NamedTuple):
+    """A device, and the days (YYYY-MM-DD) of its first and last event in the lake."""
+
+    site: str
+    device: str
+    first_day: str
+    last_day: str
 
 
 class Lake:
@@ -118,18 +136,28 @@ class Lake:
                 f"lake {folder}: {_first_line(error)}", "fix that part, or move it away"
             ) from error
 
-    def site_of(self, device: str) -> str:
-        """The only site with a device of this name; "" where there is none.
+    def device(self, name: str, site: str | None) -> DeviceDays:
+        """The only device of this name, at that site if one is given.
 
-        Raises UserError where there are more.
+        Raises UserError where there is none, or where several sites have one.
         """
-        sites = [str(site) for (site,) in self.ask(SITES, device=device)[1]]
-        if len(sites) > 1:
+        devices = [DeviceDays(*map(str, row)) for row in self.ask(DEVICES)[1]]
+        found = [one for one in devices if one.device == name and site in (None, one.site)]
+        if not found:
+            where = "" if site is None else f" --site {site}"
+            known = [f"{one.device} ({one.site})" for one in devices]
+            more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
             raise UserError(
-                f"--device {device}: {', '.join(sites[:-1])} and {sites[-1]} each have one",
+                f"--device {name}{where}: the lake has none of that name",
+                f"there is {', '.join(known[:_NAMED])}{more}",
+            )
+        if len(found) > 1:
+            sites = [one.site for one in found]
+            raise UserError(
+                f"--device {name}: {', '.join(sites[:-1])} and {sites[-1]} each have one",
                 "add --site NAME",
             )
-        return sites[0] if sites else ""
+        return found[0]
 
     def ask(self, sql: str, **values: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Names of the columns, and rows. Raises UserError for what DuckDB does not take."""
