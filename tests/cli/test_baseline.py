@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from click.testing import CliRunner
 
+from edgeser.cli import main
 from tests.baselines.learner import learner
 from tests.sounds import SPEECH_FILE, silence
 from tests.system.daemons import Finished, edgeser
@@ -58,7 +60,7 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, model: str) -> None:
     refused = {
         "no speech": ("enrol", "--model", model, str(quiet)),
         "learns no voices": ("enrol", "--model", "lightweight-emodb", str(SPEECH_FILE)),
-        "no such source": ("enrol", "--model", model, "--stream", "attic", str(SPEECH_FILE)),
+        "name the daemon's settings": ("enrol", "--stream", "attic", str(SPEECH_FILE)),
         "no voice of stream": ("reset", "--stream", "attic"),
         "nowhere.wav": ("enrol", "--model", model, str(tmp_path / "nowhere.wav")),
     }
@@ -111,6 +113,20 @@ def test_what_no_daemon_would_keep_is_not_enrolled(tmp_path: Path, model: str, s
     done = baseline(tmp_path, *enrol, "--stream", "st3", str(SPEECH_FILE))
     assert "'st3': no baseline is kept of sound files" in done.refusal
     assert "mic" in baseline(tmp_path, *enrol, str(SPEECH_FILE)).out
+
+
+def test_a_voice_that_the_service_does_not_get_is_said_to_be_ones_own(
+    tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (service := tmp_path / "edgeser.toml").touch()
+    monkeypatch.setattr("edgeser.paths.SERVICE_SETTINGS", service)
+    env = {"EDGESER_BASELINE_PATH": str(tmp_path / "kept")}
+    enrol = ["baseline", "enrol", "--model", model, str(SPEECH_FILE)]
+    said = CliRunner().invoke(main, enrol, env=env).stdout
+    assert f"for the service, --settings {service}" in said
+    said = CliRunner().invoke(main, [*enrol, "--settings", str(service)], env=env).stdout
+    assert "sentences" in said
+    assert "for the service" not in said
 
 
 def test_sudo_is_advised_only_where_it_helps(tmp_path: Path) -> None:

@@ -144,6 +144,8 @@ def enrol(
     )
     if heard < SENTENCES:
         click.echo(f"{SENTENCES} sentences are worth more.")
+    if service := _service_beside(settings_file):
+        click.echo(f"Only a daemon of yours knows it; for the service, --settings {service}")
 
 
 def _settings(file: Path | None, model: str | None = None) -> Settings:
@@ -172,12 +174,16 @@ def _streams(store: BaselineStore) -> list[str]:
 
 
 def _none_known(store: BaselineStore, settings_file: Path | None) -> str:
+    none = f"no voice is known in {store.folder}"
+    service = _service_beside(settings_file)
+    return f"{none}; for those of the service, --settings {service}" if service else none
+
+
+def _service_beside(settings_file: Path | None) -> Path | None:
+    """The settings of the service that is installed, where none were named."""
     from edgeser.paths import SERVICE_SETTINGS
 
-    none = f"no voice is known in {store.folder}"
-    if settings_file is None and SERVICE_SETTINGS.exists():
-        return f"{none}; for those of the service, --settings {SERVICE_SETTINGS}"
-    return none
+    return SERVICE_SETTINGS if settings_file is None and SERVICE_SETTINGS.exists() else None
 
 
 def _microphone(settings: Settings, stream: str | None) -> tuple[str, AudioSettings]:
@@ -193,7 +199,10 @@ def _microphone(settings: Settings, stream: str | None) -> tuple[str, AudioSetti
             raise UserError("--stream: more than one stream has a baseline", there_is)
         stream = next(iter(heard or sources))
     if stream not in sources:
-        raise UserError(f"--stream {stream}: the settings have no such source", there_is)
+        raise UserError(
+            f"--stream {stream}: the settings have no such source",
+            f"{there_is}; name the daemon's settings with --settings",
+        )
     if stream not in heard:
         raise UserError(
             f"stream '{stream}': no baseline is kept of sound files and standard input",
