@@ -1,32 +1,35 @@
-"""How the page's front end is brought: npm is asked for nothing here."""
+"""The page's files are not there: what is said depends on where the package lies."""
 
 from __future__ import annotations
 
-import os
-import sys
+import importlib.util
+import shutil
 from pathlib import Path
 
 import pytest
 
-TOOLS = Path(__file__).parents[2] / "tools"
+from edgeser.errors import UserError
+from edgeser.page import assets
 
 
-def test_a_folder_that_cannot_be_made_anew_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "path", [str(TOOLS), *sys.path])
-    import page_assets  # type: ignore[import-not-found]
+def refusal(copy: Path) -> str:
+    """What a copy of the module says there, without npm's files beside it."""
+    copy.parent.mkdir(parents=True)
+    shutil.copy(assets.__file__, copy)
+    spec = importlib.util.spec_from_file_location("copied_assets", copy)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.raises(UserError) as refused:
+        module.check_assets()
+    return str(refused.value)
 
-    npm, vendor = tmp_path / "npm", tmp_path / "vendor"
-    npm.write_text("#!/bin/sh\n")
-    npm.chmod(0o755)
-    vendor.write_text("a file, which is not replaced")
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(page_assets, "FILES", {})
-    monkeypatch.setattr(page_assets, "VENDOR", vendor)
-    monkeypatch.setattr(page_assets, "is_complete", lambda: False)
-    assert page_assets.main() == 2
-    told = capsys.readouterr().err
-    assert told.startswith("edgeser: the page's front end: ")
-    assert told.count("\n") == 1
-    assert f"whose is {vendor}?" in told
+
+def test_only_a_checkout_is_told_of_its_command(tmp_path: Path) -> None:
+    (tmp_path / "tools").mkdir()
+    (tmp_path / "tools/page_assets.py").touch()
+    assert "run 'make page-assets'" in refusal(tmp_path / "edge/edgeser/page/assets.py")
+    installed = refusal(tmp_path / "lib/python3/site-packages/edgeser/page/assets.py")
+    assert "make page-assets" not in installed
+    assert "install npm, then edgeser again" in installed

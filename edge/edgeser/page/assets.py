@@ -8,6 +8,8 @@ from edgeser.errors import UserError
 
 STATIC = Path(__file__).parent / "static"
 VENDOR = STATIC / "vendor"
+CHECKOUT = Path(__file__).parents[3]
+"""Where the package lies in one; a copy that was installed lies elsewhere."""
 
 NEEDED = ("uPlot.iife.min.js", "uPlot.min.css", "preact.js", "inter.woff2")
 
@@ -16,7 +18,10 @@ def check_assets() -> None:
     """Raises ``UserError`` where npm's files are missing."""
     missing = [name for name in NEEDED if not (VENDOR / name).exists()]
     if missing:
+        in_checkout = (CHECKOUT / "tools/page_assets.py").exists()
         raise UserError(
             f"the page's front end is not complete: {', '.join(missing)} missing in {VENDOR}",
-            "in a checkout run 'make page-assets', which takes npm; or install a released wheel",
+            "run 'make page-assets', which takes npm"
+            if in_checkout
+            else "this is a copy that was made without npm: install npm, then edgeser again",
         )
