@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from edgeser.errors import UserError
+from edgeser.settings.environment import unread_variables
 from edgeser.settings.json_schema import json_schema
 from edgeser.settings.load import load_daemon_settings, load_settings
 from edgeser.settings.schema import Settings, SettingsError
@@ -228,6 +229,18 @@ def test_a_variable_that_names_no_key_is_refused() -> None:
 def test_a_variable_that_names_a_section_only_is_refused_not_ignored() -> None:
     with pytest.raises(SettingsError, match=r"EDGESER_MODEL: .*EDGESER_MODEL_NAME"):
         load_settings(None, {"EDGESER_MODEL": "voices6"})
+
+
+def test_a_variable_that_looks_like_a_setting_and_is_none_is_told() -> None:
+    foreign = ("DATA", "SERVICE_HOST", "SERVICE_PORT_METRICS", "VERSION", "REQUIRE_PAGE")
+    environment = {f"EDGESER_{name}": "1" for name in (*foreign, "SPEECH_HOP_SECONDS")}
+    assert unread_variables(environment) == []
+    environment |= {"EDGESER_AUDOI_DEVICE": "USB", "EDGESER_DEVICE": "USB"}
+    assert load_settings(None, environment).audio.device is None
+    assert unread_variables(environment) == [
+        "EDGESER_AUDOI_DEVICE: not read; there is no section 'audoi'",
+        "EDGESER_DEVICE: not read; there is no section 'device'",
+    ]
 
 
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:

@@ -66,3 +66,12 @@ def test_what_the_daemon_would_refuse_is_found(tmp_path: Path) -> None:
     [finding] = examine(Settings(speech=speech), only=("model",))
     assert not finding.ok
     assert "max_seconds" in finding.found
+
+
+def test_a_variable_of_no_section_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    [finding] = examine(Settings(), only=("environment",))
+    assert finding.ok
+    monkeypatch.setenv("EDGESER_AUDOI_DEVICE", "USB")
+    [finding] = examine(Settings(), only=("environment",))
+    assert not finding.ok
+    assert "no section 'audoi'" in finding.found

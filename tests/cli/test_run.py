@@ -12,7 +12,7 @@ from pathlib import Path
 import zmq
 
 from tests.sounds import SPEECH_FILE
-from tests.system.daemons import EDGESER
+from tests.system.daemons import EDGESER, edgeser
 
 FAILING = """
 import sys
@@ -99,3 +99,14 @@ def test_more_subscribers_come_than_the_soft_limit_has_files(tmp_path: Path) -> 
         context.destroy(linger=0)
         daemon.kill()
         daemon.wait()
+
+
+def test_a_variable_of_no_section_is_told_by_daemon_and_check(tmp_path: Path) -> None:
+    (settings := tmp_path / "edgeser.toml").touch()
+    env = {**os.environ, "XDG_STATE_HOME": str(tmp_path), "EDGESER_AUDOI_DEVICE": "USB"}
+    source = ("--source", str(SPEECH_FILE), "--fast", "--once")
+    run = ("run", *source, "--bind", f"ipc://{tmp_path}/events.sock")
+    for command in (run, ("settings", "check", str(settings))):
+        done = edgeser(*command, env=env)
+        assert done.code == 0, done.err
+        assert done.err.count("EDGESER_AUDOI_DEVICE: not read; there is no section 'audoi'") == 1

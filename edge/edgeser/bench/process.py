@@ -17,7 +17,7 @@ from pathlib import Path
 from edgeser.bench.machine import Usage, usage
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
-from edgeser.settings.load import ENVIRONMENT_PREFIX
+from edgeser.settings.environment import ENVIRONMENT_PREFIX
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1

@@ -20,7 +20,7 @@ from edgeser.cli.options import json_option, settings_option
 )
 @json_option
 def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> None:
-    """Check microphones and their level, permissions, VAD, model, telemetry, endpoints and broker.
+    """Check environment, microphones, level, permissions, VAD, model, telemetry, endpoints, broker.
 
     With --service: unit, activity, account, settings, folders and sandbox of the system service.
     Exit code 1 when something needs fixing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import logging
 import os
 import resource
 import signal
@@ -16,6 +17,8 @@ from edgeser.errors import shortage
 
 if TYPE_CHECKING:
     from edgeser.daemon.logs import LogFormat
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -70,6 +73,7 @@ def run(
     from edgeser.daemon import logs
     from edgeser.daemon.daemon import Daemon
     from edgeser.model.model import Model, load_model
+    from edgeser.settings.environment import unread_variables
     from edgeser.settings.load import load_settings
     from edgeser.settings.schema import Settings
 
@@ -89,6 +93,8 @@ def run(
         return settings, model
 
     settings, loaded = load()
+    for line in unread_variables(os.environ):
+        log.warning(line)
     daemon = Daemon(
         settings,
         open_sources(settings.sources, fast=fast, wait=wait),

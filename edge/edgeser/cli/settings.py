@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -30,6 +31,7 @@ def check(file: Path) -> None:
     from edgeser.audio.open import network_parts
     from edgeser.events.wire.keys import KeyFolder
     from edgeser.model.model import load_model
+    from edgeser.settings.environment import unread_variables
     from edgeser.settings.load import load_daemon_settings
     from edgeser.speech.config import segmenter_config
 
@@ -45,6 +47,8 @@ def check(file: Path) -> None:
         keys = KeyFolder(loaded.events.key_folder)
         keys.secret()
         keys.allowed()
+    for line in unread_variables(os.environ):
+        click.echo(f"edgeser: {line}", err=True)
     click.echo(f"{file}: all right")
 
 

@@ -39,6 +39,15 @@ def examine(settings: Settings, only: Sequence[str] | None = None) -> Iterator[F
             yield Finding(name, False, f"{type(error).__name__}: {error}", "reinstall edgeser")
 
 
+def _environment(name: str, _: Settings) -> Finding:
+    from edgeser.settings.environment import unread_variables
+
+    if lines := unread_variables(os.environ):
+        fix = "name a section that there is ('edgeser settings show'), or unset it"
+        return Finding(name, False, ", ".join(lines), fix)
+    return Finding(name, True, "every variable that looks like a setting is one")
+
+
 def _microphones(name: str, settings: Settings) -> Finding:
     from edgeser.audio.devices import find_device, input_devices
 
@@ -281,6 +290,7 @@ def _threads() -> int:
 
 
 _CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
+    "environment": _environment,
     "microphones": _microphones,
     "sound access": _sound_access,
     "level": _level,

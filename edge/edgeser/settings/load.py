@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import msgspec
 
@@ -26,6 +26,7 @@ from edgeser.paths import (
     service_folders,
     service_name,
 )
+from edgeser.settings.environment import ENVIRONMENT_PREFIX, from_environment
 from edgeser.settings.schema import (
     MAX_STREAM_NAME,
     AudioSettings,
@@ -35,8 +36,6 @@ from edgeser.settings.schema import (
     SettingsError,
 )
 from edgeser.settings.toml_file import read_toml
-
-ENVIRONMENT_PREFIX = "EDGESER_"
 
 _PATHS = (
     *("tokens", "certificate", "certificate_key", "keys", "path", "folder"),
@@ -60,7 +59,7 @@ def load_settings(
     tree = read_toml(Path(file)) if file else {}
     for path, value in (defaults or {}).items():
         _put(tree, path, value, keep=True)
-    variables = _from_environment(os.environ if environment is None else environment)
+    variables = from_environment(os.environ if environment is None else environment)
     flags = flags or {}
     if any(path.startswith("audio.") for path in flags):
         tree.pop("source", None)  # a flag means one source, whatever the file lists
@@ -99,43 +98,6 @@ def load_daemon_settings(
         "baseline.path": str(default_baselines(folders.state)),
     }
     return load_settings(file, environment, flags, defaults)
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    """``EDGESER_SPEECH_MIN_SECONDS=0.3`` means ``speech.min_seconds``; lists are comma-separated.
-
-    A variable whose second word is no section belongs to somebody else. Raises SettingsError.
-    """
-    found: dict[str, object] = {}
-    for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
-        section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-        if section == "source":
-            raise SettingsError(
-                f"{variable}: [[source]] is a list, which only a file can give",
-                "unset it; EDGESER_AUDIO_SOURCE and its like are for a single source",
-            )
-        if section in Settings.__struct_fields__ and not key:
-            keys = _kind_of(section).__struct_fields__
-            names = ", ".join(f"{variable}_{key.upper()}" for key in keys)
-            raise SettingsError(f"{variable}: a section, no key; there are {names}")
-        if section in Settings.__struct_fields__:
-            found[f"{section}.{key}"] = _listed(text) if _is_list(section, key) else text
-    return found
-
-
-def _kind_of(section: str) -> Any:
-    return next(f.type for f in msgspec.structs.fields(Settings) if f.name == section)
-
-
-def _is_list(section: str, key: str) -> bool:
-    kinds = {field.name: field.type for field in msgspec.structs.fields(_kind_of(section))}
-    return get_origin(kinds.get(key)) is list
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",")] if text else []
 
 
 def _lay(tree: dict[str, Any], layer: Mapping[str, object]) -> None:

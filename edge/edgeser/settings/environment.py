@@ -1,0 +1,66 @@
+"""The settings that ``EDGESER_<SECTION>_<KEY>`` in the environment give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_origin
+
+import msgspec
+
+from edgeser.settings.schema import Settings, SettingsError
+
+ENVIRONMENT_PREFIX = "EDGESER_"
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    """``EDGESER_SPEECH_MIN_SECONDS=0.3`` means ``speech.min_seconds``; lists are comma-separated.
+
+    A variable whose second word is no section is not read. Raises SettingsError.
+    """
+    found: dict[str, object] = {}
+    for variable, text in environment.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+        if section == "source":
+            raise SettingsError(
+                f"{variable}: [[source]] is a list, which only a file can give",
+                "unset it; EDGESER_AUDIO_SOURCE and its like are for a single source",
+            )
+        if section in Settings.__struct_fields__ and not key:
+            keys = _kind_of(section).__struct_fields__
+            names = ", ".join(f"{variable}_{key.upper()}" for key in keys)
+            raise SettingsError(f"{variable}: a section, no key; there are {names}")
+        if section in Settings.__struct_fields__:
+            found[f"{section}.{key}"] = _listed(text) if _is_list(section, key) else text
+    return found
+
+
+def unread_variables(environment: Mapping[str, str]) -> list[str]:
+    """A line for each variable that looks like a setting: a key of ours, of a section that is none.
+
+    Kubernetes' EDGESER_SERVICE_HOST and the like name no key of ours.
+    """
+    sections = [name for name in Settings.__struct_fields__ if name != "source"]
+    keys = {key for section in sections for key in _kind_of(section).__struct_fields__}
+    lines = []
+    for variable in sorted(environment):
+        if not variable.startswith(ENVIRONMENT_PREFIX):
+            continue
+        section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+        if section not in Settings.__struct_fields__ and (key or section) in keys:
+            lines.append(f"{variable}: not read; there is no section '{section}'")
+    return lines
+
+
+def _kind_of(section: str) -> Any:
+    return next(f.type for f in msgspec.structs.fields(Settings) if f.name == section)
+
+
+def _is_list(section: str, key: str) -> bool:
+    kinds = {field.name: field.type for field in msgspec.structs.fields(_kind_of(section))}
+    return get_origin(kinds.get(key)) is list
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")] if text else []
