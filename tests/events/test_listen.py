@@ -109,6 +109,24 @@ def test_no_daemon_is_one_line_and_exit_2(endpoint: str) -> None:
     assert b"edgeser run" in errors
 
 
+@pytest.mark.parametrize("command", [("listen", "--json"), ("on", "final", "--", "true")])
+def test_who_waits_for_a_daemon_says_so_once(endpoint: str, command: tuple[str, ...]) -> None:
+    name, *rest = command
+    process = subprocess.Popen(
+        [*EDGESER[:-2], name, "--connect", endpoint, *rest],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert f"endpoint '{endpoint}': nothing publishes there yet; ".encode() in line
+    with Publisher([endpoint]) as publisher:
+        until(lambda: publisher.subscriptions > 0)
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=PATIENCE_S) == (b"", b"")
+        assert process.returncode == 0
+
+
 def test_silence_of_one_topic_says_that_the_daemon_is_there(endpoint: str) -> None:
     with Publisher([endpoint], on_subscribe=lambda: publisher.publish(status())) as publisher:
         process = listen(endpoint, "--topic", "emotion.", "--timeout", "5")

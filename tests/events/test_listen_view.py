@@ -12,6 +12,7 @@ from rich.console import Console, ConsoleDimensions
 
 from edgeser.cli.listen_state import ListenState
 from edgeser.cli.listen_view import LABEL_STYLES, bar, view
+from edgeser.errors import UserError
 from edgeser.events.schema import Event
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Received
@@ -73,6 +74,15 @@ def test_it_says_that_it_waits() -> None:
     assert "waiting for a daemon" in text
     assert "7 s" in text
     assert "ipc:///run/edgeser/events.sock" in text
+
+
+def test_it_says_why_nothing_comes_when_that_has_lasted() -> None:
+    state = ListenState("ipc:///x", now=0.0)
+    state.trouble = UserError("nothing publishes there yet", "look elsewhere")
+    assert "nothing publishes" not in "\n".join(screen(state, now=1.0))
+    text = "\n".join(screen(state, now=4.0))
+    assert "nothing publishes there yet" in text
+    assert "look elsewhere" in text
 
 
 def test_it_shows_stream_state_model_and_backend() -> None:

@@ -109,9 +109,10 @@ def listen(
                 f"{what} that begins with {asked}, though the daemon is there",
                 "wait longer with --timeout, or name other topics",
             )
-        raise UserError(
-            what, "start a daemon with 'edgeser run', or name its endpoint with --connect"
-        )
+        trouble = subscriber.trouble
+        if trouble is None:
+            raise UserError(f"{what}, though somebody is there", "wait longer with --timeout")
+        raise UserError(f"{what}: {trouble.what}", trouble.fix)
 
 
 def _can_draw() -> bool:
@@ -151,12 +152,15 @@ def _show(
 
     Those of ``topics`` count.
     """
+    import logging
+
     from rich.console import Console
     from rich.live import Live
 
     from edgeser.cli.listen_state import ListenState
     from edgeser.cli.listen_view import summary, view
 
+    logging.getLogger("edgeser").addHandler(logging.NullHandler())  # the screen is the view's
     console = Console()
     state = ListenState(subscriber.endpoint, time.monotonic(), topics)
 
@@ -171,6 +175,7 @@ def _show(
                     state.apply(next(subscriber), time.monotonic())
                     changed = True
                 except TimeoutError:
+                    state.trouble = subscriber.trouble
                     if timeout_s is not None and state.silent_s(time.monotonic()) >= timeout_s:
                         break
                 busy = changed or state.in_speech

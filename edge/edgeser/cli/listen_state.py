@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgeser.errors import UserError
 from edgeser.events.schema import (
     EmotionEvent,
     FaultEvent,
@@ -44,6 +45,8 @@ class ListenState:
     def __init__(self, endpoint: str, now: float, topics: Sequence[str] = ("",)) -> None:
         """``topics``: the beginnings of those that count; a status of others is only shown."""
         self.endpoint = endpoint
+        self.trouble: UserError | None = None
+        """Why nothing was heard so far."""
         self._topics = tuple(topics)
         self.events = 0
         self.missed = 0

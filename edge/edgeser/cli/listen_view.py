@@ -14,7 +14,7 @@ from edgeser.events.schema import UNKNOWN, EmotionEvent, StatusEvent
 from edgeser.pcm import SAMPLE_RATE
 
 SILENT_AFTER_S = 3.0
-"""A daemon sends its status every second: after this it counts as gone."""
+"""A daemon sends its status every second: after this it counts as gone, or as not there."""
 
 STREAMS_SHOWN = 4
 
@@ -101,14 +101,14 @@ def _header(state: ListenState, now: float) -> RenderableType:
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(justify="right", no_wrap=True, overflow="ellipsis")
-    if status is None and state.events == 0:
+    if _waits(state):
         waited = state.silent_s(now)
         grid.add_row(
             Text.assemble((_spinner(now), "yellow"), f" waiting for a daemon … {waited:.0f} s"),
-            Text("is 'edgeser run' running?", "dim"),
+            Text(state.endpoint, "dim"),
         )
-        grid.add_row(Text(state.endpoint, "dim"), "")
-        return _header_panel(grid, state)
+        why = (Text(line, "dim", overflow="ellipsis", no_wrap=True) for line in _why(state, now))
+        return _header_panel(Group(grid, *why), state)
     silent_s = now - state.heard_at
     if silent_s > SILENT_AFTER_S:
         grid.add_row(Text(f"● no daemon for {silent_s:.0f} s, reconnecting", "bold red"), "")
@@ -124,13 +124,31 @@ def _header(state: ListenState, now: float) -> RenderableType:
     return _header_panel(grid, state)
 
 
-def _header_panel(grid: Table, state: ListenState) -> Panel:
+def _waits(state: ListenState) -> bool:
+    """Whether nothing was heard of a daemon so far."""
+    return state.status is None and state.events == 0
+
+
+def _why(state: ListenState, now: float) -> list[str]:
+    """Two lines on why nothing comes, empty while it may just have to be waited for."""
+    trouble = state.trouble
+    if trouble is None or state.silent_s(now) < SILENT_AFTER_S:
+        return ["", ""]
+    return [trouble.what, trouble.fix or ""]
+
+
+def _header_panel(grid: RenderableType, state: ListenState) -> Panel:
     title = Text.assemble(("edgeser", "bold"), *(f" · {stream}" for stream in state.streams))
     return Panel(grid, title=title, title_align="left", border_style="bright_black")
 
 
 def _header_rows(state: ListenState) -> int:
-    """A row for each stream, as far as they are shown, and one for the model."""
+    """A row for each stream, as far as they are shown, and one for the model.
+
+    Three while a daemon is waited for.
+    """
+    if _waits(state):
+        return 3
     streams = len(state.statuses)
     return max(1, min(streams, STREAMS_SHOWN) + (streams > STREAMS_SHOWN)) + 1
 

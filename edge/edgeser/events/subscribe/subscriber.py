@@ -24,6 +24,7 @@ from edgeser.events.schema import (
 )
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import CatchUp, Position, parse_since
+from edgeser.events.subscribe.connection import Connection
 from edgeser.events.subscribe.replay_client import ReplayClient
 from edgeser.events.wire.curve import CurveClient
 from edgeser.events.wire.endpoint import (
@@ -50,6 +51,9 @@ MAX_MESSAGE_BYTES = 1 << 20
 """Longer messages are skipped. libzmq's own limit is not set: a connection that breaks it is not
 made again, and the subscriber would be deaf for good."""
 
+SAY_AFTER_S = 3.0
+"""A daemon tells every second how it is: who hears of none for so long is told why."""
+
 
 class Subscriber:
     """Events of a daemon, to iterate over with ``for`` or ``async for``.
@@ -57,8 +61,8 @@ class Subscriber:
     Yields events in order within each topic, each once. What was lost on the way, or while the
     daemon was started again, is asked for again; a ``Gap`` stands where finals, speech events or
     faults may be gone for good. Connects whenever the daemon is there, also after its restart,
-    and does not end by itself. Messages that are no events are skipped and counted in
-    ``malformed``.
+    and does not end by itself; while there is none, a warning in the log says so, once. Messages
+    that are no events are skipped and counted in ``malformed``.
 
     Not thread-safe; use one in each thread. Close it, or use it in a ``with`` statement.
     """
@@ -129,7 +133,16 @@ class Subscriber:
         has_status = STATUS_PREFIX.startswith(tuple(topics))
         for topic in topics if has_status else (*topics, STATUS_PREFIX):
             self._socket.subscribe(topic)
+        self._connection = Connection(self._socket, parsed, encrypted=curve is not None)
+        self._say_at: float | None = None
+        """When to say why nothing comes (monotonic); None before the first wait."""
+        self._is_said = False
         self._socket.connect(self.endpoint)
+
+    @property
+    def trouble(self) -> UserError | None:
+        """Why nothing was heard so far; None once the connection was made."""
+        return None if self.is_heard else self._connection.trouble
 
     @property
     def position(self) -> Position | None:
@@ -170,6 +183,7 @@ class Subscriber:
 
     def close(self) -> None:
         """Disconnect. May be called twice."""
+        self._connection.close()
         self._rest()
         for shadow in self._shadows.values():
             shadow.close(linger=0)
@@ -211,6 +225,7 @@ class Subscriber:
         """
         if self._socket.closed:
             raise ValueError("this subscriber is closed; make another with since=its position")
+        until = self._patience(deadline)
         while not self._ready and (request := self._catch_up.request):
             self._client.ask(request)
             if self._client.refusal is not None:
@@ -219,13 +234,13 @@ class Subscriber:
                 log.warning("endpoint '%s': nobody answers; still asking", self.endpoint)
             if self._catch_up.must_not_fail or not self._client.is_hopeless:
                 again = self._client.wait_until
-                return self._client.socket, again if deadline is None else min(again, deadline)
+                return self._client.socket, again if until is None else min(again, until)
             gaps = self._catch_up.give_up(refused=self._client.refusal is not None)
             self._ready.extend((gap, b"") for gap in gaps)
             if self._catch_up.request is None:
                 self._rest()
                 self._release(ask_first=False)
-        return None if self._ready else (self._socket, deadline)
+        return None if self._ready else (self._socket, until)
 
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
         """Read one message, if one is there, and queue what follows from it."""
@@ -242,7 +257,9 @@ class Subscriber:
         if event is None:
             self.malformed += 1
             return
-        self.is_heard = True
+        if not self.is_heard:
+            self.is_heard = True
+            self._connection.close()
         self._held = (event, parts[1])
         self._release(ask_first=True)
 
@@ -283,6 +300,20 @@ class Subscriber:
         self._ready.extend((gap, b"") for gap in gaps)
         if deliver:
             self._ready.append((event, payload))
+
+    def _patience(self, deadline: float | None) -> float | None:
+        """Until when to wait. Says why nothing comes, once, when that has lasted."""
+        if self.is_heard or self._is_said:
+            return deadline
+        now = time.monotonic()
+        if self._say_at is None:
+            self._say_at = now + SAY_AFTER_S
+        if now < self._say_at or (deadline is not None and now >= deadline):
+            return self._say_at if deadline is None else min(self._say_at, deadline)
+        self._is_said = True
+        if (trouble := self.trouble) is not None:
+            log.warning("endpoint '%s': %s", self.endpoint, trouble)
+        return deadline
 
     def _deadline(self) -> float | None:
         return None if self._timeout_s is None else time.monotonic() + self._timeout_s

@@ -1,0 +1,96 @@
+"""Whether a subscriber has reached its daemon, and if not, why: what libzmq's monitor saw."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from edgeser.errors import UserError
+from edgeser.events.wire.endpoint import Endpoint, IpcEndpoint
+from edgeser.paths import service_folders
+
+# Which of them is chance: a daemon cuts whom it does not let in, and says nothing.
+_REFUSED = (
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+_MADE = zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+
+class Connection:
+    """The first connection of a socket, watched until it is made, refused or closed."""
+
+    def __init__(self, socket: zmq.Socket[bytes], endpoint: Endpoint, *, encrypted: bool) -> None:
+        """Watch a socket that is not connected yet. ``encrypted``: whether it has keys."""
+        self._socket = socket
+        self._endpoint = endpoint
+        self._encrypted = encrypted
+        self._seen = 0
+        address = f"inproc://{id(self):x}.monitor"
+        # A socket in the file system refuses nobody: its permissions do.
+        is_local = isinstance(endpoint, IpcEndpoint)
+        socket.monitor(address, _MADE if is_local else _MADE | _REFUSED)
+        self._monitor: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
+        self._monitor.setsockopt(zmq.RCVHWM, 0)  # with a bound libzmq's own thread would wait
+        self._monitor.setsockopt(zmq.LINGER, 0)
+        self._monitor.connect(address)
+
+    @property
+    def trouble(self) -> UserError | None:
+        """Why nothing comes; None once the connection was made."""
+        self._look()
+        if self._seen & _MADE:
+            return None
+        if not self._seen:
+            return _absence(self._endpoint)
+        if not self._encrypted:
+            fix = "if it is encrypted, name both keys: --key and --server-key (docs/security.md)"
+            return UserError("it did not let us in", fix)
+        return UserError(
+            "it refused our key, --server-key is not its key, or it is not encrypted",
+            "see 'edgeser keys list' there",
+        )
+
+    def close(self) -> None:
+        """Watch no longer; ``trouble`` stays what it is. May be called twice."""
+        self._look()
+        self._end()
+
+    def _look(self) -> None:
+        """Read what was seen; the first that was tells all there is to know."""
+        with suppress(zmq.Again):
+            while not self._monitor.closed:
+                message = self._monitor.recv_multipart(zmq.NOBLOCK)
+                self._seen = int(parse_monitor_message(message)["event"])
+                self._end()
+
+    def _end(self) -> None:
+        if not self._monitor.closed:
+            self._socket.disable_monitor()
+            self._monitor.close()
+
+
+def _absence(endpoint: Endpoint) -> UserError:
+    """Nobody answers at an endpoint: where else a daemon may be."""
+    what = "nothing publishes there yet"
+    service = IpcEndpoint(service_folders("").runtime / "events.sock")
+    if endpoint == service:
+        return UserError(what, "'edgeser doctor --service' says how the service is")
+    if isinstance(endpoint, IpcEndpoint) and _may_be_there(service.path):
+        return UserError(what, f"the service's events are at --connect {service}")
+    return UserError(what, "start a daemon with 'edgeser run', or name its endpoint with --connect")
+
+
+def _may_be_there(socket: Path) -> bool:
+    """Whether a socket is there, as far as we may look."""
+    try:
+        socket.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
