@@ -1,4 +1,4 @@
-"""``edgeser doctor`` looks at the journal, and leaves nothing behind."""
+"""``edgeser doctor`` looks at the journal and at our units, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from edgeser.doctor.installation import Finding, examine
+from edgeser.doctor.service import Service
 from edgeser.events.journal.store import JournalStore
 from edgeser.settings.schema import AudioSettings, JournalSettings, Settings, SpeechSettings
+from tests.system.daemons import edgeser
 
 
 def found(file: Path, **settings: object) -> Finding:
@@ -75,3 +77,19 @@ def test_a_variable_of_no_section_is_found(monkeypatch: pytest.MonkeyPatch) -> N
     [finding] = examine(Settings(), only=("environment",))
     assert not finding.ok
     assert "no section 'audoi'" in finding.found
+
+
+@pytest.mark.parametrize("unit", ["mqtt", "ssh.service", "edgeser@", "edgeser-mqtt@x", ""])
+def test_a_unit_that_is_none_of_ours_is_refused(unit: str) -> None:
+    done = edgeser("doctor", "--service", unit)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err == (
+        f"edgeser: {unit!r}: no unit of edgeser; there is edgeser, edgeser-mqtt, edgeser-nats, "
+        "edgeser-lake, edgeser@NAME\n"
+    )
+
+
+@pytest.mark.parametrize("unit", ["edgeser", "edgeser.service", "edgeser@kitchen", "edgeser-lake"])
+def test_our_units_are_known(unit: str) -> None:
+    assert Service(unit).unit == unit

@@ -21,9 +21,10 @@ class FakeManager:
     watchdog_s: float | None = WATCHDOG_S
     told: list[str] = field(default_factory=list)
     text: str = ""
+    well: bool | None = None
 
-    def status(self, text: str) -> None:
-        self.text = text
+    def status(self, text: str, *, well: bool) -> None:
+        self.text, self.well = text, well
 
     def __getattr__(self, name: str) -> Any:
         return lambda: self.told.append(name)
@@ -88,16 +89,18 @@ def test_troubles_are_told_before_the_signs_of_life_end(monkeypatch: pytest.Monk
 
 
 def test_it_is_ready_when_it_has_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    mic = FakeIntake(frame_age_s=None, lost="no input device", state="no_audio")
+    mic = FakeIntake(frame_age_s=None, lost="no input device", state="no_audio", is_deaf=True)
     world = World(monkeypatch, mic)
     world.signs(3)
     assert "ready" not in world.manager.told
+    assert not world.manager.well
     assert world.manager.text == "no audio, no input device"
-    mic.frame_age_s, mic.lost, mic.state = 0.02, None, "listening"
+    mic.frame_age_s, mic.lost, mic.state, mic.is_deaf = 0.02, None, "listening", False
     mic.last = SimpleNamespace(label="happy", confidence=0.61)
     world.signs(3)
     assert world.manager.told.count("ready") == 1
     assert world.manager.text == "listening, heard 0 s ago, last happy 61%"
+    assert world.manager.well
 
 
 def test_signs_of_life_come_twice_in_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,11 +65,15 @@ def test_the_status_is_one_line_sent_when_it_changes(named: tuple[str, Manager])
     name, manager = named
     notifier = ServiceManager({"NOTIFY_SOCKET": name})
     for text in ("listening", "listening", "a\nREADY=1", "no\udcff\u00e9.wav"):
-        notifier.status(text)
+        notifier.status(text, well=True)
+    notifier.status("no audio", well=True)
+    notifier.status("no audio", well=False)
     assert manager.heard() == [
-        "STATUS=listening",
-        "STATUS=a\\nREADY=1",
-        "STATUS=no\\udcff\u00e9.wav",  # a name that is not UTF-8
+        "STATUS=listening\nERRNO=0",
+        "STATUS=a\\nREADY=1\nERRNO=0",
+        "STATUS=no\\udcff\u00e9.wav\nERRNO=0",  # a name that is not UTF-8
+        "STATUS=no audio\nERRNO=0",
+        "STATUS=no audio\nERRNO=5",
     ]
 
 
@@ -77,7 +81,7 @@ def test_the_status_is_one_line_sent_when_it_changes(named: tuple[str, Manager])
 def test_without_a_manager_nothing_happens(address: str) -> None:
     notifier = ServiceManager({"NOTIFY_SOCKET": address})
     notifier.ready()
-    notifier.status("listening")
+    notifier.status("listening", well=True)
     notifier.close()
     notifier.alive()
 
@@ -89,7 +93,7 @@ def test_a_manager_that_reads_nothing_does_not_hold_the_daemon_up(
     notifier = ServiceManager({"NOTIFY_SOCKET": name})
     began = time.monotonic()
     for number in range(2_000):
-        notifier.status(f"{number} " + 500 * "x")
+        notifier.status(f"{number} " + 500 * "x", well=True)
     assert time.monotonic() - began < 5
 
 

@@ -133,7 +133,9 @@ class Box:
 
     def state(self, unit: str = "edgeser") -> dict[str, str]:
         """Some properties of a unit: ``ActiveState``, ``StatusText``, ``MainPID``, …"""
-        names = "ActiveState,SubState,Result,StatusText,MainPID,NRestarts,ExecMainStatus"
+        names = (
+            "ActiveState,SubState,Result,StatusText,StatusErrno,MainPID,NRestarts,ExecMainStatus"
+        )
         lines = self.run("systemctl", "show", unit, f"--property={names}").splitlines()
         return dict(line.split("=", 1) for line in lines)
 

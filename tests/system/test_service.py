@@ -288,6 +288,11 @@ def test_the_doctor_finds_a_sound_service_and_what_ails_it(talk: Box) -> None:
         found = [json.loads(line) for line in lines.splitlines()]
         return {f["check"]: (f["ok"], f["found"] + f["fix"]) for f in found}
 
+    state = talk.path("/var/lib/edgeser")
+    shutil.rmtree(state, ignore_errors=True)
+    new = findings()
+    assert new["folders"][0], "the first start makes it"
+    assert "sudo systemctl start edgeser" in new["activity"][1]
     talk.run("systemctl", "enable", "--now", "edgeser")
     well = findings()
     assert all(ok for ok, _ in well.values()), well

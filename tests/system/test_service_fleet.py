@@ -54,7 +54,9 @@ def test_events_go_from_the_service_into_tables_and_a_server_that_is_away_is_wai
 
 def test_the_doctor_knows_both(box: Box, server: NatsServer) -> None:
     for unit in (BRIDGE, LAKE):
+        box.run("systemctl", "start", "edgeser")
         box.run("systemctl", "enable", "--now", unit)
+        box.wait_for(r"(?m)StatusText=connected, \d+ (events|rows) [^;\n]*$", unit, timeout_s=100)
         lines = box.run("edgeser", "doctor", "--service", unit, "--json", check=False)
         found = {finding["check"]: finding for finding in map(json.loads, lines.splitlines())}
         assert all(finding["ok"] for finding in found.values()), found

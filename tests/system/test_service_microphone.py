@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,10 +77,26 @@ def test_a_missing_microphone_is_waited_for(
     box.run("systemctl", "start", "--no-block", "edgeser")
     listener.wait_for(lambda self: "no_audio" in self.states)
     box.wait_for(r"(?s)(?=.*ActiveState=activating)(?=.*StatusText=no audio, .*microphone)")
+    assert activity(box)["found"].startswith("activating; no audio, ")
     virtual_microphone.load()
     box.wait_for("ActiveState=active")
     assert box.state()["NRestarts"] == "0"
     assert "audio_restored" in box.journal()
+    box.wait_for("StatusErrno=0")
+    assert activity(box)["ok"]
+    virtual_microphone.unload()
+    box.wait_for("StatusText=no audio")
+    assert activity(box)["found"].startswith("active; no audio, ")
+
+
+def activity(box: Box) -> dict[str, Any]:
+    """What the doctor says of it; where it hears nothing, that needs no start, but a microphone."""
+    lines = box.run("edgeser", "doctor", "--service", "--json", check=False).splitlines()
+    found: dict[str, Any] = next(f for f in map(json.loads, lines) if f["check"] == "activity")
+    if not found["ok"]:
+        assert "plug in a microphone" in found["fix"]
+        assert "systemctl start" not in found["fix"]
+    return found
 
 
 def test_a_start_without_a_microphone_is_tried_again(box: Box, listener: Listener) -> None:

@@ -54,7 +54,14 @@ def test_the_doctor_knows_it(box: Box, broker: Mosquitto) -> None:
         found = [json.loads(line) for line in lines.splitlines()]
         return {f["check"]: (f["ok"], f["found"] + f["fix"]) for f in found}
 
-    box.run("systemctl", "enable", "--now", BRIDGE)
+    box.run("systemctl", "start", BRIDGE)
+    box.wait_for("StatusText=connected, .*; daemon: nothing publishes there yet", BRIDGE)
+    ok, said = findings()["activity"]
+    assert not ok, said
+    assert "'edgeser doctor --service'" in said
+    box.run("systemctl", "start", "edgeser")
+    box.run("systemctl", "enable", BRIDGE)
+    box.wait_for(r"(?m)StatusText=connected, \d+ events handed over, \d+ in flight$", BRIDGE)
     well = findings()
     assert all(ok for ok, _ in well.values()), well
     assert "exposure 1." in well["sandbox"][1]
@@ -70,6 +77,12 @@ def test_the_doctor_knows_it(box: Box, broker: Mosquitto) -> None:
     )
     secret.unlink()
     box.run("systemctl", "disable", BRIDGE)
+    broker.kill()
+    box.wait_for("StatusText=waits: broker", BRIDGE)
+    ok, said = findings()["activity"]
+    assert not ok, said
+    assert "active; waits: broker" in said
+    assert "systemctl start" not in said
 
 
 def test_without_a_broker_it_says_so_once(box: Box) -> None:

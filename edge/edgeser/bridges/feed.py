@@ -64,6 +64,11 @@ class Feed:
         """Events that were handed over and are not acknowledged."""
         return self._cursor.in_flight
 
+    @property
+    def trouble(self) -> str:
+        """Why no daemon was heard so far; empty where one is there."""
+        return str(self._subscriber.trouble or "")
+
     def next(self) -> Delivery | None:
         """The next event; None if none arrived within the subscriber's ``timeout_s``."""
         try:

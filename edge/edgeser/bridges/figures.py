@@ -20,14 +20,23 @@ class Figures:
     missed: int = 0
     in_flight: int = 0
     cursor_trouble: str = ""
+    daemon_trouble: str = ""
+
+    @property
+    def is_well(self) -> bool:
+        """Whether what the daemon says is handed on."""
+        return self.connected and not (self.trouble or self.cursor_trouble or self.daemon_trouble)
 
     @property
     def line(self) -> str:
         """For people: how it is."""
         if not self.connected:
             return f"waits: {self.trouble}" if self.trouble else "connects"
-        words = f"connected, {self.handed_over} events handed over, {self.in_flight} in flight"
-        return f"{words}; cursor: {self.cursor_trouble}" if self.cursor_trouble else words
+        words = [f"connected, {self.handed_over} events handed over, {self.in_flight} in flight"]
+        for name, trouble in (("daemon", self.daemon_trouble), ("cursor", self.cursor_trouble)):
+            if trouble:
+                words.append(f"{name}: {trouble}")
+        return "; ".join([*words, self.trouble] if self.trouble else words)
 
 
 def serve(

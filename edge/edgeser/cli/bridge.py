@@ -280,15 +280,15 @@ def _run(
     file = PositionFile(path)
     try:
         notifier = ServiceManager()
-        shown_at = 0.0
+        shown_at, was_well = 0.0, False
 
         def on_turn() -> None:
-            nonlocal shown_at
-            now = time.monotonic()
-            if now - shown_at >= STATUS_INTERVAL_S:
-                shown_at = now
+            nonlocal shown_at, was_well
+            now, is_well = time.monotonic(), running.figures.is_well
+            if now - shown_at >= STATUS_INTERVAL_S or is_well != was_well:
+                shown_at, was_well = now, is_well
                 notifier.alive()
-                notifier.status(running.figures.line)
+                notifier.status(running.figures.line, well=is_well)
 
         running = make(Parts(subscribe, file, start, on_turn))
         if wanted.metrics:

@@ -115,7 +115,7 @@ def fill(
     async def work() -> None:
         def on_turn() -> None:
             notifier.alive()
-            notifier.status(filler.figures.line)
+            notifier.status(filler.figures.line, well=filler.figures.is_well)
 
         filling = Filling(address, store, wanted.every_seconds, once, wanted.stream_gb)
         filler = Filler(filling, on_turn)

@@ -65,7 +65,7 @@ class Health:
         if not self._is_ready and any(map(_is_ready, self._intakes.values())):
             self._is_ready = True
             manager.ready()
-        manager.status(self._status())
+        manager.status(self._status(), well=not self.troubles())
         if manager.watchdog_s is None:
             return
         self._say(self._stuck(manager.watchdog_s))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -43,11 +44,14 @@ class ServiceManager:
         """A sign of life for the watchdog."""
         self._send("WATCHDOG=1")
 
-    def status(self, text: str) -> None:
-        """One line for people (``systemctl status``); sent when it differs from the last one."""
-        line = one_line(text)
-        if line != self._last_status and self._send(f"STATUS={line}"):
-            self._last_status = line
+    def status(self, text: str, *, well: bool) -> None:
+        """One line for people, and whether all is well for programs; sent when either changes.
+
+        ``systemctl show`` has them as ``StatusText`` and ``StatusErrno``, which is 0 where it is.
+        """
+        message = f"STATUS={one_line(text)}\nERRNO={0 if well else errno.EIO}"
+        if message != self._last_status and self._send(message):
+            self._last_status = message
 
     def close(self) -> None:
         """Release the socket; later calls do nothing."""

@@ -23,20 +23,30 @@ MAX_EXPOSURE = 1.5
 """Exposure by ``systemd-analyze security``: 0 is a perfect sandbox, 10 is none."""
 
 _PROPERTIES = (
-    "LoadState,UnitFileState,ActiveState,StatusText,NRestarts,Result,User,NeedDaemonReload,"
-    "ExecStart,ProtectHome,PrivateTmp"
+    "LoadState,UnitFileState,ActiveState,StatusText,StatusErrno,NRestarts,Result,User,"
+    "NeedDaemonReload,ExecStart,ProtectHome,PrivateTmp"
 )
 
 _SYSTEMD = Path("/run/systemd/system")
 _BRIDGES = ("edgeser-mqtt", "edgeser-nats", "edgeser-lake")
+_SINGLE = ("edgeser", *_BRIDGES)
 _KEYS = Path("/etc/edgeser/keys")
 
 
 @dataclass(frozen=True)
 class Service:
-    """A unit that was installed: ``edgeser``, ``edgeser@NAME``, ``edgeser-mqtt``, ``-nats``, …"""
+    """One of our units: ``edgeser``, ``edgeser@NAME``, ``edgeser-mqtt``, ``-nats`` or ``-lake``.
+
+    Raises UserError for another.
+    """
 
     unit: str
+
+    def __post_init__(self) -> None:
+        if not (self.unit.removesuffix(".service") in _SINGLE or self._instance):
+            raise UserError(
+                f"{self.unit!r}: no unit of edgeser", f"there is {', '.join(_SINGLE)}, edgeser@NAME"
+            )
 
     @cached_property
     def state(self) -> dict[str, str]:
@@ -57,6 +67,11 @@ class Service:
     def is_active(self) -> bool:
         """Whether it runs and has heard something."""
         return self.state["ActiveState"] == "active"
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it says that it hears, or hands on, now."""
+        return self.is_active and self.state.get("StatusErrno", "0") == "0"
 
     @property
     def settings(self) -> Path:
@@ -118,15 +133,21 @@ class Service:
 
     @property
     def _instance(self) -> str:
-        return self.unit.removesuffix(".service").partition("@")[2]
+        name, _, instance = self.unit.removesuffix(".service").partition("@")
+        return instance if name == "edgeser" else ""
 
 
 def examine_service(service: Service) -> Iterator[Finding]:
-    """Run every check, one after the other; none of them raises."""
+    """Run every check, one after the other; none of them raises.
+
+    Of what is not installed there is nothing else to say.
+    """
     checks = _CHECKS | _BRIDGE_CHECKS if service.is_bridge else _CHECKS
     for name, check in checks.items():
         try:
             yield check(name, service)
+            if service.state["LoadState"] != "loaded":
+                return
         except UserError as error:
             yield Finding(name, False, error.what, error.fix or "see the message")
         except (OSError, subprocess.SubprocessError) as error:
@@ -136,7 +157,7 @@ def examine_service(service: Service) -> Iterator[Finding]:
 def _unit(name: str, service: Service) -> Finding:
     state = service.state
     if state["LoadState"] != "loaded":
-        return Finding(name, False, f"{service.unit}: not installed", "sudo make install-service")
+        return Finding(name, False, f"{service.unit}: not installed", _installation(service))
     if state["NeedDaemonReload"] == "yes":
         return Finding(name, False, "changed since it was read", "sudo systemctl daemon-reload")
     enabled = state["UnitFileState"]
@@ -149,11 +170,21 @@ def _activity(name: str, service: Service) -> Finding:
     words = [state["ActiveState"], state["StatusText"], f"{state['NRestarts']} restarts"]
     if state["Result"] != "success":
         words.append(f"last result: {state['Result']}")
-    found = "; ".join(filter(None, words))
-    if service.is_active:
-        return Finding(name, True, found)
-    unit = service.unit
-    return Finding(name, False, found, f"sudo systemctl start {unit}, and see journalctl -u {unit}")
+    fix = "" if service.is_well else _remedy(service)
+    return Finding(name, not fix, "; ".join(filter(None, words)), fix)
+
+
+def _remedy(service: Service) -> str:
+    """What to do where it does not run, hear or hand on."""
+    state, log = service.state, f"see journalctl -u {service.unit}"
+    if state["ActiveState"] == "inactive":
+        return f"sudo systemctl start {service.unit}"
+    if state["ActiveState"] == "failed":
+        return f"{log}, mend what it says, and sudo systemctl restart {service.unit}"
+    if service.is_bridge:
+        return state["StatusText"].partition("; ")[2] or log
+    microphone = "plug in a microphone, or name one in audio.device ('edgeser devices')"
+    return f"if no sound comes, {microphone}; else {log}"
 
 
 def _account(name: str, service: Service) -> Finding:
@@ -170,7 +201,8 @@ def _account(name: str, service: Service) -> Finding:
 def _program(name: str, service: Service) -> Finding:
     found = re.search(r"path=(/\S+)", service.state.get("ExecStart", ""))
     if found is None:
-        return Finding(name, False, f"{service.unit}: runs no program", "sudo make install-service")
+        fix = _installation(service)
+        return Finding(name, False, f"{service.unit}: runs no program", fix)
     program = Path(found[1])
     for path in (*reversed(program.parents), program):
         if not _allows(path.stat(), service.account, stat.S_IXOTH):
@@ -200,8 +232,11 @@ def _folders(name: str, service: Service) -> Finding:
     if service.is_active and not service.is_bridge:
         wanted.append((service.runtime, 0o750))
     for folder, mode in wanted:
+        if not folder.is_dir() and service.is_active:
+            fix = f"sudo systemctl restart {service.unit}"
+            return Finding(name, False, f"{folder}: not there", fix)
         if not folder.is_dir():
-            return Finding(name, False, f"{folder}: not there", "it is made at the first start")
+            return Finding(name, True, f"{folder}: not there yet, the first start makes it")
         facts = folder.stat()
         found = f"{folder}: mode {facts.st_mode & 0o777:o}, owner {facts.st_uid}"
         if facts.st_uid != service.account.pw_uid or facts.st_mode & 0o777 & ~mode:
@@ -258,6 +293,15 @@ def _password(name: str, service: Service) -> Finding:
     if facts.st_mode & stat.S_IROTH:
         return Finding(name, False, f"{file}: everybody may read it", fix)
     return Finding(name, True, f"{file}: for the service's eyes")
+
+
+def _installation(service: Service) -> str:
+    """The command that installs the unit, in the way that edgeser was installed here."""
+    if service.unit.startswith("edgeser-lake"):  # a Debian package has none
+        return "sudo make install-service LAKE=1"
+    if Path("/var/lib/dpkg/info/edgeser.list").exists():
+        return "sudo apt-get install --reinstall ./edgeser_….deb"
+    return "sudo make install-service"
 
 
 def _allows(facts: os.stat_result, account: pwd.struct_passwd, permission: int) -> bool:

@@ -23,11 +23,17 @@ class Figures:
     written_at: float = 0.0
 
     @property
+    def is_well(self) -> bool:
+        """Whether it takes what comes."""
+        return self.connected and not self.trouble
+
+    @property
     def line(self) -> str:
         """For people: how it is."""
         if not self.connected:
             return f"waits: {self.trouble}" if self.trouble else "connects"
-        return f"connected, {self.rows} rows written, {self.held} held, {self.pending} to come"
+        line = f"connected, {self.rows} rows written, {self.held} held, {self.pending} to come"
+        return f"{line}; {self.trouble}" if self.trouble else line
 
 
 def serve(figures: Figures, listen: str, hosts: Sequence[str] = ()) -> MetricsServer:

@@ -114,6 +114,7 @@ class Session:
         figures = self._figures
         figures.in_flight = self._feed.in_flight
         figures.cursor_trouble = self._file.trouble
+        figures.daemon_trouble = self._feed.trouble
 
     def close(self, flush_s: float) -> None:
         """Say that nobody is there any more, and save how far we came."""

@@ -112,6 +112,7 @@ class NatsBridge:
             self._deliver(connection, feed, delivery)
         figures.in_flight = feed.in_flight
         figures.cursor_trouble = self._plan.file.trouble
+        figures.daemon_trouble = feed.trouble
         feed.save_when_due()
 
     def _acknowledge(self, connection: Connection, feed: Feed, wait_s: float) -> None:
