@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from edgeser.doctor.installation import Finding, examine
-from edgeser.doctor.service import Service
+from edgeser.doctor.service import Service, examine_service
 from edgeser.events.journal.store import JournalStore
 from edgeser.settings.schema import AudioSettings, JournalSettings, Settings, SpeechSettings
 from tests.system.daemons import edgeser
@@ -93,3 +93,21 @@ def test_a_unit_that_is_none_of_ours_is_refused(unit: str) -> None:
 @pytest.mark.parametrize("unit", ["edgeser", "edgeser.service", "edgeser@kitchen", "edgeser-lake"])
 def test_our_units_are_known(unit: str) -> None:
     assert Service(unit).unit == unit
+
+
+def test_what_is_not_installed_is_told_how_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "edgeser.list"
+    monkeypatch.setattr("edgeser.doctor.service._PACKAGE", package)
+    monkeypatch.setattr(Service, "state", {"LoadState": "not-found"})  # as systemd says it
+
+    def fix(unit: str) -> str:
+        [finding] = examine_service(Service(unit))  # there is nothing else to say
+        assert not finding.ok
+        return finding.fix
+
+    assert fix("edgeser") == "sudo make install-service"
+    package.touch()
+    assert fix("edgeser-mqtt") == "sudo apt-get install --reinstall ./edgeser_….deb"
+    assert fix("edgeser-lake") == "sudo make install-service LAKE=1"

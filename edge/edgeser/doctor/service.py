@@ -31,6 +31,8 @@ _SYSTEMD = Path("/run/systemd/system")
 _BRIDGES = ("edgeser-mqtt", "edgeser-nats", "edgeser-lake")
 _SINGLE = ("edgeser", *_BRIDGES)
 _KEYS = Path("/etc/edgeser/keys")
+_PACKAGE = Path("/var/lib/dpkg/info/edgeser.list")
+"""The files of the Debian package, where it is or was installed."""
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,7 @@ def _installation(service: Service) -> str:
     """The command that installs the unit, in the way that edgeser was installed here."""
     if service.unit.startswith("edgeser-lake"):  # a Debian package has none
         return "sudo make install-service LAKE=1"
-    if Path("/var/lib/dpkg/info/edgeser.list").exists():
+    if _PACKAGE.exists():
         return "sudo apt-get install --reinstall ./edgeser_….deb"
     return "sudo make install-service"
 
