@@ -77,6 +77,21 @@ def test_a_varied_recording_is_a_recording(seed: int) -> None:
     np.testing.assert_array_equal(varied, again)
 
 
+@pytest.mark.parametrize("level", [0.3, 1.0, 2.0])
+def test_a_room_is_as_reverberant_as_the_recipe_says(level: float) -> None:
+    spec = WaveformAugmentation(
+        room_chance=1,
+        room_level=(level, level),
+        peak_dbfs=(-1, -1),
+        **{f"{step}_chance": 0 for step in ("speed", "tilt", "noise", "band", "codec")},
+    )
+    click = np.zeros(16_000, np.int16)
+    click[0] = 20_000
+    heard = vary(click, spec, np.random.default_rng(3)).astype(np.float64)
+    reverberation = np.sqrt(np.sum(heard[1:] ** 2)) / heard[0]
+    assert reverberation == pytest.approx(level, rel=0.05)
+
+
 @pytest.mark.parametrize("length", [20, 100, 150])
 def test_a_warped_piece_has_its_length(length: int) -> None:
     frames = raw_frames(waveform(1, 1.0), FrontEnd())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from edgeser_train.evaluation.unseen_rows import Unseen
 
 _LABELS = "angry,disgusted,fearful,happy,neutral=neutral+calm,sad"
+_WIDTH = 30
+"""Of a terminal's column that says what is known of a voice."""
 
 
 @click.command()
@@ -113,6 +115,7 @@ def unseen(
     torch.set_num_threads(1)
     loaded = [load_corpora([corpus], labels) for corpus in corpora]
     scored = _scored(model, loaded, output)
+    click.echo(f"{'known of the voice':<{_WIDTH}}UA of four classes, %")
     rows = []
     for row in rows_of(scored, orders):
         rows.append(row)
@@ -127,7 +130,7 @@ def unseen(
     conditions = []
     for in_condition in conditions_of(scored, ROBUSTNESS if robustness else (), orders):
         conditions.append(in_condition)
-        click.echo(f"{in_condition.condition}, {_line(in_condition.metrics)}")
+        click.echo(_line(in_condition.metrics, in_condition.condition))
     report = document(
         [row.metrics for row in rows],
         model=Path(model).name,
@@ -161,9 +164,9 @@ def _scored(model: str, corpora: Sequence[Corpus], output: Path) -> list[Unseen]
     return scored
 
 
-def _line(row: EnrolmentRow) -> str:
+def _line(row: EnrolmentRow, condition: str = "") -> str:
     ua4 = row.ua4
     return (
-        f"known of the voice: {row.known}: UA of four classes {100 * row.mean.ua4:.1f} % "
-        f"({100 * ua4.low:.1f} to {100 * ua4.high:.1f})"
-    )
+        f"{row.known:<{_WIDTH}}{100 * row.mean.ua4:.1f} "
+        f"({100 * ua4.low:.1f} to {100 * ua4.high:.1f})  {condition}"
+    ).rstrip()

@@ -29,9 +29,11 @@ _SHORTEST = 8
 class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a recording is varied. ``*_chance`` is the probability of a step, in [0, 1].
 
-    In this order: another ``speed``, a random response of at most ``tilt_db``, a room, noise, a
-    line that lets through what lies between ``low_hz`` and ``high_hz``, a codec (G.711 at 8 kHz, or
-    Vorbis at low quality), and a level.
+    In this order: another ``speed``, a random response of at most ``tilt_db``, a room whose
+    reverberation lasts ``room_s`` and has ``room_level`` times the amplitude of the direct sound
+    (RMS; 1 at the critical distance, more beyond it), noise, a line that lets through what lies
+    between ``low_hz`` and ``high_hz``, a codec (G.711 at 8 kHz, or Vorbis at low quality), and a
+    level.
     """
 
     speed: Range = (0.85, 1.18)
@@ -39,6 +41,7 @@ class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     tilt_db: float = 6.0
     tilt_chance: float = 0.5
     room_s: Range = (0.1, 0.4)
+    room_level: Range = (0.2, 0.8)
     room_chance: float = 0.25
     snr_db: Range = (10.0, 35.0)
     noise_chance: float = 0.5
@@ -49,7 +52,7 @@ class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     peak_dbfs: Range = (-30.0, -1.0)
 
     def __post_init__(self) -> None:
-        for name in ("speed", "low_hz", "high_hz"):
+        for name in ("speed", "room_level", "low_hz", "high_hz"):
             _check_range(f"waveform: {name}", getattr(self, name), above=0)
         _check_range("waveform: room_s", self.room_s, above=1e-3)
         for name in ("snr_db", "peak_dbfs"):
@@ -124,7 +127,7 @@ def vary(
     if rng.random() < spec.tilt_chance:
         x = _filtered(x, spec.tilt_db, rng)
     if rng.random() < spec.room_chance:
-        x = _in_room(x, rng.uniform(*spec.room_s), rng)
+        x = _in_room(x, rng.uniform(*spec.room_s), spec.room_level, rng)
     if rng.random() < spec.noise_chance:
         x = x + _noise(len(x), noise_rng) * _rms(x) * 10 ** (-rng.uniform(*spec.snr_db) / 20)
     if rng.random() < spec.band_chance:
@@ -228,11 +231,13 @@ def _filtered(x: Doubles, spread_db: float, rng: np.random.Generator) -> Doubles
     return np.fft.irfft(spectrum * 10 ** (gains_db / 20), len(x))
 
 
-def _in_room(x: Doubles, reverberation_s: float, rng: np.random.Generator) -> Doubles:
-    """With an exponentially decaying diffuse tail: -60 dB after ``reverberation_s``."""
+def _in_room(x: Doubles, reverberation_s: float, level: Range, rng: np.random.Generator) -> Doubles:
+    """With an exponentially decaying diffuse tail: -60 dB after ``reverberation_s``, its amplitude
+    within ``level`` times that of the direct sound.
+    """
     t = np.arange(int(reverberation_s * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(t)) * 10 ** (-3 * t / reverberation_s)
-    tail *= rng.uniform(0.2, 0.8) / np.sqrt(np.sum(tail**2))
+    tail *= rng.uniform(*level) / np.sqrt(np.sum(tail**2))
     tail[0] = 1.0
     size = len(x) + len(tail)
     return np.fft.irfft(np.fft.rfft(x, size) * np.fft.rfft(tail, size), size)[: len(x)]
