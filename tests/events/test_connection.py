@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from pathlib import Path
 
 import pytest
+import zmq
 
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.subscribe import connection, subscriber
@@ -108,3 +111,37 @@ def test_a_key_that_is_allowed_later_is_no_trouble_any_more(tmp_path: Path) -> N
         publisher.reload_keys()
         hears(publisher, listener)
         assert listener.trouble is None
+
+
+def test_a_subscriber_may_be_opened_as_soon_as_another_is_closed(endpoint: str) -> None:
+    with Publisher([endpoint]):
+        for _ in range(300):
+            with Subscriber(endpoint):
+                pass
+    for _ in range(300):
+        with Subscriber("tcp://127.0.0.1:9"):
+            pass
+
+
+def test_a_forked_process_ends(endpoint: str) -> None:
+    with Subscriber(endpoint) as listener:
+        child = os.fork()
+        if not child:
+            listener.close()
+            os._exit(0)
+        ended: list[int] = []
+        waiter = threading.Thread(target=lambda: ended.append(os.waitpid(child, 0)[1]), daemon=True)
+        waiter.start()
+        waiter.join(60)
+        assert ended == [0]
+
+
+def test_one_may_be_closed_once_libzmq_ends(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    monkeypatch.setattr(zmq.Context, "instance", lambda: context)
+    listener = Subscriber(endpoint)
+    ending = threading.Thread(target=context.term, daemon=True)
+    ending.start()
+    listener.close()
+    ending.join(60)
+    assert not ending.is_alive()

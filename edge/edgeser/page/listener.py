@@ -79,6 +79,9 @@ class Listener:
     async def _levels(self) -> None:
         while True:
             await self._looked_at.wait()
+            if not self._hub.link.heard:  # the other subscription says why
+                await asyncio.sleep(CHECK_S)
+                continue
             with suppress(UserError), self._daemon.subscribe(LEVELS) as subscriber:
                 await self._listen(subscriber, self._hub.take, self._looked_at.is_set)
             await asyncio.sleep(CHECK_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +21,8 @@ _REFUSED = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 _MADE = zmq.EVENT_HANDSHAKE_SUCCEEDED
+_numbers = itertools.count()
+"""libzmq frees a monitor's address some time after its end: none is used twice."""
 
 
 class Connection:
@@ -30,7 +34,8 @@ class Connection:
         self._endpoint = endpoint
         self._encrypted = encrypted
         self._seen = 0
-        address = f"inproc://{id(self):x}.monitor"
+        self._process = os.getpid()
+        address = f"inproc://edgeser-monitor-{next(_numbers)}"
         # A socket in the file system refuses nobody: its permissions do.
         is_local = isinstance(endpoint, IpcEndpoint)
         socket.monitor(address, _MADE if is_local else _MADE | _REFUSED)
@@ -49,7 +54,7 @@ class Connection:
             return _absence(self._endpoint)
         if not self._encrypted:
             fix = "if it is encrypted, name both keys: --key and --server-key (docs/security.md)"
-            return UserError("it did not let us in", fix)
+            return UserError("it cut the connection: nobody is behind it, or it is encrypted", fix)
         return UserError(
             "it refused our key, --server-key is not its key, or it is not encrypted",
             "see 'edgeser keys list' there",
@@ -61,16 +66,21 @@ class Connection:
         self._end()
 
     def _look(self) -> None:
-        """Read what was seen; the first that was tells all there is to know."""
-        with suppress(zmq.Again):
-            while not self._monitor.closed:
-                message = self._monitor.recv_multipart(zmq.NOBLOCK)
-                self._seen = int(parse_monitor_message(message)["event"])
-                self._end()
+        """Read what was seen; the first that was tells all there is to know.
+
+        Nothing in a forked process, whose sockets are its parent's, or once libzmq has ended.
+        """
+        if self._monitor.closed or self._process != os.getpid():
+            return
+        with suppress(zmq.ZMQError):
+            message = self._monitor.recv_multipart(zmq.NOBLOCK)
+            self._seen = int(parse_monitor_message(message)["event"])
+            self._end()
 
     def _end(self) -> None:
-        if not self._monitor.closed:
-            self._socket.disable_monitor()
+        if not self._monitor.closed and self._process == os.getpid():
+            with suppress(zmq.ZMQError):
+                self._socket.disable_monitor()
             self._monitor.close()
 
 
