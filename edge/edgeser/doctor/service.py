@@ -182,7 +182,7 @@ def _remedy(service: Service) -> str:
     if state["ActiveState"] == "inactive":
         return f"sudo systemctl start {service.unit}"
     if state["ActiveState"] == "failed":
-        return f"{log}, mend what it says, and sudo systemctl restart {service.unit}"
+        return f"{log}, fix what it says, and sudo systemctl restart {service.unit}"
     if service.is_bridge:
         return state["StatusText"].partition("; ")[2] or log
     microphone = "plug in a microphone, or name one in audio.device ('edgeser devices')"
