@@ -34,6 +34,7 @@ from edgeser_train.evaluation.unseen import (
     ua_interval,
 )
 from edgeser_train.evaluation.unseen_report import document, enrolment_row, markdown, record
+from edgeser_train.evaluation.unseen_rows import check_corpora
 from edgeser_train.sound.conditions import ROBUSTNESS
 from tests.train.synthetic import make_manifest
 
@@ -249,6 +250,7 @@ def test_a_figure_that_no_corpus_has_is_none_on_the_card() -> None:
     rows = [enrolment_row("nothing", [[predictions_of(targets, np.eye(5)[targets])]], [(1.0, 0.0)])]
     (row,) = record(document(rows, model="m", command="c", orders=1), "0").rows
     assert (row.arousal_auc, row.ua.value) == (None, 1.0)
+    assert np.isnan(rows[0].mean.arousal_ua)
 
 
 def test_folds_of_speakers_are_pooled(tiny_run: Path, emodb: Path, tmp_path: Path) -> None:
@@ -263,9 +265,108 @@ def test_folds_of_speakers_are_pooled(tiny_run: Path, emodb: Path, tmp_path: Pat
     assert corpus["figures"]["ua"] == pytest.approx(report["ua"]["value"])
     other = make_manifest(tmp_path / "other")
     words[2] = f"manifest={other}"
-    refused = CliRunner().invoke(main, ["unseen", *words, *labels, "-o", str(tmp_path)])
-    assert refused.exit_code == 2
-    assert "holds out no speakers of mine" in refused.output
+    assert "holds out no speakers of mine" in refused(*words, *labels, "-o", tmp_path)
+
+
+def refused(*words: object) -> str:
+    """What a command says that is refused before anything was scored."""
+    done = CliRunner().invoke(main, ["unseen", *map(str, words)])
+    assert done.exit_code == 2, done.output
+    assert len(done.output.splitlines()) == 1
+    return done.output
+
+
+def test_mistakes_are_told_before_the_first_row(tmp_path: Path) -> None:
+    mine = f"manifest={make_manifest(tmp_path / 'a')}"
+    words = ["voices6", "--corpus", mine, "--orders", "1", "-o"]
+    (tmp_path / "file").touch()
+    assert "cannot be written" in refused(*words, tmp_path / "file" / "out")
+    words += [str(tmp_path / "out")]
+    assert "--beside: model 'voices7'" in refused(*words, "--beside", "voices7")
+    told = refused(*words, "--beside", tmp_path)
+    assert f"--beside: run {tmp_path}: holds no folds" in told
+    again = f"manifest={make_manifest(tmp_path / 'b')}"
+    assert "its recordings are given already, as mine" in refused(*words, "--corpus", again)
+    assert not (tmp_path / "out" / "unseen.json").exists()
+
+
+def test_what_the_other_model_has_learnt_from_is_told_before_the_first_row(
+    emodb: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    words = [tiny_run / "loso", "--corpus", f"emodb={emodb}", "-o", tmp_path]
+    told = refused(*words, "--beside", "voices6")
+    assert "--beside: --corpus emodb: model voices6 has learnt from it" in told
+
+
+def test_two_names_of_the_same_recordings_are_refused(evaluator: CorpusEvaluator) -> None:
+    with pytest.raises(UserError, match="emodb7: its recordings are given already, as emodb"):
+        check_corpora([evaluator.corpus, replace(evaluator.corpus, name="emodb7")])
+
+
+def test_a_run_takes_the_corpora_of_its_folds_alone(
+    emodb: Path, tiny_run: Path, tmp_path: Path
+) -> None:
+    mine = make_manifest(tmp_path / "mine")
+    loco = tmp_path / "loco"
+    shutil.copytree(tiny_run / "loso", loco)
+    for name, corpus in (("03", "emodb"), ("08", "mine")):
+        path = loco / f"{name}.json"
+        path.write_text(path.read_text().replace(f'"fold":"{name}"', f'"fold":"{corpus}"'))
+    other = tmp_path / "other.csv"
+    other.write_text(mine.read_text().replace("\n", "\nmine/").removesuffix("mine/"))
+    words = [loco, "-o", tmp_path / "out", "--corpus", f"emodb={emodb}", "--corpus"]
+    told = refused(*words, f"manifest={mine}", "--corpus", f"manifest={other}")
+    assert f"--corpus other: run {loco} has no fold of that name; it has emodb, mine" in told
+    assert "it holds out mine; give that corpus, too" in refused(*words[:-1])
+    done = CliRunner().invoke(main, ["unseen", *map(str, words), f"manifest={mine}"])
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "strangers.json",
+        "unseen.json",
+        "unseen.md",
+    }
+
+
+def test_every_row_that_two_models_share_has_a_gain(tmp_path: Path) -> None:
+    words = ["unseen", "streaming6", "--corpus", f"manifest={make_manifest(tmp_path / 'other')}"]
+    words += ["--labels", "angry,happy,neutral,sad", "--orders", "1", "--beside", "voices6"]
+    done = CliRunner().invoke(main, [*words, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "out" / "unseen.json").read_text())
+    known = [row["known"] for row in told["rows"]]
+    assert [gain["known"] for gain in told["gains"]] == known
+    assert told["beside"] == "voices6"
+
+
+@pytest.mark.parametrize(
+    ("labels", "shared"), [("disgusted,fearful", "none"), ("angry,fearful", "angry")]
+)
+def test_classes_that_leave_nothing_to_be_told_apart_are_refused(
+    labels: str, shared: str, tmp_path: Path
+) -> None:
+    mine = make_manifest(tmp_path / "mine")
+    mine.write_text(mine.read_text().replace("happy", "disgusted").replace("sad", "fearful"))
+    words = ["voices6", "--corpus", f"manifest={mine}", "-o", tmp_path / "out"]
+    told = refused(*words, "--labels", labels)
+    assert f"--corpus mine: it and model voices6 share {shared} of angry, happy" in told
+
+
+def test_what_is_stopped_says_that_nothing_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = make_manifest(tmp_path / "mine")
+    words = ["unseen", "voices6", "--corpus", f"manifest={mine}", "-o", str(tmp_path / "out")]
+    for error, told in (
+        (KeyboardInterrupt, "edgeser: stopped; nothing was kept"),
+        (MemoryError, "out of memory; give fewer corpora; nothing was kept"),
+    ):
+
+        def fails(*_: object, why: type[BaseException] = error) -> None:
+            raise why
+
+        monkeypatch.setattr(CorpusEvaluator, "predictions", fails)
+        assert told in CliRunner().invoke(main, words).output
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_voices_are_scored_in_other_conditions_as_they_are_known_there(tmp_path: Path) -> None:

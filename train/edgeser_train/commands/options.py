@@ -165,18 +165,24 @@ def is_rank_zero() -> bool:
 
 
 @contextmanager
-def report_failures() -> Iterator[None]:
-    """Of a command that trains: raises UserError for what the machine lacks; Ctrl-C is a line."""
+def report_failures(
+    kept: str = "the same command goes on where it was",
+    less_memory: str = "lower --jobs or the batch",
+) -> Iterator[None]:
+    """Of long work: raises UserError for what the machine lacks; Ctrl-C is a line.
+
+    ``kept``: what there is of the work then; ``less_memory``: how to do with less.
+    """
     try:
         yield
     except UserError:
         raise
     except KeyboardInterrupt:
-        click.echo("edgeser: stopped; the same command goes on where it was", err=True)
+        click.echo(f"edgeser: stopped; {kept}", err=True)
         raise SystemExit(130) from None
     except Exception as error:
         lacking = shortage(error)
         if lacking is None:
             raise
-        fix = "lower --jobs or the batch" if lacking.startswith(OUT_OF_MEMORY) else "fix that"
-        raise UserError(lacking, f"{fix}, and the same command goes on") from error
+        fix = less_memory if lacking.startswith(OUT_OF_MEMORY) else "fix that"
+        raise UserError(lacking, f"{fix}; {kept}") from error

@@ -308,7 +308,9 @@ def _arousal_ua(predictions: Predictions) -> float:
     there = [
         k for k in np.unique(predictions.targets).tolist() if predictions.labels[k] in (*HIGH, *LOW)
     ]
-    high = np.array([predictions.labels[k] in HIGH for k in there])
+    high = np.array([predictions.labels[k] in HIGH for k in there], dtype=bool)
+    if high.all() or not high.any():
+        return float("nan")
     scores = softmax(logits)
     predicted = scores[:, high].sum(axis=1) > scores[:, ~high].sum(axis=1)
     return metrics.ua(metrics.confusion(high[targets].astype(int), predicted.astype(int), 2))

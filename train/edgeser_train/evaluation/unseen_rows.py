@@ -22,7 +22,7 @@ from edgeser_train.corpora.releases import recordings_of
 from edgeser_train.evaluation.enrolment import EARLIER, ENROLMENTS, NOTHING, Enrolment
 from edgeser_train.evaluation.folds import FoldResult, kept_folds
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration, fit
-from edgeser_train.evaluation.unseen import CorpusEvaluator, Predictions, Score, pooled
+from edgeser_train.evaluation.unseen import FOUR, CorpusEvaluator, Predictions, Score, pooled
 from edgeser_train.evaluation.unseen_report import ConditionRow, EnrolmentRow, enrolment_row
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training import checkpoint
@@ -66,8 +66,21 @@ class Unseen(NamedTuple):
         return ENROLMENTS if learns else (NOTHING,)
 
 
-def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
-    """Raises UserError for a corpus that the model has learnt from."""
+def check_corpora(corpora: Sequence[Corpus]) -> None:
+    """Raises UserError for recordings that are given twice: as if more speakers had been heard."""
+    given: dict[str, str] = {}
+    for corpus in corpora:
+        recordings = recordings_of(corpus.name)
+        if recordings in given:
+            raise UserError(
+                f"--corpus {corpus.name}: its recordings are given already, as {given[recordings]}",
+                "give each corpus once, and lists of your own different names",
+            )
+        given[recordings] = corpus.name
+
+
+def check_model(model: Model, corpora: Sequence[Corpus]) -> None:
+    """Raises UserError for a corpus that the model has learnt from, or that lacks its classes."""
     info = model.info
     for corpus in corpora:
         if recordings_of(corpus.name) in {recordings_of(c) for c in info.training.corpora}:
@@ -75,6 +88,57 @@ def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
                 f"--corpus {corpus.name}: model {info.name} has learnt from it",
                 "give corpora that it never met, or the run of a loco",
             )
+        _check_classes(corpus, f"model {info.name}", info.labels)
+
+
+def folds_of(run: Path, corpora: Sequence[Corpus]) -> dict[str, list[tuple[FoldResult, Path]]]:
+    """The folds of a run by name, each with its results and checkpoints by seed.
+
+    Raises UserError unless the run held out just these corpora, or speakers of the one there is,
+    and for a corpus that lacks the run's classes.
+    """
+    folds: dict[str, list[tuple[FoldResult, Path]]] = defaultdict(list)
+    for result, weights in kept_folds(run, several_seeds=True):
+        folds[result.fold].append((result, weights))
+    names = [corpus.name for corpus in corpora]
+    if len(names) > 1 or names[0] in folds:
+        for name in names:
+            if name not in folds:
+                raise UserError(
+                    f"--corpus {name}: run {run} has no fold of that name",
+                    f"it has {', '.join(folds)}",
+                )
+        for fold in folds:
+            if fold not in names:
+                raise UserError(f"run {run}: it holds out {fold}", "give that corpus, too")
+        if len(folds) < 2:
+            raise UserError(
+                f"run {run}: it has one fold", "evaluate --protocol loco leaves one for each corpus"
+            )
+    else:
+        for seeds in folds.values():
+            _held_out(run, seeds[0][0], corpora[0])
+    _, weights = next(iter(folds.values()))[0]
+    for corpus in corpora:
+        _check_classes(corpus, f"run {run}", checkpoint.load_origin(weights).labels)
+    return folds
+
+
+def _check_classes(corpus: Corpus, model: str, labels: Sequence[str]) -> None:
+    """Raises UserError where a model and a corpus have nothing to be told apart."""
+    shared = {utterance.label for utterance in corpus.utterances}.intersection(labels, FOUR)
+    if len(shared) < 2:
+        raise UserError(
+            f"--corpus {corpus.name}: it and {model} share {next(iter(shared), 'none')} of "
+            f"{', '.join(FOUR)}",
+            "two of them are needed; look at --labels",
+        )
+
+
+def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
+    """Each corpus beside the model. Raises UserError as ``check_model`` does."""
+    check_model(model, corpora)
+    info = model.info
     return [
         Unseen(
             [
@@ -99,23 +163,15 @@ def unseen_by_folds(
     the other folds, and the one that fits all. Of an evaluation that held out speakers of one
     corpus, this one, without any.
 
-    Raises UserError for another run, and for corpora that it did not hold out.
+    Raises UserError as ``folds_of`` does.
     """
     by_name = {corpus.name: corpus for corpus in corpora}
-    folds: dict[str, list[tuple[FoldResult, Path]]] = defaultdict(list)
-    for result, weights in kept_folds(run, several_seeds=True):
-        folds[result.fold].append((result, weights))
+    folds = folds_of(run, corpora)
     if len(corpora) == 1 and corpora[0].name not in folds:
         return [_unseen_speakers(run, corpora[0], list(folds.values()))], None
-    parts = []
-    for fold, seeds in folds.items():
-        if fold not in by_name:
-            raise UserError(f"run {run}: it holds out {fold}", "give that corpus, too")
-        parts.append(_part(by_name[fold], [weights for _, weights in seeds]))
-    if len(parts) < 2:
-        raise UserError(
-            f"run {run}: it has one fold", "evaluate --protocol loco leaves one for each corpus"
-        )
+    parts = [
+        _part(by_name[fold], [weights for _, weights in seeds]) for fold, seeds in folds.items()
+    ]
     unknown = [part.predictions(score, NOTHING, [0])[0] for part, score in parts]
     known = [part.predictions(score, EARLIER, [0])[0] for part, score in parts]
     unseen = []
@@ -159,20 +215,26 @@ def _unseen_speakers(
     run: Path, corpus: Corpus, folds: Sequence[Sequence[tuple[FoldResult, Path]]]
 ) -> Unseen:
     """By folds that each hold out some speakers of one corpus. Raises UserError for others."""
-    parts = []
-    for seeds in folds:
-        scored = set(seeds[0][0].utterances)
-        held_out = tuple(u for u in corpus.utterances if u.name in scored)
-        if not held_out or {u.speaker for u in held_out} & {
-            u.speaker for u in corpus.utterances if u.name not in scored
-        }:
-            raise UserError(
-                f"run {run}: fold {seeds[0][0].fold} holds out no speakers of {corpus.name}",
-                "give the corpus and the --labels that were evaluated",
-            )
-        part = replace(corpus, utterances=held_out)
-        parts.append(_part(part, [weights for _, weights in seeds]))
-    return Unseen(parts)
+    return Unseen(
+        [
+            _part(_held_out(run, seeds[0][0], corpus), [weights for _, weights in seeds])
+            for seeds in folds
+        ]
+    )
+
+
+def _held_out(run: Path, fold: FoldResult, corpus: Corpus) -> Corpus:
+    """The speakers that a fold held out. Raises UserError for a fold that held out others."""
+    scored = set(fold.utterances)
+    held_out = tuple(u for u in corpus.utterances if u.name in scored)
+    if not held_out or {u.speaker for u in held_out} & {
+        u.speaker for u in corpus.utterances if u.name not in scored
+    }:
+        raise UserError(
+            f"run {run}: fold {fold.fold} holds out no speakers of {corpus.name}",
+            "give the corpus and the --labels that were evaluated",
+        )
+    return replace(corpus, utterances=held_out)
 
 
 def _part(corpus: Corpus, seeds: Sequence[Path]) -> tuple[CorpusEvaluator, Score]:
