@@ -191,6 +191,52 @@ TestBridged.settings = settings(
 )
 
 
+def test_a_daemon_that_stops_is_trouble_until_it_is_back(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/events.sock"
+    file = PositionFile(tmp_path / "bridge.cursor")
+
+    def subscribe(since: Position | None) -> Subscriber:
+        return Subscriber(endpoint, TOPICS, timeout_s=0.02, since=since)
+
+    feed = Feed(subscribe, file, None, silent_s=0.2)
+
+    def is_heard(publisher: Publisher) -> bool:
+        publisher.publish(status())
+        return feed.next() is not None and not feed.trouble
+
+    try:
+        for _ in range(2):
+            with Publisher([endpoint]) as publisher:
+                until(lambda: is_heard(publisher))
+            until(lambda: feed.next() is None and "nothing has come for" in feed.trouble)
+    finally:
+        feed.close()
+        file.close()
+
+
+def test_a_receiver_that_is_slow_is_no_trouble_of_the_daemon(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    file = PositionFile(tmp_path / "bridge.cursor")
+
+    def subscribe(since: Position | None) -> Subscriber:
+        return Subscriber(publisher.endpoints[0], TOPICS, timeout_s=PATIENCE_S, since=since)
+
+    feed = Feed(subscribe, file, None, silent_s=0.0)
+    try:
+        until(lambda: publisher.subscriptions > 0)
+        publisher.publish(status())
+        assert feed.next() is not None
+        publisher.publish(status())
+        time.sleep(0.01)  # nobody asks for more
+        assert not feed.trouble
+        assert feed.next() is not None
+        assert not feed.trouble
+    finally:
+        feed.close()
+        file.close()
+
+
 def test_a_position_outlives_its_process(tmp_path: Path) -> None:
     path = tmp_path / "new" / "bridge.cursor"
     file = PositionFile(path)

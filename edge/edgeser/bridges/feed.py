@@ -23,6 +23,8 @@ TOPICS = (EMOTION_PREFIX, SPEECH_PREFIX, FAULT_PREFIX, STATUS_PREFIX)
 """Topics of a bridge. Levels are left out: they are measured only on demand."""
 
 SAVE_INTERVAL_S = 1.0
+SILENT_S = 10.0
+"""A daemon says every second how it is: one of which nothing comes for so long has stopped."""
 
 
 class Delivery(NamedTuple):
@@ -47,11 +49,19 @@ class Feed:
         subscribe: Callable[[Position | None], Subscriber],
         file: PositionFile,
         start: Position | None,
+        *,
+        silent_s: float = SILENT_S,
     ) -> None:
-        """``subscribe`` makes a subscriber of ``TOPICS`` that begins after a position."""
+        """``subscribe`` makes a subscriber of ``TOPICS`` that begins after a position.
+
+        ``silent_s``: nothing for longer is trouble.
+        """
         self._subscriber = subscribe(start)
         self._file = file
         self._cursor = Cursor(start)
+        self._silent_s = silent_s
+        self._silence_s = 0.0
+        """How long was waited in vain. While nobody asks for more, nothing is missed."""
         self.save()
 
     @property
@@ -66,16 +76,23 @@ class Feed:
 
     @property
     def trouble(self) -> str:
-        """Why no daemon was heard so far; empty where one is there."""
-        return str(self._subscriber.trouble or "")
+        """Why nothing comes of a daemon; empty where something does."""
+        if (absent := self._subscriber.trouble) is not None:
+            return str(absent)
+        if self._silence_s <= self._silent_s:
+            return ""
+        return f"nothing has come for {self._silence_s:.0f} s; see whether the daemon runs"
 
     def next(self) -> Delivery | None:
         """The next event; None if none arrived within the subscriber's ``timeout_s``."""
+        began = time.monotonic()
         try:
             item = next(self._subscriber)
         except TimeoutError:
+            self._silence_s += time.monotonic() - began
             self.save_when_due()
             return None
+        self._silence_s = 0.0
         behind = self._subscriber.position
         ticket = None
         if isinstance(item, Gap) or not is_kept(item):
