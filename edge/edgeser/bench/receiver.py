@@ -6,6 +6,7 @@ Prints a line per event: the time at which it was decoded, and the event as it c
 from __future__ import annotations
 
 import json
+import logging
 import os
 import select
 import signal
@@ -29,6 +30,8 @@ PATIENCE_S = 2.0
 
 
 def main(endpoint: str) -> None:
+    # Whether the daemon is there is the benchmark's to say, in one line.
+    logging.getLogger("edgeser").setLevel(logging.ERROR)
     with Subscriber(endpoint) as subscriber:
         for event in subscriber:
             received_at = time.time()
