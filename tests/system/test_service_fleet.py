@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,8 +58,12 @@ def test_the_doctor_knows_both(box: Box, server: NatsServer) -> None:
         box.run("systemctl", "start", "edgeser")
         box.run("systemctl", "enable", "--now", unit)
         box.wait_for(r"(?m)StatusText=connected, \d+ (events|rows) [^;\n]*$", unit, timeout_s=100)
-        lines = box.run("edgeser", "doctor", "--service", unit, "--json", check=False)
-        found = {finding["check"]: finding for finding in map(json.loads, lines.splitlines())}
+        for _ in range(20):  # what has just begun may still wait for its daemon or server
+            lines = box.run("edgeser", "doctor", "--service", unit, "--json", check=False)
+            found = {finding["check"]: finding for finding in map(json.loads, lines.splitlines())}
+            if all(finding["ok"] for finding in found.values()):
+                break
+            time.sleep(3)
         assert all(finding["ok"] for finding in found.values()), found
         assert "exposure 1." in found["sandbox"]["found"]
         box.run("systemctl", "disable", unit)
