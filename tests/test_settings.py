@@ -172,6 +172,7 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
             "model.backend: expected one of auto, onnxruntime, tensorrt, got",
         ),
         ("[events]\nbind = [1]", "events.bind[0]: expected str"),
+        ("[source]\nstream = 'a'", "source: expected two brackets, [[source]], got {"),
         ("[[source]]\nhum = 1", "source[0].hum: unknown key; there are source, device"),
         ("[[source]]\ndevice = 1", "source[0].device: expected str | null, got 1"),
         ("a =", "not TOML: Invalid value (at end of document); a line is [SECTION] or KEY = VALUE"),

@@ -265,4 +265,6 @@ def _readable(message: str, tree: dict[str, Any]) -> str:
     if wish.startswith("Invalid enum value"):
         wish = f"expected one of {', '.join(get_args(kind))}"
     wish = wish.partition(", got ")[0].replace("`", "")
+    if wish == "Expected array" and isinstance(value, dict):
+        wish = f"expected two brackets, [[{path}]]"
     return f"{path}: {wish[:1].lower()}{wish[1:]}, got {msgspec.json.encode(value).decode()}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from edgeser.bridges.feed import Delivery, Feed
+from edgeser.bridges.feed import SILENT_S, Delivery, Feed
 from edgeser.bridges.figures import Figures
 from edgeser.bridges.mqtt.address import Broker
 from edgeser.bridges.mqtt.broker import BrokerError, Connection, Message
@@ -28,8 +28,6 @@ STATE_INTERVAL_S = 0.2
 """A stream's state is published at most so often."""
 
 CURSOR_INTERVAL_S = 1.0
-SILENT_S = 10.0
-"""The daemon says how it is every second: after so long without, its streams are unavailable."""
 
 ONLINE, OFFLINE = b"online", b"offline"
 
