@@ -171,7 +171,11 @@ def test_what_is_no_event_is_set_aside(tmp_path: Path) -> None:
         Message(subject, b"{"),
         Message(subject, msgspec.json.encode(status())),
         Message("edgeser.a", msgspec.json.encode(emotion())),
-        Message(subject, msgspec.json.encode(msgspec.structs.replace(emotion(), time=1e300))),
+        *(
+            Message(subject, msgspec.json.encode(msgspec.structs.replace(emotion(), **changed)))
+            for changed in ({"time": 1e300}, {"seq": 2**63}, {"segment": 2**64 - 1})
+        ),
+        Message(subject, b'{"x":' + b"[" * 100_000),
     ]
     done = sort(wrong)
     assert not done.rows
@@ -191,6 +195,27 @@ def test_what_is_no_event_is_kept_once_however_often_it_is_delivered(tmp_path: P
         parquet.read_table(part) for part in tmp_path.glob("rejected/part-*.parquet")
     )
     assert sorted(kept["payload"].to_pylist()) == sorted(message.payload for message in wrong)
+
+
+def test_messages_as_large_as_the_server_takes_keep_no_event_away(
+    server: NatsServer, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    assert fill(server.url, lake, "--once", "--every", "3600").returncode == 0
+    event = msgspec.structs.replace(emotion(), epoch="e", seq=1)
+    subject = Device("berlin", "hall").subject(event)
+
+    async def tell() -> None:
+        client = await nats.connect(server.url)
+        for _ in range(100):  # more than the server lets wait for one that reads
+            await client.jetstream().publish(subject, bytes(1_000_000), timeout=60)
+        await client.jetstream().publish(subject, msgspec.json.encode(event))
+        await client.close()
+
+    asyncio.run(tell())
+    done = fill(server.url, lake, "--once", "--every", "3600")
+    assert done.returncode == 0, done.stderr
+    assert keys(lake) == [("hall", "e", 1)]
 
 
 def test_a_second_lake_in_one_folder_is_refused(server: NatsServer, tmp_path: Path) -> None:

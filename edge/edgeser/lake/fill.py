@@ -34,6 +34,10 @@ STREAM, CONSUMER = "EDGESER", "lake"
 ROWS = 20_000
 """A part has so many at most, and so many are in memory."""
 
+MESSAGES_BYTES = 32_000_000
+"""So much of messages is asked for at once, were each as large as the server takes, for it cuts off
+whom it owes 64 MiB; and with so much in memory a part is written."""
+
 FETCH = 500
 FETCH_S = 2.0
 NO_STORAGE = 10047
@@ -184,10 +188,14 @@ class Filler:
 
     async def _take(self, client: Client, messages: JetStreamContext.PullSubscription) -> None:
         held: list[Msg] = []
+        held_bytes = 0
+        at_once = max(1, min(FETCH, MESSAGES_BYTES // client.max_payload))
         began = since = time.monotonic()
         while True:
             try:
-                held += await messages.fetch(min(FETCH, ROWS - len(held)), timeout=FETCH_S)
+                fetched = await messages.fetch(min(at_once, ROWS - len(held)), timeout=FETCH_S)
+                held += fetched
+                held_bytes += sum(len(message.data) for message in fetched)
                 is_empty = False
             except asyncio.TimeoutError:  # the library's own is one, too
                 if not client.is_connected:
@@ -197,11 +205,12 @@ class Filler:
             if not self._is_full and time.monotonic() - began > STEADY_S:
                 self.figures.trouble = ""
             is_over = self._stop.is_set() or (self._filling.once and is_empty)
-            if len(held) >= ROWS or time.monotonic() - since >= self._filling.every_s or is_over:
+            is_due = time.monotonic() - since >= self._filling.every_s
+            if len(held) >= ROWS or held_bytes >= MESSAGES_BYTES or is_due or is_over:
                 if held:
                     await self._check_ours(messages)
                 await self._write(client, held)
-                held, since = [], time.monotonic()
+                held, held_bytes, since = [], 0, time.monotonic()
                 left = await messages.consumer_info()
                 self.figures.held, self.figures.pending = 0, left.num_pending or 0
                 if self._stop.is_set() or (

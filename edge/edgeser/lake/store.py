@@ -131,10 +131,10 @@ def _new(
     only what has one of the rows' values there is read.
     """
     there = dataset.field(narrow).isin(rows[narrow].unique())
-    known = {found for part in parts for found in _keys(part, key, there)}
-    return rows.filter(
-        pyarrow.array([one not in known for one in _columns(rows, key)], pyarrow.bool_())
-    )
+    keys = list(_columns(rows, key))
+    told = set(keys)  # of all that the parts hold, no more than is told again is kept in memory
+    known = {found for part in parts for found in _keys(part, key, there) if found in told}
+    return rows.filter(pyarrow.array([one not in known for one in keys], pyarrow.bool_()))
 
 
 def _columns(rows: pyarrow.Table, names: tuple[str, ...]) -> Iterator[tuple[object, ...]]:

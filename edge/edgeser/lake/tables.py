@@ -129,7 +129,7 @@ def _row(message: Message) -> tuple[Place, dict[str, object]]:
         raise ValueError("the subject is not edgeser.SITE.DEVICE.TYPE.STREAM")
     try:
         event = decode(message.payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise ValueError(f"no event: {error}") from error
     at = datetime.fromtimestamp(event.time, timezone.utc).replace(tzinfo=None)
     first = {
@@ -141,7 +141,11 @@ def _row(message: Message) -> tuple[Place, dict[str, object]]:
         "time": at,
     }
     table, rest = _columns(event)
-    return Place(table, at.strftime("%Y-%m-%d")), {**first, **rest}
+    row = {**first, **rest}
+    for name, value in row.items():
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ValueError(f"{name}: a number of more than 64 bits")
+    return Place(table, at.date().isoformat()), row
 
 
 def _columns(event: AnyEvent) -> tuple[str, dict[str, object]]:
