@@ -6,11 +6,13 @@ import socket
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 
 from edgeser.errors import UserError
+from edgeser.page.connection import MAX_CONNECTIONS
 from edgeser.page.security import CSP, Listen, parse_listen, read_token
 
 from .world import PATIENCE_S, Daemon, PageProcess, chromium, fault, page_of, status, until
@@ -184,6 +186,50 @@ def test_names_are_no_commands(page: PageProcess) -> None:
 def test_a_huge_request_is_refused(page: PageProcess) -> None:
     assert page.get("/api/events?label=" + "x" * 40_000)[0] == 400
     assert page.get("/login", "POST", "token=" + "x" * 100_000)[0] == 400
+
+
+def test_who_asks_for_nothing_is_let_in_in_numbers_and_for_a_while(locked: PageProcess) -> None:
+    def is_served() -> bool:
+        try:
+            return locked.get("/static/app.js")[0] == 200
+        except OSError:
+            return False
+
+    with ExitStack() as stack:
+        connections = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", locked.port)))
+            for _ in range(MAX_CONNECTIONS + 100)
+        ]
+        for connection in connections:
+            with suppress(OSError):
+                connection.sendall(b"GET / HT")
+        held = Path(f"/proc/{locked.process.pid}/fd")
+        until(lambda: not is_served(), "no more are let in")
+        assert len(list(held.iterdir())) < MAX_CONNECTIONS + 50
+        until(is_served, "those that ask for nothing are cut")
+    assert len(locked.said().splitlines()) == 1
+
+
+def test_a_request_that_is_broken_off_or_malformed_is_no_news(locked: PageProcess) -> None:
+    begun = f"POST /login HTTP/1.1\r\nHost: {locked.host}\r\n".encode()
+    chunks = begun + b"Transfer-Encoding: chunked\r\n\r\n1388\r\n" + b"a" * 5000 + b"\r\n"
+    for part, then in (
+        (begun + b"Content-Length: 100\r\n\r\ntoken=", None),
+        (begun.replace(b"POST", b"GET") + b"Upgrade: x\r\nConnection: upgrade\r\n\r\n", b""),
+        (b"\x16\x03\x01", b""),
+        (chunks, b"no number\r\n"),
+    ):
+        with socket.create_connection(("127.0.0.1", locked.port)) as raw:
+            raw.sendall(part)
+            if then is not None:
+                assert raw.recv(12).startswith(b"HTTP/1.1 ")
+                raw.sendall(then)
+                raw.shutdown(socket.SHUT_WR)
+                with suppress(OSError):
+                    while raw.recv(65_536):
+                        pass
+    assert locked.get("/healthz")[0] in (200, 503)
+    assert len(locked.said().splitlines()) == 1
 
 
 def test_an_event_cannot_end_its_frame(page: PageProcess, daemon: Daemon) -> None:

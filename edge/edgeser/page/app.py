@@ -14,6 +14,7 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
@@ -33,6 +34,9 @@ from edgeser.page.security import HEADERS, Guard, Request
 
 MAX_FIELDS = 32
 MAX_FORM_BYTES = 4096
+FORM_S = 10.0
+"""How long a form may take to come."""
+
 WRONG_TOKEN_S = 1.0
 """How long a wrong token waits for its answer."""
 
@@ -90,7 +94,10 @@ class Page:
     async def _login(self, request: HttpRequest) -> Response:
         given = ""
         if request.method == "POST":
-            form = await _form(request)
+            try:
+                form = await asyncio.wait_for(_form(request), FORM_S)
+            except (ClientDisconnect, asyncio.TimeoutError):
+                raise UserError("the form is not complete") from None
             given = "".join(form.get("token", []))
         elif "token" in request.query_params:
             given = request.query_params["token"]

@@ -23,6 +23,7 @@ from edgeser.errors import UserError
 from edgeser.events.schema import decode
 from edgeser.page import history
 from edgeser.page.app import Page
+from edgeser.page.connection import REQUEST_S, Connection, Entrance
 from edgeser.page.copy import JournalCopy
 from edgeser.page.hub import KEPT_S, Hub
 from edgeser.page.listener import Daemon, Listener
@@ -34,7 +35,6 @@ STALLED_MS = 20_000
 """A connection over which nothing gets through for so long is cut by the kernel, whether the
 browser stopped reading or the phone left the house."""
 
-MAX_CONNECTIONS = 256
 MAX_HEADER_BYTES = 16_384
 SHUTDOWN_S = 2
 
@@ -139,15 +139,15 @@ def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         loop="asyncio",
-        http="h11",
+        http=Connection,
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="warning",
+        log_level="error",  # its warnings are of what any stranger sends
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=REQUEST_S,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
         timeout_graceful_shutdown=SHUTDOWN_S,
         ssl_certfile=tls.certificate if tls else None,
@@ -176,7 +176,7 @@ def _bind(listen: Listen, stalled_ms: int) -> socket.socket:
         ) from error
     # Connections inherit it.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
-    return bound
+    return Entrance(bound)
 
 
 def _recall(hub: Hub, journal: Path) -> None:
