@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from prometheus_client import CollectorRegistry, Info, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -19,7 +23,13 @@ from edgeser import __version__
 from edgeser.errors import UserError
 from edgeser.settings.load import host_and_port
 
-_REQUEST_TIMEOUT_S = 5.0
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT_S = 5.0
+"""A connection is cut when its request and answer take longer."""
+
+MAX_CONNECTIONS = 8
+"""So many at a time, each with a thread; more are closed at once."""
 
 Troubles: TypeAlias = Callable[[], list[str]]
 """Why the process is not well, a line each."""
@@ -100,6 +110,7 @@ class _Server(ThreadingHTTPServer):
     ) -> None:
         self.registry = registry
         self.troubles = troubles
+        self._until: dict[socket.socket, float] = {}  # by the connection, in monotonic seconds
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
         own = (address[0], "localhost", "127.0.0.1", "::1")
@@ -107,10 +118,33 @@ class _Server(ThreadingHTTPServer):
         self.hosts = {f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in own}
         self.hosts |= {host.lower() for host in hosts}
 
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        return len(self._until) < MAX_CONNECTIONS
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._until[request] = time.monotonic() + REQUEST_TIMEOUT_S
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._until.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Twice a second: cut who takes too long, to whom each byte is a new beginning."""
+        now = time.monotonic()
+        for connection, until in list(self._until.items()):
+            if now > until:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # who asked has gone
+            log.exception("a request for metrics could not be answered")
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = _REQUEST_TIMEOUT_S
+    timeout = REQUEST_TIMEOUT_S
 
     def do_GET(self) -> None:
         troubles = self.server.troubles
