@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
 
 from edgeser.errors import UserError
+from edgeser.events.publish import replay_server
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import Event, StatusEvent, topic_of
 from edgeser.events.sequence import Gap
@@ -158,6 +160,17 @@ def test_hostile_requests_disturb_nobody(endpoint: str, start: Start, count: int
         with since(endpoint, "all") as good:
             expected = [(publisher.epoch, seq) for seq in range(1, 51 + count // 100)]
             assert numbers(take(good, len(expected))) == expected
+
+
+def test_it_rests_after_what_it_refuses_too(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=rests.append)
+    monkeypatch.setattr(replay_server, "time", clock)
+    with asker(start()) as socket:
+        for request in ([b"{"], [b"[" * 10_000], [b"{}", b"{}"], [b'{"id":1}']):
+            socket.send_multipart(request)
+            socket.recv_multipart()
+    until(lambda: len(rests) == 4)
 
 
 def test_a_client_that_takes_no_answers_costs_little(start: Start) -> None:

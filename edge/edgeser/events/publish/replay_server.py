@@ -29,7 +29,7 @@ SEND_HWM = 8
 """Answers held for a client that does not take them (2 MB); further ones of its are dropped."""
 
 REST_S = 0.05
-"""After an answer the thread rests as long as the answer took, and no longer than this."""
+"""After a request the thread rests as long as that took, and no longer than this."""
 
 
 def replay_socket(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
@@ -82,7 +82,9 @@ class ReplayServer:
                 self._rebinder.cut()
             self._rebinder.retry()
             if readable:
+                begun = time.monotonic()
                 self._serve(self._receive())
+                time.sleep(min(time.monotonic() - begun, REST_S))
         except Exception:
             log.exception("a request for replay has failed")
         return not self._closing
@@ -95,7 +97,6 @@ class ReplayServer:
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             self._send([frames[0], refusal(frames[-1], error)])
             return
-        begun = time.monotonic()
         live = self._live()
         try:
             with ExitStack() as stack:
@@ -106,7 +107,6 @@ class ReplayServer:
                 self._journal.report_corruption()
             return
         self._send([frames[0], *parts])
-        time.sleep(min(time.monotonic() - begun, REST_S))
 
     def _send(self, frames: list[bytes]) -> None:
         with suppress(zmq.Again):
