@@ -111,3 +111,13 @@ def test_what_is_not_installed_is_told_how_to_be(
     package.touch()
     assert fix("edgeser-mqtt") == "sudo apt-get install --reinstall ./edgeser_….deb"
     assert fix("edgeser-lake") == "sudo make install-service LAKE=1"
+
+
+def test_a_unit_that_was_given_up_is_started_in_spite_of_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state = {"LoadState": "loaded", "NeedDaemonReload": "no", "UnitFileState": "enabled"}
+    failed = {"ActiveState": "failed", "StatusText": "", "NRestarts": "10", "Result": "exit-code"}
+    monkeypatch.setattr(Service, "state", {**state, **failed, "User": "root"})
+    findings = {one.check: one for one in examine_service(Service("edgeser"))}
+    assert "reset-failed edgeser && sudo systemctl start edgeser" in findings["activity"].fix

@@ -182,7 +182,9 @@ def _remedy(service: Service) -> str:
     if state["ActiveState"] == "inactive":
         return f"sudo systemctl start {service.unit}"
     if state["ActiveState"] == "failed":
-        return f"{log}, fix what it says, and sudo systemctl restart {service.unit}"
+        # After ten starts systemd refuses another until its count is reset.
+        again = f"sudo systemctl reset-failed {service.unit} && sudo systemctl start {service.unit}"
+        return f"{log}, fix what it says, and {again}"
     if service.is_bridge:
         return state["StatusText"].partition("; ")[2] or log
     microphone = "plug in a microphone, or name one in audio.device ('edgeser devices')"
