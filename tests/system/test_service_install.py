@@ -119,7 +119,7 @@ def test_it_has_what_the_packages_have(image: Image) -> None:
 
 def test_an_upgrade_keeps_the_lake_and_brings_it_to_nobody_else(image: Image) -> None:
     asked, unit = image.root / "opt/edgeser/pip", "etc/systemd/system/edgeser-lake.service"
-    image.service("install")
+    image.service("install", LAKE="0")
     assert "lake" not in asked.read_text()
     assert not (image.root / unit).exists()
     image.service("install", LAKE="1")
@@ -130,13 +130,24 @@ def test_an_upgrade_keeps_the_lake_and_brings_it_to_nobody_else(image: Image) ->
 
 def test_another_installation_is_not_removed(image: Image) -> None:
     image.service("install", PREFIX="/srv/prog")
-    words = "PREFIX=/opt/edgeser: nothing is installed there; edgeser is in PREFIX=/srv/prog"
+    words = "PREFIX=/opt/edgeser: the service is not there; edgeser is in PREFIX=/srv/prog"
     image.service("uninstall", words)
     assert image.settings.exists()
     image.service("uninstall", PREFIX="/srv/prog")
     assert not image.settings.exists()
     assert not (image.root / "srv/prog").exists()
     image.service("uninstall", "PREFIX=/srv/prog: nothing is installed there", PREFIX="/srv/prog")
+
+
+def test_there_is_one_installation(image: Image) -> None:
+    image.service("install", PREFIX="/srv/prog")
+    old = image.root / "opt/edgeser"
+    shutil.copytree(image.root / "srv/prog", old)
+    image.service("uninstall", "edgeser is in PREFIX=/srv/prog")
+    assert image.settings.exists()
+    shutil.rmtree(old)
+    image.service("install", "uninstall-service KEEP_STATE=1 PREFIX=/srv/prog")
+    assert not old.exists()
 
 
 def test_a_package_is_neither_covered_nor_removed(image: Image) -> None:

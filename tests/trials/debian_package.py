@@ -201,6 +201,22 @@ class Trial:
         assert account[1].startswith("!")
         assert "could not be found" in self.box.run("systemctl", "status", "edgeser", check=False)
 
+    def purged_later(self, package: str) -> None:
+        """Removed, and purged when `make install-service` has taken over: its data stay."""
+        self.apt("install", package)
+        self.apt("remove", "edgeser")
+        self.box.install()
+        self.box.run("edgeser", "keys", "new", "server", "--keys", KEYS)
+        journal = self.box.path(JOURNAL)
+        journal.parent.mkdir(exist_ok=True)
+        journal.touch()
+        kept = self.settings_and_keys()
+        self.apt("purge", "edgeser")
+        gone = set(kept) - set(self.settings_and_keys())
+        assert all(line.endswith(SETTINGS) for line in gone), gone
+        assert journal.exists()
+        self.box.run("make", "-C", "/srv/checkout", "uninstall-service")
+
     def follows_another_installation(self, package: str) -> None:
         """What `make install-service` made is not overwritten; removed as the package's message
         says, its settings, keys and history are the package's.
@@ -269,6 +285,8 @@ def run(package: Path, folder: Path) -> None:
         print("installed again: enabled and with its history", flush=True)
         trial.purged()
         print("purged: nothing left but the locked account", flush=True)
+        trial.purged_later(new)
+        print("purged later: what 'make install-service' goes on with stays", flush=True)
         trial.follows_another_installation(new)
         print("'make install-service' is not overwritten, and its history goes on", flush=True)
     finally:
