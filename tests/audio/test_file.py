@@ -4,6 +4,7 @@ import os
 import struct
 import threading
 import time
+import tracemalloc
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -163,6 +164,20 @@ def test_a_stream_header_without_a_length_is_not_cut_off(tmp_path: Path) -> None
     blocks, faults = played(path)
     assert blocks[-1].end_sample == 16_000
     assert not faults
+
+
+def test_an_impossible_rate_in_a_header_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "fast.wav"
+    soundfile.write(path, speechlike(1.0), 16_000, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[24:28] = struct.pack("<I", 0x7FFF_FFFF)
+    path.write_bytes(content)
+    tracemalloc.start()
+    try:
+        assert not list(FileSource(path, fast=True).blocks())
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def refusal(path: Path) -> str:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _BITE_S = 0.02
 """Read in small bites: the bite in which a damaged file breaks off is lost."""
 
+_BITE_SAMPLES = 1 << 22
+"""Of all channels, at most: a header may say any rate."""
+
 _PLAIN_BITE_S = 4.0
 """Nothing is lost of samples that stand in the file as they are."""
 
@@ -132,7 +135,7 @@ def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:
     dtype, bite_s = "float32", _BITE_S
     if sound.subtype == "PCM_16" and sound.format != "FLAC":
         dtype, bite_s = "int16", _PLAIN_BITE_S
-    bite = math.ceil(bite_s * sound.samplerate)
+    bite = min(math.ceil(bite_s * sound.samplerate), max(1, _BITE_SAMPLES // sound.channels))
     while True:
         try:
             frames = sound.read(bite, dtype=dtype, always_2d=True)
