@@ -27,7 +27,7 @@ SHARED = Path("/srv/shared")
 """Folder that both sides see; outside it is ``Box.shared``."""
 
 _NETWORK = re.compile("pip_|ssl_|requests_|.*_proxy", re.IGNORECASE)
-_ENOUGH_S = 40.0
+_ENOUGH_S = 100.0
 _TARGET = "[Unit]\nRequires=basic.target dbus.service\nAfter=basic.target\nAllowIsolate=yes\n"
 
 

@@ -87,17 +87,17 @@ class Daemon:
         """The state in the last status; empty before the first."""
         return self.statuses[-1].state if self.statuses else ""
 
-    def wait(self, timeout_s: float = 60) -> int:
+    def wait(self, timeout_s: float = 100) -> int:
         """Exit code of the process; every event it published is here by then.
 
         Each stream says last that it stops.
         """
         code = self.process.wait(timeout_s)
         with self.changed:
-            assert self.changed.wait_for(self._has_stopped, 10), "no 'stopping' status came"
+            assert self.changed.wait_for(self._has_stopped, 100), "no 'stopping' status came"
         return code
 
-    def wait_for(self, condition: str, timeout_s: float = 30) -> None:
+    def wait_for(self, condition: str, timeout_s: float = 100) -> None:
         """Wait until an expression over ``self`` holds, e.g. ``self.finals``."""
         with self.changed:
             holds = self.changed.wait_for(lambda: eval(condition, {"self": self}), timeout_s)

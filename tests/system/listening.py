@@ -36,7 +36,7 @@ class Listener:
         """One for each start of the daemon."""
         return list(dict.fromkeys(event.epoch for event in self.events))
 
-    def wait_for(self, condition: Callable[[Listener], object], timeout_s: float = 40) -> None:
+    def wait_for(self, condition: Callable[[Listener], object], timeout_s: float = 100) -> None:
         """Wait until ``condition`` of this listener holds."""
         with self._changed:
             holds = self._changed.wait_for(lambda: condition(self), timeout_s)

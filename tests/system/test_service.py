@@ -75,9 +75,10 @@ def break_it(box: Box, code: str) -> None:
     box.drop_in("defect", f"[Service]\nWatchdogSec=3\nEnvironment=PYTHONPATH={SHARED / 'defect'}\n")
 
 
-def break_now(box: Box) -> None:
-    """Not before it runs: how long it takes to start is the machine's affair."""
+def break_now(box: Box, listener: Listener) -> None:
+    """Not before it runs and is heard: how long that takes is the machine's affair."""
     box.run("systemctl", "start", "edgeser")
+    listener.wait_for(lambda self: self.states)
     (box.shared / "defect" / "now").touch()
 
 
@@ -243,7 +244,7 @@ def test_a_stuck_backend_is_said_and_ends_in_a_restart(talk: Box, listener: List
         "    return step(self, *given)\n"
         "OnnxRuntime.step = stuck\n",
     )
-    break_now(talk)
+    break_now(talk, listener)
     listener.wait_for(lambda self: "restart_due" in self.faults)
     talk.wait_for(r"NRestarts=[12]")
     assert "Watchdog timeout" in talk.journal()
@@ -261,7 +262,7 @@ def test_a_vad_that_raises_is_said_and_ends_in_a_restart(talk: Box, listener: Li
         "    return push(self, samples)\n"
         "VoiceActivity.push = raising\n",
     )
-    break_now(talk)
+    break_now(talk, listener)
     listener.wait_for(lambda self: "daemon_failed" in self.faults)
     talk.wait_for(r"NRestarts=[12]")
     assert "ValueError: no such frame" in talk.journal()

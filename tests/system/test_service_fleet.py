@@ -32,8 +32,8 @@ def test_events_go_from_the_service_into_tables_and_a_server_that_is_away_is_wai
     box: Box, server: NatsServer
 ) -> None:
     box.run("systemctl", "start", LAKE, BRIDGE, "edgeser")
-    box.wait_for(r"StatusText=connected, [1-9]\d* events handed over", BRIDGE, timeout_s=100)
-    box.wait_for(r"StatusText=connected, [1-9]\d* rows written", LAKE, timeout_s=100)
+    box.wait_for(r"StatusText=connected, [1-9]\d* events handed over", BRIDGE)
+    box.wait_for(r"StatusText=connected, [1-9]\d* rows written", LAKE)
     folder = f"/var/lib/{LAKE}/lake"
     asked = ("edgeser", "lake", "ask", folder, "SELECT DISTINCT device, stream FROM finals")
     until(lambda: box.run(*asked, "--json"))  # what was written first may be a speech event
@@ -44,7 +44,7 @@ def test_events_go_from_the_service_into_tables_and_a_server_that_is_away_is_wai
         assert box.state(unit)["ActiveState"] == "active"
     server.start()
     for unit in (BRIDGE, LAKE):
-        box.wait_for("StatusText=connected", unit, timeout_s=100)
+        box.wait_for("StatusText=connected", unit)
     box.run("systemctl", "stop", BRIDGE, LAKE)
     for unit in (BRIDGE, LAKE):
         state = box.state(unit)
@@ -56,7 +56,7 @@ def test_the_doctor_knows_both(box: Box, server: NatsServer) -> None:
     box.run("systemctl", "start", "edgeser")
     for unit in (LAKE, BRIDGE):  # the lake makes the stream that the bridge publishes to
         box.run("systemctl", "enable", "--now", unit)
-        box.wait_for(r"(?m)StatusText=connected, \d+ (events|rows) [^;\n]*$", unit, timeout_s=100)
+        box.wait_for(r"(?m)StatusText=connected, \d+ (events|rows) [^;\n]*$", unit)
         lines = box.run("edgeser", "doctor", "--service", unit, "--json", check=False)
         found = {finding["check"]: finding for finding in map(json.loads, lines.splitlines())}
         assert all(finding["ok"] for finding in found.values()), found

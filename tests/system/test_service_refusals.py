@@ -77,7 +77,7 @@ def test_what_is_wrong_is_one_line_in_log_and_state_and_a_figure(
             if number == 0:
                 time.sleep(3)  # it tries again, and says nothing
                 server.start()
-                box.wait_for("StatusText=connected", unit, timeout_s=100)
+                box.wait_for("StatusText=connected", unit)
                 assert connected().endswith(" 1.0")
         journal = box.journal(unit)
         ours = [line for line in journal.splitlines() if f"localhost:{server.port}" in line]
