@@ -70,12 +70,13 @@ class Judged:
         index = len(self.sound)
         self.sound.append(frame)
         vad_frame = VadFrame(index * FRAME_SAMPLES, frame[0], -20.0, -40.0)
-        return self.segmenter.push(vad_frame, self._chunks((index + 1) * FRAME_SAMPLES))
+        return self.segmenter.push(vad_frame, self.chunks((index + 1) * FRAME_SAMPLES))
 
     def hear(self, sound: Sound) -> list[SegmenterOutput]:
         return [output for frame in sound for output in self.push(frame)]
 
-    def _chunks(self, end: int) -> list[VoiceChunk]:
+    def chunks(self, end: int, *, at_last: bool = False) -> list[VoiceChunk]:
+        """Those that are due by the sample ``end``; all of them ``at_last``."""
         wanted = self.segmenter.score_from
         if wanted is None:
             return []
@@ -83,7 +84,7 @@ class Judged:
             self._judging = self._next = wanted
         chunks: list[VoiceChunk] = []
         waiting = (end - self._next) // CHUNK_SAMPLES
-        if waiting < self._at_once and not self.segmenter.awaits_every_chunk:
+        if not at_last and waiting < self._at_once and not self.segmenter.awaits_every_chunk:
             return chunks
         while self._next + CHUNK_SAMPLES <= end:
             chunks.append(VoiceChunk(self._next, self.sound[middle(self._next)][1]))
@@ -172,6 +173,13 @@ def test_a_word_is_told_at_its_end() -> None:
     assert end.no_final is None
     assert end.speech_probability is not None
     assert end.speech_probability > 0.9
+
+
+def test_a_word_that_waits_for_the_detector_when_the_sound_ends_is_told() -> None:
+    judged = Judged(at_once=100)
+    assert judged.hear([*QUIET, *[PERSON] * 20]) == []
+    told = judged.segmenter.flush(judged.chunks(len(judged.sound) * FRAME_SAMPLES, at_last=True))
+    assert [type(output) for output in told] == [SegmentStarted, SegmentEnded]
 
 
 def test_a_yelp_is_no_word() -> None:

@@ -74,12 +74,19 @@ class Heard:
 
 
 def test_a_voice_that_the_level_does_not_show_begins_and_ends_a_segment() -> None:
-    started, *_, ended = Heard().hear([*NOISE, *[VOICE] * 40, *NOISE])
+    heard = Heard()
+    started, *_, ended = heard.hear([*NOISE, *[VOICE] * 40, *NOISE])
     assert isinstance(started, SegmentStarted)
     assert isinstance(ended, SegmentEnded)
     assert ended.no_final is None
     assert frames(started.start) == pytest.approx(150 - CONFIG.pre_roll, abs=2)
     assert frames(ended.end) == pytest.approx(190 + CONFIG.hangover, abs=2)
+    assert len(set(heard.asked) - {None}) == 1  # a restart would forget the noise
+
+
+def test_a_voice_that_is_loud_at_once_is_heard_however_early_a_segment_begins() -> None:
+    sound = [*NOISE, *[(15.0, 0.95)] * 100, *NOISE]
+    assert isinstance(Heard(replace(LOUD, start=1)).hear(sound)[0], SegmentStarted)
 
 
 def test_without_confirmation_it_does_not() -> None:

@@ -74,9 +74,15 @@ def test_taps_do_not_start_a_segment() -> None:
     assert run(([True] * (CONFIG.start - 1) + [False] * 10) * 20) == []
 
 
+def test_what_was_heard_before_a_segment_ended_does_not_begin_the_next() -> None:
+    taps = [True] * (CONFIG.start - 1) + [False] * 10
+    assert len(ended(run([True] * 10 + [False] * CONFIG.end + taps))) == 1
+
+
 def test_what_is_shorter_than_the_minimum_is_not_heard() -> None:
-    (end,) = ended(run([False] * 9 + [True] * (CONFIG.minimum - 1) + [False] * 20))
-    assert end.no_final == "too_short"
+    for spoken, heard in ((CONFIG.minimum - 1, "too_short"), (CONFIG.minimum, None)):
+        (end,) = ended(run([False] * 9 + [True] * spoken + [False] * 20))
+        assert end.no_final == heard
 
 
 def test_a_quiet_voice_goes_on_but_does_not_begin() -> None:
@@ -110,6 +116,13 @@ def test_the_rest_behind_a_cut_is_heard_however_short() -> None:
     rest = ended(outputs)[-1]
     assert rest.no_final is None
     assert not rest.continued
+
+
+def test_a_rest_behind_a_cut_in_which_nothing_is_said_is_too_short() -> None:
+    whole = [True] * (CONFIG.maximum - 2) + [False] * 20
+    first, rest = ended(run(whole))
+    assert first.continued
+    assert rest.no_final == "too_short"
 
 
 def test_a_flush_ends_the_open_segment_with_what_there_is() -> None:
