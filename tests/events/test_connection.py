@@ -123,6 +123,14 @@ def test_a_subscriber_may_be_opened_as_soon_as_another_is_closed(endpoint: str) 
             pass
 
 
+def test_one_that_nobody_closes_makes_no_other_deaf(endpoint: str) -> None:
+    with Publisher([endpoint]):
+        for _ in range(200):
+            Subscriber(endpoint)
+            with Subscriber(endpoint) as listener:
+                until(lambda: listener.trouble is None)
+
+
 def test_a_forked_process_ends(endpoint: str) -> None:
     with Subscriber(endpoint) as listener:
         child = os.fork()

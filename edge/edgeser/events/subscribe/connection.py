@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import weakref
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,7 +31,6 @@ class Connection:
 
     def __init__(self, socket: zmq.Socket[bytes], endpoint: Endpoint, *, encrypted: bool) -> None:
         """Watch a socket that is not connected yet. ``encrypted``: whether it has keys."""
-        self._socket = socket
         self._endpoint = endpoint
         self._encrypted = encrypted
         self._seen = 0
@@ -43,6 +43,8 @@ class Connection:
         self._monitor.setsockopt(zmq.RCVHWM, 0)  # with a bound libzmq's own thread would wait
         self._monitor.setsockopt(zmq.LINGER, 0)
         self._monitor.connect(address)
+        self._end = weakref.finalize(self, _end, socket, self._monitor, self._process)
+        self._end.atexit = False
 
     @property
     def trouble(self) -> UserError | None:
@@ -77,11 +79,17 @@ class Connection:
             self._seen = int(parse_monitor_message(message)["event"])
             self._end()
 
-    def _end(self) -> None:
-        if not self._monitor.closed and self._process == os.getpid():
-            with suppress(zmq.ZMQError):
-                self._socket.disable_monitor()
-            self._monitor.close()
+
+def _end(socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], process: int) -> None:
+    """Watch no longer, also where nobody closed the subscriber.
+
+    In this order: libzmq's own thread waits for ever for a monitor that is gone, and every other
+    socket of the process with it.
+    """
+    if process == os.getpid():
+        with suppress(zmq.ZMQError):
+            socket.disable_monitor()
+        monitor.close()
 
 
 def _absence(endpoint: Endpoint) -> UserError:
