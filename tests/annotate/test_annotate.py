@@ -136,7 +136,7 @@ def test_killed_it_goes_on_and_does_nothing_again(
     assert f"0 failures in {out / 'errors'}, 1 in all" in told
 
 
-def test_a_folder_begun_with_other_files_or_model_is_refused(
+def test_a_folder_begun_with_other_files_model_or_settings_is_refused(
     archive: Path, annotated: Path, tmp_path: Path
 ) -> None:
     before = parts(annotated)
@@ -146,6 +146,11 @@ def test_a_folder_begun_with_other_files_or_model_is_refused(
     done = annotate(archive / "b", annotated)
     assert done.exit_code == 2
     assert "was begun with other files; name another folder" in done.stderr
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[model]\nlabels = ['angry', 'neutral']\n[baseline]\nlearn = false\n")
+    done = annotate(archive, annotated, "--settings", str(settings))
+    assert done.exit_code == 2
+    assert "was begun with other model.labels, another baseline.learn; name" in done.stderr
     assert parts(annotated) == before
 
 

@@ -103,6 +103,16 @@ def test_it_is_ready_when_it_has_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     assert world.manager.well
 
 
+def test_a_journal_that_is_off_is_told_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, FakeIntake())
+    world.health.tell(journal_is_off=True)
+    assert world.manager.text == "listening, heard 0 s ago; events are not kept"
+    assert not world.manager.well
+    assert not world.health.troubles()
+    assert world.signs(30) == 2
+    assert world.manager.well
+
+
 def test_signs_of_life_come_twice_in_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     world = World(monkeypatch, FakeIntake())
     assert world.signs(300) == pytest.approx(300 / (WATCHDOG_S / 2), abs=2)

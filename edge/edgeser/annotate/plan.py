@@ -36,7 +36,8 @@ class Shard(NamedTuple):
 class Plan(msgspec.Struct, frozen=True):
     """What the tables of a folder are made of: another plan is another folder.
 
-    ``v``: of the tables' columns.
+    ``labels`` and ``learn``: as ``ModelSettings`` and ``BaselineSettings`` have them. ``v``: of the
+    tables' columns.
     """
 
     files: int
@@ -46,6 +47,8 @@ class Plan(msgspec.Struct, frozen=True):
     backend: str
     speech: SpeechSettings
     decision: DecisionSettings
+    labels: list[str] = []
+    learn: bool = True
     v: int = 2
 
 
@@ -56,6 +59,8 @@ _OTHERWISE = {
     "backend": "another backend",
     "speech": "other [speech] settings",
     "decision": "other [decision] settings",
+    "labels": "other model.labels",
+    "learn": "another baseline.learn",
 }
 """What to say of a field that is not as it was."""
 

@@ -117,6 +117,8 @@ def annotate(
         backend=loaded.backend.name,
         speech=settings.speech,
         decision=settings.decision,
+        labels=settings.model.labels,
+        learn=settings.baseline.learn,
     )
     del loaded
     settle(plan, folder)

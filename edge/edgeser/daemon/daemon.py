@@ -143,7 +143,7 @@ class Daemon:
                         self._reload.carry_out()
                 self._report(stopping=False)
                 self._baselines.turn()
-                self._health.tell()
+                self._health.tell(journal_is_off=self._publisher.journal_is_off)
                 self._rest()
         except BaseException as error:
             failure = error

@@ -55,8 +55,10 @@ class Health:
             found.append(f"inference: stuck for {self._backlog.working_s:.0f} s")
         return found
 
-    def tell(self) -> None:
+    def tell(self, *, journal_is_off: bool = False) -> None:
         """Report readiness, state and, while nothing is stuck, a sign of life.
+
+        That the journal is off is reported and nothing more: a new daemon could not write it.
 
         When the signs of life end, which makes the manager restart the daemon, and when they
         begin again, a fault says so.
@@ -65,7 +67,8 @@ class Health:
         if not self._is_ready and any(map(_is_ready, self._intakes.values())):
             self._is_ready = True
             manager.ready()
-        manager.status(self._status(), well=not self.troubles())
+        status = f"{self._status()}; events are not kept" if journal_is_off else self._status()
+        manager.status(status, well=not journal_is_off and not self.troubles())
         if manager.watchdog_s is None:
             return
         self._say(self._stuck(manager.watchdog_s))
