@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from tests.sounds import SPEECH_FILE
 from tests.system.box import SHARED, Box
 from tests.system.listening import Listener
-from tests.system.test_service import SETTINGS, listener, talk
+from tests.system.test_service import SETTINGS, hear, listener, talk
 
 __all__ = ["listener", "talk"]
 
@@ -32,6 +33,15 @@ def test_the_journal_of_a_service_that_runs(talk: Box, listener: Listener) -> No
     listener.wait_for(lambda self: len(self.finals) > before)
     assert edgeser(talk, "events", "--topic", "emotion.", "--last", "1")
     assert talk.run("find", str(STATE), "!", "-user", "edgeser") == ""
+
+
+def test_a_journal_that_cannot_be_kept_is_no_well_service_to_the_doctor(talk: Box) -> None:
+    hear(talk, "talk.flac", f'[journal]\npath = "{SHARED}"\n')
+    talk.run("systemctl", "start", "edgeser")
+    talk.wait_for("StatusText=.*; events are not kept")
+    lines = talk.run("edgeser", "doctor", "--service", "edgeser", "--json", check=False)
+    found = {finding["check"]: finding for finding in map(json.loads, lines.splitlines())}
+    assert not found["activity"]["ok"]
 
 
 def test_the_voices_of_a_service_that_runs(talk: Box) -> None:
