@@ -101,3 +101,15 @@ def test_topics_are_numbered_apart() -> None:
     assert sequence.accept("emotion.mic", "a", 5) == (True, None)
     assert sequence.accept("fault.mic", "a", 2) == (True, None)
     assert sequence.accept("emotion.mic", "a", 6) == (True, None)
+
+
+def test_a_late_joiner_expects_all_that_follows_what_was_published_before_it() -> None:
+    sequence = SequenceTracker("a")
+    assert sequence.accept("speech.mic", "a", 9) == (True, None)
+    assert sequence.set_floor({"emotion.mic": 4, "speech.mic": 8})
+    assert sequence.positions == {"emotion.mic": 4, "speech.mic": 9}
+    assert sequence.accept("emotion.mic", "a", 4) == (False, None)
+    assert sequence.accept("emotion.mic", "a", 7) == (True, Gap("emotion.mic", "a", 5, 6))
+    assert sequence.accept("fault.mic", "a", 2) == (True, Gap("fault.mic", "a", 1, 1))
+    assert not sequence.set_floor({"level.mic": 3})
+    assert "level.mic" not in sequence.positions
