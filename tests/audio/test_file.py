@@ -155,12 +155,17 @@ def test_a_file_cut_off_plays_what_is_there_and_says_so(tmp_path: Path, name: st
         np.testing.assert_array_equal(samples, joined(all_of_it)[: len(samples)])
 
 
-def test_a_stream_header_without_a_length_is_not_cut_off(tmp_path: Path) -> None:
-    path = tmp_path / "piped.wav"
+def write_with_header(path: Path, offset: int, number: int) -> None:
+    """A second of sound in a WAV file whose header has this number there."""
     soundfile.write(path, speechlike(1.0), 16_000, subtype="PCM_16")
     content = bytearray(path.read_bytes())
-    content[40:44] = struct.pack("<I", 0xFFFF_FFFF)
+    content[offset : offset + 4] = struct.pack("<I", number)
     path.write_bytes(content)
+
+
+def test_a_stream_header_without_a_length_is_not_cut_off(tmp_path: Path) -> None:
+    path = tmp_path / "piped.wav"
+    write_with_header(path, 40, 0xFFFF_FFFF)
     blocks, faults = played(path)
     assert blocks[-1].end_sample == 16_000
     assert not faults
@@ -168,10 +173,7 @@ def test_a_stream_header_without_a_length_is_not_cut_off(tmp_path: Path) -> None
 
 def test_an_impossible_rate_in_a_header_takes_no_memory(tmp_path: Path) -> None:
     path = tmp_path / "fast.wav"
-    soundfile.write(path, speechlike(1.0), 16_000, subtype="PCM_16")
-    content = bytearray(path.read_bytes())
-    content[24:28] = struct.pack("<I", 0x7FFF_FFFF)
-    path.write_bytes(content)
+    write_with_header(path, 24, 0x7FFF_FFFF)
     tracemalloc.start()
     try:
         assert not list(FileSource(path, fast=True).blocks())
