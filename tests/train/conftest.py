@@ -42,3 +42,9 @@ def tiny_run(emodb: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory)
 def _one_thread() -> None:
     """Threads only get in each other's way with models this small."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _same_draws() -> None:
+    """Every run draws the same weights and the same data."""
+    torch.manual_seed(0)

@@ -220,8 +220,11 @@ def test_model_must_offer_what_the_loss_asks_for(spec: Loss, batch: Batch) -> No
         loss_of(spec, Linear(), batch, WEIGHTS)
 
 
-@pytest.mark.parametrize(("spec", "model"), [(CTC(), Stepwise()), (MultiTask(), Estimator())])
-def test_what_cannot_be_centred_by_voice_takes_no_episodes(spec: Loss, model: SpeechModel) -> None:
+@pytest.mark.parametrize(("spec", "network"), [(CTC(), Stepwise), (MultiTask(), Estimator)])
+def test_what_cannot_be_centred_by_voice_takes_no_episodes(
+    spec: Loss, network: type[Linear]
+) -> None:
+    model = network()
     spec.check(model)
     model.centre(4)
     with pytest.raises(UserError, match=r"takes no episodes.*--set episodes=null"):
@@ -230,9 +233,10 @@ def test_what_cannot_be_centred_by_voice_takes_no_episodes(spec: Loss, model: Sp
 
 
 @pytest.mark.parametrize(
-    ("spec", "model"), [(CrossEntropy(), Linear()), (CTC(), Stepwise()), (MultiTask(), Estimator())]
+    ("spec", "network"), [(CrossEntropy(), Linear), (CTC(), Stepwise), (MultiTask(), Estimator)]
 )
-def test_teacher_who_agrees_adds_nothing(spec: Loss, model: SpeechModel, batch: Batch) -> None:
+def test_teacher_who_agrees_adds_nothing(spec: Loss, network: type[Linear], batch: Batch) -> None:
+    model = network()
     term = Distillation(weight=0.4, temperature=3.0)
     with pytest.raises(UserError, match="teacher"):
         loss_of(spec, model, batch, WEIGHTS, term)
@@ -245,12 +249,13 @@ def test_teacher_who_agrees_adds_nothing(spec: Loss, model: SpeechModel, batch: 
 
 
 @pytest.mark.parametrize(
-    ("spec", "model"), [(CrossEntropy(), Linear()), (CTC(), Stepwise()), (MultiTask(), Estimator())]
+    ("spec", "network"), [(CrossEntropy(), Linear), (CTC(), Stepwise), (MultiTask(), Estimator)]
 )
 def test_of_a_class_that_a_corpus_lacks_nothing_is_learnt(
-    spec: Loss, model: Linear, batch: Batch
+    spec: Loss, network: type[Linear], batch: Batch
 ) -> None:
     """Neither from the labels nor from a teacher, who may think it likely."""
+    model = network()
     lacking = 2
     batch = batch._replace(
         targets=torch.eye(4)[torch.tensor([0, 1, 3] * 4)],
