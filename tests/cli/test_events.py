@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from edgeser.events.journal.store import JournalStore
+from tests.disks import filled
+from tests.events.journals import entry
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS
 from tests.system.daemons import Daemon, edgeser, running
 
@@ -146,6 +150,40 @@ def test_what_is_deleted_is_gone_while_the_daemon_runs(tmp_path: Path) -> None:
         refusal = edgeser("events", "--delete", "--all", option).refusal
         assert "--delete takes no --count, --last, --json or --csv" in refusal
     assert "not clear" in edgeser("events", "--delete", "--all", "--label", "sad").refusal
+
+
+def test_on_a_full_disk_nothing_is_deleted_and_it_is_said(small_disk: Path) -> None:
+    file = small_disk / "journal.db"
+    store = JournalStore(file, "a")
+    store.append([entry(seq) for seq in range(1, 100)])
+    store.close()
+    filled(small_disk)
+    refusal = edgeser("events", "--journal", str(file), "--delete", "--all").refusal
+    assert refusal.startswith(f"edgeser: journal {file}: cannot be changed: ")
+
+
+def test_a_journal_of_a_later_version_is_named_once(tmp_path: Path) -> None:
+    file = tmp_path / "journal.db"
+    JournalStore(file, "a").close()
+    with sqlite3.connect(file) as database:
+        database.execute("PRAGMA user_version = 9")
+    database.close()
+    for options in (["--json"], ["--delete", "--all"]):
+        refusal = edgeser("events", "--journal", str(file), *options).refusal
+        assert refusal == f"edgeser: journal {file}: a later version of edgeser made it (format 9)"
+
+
+@pytest.mark.parametrize("spoilt", [b"[" * 100_000 + b"]" * 100_000, b"{}", b"\xff"])
+def test_what_is_no_event_is_left_out_and_told(tmp_path: Path, spoilt: bytes) -> None:
+    file = tmp_path / "journal.db"
+    store = JournalStore(file, "a")
+    nested = b'{"type":"fault","more":' + spoilt + b"}"
+    store.append([entry(1)._replace(payload=nested)])
+    store.close()
+    done = edgeser("events", "--journal", str(file))
+    assert (done.code, done.out) == (0, "")
+    assert done.err.startswith("skipped, not understood: "), done.err
+    assert len(done.err.splitlines()) == 1
 
 
 def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:

@@ -117,8 +117,11 @@ def events(
         ) from None
     except PermissionError as error:
         raise UserError(f"journal {path}: {error.strerror}", "try sudo") from error
-    except (OSError, sqlite3.Error, ForeignFileError) as error:
-        raise UserError(f"journal {path}: cannot be read: {error}") from error
+    except ForeignFileError as error:
+        raise UserError(f"journal {path}: {error}") from error
+    except (OSError, sqlite3.Error) as error:
+        doing = "changed" if delete else "read"
+        raise UserError(f"journal {path}: cannot be {doing}: {error}") from error
 
 
 class Wanted(NamedTuple):

@@ -318,9 +318,12 @@ def decode(payload: bytes) -> AnyEvent:
     """The event in a JSON payload; unknown fields are ignored.
 
     Raises ``msgspec.ValidationError`` for JSON that is no event, ``msgspec.DecodeError`` for what
-    is no JSON.
+    is no JSON, no UTF-8, or is nested too deep.
     """
-    return _decoder.decode(payload)
+    try:
+        return _decoder.decode(payload)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 def json_schema() -> dict[str, Any]:

@@ -129,7 +129,7 @@ def _row(message: Message) -> tuple[Place, dict[str, object]]:
         raise ValueError("the subject is not edgeser.SITE.DEVICE.TYPE.STREAM")
     try:
         event = decode(message.payload)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except msgspec.MsgspecError as error:
         raise ValueError(f"no event: {error}") from error
     at = datetime.fromtimestamp(event.time, timezone.utc).replace(tzinfo=None)
     first = {

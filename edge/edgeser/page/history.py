@@ -195,7 +195,7 @@ def _wanted(path: Path, query: Query) -> Iterator[tuple[Published, Glance]]:
         for entry in entries:
             try:
                 event = _glance(entry.payload)
-            except msgspec.MsgspecError:  # of a later version, or somebody else's
+            except (msgspec.MsgspecError, RecursionError):  # of a later version, or not ours
                 continue
             if query.wants(event, entry.topic):
                 yield entry, event
@@ -214,5 +214,7 @@ def _opened(path: Path) -> Iterator[JournalReader]:
         ) from None
     except PermissionError as error:
         raise NoJournalError(f"journal {path}: permission denied") from error
-    except (OSError, sqlite3.Error, ForeignFileError) as error:
+    except ForeignFileError as error:
+        raise NoJournalError(f"journal {path}: {error}") from error
+    except (OSError, sqlite3.Error) as error:
         raise NoJournalError(f"journal {path}: cannot be read: {error}") from error

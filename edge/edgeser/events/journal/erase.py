@@ -33,7 +33,7 @@ def erase(
     """
     path.stat()
     with closing(connect(path)) as database:
-        check_ours(path, database)
+        check_ours(database)
         rows = database.execute(
             "SELECT events.id, topic, payload FROM events JOIN topics ON topics.id = topic_id"
             " WHERE time >= ? AND time < ?",

@@ -24,7 +24,10 @@ _MODE = 0o640
 
 
 class ForeignFileError(Exception):
-    """There is a file in the journal's place that is not ours, or of a later version."""
+    """There is a file in the journal's place that is not ours, or of a later version.
+
+    It says what the file is; who tells people says which file.
+    """
 
 
 def make(path: Path) -> None:
@@ -51,20 +54,20 @@ def connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def check_ours(path: Path, database: sqlite3.Connection) -> None:
+def check_ours(database: sqlite3.Connection) -> None:
     """Raises ForeignFileError for what is no journal, or none that this version can read."""
     if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise ForeignFileError(f"{path} is no journal of edgeser")
-    check_format(path, database.execute("PRAGMA user_version").fetchone()[0])
+        raise ForeignFileError("it is no journal of edgeser")
+    check_format(database.execute("PRAGMA user_version").fetchone()[0])
 
 
-def check_format(path: Path, version: int) -> None:
+def check_format(version: int) -> None:
     """Raises ForeignFileError for a format that this version cannot read."""
     if version > FORMAT:
-        raise ForeignFileError(f"{path} was made by a later version of edgeser (format {version})")
+        raise ForeignFileError(f"a later version of edgeser made it (format {version})")
     if version != FORMAT:
         raise ForeignFileError(
-            f"{path} says that its format is {version}, which no version of edgeser has written; "
+            f"it says that its format is {version}, which no version of edgeser has written; "
             "move it away"
         )
 

@@ -58,7 +58,7 @@ class JournalReader:
         path.stat()
         self._database = _connect(path)
         try:
-            check_ours(path, self._database)
+            check_ours(self._database)
         except BaseException:
             self._database.close()
             raise

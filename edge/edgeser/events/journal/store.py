@@ -171,9 +171,9 @@ class JournalStore:
         self._database.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         ours = self._pragma("application_id") == APPLICATION_ID
         if not ours and self._database.execute("SELECT 1 FROM sqlite_master").fetchone():
-            raise ForeignFileError(f"{self.path} is a database of another program")
+            raise ForeignFileError("it is a database of another program")
         if ours:
-            check_format(self.path, self._pragma("user_version"))
+            check_format(self._pragma("user_version"))
         if not ours:
             self._database.execute(f"PRAGMA page_size = {PAGE_BYTES}")
             self._database.execute("PRAGMA auto_vacuum = INCREMENTAL")

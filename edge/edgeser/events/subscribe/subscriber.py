@@ -342,7 +342,7 @@ def _event_in(parts: list[bytes]) -> AnyEvent | None:
     try:
         event = decode(parts[1])
         named = topic_of(event).encode() == parts[0]
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except msgspec.MsgspecError:
         return None
     return event if named and event.epoch and event.seq >= 1 else None
 
