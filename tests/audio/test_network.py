@@ -324,6 +324,24 @@ def test_tls_carries_the_same_and_who_speaks_none_gets_nothing(tmp_path: Path) -
             until(lambda: heard.samples("kitchen") == TEN_S.tolist())
 
 
+def test_nothing_of_a_record_waits_for_the_next(tmp_path: Path) -> None:
+    cert, key = certificates(tmp_path)
+    trusted = ssl.create_default_context(cafile=cert)
+    sound = TEN_S[:12_800]
+    with serving(tls=tls_context(cert, key), stall_s=60) as heard:
+        plain = socket.create_connection(("127.0.0.1", heard.port), 20)
+        with trusted.wrap_socket(plain, server_hostname="localhost") as connected:
+            connected.sendall(KITCHEN.encode() + b"\n")
+            until(lambda: heard.server.streams[0].is_connected)
+            heard.idle.clear()
+            connected.sendall(TEN_S[:1].astype("<i2").tobytes())
+            until(lambda: heard.busy_with)
+            for half in np.split(sound, 2):  # both are there before either is read
+                connected.sendall(half.astype("<i2").tobytes())
+            heard.idle.set()
+            until(lambda: len(heard.samples("kitchen")) == 1 + len(sound))
+
+
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n\r\n"])
 def test_who_resets_before_tls_begins_ends_nothing(
     tmp_path: Path, said: bytes, caplog: pytest.LogCaptureFixture

@@ -7,7 +7,8 @@ import socket
 import ssl
 
 READ_BYTES = 16_384
-"""At once: half a second of sound, and a whole record of TLS."""
+"""At once: half a second of sound, and a whole record of TLS, of which nothing is left behind: for
+that no socket would become readable again."""
 
 MAX_LINE_BYTES = 512
 GREET_WITHIN_S = 5.0
@@ -61,7 +62,7 @@ class Connection:
         received = self.socket.recv(READ_BYTES)
         while self._tls is not None and 0 < len(received) < READ_BYTES:
             try:
-                more = self._tls.recv(READ_BYTES - len(received))
+                more = self._tls.recv(READ_BYTES)
             except OSError:  # none is left; if it is more than that, the next call says so
                 break
             if not more:

@@ -23,7 +23,7 @@ class NetworkStream:
 
     ``captured_at`` is the time of arrival, less what a chunk was later than the most punctual of
     the last seconds: the way through the network is not in it. Positions follow the clock across
-    connections, as a microphone's do. A block is what arrived together, half a second at most, and
+    connections, as a microphone's do. A block is what arrived together, a second at most, and
     ``frames_at_once`` frames at least.
 
     Faults: ``audio_lost`` when nothing came for ``stall_s``, when the connection ended, or when
