@@ -64,6 +64,14 @@ def test_it_says_what_the_recognizer_says() -> None:
     assert live == finals
 
 
+def test_the_recognizer_gives_a_segment_before_it_hears_the_next() -> None:
+    sound = SOUND.copy()
+    segments = edgeser.Recognizer(MODEL).samples(sound)
+    next(segments)
+    sound[:] = 0
+    assert list(segments) == []
+
+
 def test_floats_of_another_rate_with_two_channels() -> None:
     wide = soxr.resample(as_floats(SOUND), 16_000, 44_100).astype(np.float32)
     stereo = np.stack((wide, wide), axis=1)
@@ -160,7 +168,7 @@ def test_a_models_file_may_be_a_path(make: Any) -> None:
         make(Path("none.onnx"))
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), 44_100.5, "16000"])
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), 44_100.5, "16000", 1e300])
 def test_what_is_no_rate_is_refused(rate: Any) -> None:
     with pytest.raises(ValueError, match="expected a rate"):
         edgeser.Live(MODEL, rate=rate)

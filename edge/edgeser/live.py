@@ -28,6 +28,9 @@ _MAX_CHANNELS = 64
 _MAX_AMPLITUDE = 8.0
 """Floats that clip stay below it; those that were scaled as int16 do not."""
 
+_MAX_RATE = 2**31 - 1
+"""No sound has more; the resampler would not come back from some that are beyond it."""
+
 _NUMBERS = (int, float, np.integer, np.floating)
 
 
@@ -55,11 +58,11 @@ class Live:
 
         ``rate``: frames per second of what will be pushed. ``stream``: its name in events.
         Raises UserError if the model cannot be loaded or does not suit the settings, ValueError
-        for a rate that is no whole number or below 1.
+        for a rate that is no whole number from 1 to 2147483647.
         """
         settings = settings or Settings()
-        if not isinstance(rate, _NUMBERS) or rate < 1 or rate % 1:  # NaN and infinity, too
-            raise ValueError(f"expected a rate of at least 1, a whole number, got {rate!r}")
+        if not isinstance(rate, _NUMBERS) or not 1 <= rate <= _MAX_RATE or rate % 1:
+            raise ValueError(f"expected a rate of 1 to {_MAX_RATE}, a whole number, not {rate!r}")
         self.model = chosen_model(model, settings)
         self._rate = int(rate)
         self._pipeline = Pipeline(stream, self.model, settings)
@@ -100,19 +103,7 @@ class Live:
             yield event
 
     def _converted(self, samples: AnySamples) -> Samples:
-        if not isinstance(samples, np.ndarray):
-            raise TypeError(f"expected a NumPy array, got {type(samples).__name__}")
-        if isinstance(samples, np.ma.MaskedArray):
-            raise TypeError("expected an array without a mask; give samples.filled(0)")
-        if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
-            raise ValueError(f"expected int16 or floats, got {samples.dtype}")
-        if samples.ndim not in (1, 2) or (samples.shape[-1] == 0 and samples.ndim == 2):
-            raise ValueError(f"expected (n,) or (n, channels), got {samples.shape}")
-        frames = samples[:, None] if samples.ndim == 1 else samples
-        if frames.shape[1] > _MAX_CHANNELS:
-            raise ValueError(f"{samples.shape} looks like (channels, n); give samples.T")
-        if samples.dtype != np.int16:
-            _check_scale(samples)
+        frames = frames_of(samples)
         if self._resampler is None:
             self._resampler = Resampler(self._rate, frames.shape[1])
         return self._resampler.feed(frames)
@@ -122,6 +113,24 @@ class Live:
             return []
         first = self._pipeline.position
         return _timed(self._pipeline.push(AudioBlock(samples, first, time.monotonic())))
+
+
+def frames_of(samples: AnySamples) -> AnySamples:
+    """Samples as (n, channels). Raises TypeError and ValueError as ``Live.push`` does."""
+    if not isinstance(samples, np.ndarray):
+        raise TypeError(f"expected a NumPy array, got {type(samples).__name__}")
+    if isinstance(samples, np.ma.MaskedArray):
+        raise TypeError("expected an array without a mask; give samples.filled(0)")
+    if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
+        raise ValueError(f"expected int16 or floats, got {samples.dtype}")
+    if samples.ndim not in (1, 2) or (samples.shape[-1] == 0 and samples.ndim == 2):
+        raise ValueError(f"expected (n,) or (n, channels), got {samples.shape}")
+    frames = samples[:, None] if samples.ndim == 1 else samples
+    if frames.shape[1] > _MAX_CHANNELS:
+        raise ValueError(f"{samples.shape} looks like (channels, n); give samples.T")
+    if samples.dtype != np.int16:
+        _check_scale(samples)
+    return frames
 
 
 def _check_scale(samples: AnySamples) -> None:

@@ -10,7 +10,7 @@ from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.errors import UserError, one_line
 from edgeser.events.schema import EmotionEvent
-from edgeser.live import AnySamples, Live
+from edgeser.live import AnySamples, Live, frames_of
 from edgeser.model.model import Model
 from edgeser.pcm import SAMPLE_RATE
 from edgeser.pipeline import Heard, Pipeline, chosen_model
@@ -59,7 +59,9 @@ class Recognizer:
         and its ``push`` do.
         """
         live = Live(self.model, self._settings, rate=rate, stream="samples")
-        yield from _finals(live.push(samples))
+        frames, second = frames_of(samples), int(rate)
+        for first in range(0, len(frames), second):
+            yield from _finals(live.push(frames[first : first + second]))
         yield from _finals(live.finish())
 
 
