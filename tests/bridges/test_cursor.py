@@ -285,9 +285,17 @@ def test_one_bridge_only_uses_a_file(tmp_path: Path) -> None:
     file.close()
 
 
-def test_a_file_that_holds_no_position_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "said",
+    [
+        "poem",
+        '{"position":{"epoch":"a","after":{"emotion.mic":-1}}}',
+        '{"position":{"epoch":"a","floor":9223372036854775808}}',
+    ],
+)
+def test_a_file_that_holds_no_position_is_named(said: str, tmp_path: Path) -> None:
     path = tmp_path / "bridge.cursor"
-    path.write_text("poem")
+    path.write_text(said)
     file = PositionFile(path)
     with pytest.raises(UserError, match=r"bridge\.cursor: holds no position.*delete it"):
         file.load()

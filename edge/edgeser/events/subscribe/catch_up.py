@@ -20,7 +20,13 @@ from msgspec import Meta
 from edgeser.errors import UserError
 from edgeser.events.schema import PASSING, AnyEvent, LevelEvent, StatusEvent, topic_of
 from edgeser.events.sequence import Gap, SequenceTracker
-from edgeser.events.wire.replay import ReplayEnd, ReplayRequest
+from edgeser.events.wire.replay import (
+    EpochName,
+    Number,
+    ReplayEnd,
+    ReplayRequest,
+    TopicName,
+)
 from edgeser.moment import looks_like_moment, parse_moment
 
 RUNS_REMEMBERED = 1000
@@ -33,9 +39,11 @@ WAY_BACK = 32
 class Position(msgspec.Struct, frozen=True):
     """How far a subscriber has come: what it wants is after this."""
 
-    epoch: Annotated[str, Meta(description="the run of the daemon; empty: before the oldest")]
-    after: Annotated[dict[str, int], Meta(description="the last number of each topic")] = {}
-    floor: Annotated[int, Meta(ge=0, description="that of all topics not in `after`")] = 0
+    epoch: Annotated[EpochName, Meta(description="the run of the daemon; empty: before the oldest")]
+    after: Annotated[
+        dict[TopicName, Number], Meta(description="the last number of each topic")
+    ] = {}
+    floor: Annotated[Number, Meta(description="that of all topics not in `after`")] = 0
     not_before: Annotated[
         float, Meta(description="of those only what was published since (Unix s)")
     ] = 0.0

@@ -22,15 +22,14 @@ END_OF_NUMBERS = 2**63 - 1
 
 Number = Annotated[int, Meta(ge=0, le=END_OF_NUMBERS)]
 TopicName = Annotated[str, Meta(max_length=128)]
+EpochName = Annotated[str, Meta(max_length=64)]
 
 
 class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What of a run (``epoch``) is wanted."""
 
     id: Annotated[Number, Meta(description="comes back in the answer's `end`")]
-    epoch: Annotated[
-        str, Meta(max_length=64, description="which run; empty: the oldest that is known")
-    ] = ""
+    epoch: Annotated[EpochName, Meta(description="which run; empty: the oldest that is known")] = ""
     topics: Annotated[
         dict[TopicName, Number],
         Meta(max_length=MAX_TOPICS, description="topics, each with the last number received"),
