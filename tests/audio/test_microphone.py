@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -15,11 +16,13 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edgeser.audio import child as child_module
 from edgeser.audio import timeline
 from edgeser.audio.devices import input_devices
 from edgeser.audio.microphone import Microphone
@@ -29,6 +32,8 @@ from edgeser.errors import UserError
 FAKE = Path(__file__).with_name("fake_portaudio")
 PERIOD = 30_011
 """The fake's samples count the frames of the world, modulo this."""
+PATIENCE_S = 100.0
+"""A machine may be very busy; what takes longer hangs."""
 
 Plan = Callable[..., None]
 
@@ -45,19 +50,19 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
     return plan
 
 
-def heard(microphone: Microphone, seconds: float) -> list[AudioBlock | AudioFault]:
-    """What comes until the stream is so long."""
+def heard(microphone: Microphone, seconds: float, told: str = "") -> list[AudioBlock | AudioFault]:
+    """What comes until the stream is so long, and a fault has said ``told``."""
     items: list[AudioBlock | AudioFault] = []
     end = 0
-    too_long = threading.Timer(30.0, microphone.close)
+    too_long = threading.Timer(PATIENCE_S, microphone.close)
     too_long.start()
     for item in microphone.blocks():
         items.append(item)
         if isinstance(item, AudioBlock):
             assert item.first_sample >= end
-            assert abs(item.captured_at - time.monotonic()) < 30
+            assert abs(item.captured_at - time.monotonic()) < PATIENCE_S
             end = item.end_sample
-            if end >= seconds * 16_000:
+            if end >= seconds * 16_000 and told in str(items):
                 microphone.close()
     too_long.cancel()
     return items
@@ -83,7 +88,7 @@ def error_in_place(blocks: list[AudioBlock]) -> int:
 
 def test_blocks_are_whole_and_in_order(fake: Plan) -> None:
     fake({})
-    microphone = Microphone()
+    microphone = Microphone(stall_s=PATIENCE_S)
     items = heard(microphone, 0.5)
     assert codes_of(items) == []
     blocks = blocks_of(items)
@@ -95,7 +100,7 @@ def test_blocks_are_whole_and_in_order(fake: Plan) -> None:
 
 def test_it_hands_over_as_much_at_once_as_is_asked_for(fake: Plan) -> None:
     fake({})
-    microphone = Microphone()
+    microphone = Microphone(stall_s=PATIENCE_S)
     microphone.frames_at_once = 5
     blocks: list[AudioBlock] = []
     wanted = 5  # asked for before there is a capture process, then changed while it runs
@@ -116,32 +121,78 @@ def test_it_hands_over_as_much_at_once_as_is_asked_for(fake: Plan) -> None:
 @pytest.mark.parametrize("how", ["dies_at", "stalls_at"])
 def test_a_device_that_goes_is_lost_and_comes_back_further_on(fake: Plan, how: str) -> None:
     fake({how: 20}, {})
-    microphone = Microphone("usb", stall_s=0.5, backoff_s=0.1)
-    items = heard(microphone, 1.8)
+    stall_s = PATIENCE_S if how == "dies_at" else 2.0
+    microphone = Microphone("usb", stall_s=stall_s, backoff_s=0.1)
+    items = heard(microphone, 1.0, "audio_restored")
     assert codes_of(items) == ["audio_lost", "audio_restored"]
     lost, restored = (item for item in items if isinstance(item, AudioFault))
     assert (lost.recovered, restored.recovered) == (False, True)
-    assert ("Device unavailable" if how == "dies_at" else "no sound for 0.5 s") in lost.message
+    assert ("Device unavailable" if how == "dies_at" else "no sound for 2 s") in lost.message
     assert isinstance(items[items.index(restored) + 1], AudioBlock)
     blocks = blocks_of(items)
     gap = next(
         b.first_sample - a.end_sample for a, b in pairwise(blocks) if a.end_sample != b.first_sample
     )
     assert gap >= 0.1 * 16_000
-    assert error_in_place(blocks) < 0.25 * 16_000
+    assert error_in_place(blocks) <= 1
     assert microphone.restarts == 1
 
 
 def test_restarts_become_rarer_and_can_be_ended(fake: Plan) -> None:
     fake({"dies_at": 5}, {"names": []})
-    microphone = Microphone(backoff_s=0.05, backoff_max_s=60.0)
-    items: list[AudioBlock | AudioFault] = []
-    threading.Timer(2.0, microphone.close).start()
+    microphone = Microphone(backoff_s=0.05, backoff_max_s=600.0)
+
+    def end_it() -> None:
+        while microphone.restarts < 3:
+            time.sleep(0.01)
+        microphone.close()
+
+    ending = threading.Thread(target=end_it)
     started = time.monotonic()
-    items = list(microphone.blocks())
-    assert time.monotonic() - started < 10
-    assert codes_of(items) == ["audio_lost"]
-    assert 1 <= microphone.restarts <= 6
+    ending.start()
+    assert codes_of(list(microphone.blocks())) == ["audio_lost"]
+    ending.join()
+    assert time.monotonic() - started >= 0.05 + 0.1 + 0.2
+
+
+def test_the_wait_for_a_restart_can_be_ended(fake: Plan) -> None:
+    fake({"dies_at": 5})
+    microphone = Microphone(backoff_s=600.0)
+    items = microphone.blocks()
+    while not codes_of([next(items)]):
+        pass
+    threading.Timer(0.2, microphone.close).start()
+    started = time.monotonic()
+    assert list(items) == []
+    assert time.monotonic() - started < PATIENCE_S
+
+
+def test_a_machine_that_stands_still_loses_no_device(
+    fake: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For more than the stall time, right after nothing was there to be read."""
+    stood_s, polls = 0.0, 0
+
+    class Poll:
+        def __init__(self) -> None:
+            self._poll = select.poll()
+            self.register, self.unregister = self._poll.register, self._poll.unregister
+
+        def poll(self, _: float) -> list[tuple[int, int]]:
+            nonlocal stood_s, polls
+            polls += 1
+            if polls == 10:
+                stood_s = 1000.0
+                return []
+            return self._poll.poll(1000 * PATIENCE_S)
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + stood_s)
+    monkeypatch.setattr(child_module, "select", SimpleNamespace(poll=Poll, POLLIN=select.POLLIN))
+    monkeypatch.setattr(child_module, "time", clock)
+    fake({})
+    items = heard(Microphone(open_s=PATIENCE_S, stall_s=PATIENCE_S), 1.0)
+    assert stood_s
+    assert codes_of(items) == []
 
 
 def test_closing_ends_a_silent_device(fake: Plan) -> None:
@@ -150,7 +201,7 @@ def test_closing_ends_a_silent_device(fake: Plan) -> None:
     threading.Timer(0.5, microphone.close).start()
     started = time.monotonic()
     assert list(microphone.blocks()) == []
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < PATIENCE_S
     microphone.close()
 
 
@@ -180,24 +231,24 @@ def test_waiting_brings_no_portaudio(fake: Plan) -> None:
 
 def test_overflows_are_seen_summed_up_and_leave_a_gap(fake: Plan) -> None:
     fake({"overflows_at": [10, 15, 20, 25]})
-    microphone = Microphone(overflow_every_s=0.7)
-    items = heard(microphone, 3.0)
+    microphone = Microphone(stall_s=PATIENCE_S, overflow_every_s=0.7)
+    items = heard(microphone, 3.0, "; 4 in all")
     blocks = blocks_of(items)
     assert sum(block.overflowed for block in blocks) == 4
     assert set(codes_of(items)) == {"audio_overflow"}
     assert 2 <= len(codes_of(items)) <= 4
     gaps = [b.first_sample - a.end_sample for a, b in pairwise(blocks)]
     assert sum(gap > 0.3 * 16_000 for gap in gaps) == 4
-    assert error_in_place(blocks) < 0.25 * 16_000
+    assert error_in_place(blocks) <= 1
 
 
 def test_a_loss_nobody_reports_is_found(fake: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline, "_WINDOW_S", 1.0)  # not to wait for seconds
     fake({"drops_at": [10]})
-    microphone = Microphone()
+    microphone = Microphone(stall_s=PATIENCE_S)
     items = heard(microphone, 5.0)
     assert codes_of(items) == ["audio_overflow"]
-    assert error_in_place(blocks_of(items)[-20:] + blocks_of(items)[:5]) < 0.25 * 16_000
+    assert error_in_place(blocks_of(items)[-20:] + blocks_of(items)[:5]) <= 1
 
 
 @pytest.mark.parametrize(("channel", "scale"), [(None, 0.75), (0, 1.0), (1, 0.5)])
@@ -205,7 +256,7 @@ def test_a_device_with_its_own_format_is_converted(
     fake: Plan, channel: int | None, scale: float
 ) -> None:
     fake({"rate": 48_000, "channels": 2})
-    microphone = Microphone(channel=channel)
+    microphone = Microphone(channel=channel, stall_s=PATIENCE_S)
     blocks = blocks_of(heard(microphone, 1.0))
     assert all(a.end_sample == b.first_sample for a, b in pairwise(blocks))
     slope = np.diff(np.concatenate([block.samples for block in blocks]).astype(int))
@@ -215,9 +266,9 @@ def test_a_device_with_its_own_format_is_converted(
 def test_the_last_block_of_a_lost_device_may_be_answered_with_an_order(fake: Plan) -> None:
     """What a resampler still held comes when the capture process is gone."""
     fake({"rate": 48_000, "dies_at": 20}, {"rate": 48_000})
-    microphone = Microphone(backoff_s=0.1)
+    microphone = Microphone(stall_s=PATIENCE_S, backoff_s=0.1)
     items: list[AudioBlock | AudioFault] = []
-    too_long = threading.Timer(60.0, microphone.close)
+    too_long = threading.Timer(PATIENCE_S, microphone.close)
     too_long.start()
     for item in microphone.blocks():
         items.append(item)
@@ -268,7 +319,7 @@ def test_its_last_words_are_told() -> None:
 
 def test_the_capture_process_ignores_the_signals_of_its_group_and_dies_by_kill(fake: Plan) -> None:
     fake({})
-    microphone = Microphone(backoff_s=0.1)
+    microphone = Microphone(stall_s=PATIENCE_S, backoff_s=0.1)
     items = iter(microphone.blocks())
     for number in (signal.SIGINT, signal.SIGTERM):
         next(items)
@@ -297,7 +348,7 @@ def test_the_capture_process_ends_with_its_parent(fake: Plan) -> None:
         child = int(parent.stdout.readline())
         assert Path(f"/proc/{child}").exists()
         parent.kill()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while _runs(child) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _runs(child)

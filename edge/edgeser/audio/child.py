@@ -62,7 +62,7 @@ class CaptureChild:
 
         Raises CaptureError when the process ends, reports an error, or is silent: for ``open_s``
         before its first audio, for ``stall_s`` after that. Time spent by the caller between two
-        messages is not silence.
+        messages is not silence, nor is time in which this process stood still.
         """
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -75,6 +75,7 @@ class CaptureChild:
         patience_s = open_s
         deadline = time.monotonic() + patience_s
         while not closed.is_set():
+            asked_at = time.monotonic()  # what came before is read before it is missed
             ready = [fd for fd, _ in poll.poll(_SLICE_S * 1000)]
             if err in ready and not self._keep_stderr(err):
                 poll.unregister(err)
@@ -85,6 +86,8 @@ class CaptureChild:
                 raise CaptureError(f"the capture process ended{self._last_words()}")
             try:
                 for message in parser.feed(received or b""):
+                    if closed.is_set():
+                        return
                     if message.kind is Kind.ERROR:
                         report = message.json()
                         raise CaptureError(
@@ -96,7 +99,7 @@ class CaptureChild:
                     deadline = time.monotonic() + patience_s
             except ValueError as error:
                 raise CaptureError(f"the capture process is out of step: {error}") from None
-            if time.monotonic() > deadline:
+            if asked_at > deadline:
                 raise CaptureError(f"no sound for {patience_s:g} s{self._last_words()}")
 
     def kill(self) -> None:

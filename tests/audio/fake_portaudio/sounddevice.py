@@ -1,7 +1,8 @@
 """Stands in for sounddevice in a capture process: a device that misbehaves as FAKE_DEVICE says.
 
 The samples are a clock: frame number k of the world since the machine's start is ``k % PERIOD`` in
-channel 0, and half of it in the others, so that a test sees exactly which frames it got.
+channel 0, and half of it in the others, so that a test sees exactly which frames it got. From the
+first of them on, it is this process's clock too: how late a busy machine reads them does not show.
 FAKE_DEVICE is JSON; a list holds one item per run of the process, the last one for all later runs.
 FAKE_RUNS is the file that counts the runs.
 """
@@ -17,6 +18,8 @@ from types import SimpleNamespace
 from typing import Any
 
 PERIOD = 30_011
+
+_monotonic = time.monotonic
 
 
 class PortAudioError(Exception):
@@ -83,7 +86,7 @@ class RawInputStream:
         self._reads = 0
 
     def start(self) -> None:
-        self._next = round(time.monotonic() * _rate)
+        self._next = round(_monotonic() * _rate)
 
     def read(self, frames: int) -> tuple[bytes, bool]:
         self._reads += 1
@@ -95,7 +98,9 @@ class RawInputStream:
         if overflowed or self._reads in _run.get("drops_at", []):
             self._next += round(0.5 * _rate)
         self._next += frames
-        time.sleep(max(0.0, self._next / _rate - time.monotonic()))
+        captured_at = self._next / _rate
+        time.sleep(max(0.0, captured_at - _monotonic()))
+        time.monotonic = lambda: captured_at
         values = array.array("h")
         for frame in range(self._next - frames, self._next):
             values.append(frame % PERIOD)

@@ -24,6 +24,7 @@ class Connection:
     """Bytes from a device, and a line back.
 
     ``until``: when it is cut if it has not said its token by then; None once it has.
+    ``waits_for``: how many bytes must have come before it is to be read.
     """
 
     def __init__(self, accepted: socket.socket, peer: str, tls: ssl.SSLContext | None, now: float):
@@ -36,7 +37,7 @@ class Connection:
             )
         self._is_open = tls is None
         self._line = b""
-        self._waits_for = 1
+        self.waits_for = 1
         self.peer = peer
         self.until: float | None = now + GREET_WITHIN_S
         self.is_refused = False
@@ -74,8 +75,8 @@ class Connection:
 
     def wait_for(self, size: int) -> None:
         """From now on it is to be read when so many bytes have come, or it was closed."""
-        if size != self._waits_for:
-            self._waits_for = size
+        if size != self.waits_for:
+            self.waits_for = size
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
     def line(self, received: bytes) -> tuple[bytes, bytes] | None:

@@ -91,12 +91,13 @@ class NetworkServer:
         self._selector.register(self._listener, selectors.EVENT_READ)
         try:
             while not all(stream.is_closed for stream in self._streams.values()):
+                asked_at = time.monotonic()  # what came before is read before it is missed
                 for key, _ in self._selector.select(POLL_S):
                     if key.fileobj is self._listener:
                         self._accept()
                     else:
                         yield from self._serve(key.data)
-                yield from self._check_timeouts()
+                yield from self._check_timeouts(asked_at)
         finally:
             for connection in self._connections:
                 connection.close()
@@ -191,8 +192,7 @@ class NetworkServer:
         for old in [c for c, of in self._connections.items() if of is stream]:
             self._forget(old)
 
-    def _check_timeouts(self) -> Iterator[Item]:
-        now = time.monotonic()
+    def _check_timeouts(self, now: float) -> Iterator[Item]:
         for connection, until in list(self._paused.items()):
             if now >= until:
                 del self._paused[connection]
@@ -206,10 +206,12 @@ class NetworkServer:
                     self._complain(connection.peer, "showed no token in time")
                 self._forget(connection)
             elif stream and connection not in self._paused:
-                if now - connection.heard_at > IDLE_TIMEOUT_S:
-                    yield from self._end(connection, f"no sound for {IDLE_TIMEOUT_S:g} s")
-                elif now - connection.heard_at > self._unread_s:
+                silent_s = now - connection.heard_at
+                if silent_s > self._unread_s and connection.waits_for > 1:
                     connection.wait_for(1)
+                    yield from self._serve(connection)
+                elif silent_s > IDLE_TIMEOUT_S:
+                    yield from self._end(connection, f"no sound for {IDLE_TIMEOUT_S:g} s")
         for stream in self._streams.values():
             for fault in stream.check_timeouts(now):
                 yield stream, fault
