@@ -24,7 +24,8 @@ PACKAGES = "pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins"
 RAMP_SAMPLES = 400
 """Play this much silence first: PulseAudio fades the first samples of a stream in."""
 
-_ENOUGH_S = 15.0
+PATIENCE_S = 100.0
+"""A machine may be very busy; what takes longer hangs."""
 
 
 def why_unavailable() -> str | None:
@@ -71,7 +72,7 @@ class VirtualMicrophone:
             "--disable-shm=yes",
             "--load=module-native-protocol-unix",
         )
-        deadline = time.monotonic() + _ENOUGH_S
+        deadline = time.monotonic() + PATIENCE_S
         while self._pactl("info").returncode:
             if time.monotonic() > deadline:
                 raise RuntimeError("pulseaudio did not answer")
@@ -179,7 +180,7 @@ class VirtualMicrophone:
             env=os.environ | self.environment,
             capture_output=True,
             text=True,
-            timeout=_ENOUGH_S,
+            timeout=PATIENCE_S,
         )
 
 

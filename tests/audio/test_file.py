@@ -224,6 +224,7 @@ def test_real_time_blocks_come_when_due_and_never_earlier(tmp_path: Path) -> Non
     soundfile.write(path, speechlike(0.5), 16_000)
     source = FileSource(path)
     assert source.live
+    began: list[float] = []
     started = time.monotonic()
     for block in source.blocks():
         assert isinstance(block, AudioBlock)
@@ -232,7 +233,8 @@ def test_real_time_blocks_come_when_due_and_never_earlier(tmp_path: Path) -> Non
         assert block.captured_at - started >= block.end_sample / 16_000 - 0.001
         if block.first_sample == 3_200:
             time.sleep(0.15)  # a late consumer is caught up with: the due times do not drift
-    assert block.captured_at - started == pytest.approx(0.5, abs=0.1)
+        began.append(block.captured_at - block.end_sample / 16_000)
+    assert began == pytest.approx([began[0]] * 25)
 
 
 def test_fast_is_faster_than_real_time_and_waits_for_the_consumer(tmp_path: Path) -> None:
@@ -242,7 +244,7 @@ def test_fast_is_faster_than_real_time_and_waits_for_the_consumer(tmp_path: Path
     assert not source.live
     started = time.monotonic()
     assert sum(1 for _ in source.blocks()) == 3_000
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
 
 
 def test_closing_ends_a_file_that_waits(tmp_path: Path) -> None:
@@ -250,8 +252,5 @@ def test_closing_ends_a_file_that_waits(tmp_path: Path) -> None:
     soundfile.write(path, speechlike(30.0), 16_000)
     source = FileSource(path)
     threading.Timer(0.2, source.close).start()
-    started = time.monotonic()
-    for _ in source.blocks():
-        pass
-    assert time.monotonic() - started < 10
+    assert sum(1 for _ in source.blocks()) < 1_500
     source.close()

@@ -369,8 +369,8 @@ def test_nothing_of_a_record_waits_for_the_next(tmp_path: Path) -> None:
     cert, key = certificates(tmp_path)
     trusted = ssl.create_default_context(cafile=cert)
     sound = TEN_S[:12_800]
-    with serving(tls=tls_context(cert, key), stall_s=60) as heard:
-        plain = socket.create_connection(("127.0.0.1", heard.port), 20)
+    with serving(tls=tls_context(cert, key), stall_s=PATIENCE_S) as heard:
+        plain = socket.create_connection(("127.0.0.1", heard.port), PATIENCE_S)
         with trusted.wrap_socket(plain, server_hostname="localhost") as connected:
             connected.sendall(KITCHEN.encode() + b"\n")
             until(lambda: heard.server.streams[0].is_connected)

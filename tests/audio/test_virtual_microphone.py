@@ -1,7 +1,4 @@
-"""The microphone with the real PortAudio, on a virtual device: what it hears and what it survives.
-
-Times are checked loosely: the machine may be busy.
-"""
+"""The microphone with the real PortAudio, on a virtual device: what is heard, what is survived."""
 
 from __future__ import annotations
 
@@ -21,10 +18,7 @@ from edgeser.audio.devices import input_devices
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.pcm import Samples
-from tests.virtual_microphone import RAMP_SAMPLES, VirtualMicrophone
-
-ENOUGH_S = 30.0
-SLACK_S = 1.0
+from tests.virtual_microphone import PATIENCE_S, RAMP_SAMPLES, VirtualMicrophone
 
 
 class Recorder:
@@ -49,20 +43,15 @@ class Recorder:
     def faults(self) -> list[str]:
         return [item.code for item in self.items if isinstance(item, AudioFault)]
 
-    @property
-    def block_after_last_fault(self) -> AudioBlock | AudioFault:
-        last = max(i for i, item in enumerate(self.items) if isinstance(item, AudioFault))
-        return self.items[last + 1]
-
     def wait_for_blocks(self, more: int) -> None:
         wanted = len(self.blocks) + more
         self._wait(lambda: len(self.blocks) >= wanted, f"{more} blocks")
 
     def wait_for_fault(self, code: str) -> None:
-        self._wait(lambda: code in self.faults, code)
+        self._wait(lambda: self.faults[-1:] == [code], code)
 
     def _wait(self, is_there: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + ENOUGH_S
+        deadline = time.monotonic() + PATIENCE_S
         while not is_there():
             assert time.monotonic() < deadline, f"waited for {what}, got {self.faults}"
             assert self._thread.is_alive(), "the microphone ended by itself"
@@ -70,13 +59,13 @@ class Recorder:
 
     def stop(self) -> None:
         self.microphone.close()
-        self._thread.join(ENOUGH_S)
+        self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
 
 
 @pytest.fixture
 def recorder(virtual_microphone: VirtualMicrophone) -> Iterator[Recorder]:
-    recorder = Recorder(Microphone(stall_s=0.8, backoff_s=0.2))
+    recorder = Recorder(Microphone(stall_s=PATIENCE_S, backoff_s=0.2))
     yield recorder
     recorder.stop()
 
@@ -97,7 +86,7 @@ def test_what_is_played_is_heard_sample_for_sample(
     soundfile.write(path, np.concatenate([silence, noise, silence]), 16_000)
     assert len(silence) > RAMP_SAMPLES
     # On a busy machine the player may run dry, and then the server itself plays gaps.
-    for _ in range(5):
+    for _ in range(20):
         virtual_microphone.play(path)
         recorder.wait_for_blocks(25)
         if occurs(noise, recorder.blocks):
@@ -126,18 +115,20 @@ OUTAGES = {
 
 @pytest.mark.parametrize("outage", OUTAGES)
 def test_an_outage_is_told_survived_and_counted(
-    virtual_microphone: VirtualMicrophone, recorder: Recorder, outage: str
+    virtual_microphone: VirtualMicrophone, outage: str
 ) -> None:
-    begin, end = OUTAGES[outage]
     began = time.monotonic()
+    stall_s = 2.0 if outage == "server frozen" else PATIENCE_S  # PortAudio knows of the others
+    recorder = Recorder(Microphone(stall_s=stall_s, backoff_s=0.2))
+    begin, end = OUTAGES[outage]
     begin(virtual_microphone)
     recorder.wait_for_fault("audio_lost")
     time.sleep(0.5)
     end(virtual_microphone)
     recorder.wait_for_fault("audio_restored")
-    lasted_s = time.monotonic() - began
     recorder.wait_for_blocks(10)
     recorder.stop()
+    lasted_s = time.monotonic() - began
 
     assert recorder.faults == ["audio_lost", "audio_restored"]
     assert recorder.microphone.restarts >= 1
@@ -145,12 +136,13 @@ def test_an_outage_is_told_survived_and_counted(
     gaps = np.array([after.first_sample - before.end_sample for before, after in pairwise(blocks)])
     assert gaps.min() == 0
     assert np.count_nonzero(gaps) == 1
-    assert gaps.max() / 16_000 == pytest.approx(lasted_s, abs=SLACK_S)
-    assert recorder.block_after_last_fault is blocks[int(gaps.argmax()) + 1]
-    stream_s = (blocks[-1].end_sample - blocks[0].end_sample) / 16_000
-    assert stream_s == pytest.approx(
-        blocks[-1].captured_at - blocks[0].captured_at, abs=SLACK_S / 2
-    )
+    last, first = blocks[int(gaps.argmax())], blocks[int(gaps.argmax()) + 1]
+    fault = next(item for item in recorder.items if getattr(item, "code", "") == "audio_restored")
+    assert recorder.items[recorder.items.index(fault) + 1] is first
+    assert gaps.max() / 16_000 > 0.4
+    assert blocks[-1].end_sample / 16_000 < lasted_s
+    stream_s = (first.end_sample - last.end_sample) / 16_000
+    assert stream_s == pytest.approx(first.captured_at - last.captured_at, abs=0.001)
 
 
 def test_a_killed_capture_process_is_replaced(recorder: Recorder) -> None:
@@ -176,7 +168,7 @@ def test_a_capture_process_stuck_in_portaudio_ends_with_its_parent(
         virtual_microphone.freeze()
         time.sleep(0.3)
         parent.kill()
-    deadline = time.monotonic() + ENOUGH_S
+    deadline = time.monotonic() + PATIENCE_S
     while _is_running(child):
         assert time.monotonic() < deadline
         time.sleep(0.05)
