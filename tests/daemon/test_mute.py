@@ -73,6 +73,14 @@ def test_on_off_and_whether(path: Path, mute: Mute) -> None:
     assert not mute.is_on
 
 
+def test_only_a_change_is_logged(path: Path, mute: Mute, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    for on in (True, True, True, False, False):
+        ask(path, MuteRequest(mute=on))
+    said = [record.message for record in caplog.records]
+    assert said == ["muted", "not muted any more"]
+
+
 def test_it_ends_by_itself(path: Path, mute: Mute) -> None:
     answer = ask(path, MuteRequest(True, for_s=600))
     assert answer.muted

@@ -141,8 +141,10 @@ class MuteSocket:
         except _UNREADABLE as error:
             return MuteAnswer(self._mute.is_on, self._mute.left_s, str(error))
         if request.mute is not None:
+            was_on = self._mute.is_on
             self._mute.set(request.mute, request.for_s)
-            log.info("muted" if request.mute else "not muted any more")
+            if request.mute != was_on:
+                log.info("muted" if request.mute else "not muted any more")
         return MuteAnswer(self._mute.is_on, self._mute.left_s)
 
 
