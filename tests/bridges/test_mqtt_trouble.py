@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from edgeser.bridges.mqtt.address import Broker
+from edgeser.bridges.mqtt.broker import MAX_PACKET_BYTES, Connection
 from edgeser.cli import main
 from edgeser.events.publish.publisher import Publisher
 from tests.bridges.commands import until
@@ -94,6 +96,27 @@ def test_a_broker_that_says_how_much_it_takes_is_not_sent_more(
     finally:
         consumer.close()
         broker.kill()
+
+
+def test_what_others_publish_where_the_bridge_reads_does_not_fill_its_memory(
+    broker: Mosquitto, consumer: Consumer
+) -> None:
+    topic = "homeassistant/status"
+    bridge = Connection(Broker("127.0.0.1", broker.port), "bridge", [topic])
+    received: list[bytes] = []
+
+    def is_received(payload: str) -> bool:
+        consumer.publish(topic, payload)
+        received.extend(message.payload for message in bridge.messages())
+        return payload.encode() in received
+
+    try:
+        until(lambda: is_received("offline"))
+        consumer.publish(topic, "x" * (MAX_PACKET_BYTES + 1))
+        until(lambda: is_received("online"))
+        assert set(received) == {b"offline", b"online"}
+    finally:
+        bridge.close()
 
 
 def test_a_wrong_password_is_one_line_and_the_right_one_works(

@@ -27,6 +27,10 @@ MAX_IN_FLIGHT = 100
 """Messages sent and not yet acknowledged. Mosquitto drops, without a word, what is above its
 ``max_queued_messages`` (1000) for a consumer that is slower than we are."""
 
+MAX_PACKET_BYTES = 1 << 22
+"""Of what the broker sends us, which leaves out what is longer: others may write where we read. The
+longest of our own is the cursor, of a thousand streams."""
+
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
 KEEPALIVE_S = 30
@@ -218,6 +222,7 @@ class Connection:
     def _connect(self) -> None:
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.ReceiveMaximum = MAX_IN_FLIGHT
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
         broker = self.broker
         try:
             self._client.connect(
