@@ -16,6 +16,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from tests.ports import free_port
+
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 PATIENCE_S = 120.0
 
@@ -30,9 +32,7 @@ class Mosquitto:
         """``settings``: lines of mosquitto.conf that follow the listener's."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.file = folder / "mosquitto.conf"
         self.file.write_text(
             f"user root\npersistence_location {folder}/\nlog_dest file {folder}/log\n"

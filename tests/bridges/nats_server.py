@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.ports import free_port
+
 FETCHED = Path(__file__).parents[2] / "build/nats-server/usr/sbin/nats-server"
 """What tools/nats-server has fetched, where the distribution's is old."""
 
@@ -33,13 +35,6 @@ def durability() -> str:
     """What makes an acknowledged event outlive a power cut, where the server knows it."""
     numbers = tuple(int(number) for number in version().split(".")[:2])
     return "sync_interval: always" if numbers >= (2, 10) else ""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class NatsServer:

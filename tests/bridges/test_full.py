@@ -14,9 +14,10 @@ from tests.bridges.commands import Running, fill, filling, keys, to_nats, until
 from tests.bridges.mosquitto import OPEN as ANYBODY
 from tests.bridges.mosquitto import PERSISTENT, Consumer, Mosquitto
 from tests.bridges.mqtt_bridge import ROOT, alive, say, to_mqtt
-from tests.bridges.nats_server import NatsServer, durability, free_port, version
+from tests.bridges.nats_server import NatsServer, durability, version
 from tests.disks import filled
 from tests.events.helpers import emotion
+from tests.ports import free_port
 
 EVENTS = 300
 

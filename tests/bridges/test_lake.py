@@ -22,8 +22,9 @@ from edgeser.lake.queries import Lake
 from edgeser.lake.store import FullError, Store
 from edgeser.lake.tables import REJECTED, Message, Sorted, sort
 from tests.bridges.commands import Running, fill, filling, keys, until
-from tests.bridges.nats_server import NatsServer, free_port
+from tests.bridges.nats_server import NatsServer
 from tests.events.helpers import emotion, status
+from tests.ports import free_port
 
 
 def test_a_device_that_tells_all_again_after_a_day_adds_nothing(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 import urllib.request
 from pathlib import Path
@@ -20,15 +19,14 @@ from tests.bridges.mosquitto import OPEN, Consumer, Mosquitto, passwords
 from tests.bridges.mqtt_bridge import ROOT, alive, say, to_mqtt
 from tests.certificates import certificates
 from tests.events.helpers import emotion, fault
+from tests.ports import free_port
 
 
 def test_a_broker_that_is_away_is_waited_for_said_once_and_caught_up(
     publisher: Publisher, tmp_path: Path
 ) -> None:
     broker = Mosquitto(tmp_path / "mosquitto")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        metrics = f"127.0.0.1:{probe.getsockname()[1]}"
+    metrics = f"127.0.0.1:{free_port()}"
     os.environ["EDGESER_MQTT_METRICS"] = metrics
     try:
         with to_mqtt(publisher, broker.address, tmp_path, "--since", "all") as bridge:

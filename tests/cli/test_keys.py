@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 from pathlib import Path
 
 import zmq
 
 from edgeser import Subscriber
 from tests.events.helpers import until
+from tests.ports import free_port
 from tests.system.daemons import edgeser, running
 
 
@@ -18,19 +18,6 @@ def said(*arguments: str) -> str:
     done = edgeser("keys", *arguments)
     assert done.code == 0, done.err
     return done.out.strip()
-
-
-def free_ports() -> int:
-    """The first of two TCP ports that are free for now."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def test_new_allow_list_and_revoke(tmp_path: Path) -> None:
@@ -86,7 +73,7 @@ def test_a_daemon_without_keys_does_not_start(tmp_path: Path) -> None:
 def test_a_key_is_allowed_and_revoked_while_a_daemon_runs(tmp_path: Path) -> None:
     ours, theirs = str(tmp_path / "ours"), str(tmp_path / "theirs")
     server, phone = said("new", "server", "--keys", ours), said("new", "phone", "--keys", theirs)
-    port = free_ports()
+    port = free_port(in_a_row=2)
     settings = tmp_path / "edgeser.toml"
     settings.write_text(f'[events]\ncurve = true\nkeys = "{ours}"\n')
     address = f"tcp://127.0.0.1:{port}"

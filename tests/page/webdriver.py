@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeser.errors import UserError
+from tests.ports import free_port
 
 from .world import PATIENCE_S, until
 
@@ -196,9 +197,7 @@ def webkit(folder: Path) -> Iterator[Tab]:
         os.close(theirs)
         with os.fdopen(ours) as told:
             display = f":{told.readline().strip()}"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         # Without a locale, as small devices have none.
         around = {"HOME": str(folder), "LC_ALL": "C.UTF-8"}
         around |= {"DISPLAY": display, "GDK_BACKEND": "x11"}

@@ -29,6 +29,7 @@ from edgeser import Subscriber
 from edgeser.bench import SPEECH_FILE
 from edgeser.events.schema import SpeechEvent, StatusEvent
 from edgeser.events.wire.keys import KeyFolder
+from tests.ports import free_port
 
 GOOD = {"id": 1, "epoch": "", "topics": {"speech.file": 3}, "prefixes": ["emotion."], "after": 2}
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x01" + b"CURVE".ljust(20, b"\0") + bytes(32)
@@ -52,7 +53,7 @@ def fuzz(folder: Path, times: int, rng: random.Random) -> dict[str, float]:
     keys, phone = KeyFolder(folder / "keys"), KeyFolder(folder / "phone")
     server = keys.new("server")
     keys.allow("phone", phone.new("phone"))
-    ipc, port = f"ipc://{folder}/events.sock", free_port()
+    ipc, port = f"ipc://{folder}/events.sock", free_port(in_a_row=2)
     tcp = f"tcp://127.0.0.1:{port}"
     with subprocess.Popen(
         [sys.executable, "-m", "edgeser", "run", "--source", str(SPEECH_FILE), "--fast"]
@@ -138,19 +139,6 @@ def is_served(endpoint: str, **keys: str) -> bool:
         except TimeoutError:
             return False
         return True
-
-
-def free_port() -> int:
-    """The first of two ports that are free for now."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
-                continue
-            return port
 
 
 def resident_mb(pid: int) -> float:
