@@ -139,8 +139,7 @@ def test_an_outage_is_told_survived_and_counted(
     last, first = blocks[int(gaps.argmax())], blocks[int(gaps.argmax()) + 1]
     fault = next(item for item in recorder.items if getattr(item, "code", "") == "audio_restored")
     assert recorder.items[recorder.items.index(fault) + 1] is first
-    assert gaps.max() / 16_000 > 0.4
-    assert blocks[-1].end_sample / 16_000 < lasted_s
+    assert 0.4 < gaps.max() / 16_000 < lasted_s
     stream_s = (first.end_sample - last.end_sample) / 16_000
     assert stream_s == pytest.approx(first.captured_at - last.captured_at, abs=0.001)
 

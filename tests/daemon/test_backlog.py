@@ -16,6 +16,7 @@ from edgeser.events.schema import Quality
 from edgeser.model.model import Model, load_model
 from edgeser.model.network import MAX_BATCH
 from edgeser.window import Window
+from tests.events.helpers import PATIENCE_S
 
 QUALITY = Quality(speech_ratio=1, level_dbfs=-20, clipped_ratio=0, snr_db=30)
 
@@ -94,7 +95,8 @@ def test_too_many_finals_hold_the_source_back_and_lose_nothing() -> None:
     while len(taken) < total:
         taken += [item.segment for item in backlog.get()]
         backlog.done()
-    producer.join(5)
+    producer.join(PATIENCE_S)
+    assert not producer.is_alive()
     assert taken == list(range(total))
 
 
@@ -111,14 +113,14 @@ def test_hundreds_that_wait_for_room_all_get_it_and_no_partial_waits() -> None:
     for thread in threads:
         thread.start()
     for thread in threads[::2]:
-        thread.join(60)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
     taken = 0
     while taken < MAX_FINALS + len(threads):
         taken += len(backlog.get())
         backlog.done()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
 
 
@@ -131,7 +133,7 @@ def test_waiting_until_done_waits_for_the_work_in_hand() -> None:
     waiter.join(0.1)
     assert waiter.is_alive()
     backlog.done()
-    waiter.join(5)
+    waiter.join(PATIENCE_S)
     assert not waiter.is_alive()
 
 
@@ -164,7 +166,7 @@ def test_a_window_wakes_none_of_the_hundreds_that_wait_for_others(
         backlog.get()
         backlog.done()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE_S)
         assert not thread.is_alive()
     assert len(woken) <= len(names)  # each once: when its own window was done
 

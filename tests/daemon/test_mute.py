@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgeser.daemon import mute as mute_module
 from edgeser.daemon.mute import (
     Mute,
     MuteAnswer,
@@ -23,6 +24,12 @@ from edgeser.daemon.mute import (
 )
 from edgeser.errors import UserError
 from edgeser.events.wire.umask import socket_umask
+from tests.events.helpers import PATIENCE_S, until
+
+
+@pytest.fixture(autouse=True)
+def a_busy_machine_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mute_module, "_PATIENCE_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -49,7 +56,7 @@ def test_the_umask_is_changed_by_one_thread_at_a_time(tmp_path: Path, mute: Mute
             binder.start()
             binder.join(0.2)
             assert binder.is_alive()
-        binder.join(60)
+        binder.join(PATIENCE_S)
         assert not binder.is_alive()
         assert os.umask(0o022) == 0o022
     finally:
@@ -58,7 +65,7 @@ def test_the_umask_is_changed_by_one_thread_at_a_time(tmp_path: Path, mute: Mute
 
 def said(path: Path, request: bytes) -> MuteAnswer:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(30)
+        connection.settimeout(PATIENCE_S)
         connection.connect(str(path))
         connection.sendall(request)
         return msgspec.json.decode(connection.makefile("rb").readline(), type=MuteAnswer)
@@ -87,10 +94,7 @@ def test_it_ends_by_itself(path: Path, mute: Mute) -> None:
     assert answer.left_s is not None
     assert 0 < answer.left_s <= 600
     ask(path, MuteRequest(True, for_s=0.05))
-    deadline = time.monotonic() + 30
-    while mute.is_on:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: not mute.is_on)
     assert ask(path, MuteRequest()) == MuteAnswer(False)
 
 
@@ -162,13 +166,16 @@ def test_an_answer_that_is_no_text_is_one_line(tmp_path: Path) -> None:
         thread.start()
         with pytest.raises(UserError, match="no answer"):
             ask(other, MuteRequest())
-        thread.join(30)
+        thread.join(PATIENCE_S)
 
 
-def test_who_connects_and_says_nothing_holds_nobody_up_for_long(path: Path) -> None:
+def test_who_connects_and_says_nothing_holds_nobody_up_for_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mute_module, "_PATIENCE_S", 1.0)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as idle:
         idle.connect(str(path))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
                 assert ask(path, MuteRequest(True)).muted
@@ -195,7 +202,7 @@ def test_closing_ends_its_thread(tmp_path: Path) -> None:
     server = MuteSocket(tmp_path / "mute", Mute(), "owner")
     (thread,) = set(threading.enumerate()) - before
     server.close()
-    thread.join(30)
+    thread.join(PATIENCE_S)
     assert not thread.is_alive()
 
 

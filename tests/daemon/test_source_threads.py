@@ -20,6 +20,7 @@ from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import load_model
 from edgeser.settings.schema import SpeechSettings
+from tests.events.helpers import PATIENCE_S
 from tests.sounds import monologue
 
 MODEL = load_model()
@@ -41,7 +42,7 @@ class Noted(Intake):
 
     def hear(self, item: AudioBlock | AudioFault) -> None:
         if self.together is not None and not self.items:
-            self.together.wait(60)
+            self.together.wait(PATIENCE_S)
         self.order.append(self.name)
         self.items.append(item)
         self.threads.add(threading.current_thread())
@@ -66,7 +67,8 @@ def play(heard: dict[str, Noted]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE_S)
+        assert not thread.is_alive()
 
 
 def test_files_take_turns_in_one_thread_and_each_is_heard_whole(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from edgeser.events.subscribe import connection, subscriber
 from edgeser.events.subscribe.subscriber import Subscriber
 from edgeser.events.wire.keys import KeyFolder
 from edgeser.paths import ServiceFolders
-from tests.events.helpers import status, until
+from tests.events.helpers import PATIENCE_S, status, until
 from tests.events.test_curve import Device, hears
 
 
@@ -140,7 +140,7 @@ def test_a_forked_process_ends(endpoint: str) -> None:
         ended: list[int] = []
         waiter = threading.Thread(target=lambda: ended.append(os.waitpid(child, 0)[1]), daemon=True)
         waiter.start()
-        waiter.join(60)
+        waiter.join(PATIENCE_S)
         assert ended == [0]
 
 
@@ -151,5 +151,5 @@ def test_one_may_be_closed_once_libzmq_ends(endpoint: str, monkeypatch: pytest.M
     ending = threading.Thread(target=context.term, daemon=True)
     ending.start()
     listener.close()
-    ending.join(60)
+    ending.join(PATIENCE_S)
     assert not ending.is_alive()

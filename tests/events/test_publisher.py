@@ -15,7 +15,7 @@ from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import EmotionEvent, Event, FaultEvent, StatusEvent, topic_of
 from edgeser.events.sequence import Gap
 
-from .helpers import emotion, fault, speech, status, subscribe, take, until
+from .helpers import PATIENCE_S, emotion, fault, speech, status, subscribe, take, until
 
 
 def test_every_topic_from_every_thread_arrives_in_order_without_holes(endpoint: str) -> None:
@@ -110,7 +110,7 @@ def test_a_full_queue_costs_partials_and_status_but_no_final_and_leaves_no_hole(
 
     publisher = Publisher([endpoint], on_subscribe=hold, queue_size=5)
     with publisher, subscribe(publisher) as subscriber:
-        assert held.wait(10)
+        assert held.wait(PATIENCE_S)
         for segment in range(1, 21):
             publisher.publish(emotion(segment, "partial"))
             publisher.publish(status())
@@ -134,7 +134,7 @@ def test_a_new_subscriber_can_be_sent_a_status_at_once(endpoint: str) -> None:
         assert not came.wait(0.2)
         for _ in range(3):
             with subscribe(publisher) as subscriber:
-                assert came.wait(10)
+                assert came.wait(PATIENCE_S)
                 came.clear()
                 publisher.publish(status())
                 assert isinstance(take(subscriber, 1)[0], StatusEvent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import Any
 
 from .world import PATIENCE_S, PageProcess, until
@@ -21,6 +22,11 @@ BROKEN = """(parts) => [...document.querySelectorAll(parts.join())].filter((e) =
     }
     return lines.size > 1 || e.scrollWidth > e.clientWidth + 1;
 }).map((e) => e.textContent)"""
+
+
+def noon() -> str:
+    """A time zone where it is noon: where a day has just begun there is little of it to show."""
+    return f"Etc/GMT{datetime.now(timezone.utc).hour - 12:+d}"
 
 
 @contextmanager

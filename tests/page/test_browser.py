@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from .browsing import BROKEN, DESK, WIDER, opened, shows
+from .browsing import BROKEN, DESK, WIDER, noon, opened, shows
 from .world import (
     LABELS,
     Daemon,
@@ -312,7 +312,7 @@ def test_valence_and_arousal_are_drawn_where_there_are_some(
 
 
 def test_the_past_is_scrolled_searched_and_summed_up(browser: Any, page: PageProcess) -> None:
-    with opened(browser, page, "#past") as tab:
+    with opened(browser, page, "#past", timezone_id=noon()) as tab:
         shows(tab, "Mostly")
         shows(tab, "events in view")
         shot(tab, "past")

@@ -6,13 +6,12 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .browsing import opened, shows
+from .browsing import noon, opened, shows
 from .world import (
     Daemon,
     PageProcess,
@@ -63,9 +62,7 @@ def daemon(folder: Path) -> Iterator[Daemon]:
 
 @contextmanager
 def looked_at(browser: Any, page: PageProcess, view: str = "#past", **more: Any) -> Iterator[Any]:
-    """A tab in a place where it is noon: a day that has just begun has little to show."""
-    ahead = 12 - datetime.now(timezone.utc).hour
-    with opened(browser, page, view, **{"timezone_id": f"Etc/GMT{-ahead:+d}", **more}) as tab:
+    with opened(browser, page, view, **{"timezone_id": noon(), **more}) as tab:
         yield tab
 
 

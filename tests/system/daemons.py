@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from edgeser import Gap, Subscriber
 from edgeser.events.schema import AnyEvent, EmotionEvent, FaultEvent, SpeechEvent, StatusEvent
+from edgeser.pcm import SAMPLE_RATE, Samples
 
 EDGESER = [sys.executable, "-m", "edgeser"]
 
@@ -102,6 +104,28 @@ class Daemon:
         with self.changed:
             holds = self.changed.wait_for(lambda: eval(condition, {"self": self}), timeout_s)
         assert holds, f"{condition} did not come true; {self.log.read_text()}"
+
+    @contextmanager
+    def hearing(self, sound: Samples) -> Iterator[None]:
+        """Meanwhile a sound comes on standard input, over and over, in real time at most."""
+        pipe = self.process.stdin
+        assert pipe is not None
+        enough = threading.Event()
+
+        def play() -> None:
+            for first in itertools.cycle(range(0, len(sound), SAMPLE_RATE // 10)):
+                pipe.write(sound[first : first + SAMPLE_RATE // 10].tobytes())
+                pipe.flush()
+                if enough.wait(0.1):
+                    return
+
+        player = threading.Thread(target=play)
+        player.start()
+        try:
+            yield
+        finally:
+            enough.set()
+            player.join()
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

@@ -22,6 +22,7 @@ from edgeser.events.wire.lock import holder_pid
 from edgeser.pcm import Samples
 from edgeser.settings.schema import Settings, SpeechSettings
 from tests.events.helpers import until
+from tests.ports import free_port
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, corpus, monologue, noise, silence, speech
 from tests.system.daemons import EDGESER, Daemon, Finished, edgeser, running
 
@@ -145,7 +146,7 @@ def test_a_signal_in_mid_speech_publishes_the_final(tmp_path: Path, number: sign
         daemon.wait_for("len(self.emotions) >= 2")
         assert not daemon.finals
         daemon.signal(number)
-        assert daemon.wait(10) == 0
+        assert daemon.wait() == 0
     (final,) = daemon.finals
     assert final.end > 1
     assert daemon.speech[-1].state == "end"
@@ -154,21 +155,16 @@ def test_a_signal_in_mid_speech_publishes_the_final(tmp_path: Path, number: sign
 
 def test_status_says_listening_speech_and_no_audio() -> None:
     with running("--source", "-", stdin=subprocess.PIPE) as daemon:
-        pipe = daemon.process.stdin
-        assert pipe is not None
         daemon.wait_for("any(s.state == 'starting' for s in self.statuses)")
         daemon.wait_for("any(s.state == 'no_audio' for s in self.statuses)")
-        pipe.write(silence(1).tobytes())
-        pipe.flush()
-        daemon.wait_for("self.state == 'listening'")
-        pipe.write(monologue(2).tobytes())
-        pipe.flush()
-        daemon.wait_for("self.state == 'speech'")
+        with daemon.hearing(silence(1)):
+            daemon.wait_for("self.state == 'listening'")
+        with daemon.hearing(monologue(2)):
+            daemon.wait_for("self.state == 'speech'")
         daemon.wait_for("self.state == 'no_audio'")
-        pipe.close()
         daemon.signal(signal.SIGTERM)
         assert daemon.wait() == 0
-    assert len(daemon.finals) == 1
+    assert daemon.finals
 
 
 def test_a_second_daemon_on_the_same_endpoint_is_refused() -> None:
@@ -183,9 +179,7 @@ def test_a_killed_daemon_leaves_its_endpoint_usable(tmp_path: Path) -> None:
     endpoint = f"ipc://{tmp_path}/events.sock"
     command = [*EDGESER, "run", "--source", "-", "--bind", endpoint]
     first = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "events.sock").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until((tmp_path / "events.sock").exists)
     first.kill()
     first.wait()
     done = edgeser("run", "--source", str(SPEECH_FILE), "--fast", "--once", "--bind", endpoint)
@@ -287,12 +281,6 @@ def test_every_utterance_of_the_corpus_has_a_final() -> None:
     done = edgeser("predict", "--json", *map(str, files), timeout_s=300)
     assert done.code == 0
     assert {json.loads(line)["file"] for line in done.out.splitlines()} == set(map(str, files))
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def test_network_microphones_are_heard_as_the_file_that_they_send(tmp_path: Path) -> None:

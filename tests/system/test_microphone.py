@@ -54,7 +54,7 @@ def test_what_the_microphone_gives_is_what_is_scored(
             virtual_microphone.play(recording)
             daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait(10) == 0
+        assert daemon.wait() == 0
 
     # The second listener began at another sample of the stream, somewhere between two frames of
     # the daemon's, and scores depend on where: there is one place at which all are the same. Near
@@ -86,12 +86,12 @@ def test_a_frozen_sound_server_is_said_and_survived(
         daemon.wait_for("any(f.code == 'audio_lost' for f in self.faults)")
         daemon.wait_for("self.state == 'no_audio'")
         virtual_microphone.thaw()
-        daemon.wait_for("any(f.code == 'audio_restored' for f in self.faults)", 60)
+        daemon.wait_for("any(f.code == 'audio_restored' for f in self.faults)")
         daemon.wait_for("self.state == 'listening'")
         virtual_microphone.play(recording)
         daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait(10) == 0
+        assert daemon.wait() == 0
     counters = daemon.statuses[-1].counters
     assert counters.restarts >= 1
     assert counters.lost_samples > 16_000
@@ -186,9 +186,9 @@ def test_a_sound_server_frozen_in_mid_sentence_costs_no_final(
         segments = [final.segment for final in daemon.finals]
         virtual_microphone.thaw()
         player.terminate()
-        daemon.wait_for("any(f.code == 'audio_restored' for f in self.faults)", 60)
+        daemon.wait_for("any(f.code == 'audio_restored' for f in self.faults)")
         daemon.signal(signal.SIGTERM)
-        assert daemon.wait(10) == 0
+        assert daemon.wait() == 0
     told = [final.segment for final in daemon.finals]
     assert told[: len(segments)] == segments
     assert len(set(told)) == len(told)

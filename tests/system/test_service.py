@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 import soundfile
 
 from edgeser.model.golden import waveform
+from tests.ports import free_port
 from tests.sounds import monologue, silence
 from tests.system.box import SHARED, Box
 from tests.system.listening import Listener, listening
@@ -115,9 +115,7 @@ def test_the_page_runs(box: Box) -> None:
 
 
 def test_the_sandbox_lets_loopback_through(talk: Box) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     more = f'[events]\nbind = ["tcp://127.0.0.1:*"]\n[metrics]\nlisten = "{address}"\n'
     hear(talk, "talk.flac", more)
     talk.run("systemctl", "start", "edgeser")
@@ -125,7 +123,7 @@ def test_the_sandbox_lets_loopback_through(talk: Box) -> None:
     assert found
     with listening(found[1]) as listener:
         listener.wait_for(lambda self: self.states)
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=100) as answer:
         assert b"edgeser" in answer.read()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
 import time
 import urllib.request
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from tests.bridges.mosquitto import Mosquitto, passwords
 from tests.bridges.nats_server import NatsServer
 from tests.certificates import certificates
+from tests.ports import free_port
 from tests.system.box import Box
 from tests.system.bridged import SETTINGS
 
@@ -47,9 +47,7 @@ def test_what_is_wrong_is_one_line_in_log_and_state_and_a_figure(
     for word in ("right", "wrong"):
         box.path(f"{ETC}/{word}.password").write_text(f"{word}\n")
         box.path(f"{ETC}/{word}.pem").chmod(0o644)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        metrics = f"127.0.0.1:{probe.getsockname()[1]}"
+    metrics = f"127.0.0.1:{free_port()}"
 
     def restart(ca: str, password: str) -> None:
         box.path(SETTINGS).write_text(
