@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeser.cli import COMMANDS
+from tests.events.helpers import until
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import EDGESER
 
@@ -63,15 +63,28 @@ def test_the_daemon_needs_no_standard_output(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+TELL_WHEN_BEGUN = """
+import sys
+def tell(event, given):
+    if event == "import" and given[0] == "edgeser.cli":
+        open(BEGUN, "w").close()
+sys.addaudithook(tell)
+"""
+"""Run as an interpreter starts: the file is there once edgeser's first line, of Ctrl-C, was run."""
+
+
 @pytest.mark.parametrize("command", ["models", "listen", "run", "doctor", "events"])
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.2])
 def test_ctrl_c_while_a_command_starts_is_no_traceback(
-    command: str, after_s: float, tmp_path: Path
+    command: str, after_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert command in COMMANDS
     more: list[str] = []
     if command == "run":
         more = ["--source", "-", "--bind", f"ipc://{tmp_path}/events.sock"]
+    begun = tmp_path / "begun"
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    (tmp_path / "sitecustomize.py").write_text(f"BEGUN = {str(begun)!r}\n{TELL_WHEN_BEGUN}")
     process = subprocess.Popen(
         [*EDGESER, command, *more],
         stdin=subprocess.PIPE,
@@ -79,7 +92,7 @@ def test_ctrl_c_while_a_command_starts_is_no_traceback(
         stderr=subprocess.PIPE,
         env={**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
     )
-    until_ours(process.pid)
+    until(begun.exists)
     time.sleep(after_s)
     process.send_signal(signal.SIGINT)
     assert process.stdin is not None
@@ -87,21 +100,3 @@ def test_ctrl_c_while_a_command_starts_is_no_traceback(
     process.stdin = None
     _, said = process.communicate(timeout=PATIENCE_S)
     assert b"Traceback" not in said, said.decode()
-
-
-def until_ours(pid: int) -> None:
-    """Wait until the interpreter has started, caught SIGINT, and let go of it: our first line."""
-    caught = False
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        try:
-            status = Path(f"/proc/{pid}/status").read_text()
-        except OSError:
-            return  # it has ended
-        mask = re.search(r"SigCgt:\s*([0-9a-f]+)", status)
-        catches = mask is not None and bool(int(mask[1], 16) & 1 << signal.SIGINT - 1)
-        if (caught and not catches) or "State:\tZ" in status:
-            return
-        caught = caught or catches
-        time.sleep(0.0005)
-    raise TimeoutError(pid)

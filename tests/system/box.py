@@ -151,6 +151,7 @@ class Box:
 
     def journal(self, unit: str = "edgeser") -> str:
         """The last lines that the unit and systemd logged about it."""
+        self.run("journalctl", "--sync")  # what was said is not yet what is kept
         return self.run("journalctl", "--no-pager", "-o", "cat", "-n", "300", "-u", unit)
 
     def drop_in(self, name: str, text: str, unit: str = "edgeser.service") -> None:

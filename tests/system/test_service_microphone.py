@@ -102,7 +102,7 @@ def activity(box: Box) -> dict[str, Any]:
 def test_a_start_without_a_microphone_is_tried_again(box: Box, listener: Listener) -> None:
     box.drop_in("impatient", "[Service]\nRestartSec=200ms\nTimeoutStartSec=4\n")
     box.run("systemctl", "start", "--no-block", "edgeser")
-    box.wait_for("NRestarts=1")
+    box.wait_for("NRestarts=[1-9]")
     assert "start operation timed out" in box.journal()
     assert "audio_lost: default microphone: no input device" in box.journal()
 
