@@ -40,9 +40,13 @@ def test_what_fails_leaves_nothing_behind(tmp_path: Path, content: bytes | None)
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [content] * (content is not None)
 
 
-def test_in_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
+def test_what_fails_names_the_file_and_not_the_one_beside_it(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none/file'$"):
         write_whole(tmp_path / "none" / "file", b"new")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    with pytest.raises(IsADirectoryError, match=r"/folder'$"):
+        write_whole(folder, b"new")
 
 
 def test_a_new_one_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def whole_file(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
 
     ``mode``: by default that of the file which was there, or what the umask leaves. Its owner and
     group stay where we may give them. A link is replaced, not followed. When anything is raised,
-    what was there stays, and nothing is left beside it. Raises OSError.
+    what was there stays, and nothing is left beside it. Raises OSError, which names ``path``.
     """
     before = path.stat() if path.is_file() and not path.is_symlink() else None
     for left in left_beside(path):
@@ -35,20 +35,26 @@ def whole_file(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     if mode is None and before is not None:
         mode = before.st_mode & 0o7777
-    handle = os.open(aside, flags, 0o666 if mode is None else 0o600)
     try:
-        with open(handle, "w+b") as file:
-            if before is not None:
-                _give(handle, before)
-            if mode is not None:
-                os.fchmod(handle, mode)
-            yield file
-            file.flush()
-            os.fsync(handle)
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+        handle = os.open(aside, flags, 0o666 if mode is None else 0o600)
+        try:
+            with open(handle, "w+b") as file:
+                if before is not None:
+                    _give(handle, before)
+                if mode is not None:
+                    os.fchmod(handle, mode)
+                yield file
+                file.flush()
+                os.fsync(handle)
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        if error.filename != str(aside):
+            raise
+        # Nobody knows that name, and the next time it is another.
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_whole(path: Path, content: bytes | memoryview, mode: int | None = None) -> None:

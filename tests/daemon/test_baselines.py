@@ -171,6 +171,23 @@ def test_a_full_disk_is_said_when_there_is_something_to_keep(
     assert store.load("mic", FRONT_END) is not None
 
 
+def test_a_file_that_cannot_be_replaced_is_said_once(
+    model: Model, store: BaselineStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    intake = new_intake(model)
+    keeper = keeper_of(store, intake)
+    hear(intake, TALK)
+    keeper.sync()
+    store.file("mic").unlink()
+    store.file("mic").mkdir()
+    keeper.sync()
+    hear(intake, TALK)
+    for _ in range(3):
+        keeper.sync(ending=True)
+    said = [message for message in caplog.messages if "[Errno 21] Is a directory" in message]
+    assert len(said) == 1
+
+
 def test_daemons_with_streams_of_different_names_share_a_folder(
     model: Model, store: BaselineStore
 ) -> None:
