@@ -15,6 +15,7 @@ import pytest
 from edgeser.bench import SPEECH_FILE, receiver
 from edgeser.bench.process import daemon
 from edgeser.errors import UserError
+from tests.events.helpers import PATIENCE_S
 from tests.system.daemons import EDGESER, Finished
 
 
@@ -36,7 +37,7 @@ def test_a_daemon_that_is_killed_ends_the_benchmark(arguments: list[str]) -> Non
     try:
         children = _children(bench, "edgeser.bench.receiver", "run")
         os.kill(children["run"], signal.SIGKILL)
-        out, err = bench.communicate(timeout=60)
+        out, err = bench.communicate(timeout=PATIENCE_S)
     finally:
         bench.kill()
     refusal = Finished(bench.returncode, out.decode(), err.decode()).refusal
@@ -55,7 +56,7 @@ def test_a_benchmark_that_is_ended_leaves_no_process(number: signal.Signals) -> 
         )
         children = _children(bench, "edgeser.bench.receiver", "run")
         bench.send_signal(number)
-        _, err = bench.communicate(timeout=60)
+        _, err = bench.communicate(timeout=PATIENCE_S)
         _wait_for_end(children.values())
         if number == signal.SIGKILL:
             assert bench.returncode == -number
@@ -71,7 +72,7 @@ def _as_in_a_terminal() -> None:
 
 
 def _wait_for_end(pids: Iterable[int]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE_S
     for pid in pids:
         while "State:\tZ" not in _status(pid):
             assert time.monotonic() < until, f"{pid} lives on"
@@ -102,7 +103,7 @@ def test_a_daemon_that_hangs_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch)
 def _children(process: subprocess.Popen[bytes], *words: str) -> dict[str, int]:
     """Process ids of its children by a word of their command lines, once all are there."""
     found: dict[str, int] = {}
-    until = time.monotonic() + 60
+    until = time.monotonic() + PATIENCE_S
     while len(found) < len(words):
         assert time.monotonic() < until, "it started no such processes"
         time.sleep(0.05)

@@ -17,7 +17,7 @@ import pytest
 from edgeser.bridges.figures import Figures, serve
 from edgeser.errors import UserError
 from edgeser.metrics_server import MAX_CONNECTIONS, MetricsServer
-from tests.bridges.commands import until
+from tests.bridges.commands import PATIENCE_S, until
 from tests.system.daemons import edgeser
 
 
@@ -33,7 +33,7 @@ def get(server: MetricsServer, path: str, host: str | None = None) -> tuple[int,
     headers = {} if host is None else {"Host": host}
     request = urllib.request.Request(f"http://127.0.0.1:{server.port}{path}", headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

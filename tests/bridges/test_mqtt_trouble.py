@@ -14,7 +14,7 @@ from edgeser.bridges.mqtt.address import Broker
 from edgeser.bridges.mqtt.broker import MAX_PACKET_BYTES, Connection
 from edgeser.cli import main
 from edgeser.events.publish.publisher import Publisher
-from tests.bridges.commands import until
+from tests.bridges.commands import PATIENCE_S, until
 from tests.bridges.mosquitto import OPEN, Consumer, Mosquitto, passwords
 from tests.bridges.mqtt_bridge import ROOT, alive, say, to_mqtt
 from tests.certificates import certificates
@@ -51,7 +51,7 @@ def test_a_broker_that_is_away_is_waited_for_said_once_and_caught_up(
 
 def figure(listen: str, name: str) -> float | None:
     try:
-        with urllib.request.urlopen(f"http://{listen}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{listen}/metrics", timeout=PATIENCE_S) as answer:
             lines = answer.read().decode().splitlines()
     except OSError:
         return None

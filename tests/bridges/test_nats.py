@@ -21,7 +21,7 @@ from edgeser.bridges.nats.server import parse_url, server_of
 from edgeser.bridges.nats.subjects import Device, origin
 from edgeser.errors import UserError
 from edgeser.events.publish.publisher import Publisher
-from tests.bridges.commands import EDGESER, ask, fill, filling, keys, to_nats, until
+from tests.bridges.commands import EDGESER, PATIENCE_S, ask, fill, filling, keys, to_nats, until
 from tests.bridges.nats_server import NatsServer
 from tests.certificates import certificates
 from tests.events.helpers import emotion, fault, speech
@@ -42,7 +42,7 @@ def test_events_go_from_the_daemon_through_the_server_into_tables(
         until(lambda: len(keys(lake)) == 6 and len(keys(lake, "faults")) == 1)
         until(lambda: len(keys(lake, "speech")) == 2)
         bridge.process.send_signal(signal.SIGTERM)
-        assert bridge.process.wait(60) == 0
+        assert bridge.process.wait(PATIENCE_S) == 0
     # The partial took a number: those of finals have a hole there.
     assert sorted(keys(lake)) == [("hall", publisher.epoch, seq) for seq in (2, 3, 4, 5, 6, 7)]
     (mood,) = ask(lake, "mood")

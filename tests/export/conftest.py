@@ -1,5 +1,5 @@
 """The fixtures of training serve here too."""
 
-from tests.train.conftest import _one_thread, cache, emodb, tiny_run
+from tests.train.conftest import _one_thread, _same_draws, cache, emodb, tiny_run
 
-__all__ = ["_one_thread", "cache", "emodb", "tiny_run"]
+__all__ = ["_one_thread", "_same_draws", "cache", "emodb", "tiny_run"]
