@@ -20,6 +20,7 @@ from edgeser.settings.schema import DEFAULT_MODEL
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS, silence, speech
 from tests.system.daemons import EDGESER, edgeser, running
 
+LOOPBACK = ("127.0.0.1", "127.0.0.2")
 SUBCOMMANDS = [[name] for name in COMMANDS] + [["settings", "check"], ["settings", "show"]]
 
 
@@ -170,6 +171,10 @@ def test_settings_check_refuses_what_run_refuses(tmp_path: Path) -> None:
     assert "events.bind" in refusal('[events]\nbind = ["bogus"]\n')
     assert "no such file" in refusal('[audio]\nsource = "none.wav"\n')
     assert "no file can have this name" in refusal('[audio]\nsource = "a\\u0000b"\n')
+    (tokens := tmp_path / "tokens").write_text(f"hall {'x' * 16}\n")
+    tokens.chmod(0o600)
+    two = [f'[[source]]\nsource = "tcp://{ip}:0"\ntokens = "{tokens}"\n' for ip in LOOPBACK]
+    assert "'hall': two sources are called so" in refusal("".join(two))
     curve = f'[audio]\nsource = "{SPEECH_FILE}"\n[events]\ncurve = true\nkeys = "{keys}"\n'
     assert "server.secret: No such file" in refusal(curve)
     assert edgeser("keys", "new", "server", "--keys", str(keys)).code == 0

@@ -24,18 +24,33 @@ def open_sources(
     wanted: Sequence[AudioSettings], *, fast: bool = False, wait: bool = False
 ) -> dict[str, Source]:
     """Open every source, by the name of its stream. Raises SourceError."""
+    check_names(wanted)
     opened: dict[str, Source] = {}
     for audio in wanted:
-        named: dict[str, Source]
         if audio.is_network:
-            named = {stream.name: stream for stream in _network(audio, fast=fast)}
+            opened |= {stream.name: stream for stream in _network(audio, fast=fast)}
         else:
-            named = {audio.name: _opened(audio, fast=fast, wait=wait)}
-        for name, source in named.items():
-            if name in opened:
-                raise SourceError(f"stream '{name}': two sources are called so")
-            opened[name] = source
+            opened[audio.name] = _opened(audio, fast=fast, wait=wait)
     return opened
+
+
+def check_names(wanted: Sequence[AudioSettings]) -> None:
+    """Whether each stream has a name of its own. Raises SourceError, also for bad tokens."""
+    known: set[str] = set()
+    for audio in wanted:
+        for name in stream_names(audio):
+            if name in known:
+                raise SourceError(f"stream '{name}': two sources are called so", "rename one")
+            known.add(name)
+
+
+def stream_names(audio: AudioSettings) -> list[str]:
+    """Names of a source's streams. Raises SourceError for tokens that cannot be read."""
+    if audio.tokens is None:
+        return [audio.name]
+    from edgeser.audio.network.tokens import read_tokens
+
+    return list(read_tokens(expanded(audio.tokens)).values())
 
 
 def _opened(audio: AudioSettings, *, fast: bool, wait: bool) -> Source:

@@ -191,7 +191,9 @@ def _microphone(settings: Settings, stream: str | None) -> tuple[str, AudioSetti
 
     Raises UserError where there is none, or more than one, or where no baseline is ever kept.
     """
-    sources = {name: audio for audio in settings.sources for name in _streams_of(audio)}
+    from edgeser.audio.open import stream_names
+
+    sources = {name: audio for audio in settings.sources for name in stream_names(audio)}
     heard = [name for name, audio in sources.items() if audio.source == "mic" or audio.is_network]
     there_is = f"there is {', '.join(heard or sources)}"
     if stream is None:
@@ -209,16 +211,6 @@ def _microphone(settings: Settings, stream: str | None) -> tuple[str, AudioSetti
             "enrol for a microphone's stream",
         )
     return stream, sources[stream]
-
-
-def _streams_of(audio: AudioSettings) -> list[str]:
-    """Names of a source's streams. Raises UserError for tokens that cannot be read."""
-    from edgeser.audio.network.tokens import read_tokens
-    from edgeser.paths import expanded
-
-    if audio.tokens is None:
-        return [audio.name]
-    return list(read_tokens(expanded(audio.tokens)).values())
 
 
 def _learner(settings: Settings) -> Model:

@@ -28,7 +28,7 @@ def check(file: Path) -> None:
     Example: edgeser settings check edgeser.toml
     """
     from edgeser.audio.file import FileSource
-    from edgeser.audio.open import network_parts
+    from edgeser.audio.open import check_names, network_parts
     from edgeser.events.wire.keys import KeyFolder
     from edgeser.model.model import load_model
     from edgeser.settings.environment import unread_variables
@@ -43,6 +43,7 @@ def check(file: Path) -> None:
             FileSource(audio.file)
         if audio.is_network:
             network_parts(audio)
+    check_names(loaded.sources)
     if loaded.events.curve:
         keys = KeyFolder(loaded.events.key_folder)
         keys.secret()

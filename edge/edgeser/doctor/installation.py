@@ -110,11 +110,12 @@ def _sound_files(name: str, settings: Settings) -> Finding:
 
 
 def _network(name: str, settings: Settings) -> Finding:
-    from edgeser.audio.open import network_parts
+    from edgeser.audio.open import check_names, network_parts
 
     sources = [audio for audio in settings.sources if audio.is_network]
     for audio in sources:
         network_parts(audio)
+    check_names(settings.sources)
     found = "tokens and certificates are there" if sources else "none is listened to"
     return Finding(name, True, found)
 
