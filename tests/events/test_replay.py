@@ -96,6 +96,21 @@ def test_a_position_is_carried_on_from(endpoint: str, start: Start) -> None:
     assert numbers(items) == [*first, (second.epoch, 1), (second.epoch, 2)]
 
 
+def test_a_position_moves_on_through_the_runs_of_the_past(endpoint: str, start: Start) -> None:
+    told = []
+    for _ in range(3):
+        publisher = start()
+        sent(publisher, 4)
+        told += [(publisher.epoch, seq) for seq in range(1, 5)]
+    heard: list[Received] = []
+    position: str | Position | None = "all"
+    while len(heard) < len(told):  # a program that ends after every third event
+        with since(endpoint, position or "all") as subscriber:
+            heard += take(subscriber, 3)
+            position = subscriber.position
+    assert numbers(heard) == told
+
+
 def test_only_the_topics_asked_for(endpoint: str, start: Start) -> None:
     publisher = start()
     for stream in ("mic", "microphone"):

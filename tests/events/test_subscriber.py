@@ -342,6 +342,18 @@ def test_async_iteration_gives_the_same_and_blocks_nothing(endpoint: str) -> Non
         until(lambda: publisher.subscriptions == 0)
 
 
+def test_a_task_that_waits_is_told_when_another_one_closes(endpoint: str) -> None:
+    async def listen() -> None:
+        subscriber = Subscriber(endpoint)
+        waiting = asyncio.ensure_future(anext(subscriber))
+        await asyncio.sleep(0.1)
+        subscriber.close()
+        with pytest.raises(ValueError, match="closed"):
+            await waiting
+
+    asyncio.run(listen())
+
+
 def test_async_silence_raises(endpoint: str) -> None:
     async def listen() -> None:
         async with Subscriber(endpoint, timeout_s=0.1) as subscriber:

@@ -152,7 +152,7 @@ class CatchUp:
         """Take a live event: whether to deliver it, and the gaps before it."""
         if self.is_old(event.epoch):  # it was on its way while newer ones were asked for
             is_wanted = topic_of(event).startswith(self._prefixes)
-            return is_wanted and event.epoch in self._strays, []
+            return is_wanted and self.is_stray(event.epoch), []
         deliver, gap = self.sequence.accept(topic_of(event), event.epoch, event.seq)
         gaps = [gap] if gap and not isinstance(event, LevelEvent) else []
         if isinstance(event, StatusEvent):  # one that is missing is made up for by this one
@@ -165,7 +165,11 @@ class CatchUp:
 
     def is_old(self, epoch: str) -> bool:
         """Whether this run was before the present one: delivered, or its events are unknown."""
-        return epoch != self.sequence.epoch and (epoch in self._passed or epoch in self._strays)
+        return self.is_stray(epoch) or (epoch != self.sequence.epoch and epoch in self._passed)
+
+    def is_stray(self, epoch: str) -> bool:
+        """Whether this run was before the present one, and the journal knows nothing of it."""
+        return epoch != self.sequence.epoch and epoch in self._strays
 
     def answered(
         self, parts: Iterable[AnyEvent | Gap], end: ReplayEnd

@@ -38,6 +38,8 @@ from edgeser.events.wire.trust import check_permission
 from edgeser.paths import default_endpoint
 
 if TYPE_CHECKING:
+    import asyncio
+
     import zmq.asyncio
 
 log = logging.getLogger(__name__)
@@ -129,6 +131,8 @@ class Subscriber:
         self._socket = client_socket(zmq.SUB, parsed, curve)
         self._socket.setsockopt(zmq.RCVHWM, int(receive_hwm))
         self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
+        self._waits: set[asyncio.Future[Any]] = set()
+        """Of tasks that wait for a message."""
         # A status tells of losses that no later event shows.
         has_status = STATUS_PREFIX.startswith(tuple(topics))
         for topic in topics if has_status else (*topics, STATUS_PREFIX):
@@ -175,7 +179,7 @@ class Subscriber:
         deadline = self._deadline()
         while awaited := self._awaited(deadline):
             socket, wait_until = awaited
-            if await self._shadow(socket).poll(_remaining_ms(wait_until)):
+            if await self._has_message(socket, wait_until):
                 self._receive(socket)
             elif deadline is not None and time.monotonic() >= deadline:
                 raise self._timeout()
@@ -183,6 +187,9 @@ class Subscriber:
 
     def close(self) -> None:
         """Disconnect. May be called twice."""
+        for wait in self._waits:
+            if not wait.done():
+                wait.set_result([])  # left to the socket, it would look like a cancelled task
         self._connection.close()
         self._rest()
         for shadow in self._shadows.values():
@@ -201,6 +208,16 @@ class Subscriber:
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
+    async def _has_message(self, socket: zmq.Socket[bytes], wait_until: float | None) -> bool:
+        import asyncio
+
+        wait = asyncio.ensure_future(self._shadow(socket).poll(_remaining_ms(wait_until)))
+        self._waits.add(wait)
+        try:
+            return bool(await wait)
+        finally:
+            self._waits.discard(wait)
+
     def _shadow(self, socket: zmq.Socket[bytes]) -> zmq.asyncio.Socket:
         if socket not in self._shadows:
             import zmq.asyncio
@@ -213,7 +230,7 @@ class Subscriber:
         topic, seq = (
             (item.topic, item.to_seq) if isinstance(item, Gap) else (topic_of(item), item.seq)
         )
-        if seq is not None and not self._catch_up.is_old(item.epoch):
+        if seq is not None and not self._catch_up.is_stray(item.epoch):
             self._yielded = (self._yielded or Position("")).behind(topic, item.epoch, seq)
         return item
 
