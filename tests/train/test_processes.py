@@ -18,6 +18,18 @@ from edgeser_train.evaluation.folds import FoldResult
 from tests.train.synthetic import make_manifest, tiny_settings
 
 WEIGHTS = Path("model.pt")
+WAITS_IN_THE_FIFTH_EPOCH = """
+import sys, time
+from edgeser.cli import main
+from edgeser_train.training import training
+step = training._Classifier.training_step
+def waiting(classifier, batch, index):
+    if classifier.current_epoch == 4:
+        time.sleep(600)
+    return step(classifier, batch, index)
+training._Classifier.training_step = waiting
+main(sys.argv[1:])
+"""
 KILLED_WHILE_IT_SCORES = """
 import os, signal, sys
 from edgeser.cli import main
@@ -70,7 +82,9 @@ def test_a_training_killed_at_any_point_goes_on_to_the_same_end(
     done = here(command(emodb, cache, tmp_path / "whole", *words))
     killed = command(emodb, cache, tmp_path / "killed", *words)
     begun = subprocess.Popen(
-        [sys.executable, "-m", *killed], stderr=subprocess.DEVNULL, env=environment
+        [sys.executable, "-c", WAITS_IN_THE_FIFTH_EPOCH, *killed[1:]],
+        stderr=subprocess.DEVNULL,
+        env=environment,
     )
     while not list((tmp_path / "killed").glob("unfinished/*/latest.ckpt")):
         assert begun.poll() is None
