@@ -93,9 +93,14 @@ def test_forced_colours_show_what_is_chosen(browser: Any, page: PageProcess) -> 
 def test_a_screen_reader_is_told_of_the_stream_that_changed_alone(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:
-    with opened(browser, page) as tab:
+    def are_said() -> bool:
+        beat(daemon)()
+        spoken = tab.evaluate("window.spoken.join()")
+        return all(f"{room}: happy" in spoken for room in ROOMS)
+
+    with opened(browser, page, script=LISTEN_TO_WHAT_IS_SAID) as tab:
         daemon.tell(*(emotion("happy", stream=room) for room in ROOMS))
-        shows(tab, "Happy", beat(daemon))
+        until(are_said, "all of them")
         told = emotion("sad", stream="room 2", segment=2)
         shows(tab, "Sad", lambda: daemon.tell(status("speech", stream="room 1"), told))
         assert last_said(tab) == "room 2: sad"
