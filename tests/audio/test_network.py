@@ -25,7 +25,12 @@ from edgeser.audio.network import server as server_module
 from edgeser.audio.network.address import parse_address
 from edgeser.audio.network.connection import GREET_WITHIN_S, MAX_LINE_BYTES
 from edgeser.audio.network.rate_limit import BURST_S, RATE, RateLimit
-from edgeser.audio.network.server import MIN_UNAUTHENTICATED, NetworkServer, tls_context
+from edgeser.audio.network.server import (
+    MIN_RECONNECT_S,
+    MIN_UNAUTHENTICATED,
+    NetworkServer,
+    tls_context,
+)
 from edgeser.audio.network.tokens import digest, read_tokens
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.errors import UserError
@@ -336,6 +341,22 @@ def test_a_flood_is_held_back_to_the_pace_and_harms_no_other() -> None:
         assert taken_s <= BURST_S + RATE * (time.monotonic() - began) + 0.6
     hose.join(PATIENCE_S)
     assert not hose.is_alive()
+
+
+def test_who_connects_again_may_not_send_more_than_who_stays(clock: Clock) -> None:
+    with serving() as heard:
+        with device(heard) as connected:
+            connected.sendall(TEN_S.astype("<i2").tobytes())
+            until(lambda: len(heard.samples("kitchen")) == len(TEN_S))
+        until(lambda: "audio_lost" in heard.faults("kitchen"))
+        clock.now += MIN_RECONNECT_S
+        with device(heard) as connected, device(heard, HALL) as other:
+            connected.sendall(TEN_S.astype("<i2").tobytes())
+            until(lambda: len(heard.samples("kitchen")) > len(TEN_S))
+            other.sendall(TEN_S.astype("<i2").tobytes())
+            until(lambda: len(heard.samples("hall")) == len(TEN_S))
+        taken_s = len(heard.samples("kitchen")) / SAMPLE_RATE
+        assert taken_s <= BURST_S + RATE * MIN_RECONNECT_S + 0.6
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.floats(0, 3)), max_size=60))

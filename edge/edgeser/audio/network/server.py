@@ -181,7 +181,7 @@ class NetworkServer:
             self._take_over(stream)
             self._connections[connection] = stream
             self._connected_at[stream] = now
-            self._rate_limits[stream] = RateLimit(now)
+            self._rate_limits.setdefault(stream, RateLimit(now))
             connection.until = None
             stream.connected(connection.peer, now)
             return stream, sound
