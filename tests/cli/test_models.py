@@ -53,6 +53,8 @@ def test_models_are_compared_by_how_they_do_with_unknown_voices() -> None:
         unseen = told(name)["unseen"]
         first, last = (f"{unseen['rows'][i]['ua4']['value'] * 100:.1f}" for i in (0, -1))
         assert re.search(rf" {first} +{last} ", listed[name])
+    rounded = edgeser("models", "lightweight-emodb-int8").out
+    assert re.search(r"^own corpus +loso, .*, in full precision$", rounded, re.MULTILINE)
     described = edgeser("models", "streaming6").out
     assert re.search(r"^unseen corpora +savee, ravdess, ased, turev, ", described, re.MULTILINE)
     assert "nothing, then all earlier, of any emotion" in described

@@ -177,7 +177,8 @@ def _list(loaded: list[Model]) -> None:
     print_table(table, kept=1)
     click.echo(
         "Mean recall (UA) in %. unknown, known: of four emotions in corpora it never met,\n"
-        "before and after it has heard the voice. home: of speakers left out of its own."
+        "before and after it has heard the voice. home: of speakers left out of its own, in\n"
+        "full precision."
     )
 
 
@@ -208,7 +209,7 @@ def _describe(model: Model) -> None:
         "labels": ", ".join(info.labels),
         "trained on": f"{', '.join(training.corpora)} ({training.licence}), {training.date}",
         **_owed(training),
-        **_own_corpus(training),
+        **_own_corpus(info),
         **_unseen(_unseen_of(model)),
         "windows": f"{window.min_seconds:g} to {window.seconds:g} s, "
         f"whole segments to {window.max_seconds:g} s",
@@ -222,12 +223,13 @@ def _describe(model: Model) -> None:
         click.echo(f"{key:<{width}}  {value}")
 
 
-def _own_corpus(training: TrainingRecord) -> dict[str, str]:
+def _own_corpus(info: ArtefactInfo) -> dict[str, str]:
     """How it does on parts of its corpora that were left out, if that was asked."""
+    training = info.training
     if not training.is_evaluated:
         return {"own corpus": "not evaluated"}
     return {
-        "own corpus": training.protocol,
+        "own corpus": info.evaluated_by,
         "  UA %": _percent(training.ua),
         "  WA %": _percent(training.wa),
         "  F1 %": _percent(training.f1),

@@ -198,6 +198,12 @@ class ArtefactInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
         if self.streaming is not None and not self.front_end.streams:
             raise ValueError("a network of streams needs front_end.normalise 'onset'")
 
+    @property
+    def evaluated_by(self) -> str:
+        """How the figures of ``training`` came about: before the network was rounded, if it was."""
+        rounded = self.precision != "fp32"
+        return self.training.protocol + (", in full precision" if rounded else "")
+
 
 @dataclass(frozen=True)
 class Artefact:

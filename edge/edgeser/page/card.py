@@ -127,6 +127,7 @@ def _print(name: str) -> None:
     sha256 = hashlib.sha256(content).hexdigest()
     unseen = msgspec.to_builtins(read_unseen(path, sha256))
     fields = {**msgspec.to_builtins(info), "sha256": sha256, "unseen": unseen}
+    fields["training"]["protocol"] = info.evaluated_by
     if not info.training.is_evaluated:
         fields["training"] |= dict.fromkeys(("ua", "wa", "ece"))
     sys.stdout.buffer.write(msgspec.json.encode(msgspec.convert(fields, Card)))
