@@ -69,8 +69,10 @@ def test_home_assistant_is_told_of_each_stream_and_again_at_its_birth(
         assert components["emotion"]["options"] == [*LABELS, "unknown"]
         assert components["final"]["event_types"] == [*LABELS, "unknown"]
         assert described["origin"]["name"] == "edgeser"
+        consumer.publish(f"{ROOT}/availability", "", retain=True)  # removes it
         consumer.publish("homeassistant/status", "online")
         consumer.wait_for(DEVICE, count=2)
+        consumer.wait_for(f"{ROOT}/availability", b"online", count=2)
         states = len(consumer.payloads(f"{ROOT}/mic/state"))
         assert states >= 1
         until(lambda: len(consumer.payloads(f"{ROOT}/mic/state")) > 1)

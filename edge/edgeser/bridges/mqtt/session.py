@@ -146,8 +146,9 @@ class Session:
         self._connection.refused.clear()
 
     def _heed(self, message: Message) -> None:
-        """Home Assistant was started, and needs the discovery messages again."""
+        """Home Assistant was started, and needs again what somebody may have removed meanwhile."""
         if message == (f"{self._discovery}/status", ONLINE, message.retained):
+            self._connection.publish(self._topics.availability, ONLINE, retain=True)
             for stream in self._streams.values():
                 stream.tell_again()
 
