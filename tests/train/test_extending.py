@@ -160,9 +160,18 @@ def test_what_another_package_brings_is_named_where_it_fails(
     kinds = Registry[type]("thing", "edgeser.things", {}, Path, classes=True)
     with pytest.raises(UserError, match=r"\(broken:ours\): a function, no subclass of Path"):
         kinds["ours"]
-    mine = Registry[object]("thing", "edgeser.things", {"ours": object()}, Path)
-    with pytest.raises(UserError, match="thing 'ours': broken brings one, and there is one"):
-        list(mine)
+    for ask in (list, lambda things: "ours" in things, lambda things: things.named("ours", "x")):
+        mine = Registry[object]("thing", "edgeser.things", {"ours": object()}, Path)
+        with pytest.raises(UserError, match="thing 'ours': broken brings one, and there is one"):
+            ask(mine)
+
+
+def test_recipes_for_a_model_of_ours_are_refused(tmp_path: Path) -> None:
+    points = '[project]\nname = "broken"\n[project.entry-points."edgeser.recipes"]\n'
+    installed(tmp_path, "RECIPES = {}", points + 'lightweight = "broken:RECIPES"\n')
+    script = "from edgeser_train.training.recipes import recipe_of; recipe_of('lightweight')"
+    done = python(tmp_path, "-c", script, folder=tmp_path)
+    assert "recipe 'lightweight': broken brings one, and there is one" in done.stderr
 
 
 MISTAKES = """

@@ -23,6 +23,7 @@ from edgeser.model.model import load_model
 from edgeser.model.unseen import read_unseen, unseen_file
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.front_ends import VOICES
+from edgeser_train.evaluation import unseen_rows
 from edgeser_train.evaluation.enrolment import ENROLMENTS, Enrolment, chosen
 from edgeser_train.evaluation.unknown_voice_calibration import fit
 from edgeser_train.evaluation.unseen import (
@@ -298,13 +299,17 @@ def test_what_the_other_model_has_learnt_from_is_told_before_the_first_row(
     assert "--beside: --corpus emodb: model voices6 has learnt from it" in told
 
 
+def stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_two_names_of_the_same_recordings_are_refused(evaluator: CorpusEvaluator) -> None:
     with pytest.raises(UserError, match="emodb7: its recordings are given already, as emodb"):
         check_corpora([evaluator.corpus, replace(evaluator.corpus, name="emodb7")])
 
 
 def test_a_run_takes_the_corpora_of_its_folds_alone(
-    emodb: Path, tiny_run: Path, tmp_path: Path
+    emodb: Path, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = make_manifest(tmp_path / "mine")
     loco = tmp_path / "loco"
@@ -318,7 +323,12 @@ def test_a_run_takes_the_corpora_of_its_folds_alone(
     told = refused(*words, f"manifest={mine}", "--corpus", f"manifest={other}")
     assert f"--corpus other: run {loco} has no fold of that name; it has emodb, mine" in told
     assert "it holds out mine; give that corpus, too" in refused(*words[:-1])
-    done = CliRunner().invoke(main, ["unseen", *map(str, words), f"manifest={mine}"])
+    whole = ["unseen", *map(str, words), f"manifest={mine}"]
+    with monkeypatch.context() as patch:  # Ctrl-C between the fit and the figures
+        patch.setattr(unseen_rows, "rows_of", stopped)
+        assert "edgeser: stopped; no figures were kept" in CliRunner().invoke(main, whole).output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["strangers.json"]
+    done = CliRunner().invoke(main, whole)
     assert done.exit_code == 0, done.output
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "strangers.json",
@@ -351,14 +361,14 @@ def test_classes_that_leave_nothing_to_be_told_apart_are_refused(
     assert f"--corpus mine: it and model voices6 share {shared} of angry, happy" in told
 
 
-def test_what_is_stopped_says_that_nothing_was_kept(
+def test_what_is_stopped_says_that_no_figures_were_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine = make_manifest(tmp_path / "mine")
     words = ["unseen", "voices6", "--corpus", f"manifest={mine}", "-o", str(tmp_path / "out")]
     for error, told in (
-        (KeyboardInterrupt, "edgeser: stopped; nothing was kept"),
-        (MemoryError, "out of memory; give fewer corpora; nothing was kept"),
+        (KeyboardInterrupt, "edgeser: stopped; no figures were kept"),
+        (MemoryError, "out of memory; give fewer corpora; no figures were kept"),
     ):
 
         def fails(*_: object, why: type[BaseException] = error) -> None:

@@ -69,7 +69,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._own) + len(self._others)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or name in self._others
+        return name in self._others or name in self._own  # in this order: a clash is told
 
     def named(self, name: str, where: str) -> T:
         """As ``[name]``. ``where``: what begins the UserError of an unknown name."""

@@ -69,7 +69,7 @@ _WIDTH = 30
     type=click.Path(path_type=Path),
     help="Folder of unseen.md and unseen.json.",
 )
-@report_failures(kept="nothing was kept", less_memory="give fewer corpora")
+@report_failures(kept="no figures were kept", less_memory="give fewer corpora")
 def unseen(
     model: str,
     corpora: tuple[str, ...],
@@ -122,6 +122,9 @@ def unseen(
     opened = _opened(model, loaded)
     opened_beside = None if beside is None else _opened(beside, loaded, "--beside: ")
     scored, calibration = _scored(opened, loaded)
+    if calibration is not None:
+        write_whole(output / "strangers.json", as_json(calibration))
+        click.echo(output / "strangers.json")
     others: Iterator[Row] = iter(())
     if opened_beside is not None:
         others = rows_of(_scored(opened_beside, loaded)[0], orders)
@@ -147,8 +150,6 @@ def unseen(
         gains=gains,
         conditions=conditions,
     )
-    if calibration is not None:
-        write_whole(output / "strangers.json", as_json(calibration))
     write_whole(output / "unseen.json", as_json(report))
     write_whole(output / "unseen.md", markdown(report).encode())
     if card:

@@ -266,18 +266,19 @@ RECIPES: dict[str, dict[str, Recipe]] = {
 }
 
 
-_OTHERS = Registry[dict[str, Recipe]]("recipe", "edgeser.recipes", {}, dict)
-"""Recipes that other packages bring for models of theirs, by the model's name."""
+_ALL = Registry[dict[str, Recipe]]("recipe", "edgeser.recipes", RECIPES, dict)
+"""Ours, and those that other packages bring for models of theirs, by the model's name."""
 
 
 def recipes_of(model: str) -> dict[str, Recipe]:
     """A model's recipes by name. One that brings none is trained in our way on what it says that
     it hears. Raises UserError for a model that there is not.
     """
+    is_listed = model in _ALL  # raises where another package lists one of ours
     if model in RECIPES:
         return RECIPES[model]
     network = class_named(model, "model")
-    if model in _OTHERS:
+    if is_listed:
         return _of_its_own(model, network)
     front_end = network.front_end
     masks = SpectrogramAugmentation(mel_mask=front_end.width // 8)
@@ -296,7 +297,7 @@ def recipes_of(model: str) -> dict[str, Recipe]:
 
 
 def _of_its_own(model: str, network: type[SpeechModel]) -> dict[str, Recipe]:
-    recipes = _OTHERS.named(model, "recipe")
+    recipes = _ALL.named(model, "recipe")
     for name, recipe in recipes.items():
         if not isinstance(recipe, Recipe) or class_of(recipe.model) is not network:
             raise UserError(
