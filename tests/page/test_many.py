@@ -153,6 +153,7 @@ def test_a_screen_reader_is_told_that_trouble_is_over(
     with opened(browser, page, script=LISTEN_TO_WHAT_IS_SAID) as tab:
         until(lambda: is_said("No sound arrives", well, dead), "the trouble of a stream")
         until(lambda: is_said("Listening", well), "it is over")
+        tab.evaluate("window.spoken.length = 0")  # of a moment in which no status came
         daemon.stop()
         until(lambda: is_said("The daemon has gone"), "the daemon's")
         tab.evaluate("window.spoken.length = 0")
