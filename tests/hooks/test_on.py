@@ -217,6 +217,22 @@ def test_what_is_told_late_runs_nothing_and_is_counted(
     assert said == "left out 2 older than 300 s\n"
 
 
+def test_what_only_seems_old_by_a_wrong_clock_is_counted_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = tmp_path / "got"
+    with hook(tmp_path, "final", "--", "sh", "-c", f"echo {{segment}} >> {got}") as on:
+        with monkeypatch.context() as behind:
+            clock = SimpleNamespace(time=lambda: time.time() - 600, monotonic=time.monotonic)
+            behind.setattr(numbering, "time", clock)
+            on.publish(emotion(1), status(), emotion(2), status())
+            wait_for(lambda: on.publisher.last_seq().get("status.mic") == 2)
+        on.publish(emotion(3))
+        wait_for(lambda: lines(got) == ["3"])
+        _, said = on.end()
+    assert said == "left out 1 older than 300 s\n" * 2
+
+
 def test_not_more_often_than_asked_for(tmp_path: Path) -> None:
     got = tmp_path / "got"
     script = f"echo {{stream}} >> {got}"

@@ -134,7 +134,8 @@ def on(
                 if isinstance(event, Gap):
                     continue
                 is_old = time.time() - event.time > max_age_s
-                if left_out and not is_old:
+                # A status is never told late: if it is old as well, the clocks differ.
+                if left_out and (isinstance(event, StatusEvent) or not is_old):
                     click.echo(f"left out {left_out} older than {max_age_s:g} s", err=True)
                     left_out = 0
                 # By its second status a daemon has told of every stream that it began with.
