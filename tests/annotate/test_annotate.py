@@ -154,6 +154,15 @@ def test_a_folder_begun_with_other_files_model_or_settings_is_refused(
     assert parts(annotated) == before
 
 
+def test_labels_that_the_model_does_not_know_begin_no_folder(archive: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[model]\nlabels = ['angry', 'bored']\n")
+    done = annotate(archive, tmp_path / "out", "--settings", str(settings))
+    assert done.exit_code == 2
+    assert "model.labels: streaming6 does not know 'bored'" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_whose_tables_have_other_columns_is_refused(
     archive: Path, annotated: Path, tmp_path: Path
 ) -> None:
@@ -193,6 +202,8 @@ def test_recordings_are_found_in_folders_lists_and_by_patterns(
     lists = {
         "l.txt": "\n".join(paths) + "\n\n",
         "l.csv": "speaker,path\n" + "".join(f"x,{path}\n" for path in paths),
+        "l.TXT": "\r\n".join(paths),
+        "L.CSV": "\ufeffpath,speaker\r\n" + "".join(f"{path},x\r\n" for path in paths),
         "l.jsonl": "".join(json.dumps({"path": path, "speaker": 1}) + "\n" for path in paths),
     }
     for name, text in lists.items():
@@ -210,6 +221,17 @@ def test_recordings_are_found_in_folders_lists_and_by_patterns(
     }.items():
         with pytest.raises(UserError, match=told.replace("*", r"\*")):
             find(wrong)
+
+
+def test_a_list_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    for text, told in {
+        "path;speaker": "no column 'path'; its columns are path;speaker; .* with commas",
+        "": "its columns are none",
+        "path\n\xe4": "no UTF-8; save it as UTF-8",
+    }.items():
+        (tmp_path / "l.csv").write_text(text, "latin-1")
+        with pytest.raises(UserError, match=f"l.csv: .*{told}"):
+            find(str(tmp_path / "l.csv"))
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "x", "1/"])

@@ -36,7 +36,7 @@ def find(what: str) -> Recordings:
     source = Path(what)
     if source.is_dir():
         found = Recordings(source, sorted(_below(source)))
-    elif source.suffix in LISTS:
+    elif source.suffix.lower() in LISTS:
         found = Recordings(source.parent, list(dict.fromkeys(_listed(source))))
     elif glob.has_magic(what):
         _check_readable(what)
@@ -75,17 +75,25 @@ def _check_readable(pattern: str) -> None:
 
 
 def _listed(file: Path) -> Iterable[str]:
+    kind = file.suffix.lower()
     try:
-        text = file.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "no UTF-8"
-        raise UserError(f"list {file}: {why}", "name a list that can be read") from error
-    if file.suffix == ".txt":
+        text = file.read_text("utf-8-sig")  # spreadsheets begin a CSV with a byte order mark
+    except OSError as error:
+        raise UserError(f"list {file}: {error.strerror}", "name a list that can be read") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"list {file}: no UTF-8", "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
+        ) from error
+    if kind == ".txt":
         yield from filter(None, (line.strip() for line in text.splitlines()))
-    elif file.suffix == ".csv":
+    elif kind == ".csv":
         rows = csv.DictReader(io.StringIO(text))
-        if "path" not in (rows.fieldnames or ()):
-            raise UserError(f"list {file}: no column 'path'", "name the column in the first line")
+        columns = rows.fieldnames or ()
+        if "path" not in columns:
+            raise UserError(
+                f"list {file}: no column 'path'; its columns are {', '.join(columns) or 'none'}",
+                "name them in the first line, with commas between them",
+            )
         yield from (row["path"] for row in rows if row["path"])
     else:
         for number, line in enumerate(text.splitlines(), 1):

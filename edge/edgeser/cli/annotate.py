@@ -108,7 +108,8 @@ def annotate(
     settings = load_settings(settings_file, flags=given(model__name=model, model__backend=backend))
     recordings = find(what)
     first, every = _part(part)
-    loaded = load_model(settings.model.name, settings.model.backend)
+    chosen = settings.model
+    loaded = load_model(chosen.name, chosen.backend, labels=chosen.labels)
     plan = Plan(
         files=len(recordings.paths),
         files_sha256=files_sha256(recordings),
@@ -117,7 +118,7 @@ def annotate(
         backend=loaded.backend.name,
         speech=settings.speech,
         decision=settings.decision,
-        labels=settings.model.labels,
+        labels=chosen.labels,
         learn=settings.baseline.learn,
     )
     del loaded
