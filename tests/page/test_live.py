@@ -90,13 +90,17 @@ def told(
         client.close()
 
 
-def test_it_begins_with_hello_and_the_last_two_minutes(daemon: Daemon, page: PageProcess) -> None:
-    with told(page) as client:
+def test_it_begins_with_hello_and_the_last_two_minutes(
+    daemon: Daemon, page: PageProcess, tmp_path: Path
+) -> None:
+    daemon.tell(emotion("neutral", kind="final", stream="before"))
+    until(lambda: page.ask("/api/events?stream=before")["events"], "it is in the journal")
+    with page_of(daemon, tmp_path) as late, told(late) as client:
         until(lambda: "ready" in client.types(), "ready")
         first, *rest = client.read()
         assert first["type"] == "hello"
         assert first["endpoint"] == daemon.endpoint
-        assert "neutral" in [message.get("label") for message in rest]
+        assert "before" in [message.get("stream") for message in rest]
 
 
 def test_events_come_as_they_were_published(daemon: Daemon, page: PageProcess) -> None:
@@ -185,17 +189,15 @@ def test_a_daemon_that_goes_and_comes_is_told(daemon: Daemon, page: PageProcess)
 
 
 def test_levels_are_asked_for_only_while_a_browser_looks(daemon: Daemon, page: PageProcess) -> None:
-    publisher = daemon.publisher
-    until(lambda: publisher.subscriptions == AT_REST, "nobody looks")
+    def subscriptions() -> int:
+        daemon.tell(status())  # of one that says nothing no levels are wanted
+        return daemon.publisher.subscriptions
+
+    until(lambda: subscriptions() == AT_REST, "nobody looks")
     with told(page) as client:
         until(lambda: "ready" in client.types(), "ready")
-        until(lambda: publisher.subscriptions > AT_REST, "levels are asked for")
-
-    def at_rest() -> bool:
-        daemon.tell(status())
-        return publisher.subscriptions == AT_REST
-
-    until(at_rest, "nobody asks for them any more")
+        until(lambda: subscriptions() > AT_REST, "levels are asked for")
+    until(lambda: subscriptions() == AT_REST, "nobody asks for them any more")
 
 
 def test_one_that_reads_no_more_holds_nobody_up(daemon: Daemon, page: PageProcess) -> None:
