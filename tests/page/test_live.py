@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from edgeser.events.publish import numbering
 from edgeser.events.schema import encode
 from edgeser.page.hub import MAX_MESSAGES, Hub
 from edgeser.page.live import LiveResponse
@@ -186,6 +191,25 @@ def test_a_daemon_that_goes_and_comes_is_told(daemon: Daemon, page: PageProcess)
         until(back, "back")
         daemon.tell(fault("after the restart"))
         until(lambda: "after the restart" in str(client.read()), "what it says then")
+
+
+def test_a_daemon_whose_clock_is_wrong_is_heard(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(time=lambda: time.time() - 600, monotonic=time.monotonic)
+    monkeypatch.setattr(numbering, "time", clock)
+    late = Daemon(f"ipc://{folder}/late.sock", folder / "late.db")
+    try:
+        with page_of(late, tmp_path) as page, told(page) as client:
+
+            def heard() -> bool:
+                late.tell(status(), emotion("sad", segment=41))
+                return 41 in [message.get("segment") for message in client.read()]
+
+            until(heard, "what it says")
+            assert page.get("/healthz")[0] == 200
+    finally:
+        late.stop()
 
 
 def test_levels_are_asked_for_only_while_a_browser_looks(daemon: Daemon, page: PageProcess) -> None:

@@ -126,11 +126,6 @@ class Hub:
             self._set_link(Link(True, time.time()))
         self._add(topic_of(item), payload)
 
-    @staticmethod
-    def is_old(published: float) -> bool:
-        """Whether an event of this time (Unix seconds) is shown no more."""
-        return published < time.time() - KEPT_S
-
     def recall(self, topic: str, payload: bytes) -> None:
         """An event from before this process began, out of the journal."""
         self._add(topic, payload)
