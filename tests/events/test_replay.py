@@ -25,6 +25,7 @@ from edgeser.events.subscribe.catch_up import Position
 from edgeser.events.subscribe.subscriber import Received, Subscriber
 
 from .helpers import (
+    PATIENCE_S,
     Start,
     asker,
     emotion,
@@ -256,10 +257,11 @@ def test_the_rest_of_a_run_that_was_missed_is_told_before_the_next(
 ) -> None:
     publishers = [start()]
     items: list[Received] = []
-    with Subscriber(endpoint, ["fault."], timeout_s=0.2) as subscriber:
+    with Subscriber(endpoint, ["fault."], PATIENCE_S) as subscriber:
         until(lambda: publishers[0].subscriptions == 2)
         sent(publishers[0], 1)
         items += take(subscriber, 1)
+        subscriber._timeout_s = 0.2
         for _ in range(3):  # while the subscriber looks away
             sent(publishers[-1], 300)
             publishers.append(start())
