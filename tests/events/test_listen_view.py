@@ -149,6 +149,15 @@ def test_a_fault_and_a_loss_are_shown() -> None:
     assert "3 missed" in text
 
 
+def test_a_fault_is_shown_for_a_minute_of_the_daemons_clock() -> None:
+    state = ListenState("ipc:///x", 0.0)
+    for event, at in ((status(), 1000.0), (fault("the cable is out"), 1001.0)):
+        state.apply(msgspec.structs.replace(event, epoch="a", seq=1, time=at), 0.0)
+    assert "the cable is out" in "".join(screen(state))
+    state.apply(msgspec.structs.replace(status(), epoch="a", seq=2, time=1062.0), 0.0)
+    assert "the cable is out" not in "".join(screen(state))
+
+
 def test_a_final_does_not_hide_the_segment_that_has_begun_meanwhile() -> None:
     assert "segment 2" in shown(speech(1), speech(1, end=3.0), speech(2), emotion(1, "final"))
 

@@ -265,7 +265,8 @@ def _score_line(label: str, emotion: EmotionEvent | None, width: int) -> Text:
 
 def _faults(state: ListenState, width: int) -> list[Text]:
     lines = []
-    latest = [fault for fault in state.faults if time.time() - fault.time < FAULTS_SHOWN_S]
+    now = state.status.time if state.status else time.time()  # the daemon's clock may be another
+    latest = [fault for fault in state.faults if now - fault.time < FAULTS_SHOWN_S]
     for fault in latest[-FAULTS_SHOWN:]:
         style = "yellow" if fault.recovered else "bold red"
         line = Text.assemble((f"{_clock_time(fault.time)} ", "dim"), (f"{fault.code} ", style))
