@@ -6,7 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from edgeser.cli import main
 from edgeser.doctor.installation import Finding, examine
 from edgeser.doctor.service import Service, examine_service
 from edgeser.events.journal.store import JournalStore
@@ -121,3 +123,32 @@ def test_a_unit_that_was_given_up_is_started_in_spite_of_the_limit(
     monkeypatch.setattr(Service, "state", {**state, **failed, "User": "root"})
     findings = {one.check: one for one in examine_service(Service("edgeser"))}
     assert "reset-failed edgeser && sudo systemctl start edgeser" in findings["activity"].fix
+
+
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("listening, heard 0 s ago", ""),
+        ("listening, muted, heard 0 s ago", "edgeser mute off --connect ipc:///run/edgeser/"),
+    ],
+)
+def test_a_muted_service_is_not_well(text: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    state = {"LoadState": "loaded", "NeedDaemonReload": "no", "UnitFileState": "enabled"}
+    active = {"ActiveState": "active", "StatusText": text, "NRestarts": "0", "Result": "success"}
+    program = {"ExecStart": "{ path=/opt/new/bin/edgeser ; argv[]=x }"}
+    monkeypatch.setattr(Service, "state", {**state, **active, **program, "User": "root"})
+    monkeypatch.setattr(Service, "settings", Path("/nowhere/edgeser.toml"))
+    findings = {one.check: one for one in examine_service(Service("edgeser"))}
+    assert findings["activity"].ok == (not fix)
+    assert fix in findings["activity"].fix
+    copy = "sudo install -D -m 644 /opt/new/share/edgeser/edgeser.toml /nowhere/edgeser.toml"
+    assert findings["settings"].fix == copy
+
+
+def test_settings_of_a_service_mean_its_folders(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("edgeser.settings.load.load_daemon_settings", asked.append)
+    monkeypatch.setattr("edgeser.doctor.installation.examine", lambda settings: iter(()))
+    file = "/etc/edgeser/edgeser.toml"
+    assert CliRunner().invoke(main, ["doctor", "--settings", file]).exit_code == 0
+    assert [str(asked_of) for asked_of in asked] == [file]

@@ -41,6 +41,7 @@ class FakeIntake:
     state: str = "listening"
     ended: threading.Event = field(default_factory=threading.Event)
     is_deaf: bool = False
+    is_muted: bool = False
     faults: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
@@ -100,6 +101,13 @@ def test_it_is_ready_when_it_has_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     world.signs(3)
     assert world.manager.told.count("ready") == 1
     assert world.manager.text == "listening, heard 0 s ago, last happy 61%"
+    assert world.manager.well
+
+
+def test_that_it_is_muted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, FakeIntake(is_muted=True))
+    world.health.tell()
+    assert world.manager.text == "listening, muted, heard 0 s ago"
     assert world.manager.well
 
 

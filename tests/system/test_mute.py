@@ -8,6 +8,8 @@ import stat
 import subprocess
 from pathlib import Path
 
+from edgeser.doctor.installation import examine
+from edgeser.settings.schema import EventSettings, Settings
 from tests.sounds import monologue, silence
 from tests.system.daemons import Finished, edgeser, running
 
@@ -28,6 +30,10 @@ def test_what_is_heard_while_muted_does_not_count() -> None:
         assert muted(*at).out == "not muted\n"
         assert muted("on", *at).out == "muted\n"
         daemon.wait_for("self.statuses[-1].muted", 300)
+        events = EventSettings(bind=(daemon.endpoint,))
+        [finding] = examine(Settings(events=events), only=["endpoints"])
+        assert "is held by a daemon that runs (stdin: muted)" in finding.found
+        assert finding.fix == f"edgeser mute off --connect {daemon.endpoint}"
         pipe.write(monologue(4).tobytes())
         pipe.flush()
         # Less than a tenth of a second may still wait for more.

@@ -33,10 +33,10 @@ def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> No
 
     from edgeser.doctor.installation import examine
     from edgeser.doctor.service import Service, examine_service
-    from edgeser.settings.load import load_settings
+    from edgeser.settings.load import load_daemon_settings
 
     if service is None:
-        findings = examine(load_settings(settings_file))
+        findings = examine(load_daemon_settings(settings_file))
     else:
         findings = examine_service(Service(service))
     well = True

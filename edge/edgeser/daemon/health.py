@@ -137,6 +137,8 @@ def _is_ready(intake: Intake) -> bool:
 def _described(intake: Intake) -> str:
     """State, age of the last sound, last label: ``listening, heard 0 s ago, last happy 61 %``."""
     words = [intake.state.replace("_", " ")]
+    if intake.is_muted:
+        words.append("muted")
     if intake.frame_age_s is not None:
         words.append(f"heard {intake.frame_age_s:.0f} s ago")
     if intake.lost is not None:

@@ -86,7 +86,7 @@ def _level(name: str, settings: Settings) -> Finding:
         if status is None:
             level = level_dbfs(audio)
         elif status.muted:
-            found.append("muted ('edgeser mute off')")
+            found.append("muted")
             continue
         elif status.state == "no_audio" or status.level_dbfs is None:
             fix = "'edgeser listen' shows its faults; plug the microphone in again"
@@ -98,7 +98,8 @@ def _level(name: str, settings: Settings) -> Finding:
     if silent:
         fix = "unmute it and turn it up (alsamixer, pavucontrol), or choose another device"
         return Finding(name, False, f"{', '.join(found)}: no sound comes, not even noise", fix)
-    return Finding(name, True, f"{', '.join(found)} (say something, and it rises)")
+    hint = "" if set(found) == {"muted"} else " (say something, and it rises)"
+    return Finding(name, True, f"{', '.join(found)}{hint}")
 
 
 def _sound_files(name: str, settings: Settings) -> Finding:
@@ -192,18 +193,22 @@ def _endpoints(name: str, settings: Settings) -> Finding:
     from edgeser.events.wire.keys import KeyFolder
 
     keys = KeyFolder(settings.events.key_folder) if settings.events.curve else None
-    found = []
+    found, fix = [], ""
     for endpoint in settings.events.bind:
         try:
             Publisher([endpoint], keys=keys).close()
             found.append(f"{endpoint} is free")
         except UserError:
-            streams = running_streams(endpoint)
+            streams = running_streams(endpoint).values()
             if not streams:
                 raise
-            states = ", ".join(f"{s.stream}: {s.state.replace('_', ' ')}" for s in streams.values())
+            states = ", ".join(
+                f"{s.stream}: {'muted' if s.muted else s.state.replace('_', ' ')}" for s in streams
+            )
             found.append(f"{endpoint} is held by a daemon that runs ({states})")
-    return Finding(name, True, ", ".join(found))
+            if endpoint.startswith("ipc://") and any(s.muted for s in streams):
+                fix = f"edgeser mute off --connect {endpoint}"
+    return Finding(name, not fix, ", ".join(found), fix)
 
 
 def _mqtt(name: str, settings: Settings) -> Finding:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgeser.doctor.installation import Finding
 from edgeser.errors import UserError
-from edgeser.paths import SERVICE_SETTINGS, ServiceFolders, service_folders
+from edgeser.paths import SERVICE_SETTINGS, ServiceFolders, default_endpoint, service_folders
 from edgeser.settings.load import load_settings
 
 MAX_EXPOSURE = 1.5
@@ -74,6 +74,12 @@ class Service:
     def is_well(self) -> bool:
         """Whether it says that it hears, or hands on, now."""
         return self.is_active and self.state.get("StatusErrno", "0") == "0"
+
+    @property
+    def program(self) -> Path | None:
+        """What it runs."""
+        found = re.search(r"path=(/\S+)", self.state.get("ExecStart", ""))
+        return Path(found[1]) if found else None
 
     @property
     def settings(self) -> Path:
@@ -173,6 +179,8 @@ def _activity(name: str, service: Service) -> Finding:
     if state["Result"] != "success":
         words.append(f"last result: {state['Result']}")
     fix = "" if service.is_well else _remedy(service)
+    if not fix and re.search(r", muted\b", state["StatusText"]):
+        fix = f"sudo edgeser mute off --connect {default_endpoint(service.runtime)}"
     return Finding(name, not fix, "; ".join(filter(None, words)), fix)
 
 
@@ -203,11 +211,10 @@ def _account(name: str, service: Service) -> Finding:
 
 
 def _program(name: str, service: Service) -> Finding:
-    found = re.search(r"path=(/\S+)", service.state.get("ExecStart", ""))
-    if found is None:
+    program = service.program
+    if program is None:
         fix = _installation(service)
         return Finding(name, False, f"{service.unit}: runs no program", fix)
-    program = Path(found[1])
     for path in (*reversed(program.parents), program):
         if not _allows(path.stat(), service.account, stat.S_IXOTH):
             fix = f"install it again, or sudo chmod -R a+rX {path}"
@@ -218,7 +225,9 @@ def _program(name: str, service: Service) -> Finding:
 def _settings(name: str, service: Service) -> Finding:
     file = service.settings
     if not file.exists():
-        return Finding(name, False, f"{file}: not there", "copy share/edgeser/edgeser.toml to it")
+        prefix = service.program.parents[1] if service.program else Path("/opt/edgeser")
+        fix = f"sudo install -D -m 644 {prefix}/share/edgeser/edgeser.toml {file}"
+        return Finding(name, False, f"{file}: not there", fix)
     load_settings(file, environment={})
     facts = file.stat()
     if not _allows(facts, service.account, stat.S_IROTH):
