@@ -184,6 +184,19 @@ def test_who_connects_and_says_nothing_holds_nobody_up_for_long(
                 assert time.monotonic() < deadline
 
 
+def test_who_asks_again_and_again_is_answered_now_and_then(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mute_module, "_REST_S", 3600.0)
+    assert ask(path, MuteRequest(True)).muted
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as again:
+        again.settimeout(0.3)
+        again.connect(str(path))
+        again.sendall(b"{}\n")
+        with pytest.raises(TimeoutError):
+            again.recv(1)
+
+
 def test_a_socket_that_a_killed_daemon_left_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "mute"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as dead:

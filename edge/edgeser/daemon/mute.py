@@ -32,6 +32,9 @@ _MAX_BYTES = 256
 _PATIENCE_S = 1.0
 """How long a connection may take: it is served alone."""
 
+_REST_S = 0.05
+"""After each request, which is a status to every subscriber, and perhaps a line in the log."""
+
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 """Exceptions of msgspec for bytes that are no JSON of ours; ValueError if they are no UTF-8."""
 
@@ -90,7 +93,7 @@ class MuteSocket:
         """
         self._path = path
         self._mute = mute
-        self._closed = False
+        self._closed = threading.Event()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             if path.is_socket():
@@ -109,7 +112,7 @@ class MuteSocket:
 
     def close(self) -> None:
         """Take no more requests."""
-        self._closed = True
+        self._closed.set()
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)  # wakes the thread
         self._thread.join(2 * _PATIENCE_S)
@@ -121,10 +124,10 @@ class MuteSocket:
             try:
                 connection, _ = self._socket.accept()
             except OSError:
-                if self._closed:
+                if self._closed.is_set():
                     return
                 log.exception("a request to mute could not be taken")
-                time.sleep(_PATIENCE_S)  # no file descriptors left: not at once again
+                self._closed.wait(_PATIENCE_S)  # no file descriptors left: not at once again
                 continue
             with connection:
                 try:
@@ -134,6 +137,7 @@ class MuteSocket:
                     pass  # who asked has gone
                 except Exception:  # it ends this request, and not all later ones
                     log.exception("a request to mute could not be answered")
+            self._closed.wait(_REST_S)
 
     def _answer(self, line: bytes) -> MuteAnswer:
         try:
