@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from edgeser.bridges.mqtt.address import Broker
-from edgeser.bridges.mqtt.broker import MAX_PACKET_BYTES, Connection
+from edgeser.bridges.mqtt.broker import MAX_PACKET_BYTES, BrokerError, Connection
 from edgeser.cli import main
 from edgeser.events.publish.publisher import Publisher
 from tests.bridges.commands import PATIENCE_S, until
@@ -116,6 +118,34 @@ def test_what_others_publish_where_the_bridge_reads_does_not_fill_its_memory(
         assert set(received) == {b"offline", b"online"}
     finally:
         bridge.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_broker_that_sends_what_cannot_be_read_is_no_connected_one() -> None:
+    accepted, no_text = b"\x20\x03\x00\x00\x00", b"\x30\x06\x00\x02\xff\xfe\x00x"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as client:
+                client.sendall(accepted + no_text)
+                while client.recv(1000):
+                    pass
+
+        serving = threading.Thread(target=serve)
+        serving.start()
+        connection = Connection(Broker("127.0.0.1", listener.getsockname()[1]), "bridge")
+
+        def trouble() -> str:
+            try:
+                connection.acknowledged()
+            except BrokerError as error:
+                return str(error)
+            return ""
+
+        until(trouble)
+        assert "it sent what the MQTT library cannot read" in trouble()
+        connection.close()
+        serving.join()
 
 
 def test_a_wrong_password_is_one_line_and_the_right_one_works(

@@ -165,6 +165,8 @@ class Connection:
                 raise BrokerError(f"{self.broker} refuses messages: {reason}", _fix(str(reason)))
             elif message.ticket is not None:
                 tickets.append(message.ticket)
+        if self._has_died and not self._trouble:
+            self._trouble = "it sent what the MQTT library cannot read"
         if self._trouble:
             if self._cautious and self.is_cut_by_protocol:
                 self._poison |= {message.digest for message in self._in_flight.values()}
@@ -205,6 +207,12 @@ class Connection:
             pass
         self._client.disconnect()
         self._client.loop_stop()
+
+    @property
+    def _has_died(self) -> bool:
+        """Whether the library's thread has ended; where it could, it has said why before."""
+        thread = self._client._thread
+        return thread is None or not thread.is_alive()
 
     def _send(self) -> None:
         while self._outbox and len(self._in_flight) < self._at_once:
