@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from .browsing import BROKEN, DESK, WIDER, noon, opened, shows
@@ -131,6 +132,13 @@ def test_silence_is_explained(browser: Any, page: PageProcess, daemon: Daemon) -
             lambda: daemon.tell(status(level_dbfs=-100.0), level(-100.0, talking=False)),
         )
         shot(tab, "silence")
+
+
+def test_that_it_is_muted_is_said(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    with opened(browser, page) as tab:
+        muted = msgspec.structs.replace(status(level_dbfs=None), muted=True)
+        shows(tab, "until it is unmuted: edgeser mute off", lambda: daemon.tell(muted))
+        assert tab.inner_text(".top .chip") == "Muted"
 
 
 def test_a_fault_is_seen_where_it_happened(browser: Any, page: PageProcess, daemon: Daemon) -> None:

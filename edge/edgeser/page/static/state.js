@@ -275,6 +275,7 @@ function explainStream(state, stream, now) {
   if (status.frame_age_s !== null && status.frame_age_s > 1.5) {
     return { kind: "warn", what: "No sound just now", why: `The last sound came ${status.frame_age_s.toFixed(0)} s ago.` };
   }
+  if (status.muted) return { kind: "quiet", what: "Muted", why: "What is heard does not count until it is unmuted: edgeser mute off" };
   if (stream.level !== null && stream.level <= -99) {
     return { kind: "warn", what: "Pure silence", why: "Sound arrives, but every sample is zero. Is the microphone muted?" };
   }
