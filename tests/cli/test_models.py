@@ -47,6 +47,11 @@ def test_a_model_that_was_not_evaluated_says_so(tmp_path: Path) -> None:
     assert re.search("^unseen corpora +not evaluated$", said, re.MULTILINE)
 
 
+def test_what_a_file_says_of_itself_does_nothing_to_the_terminal(tmp_path: Path) -> None:
+    said = edgeser("models", str(rewritten(tmp_path, {"version": "1\x1b]0;x\x07\nsha256  0"}))).out
+    assert r" 1\x1b]0;x\x07\nsha256  0" in said.splitlines()[0]
+
+
 def test_models_are_compared_by_how_they_do_with_unknown_voices() -> None:
     listed = {line.split()[0]: line for line in edgeser("models").out.splitlines() if line.strip()}
     for name in shipped_models():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeser.cli.options import json_option
-from edgeser.errors import UserError
+from edgeser.errors import UserError, one_line
 from edgeser.paths import SERVICE_SETTINGS, service_name
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _describe(model: Model) -> None:
     }
     width = max(map(len, rows))
     for key, value in rows.items():
-        click.echo(f"{key:<{width}}  {value}")
+        click.echo(f"{key:<{width}}  {one_line(value)}")
 
 
 def _own_corpus(info: ArtefactInfo) -> dict[str, str]:
