@@ -6,12 +6,15 @@ import warnings
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser_train.commands.progress_display import Pace, ProgressDisplay, duration
 from edgeser_train.training.known_warnings import ignore_known_warnings
 from edgeser_train.training.precision import check_precision, computes_in_bf16, precision_of
 from edgeser_train.training.progress import Progress, ProgressWriter, read_progress, remove_progress
+from tests.train.synthetic import tiny_settings
 
 
 def test_progress_is_written_read_and_removed(tmp_path: Path) -> None:
@@ -40,17 +43,41 @@ def test_the_time_left_is_that_of_the_pace_so_far() -> None:
     assert pace.lines(running, 5.0)[0] == "trained 0 of 3"
     running = [Progress("03-seed1-abc", 10.0, 10, 0.4, 0.5)]
     first, second = pace.lines(running, 60.0)
-    assert first == "trained 0 of 3, about 4 min left"  # 20 epochs, 12 s each
+    assert first == "trained 0 of 3, about 4 min of training left"  # 20 epochs, 12 s each
     assert second == "  03-seed1: epoch 10.0 of 10, loss 0.400, validation UA 50.0 %"
+    running = [Progress("03-seed1-abc", 10.0, 10, 0.4, scored=0.254)]
+    assert pace.lines(running, 60.0)[1] == "  03-seed1: trained, 25 % scored"
     pace.finished = 1
-    assert pace.lines([], 60.0)[0] == "trained 1 of 3, about 4 min left"
+    assert pace.lines([], 60.0)[0] == "trained 1 of 3, about 4 min of training left"
 
 
 def test_trainings_that_were_kept_are_not_to_be_done(tmp_path: Path) -> None:
     with ProgressDisplay(tmp_path, 3, 10) as display:
         display.finished(kept=True)
         display.finished(kept=False)
-    assert display.pace.lines([], 10.0)[0] == "trained 1 of 2, about 10 s left"
+    assert display.pace.lines([], 10.0)[0] == "trained 1 of 2, about 10 s of training left"
+
+
+def test_scoring_is_shown_too(
+    emodb: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float | None] = []
+    write = ProgressWriter.write
+
+    def note(self: ProgressWriter, *done: float, **scored: float) -> None:
+        seen.append(scored.get("scored"))
+        write(self, *done, **scored)
+
+    monkeypatch.setattr(ProgressWriter, "write", note)
+    fixed = ["--corpus", f"emodb={emodb}", "--cache", str(cache), *tiny_settings()]
+    done = CliRunner().invoke(main, ["evaluate", *fixed, "--folds", "03", "-o", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    shares = [share for share in seen if share is not None]
+    assert shares == sorted(shares)
+    assert len(shares) > 10
+    assert shares[0] == 0
+    assert shares[-1] > 0.9
+    assert not (tmp_path / "unfinished").exists()
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class Pace:
         left = self.trainings * self.epochs - done
         words = f"trained {self.finished} of {self.trainings}"
         if worked > 0 and left > 0:
-            words += f", about {duration(left * elapsed_s / worked)} left"
+            words += f", about {duration(left * elapsed_s / worked)} of training left"
         return [words, *(_line(progress) for progress in running)]
 
 
@@ -53,6 +53,8 @@ def duration(seconds: float) -> str:
 
 def _line(progress: Progress) -> str:
     name = progress.name.rpartition("-")[0]
+    if progress.scored is not None:
+        return f"  {name}: trained, {100 * progress.scored:.0f} % scored"
     ua = "" if progress.ua is None else f", validation UA {100 * progress.ua:.1f} %"
     return f"  {name}: epoch {progress.done:.1f} of {progress.epochs}, loss {progress.loss:.3f}{ua}"
 

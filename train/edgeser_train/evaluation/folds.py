@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from edgeser.errors import UserError
+from edgeser.pcm import Samples
 from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.lineage import check_disjoint, corpus_digest
 from edgeser_train.data.protocols import Fold
@@ -25,6 +26,7 @@ from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.fold import TrainingPlan, train_fold
 from edgeser_train.training.precision import check_precision, precision_of
+from edgeser_train.training.progress import ProgressWriter
 from edgeser_train.training.states import remove_states
 from edgeser_train.training.training import check_fit
 from edgeser_train.workers import Workers
@@ -181,14 +183,17 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
     indices = _scored(fold, plan.part)
     utterances = [corpus.utterances[i] for i in indices]
     model = trained.model.to(scoring_device())
+    progress, last_loss = ProgressWriter(done.work), trained.losses[-1]
+
+    def under(number: int, name: str) -> Iterator[Samples]:
+        for place, i in enumerate(indices):
+            scored = (number + place / len(indices)) / len(plan.conditions)
+            progress.write(recipe.epochs, recipe.epochs, last_loss, scored=scored)
+            yield conditions.under(name, sounds.of(i), i)
+
     logits = [
-        utterance_logits(
-            model,
-            (conditions.under(name, sounds.of(i), i) for i in indices),
-            recipe.front_end,
-            recipe.window,
-        ).tolist()
-        for name in plan.conditions
+        utterance_logits(model, under(number, name), recipe.front_end, recipe.window).tolist()
+        for number, name in enumerate(plan.conditions)
     ]
     if not np.isfinite(logits).all():
         raise UserError(

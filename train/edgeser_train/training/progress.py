@@ -15,7 +15,8 @@ _AT_MOST_EVERY_S = 0.5
 
 class Progress(msgspec.Struct, frozen=True):
     """``done``: epochs, with the part of the one at work; ``loss``: mean of the last whole epoch,
-    of the batches so far before there is one; ``ua``: on the validation part, where it is watched.
+    of the batches so far before there is one; ``ua``: on the validation part, where it is watched;
+    ``scored``: which share of what the trained model is to be scored on, once that has begun.
     """
 
     name: str
@@ -23,20 +24,28 @@ class Progress(msgspec.Struct, frozen=True):
     epochs: int
     loss: float
     ua: float | None = None
+    scored: float | None = None
 
 
 class ProgressWriter:
-    """Writes the progress of one training, not more than twice a second."""
+    """Writes the progress of one training and its scoring, not more than twice a second."""
 
     def __init__(self, work: Path) -> None:
         self._work = work
         self._next = 0.0
 
-    def write(self, done: float, epochs: int, loss: float, ua: float | None) -> None:
+    def write(
+        self,
+        done: float,
+        epochs: int,
+        loss: float,
+        ua: float | None = None,
+        scored: float | None = None,
+    ) -> None:
         """Raises UserError when it cannot be written."""
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _AT_MOST_EVERY_S
-            progress = Progress(self._work.name, done, epochs, loss, ua)
+            progress = Progress(self._work.name, done, epochs, loss, ua, scored)
             write_whole(self._work / _FILE, msgspec.json.encode(progress))
 
 
