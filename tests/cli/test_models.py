@@ -68,6 +68,8 @@ def test_models_are_compared_by_how_they_do_with_unknown_voices() -> None:
 @pytest.mark.parametrize(
     ("part", "change"),
     [
+        ("labels", ["angry", "happy", "angry", "sad"]),
+        ("labels", ["angry", "happy", "unknown", "sad"]),
         ("front_end", {"n_fft": 10**18}),
         ("front_end", {"mels": 10**18}),
         ("front_end", {"deltas": 10**18}),

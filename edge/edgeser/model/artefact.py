@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Meta
 
 from edgeser.errors import UserError
-from edgeser.events.schema import ModelRef
+from edgeser.events.schema import UNKNOWN, ModelRef
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.model.centring import Centring
 
@@ -149,6 +149,8 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     noise: Noise | None = None
 
     def __post_init__(self) -> None:
+        if len({*self.labels, UNKNOWN}) <= len(self.labels):
+            raise ValueError(f"labels: expected each once, and none called '{UNKNOWN}'")
         if self.centring is not None:
             self.centring.check(len(self.labels))
 
