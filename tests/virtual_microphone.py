@@ -20,12 +20,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 PACKAGES = "pulseaudio pulseaudio-utils libportaudio2 libasound2-plugins"
 RAMP_SAMPLES = 400
 """Play this much silence first: PulseAudio fades the first samples of a stream in."""
-
-PATIENCE_S = 100.0
-"""A machine may be very busy; what takes longer hangs."""
 
 
 def why_unavailable() -> str | None:

@@ -28,12 +28,11 @@ from edgeser.audio.devices import input_devices
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.errors import UserError
+from tests.patience import PATIENCE_S, until
 
 FAKE = Path(__file__).with_name("fake_portaudio")
 PERIOD = 30_011
 """The fake's samples count the frames of the world, modulo this."""
-PATIENCE_S = 100.0
-"""A machine may be very busy; what takes longer hangs."""
 
 Plan = Callable[..., None]
 
@@ -143,8 +142,7 @@ def test_restarts_become_rarer_and_can_be_ended(fake: Plan) -> None:
     microphone = Microphone(backoff_s=0.05, backoff_max_s=600.0)
 
     def end_it() -> None:
-        while microphone.restarts < 3:
-            time.sleep(0.01)
+        until(lambda: microphone.restarts >= 3)
         microphone.close()
 
     ending = threading.Thread(target=end_it)
@@ -351,10 +349,7 @@ def test_the_capture_process_ends_with_its_parent(fake: Plan) -> None:
         child = int(parent.stdout.readline())
         assert Path(f"/proc/{child}").exists()
         parent.kill()
-    deadline = time.monotonic() + PATIENCE_S
-    while _runs(child) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not _runs(child)
+    until(lambda: not _runs(child))
 
 
 def _runs(pid: int) -> bool:

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -36,14 +36,13 @@ from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.errors import UserError
 from edgeser.pcm import SAMPLE_RATE
 from tests.certificates import certificates
+from tests.patience import PATIENCE_S, until
 from tests.sounds import speech
 
 KITCHEN, HALL = "kitchen-0123456789abcdef", "hall-0123456789abcdef"
 NAMES = {digest(KITCHEN.encode()): "kitchen", digest(HALL.encode()): "hall"}
 TEN_S = speech()[: 10 * SAMPLE_RATE]
 MICROPHONE_SH = Path(__file__).parents[2] / "examples" / "microphone.sh"
-PATIENCE_S = 100.0
-"""A machine may be very busy; what takes longer hangs."""
 
 
 class Clock:
@@ -112,13 +111,6 @@ def serving(
             stream.close()
         heard.thread.join(PATIENCE_S)
         assert not heard.thread.is_alive()
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not true():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.01)
 
 
 def device(heard: Heard, token: str | None = KITCHEN) -> socket.socket:

@@ -18,7 +18,8 @@ from edgeser.audio.devices import input_devices
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.pcm import Samples
-from tests.virtual_microphone import PATIENCE_S, RAMP_SAMPLES, VirtualMicrophone
+from tests.patience import PATIENCE_S, until
+from tests.virtual_microphone import RAMP_SAMPLES, VirtualMicrophone
 
 
 class Recorder:
@@ -167,10 +168,7 @@ def test_a_capture_process_stuck_in_portaudio_ends_with_its_parent(
         virtual_microphone.freeze()
         time.sleep(0.3)
         parent.kill()
-    deadline = time.monotonic() + PATIENCE_S
-    while _is_running(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not _is_running(child))
 
 
 def _is_running(process: Path) -> bool:

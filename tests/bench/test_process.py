@@ -15,7 +15,7 @@ import pytest
 from edgeser.bench import SPEECH_FILE, receiver
 from edgeser.bench.process import daemon
 from edgeser.errors import UserError
-from tests.events.helpers import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.system.daemons import EDGESER, Finished
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from pyarrow import dataset
 
 from edgeser.events.publish.publisher import Publisher
+from tests.patience import PATIENCE_S
 
 EDGESER = [sys.executable, "-m", "edgeser"]
-PATIENCE_S = 120.0
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -16,10 +16,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from tests.patience import PATIENCE_S
 from tests.ports import free_port
 
 PROGRAM = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-PATIENCE_S = 120.0
 
 PERSISTENT = "persistence true\nautosave_interval 2\nmax_queued_messages 0\n"
 OPEN = "allow_anonymous true\n"

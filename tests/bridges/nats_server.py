@@ -11,6 +11,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from tests.patience import PATIENCE_S
 from tests.ports import free_port
 
 FETCHED = Path(__file__).parents[2] / "build/nats-server/usr/sbin/nats-server"
@@ -21,7 +22,6 @@ PROGRAM = (
     or (str(FETCHED) if FETCHED.exists() else shutil.which("nats-server"))
     or "/usr/sbin/nats-server"
 )
-PATIENCE_S = 120.0
 
 
 @functools.cache

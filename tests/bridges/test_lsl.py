@@ -18,9 +18,9 @@ from edgeser.bridges.lsl import LslStreams
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import Event
 from tests.events.helpers import emotion, fault, speech, status
+from tests.patience import PATIENCE_S
 
 LABELS = ["angry", "happy", "neutral", "sad"]
-PATIENCE_S = 120.0
 
 
 @pytest.fixture

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from edgeser.cli import COMMANDS
-from tests.events.helpers import until
+from tests.patience import PATIENCE_S, until
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import EDGESER
 
 PRINTING = [["models"], ["predict", str(SPEECH_FILE)], ["settings", "show"], ["--help"]]
-PATIENCE_S = 300
 
 
 def shell(line: str) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ from edgeser.events.schema import Quality
 from edgeser.model.model import Model, load_model
 from edgeser.model.network import MAX_BATCH
 from edgeser.window import Window
-from tests.events.helpers import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 QUALITY = Quality(speech_ratio=1, level_dbfs=-20, clipped_ratio=0, snr_db=30)
 

@@ -24,7 +24,7 @@ from edgeser.daemon.mute import (
 )
 from edgeser.errors import UserError
 from edgeser.events.wire.umask import socket_umask
-from tests.events.helpers import PATIENCE_S, until
+from tests.patience import PATIENCE_S, until
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edgeser.daemon.service_manager import ServiceManager
-from tests.events.helpers import PATIENCE_S
+from tests.patience import PATIENCE_S
 
 
 class Manager:

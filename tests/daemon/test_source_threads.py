@@ -20,7 +20,7 @@ from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.model import load_model
 from edgeser.settings.schema import SpeechSettings
-from tests.events.helpers import PATIENCE_S
+from tests.patience import PATIENCE_S
 from tests.sounds import monologue
 
 MODEL = load_model()

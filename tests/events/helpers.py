@@ -1,10 +1,9 @@
-"""Events to publish, and patience."""
+"""Events to publish, and subscribers to them."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import islice
@@ -32,9 +31,8 @@ from edgeser.events.schema import (
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import Position
 from edgeser.events.subscribe.subscriber import Received, Subscriber
+from tests.patience import PATIENCE_S, until
 
-PATIENCE_S = 120.0
-"""A machine may be very busy: a test waits long, and fails for what happens, not for when."""
 Start: TypeAlias = Callable[[], Publisher]
 
 MODEL = ModelRef(name="lightweight-emodb", version="1.0.0", sha256="ab" * 32)
@@ -101,14 +99,6 @@ def unstamped(payload: bytes) -> Event:
         latency = msgspec.structs.replace(event.latency_ms, publish=0.0, total=0.0)
         event = msgspec.structs.replace(event, latency_ms=latency)
     return event
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition; fail when it does not come true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 def subscribe(publisher: Publisher, *topics: str, endpoint: str | None = None) -> Subscriber:
