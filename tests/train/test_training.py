@@ -438,6 +438,8 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes | None) -
         checkpoint.load(path)
     with pytest.raises(UserError, match="no such file"):
         checkpoint.load(tmp_path / "other.pt")
+    with pytest.raises(UserError, match=r"no checkpoint a\.pt of fold a; .* folds and one seed"):
+        checkpoint.file_of(tmp_path, Fold("a", (0,), (), (1,)))
 
 
 def test_long_utterances_are_scored_on_their_middle() -> None:

@@ -194,8 +194,16 @@ def _seen(origin: Origin, corpus: Corpus, held_out: Sequence[int]) -> set[str]:
 
 
 def file_of(path: Path, fold: Fold) -> Path:
-    """A checkpoint itself, or of a run folder the fold's."""
-    return path / f"{fold.name}.pt" if path.is_dir() else path
+    """A checkpoint itself, or of a run folder the fold's. Raises UserError where it has none."""
+    if not path.is_dir():
+        return path
+    file = path / f"{fold.name}.pt"
+    if not file.is_file():
+        raise UserError(
+            f"run {path}: no checkpoint {file.name} of fold {fold.name}",
+            "give a run with the same folds and one seed, or a checkpoint",
+        )
+    return file
 
 
 def _own(name: str) -> str:
