@@ -136,6 +136,16 @@ def test_killed_it_goes_on_and_does_nothing_again(
     assert f"0 failures in {out / 'errors'}, 1 in all" in told
 
 
+def test_ctrl_c_is_one_line(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(processes, "run", stopped)
+    done = annotate(archive, tmp_path / "out")
+    assert done.exit_code == 130
+    assert done.stderr.endswith("edgeser: stopped; the same command goes on from here\n")
+
+
 def test_a_folder_begun_with_other_files_model_or_settings_is_refused(
     archive: Path, annotated: Path, tmp_path: Path
 ) -> None:

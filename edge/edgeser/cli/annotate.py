@@ -134,7 +134,8 @@ def annotate(
                 for done in run(todo, settings, folder, jobs):
                     progress.add(done)
         except KeyboardInterrupt:
-            raise UserError("stopped", "the same command goes on from here") from None
+            click.echo("edgeser: stopped; the same command goes on from here", err=True)
+            raise SystemExit(130) from None
         finally:
             progress.close()
     click.echo(progress.json() if as_json else progress.summary(folder, jobs))
