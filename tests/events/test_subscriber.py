@@ -304,6 +304,38 @@ def test_a_socket_one_may_not_use_is_told_at_once(endpoint: str, mode: int, told
     assert done.stderr.count("\n") == 1
 
 
+SIGNALLED = """
+import signal, sys, threading, time
+from edgeser.events.subscribe.subscriber import Subscriber
+
+def end(*_):
+    sys.exit(5)
+
+def signal_itself():
+    time.sleep(0.5)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, end)
+with Subscriber(sys.argv[1]) as subscriber:
+    next(subscriber)
+    threading.Thread(target=signal_itself).start()
+    next(subscriber)
+"""
+
+
+def test_a_signal_that_does_not_wake_it_ends_it_though_nothing_comes(endpoint: str) -> None:
+    """As one that comes just before it waits."""
+    with Publisher([endpoint]) as publisher:
+        listener = python(SIGNALLED, endpoint)
+        until(lambda: publisher.subscriptions > 0)
+        publisher.publish(fault())
+        try:
+            assert listener.wait(PATIENCE_S) == 5
+        finally:
+            listener.kill()
+            listener.communicate()
+
+
 def test_async_iteration_gives_the_same_and_blocks_nothing(endpoint: str) -> None:
     ticks = 0
 

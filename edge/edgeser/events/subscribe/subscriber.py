@@ -56,6 +56,8 @@ made again, and the subscriber would be deaf for good."""
 SAY_AFTER_S = 3.0
 """A daemon tells every second how it is: who hears of none for so long is told why."""
 
+_SIGNALS_EVERY_MS = 1000
+
 
 class Subscriber:
     """Events of a daemon, to iterate over with ``for`` or ``async for``.
@@ -166,7 +168,7 @@ class Subscriber:
         deadline = self._deadline()
         while awaited := self._awaited(deadline):
             socket, wait_until = awaited
-            if socket.poll(_remaining_ms(wait_until)):
+            if _has_message(socket, wait_until):
                 self._receive(socket)
             elif deadline is not None and time.monotonic() >= deadline:
                 raise self._timeout()
@@ -179,7 +181,7 @@ class Subscriber:
         deadline = self._deadline()
         while awaited := self._awaited(deadline):
             socket, wait_until = awaited
-            if await self._has_message(socket, wait_until):
+            if await self._has_message_async(socket, wait_until):
                 self._receive(socket)
             elif deadline is not None and time.monotonic() >= deadline:
                 raise self._timeout()
@@ -208,7 +210,7 @@ class Subscriber:
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
-    async def _has_message(self, socket: zmq.Socket[bytes], wait_until: float | None) -> bool:
+    async def _has_message_async(self, socket: zmq.Socket[bytes], wait_until: float | None) -> bool:
         import asyncio
 
         wait = asyncio.ensure_future(self._shadow(socket).poll(_remaining_ms(wait_until)))
@@ -362,6 +364,19 @@ def _event_in(parts: list[bytes]) -> AnyEvent | None:
     except msgspec.MsgspecError:
         return None
     return event if named and event.epoch and event.seq >= 1 else None
+
+
+def _has_message(socket: zmq.Socket[bytes], wait_until: float | None) -> bool:
+    """Wait for a message. Of a signal that comes just before libzmq waits, or in another thread,
+    Python does not learn before it is back: it never waits for long.
+    """
+    while True:
+        left_ms = _remaining_ms(wait_until)
+        wait_ms = _SIGNALS_EVERY_MS if left_ms is None else min(left_ms, _SIGNALS_EVERY_MS)
+        if socket.poll(wait_ms):
+            return True
+        if wait_ms == left_ms:
+            return False
 
 
 def _remaining_ms(deadline: float | None) -> int | None:
