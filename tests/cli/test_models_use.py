@@ -76,10 +76,10 @@ def test_a_model_that_drifts_is_not_chosen(tmp_path: Path) -> None:
     refusal = edgeser("models", "use", str(wrong), "--settings", str(file)).refusal
     assert "drifts from its golden vectors" in refusal
     assert file.read_text() == "[speech]\n"
-    assert (
-        "no model was chosen"
-        in edgeser("models", "use", "--rollback", "--settings", str(file)).refusal
-    )
+    back = ("models", "use", "--rollback", "--settings", str(file))
+    assert "chosen before (edgeser.toml.model-before is not there)" in edgeser(*back).refusal
+    (tmp_path / "edgeser.toml.model-before").write_bytes(b"\xff")
+    assert "(edgeser.toml.model-before cannot be read: no UTF-8)" in edgeser(*back).refusal
 
 
 def test_a_daemon_that_runs_takes_it_up(tmp_path: Path) -> None:

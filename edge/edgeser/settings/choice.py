@@ -114,15 +114,18 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def chosen_before(file: Path) -> str:
-    """The model that the last ``choose`` replaced. Raises UserError where there was none."""
+    """The model that the last ``choose`` replaced. Raises UserError where none is known."""
     memory = _memory(file.resolve())
     try:
         return memory.read_text().rstrip("\n")
+    except FileNotFoundError:
+        why = "is not there"
     except (OSError, UnicodeError) as error:
-        raise UserError(
-            f"settings {file}: no model was chosen before ({memory.name} is not there)",
-            "choose one with 'edgeser models use'",
-        ) from error
+        why = f"cannot be read: {error.strerror if isinstance(error, OSError) else 'no UTF-8'}"
+    raise UserError(
+        f"settings {file}: no model is known that was chosen before ({memory.name} {why})",
+        "choose one with 'edgeser models use'",
+    )
 
 
 def _memory(file: Path) -> Path:
