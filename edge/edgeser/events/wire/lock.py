@@ -50,14 +50,21 @@ def holder_pid(path: Path) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None
-    except BlockingIOError:
+        if _is_free(descriptor):
+            return None
         return int(os.pread(descriptor, 20, 0))
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # it has the lock, and has not said so yet
         return None
     finally:
         os.close(descriptor)
+
+
+def _is_free(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def holder(path: Path) -> str:
