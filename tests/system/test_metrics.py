@@ -119,7 +119,7 @@ def test_build_process_level_and_journal(daemon: Daemon, address: str) -> None:
     daemon.process.stdin.write(speech().tobytes() + noise(30, rms=32.768).tobytes())
     daemon.process.stdin.flush()
     daemon.wait_for(f"len(self.finals) == {SPEECH_SEGMENTS}")
-    daemon.wait_for("self.statuses[-1].noise_floor_dbfs is not None")
+    daemon.wait_for("self.statuses and self.statuses[-1].noise_floor_dbfs is not None")
     found = samples(address)
     (build,) = [key for key in found if key[0] == "edgeser_build_info"]
     assert f"version={__version__}" in build

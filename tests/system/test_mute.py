@@ -25,7 +25,7 @@ def test_what_is_heard_while_muted_does_not_count() -> None:
         pipe.write(monologue(2).tobytes())
         pipe.flush()
         daemon.wait_for("self.emotions", 300)
-        daemon.wait_for("self.statuses[-1].position_s >= 2", 300)
+        daemon.wait_for("self.statuses and self.statuses[-1].position_s >= 2", 300)
         at = ["--connect", daemon.endpoint]
         assert muted(*at).out == "not muted\n"
         assert muted("on", *at).out == "muted\n"
