@@ -25,12 +25,12 @@ COMMANDS = {
     "curl": "another machine, or a service that is not running here",
     "nc": "a socket of the service; tests/daemon/test_mute.py speaks to it",
     "for name in kitchen hall": "writes into the service's folder",
-    "./microphone.sh": "another machine: tests/audio/test_network.py runs it",
+    "./microphone.sh": "another machine: tests/audio/network runs it",
     "arecord": "takes a microphone",
     "aplay": "takes a loudspeaker",
     "torchrun": "trains for hours; tests/train runs it with two processes",
     "edgeser run --device": "takes a microphone; tests/system runs it on virtual ones",
-    "edgeser run --source tcp:": "runs until it is stopped: tests/audio/test_network.py",
+    "edgeser run --source tcp:": "runs until it is stopped: tests/audio/network",
     "edgeser run --source -": "takes a microphone before the pipe; tests/audio/test_stdin.py",
     "edgeser run --source talk.flac": "runs until it is stopped: tests/system/test_daemon.py",
     "edgeser run --source talk.flac --fast": "",
@@ -64,7 +64,7 @@ PAGES = {"docs/tensorrt.md": "takes an NVIDIA GPU: tests/model/tensorrt"}
 PYTHON = {
     "docs/annotate.md": "takes an archive that was annotated",
     "docs/extending.md": "run by tests/train/test_extending.py",
-    "docs/microphones.md": "a microphone elsewhere: tests/audio/test_network.py is one",
+    "docs/microphones.md": "a microphone elsewhere: tests/audio/network is one",
     "docs/library.md": "run by tests/test_library_docs.py",
     "docs/events.md": "parts of examples, which tests/events/test_examples.py runs whole",
 }
