@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from edgeser.audio import child as child_module
-from edgeser.audio import timeline
+from edgeser.audio import pace, timeline
 from edgeser.audio.devices import input_devices
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
@@ -250,6 +250,17 @@ def test_a_loss_nobody_reports_is_found(fake: Plan, monkeypatch: pytest.MonkeyPa
     items = heard(microphone, 5.0)
     assert codes_of(items) == ["audio_overflow"]
     assert error_in_place(blocks_of(items)[-20:] + blocks_of(items)[:5]) <= 1
+
+
+def test_a_device_that_records_at_another_rate_than_it_says_is_told(
+    fake: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "SURE_S", 0.5)  # not to wait for a minute
+    fake({"speed": 1.5})
+    items = heard(Microphone("usb", stall_s=PATIENCE_S), 3.0, "audio_pace")
+    (told,) = (item for item in items if isinstance(item, AudioFault))
+    assert told.message.startswith("microphone 'usb': ")
+    assert "does its driver state the rate" in told.message
 
 
 @pytest.mark.parametrize(("channel", "scale"), [(None, 0.75), (0, 1.0), (1, 0.5)])

@@ -12,6 +12,7 @@ import numpy as np
 from edgeser.audio.child import CaptureChild, CaptureError
 from edgeser.audio.devices import PORTAUDIO_MISSING
 from edgeser.audio.overflow import OverflowReport
+from edgeser.audio.pace import Pace
 from edgeser.audio.resample import Resampler
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.timeline import Timeline
@@ -38,7 +39,7 @@ class Microphone:
     derived from it is not too small.
 
     Faults: ``audio_lost`` (once per loss), ``audio_restored`` (before the first block that comes
-    again), ``audio_overflow`` (summed up).
+    again), ``audio_overflow`` (summed up), ``audio_pace`` (sound comes faster or slower than time).
 
     The capture process ends with this process, however that ends. Whoever abandons ``blocks`` calls
     ``close``.
@@ -76,6 +77,7 @@ class Microphone:
         self._closed = threading.Event()
         self._child: CaptureChild | None = None
         self._timeline = Timeline()
+        self._pace = Pace()
         self._overflows = OverflowReport(overflow_every_s)
         self._wait = wait
         self._dropped = False
@@ -187,6 +189,10 @@ class Microphone:
         first, captured_at = self._timeline.place(
             len(samples), message.captured_at - resampler.held_s, self._dropped
         )
+        lost = first - end_before if self._dropped else 0
+        if wrong := self._pace.heard(len(samples) + lost, message.captured_at):
+            words = f"{self._title}: {wrong}; does its driver state the rate that it has?"
+            yield AudioFault("audio_pace", words, recovered=True)
         first_of_run = resampler.samples_out == len(samples)
         dropped = self._dropped or (first > end_before and not first_of_run)
         self._dropped = False

@@ -44,6 +44,9 @@ if _run.get("hangs"):
 
 _rate = _run.get("rate", 16_000)
 _channels = _run.get("channels", 1)
+_frames_per_s = _rate * _run.get("speed", 1.0)
+"""By our clock."""
+
 _devices = [
     {
         "name": name,
@@ -86,7 +89,7 @@ class RawInputStream:
         self._reads = 0
 
     def start(self) -> None:
-        self._next = round(_monotonic() * _rate)
+        self._next = round(_monotonic() * _frames_per_s)
 
     def read(self, frames: int) -> tuple[bytes, bool]:
         self._reads += 1
@@ -98,7 +101,7 @@ class RawInputStream:
         if overflowed or self._reads in _run.get("drops_at", []):
             self._next += round(0.5 * _rate)
         self._next += frames
-        captured_at = self._next / _rate
+        captured_at = self._next / _frames_per_s
         time.sleep(max(0.0, captured_at - _monotonic()))
         time.monotonic = lambda: captured_at
         values = array.array("h")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from edgeser.audio import pace
 from edgeser.audio.network import server as server_module
 from edgeser.audio.network.server import (
     tls_context,
 )
+from edgeser.audio.source import AudioFault
 from edgeser.pcm import SAMPLE_RATE
 from tests.audio.network.serving import HALL, KITCHEN, TEN_S, Clock, device, serving
 from tests.certificates import certificates
@@ -166,3 +169,21 @@ def test_a_machine_that_stands_still_makes_nobody_silent(clock: Clock) -> None:
         heard.idle.set()
         until(lambda: len(heard.samples("kitchen")) == 3200)
         assert heard.faults("kitchen") == []
+
+
+@pytest.mark.parametrize(("chunk", "came"), [(24_000, "faster"), (8_000, "slower")])
+def test_a_device_that_sends_at_another_rate_is_told(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, chunk: int, came: str
+) -> None:
+    monkeypatch.setattr(pace, "SURE_S", 3.0)
+    with serving(stall_s=30) as heard, device(heard) as connected:
+        for _ in range(12):
+            end = len(heard.samples("kitchen")) + chunk
+            connected.sendall(TEN_S[:chunk].astype("<i2").tobytes())
+            until(lambda end=end: len(heard.samples("kitchen")) == end)
+            clock.now += 1.0
+        (told,) = (item for item in heard.items["kitchen"] if isinstance(item, AudioFault))
+    assert (told.code, told.recovered) == ("audio_pace", True)
+    sound_s, passed_s = re.findall(r"(\d+) s", told.message)
+    assert (int(sound_s) > int(passed_s)) == (came == "faster")
+    assert "network microphone 'kitchen' (127.0.0.1): " in told.message

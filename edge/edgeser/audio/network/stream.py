@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeser.audio.pace import Pace
 from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.audio.timeline import Timeline
 from edgeser.pcm import SAMPLE_RATE
@@ -27,7 +28,8 @@ class NetworkStream:
     ``frames_at_once`` frames at least.
 
     Faults: ``audio_lost`` when nothing came for ``stall_s``, when the connection ended, or when
-    the device has not connected at all; ``audio_restored`` before the first block after it.
+    the device has not connected at all; ``audio_restored`` before the first block after it;
+    ``audio_pace`` when sound comes faster or slower than time passes.
     """
 
     live = True
@@ -43,6 +45,7 @@ class NetworkStream:
         self._title = f"network microphone '{name}'"
         self._stall_s = stall_s
         self._timeline = Timeline()
+        self._pace = Pace()
         self._heard_at = now
         self._peer: str | None = None
         self._odd = b""
@@ -87,6 +90,9 @@ class NetworkStream:
                 f"{self._title} ({self._peer}): sound is back, {missed_s:.2f} s of it were missed"
             )
             yield AudioFault("audio_restored", words, recovered=True)
+        if wrong := self._pace.heard(len(samples), now):
+            words = f"{self._title} ({self._peer}): {wrong}; is it 16 kHz, mono, 16 bit?"
+            yield AudioFault("audio_pace", words, recovered=True)
         yield AudioBlock(samples, first, captured_at)
 
     def resumed(self, now: float) -> None:
