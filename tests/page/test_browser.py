@@ -176,16 +176,19 @@ def test_a_tab_opened_while_the_daemon_is_gone_knows_whether_it_was_ever_heard(
     browser: Any, page: PageProcess
 ) -> None:
     """After two minutes the page's server holds no word of it any more but the link's."""
-    what = """async (time) => {
-        const { apply, explain, newState } = await import('/static/state.js');
+    what = """async (since) => {
+        const { apply, clockOf, explain, newState } = await import('/static/state.js');
         const state = newState();
-        apply(state, { type: 'hello', endpoint: '', link: { heard: false, time, trouble: '' } });
+        const time = Date.now() / 1000 - 3600; // the daemon's clock is an hour behind
+        const link = { heard: false, time: since && time - since, trouble: '' };
+        apply(state, { type: 'hello', endpoint: '', link, time });
         apply(state, { type: 'ready' });
-        return explain(state, undefined, Date.now() / 1000).what;
+        const said = explain(state, undefined, clockOf(state));
+        return [said.what, said.from && Math.round((clockOf(state) - said.from) / 60)];
     }"""
     with opened(browser, page) as tab:
-        assert tab.evaluate(what, None) == "No daemon is running"
-        assert tab.evaluate(what, time.time() - 600) == "The daemon has gone"
+        assert tab.evaluate(what, None) == ["No daemon is running", None]
+        assert tab.evaluate(what, 600) == ["The daemon has gone", 10]
 
 
 def test_a_server_that_says_nothing_any_more_is_lost_and_found_again(

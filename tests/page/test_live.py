@@ -19,7 +19,17 @@ from edgeser.events.schema import encode
 from edgeser.page.hub import MAX_MESSAGES, Hub
 from edgeser.page.live import LiveResponse
 
-from .world import PATIENCE_S, Daemon, PageProcess, emotion, fault, page_of, status, until
+from .world import (
+    PATIENCE_S,
+    Daemon,
+    PageProcess,
+    emotion,
+    fault,
+    page_of,
+    status,
+    until,
+    write_journal,
+)
 
 AT_REST = 4
 """Subscriptions of a page that nobody looks at: emotions, speech, faults and statuses."""
@@ -153,6 +163,7 @@ def test_who_comes_again_gets_what_came_meanwhile_and_nothing_twice(
 
 def test_what_many_streams_say_in_passing_pushes_nothing_out_that_a_new_tab_shows() -> None:
     hub, passing = Hub(), status()
+    hub.take(passing, encode(passing))
     hub.take(shown := emotion("happy"), encode(shown))
     for _ in range(MAX_MESSAGES):
         hub.take(passing, encode(passing))
@@ -208,8 +219,32 @@ def test_a_daemon_whose_clock_is_wrong_is_heard(
 
             until(heard, "what it says")
             assert page.get("/healthz")[0] == 200
+            with told(page) as another:
+                until(lambda: "hello" in another.types(), "hello")
+                hello = another.read()[0]
+            for at in (hello["time"], hello["link"]["time"]):
+                assert abs(at - (time.time() - 600)) < 300
+            late.stop()
+            until(lambda: client.read()[-1]["type"] == "link", "it is gone")
+            assert client.read()[-1]["time"] < time.time() - 300
     finally:
         late.stop()
+
+
+def test_what_a_clock_that_was_put_back_has_made_the_future_is_not_the_present(
+    folder: Path, tmp_path: Path
+) -> None:
+    now = time.time()
+    entries = [(now + s, emotion("sad", segment=n, kind="final")) for s, n in ((-9, 1), (3600, 2))]
+    write_journal(folder / "ahead.db", entries)
+    daemon = Daemon(f"ipc://{folder}/ahead.sock", folder / "ahead.db")
+    try:
+        with page_of(daemon, tmp_path) as page, told(page) as client:
+            until(lambda: "ready" in client.types(), "what it holds")
+            assert [m["segment"] for m in client.read() if m["type"] == "emotion"] == [1]
+            assert len(page.ask("/api/events?topic=emotion.")["events"]) == 2
+    finally:
+        daemon.stop()
 
 
 def test_levels_are_asked_for_only_while_a_browser_looks(daemon: Daemon, page: PageProcess) -> None:

@@ -181,10 +181,10 @@ def extent(path: Path) -> JournalExtent:
     return JournalExtent(held.first, held.last, held.entries, size)
 
 
-def recent(path: Path, since: float) -> list[Published]:
-    """All events published from a time on."""
+def recent(path: Path, since: float, before: float) -> list[Published]:
+    """All events published from one time until another."""
     with _opened(path) as reader:
-        return list(reader.published(since))
+        return list(reader.published(since, before))
 
 
 def _wanted(path: Path, query: Query) -> Iterator[tuple[Published, Glance]]:

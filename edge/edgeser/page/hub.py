@@ -40,7 +40,7 @@ class Link(msgspec.Struct, frozen=True, tag_field="type", tag="link"):
 
     heard: bool
     time: float | None
-    """Unix seconds since when; None where it was never heard."""
+    """Unix seconds since when, by the daemon's clock; None where it was never heard."""
     trouble: str = ""
     """Why not, where that is known."""
 
@@ -90,6 +90,7 @@ class Hub:
         self._shown = Ring()
         self._last = 0
         self._heard_at = 0.0
+        self._ahead_s = 0.0
         self._epoch = ""
         self._news = asyncio.Event()
         self._listeners: list[Callable[[int], None]] = []
@@ -111,19 +112,26 @@ class Hub:
         """Number of the latest message."""
         return self._last
 
+    def clock(self) -> float:
+        """What time it is where the daemon runs, by its last status, in Unix seconds."""
+        return time.time() + self._ahead_s
+
     def take(self, item: AnyEvent | Gap, payload: bytes) -> None:
-        """What the subscriber gave."""
+        """What the subscriber gave; of the past only what is shown."""
         if isinstance(item, Gap):
             self._add(f"gap.{item.topic}", _encode(item))
             return
-        if isinstance(item, StatusEvent):
+        if isinstance(item, StatusEvent):  # which is never told late
             self.state = item.state
+            self._ahead_s = item.time - time.time()
+        if item.time < self.clock() - KEPT_S:
+            return
         if item.epoch != self._epoch:
             self._epoch = item.epoch
             self.latest.clear()
         self._heard_at = time.monotonic()
         if not self.link.heard:
-            self._set_link(Link(True, time.time()))
+            self._set_link(Link(True, self.clock()))
         self._add(topic_of(item), payload)
 
     def recall(self, topic: str, payload: bytes) -> None:
@@ -133,14 +141,14 @@ class Hub:
     def check(self) -> None:
         """To be called about once a second: notes that nothing comes any more."""
         if self.link.heard and time.monotonic() > self._heard_at + SILENT_S:
-            since = time.time() - (time.monotonic() - self._heard_at)
+            since = self.clock() - (time.monotonic() - self._heard_at)
             self.state = None
             self._set_link(Link(False, since))
 
     def report_trouble(self, trouble: str) -> None:
         """Nothing can be heard, and why."""
         if trouble != self.link.trouble:
-            since = time.time() if self.link.heard else self.link.time
+            since = self.clock() if self.link.heard else self.link.time
             self._set_link(Link(False, since, trouble))
 
     def close(self) -> None:

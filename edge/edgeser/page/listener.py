@@ -5,17 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from edgeser.errors import UserError
-from edgeser.events.schema import AnyEvent, StatusEvent
-from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Received, Subscriber
-from edgeser.page.hub import KEPT_S, Hub
+from edgeser.page.hub import Hub
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +56,6 @@ class Listener:
         self._daemon = daemon
         self._hub = hub
         self._keep = keep
-        self._ahead_s = 0.0
-        """How far the daemon's clock is ahead of ours, by its last status."""
         self._complained = ""
         self._looked_at = asyncio.Event()
         hub.on_clients(self._clients_changed)
@@ -106,15 +101,8 @@ class Listener:
 
     def _take(self, item: Received, payload: bytes) -> None:
         self._keep_copy(item, payload)
-        if isinstance(item, StatusEvent):  # which is never told late
-            self._ahead_s = item.time - time.time()
-        if isinstance(item, Gap) or not self._is_old(item):
-            self._hub.take(item, payload)
+        self._hub.take(item, payload)
         self._hub.check()
-
-    def _is_old(self, event: AnyEvent) -> bool:
-        """Whether it is shown no more."""
-        return event.time < time.time() + self._ahead_s - KEPT_S
 
     def _keep_copy(self, item: Received, payload: bytes) -> None:
         if self._keep is None:

@@ -66,7 +66,8 @@ class LiveResponse:
         yield b"retry: %d\n\n" % RETRY_MS
         if number is None or missed is None:
             number = hub.last
-            hello = _encode({**self._hello, "type": "hello", "link": hub.link})
+            now = {"link": hub.link, "time": hub.clock()}
+            hello = _encode({**self._hello, "type": "hello", **now})
             yield b"data: %s\n\n%s" % (hello, hub.snapshot())
             # The latest of what passes has numbers before others: say where we are.
             yield b'id: %s\ndata: {"type":"ready"}\n\n' % hub.position().encode()

@@ -180,9 +180,11 @@ def _bind(listen: Listen, stalled_ms: int) -> socket.socket:
 
 
 def _recall(hub: Hub, journal: Path) -> None:
-    """The last two minutes, from before this process began."""
+    """The last two minutes, from before this process began; not what a clock that was put back
+    has made the future."""
+    now = time.time()
     try:
-        for entry in history.recent(journal, time.time() - KEPT_S):
+        for entry in history.recent(journal, now - KEPT_S, now):
             with contextlib.suppress(msgspec.MsgspecError):  # of a later version
                 decode(entry.payload)
                 hub.recall(entry.topic, entry.payload)

@@ -38,13 +38,19 @@ function newStream(name) {
 
 export const clockOf = (state, nowMs = Date.now()) => nowMs / 1000 + state.skew;
 
+/** By a message that was sent just now. */
+function setClock(state, message, nowMs) {
+  const skew = message.time - nowMs / 1000;
+  state.skew = Math.abs(skew) < 0.5 ? 0 : skew;
+}
+
 /** Take a message. Mutates, for a message comes ten times a second and more. */
 export function apply(state, message, nowMs = Date.now()) {
   state.version += 1;
   switch (message.type) {
     case "hello": {
-      const kept = { connected: true, everConnected: true, skew: state.skew, version: state.version };
-      Object.assign(state, newState(), kept);
+      Object.assign(state, newState(), { connected: true, everConnected: true, version: state.version });
+      setClock(state, message, nowMs);
       state.hello = message;
       state.link = message.link;
       return;
@@ -139,8 +145,7 @@ function applyStatus(state, stream, event, nowMs) {
   if (state.live && stream.statuses >= STATUSES) {
     for (const other of state.streams.values()) other.gone ||= !other.status;
   }
-  if (state.live) state.skew = event.time - nowMs / 1000;
-  if (Math.abs(state.skew) < 0.5) state.skew = 0;
+  if (state.live) setClock(state, event, nowMs);
   const last = state.absences.at(-1);
   if (last && last.to !== null && last.epoch !== undefined) {
     if (last.epoch === event.epoch) state.absences.pop();
