@@ -18,6 +18,7 @@ from edgeser.folder import files_below
 from edgeser.model.artefact import WAVEFORM_KEY, ArtefactInfo, Golden, info_from_metadata
 from edgeser.model.onnx_file import read_onnx
 from edgeser.pcm import Samples
+from edgeser.regular_file import regular
 from edgeser_export.golden import golden_pieces, golden_vectors
 from edgeser_export.onnx_export import centring_with, reference
 from edgeser_export.record import calibration_of, record_of
@@ -136,7 +137,7 @@ def _samples(path: Path) -> Samples:
 
 def _opened(path: Path) -> tuple[bytes, dict[str, str]]:
     try:
-        content = path.read_bytes()
+        content = regular(path).read_bytes()
         graph = onnx.load_from_string(content)
     except OSError as error:
         raise UserError(f"model {path}: cannot be read: {error.strerror}") from error

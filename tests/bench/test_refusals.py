@@ -21,6 +21,7 @@ from tests.system.daemons import edgeser
         (["latency", "--seconds", "0"], "--seconds: expected 3 to 86400, got 0"),
         (["latency", "--compare", "none.json"], "--compare none.json"),
         (["latency", "--compare", __file__], "no report of this version"),
+        (["latency", "--compare", "/dev/zero"], "--compare /dev/zero: it is no regular file"),
         (["latency", "--fail-if", "p99>20"], "--fail-if 'p99>20': there are"),
         (["latency", "--fail-if", "fast"], "--fail-if 'fast': expected e.g."),
         (["latency", "--speech", "none.wav"], "none.wav"),

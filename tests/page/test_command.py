@@ -59,3 +59,10 @@ def test_a_port_in_use_is_named(daemon: Daemon) -> None:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         said = refused("--connect", daemon.endpoint, "--listen", listen)
     assert f"--listen {listen}: Address already in use; choose another port" in said
+
+
+def test_a_certificate_that_is_a_device_is_named(daemon: Daemon) -> None:
+    said = refused(
+        "--connect", daemon.endpoint, "--tls-cert", "/dev/null", "--tls-key", "/dev/null"
+    )
+    assert "it is no regular file: '/dev/null'" in said

@@ -15,6 +15,7 @@ import soundfile
 
 from edgeser.errors import UserError
 from edgeser.folder import files_below, refuse
+from edgeser.regular_file import regular
 
 LISTS = (".txt", ".csv", ".jsonl")
 
@@ -77,7 +78,8 @@ def _check_readable(pattern: str) -> None:
 def _listed(file: Path) -> Iterable[str]:
     kind = file.suffix.lower()
     try:
-        text = file.read_text("utf-8-sig")  # spreadsheets begin a CSV with a byte order mark
+        # Spreadsheets begin a CSV with a byte order mark.
+        text = regular(file).read_text("utf-8-sig")
     except OSError as error:
         raise UserError(f"list {file}: {error.strerror}", "name a list that can be read") from error
     except UnicodeDecodeError as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from edgeser.audio.resample import Resampler
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.truncation import breaks_off, is_cut_off
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
+from edgeser.regular_file import NOT_REGULAR, regular
 
 if TYPE_CHECKING:
     import soundfile
@@ -167,25 +167,22 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
     import soundfile
 
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(regular(path), os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         why, fix = {
             errno.ENOENT: ("there is no such file", "give a sound file that is there"),
             errno.EACCES: ("it may not be read", "change its permissions"),
+            errno.EISDIR: ("this is a folder", "give one sound file in it"),
+            NOT_REGULAR: (
+                "this is no regular file",
+                "give a sound file; 'edgeser run --source -' takes raw sound from a pipe",
+            ),
         }.get(error.errno or 0, (error.strerror or str(error), None))
         raise SourceError(f"{path}: {why}", fix) from None
     except ValueError:
         raise SourceError(f"{str(path)!r}: no file can have this name") from None
     try:
-        status = os.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
-            raise SourceError(f"{path}: this is a folder", "give one sound file in it")
-        if not stat.S_ISREG(status.st_mode):
-            raise SourceError(
-                f"{path}: this is no regular file",
-                "give a sound file; 'edgeser run --source -' takes raw sound from a pipe",
-            )
-        if status.st_size == 0:
+        if os.fstat(fd).st_size == 0:
             raise SourceError(f"{path}: the file is empty", "give a file with sound in it")
         try:
             sound = _forward(fd)

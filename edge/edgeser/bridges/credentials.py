@@ -6,12 +6,13 @@ import ssl
 
 from edgeser.errors import UserError
 from edgeser.paths import expanded
+from edgeser.regular_file import regular
 
 
 def read_password(file: str) -> str:
     """The first line of a password's file. Raises UserError."""
     try:
-        text = expanded(file).read_text("utf-8")
+        text = regular(expanded(file)).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise UserError(
@@ -24,7 +25,7 @@ def read_password(file: str) -> str:
 def tls_context(ca: str | None) -> ssl.SSLContext:
     """Trusts a CA's file (PEM), or those of the system. Raises UserError."""
     try:
-        return ssl.create_default_context(cafile=ca and str(expanded(ca)))
+        return ssl.create_default_context(cafile=ca and str(regular(expanded(ca))))
     except (OSError, ssl.SSLError) as error:
-        why = error.strerror if isinstance(error, FileNotFoundError) else "no certificates"
+        why = "no certificates" if isinstance(error, ssl.SSLError) else error.strerror
         raise UserError(f"CA file {ca}: {why}", "name a PEM file with --ca") from error

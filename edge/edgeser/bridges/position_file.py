@@ -11,6 +11,7 @@ import msgspec
 from edgeser.errors import UserError
 from edgeser.events.subscribe.catch_up import Position
 from edgeser.events.wire.lock import FileLock, holder
+from edgeser.regular_file import regular
 from edgeser.whole_file import write_whole
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ class PositionFile:
         Raises UserError for a file that holds something else.
         """
         try:
-            self._saved = msgspec.json.decode(self.path.read_bytes(), type=_Kept)
+            self._saved = msgspec.json.decode(regular(self.path).read_bytes(), type=_Kept)
         except FileNotFoundError:
             self._saved = None
         except OSError as error:

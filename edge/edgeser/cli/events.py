@@ -121,7 +121,8 @@ def events(
         raise UserError(f"journal {path}: {error}") from error
     except (OSError, sqlite3.Error) as error:
         doing = "changed" if delete else "read"
-        raise UserError(f"journal {path}: cannot be {doing}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise UserError(f"journal {path}: cannot be {doing}: {why}") from error
 
 
 class Wanted(NamedTuple):

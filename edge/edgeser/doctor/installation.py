@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from edgeser.errors import UserError
+from edgeser.regular_file import regular
 from edgeser.settings.schema import Settings
 
 
@@ -269,7 +270,7 @@ def _journal(name: str, settings: Settings) -> Finding:
             pass
         kept = None
         if file.exists():
-            file.open("r+b").close()
+            regular(file).open("r+b").close()
             with JournalReader(file) as reader:
                 kept = reader.extent()
         free_mb = shutil.disk_usage(folder).free / 1e6

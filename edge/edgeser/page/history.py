@@ -217,4 +217,5 @@ def _opened(path: Path) -> Iterator[JournalReader]:
     except ForeignFileError as error:
         raise NoJournalError(f"journal {path}: {error}") from error
     except (OSError, sqlite3.Error) as error:
-        raise NoJournalError(f"journal {path}: cannot be read: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise NoJournalError(f"journal {path}: cannot be read: {why}") from error

@@ -28,6 +28,7 @@ from edgeser.page.copy import JournalCopy
 from edgeser.page.hub import KEPT_S, Hub
 from edgeser.page.listener import Daemon, Listener
 from edgeser.page.security import Guard, Listen
+from edgeser.regular_file import regular
 
 log = logging.getLogger(__name__)
 
@@ -154,6 +155,8 @@ def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
         ssl_keyfile=tls.key if tls else None,
     )
     try:
+        for file in (tls.certificate, tls.key) if tls else ():
+            regular(file)
         config.load()
     except (OSError, ssl.SSLError) as error:
         raise UserError(f"--tls-cert, --tls-key: they cannot be used: {error}") from error

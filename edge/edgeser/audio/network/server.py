@@ -24,6 +24,7 @@ from edgeser.audio.network.tokens import digest
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.stdin import sound_file_kind
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
+from edgeser.regular_file import regular
 
 log = logging.getLogger(__name__)
 
@@ -250,7 +251,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
     """The server's certificate and key. Raises SourceError."""
     for file in (certificate, key):
         try:
-            file.open("rb").close()
+            regular(file).open("rb").close()
         except OSError as error:
             raise SourceError(f"{file}: {error.strerror}", "name a PEM file there is") from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -11,6 +11,7 @@ from edgeser.bridges.credentials import read_password, tls_context
 from edgeser.errors import UserError
 from edgeser.host_port import split_host_port
 from edgeser.paths import expanded
+from edgeser.regular_file import regular
 
 if TYPE_CHECKING:
     from edgeser.settings.schema import LakeSettings, NatsSettings
@@ -50,7 +51,7 @@ class Server(msgspec.Struct, frozen=True):
             return None
         path = expanded(self.credentials)
         try:
-            text = path.read_text("utf-8")
+            text = regular(path).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
             raise UserError(

@@ -110,9 +110,10 @@ def _read(file: Path) -> LatencyReport:
     import msgspec
 
     from edgeser.bench.latency import LatencyReport
+    from edgeser.regular_file import regular
 
     try:
-        return msgspec.json.decode(file.read_bytes(), type=LatencyReport)
+        return msgspec.json.decode(regular(file).read_bytes(), type=LatencyReport)
     except OSError as error:
         raise UserError(f"--compare {file}: {error.strerror}") from error
     except msgspec.MsgspecError as error:

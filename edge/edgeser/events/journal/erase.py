@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser.events.journal.file import check_ours, connect, shrink
+from edgeser.regular_file import regular
 
 CHECKPOINT_WITHIN_S = 10.0
 """How long to wait for readers, during which the log cannot be emptied."""
@@ -31,8 +32,7 @@ def erase(
     subscriber asks for of them later is a gap. Raises ``OSError``, ``ForeignFileError``,
     ``sqlite3.Error``, or UserError where somebody reads on and the log could not be emptied.
     """
-    path.stat()
-    with closing(connect(path)) as database:
+    with closing(connect(regular(path))) as database:
         check_ours(database)
         rows = database.execute(
             "SELECT events.id, topic, payload FROM events JOIN topics ON topics.id = topic_id"

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from edgeser.events.wire.lock import holder
+from edgeser.regular_file import regular
 
 APPLICATION_ID = 0x65647372
 """Marks the file as ours ("edsr"): a database of somebody else is never touched."""
@@ -41,6 +42,7 @@ def make(path: Path) -> None:
         if not path.exists():  # what it points to would be made, with SQLite's permissions
             reason = "it is a symbolic link to nothing; remove it"
             raise OSError(errno.ELOOP, reason, str(path)) from None
+        regular(path)
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from edgeser.events.journal.file import check_ours
 from edgeser.events.journal.store import CACHE_KB
+from edgeser.regular_file import regular
 
 BUSY_S = 1.0
 END_OF_IDS = 2**63 - 1
@@ -55,8 +56,7 @@ class JournalReader:
 
     def __init__(self, path: Path) -> None:
         """Raises ``OSError``, ``ForeignFileError`` or ``sqlite3.Error``."""
-        path.stat()
-        self._database = _connect(path)
+        self._database = _connect(regular(path))
         try:
             check_ours(self._database)
         except BaseException:

@@ -1,0 +1,24 @@
+"""The files that a user names: regular ones, for a pipe may never answer and a device never end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+NOT_REGULAR = errno.EINVAL
+"""Of the OSError that says so."""
+
+
+def regular(path: Path) -> Path:
+    """The path, which can be opened without waiting and be read to its end.
+
+    Raises OSError where there is no such file, and for a folder, a pipe, a socket and a device.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(NOT_REGULAR, "it is no regular file", str(path))
+    return path
