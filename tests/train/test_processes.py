@@ -160,3 +160,14 @@ def test_the_best_state_stays_until_every_process_has_it(
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "run" / WEIGHTS).exists()
     assert not (tmp_path / "run" / "unfinished").exists()
+
+
+def test_threads_that_wait_leave_the_cores_to_others(tmp_path: Path) -> None:
+    listed = f"manifest={make_manifest(tmp_path)}"
+    words = ["train", "--dry-run", "--corpus", listed, "-o", str(tmp_path / "run")]
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "TRUE"}
+    environment.pop("OMP_WAIT_POLICY", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeser", *words], capture_output=True, text=True, env=environment
+    )
+    assert "OMP_WAIT_POLICY = 'PASSIVE'" in done.stderr

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from edgeser.model.golden import waveform
-from edgeser_train.models.scoring import scoring_device, utterance_logits
+from edgeser_train.models.scoring import (
+    scoring_device,
+    utterance_logits,
+    utterance_pieces,
+    windows_logits,
+)
 from tests.export.models import NAMES, small
 
 
@@ -20,6 +26,19 @@ def test_nothing_is_computed_beside_the_weights(name: str) -> None:
         utterance_logits(
             model.to("meta"), [waveform(9, 2.7)], origin.recipe.front_end, origin.recipe.window
         )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_windows_of_a_batch_score_as_each_alone(name: str) -> None:
+    model, origin = small(name)
+    front_end, window = origin.recipe.front_end, origin.recipe.window
+    windows = [
+        utterance_pieces(waveform(seed, seconds), front_end, window, model.min_frames)
+        for seed, seconds in ((1, 0.7), (2, 2.7), (3, 3.1))
+    ]
+    together = windows_logits(model, windows, window.pad_frames)
+    alone = [windows_logits(model, [pieces], window.pad_frames)[0] for pieces in windows]
+    np.testing.assert_allclose(together, alone, atol=1e-4)
 
 
 def test_the_gpu_scores_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

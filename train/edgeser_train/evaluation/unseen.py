@@ -39,7 +39,8 @@ FOUR = ("angry", "happy", "neutral", "sad")
 HIGH, LOW = ("angry", "fearful", "happy"), ("neutral", "calm", "sad")
 POSITIVE, NEGATIVE = ("happy",), ("angry", "disgusted", "fearful", "sad")
 _RESAMPLES = 1000
-_AT_ONCE = 32
+_AT_ONCE = 8
+"""Windows of about one length, in one batch; with more, memory slows a CPU down."""
 
 
 @dataclass(frozen=True)

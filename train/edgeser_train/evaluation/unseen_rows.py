@@ -10,12 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-import torch
-
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import Pieces, batch_of
+from edgeser.features.pieces import Pieces
 from edgeser.model.model import Model
 from edgeser_train.corpora import Corpus
 from edgeser_train.corpora.releases import recordings_of
@@ -24,7 +21,7 @@ from edgeser_train.evaluation.folds import FoldResult, kept_folds
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration, fit
 from edgeser_train.evaluation.unseen import FOUR, CorpusEvaluator, Predictions, Score, pooled
 from edgeser_train.evaluation.unseen_report import ConditionRow, EnrolmentRow, enrolment_row
-from edgeser_train.models.speech_model import SpeechModel
+from edgeser_train.models.scoring import windows_logits
 from edgeser_train.training import checkpoint
 
 ENROLMENTS_OF_CONDITIONS = (NOTHING, Enrolment(10, "mostly neutral"))
@@ -249,19 +246,8 @@ def _part(corpus: Corpus, seeds: Sequence[Path]) -> tuple[CorpusEvaluator, Score
         network.min_frames,
         checkpoint.centring_of(network, origin),
     )
-    return evaluator, _scored_by(network, recipe.window.pad_frames)
-
-
-def _scored_by(network: SpeechModel, pad_frames: int) -> Score:
-    network.eval()
 
     def score(windows: Sequence[Pieces]) -> Floats:
-        pieces = [piece for window in windows for piece in window]
-        features, frames = batch_of(pieces, pad_frames)
-        with torch.inference_mode():
-            rows = network(torch.from_numpy(features), torch.from_numpy(frames)).float().numpy()
-        ends = np.cumsum([len(window) for window in windows])
-        logits: Floats = np.stack([part.mean(axis=0) for part in np.split(rows, ends[:-1])])
-        return logits
+        return windows_logits(network, windows, recipe.window.pad_frames)
 
-    return score
+    return evaluator, score

@@ -12,7 +12,7 @@ from edgeser.features import Baseline, FrontEnd
 from edgeser.features.baseline import no_baseline
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import batch_of, pieces_of
+from edgeser.features.pieces import Pieces, batch_of, pieces_of
 from edgeser.model.artefact import WindowPolicy
 from edgeser.model.centring import Centring
 from edgeser.pcm import Samples
@@ -30,12 +30,24 @@ def utterance_logits(
     """
     return np.stack(
         [
-            _mean_logits(
-                model, utterance_pieces(sound, front_end, window, model.min_frames), window
-            )
+            _logits(model, utterance_pieces(sound, front_end, window, model.min_frames), window)
             for sound in sounds
         ]
     )
+
+
+def windows_logits(model: SpeechModel, windows: Sequence[Pieces], pad_frames: int) -> Logits:
+    """Logits (windows, labels) of windows, each by its pieces, run as one batch where the model's
+    weights are; on a GPU in all bits of float32, not in TF32.
+    """
+    model.eval()
+    features, frames = batch_of([piece for window in windows for piece in window], pad_frames)
+    device = model.mean.device
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        logits = model(torch.from_numpy(features).to(device), torch.from_numpy(frames).to(device))
+    parts = logits.cpu().split([len(window) for window in windows])
+    means: Logits = torch.stack([part.mean(dim=0) for part in parts]).numpy()
+    return means
 
 
 def scoring_device() -> str:
@@ -56,7 +68,7 @@ def voice_logits(
     frames = [_long_enough(sound, front_end, model.min_frames) for sound in sounds]
     spectra = [front_end.heard(rows) for rows in frames]
     rows = [
-        _mean_logits(
+        _logits(
             model,
             pieces_of(own, front_end, window, _of_others(spectra, i, front_end.baseline_frames)),
             window,
@@ -89,17 +101,10 @@ def _long_enough(sound: Samples, front_end: FrontEnd, min_frames: int) -> Floats
     return raw_frames(sound, front_end)
 
 
-def _mean_logits(model: SpeechModel, pieces: Sequence[Floats], window: WindowPolicy) -> Logits:
-    """The mean (labels,) of what a model says of the pieces of an utterance, computed where its
-    weights are; on a GPU in all bits of float32, not in TF32.
-    """
-    model.eval()
-    features, frames = batch_of(pieces, window.pad_frames)
-    device = model.mean.device
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        logits = model(torch.from_numpy(features).to(device), torch.from_numpy(frames).to(device))
-    mean: Logits = logits.mean(dim=0).cpu().numpy()
-    return mean
+def _logits(model: SpeechModel, pieces: Pieces, window: WindowPolicy) -> Logits:
+    """Of one window (labels,)."""
+    logits: Logits = windows_logits(model, [pieces], window.pad_frames)[0]
+    return logits
 
 
 def _of_others(baselines: Sequence[Baseline], own: int, most: int) -> Baseline:
