@@ -10,12 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from edgeser.cli import main
 from edgeser.events.journal.store import JournalStore
 from tests.disks import filled
 from tests.events.journals import entry
 from tests.sounds import SPEECH_FILE, SPEECH_SEGMENTS
 from tests.system.daemons import Daemon, edgeser, running
+from tests.unprivileged import unprivileged
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +35,18 @@ def events(file: Path, *options: str) -> str:
     done = edgeser("events", "--journal", str(file), *options)
     assert done.code == 0, done.err
     return done.out
+
+
+def test_a_journal_that_may_not_be_read_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # nobody may not come here from above
+    Path("journal.db").touch(mode=0)
+    with unprivileged():
+        done = CliRunner().invoke(main, ["events", "--journal", "journal.db"])
+    assert done.exit_code == 2
+    assert done.stderr == "edgeser: journal journal.db: Permission denied; try sudo\n"
 
 
 def test_as_json_they_are_what_was_published(heard: tuple[Daemon, Path]) -> None:

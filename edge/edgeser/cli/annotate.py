@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import backend_option, given, json_option, model_option, settings_option
+from edgeser.cli.options import (
+    PATH,
+    backend_option,
+    given,
+    json_option,
+    model_option,
+    settings_option,
+)
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,7 +50,7 @@ LINE_INTERVAL_S = 10.0
     "--output",
     "folder",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FOLDER",
     help="Where the tables go.",
 )

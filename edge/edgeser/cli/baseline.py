@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import json_option, model_option, settings_option
+from edgeser.cli.options import PATH, json_option, model_option, settings_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def reset(settings_file: Path | None, stream: str | None) -> None:
 
 
 @baseline.command()
-@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("files", nargs=-1, type=PATH)
 @settings_option
 @model_option
 @click.option("--stream", metavar="NAME", help="For this stream; default: the only one.")

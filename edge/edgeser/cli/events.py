@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from edgeser.cli.options import json_option, settings_option
+from edgeser.cli.options import PATH, json_option, settings_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     """
 )
 @settings_option
-@click.option("--journal", metavar="FILE", type=click.Path(path_type=Path), help="The journal.")
+@click.option("--journal", metavar="FILE", type=PATH, help="The journal.")
 @click.option("--since", metavar="TIME", help="Only from then on: 15m, 1h, 2d (ago), or a date.")
 @click.option("--before", metavar="TIME", help="Only what was published before that.")
 @click.option(

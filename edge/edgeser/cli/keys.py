@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import Command, json_option, settings_option
+from edgeser.cli.options import PATH, Command, json_option, settings_option
 
 if TYPE_CHECKING:
     from edgeser.events.wire.keys import KeyFolder
@@ -19,7 +19,7 @@ def folder_option(command: Command) -> Command:
         "--keys",
         "folder",
         metavar="FOLDER",
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="The folder of the keys.",
     )(settings_option(command))
 

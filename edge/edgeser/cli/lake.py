@@ -6,11 +6,9 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.options import Number, given, json_option, settings_option
+from edgeser.cli.options import PATH, Number, given, json_option, settings_option
 from edgeser.cli.server_options import credentials_option, login_options
 from edgeser.errors import UserError
-
-FOLDER = click.Path(path_type=Path)
 
 _ANY_WIDTH = 1_000_000
 
@@ -147,7 +145,7 @@ def fill(
     edgeser lake ask lake "SELECT label, count(*) FROM finals GROUP BY label" --json
     """
 )
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PATH)
 @click.argument("question", metavar="mood|silence|day|SQL")
 @click.option("--device", metavar="NAME", help="For 'day': whose.")
 @click.option("--site", metavar="NAME", help="For 'day': where, if several sites have the device.")
@@ -243,7 +241,7 @@ def _print(columns: list[str], rows: list[tuple[object, ...]]) -> None:
 
 
 @lake.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PATH)
 def sql(folder: Path) -> None:
     """Print the views finals, speech and faults, as SQL for DuckDB's own shell.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from edgeser.cli.options import Number
+from edgeser.cli.server_options import daemon_options
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ IDLE_FRAME_S = 0.5
     edgeser listen --connect tcp://10.0.0.7:7788 --key phone.secret --server-key 'rq:r...'
     """
 )
-@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
 @click.option(
     "--topic",
     "topics",
@@ -49,13 +49,7 @@ IDLE_FRAME_S = 0.5
     metavar="TIME|EPOCH:SEQ",
     help="First what the journal holds since 10m, 2h (ago), a date or an event; 'all': everything.",
 )
-@click.option(
-    "--key",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
-)
-@click.option("--server-key", metavar="KEY", help="The daemon's public key.")
+@daemon_options
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
 @click.option(
     "--timeout",

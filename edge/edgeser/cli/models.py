@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import json_option
+from edgeser.cli.options import PATH, json_option
 from edgeser.errors import UserError, one_line
 from edgeser.paths import SERVICE_SETTINGS, service_name
 
@@ -83,7 +83,7 @@ def describe(asked_json: bool, name: str, as_json: bool) -> None:
 @click.option(
     "--settings",
     "file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=SERVICE_SETTINGS,
     show_default=True,
     metavar="FILE",

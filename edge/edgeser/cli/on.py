@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 import click
 
 from edgeser.cli.options import Number
+from edgeser.cli.server_options import daemon_options
 from edgeser.errors import UserError
 from edgeser.hooks.trigger import KINDS, TOPICS, HookThrottle, Trigger, What, check_placeholders
 
@@ -76,14 +77,7 @@ AT_ONCE_S = 2.0
     metavar="SECONDS",
     help="Leave out what is older, as what is told late after an outage.",
 )
-@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes.")
-@click.option(
-    "--key",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
-)
-@click.option("--server-key", metavar="KEY", help="The daemon's public key.")
+@daemon_options
 def on(
     what: str,
     command: tuple[str, ...],

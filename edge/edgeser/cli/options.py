@@ -11,6 +11,9 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
+PATH = click.Path(path_type=Path, readable=False)
+"""A path as it was given: who opens it says in one line why that cannot be."""
+
 
 class Number(click.FloatRange):
     """A number within a range; ``nan`` is in every range of click's, ``inf`` in one without end."""
@@ -29,7 +32,7 @@ def settings_option(command: Command) -> Command:
     return click.option(
         "--settings",
         "settings_file",
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="FILE",
         help="Settings file (TOML).",
     )(command)

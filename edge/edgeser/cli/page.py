@@ -6,10 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.options import settings_option
+from edgeser.cli.options import PATH, settings_option
 from edgeser.errors import UserError
-
-FILE = click.Path(path_type=Path)
 
 
 @click.command(
@@ -31,7 +29,7 @@ FILE = click.Path(path_type=Path)
 @click.option(
     "--journal",
     metavar="FILE",
-    type=FILE,
+    type=PATH,
     help="The daemon's journal. By default that of the settings; with --connect the past is "
     "asked from the daemon.",
 )
@@ -51,11 +49,11 @@ FILE = click.Path(path_type=Path)
     multiple=True,
     help="Also reached under this name or address (repeatable).",
 )
-@click.option("--token", "token_file", metavar="FILE", type=FILE, help="Ask for what is in it.")
-@click.option("--tls-cert", metavar="FILE", type=FILE, help="Certificate, for HTTPS.")
-@click.option("--tls-key", metavar="FILE", type=FILE, help="Its key.")
+@click.option("--token", "token_file", metavar="FILE", type=PATH, help="Ask for what is in it.")
+@click.option("--tls-cert", metavar="FILE", type=PATH, help="Certificate, for HTTPS.")
+@click.option("--tls-key", metavar="FILE", type=PATH, help="Its key.")
 @click.option("--proxy", metavar="ORIGIN", help="A reverse proxy serves it as https://NAME.")
-@click.option("--key", metavar="FILE", type=FILE, help="Our secret key, for a daemon's TCP.")
+@click.option("--key", metavar="FILE", type=PATH, help="Our secret key, for a daemon's TCP.")
 @click.option("--server-key", metavar="KEY", help="The daemon's public key.")
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
 def page(

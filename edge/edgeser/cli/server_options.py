@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TypeVar
-
 import click
 
-Command = TypeVar("Command", bound=Callable[..., object])
-
-FILE = click.Path(path_type=Path)
+from edgeser.cli.options import PATH, Command
 
 
 def daemon_options(command: Command) -> Command:
@@ -20,7 +14,7 @@ def daemon_options(command: Command) -> Command:
         click.option(
             "--key",
             metavar="FILE",
-            type=FILE,
+            type=PATH,
             help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
         ),
         click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes."),

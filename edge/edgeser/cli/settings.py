@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.options import json_option
+from edgeser.cli.options import PATH, json_option
 
 
 @click.group()
@@ -19,7 +19,7 @@ def settings() -> None:
 
 
 @settings.command()
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("file", type=PATH, metavar="FILE")
 def check(file: Path) -> None:
     """Say whether 'edgeser run' would accept a settings file, and the environment with it.
 
@@ -54,7 +54,7 @@ def check(file: Path) -> None:
 
 
 @settings.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False, metavar="[FILE]")
+@click.argument("file", type=PATH, required=False, metavar="[FILE]")
 @json_option
 def show(file: Path | None, as_json: bool) -> None:
     """Show the settings in force: defaults, then FILE, then EDGESER_* variables.

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeser.cli.bench.options import (
-    FilePath,
     report_option,
     speech_option,
     this_command,
     written_later,
 )
 from edgeser.cli.bench.outcome import as_json, conclude
-from edgeser.cli.options import model_option
+from edgeser.cli.options import PATH, model_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 @click.option(
     "--html",
     "html_file",
-    type=FilePath,
+    type=PATH,
     callback=written_later,
     metavar="FILE",
     help="Save a page.",
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--compare",
     "old_file",
-    type=FilePath,
+    type=PATH,
     metavar="FILE",
     help="Compare with a saved report.",
 )

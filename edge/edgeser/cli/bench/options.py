@@ -7,24 +7,20 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from edgeser.cli.bench.outcome import unwritable
+from edgeser.cli.options import PATH, Command
 from edgeser.paths import as_utf8
-
-Command = TypeVar("Command", bound=Callable[..., object])
-FilePath = click.Path(path_type=Path)
 
 
 def speech_option(command: Command) -> Command:
     """``--speech FILE``."""
     return click.option(
         "--speech",
-        type=FilePath,
+        type=PATH,
         metavar="FILE",
         help="Speech to play, again and again.  [default: a synthetic voice]",
     )(command)
@@ -35,7 +31,7 @@ def report_option(command: Command) -> Command:
     return click.option(
         "--json",
         "json_file",
-        type=FilePath,
+        type=PATH,
         callback=written_later,
         metavar="FILE",
         help="Save the report.",

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.bench.options import FilePath, report_option, this_command
+from edgeser.cli.bench.options import report_option, this_command
 from edgeser.cli.bench.outcome import as_json, conclude, printer
-from edgeser.cli.options import given, model_option, settings_option
+from edgeser.cli.options import PATH, given, model_option, settings_option
 from edgeser.errors import UserError
 from edgeser.paths import as_utf8
 
 
 @click.command()
-@click.argument("folder", type=FilePath, metavar="FOLDER")
+@click.argument("folder", type=PATH, metavar="FOLDER")
 @click.option(
     "--speech",
     "speech_folders",
-    type=FilePath,
+    type=PATH,
     multiple=True,
     metavar="FOLDER",
     help="Utterances that must be kept; may be repeated.",
