@@ -116,6 +116,12 @@ def test_what_is_no_sound_is_refused() -> None:
         edgeser.Live(MODEL, rate=0)
 
 
+@pytest.mark.parametrize("sound", [SOUND, np.stack([SOUND, SOUND], axis=1)])
+def test_an_array_is_no_blocks(sound: Any) -> None:
+    with pytest.raises(ValueError, match=r"got one array of shape \([^)]+\); give \[samples\], or"):
+        list(edgeser.Live(MODEL).events(sound))
+
+
 @pytest.mark.parametrize(
     ("sound", "told"),
     [

@@ -89,7 +89,15 @@ class Live:
         return rest + _timed(self._pipeline.finish())
 
     def events(self, blocks: Iterable[AnySamples]) -> Iterator[Heard]:
-        """The events of all blocks, to the end of the sound."""
+        """The events of all blocks, to the end of the sound.
+
+        Raises what ``push`` does, and ValueError for an array of samples instead of blocks.
+        """
+        if isinstance(blocks, np.ndarray) and blocks.ndim < 3:  # are its rows blocks, or frames?
+            raise ValueError(
+                f"expected blocks, got one array of shape {blocks.shape}; give [samples], or "
+                "list(samples) if each row is a block"
+            )
         for samples in blocks:
             yield from self.push(samples)
         yield from self.finish()
