@@ -12,7 +12,13 @@ from edgeser.cli import main
 from edgeser.doctor.installation import Finding, examine
 from edgeser.doctor.service import Service, examine_service
 from edgeser.events.journal.store import JournalStore
-from edgeser.settings.schema import AudioSettings, JournalSettings, Settings, SpeechSettings
+from edgeser.settings.schema import (
+    AudioSettings,
+    EventSettings,
+    JournalSettings,
+    Settings,
+    SpeechSettings,
+)
 from tests.system.daemons import edgeser
 
 
@@ -32,6 +38,23 @@ def test_where_a_journal_can_be_kept(tmp_path: Path) -> None:
     store = JournalStore(tmp_path / "journal.db", "e")
     assert found(tmp_path / "journal.db", max_mb=1).ok, "while the daemon writes it"
     store.close()
+
+
+def test_folders_that_a_daemon_would_make_are_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    path = tmp_path / "new" / "events.sock"
+    events = msgspec.convert({"bind": [f"ipc://{path}"]}, EventSettings)
+    findings = list(examine(Settings(events=events), only=("runtime folder", "endpoints")))
+    assert [finding.ok for finding in findings] == [True, True], findings
+    assert f"ipc://{path} is free" in findings[1].found
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "new").touch()  # where the folder should come
+    for finding in examine(Settings(events=events), only=("endpoints",)):
+        assert not finding.ok
+        assert "new: " in finding.found
+        assert "events.bind" in finding.fix or "--bind" in finding.fix
 
 
 def test_where_none_can_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -17,6 +18,9 @@ import numpy as np
 from edgeser.errors import UserError
 from edgeser.regular_file import regular
 from edgeser.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from edgeser.events.wire.keys import KeyFolder
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -190,14 +194,13 @@ def _telemetry(name: str, _: Settings) -> Finding:
 
 def _endpoints(name: str, settings: Settings) -> Finding:
     from edgeser.doctor.hearing import running_streams
-    from edgeser.events.publish.publisher import Publisher
     from edgeser.events.wire.keys import KeyFolder
 
     keys = KeyFolder(settings.events.key_folder) if settings.events.curve else None
     found, fix = [], ""
     for endpoint in settings.events.bind:
         try:
-            Publisher([endpoint], keys=keys).close()
+            _try_endpoint(endpoint, keys)
             found.append(f"{endpoint} is free")
         except UserError:
             streams = running_streams(endpoint).values()
@@ -210,6 +213,39 @@ def _endpoints(name: str, settings: Settings) -> Finding:
             if endpoint.startswith("ipc://") and any(s.muted for s in streams):
                 fix = f"edgeser mute off --connect {endpoint}"
     return Finding(name, not fix, ", ".join(found), fix)
+
+
+def _try_endpoint(endpoint: str, keys: KeyFolder | None) -> None:
+    """See that a daemon could publish there. Raises UserError.
+
+    A socket's folder that is not there is not made: nobody else publishes in it.
+    """
+    from edgeser.events.publish.publisher import Publisher
+    from edgeser.events.wire.endpoint import IpcEndpoint, parse_endpoint, replay_endpoint
+    from edgeser.events.wire.trust import check_trusted
+
+    beside = replay_endpoint(parse_endpoint(endpoint))
+    if not isinstance(beside, IpcEndpoint) or beside.path.parent.exists():
+        Publisher([endpoint], keys=keys).close()
+        return
+    check_trusted(beside)
+    try:
+        _writable(beside.path.parent)
+    except OSError as error:
+        raise UserError(
+            f"endpoint '{endpoint}': cannot make folder {beside.path.parent}: {error.strerror}",
+            "set events.bind to a folder you can write to",
+        ) from error
+
+
+def _writable(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there. Raises OSError where no file can be made.
+
+    None is left.
+    """
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    with tempfile.TemporaryFile(dir=there):
+        return there
 
 
 def _mqtt(name: str, settings: Settings) -> Finding:
@@ -245,9 +281,7 @@ def _scratch(name: str, _: Settings) -> Finding:
 
     folder = runtime_folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        _writable(folder)
     except OSError as error:
         return Finding(
             name, False, f"{folder}: {error.strerror}", "set XDG_RUNTIME_DIR to a folder of yours"
@@ -265,9 +299,7 @@ def _journal(name: str, settings: Settings) -> Finding:
     file = wanted.file
     elsewhere = "run this as the daemon's user, or set journal.path to a file of yours"
     try:
-        folder = next(parent for parent in file.parents if parent.exists())
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        folder = _writable(file.parent)
         kept = None
         if file.exists():
             regular(file).open("r+b").close()
