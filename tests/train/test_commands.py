@@ -263,6 +263,17 @@ def test_a_teacher_that_has_seen_the_test_is_refused(
         assert said in done.output
 
 
+@pytest.mark.parametrize("option", ["--teacher", "--initialise"])
+def test_a_fold_that_a_run_lacks_is_told_before_any_training(
+    common: tuple[object, ...], tiny_run: Path, tmp_path: Path, option: str
+) -> None:
+    for more in ((), ("--dry-run",)):
+        done = edgeser("evaluate", *common, "--folds", "08,09", option, tiny_run / "loso", *more)
+        assert done.exit_code == 2, done.output
+        assert f"run {tiny_run / 'loso'}: no checkpoint 09.pt of fold 09; give" in done.output
+    assert not list(tmp_path.glob("run/*"))
+
+
 def test_a_training_starts_from_another_one(
     common: tuple[object, ...], tiny_run: Path, tmp_path: Path
 ) -> None:
@@ -305,7 +316,7 @@ def test_a_leak_between_a_merged_corpus_and_one_of_its_own_is_seen(
     both = replace(one, utterances=(*prefixed, other))
     fold = Fold("08", (), (), (40,))
     with pytest.raises(UserError, match="start: has seen 1 utterances that fold 08 holds out"):
-        checkpoint.load_leak_free(tiny_run / "model.pt", both, fold, "start")
+        checkpoint.leak_free(tiny_run / "model.pt", both, fold, "start")
 
 
 @pytest.mark.parametrize(

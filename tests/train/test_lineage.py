@@ -57,7 +57,7 @@ def kept(path: Path, corpus: Corpus, fold: Fold, *ancestors: Origin, old: bool =
 
 
 def leak_free(path: Path, corpus: Corpus, fold: Fold) -> Origin:
-    return checkpoint.load_leak_free(path, corpus, fold, "--teacher x")[1]
+    return checkpoint.load_origin(checkpoint.leak_free(path, corpus, fold, "--teacher x"))
 
 
 def test_the_same_sound_is_known_under_any_name(tmp_path: Path) -> None:
@@ -166,9 +166,9 @@ def test_labels_in_another_order_are_another_training(tmp_path: Path) -> None:
     keys = {TrainingPlan(c, recipe, "loso").key for c in (corpus, turned)}
     assert len(keys) == 2
     start = InitialWeights(kept(tmp_path / "start.pt", corpus, fold))
-    start.of(corpus, fold)
+    start.file(corpus, fold)
     with pytest.raises(UserError, match="in another order, high, low; give --labels high,low"):
-        start.of(turned, fold)
+        start.file(turned, fold)
 
 
 def test_a_training_does_not_go_on_with_other_sounds(tmp_path: Path) -> None:

@@ -10,17 +10,16 @@ from edgeser_train.data.protocols import PROTOCOLS, Fold, folds_of
 from edgeser_train.evaluation.folds import Plan, kept_names
 from edgeser_train.models import build
 from edgeser_train.training.precision import precision_of
-from edgeser_train.training.training import check_fit
 
 
 def describe(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
     """The plan's training of these folds; ``run``: the folder that may hold some already.
 
-    Raises UserError for a recipe that does not fit.
+    Raises UserError as ``Plan.check`` does.
     """
     recipe, corpus = plan.recipe, plan.corpus
     for fold in folds:
-        check_fit(recipe, corpus, fold)
+        plan.check(fold)
     model = build(recipe.model)
     if recipe.episodes is not None:
         model.centre(len(corpus.labels))

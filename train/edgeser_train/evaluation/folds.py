@@ -28,7 +28,6 @@ from edgeser_train.training.fold import TrainingPlan, train_fold
 from edgeser_train.training.precision import check_precision, precision_of
 from edgeser_train.training.progress import ProgressWriter
 from edgeser_train.training.states import remove_states
-from edgeser_train.training.training import check_fit
 from edgeser_train.workers import Workers
 
 Part: TypeAlias = Literal["test", "validation"]
@@ -99,7 +98,7 @@ def run_folds(
     ``on_result`` is called with each, and whether it was there before. Raises UserError when
     ``run`` holds folds of another plan or of a corpus that sounded otherwise, if more are to be
     trained than it holds and these would be in another precision, if another process is at work in
-    it, and as ``check_disjoint`` and ``train`` do.
+    it, and as ``Plan.check``, ``check_disjoint`` and ``train`` do.
     """
     for fold in folds:
         if not _scored(fold, plan.part):
@@ -107,7 +106,7 @@ def run_folds(
                 f"protocol '{plan.protocol}': it has no {plan.part} part to score",
                 f"take '{'loso' if plan.part == 'test' else 'loso_val'}'",
             )
-        check_fit(plan.recipe, plan.corpus, fold)
+        plan.check(fold)
     check_disjoint(plan.corpus, folds)
     wanted = _jobs(plan, folds)
     results: dict[str, FoldResult] = {}

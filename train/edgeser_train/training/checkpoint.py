@@ -132,14 +132,15 @@ def _check_checkpoint(path: Path) -> None:
         )
 
 
-def load_leak_free(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[SpeechModel, Origin]:
+def leak_free(path: Path, corpus: Corpus, fold: Fold, what: str) -> Path:
     """A checkpoint, of a run folder the fold's, that has not heard what the fold holds out: none
     of its utterances and, where its speakers are new to the fold, none of them. The fold's
     validation part may have validated it, too.
 
     ``what`` names it in the UserError that is raised otherwise.
     """
-    model, origin = load(file_of(path, fold))
+    file = file_of(path, fold)
+    origin = load_origin(file)
     heard = origin.heard or Heard([], [])
     held_out = (
         *fold.test,
@@ -165,7 +166,7 @@ def load_leak_free(path: Path, corpus: Corpus, fold: Fold, what: str) -> tuple[S
             f"{what}: has heard speaker {min(met)}, whom fold {fold.name} holds out",
             "take a checkpoint of the same fold",
         )
-    return model, origin
+    return file
 
 
 def _seen(origin: Origin, corpus: Corpus, held_out: Sequence[int]) -> set[str]:

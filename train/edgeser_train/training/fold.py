@@ -62,12 +62,19 @@ class TrainingPlan:
             digest.update(f"start {self.start.fingerprint}".encode())
         return digest.hexdigest()[:16]
 
+    def check(self, fold: Fold) -> None:
+        """Raises UserError for a fold that the recipe does not fit, and where a teacher or start
+        is missing, of other labels, or has heard what it holds out.
+        """
+        check_fit(self.recipe, self.corpus, fold)
+        self.ancestors(fold)
+
     def ancestors(self, fold: Fold) -> list[Origin]:
         """Of the models that the fold's model learns from or begins with. Raises UserError."""
-        origins = self.teacher.origins(fold) if self.teacher else []
+        files = self.teacher.files(self.corpus, fold) if self.teacher else []
         if self.start:
-            origins.append(self.start.of(self.corpus, fold)[1])
-        return origins
+            files.append(self.start.file(self.corpus, fold))
+        return [checkpoint.load_origin(file) for file in files]
 
 
 class TrainedFold(NamedTuple):
@@ -112,7 +119,7 @@ def train_fold(
     """
     corpus, recipe = plan.corpus, plan.recipe
     check_fit(recipe, corpus, fold)
-    started = plan.start.of(corpus, fold)[0] if plan.start else None
+    started = checkpoint.load(plan.start.file(corpus, fold))[0] if plan.start else None
     training = training_of(plan, fold, seed)
     precision = precision_of(recipe.precision)
     origin = checkpoint.origin_of(

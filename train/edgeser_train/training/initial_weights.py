@@ -8,9 +8,7 @@ from pathlib import Path
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.protocols import Fold
-from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training import checkpoint
-from edgeser_train.training.checkpoint import Origin
 
 
 @dataclass(frozen=True)
@@ -23,21 +21,21 @@ class InitialWeights:
     def fingerprint(self) -> str:
         return checkpoint.fingerprint_of([self.path])
 
-    def of(self, corpus: Corpus, fold: Fold) -> tuple[SpeechModel, Origin]:
-        """The model to start the fold's training from, and what it says of itself.
+    def file(self, corpus: Corpus, fold: Fold) -> Path:
+        """The checkpoint to start the fold's training from.
 
         Raises UserError for one that is missing, has its labels in another order, or has seen
         what the fold holds out.
         """
         what = f"--initialise {self.path}"
-        model, origin = checkpoint.load_leak_free(self.path, corpus, fold, what)
-        labels = list(corpus.labels)
-        if origin.labels != labels and sorted(origin.labels) == sorted(labels):
+        file = checkpoint.leak_free(self.path, corpus, fold, what)
+        theirs, ours = checkpoint.load_origin(file).labels, list(corpus.labels)
+        if theirs != ours and sorted(theirs) == sorted(ours):
             raise UserError(
-                f"{what}: has the labels in another order, {', '.join(origin.labels)}",
-                f"give --labels {','.join(origin.labels)}",
+                f"{what}: has the labels in another order, {', '.join(theirs)}",
+                f"give --labels {','.join(theirs)}",
             )
-        return model, origin
+        return file
 
 
 def initial_weights_of(path: Path | None) -> InitialWeights | None:

@@ -36,19 +36,22 @@ class Teacher:
     def fingerprint(self) -> str:
         return checkpoint.fingerprint_of(self.paths)
 
-    def origins(self, fold: Fold) -> list[Origin]:
-        """What the teachers of a fold say of themselves. Raises UserError."""
-        return [checkpoint.load(checkpoint.file_of(path, fold))[1] for path in self.paths]
+    def files(self, corpus: Corpus, fold: Fold) -> list[Path]:
+        """The checkpoints that teach a fold.
+
+        Raises UserError for one that is missing, of other labels, or has seen what the fold holds
+        out.
+        """
+        return [_file(path, corpus, fold) for path in self.paths]
 
     def logits(self, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
         """Log of the mean probability that the teachers give (utterances, labels).
 
-        Rows of utterances that do not train the fold are zero. Raises UserError for a checkpoint
-        that is missing, of other labels, or has seen what the fold holds out.
+        Rows of utterances that do not train the fold are zero. Raises UserError as ``files`` does.
         """
         mean: Floats = np.zeros((len(corpus.utterances), len(corpus.labels)), np.float32)
-        for path in self.paths:
-            mean[list(fold.train)] += _probabilities(path, corpus, fold, sounds)
+        for file in self.files(corpus, fold):
+            mean[list(fold.train)] += _probabilities(file, corpus, fold, sounds)
         mean /= len(self.paths)
         known = list(fold.train)
         mean[known] = np.log(np.maximum(mean[known], 1e-9))
@@ -63,13 +66,19 @@ def teacher_of(paths: Sequence[Path]) -> Teacher | None:
     return Teacher(tuple(paths)) if paths else None
 
 
-def _probabilities(path: Path, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
-    model, origin = checkpoint.load_leak_free(path, corpus, fold, f"--teacher {path}")
-    if origin.labels != list(corpus.labels):
+def _file(path: Path, corpus: Corpus, fold: Fold) -> Path:
+    file = checkpoint.leak_free(path, corpus, fold, f"--teacher {path}")
+    labels = checkpoint.load_origin(file).labels
+    if labels != list(corpus.labels):
         raise UserError(
-            f"--teacher {path}: knows {', '.join(origin.labels)}, "
+            f"--teacher {path}: knows {', '.join(labels)}, "
             f"the corpus has {', '.join(corpus.labels)}"
         )
+    return file
+
+
+def _probabilities(file: Path, corpus: Corpus, fold: Fold, sounds: Sounds) -> Floats:
+    model, origin = checkpoint.load(file)
     logits = _logits(model, origin, corpus, fold.train, sounds)
     return np.asarray(torch.softmax(torch.from_numpy(logits), dim=1).numpy(), np.float32)
 
