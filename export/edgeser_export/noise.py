@@ -90,21 +90,23 @@ def learn_noise(
     Raises UserError for fewer corpora, for others, for a folder without sounds, and for a model
     that cannot learn it.
     """
-    corpora = [trained_on(origin, named) for named in named_paths]
-    if len(corpora) < 2:
+    members = members_of(model)
+    _vectors(members[0], origin, [np.zeros(SAMPLE_RATE, np.int16)])  # can it learn noise at all?
+    if len(named_paths) < 2:
         raise UserError(
             "--noise: how it judges speech it never heard is found by holding out a corpus",
             "give two or more that trained the model with --calibrate",
         )
+    files = with_name(sounds_in(folder), pattern)
+    if len(files) < len(named_paths):
+        raise UserError(f"--noise {folder}: too few sounds in it", "give more, or another pattern")
+    corpora = [trained_on(origin, named) for named in named_paths]
     names = [corpus[0].corpus for corpus in corpora]
     if len(set(names)) < len(names):
         raise UserError(
             f"--calibrate: of {', '.join(names)} one is there twice, and could not be held out",
             "name each corpus once",
         )
-    files = with_name(sounds_in(folder), pattern)
-    if len(files) < len(corpora):
-        raise UserError(f"--noise {folder}: too few sounds in it", "give more, or another pattern")
     rng = np.random.default_rng(0)
     noise = _noise(files, len(corpora), rng)
     if len(set(noise.groups)) < len(corpora):
@@ -115,9 +117,9 @@ def learn_noise(
     speech = _speech(corpora, noise, rng)
     odds: Doubles = np.zeros((len(corpora), len(speech.sounds)))
     odds_of_noise = np.zeros(len(noise.sounds))
-    members = members_of(model)
     for member in members:
-        of_speech, of_noise = _vectors(member, origin, speech), _vectors(member, origin, noise)
+        of_speech = _vectors(member, origin, speech.sounds)
+        of_noise = _vectors(member, origin, noise.sounds)
         for k in range(len(corpora)):
             layer = _regression(of_speech, speech.groups, of_noise, noise.groups, left_out=k)
             odds[k] += _odds(layer, of_speech) / len(members)
@@ -196,11 +198,11 @@ def _rms(sound: npt.NDArray[np.generic]) -> float:
     return float(np.sqrt(np.mean(sound.astype(np.float64) ** 2))) if len(sound) else 0.0
 
 
-def _vectors(model: SpeechModel, origin: Origin, windows: _Windows) -> Tensor:
-    """(windows, size): what the model gives its answer from. Raises UserError."""
+def _vectors(model: SpeechModel, origin: Origin, sounds: Sequence[Samples]) -> Tensor:
+    """(sounds, size): what the model gives its answer from. Raises UserError."""
     model.noise = nn.Identity()
     recipe = origin.recipe
-    rows = utterance_logits(model, windows.sounds, recipe.front_end, recipe.window)
+    rows = utterance_logits(model, sounds, recipe.front_end, recipe.window)
     vectors = torch.from_numpy(rows[:, len(origin.labels) :])
     if not vectors.shape[1]:
         raise UserError(

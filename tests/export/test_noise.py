@@ -176,6 +176,7 @@ def test_what_cannot_teach_noise_is_refused(
 ) -> None:
     model, origin = trained("lightweight")
     other, of_other = trained("eca-cnn")
+    absent = [f"{named}-none" for named in corpora]
     for name, sound in [("silent", np.zeros(SAMPLE_RATE, np.int16)), ("short", hiss(1, 0.4))]:
         (tmp_path / name).mkdir()
         for k in range(4):
@@ -188,7 +189,9 @@ def test_what_cannot_teach_noise_is_refused(
         ((model, origin, corpora, tmp_path / "short", "", ""), "too few of its sounds are loud"),
         ((model, origin, corpora, hisses, "*", ""), "no regular expression"),
         ((model, origin, corpora, hisses / "none", "", ""), "No such file or directory; name"),
-        ((other, of_other, corpora, hisses, "", ""), "does not say what its answer is made of"),
+        # Told before anything is read:
+        ((other, of_other, absent, hisses / "none", "", ""), "does not say what its answer is"),
+        ((model, origin, absent, hisses, "bark", ""), "too few sounds"),
     ]:
         with pytest.raises(UserError, match=told):
             learn_noise(*words)
