@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 
 from edgeser.cli import main
 from edgeser_train.evaluation.folds import FoldResult
+from tests.patience import until
 from tests.train.synthetic import make_manifest, tiny_settings
 
 WEIGHTS = Path("model.pt")
@@ -130,6 +132,30 @@ def test_what_is_killed_while_it_scores_has_the_same_weights(
     assert msgspec.structs.replace(results[0], seconds=results[1].seconds) == results[1]
     if "patience=1" in settings:
         assert len(results[0].validation) < 12, "patience should have ended it"
+
+
+@pytest.mark.parametrize(
+    ("number", "jobs"), [(signal.SIGTERM, "1"), (signal.SIGTERM, "2"), (signal.SIGINT, "2")]
+)
+def test_what_is_stopped_is_a_line_and_leaves_no_process(
+    tmp_path: Path, environment: dict[str, str], number: signal.Signals, jobs: str
+) -> None:
+    words = ["evaluate", "--corpus", f"manifest={make_manifest(tmp_path)}", *tiny_settings()]
+    words += ["--set", "epochs=100000", "--jobs", jobs]
+    words += ["--cache", str(tmp_path / "cache"), "-o", str(tmp_path / "run")]
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "edgeser", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=environment,
+    )
+    until(lambda: begun.poll() is not None or [*tmp_path.glob("run/unfinished/*/progress.json")])
+    begun.send_signal(number)
+    told, _ = begun.communicate()  # which ends when the last process has closed its end
+    assert begun.returncode == 128 + number, told
+    lines = [line for line in told.splitlines() if not line.startswith(("trained", "  "))]
+    assert lines == ["edgeser: stopped; the same command goes on where it was"]
 
 
 def test_two_processes_train_one_model(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -169,20 +170,30 @@ def report_failures(
     kept: str = "the same command goes on where it was",
     less_memory: str = "lower --jobs or the batch",
 ) -> Iterator[None]:
-    """Of long work: raises UserError for what the machine lacks; Ctrl-C is a line.
+    """Of long work: raises UserError for what the machine lacks; Ctrl-C or SIGTERM is a line.
 
     ``kept``: what there is of the work then; ``less_memory``: how to do with less.
     """
+    stopped_by = signal.SIGINT
+
+    def stop(number: int, _: object) -> None:
+        nonlocal stopped_by
+        stopped_by = signal.Signals(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         yield
     except UserError:
         raise
     except KeyboardInterrupt:
         click.echo(f"edgeser: stopped; {kept}", err=True)
-        raise SystemExit(130) from None
+        raise SystemExit(128 + stopped_by) from None
     except Exception as error:
         lacking = shortage(error)
         if lacking is None:
             raise
         fix = less_memory if lacking.startswith(OUT_OF_MEMORY) else "fix that"
         raise UserError(lacking, f"{fix}; {kept}") from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
