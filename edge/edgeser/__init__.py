@@ -3,8 +3,9 @@
 Public: ``Subscriber`` and what it yields (``EmotionEvent``, ``SpeechEvent``, ``FaultEvent``,
 ``StatusEvent``, ``LevelEvent`` and ``Gap``, told apart by their ``type``), ``Live`` (blocks of
 samples in, events out, without a daemon), ``Recognizer`` (samples or a file in, segments with
-scores out), ``load_model``, ``load_settings``, ``decode`` (JSON in, an event out) and
-``UserError``; and the types in their signatures. Each is imported when it is first used.
+scores out), ``Voice`` (what these two learn of one), ``load_model``, ``load_settings``, ``decode``
+(JSON in, an event out) and ``UserError``; and the types in their signatures. Each is imported when
+it is first used.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from edgeser.recognizer import Recognizer as Recognizer
     from edgeser.settings.load import load_settings as load_settings
     from edgeser.settings.schema import Settings as Settings
+    from edgeser.voice import Voice as Voice
 
 __version__ = "0.1.0"
 
@@ -58,6 +60,7 @@ _HOMES = {
     "StatusEvent": "edgeser.events.schema",
     "Subscriber": "edgeser.events.subscribe.subscriber",
     "UserError": "edgeser.errors",
+    "Voice": "edgeser.voice",
     "decode": "edgeser.events.schema",
     "load_model": "edgeser.model.model",
     "load_settings": "edgeser.settings.load",
@@ -81,6 +84,7 @@ __all__ = [
     "StatusEvent",
     "Subscriber",
     "UserError",
+    "Voice",
     "__version__",
     "decode",
     "load_model",

@@ -18,6 +18,7 @@ from edgeser.model.model import Model
 from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.pipeline import Heard, Pipeline, chosen_model
 from edgeser.settings.schema import Settings
+from edgeser.voice import Voice
 
 AnySamples: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.floating]
 """int16, or floats with full scale at 1; shape (n,) or (n, channels)."""
@@ -53,21 +54,29 @@ class Live:
         *,
         rate: int = SAMPLE_RATE,
         stream: str = "live",
+        voice: Voice | None = None,
     ) -> None:
         """``model``: a name, a file or a loaded model; default: the one in the settings.
 
         ``rate``: frames per second of what will be pushed. ``stream``: its name in events.
-        Raises UserError if the model cannot be loaded or does not suit the settings, ValueError
-        for a rate that is no whole number from 1 to 2147483647.
+        ``voice``: what is known of it before, from another ``Live`` or a ``Recognizer`` with the
+        same model. Raises UserError if the model cannot be loaded or does not suit the settings,
+        ValueError for a rate that is no whole number from 1 to 2147483647, and for a voice that
+        another model has learnt.
         """
         settings = settings or Settings()
         if not isinstance(rate, _NUMBERS) or not 1 <= rate <= _MAX_RATE or rate % 1:
             raise ValueError(f"expected a rate of 1 to {_MAX_RATE}, a whole number, not {rate!r}")
         self.model = chosen_model(model, settings)
         self._rate = int(rate)
-        self._pipeline = Pipeline(stream, self.model, settings)
+        self._pipeline = Pipeline(stream, self.model, settings, voice)
         self._resampler: Resampler | None = None  # made when the number of channels is known
         self._finished = False
+
+    @property
+    def voice(self) -> Voice:
+        """What is known of the voice so far; it grows with every final."""
+        return self._pipeline.voice
 
     def push(self, samples: AnySamples) -> list[Heard]:
         """The events of the next block.

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
+from msgspec.structs import replace
+
 from edgeser.audio.source import AudioBlock
 from edgeser.decider import Decider
+from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, SpeechEvent
-from edgeser.features.baseline import Baseline
-from edgeser.hearing import Hearing, HearingOutput
+from edgeser.hearing import Hearing, HearingOutput, HearingState
 from edgeser.losses import Losses
-from edgeser.model.centring import LogitBaseline
 from edgeser.model.model import Model, load_model
 from edgeser.settings.schema import Settings
+from edgeser.voice import Voice
 from edgeser.window import Window
 
 Heard: TypeAlias = SpeechEvent | EmotionEvent
@@ -22,12 +24,24 @@ Heard: TypeAlias = SpeechEvent | EmotionEvent
 class Pipeline:
     """Blocks in, events out, in the order of the sound; nothing is dropped. For one thread."""
 
-    def __init__(self, name: str, model: Model, settings: Settings) -> None:
-        """``name``: the stream's. Raises UserError if the settings do not suit the model."""
+    def __init__(
+        self, name: str, model: Model, settings: Settings, voice: Voice | None = None
+    ) -> None:
+        """``name``: the stream's. ``voice``: what is known of it before the first sound.
+
+        Raises UserError if the settings do not suit the model, ValueError for a voice that another
+        model has learnt.
+        """
+        if voice is not None:
+            voice.check(model)
         losses = Losses()
         learn = settings.baseline.learn
-        self._hearing = Hearing(name, model, settings.speech, losses, learn=learn)
+        begin = None if voice is None else HearingState(baseline=voice.spectrum)
+        self._hearing = Hearing(name, model, settings.speech, losses, begin=begin, learn=learn)
         self._decider = Decider(settings.decision, losses, learn=learn)
+        self._usual_before = None if voice is None else voice.usual
+        if self._usual_before is not None:
+            self._decider.adopt(self._usual_before)
 
     @property
     def position(self) -> int:
@@ -35,14 +49,11 @@ class Pipeline:
         return self._hearing.position
 
     @property
-    def baseline(self) -> Baseline:
-        """The voice's mean spectrum so far."""
-        return self._hearing.baseline
-
-    @property
-    def logit_baseline(self) -> LogitBaseline | None:
-        """The model's mean logits for the voice so far; None before the first final."""
-        return self._decider.logit_baseline(self._hearing.model.ref.sha256)
+    def voice(self) -> Voice:
+        """What is known of the voice so far."""
+        sha256 = self._hearing.model.ref.sha256
+        usual = self._decider.logit_baseline(sha256) or self._usual_before
+        return Voice(sha256, self._hearing.baseline, None if usual is None else usual.logits)
 
     def push(self, block: AudioBlock) -> list[Heard]:
         """The events of the next block."""
@@ -73,3 +84,18 @@ def chosen_model(model: str | Path | Model | None, settings: Settings) -> Model:
     if not isinstance(name, str | Path):
         raise TypeError(f"expected a model, its name or its file, got {type(name).__name__}")
     return load_model(name, chosen.backend, labels=chosen.labels)
+
+
+def learner(model: Model) -> Model:
+    """That model. Raises UserError for one that learns no voices."""
+    if not model.info.learns_voices:
+        raise UserError(
+            f"model '{model.info.name}' hears every sentence by itself and learns no voices",
+            "name one that does with --model; 'edgeser models NAME' says which",
+        )
+    return model
+
+
+def learning(settings: Settings) -> Settings:
+    """The same, where what is heard of a voice counts for what comes after."""
+    return replace(settings, baseline=replace(settings.baseline, learn=True))

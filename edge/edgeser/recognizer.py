@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.errors import UserError, one_line
 from edgeser.events.schema import EmotionEvent
+from edgeser.features.baseline import Baseline, no_baseline, of_others
+from edgeser.hearing import Hearing
 from edgeser.live import AnySamples, Live, frames_of
+from edgeser.losses import Losses
 from edgeser.model.model import Model
 from edgeser.pcm import SAMPLE_RATE
-from edgeser.pipeline import Heard, Pipeline, chosen_model
+from edgeser.pipeline import Heard, Pipeline, chosen_model, learner, learning
 from edgeser.settings.schema import Settings
+from edgeser.voice import Voice
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +38,16 @@ class Recognizer:
         self._settings = settings or Settings()
         self.model = chosen_model(model, self._settings)
 
-    def file(self, path: str | Path) -> Iterator[EmotionEvent]:
+    def file(self, path: str | Path, voice: Voice | None = None) -> Iterator[EmotionEvent]:
         """The segments of a sound file, one by one.
 
-        Raises UserError if it is no sound file, and after the last segment if it breaks off. What
-        is made good, samples that are no numbers, is a warning in the log.
+        ``voice``: what is known of it before, from ``learn`` or a ``Live`` with the same model.
+
+        Raises UserError if it is no sound file, and after the last segment if it breaks off;
+        ValueError for a voice that another model has learnt. What is made good, samples that are no
+        numbers, is a warning in the log.
         """
-        pipeline = Pipeline("file", self.model, self._settings)
+        pipeline = Pipeline("file", self.model, self._settings, voice)
         broken: AudioFault | None = None
         for block in FileSource(Path(path), fast=True).blocks():
             if isinstance(block, AudioBlock):
@@ -50,6 +59,24 @@ class Recognizer:
         yield from _finals(pipeline.finish())
         if broken is not None:
             raise UserError(broken.message)
+
+    def learn(self, paths: Sequence[str | Path]) -> list[Voice]:
+        """Hear recordings of one voice; for each of them, what all the others tell of it.
+
+        Judged against these, a recording's result does not depend on the order of ``paths``. What
+        cannot be read tells nothing. Takes about twice as long as recognising them.
+
+        Raises UserError for a model that learns no voices.
+        """
+        info = learner(self.model).info
+        heard = [self._heard_alone(path) for path in paths]
+        spectra = of_others(heard, info.front_end.baseline_frames)
+        voices = [Voice(self.model.ref.sha256, spectrum) for spectrum in spectra]
+        if info.centring is None:
+            return voices
+        said = [self._said_of(path, voice) for path, voice in zip(paths, voices, strict=True)]
+        usual = of_others(said, info.centring.most_frames)
+        return [replace(voice, logits=logits) for voice, logits in zip(voices, usual, strict=True)]
 
     def samples(self, samples: AnySamples, rate: int = SAMPLE_RATE) -> Iterator[EmotionEvent]:
         """The segments of a recording in memory, one by one.
@@ -63,6 +90,30 @@ class Recognizer:
         for first in range(0, len(frames), second):
             yield from _finals(live.push(frames[first : first + second]))
         yield from _finals(live.finish())
+
+    def _heard_alone(self, path: str | Path) -> Baseline:
+        """How the voice of a recording sounds."""
+        hearing = Hearing("file", self.model, self._settings.speech, Losses())
+        for block in _blocks(path):
+            hearing.push(block)
+        hearing.finish()
+        return hearing.baseline
+
+    def _said_of(self, path: str | Path, voice: Voice) -> Baseline:
+        """What the model usually says of a recording, where so much is known of its voice."""
+        pipeline = Pipeline("file", self.model, learning(self._settings), voice)
+        for block in _blocks(path):
+            pipeline.push(block)
+        pipeline.finish()
+        return pipeline.voice.logits or no_baseline(len(self.model.info.labels))
+
+
+def _blocks(path: str | Path) -> Iterator[AudioBlock]:
+    """The sound of a file as far as it can be read."""
+    with suppress(UserError):
+        for block in FileSource(Path(path), fast=True).blocks():
+            if isinstance(block, AudioBlock):
+                yield block
 
 
 def _finals(events: list[Heard]) -> Iterator[EmotionEvent]:

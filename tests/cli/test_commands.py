@@ -119,6 +119,24 @@ def test_predict_leaves_out_whole_columns_on_a_narrow_terminal(columns: int, sho
     assert "sad: widen the terminal" in " ".join(said.split())
 
 
+def test_predict_of_one_voice_judges_each_file_against_the_others(tmp_path: Path) -> None:
+    first, second, third = map(str, (tmp_path / "1.wav", tmp_path / "2.wav", tmp_path / "none.wav"))
+    soundfile.write(first, speech(), 16_000)
+    soundfile.write(second, speech()[::-1], 16_000)
+    unknown = edgeser("predict", "--json", first)
+    known = edgeser("predict", "--json", "--one-voice", third, second, first)
+    assert (unknown.code, known.code) == (0, 2)
+    assert "none.wav: there is no such file" in known.err
+    said = [json.loads(line) for line in known.out.splitlines()]
+    assert [row["file"] for row in said] == sorted((row["file"] for row in said), reverse=True)
+    before = [json.loads(line)["event"]["baseline_s"] for line in unknown.out.splitlines()]
+    after = [row["event"]["baseline_s"] for row in said if row["file"] == first]
+    assert len(before) == len(after) == SPEECH_SEGMENTS
+    assert before[0] == 0 < after[0]
+    refused = edgeser("predict", "--one-voice", "--model", "eca-emodb", first)
+    assert "model 'eca-emodb' hears every sentence by itself" in refused.refusal
+
+
 def test_predict_says_what_it_heard_as_silence(tmp_path: Path) -> None:
     holes = speech().astype(np.float32) / 32768
     holes[50_000:50_010] = np.nan

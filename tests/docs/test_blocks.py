@@ -62,8 +62,10 @@ def world() -> Iterator[dict[str, str]]:
             for path in sorted(tones.glob("*.wav")):
                 rows.writerow((path, *path.stem.split("-")[:2]))
         (folder / "calls").mkdir()
-        for path in ("talk.wav", "calls/one.wav"):
+        (folder / "anna").mkdir()
+        for path in ("talk.wav", "calls/one.wav", "anna/1.wav", "anna/2.wav"):
             soundfile.write(folder / path, speech()[: 16_000 * 8], 16_000)
+        (folder / "list.csv").write_text("path,speaker\nanna/1.wav,anna\nanna/2.wav,anna\n")
         (folder / "talk.flac").symlink_to(SPEECH_FILE)
         folders = {f"XDG_{kind}": name for kind in ("RUNTIME_DIR", "STATE_HOME", "CONFIG_HOME")}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import msgspec
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeser.features import Baseline, FrontEnd, WindowPolicy
-from edgeser.features.baseline import no_baseline
+from edgeser.features.baseline import no_baseline, of_others
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import pieces_of
@@ -115,3 +117,23 @@ def test_other_front_ends_do_not_know_baselines() -> None:
 def test_constants_of_the_baseline_are_checked(field: str) -> None:
     with pytest.raises(ValueError, match=field):
         FrontEnd(normalise="voice", **{field: 0})
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 400), st.floats(-80, 0)), min_size=1, max_size=8),
+    st.randoms(use_true_random=False),
+)
+def test_of_others_is_the_mean_of_all_but_one_whatever_the_order(
+    heard: list[tuple[int, float]], chance: Random
+) -> None:
+    baselines = [Baseline(np.full(3, mean, np.float32), frames) for frames, mean in heard]
+    order = chance.sample(range(len(heard)), len(heard))
+    shuffled = of_others([baselines[k] for k in order], 500)
+    for own, found in enumerate(of_others(baselines, 500)):
+        others = no_baseline(3)
+        for k, baseline in enumerate(baselines):
+            if k != own:
+                others = others.updated(baseline, 10_000)
+        assert found.frames == min(500, others.frames)
+        np.testing.assert_allclose(found.mean, others.mean, atol=1e-3)
+        np.testing.assert_allclose(shuffled[order.index(own)].mean, found.mean, atol=1e-4)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +20,7 @@ from edgeser.events.schema import EmotionEvent
 from edgeser.paths import as_utf8
 from edgeser.recognizer import Recognizer
 from edgeser.settings.schema import Settings
+from edgeser.voice import Voice
 
 ERRORS = pyarrow.schema([("path", pyarrow.string()), ("error", pyarrow.string())])
 
@@ -60,12 +63,15 @@ class Annotator:
         segments: list[dict[str, object]] = []
         errors: list[dict[str, str]] = []
         sound_s = 0.0
+        said = shard.voices or {}
+        voices = self._voices(Path(shard.root), said)
         for path in shard.paths:
             shown = as_utf8(path)
             file = Path(shard.root) / path
             try:
                 sound_s += FileSource(file, fast=True).duration_s
-                segments.extend(_row(shown, event) for event in self._recognizer.file(file))
+                heard = self._recognizer.file(file, voices.get(path))
+                segments.extend(_row(shown, said.get(path), event) for event in heard)
             except UserError as error:
                 check_archive(shard, path)
                 errors.append({"path": shown, "error": str(error).replace(str(file), shown)})
@@ -76,6 +82,17 @@ class Annotator:
             time.process_time() - began,
         )
 
+    def _voices(self, root: Path, said: Mapping[str, str]) -> dict[str, Voice]:
+        """For each path what all others tell of its voice. ``said``: whose voice it is, by path."""
+        by_voice: dict[str, list[str]] = defaultdict(list)
+        for path, voice in said.items():
+            by_voice[voice].append(path)
+        learnt: dict[str, Voice] = {}
+        for paths in by_voice.values():
+            voices = self._recognizer.learn([root / path for path in paths])
+            learnt.update(zip(paths, voices, strict=True))
+        return learnt
+
 
 def schema(labels: list[str]) -> pyarrow.Schema:
     """The columns of ``segments``: times in seconds of the file, levels in dB below full scale."""
@@ -83,6 +100,7 @@ def schema(labels: list[str]) -> pyarrow.Schema:
     return pyarrow.schema(
         [
             ("path", text),
+            ("voice", text),
             ("segment", pyarrow.int32()),
             ("start", double),
             ("end", double),
@@ -98,11 +116,13 @@ def schema(labels: list[str]) -> pyarrow.Schema:
             ("snr_db", double),
             ("speech_probability", double),
             ("noise_probability", double),
+            ("baseline_s", double),
             ("model_sha256", pyarrow.dictionary(pyarrow.int32(), text)),
         ]
     )
 
 
-def _row(path: str, event: EmotionEvent) -> dict[str, object]:
+def _row(path: str, voice: str | None, event: EmotionEvent) -> dict[str, object]:
     scores = {f"score_{label}": score for label, score in event.scores.items()}
-    return {"path": path, **scores, **emotion_columns(event)}
+    own = {"path": path, "voice": voice, "baseline_s": event.baseline_s}
+    return {**own, **scores, **emotion_columns(event)}

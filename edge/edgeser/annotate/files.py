@@ -2,54 +2,78 @@
 
 from __future__ import annotations
 
-import csv
 import glob
-import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
 import soundfile
 
+from edgeser.annotate import lists
 from edgeser.errors import UserError
 from edgeser.folder import files_below, refuse
-from edgeser.regular_file import regular
 
-LISTS = (".txt", ".csv", ".jsonl")
+FOLDER = "folder"
+"""What ``find`` calls the voice of a recording after the folder that it is in."""
 
 
 class Recordings(NamedTuple):
-    """Files by their paths below ``root``, each once; sorted, or in the order of a list."""
+    """Files by their paths below ``root``, each once; sorted, or in the order of a list.
+
+    ``voices``: whose voice is in a file, by its path; a file that is missing there is of a voice
+    that is in no other.
+    """
 
     root: Path
     paths: list[str]
+    voices: dict[str, str]
 
 
-def find(what: str) -> Recordings:
+def find(what: str, voices: str | None = None) -> Recordings:
     """The recordings of a folder (all below it), a list, or a pattern with ``*``, ``**`` or ``?``.
 
-    A list has a path on each line (``.txt``), in the column ``path`` (``.csv``) or in the field
-    ``path`` (``.jsonl``), relative to its own folder. Whether a listed file is there is not asked
+    ``voices``: where it is said whose voice is in each: a column or field of the list, or
+    ``folder``. None where it is not known.
+
+    Paths of a list are relative to its own folder. Whether a listed file is there is not asked
     here. Raises UserError where there is none, and for a folder that cannot be read.
     """
     source = Path(what)
+    column = None if voices == FOLDER else voices
+    said: dict[str, str] = {}
     if source.is_dir():
-        found = Recordings(source, sorted(_below(source)))
-    elif source.suffix.lower() in LISTS:
-        found = Recordings(source.parent, list(dict.fromkeys(_listed(source))))
+        root, paths = source, sorted(_below(source))
+    elif source.suffix.lower() in lists.SUFFIXES:
+        root, said = source.parent, _listed(source, column)
+        paths, column = list(said), None
     elif glob.has_magic(what):
         _check_readable(what)
         matches = (path for path in glob.glob(what, recursive=True) if os.path.isfile(path))
-        found = Recordings(Path(), sorted(matches))
+        root, paths = Path(), sorted(matches)
     elif source.exists():
-        found = Recordings(source.parent, [source.name])
+        root, paths = source.parent, [source.name]
     else:
         raise UserError(f"{what}: not there", "name a folder, a list or a pattern in quotes")
-    if not found.paths:
+    if not paths:
         raise UserError(f"{what}: no sound files in it", "name another folder, list or pattern")
-    return found
+    if column is not None:
+        raise UserError(f"--voices {column}: {what} is no list", "name a list, or --voices folder")
+    if voices == FOLDER:
+        said = {path: os.path.dirname(path) or "." for path in paths}
+    return Recordings(root, paths, {path: voice for path, voice in said.items() if voice})
+
+
+def _listed(file: Path, column: str | None) -> dict[str, str]:
+    """Voices by paths, in the list's order. Raises UserError for a path with two voices."""
+    said: dict[str, str] = {}
+    for path, voice in lists.entries(file, column):
+        if said.setdefault(path, voice) != voice:
+            raise UserError(
+                f"list {file}: {path} has the voices '{said[path]}' and '{voice}'",
+                "give it one, or none",
+            )
+    return said
 
 
 def _below(folder: Path) -> Iterable[str]:
@@ -73,37 +97,3 @@ def _check_readable(pattern: str) -> None:
                 os.scandir(folder).close()
             except OSError as error:
                 refuse(error)
-
-
-def _listed(file: Path) -> Iterable[str]:
-    kind = file.suffix.lower()
-    try:
-        # Spreadsheets begin a CSV with a byte order mark.
-        text = regular(file).read_text("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"list {file}: {error.strerror}", "name a list that can be read") from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"list {file}: no UTF-8", "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
-        ) from error
-    if kind == ".txt":
-        yield from filter(None, (line.strip() for line in text.splitlines()))
-    elif kind == ".csv":
-        rows = csv.DictReader(io.StringIO(text))
-        columns = rows.fieldnames or ()
-        if "path" not in columns:
-            raise UserError(
-                f"list {file}: no column 'path'; its columns are {', '.join(columns) or 'none'}",
-                "name them in the first line, with commas between them",
-            )
-        yield from (row["path"] for row in rows if row["path"])
-    else:
-        for number, line in enumerate(text.splitlines(), 1):
-            try:
-                yield msgspec.json.decode(line, type=_Row).path
-            except msgspec.MsgspecError as error:
-                raise UserError(f"list {file}, line {number}: {error}", "fix that line") from error
-
-
-class _Row(msgspec.Struct):
-    path: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,12 +21,14 @@ class Shard(NamedTuple):
     """Some of the recordings; their rows go into one file of each table.
 
     ``archive``: the folder that all recordings of the plan are below, itself below ``root``.
+    ``voices``: whose voice is in a file, by its path, where another file has it, too.
     """
 
     number: int
     root: str
     paths: list[str]
     archive: str = ""
+    voices: Mapping[str, str] | None = None
 
     @property
     def file_name(self) -> str:
@@ -36,8 +39,8 @@ class Shard(NamedTuple):
 class Plan(msgspec.Struct, frozen=True):
     """What the tables of a folder are made of: another plan is another folder.
 
-    ``labels`` and ``learn``: as ``ModelSettings`` and ``BaselineSettings`` have them. ``v``: of the
-    tables' columns.
+    ``voices``: as ``find`` takes it. ``labels`` and ``learn``: as ``ModelSettings`` and
+    ``BaselineSettings`` have them. ``v``: of the tables' columns.
     """
 
     files: int
@@ -47,13 +50,15 @@ class Plan(msgspec.Struct, frozen=True):
     backend: str
     speech: SpeechSettings
     decision: DecisionSettings
+    voices: str | None = None
     labels: list[str] = []
     learn: bool = True
-    v: int = 2
+    v: int = 3
 
 
 _OTHERWISE = {
     "files_sha256": "other files",
+    "voices": "other --voices",
     "shard": "another --shard",
     "model": "another model",
     "backend": "another backend",
@@ -66,11 +71,25 @@ _OTHERWISE = {
 
 
 def shards(recordings: Recordings, size: int) -> list[Shard]:
-    """The recordings in shards of ``size`` files."""
-    root, paths = str(recordings.root), recordings.paths
-    archive = _common_folder(paths)
-    starts = range(0, len(paths), size)
-    return [Shard(n, root, paths[start : start + size], archive) for n, start in enumerate(starts)]
+    """The recordings in shards of ``size`` files.
+
+    Those of one voice stay together: they come where its first one is, and may be more than
+    ``size``.
+    """
+    root, archive = str(recordings.root), _common_folder(recordings.paths)
+    by_voice: dict[tuple[str, bool], list[str]] = {}
+    for path in recordings.paths:
+        voice = recordings.voices.get(path)
+        by_voice.setdefault((path, False) if voice is None else (voice, True), []).append(path)
+    parts: list[list[str]] = []
+    for paths in by_voice.values():
+        if not parts or len(parts[-1]) + len(paths) > size:
+            parts.append([])
+        parts[-1] += paths
+    return [
+        Shard(n, root, paths, archive, {p: v for p in paths if (v := recordings.voices.get(p))})
+        for n, paths in enumerate(parts)
+    ]
 
 
 def _common_folder(paths: list[str]) -> str:
@@ -82,10 +101,11 @@ def _common_folder(paths: list[str]) -> str:
 
 
 def files_sha256(recordings: Recordings) -> str:
-    """Stands for the list of files: their paths and order, not what is in them."""
+    """Stands for the list of files: their paths, order and voices, not what is in them."""
     digest = hashlib.sha256()
     for path in recordings.paths:
-        digest.update(path.encode("utf-8", "surrogateescape") + b"\0")
+        for text in (path, recordings.voices.get(path, "")):
+            digest.update(text.encode("utf-8", "surrogateescape") + b"\0")
     return digest.hexdigest()
 
 

@@ -40,6 +40,8 @@ LINE_INTERVAL_S = 10.0
     \b
     edgeser annotate calls/ -o annotated
     edgeser annotate 'calls/**/*.flac' -o annotated --jobs 8
+    edgeser annotate calls/ -o annotated --voices folder
+    edgeser annotate list.csv -o annotated --voices speaker
     edgeser annotate list.csv -o annotated --part 2/4
     edgeser annotate /data/calls -o annotated --engine ray --address head:6379
     """
@@ -57,6 +59,12 @@ LINE_INTERVAL_S = 10.0
 @settings_option
 @model_option
 @backend_option
+@click.option(
+    "--voices",
+    metavar="folder|COLUMN",
+    help="Whose voice is in a recording: that of its folder, or what a column of the list says. "
+    "It is judged against how that voice sounds in its other recordings.",
+)
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one per core."
 )
@@ -85,6 +93,7 @@ def annotate(
     settings_file: Path | None,
     model: str | None,
     backend: str | None,
+    voices: str | None,
     jobs: int | None,
     engine: str,
     address: str | None,
@@ -103,6 +112,7 @@ def annotate(
     from edgeser.annotate.lock import only_one
     from edgeser.annotate.plan import Plan, files_sha256, settle, shards
     from edgeser.model.model import load_model
+    from edgeser.pipeline import learner
     from edgeser.settings.load import load_settings
 
     try:
@@ -113,10 +123,12 @@ def annotate(
     if (engine == "ray") != (address is not None):
         raise UserError("--engine ray and --address belong together", "give both, or neither")
     settings = load_settings(settings_file, flags=given(model__name=model, model__backend=backend))
-    recordings = find(what)
+    recordings = find(what, voices)
     first, every = _part(part)
     chosen = settings.model
     loaded = load_model(chosen.name, chosen.backend, labels=chosen.labels)
+    if voices is not None:
+        learner(loaded)
     plan = Plan(
         files=len(recordings.paths),
         files_sha256=files_sha256(recordings),
@@ -125,6 +137,7 @@ def annotate(
         backend=loaded.backend.name,
         speech=settings.speech,
         decision=settings.decision,
+        voices=voices,
         labels=chosen.labels,
         learn=settings.baseline.learn,
     )

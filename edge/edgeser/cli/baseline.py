@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgeser.model.model import Model
     from edgeser.pipeline import Heard, Pipeline
     from edgeser.settings.schema import AudioSettings, Settings
+    from edgeser.voice import Voice
 
 SENTENCES = 3
 """Enough to know a voice well (docs/models.md)."""
@@ -132,15 +133,15 @@ def enrol(
     heard = _from_files(pipeline, files) if files else _from_microphone(pipeline, audio)
     if not heard:
         raise UserError("no speech was heard", "speak louder or nearer, or see 'edgeser doctor'")
-    store = _store(settings)
+    store, voice = _store(settings), pipeline.voice
     try:
-        store.save(name, front_end, pipeline.baseline, pipeline.logit_baseline, enrolled=True)
+        store.save(name, front_end, voice.spectrum, voice.usual, enrolled=True)
     except OSError as error:
         raise _trouble(store.folder, error) from error
-    speech_s = pipeline.baseline.frames * front_end.hop / front_end.sample_rate
+    speech_s = voice.spectrum.frames * front_end.hop / front_end.sample_rate
     click.echo(
         f"{name}: {heard} sentences, {speech_s:.1f} s; a window is judged against "
-        f"this voice by {_weight(model_, pipeline):.0%}, and for the rest by itself."
+        f"this voice by {_weight(model_, voice):.0%}, and for the rest by itself."
     )
     if heard < SENTENCES:
         click.echo(f"{SENTENCES} sentences are worth more.")
@@ -215,33 +216,24 @@ def _microphone(settings: Settings, stream: str | None) -> tuple[str, AudioSetti
 
 def _learner(settings: Settings) -> Model:
     """The model of the settings. Raises UserError for one that learns no voices."""
-    from edgeser.pipeline import chosen_model
+    from edgeser.pipeline import chosen_model, learner
 
-    model = chosen_model(None, settings)
-    if not model.info.learns_voices:
-        raise UserError(
-            f"model '{model.info.name}' hears every sentence by itself and learns no voices",
-            "name one that does with --model; 'edgeser models NAME' says which",
-        )
-    return model
+    return learner(chosen_model(None, settings))
 
 
-def _weight(model: Model, pipeline: Pipeline) -> float:
+def _weight(model: Model, voice: Voice) -> float:
     """How much what was learned counts: how the voice sounds, or else what is said of it."""
-    info, usual = model.info, pipeline.logit_baseline
+    info = model.info
     if info.front_end.learns_voices or info.centring is None:
-        return pipeline.baseline.weight(info.front_end.own_frames)
-    return 0.0 if usual is None else usual.logits.weight(info.centring.own_frames)
+        return voice.spectrum.weight(info.front_end.own_frames)
+    return 0.0 if voice.logits is None else voice.logits.weight(info.centring.own_frames)
 
 
 def _pipeline(stream: str, model: Model, settings: Settings) -> Pipeline:
     """One that learns whatever the settings say."""
-    import msgspec
+    from edgeser.pipeline import Pipeline, learning
 
-    from edgeser.pipeline import Pipeline
-
-    learning = msgspec.structs.replace(settings.baseline, learn=True)
-    return Pipeline(stream, model, msgspec.structs.replace(settings, baseline=learning))
+    return Pipeline(stream, model, learning(settings))
 
 
 def _from_files(pipeline: Pipeline, files: tuple[Path, ...]) -> int:

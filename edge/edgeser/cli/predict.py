@@ -33,15 +33,24 @@ _KEPT_COLUMNS = 4
 @settings_option
 @model_option
 @backend_option
+@click.option(
+    "--one-voice",
+    is_flag=True,
+    help="All files are of one voice: judge each against how it sounds in the others.",
+)
 @json_option
 def predict(
     files: tuple[str, ...],
     settings_file: Path | None,
     model: str | None,
     backend: str | None,
+    one_voice: bool,
     as_json: bool,
 ) -> None:
     """Recognise the speech in sound files, cut into segments as `edgeser run` cuts it.
+
+    Every file is a voice never heard before, unless --one-voice says otherwise: then all are heard
+    before the first is judged, and their order makes no difference.
 
     --json prints one line per segment: {"file": ..., "event": ...}, the event as in
     docs/events.md; what is no UTF-8 in a file's name is escaped. A file that cannot be read is
@@ -50,6 +59,7 @@ def predict(
 
     \b
     Examples: edgeser predict call.wav
+              edgeser predict --one-voice anna/*.wav
               edgeser predict --json *.flac > segments.jsonl
     """
     import msgspec
@@ -61,11 +71,12 @@ def predict(
 
     settings = load_settings(settings_file, flags=given(model__name=model, model__backend=backend))
     recognizer = Recognizer(settings=settings)
+    voices = recognizer.learn(files) if one_voice else [None] * len(files)
     failed = False
-    for file in files:
+    for file, voice in zip(files, voices, strict=True):
         table = None if as_json else _table(file, recognizer.model.labels)
         try:
-            for event in recognizer.file(file):
+            for event in recognizer.file(file, voice):
                 if table is None:
                     line = msgspec.json.encode({"file": as_utf8(file), "event": event})
                     click.echo(line.decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,22 @@ class Baseline:
 def no_baseline(bins: int) -> Baseline:
     """The baseline of a voice that was never heard."""
     return Baseline(np.zeros(bins, np.float32), 0)
+
+
+def of_others(baselines: Sequence[Baseline], max_frames: int) -> list[Baseline]:
+    """For each baseline of a voice the mean of all others; where there are none it says nothing.
+
+    Every frame of speech counts alike, whatever the order; the mean counts as ``max_frames`` frames
+    at most. Float64 inside, float32 outside.
+    """
+    frames = np.array([baseline.frames for baseline in baselines], np.int64)
+    sums = np.array([b.mean.astype(np.float64) * b.frames for b in baselines])
+    others = frames.sum() - frames
+    means = ((sums.sum(axis=0) - sums) / np.maximum(1, others)[:, None]).astype(np.float32)
+    return [
+        Baseline(mean, min(count, max_frames)) if count else no_baseline(len(mean))
+        for mean, count in zip(means, others.tolist(), strict=True)
+    ]
 
 
 def speech_frames(frames: Floats) -> Floats:

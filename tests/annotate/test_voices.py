@@ -1,0 +1,155 @@
+"""``edgeser annotate --voices``: recordings of one voice are judged against each other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import soundfile
+from click.testing import CliRunner, Result
+
+from edgeser import Recognizer
+from edgeser.annotate.files import Recordings, find
+from edgeser.annotate.plan import shards
+from edgeser.cli import main
+from edgeser.errors import UserError
+from edgeser.model.golden import waveform
+from tests.sounds import silence
+
+ANNA, BERT = ["anna/1.wav", "anna/2.wav", "anna/3.wav"], ["bert/1.wav", "bert/2.wav"]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("archive")
+    for number, path in enumerate([*ANNA, *BERT, "alone.wav"]):
+        (folder / path).parent.mkdir(exist_ok=True)
+        sound = np.concatenate((waveform(number, 1.2), silence(0.8)))
+        soundfile.write(folder / path, sound, 16_000)
+    rows = "".join(f"{path},{path[:4]}\n" for path in [ANNA[0], BERT[0], *ANNA[1:], BERT[1]])
+    (folder / "list.csv").write_text(f"path,speaker\n{rows}alone.wav,\n")
+    return folder
+
+
+def annotate(what: Path, folder: Path, *options: str) -> Result:
+    return CliRunner().invoke(main, ["annotate", str(what), "-o", str(folder), *options])
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = pyarrow.parquet.read_table(folder / "segments").to_pylist()
+    return found
+
+
+def confidences(folder: Path) -> dict[str, float]:
+    return {str(row["path"]): float(str(row["confidence"])) for row in rows(folder)}
+
+
+def expected(archive: Path, paths: list[str]) -> dict[str, float]:
+    recognizer = Recognizer()
+    files = [archive / path for path in paths]
+    found = {}
+    for path, file, voice in zip(paths, files, recognizer.learn(files), strict=True):
+        (event,) = recognizer.file(file, voice)
+        found[path] = event.confidence
+    return found
+
+
+def test_the_voices_of_folders(archive: Path, tmp_path: Path) -> None:
+    done = annotate(archive, tmp_path / "out", "--voices", "folder", "--jobs", "1")
+    assert done.exit_code == 0, done.output
+    assert confidences(tmp_path / "out") == {
+        **expected(archive, ANNA),
+        **expected(archive, BERT),
+        **expected(archive, ["alone.wav"]),
+    }
+    voices = {str(row["path"]): row["voice"] for row in rows(tmp_path / "out")}
+    assert voices == {
+        **dict.fromkeys(ANNA, "anna"),
+        **dict.fromkeys(BERT, "bert"),
+        "alone.wav": ".",
+    }
+    known = {str(row["path"]): row["baseline_s"] for row in rows(tmp_path / "out")}
+    assert known["alone.wav"] == 0.0
+    assert all(float(str(known[path])) > 0 for path in [*ANNA, *BERT])
+
+
+@pytest.mark.parametrize("size", ["1", "4"])
+def test_the_voices_of_a_list_however_it_is_cut_and_whoever_does_it(
+    size: str, archive: Path, tmp_path: Path
+) -> None:
+    options = ("--voices", "speaker", "--shard", size)
+    done = annotate(archive / "list.csv", tmp_path / "out", *options, "--jobs", "2", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["files"] == 6
+    assert confidences(tmp_path / "out") == {
+        **expected(archive, ANNA),
+        **expected(archive, BERT),
+        **expected(archive, ["alone.wav"]),
+    }
+    assert {row["voice"] for row in rows(tmp_path / "out")} == {"anna", "bert", None}
+
+
+def test_a_folder_begun_with_other_voices_is_refused(archive: Path, tmp_path: Path) -> None:
+    assert annotate(archive / "list.csv", tmp_path / "out", "--jobs", "1").exit_code == 0
+    assert {row["voice"] for row in rows(tmp_path / "out")} == {None}
+    done = annotate(archive / "list.csv", tmp_path / "out", "--voices", "speaker")
+    assert done.exit_code == 2
+    assert "was begun with other files, other --voices; name another" in done.stderr
+
+
+def test_recordings_of_one_voice_stay_together() -> None:
+    paths = ["a1", "b1", "a2", "x", "a3", "b2", "y"]
+    voices = {path: path[0] for path in paths if len(path) == 2}
+    for size, parts in {
+        1: [["a1", "a2", "a3"], ["b1", "b2"], ["x"], ["y"]],
+        2: [["a1", "a2", "a3"], ["b1", "b2"], ["x", "y"]],
+        5: [["a1", "a2", "a3", "b1", "b2"], ["x", "y"]],
+        9: [["a1", "a2", "a3", "b1", "b2", "x", "y"]],
+    }.items():
+        cut = shards(Recordings(Path("root"), paths, voices), size)
+        assert [shard.paths for shard in cut] == parts
+        assert [shard.number for shard in cut] == list(range(len(parts)))
+        assert {k: v for shard in cut for k, v in (shard.voices or {}).items()} == voices
+    plain = shards(Recordings(Path("root"), paths, {}), 3)
+    assert [shard.paths for shard in plain] == [paths[:3], paths[3:6], paths[6:]]
+
+
+def test_a_field_of_jsonl_may_be_a_number(archive: Path, tmp_path: Path) -> None:
+    lines = [{"path": "1.wav", "id": 7}, {"path": "2.wav", "id": "7"}]
+    (tmp_path / "l.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert find(str(tmp_path / "l.jsonl"), "id").voices == {"1.wav": "7", "2.wav": "7"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("l.csv", "path,name\n1.wav,a\n", "no column 'id'; its columns are path, name;"),
+        ("l.csv", "path,id\n1.wav,a\n1.wav,b\n", "1.wav has the voices 'a' and 'b'; give it one"),
+        ("l.txt", "1.wav\n", "--voices id: list .*l.txt has no columns; give a CSV"),
+        ("l.jsonl", '{"path": "1.wav"}\n', "l.jsonl, line 1: no field 'id', or no text in it;"),
+        ("l.jsonl", '{"path": 1, "id": "a"}\n', "l.jsonl, line 1: no field 'path', or no text"),
+    ],
+)
+def test_a_list_that_does_not_say_whose_voice_it_is_is_one_line(
+    name: str, text: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match=told):
+        find(str(tmp_path / name), "id")
+
+
+def test_what_has_no_voices_begins_no_folder(archive: Path, tmp_path: Path) -> None:
+    for told, options in {
+        f"--voices id: {archive} is no list; name a list, or --voices folder": ["--voices", "id"],
+        "model 'eca-emodb' hears every sentence by itself and learns no voices": [
+            *("--voices", "folder", "--model", "eca-emodb")
+        ],
+    }.items():
+        done = annotate(archive, tmp_path / "out", *options)
+        assert done.exit_code == 2
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert not (tmp_path / "out").exists()
