@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -80,6 +82,22 @@ def test_who_gives_up_says_it_himself(
     monkeypatch.setattr(subscriber, "SAY_AFTER_S", 0.1)
     with Subscriber(endpoint, timeout_s=0.1) as listener, pytest.raises(TimeoutError):
         next(listener)
+    assert not caplog.records
+
+
+def test_a_program_that_stood_still_has_not_waited(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Subscriber(endpoint, timeout_s=0) as listener:
+        with pytest.raises(TimeoutError):
+            next(listener)
+        later = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
+        monkeypatch.setattr(subscriber, "time", later)
+        with pytest.raises(TimeoutError):
+            next(listener)
+        listener._timeout_s = 0.01  # so that there is time to say it
+        with pytest.raises(TimeoutError):
+            next(listener)
     assert not caplog.records
 
 

@@ -27,11 +27,7 @@ from edgeser.events.subscribe.catch_up import CatchUp, Position, parse_since
 from edgeser.events.subscribe.connection import Connection
 from edgeser.events.subscribe.replay_client import ReplayClient
 from edgeser.events.wire.curve import CurveClient
-from edgeser.events.wire.endpoint import (
-    Endpoint,
-    TcpEndpoint,
-    parse_connect_endpoint,
-)
+from edgeser.events.wire.endpoint import Endpoint, TcpEndpoint, parse_connect_endpoint
 from edgeser.events.wire.keys import read_public, read_secret
 from edgeser.events.wire.sockets import client_socket
 from edgeser.events.wire.trust import check_permission
@@ -56,6 +52,7 @@ made again, and the subscriber would be deaf for good."""
 SAY_AFTER_S = 3.0
 """A daemon tells every second how it is: who hears of none for so long is told why."""
 
+_LOOK_EVERY_S = 1.0
 _SIGNALS_EVERY_MS = 1000
 
 
@@ -140,8 +137,9 @@ class Subscriber:
         for topic in topics if has_status else (*topics, STATUS_PREFIX):
             self._socket.subscribe(topic)
         self._connection = Connection(self._socket, parsed, encrypted=curve is not None)
-        self._say_at: float | None = None
-        """When to say why nothing comes (monotonic); None before the first wait."""
+        self._patience_s = SAY_AFTER_S
+        """For how long to wait yet until it is said why nothing comes."""
+        self._looked_at: float | None = None
         self._is_said = False
         self._socket.connect(self.endpoint)
 
@@ -321,14 +319,19 @@ class Subscriber:
             self._ready.append((event, payload))
 
     def _patience(self, deadline: float | None) -> float | None:
-        """Until when to wait. Says why nothing comes, once, when that has lasted."""
+        """Until when to wait. Says why nothing comes, once, when that has lasted.
+
+        A look counts for a second at most: who stood still, and libzmq with him, did not wait.
+        """
         if self.is_heard or self._is_said:
             return deadline
         now = time.monotonic()
-        if self._say_at is None:
-            self._say_at = now + SAY_AFTER_S
-        if now < self._say_at or (deadline is not None and now >= deadline):
-            return self._say_at if deadline is None else min(self._say_at, deadline)
+        if self._looked_at is not None:
+            self._patience_s -= min(now - self._looked_at, _LOOK_EVERY_S)
+        self._looked_at = now
+        if self._patience_s > 0 or (deadline is not None and now >= deadline):
+            until = now + min(self._patience_s, _LOOK_EVERY_S)
+            return until if deadline is None else min(until, deadline)
         self._is_said = True
         if (trouble := self.trouble) is not None:
             log.warning("endpoint '%s': %s", self.endpoint, trouble)
