@@ -60,6 +60,43 @@ def test_many_streams_are_rows_and_each_opens_its_card(
         until(lambda: card.count() == 0, "closed")
 
 
+def test_the_health_of_many_is_rows_and_each_opens_to_all_that_is_known(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    def beaten() -> None:
+        beat(daemon)
+        daemon.tell(status(stream="room 2", dropped=3))
+
+    with opened(browser, page, "#health") as tab:
+        until(lambda: beaten() or names(tab) == list(ROOMS), "a row for each")
+        assert tab.locator(".overview").inner_text().startswith("11 streams, none in trouble")
+        row = tab.locator(".row", has=tab.locator("text='room 2'"))
+        until(lambda: beaten() or row.locator(".bad").count() == 1, "what is not as it should be")
+        read = row.aria_snapshot()
+        for part in ('button "room 2"', "dropped windows 3", "lost sound none", "faults 0"):
+            assert part in read, read
+        button = row.locator("button")
+        button.focus()
+        tab.keyboard.press("Enter")
+        shows(tab, "Partials", beaten)
+        assert "212 stretches" in tab.locator(".opened").inner_text()
+        assert "Nobody speaks." in tab.locator(".opened").inner_text()  # but somebody has
+        assert button.get_attribute("aria-expanded") == "true"
+        for width in (320, 390, 834, 1000, 1400, 2560):
+            tab.set_viewport_size({"width": width, "height": 900})
+            assert tab.evaluate(WIDER) <= 0, width
+            if width < 900:
+                assert row.locator(".cells").inner_text() == "dropped windows 3", width
+                continue
+            for n in range(1, 7):
+                assert len(set(tab.evaluate(EDGES, f".cells p:nth-child({n})"))) == 1, (width, n)
+        tab.click("text=Cards")
+        tab.click("nav >> text=Now")
+        until(
+            lambda: beaten() or tab.locator("article").count() > 10, "the choice counts there, too"
+        )
+
+
 def test_a_row_in_trouble_is_the_first_and_says_why(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:

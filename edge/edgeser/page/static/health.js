@@ -2,7 +2,9 @@
 
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { ask } from "./ask.js";
-import { explain, survey } from "./state.js";
+import { Overview } from "./overview.js";
+import { Table } from "./table.js";
+import { explain, isTrouble, survey } from "./state.js";
 import { bytes, clockTime, count, dayAndTime, duration, percent, plural, words } from "./format.js";
 
 const ASKED_MS = 15_000;
@@ -10,12 +12,12 @@ const ASKED_MS = 15_000;
 export function Health({ state, now }) {
   const streams = survey(state, now);
   const status = streams.find(({ stream }) => stream.status)?.stream.status;
+  const troubled = streams.filter(({ said }) => isTrouble(said)).length;
+  const note = troubled ? `${count(troubled)} in trouble` : "none in trouble";
   return html`<div class="health">
-    ${streams.map(({ stream, said }) => html`<${StreamHealth} key=${stream.name} ...${{ stream, said, now }} />`)}
-    ${!streams.length && html`<${Absent} said=${explain(state, undefined, now)} />`}
-    <${Journal} state=${state} />
+    ${streams.length ? html`<${Overview} known=${{ streams, state, now }} note=${note} Cards=${Cards} Table=${Rows} />` : html`<${Absent} said=${explain(state, undefined, now)} />`}
+    <div class="pair"><${Journal} state=${state} /><${Versions} state=${state} status=${status} /></div>
     ${status && html`<${Model} status=${status} />`}
-    <${Versions} state=${state} status=${status} />
     <${Faults} state=${state} />
   </div>`;
 }
@@ -24,11 +26,12 @@ const Facts = ({ facts }) => html`<dl>${facts.map(([k, v, bad]) => html`<div cla
 
 const Absent = ({ said }) => html`<section class="card"><h2>The daemon</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p><p class="muted">${said.why}</p></section>`;
 
-function StreamHealth({ stream, said, now }) {
+function factsOf(stream, now) {
   const s = stream.status;
-  const c = s?.counters;
-  const age = s && s.frame_age_s !== null ? s.frame_age_s + Math.max(0, now - stream.statusAt - 1.2) : null;
-  const facts = s ? [
+  if (!s) return [];
+  const c = s.counters;
+  const age = s.frame_age_s !== null ? s.frame_age_s + Math.max(0, now - stream.statusAt - 1.2) : null;
+  return [
     ["Last sound", age === null ? "never" : age < 1 ? "now" : `${duration(age)} ago`, age === null || age > 1.5],
     ["Up for", duration(s.uptime_s)],
     ["Heard", duration(s.position_s)],
@@ -38,12 +41,31 @@ function StreamHealth({ stream, said, now }) {
     ["Dropped windows", count(c.dropped_windows), c.dropped_windows > 0],
     ["Lost sound", c.lost_samples ? `${(c.lost_samples / 16_000).toFixed(2)} s` : "none", c.lost_samples > 0],
     ["Overflows", count(c.overflows), c.overflows > 0],
-    ["Restarts of the source", count(c.restarts), c.restarts > 0],
+    ["Restarts", count(c.restarts), c.restarts > 0],
     ["Faults", count(c.faults), c.faults > 0],
-  ] : [];
-  return html`<section class="card"><div class="bar"><h2 class="streamname" title=${stream.name}>${stream.name}</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p></div>
-    <p class="muted why">${said.why || "All is well."}</p><${Facts} facts=${facts} /></section>`;
+  ];
 }
+
+const Cards = ({ streams, now }) => streams.map(({ stream, said }) => html`<section key=${stream.name} class="card">
+  <div class="bar"><h2 class="streamname" title=${stream.name}>${stream.name}</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p></div>
+  <${Details} ...${{ stream, said, now }} /></section>`);
+
+const Details = ({ stream, said, now }) => html`<p class="muted why">${said.why || "All is well."}</p><${Facts} facts=${factsOf(stream, now)} />`;
+
+/** Of the facts, those that a row has room for. */
+const COLUMNS = ["Last sound", "Finals", "Dropped windows", "Lost sound", "Restarts", "Faults"];
+
+const Rows = (known) => html`<${Table} kind="counts" ...${known} Cells=${Counts} Opened=${Opened} head=${COLUMNS.map((name) => html`<span>${name}</span>`)} />`;
+
+function Counts({ stream, lost, now }) {
+  const facts = new Map(factsOf(stream, now).map(([name, ...fact]) => [name, fact]));
+  return html`<div class="cells">${COLUMNS.map((name) => {
+    const [value, bad] = facts.get(name) ?? ["–"];
+    return html`<p class=${bad && !lost ? "bad" : ""}><span>${name.toLowerCase()} </span>${value}</p>`;
+  })}</div>`;
+}
+
+const Opened = (one) => html`<div class="opened"><${Details} ...${one} /></div>`;
 
 function Journal({ state }) {
   const [held, setHeld] = useState(null);

@@ -1,31 +1,45 @@
 // What is heard now: a card for each stream or, of many, a row.
 
-import { html, useState } from "./vendor/preact.js";
-import { Card } from "./card.js";
+import { html } from "./vendor/preact.js";
+import { Card, place } from "./card.js";
+import { Overview } from "./overview.js";
+import { Strip } from "./strip.js";
 import { Table } from "./table.js";
+import { hue } from "./palette.js";
 import { explain, survey } from "./state.js";
-import { remember, remembered } from "./storage.js";
-import { count } from "./format.js";
-
-/** More streams are a table, until the reader chooses. */
-const MOST_CARDS = 6;
-const KINDS = { cards: "Cards", table: "Table" };
+import { count, filled, percent, words } from "./format.js";
 
 export function Now({ state, now, themed }) {
-  const [chosen, setChosen] = useState(remembered("edgeser-streams"));
   const streams = survey(state, now);
   if (!streams.length) return html`<${Nothing} said=${explain(state, undefined, now)} />`;
-  const known = { state, now, themed };
-  if (streams.length === 1) return html`<div class="streams one"><${Card} key=${streams[0].stream.name} whole ...${streams[0]} ...${known} /></div>`;
-  const kind = Object.hasOwn(KINDS, chosen ?? "") ? chosen : streams.length > MOST_CARDS ? "table" : "cards";
-  const choose = (next) => { remember("edgeser-streams", next); setChosen(next); };
   const talking = streams.filter(({ said }) => said.kind === "speech").length;
-  return html`<div class="bar overview">
-      <p class="muted">${count(streams.length)} streams, ${talking ? `speech on ${count(talking)}` : "no speech"}</p>
-      <div class="segmented" role="group" aria-label="Streams as">${Object.entries(KINDS).map(([k, name]) => html`<button aria-pressed=${k === kind} onClick=${() => choose(k)}>${name}</button>`)}</div>
-    </div>
-    ${kind === "table" ? html`<${Table} streams=${streams} ...${known} />`
-      : html`<div class="streams many">${streams.map((one) => html`<${Card} key=${one.stream.name} ...${one} ...${known} />`)}</div>`}`;
+  const note = talking ? `speech on ${count(talking)}` : "no speech";
+  return html`<${Overview} known=${{ streams, state, now, themed }} note=${note} Cards=${Cards} Table=${Rows} />`;
+}
+
+function Cards({ streams, ...known }) {
+  const whole = streams.length === 1;
+  return html`<div class=${`streams ${whole ? "one" : "many"}`}>${streams.map((one) => html`<${Card} key=${one.stream.name} whole=${whole} ...${one} ...${known} />`)}</div>`;
+}
+
+function Rows(known) {
+  const labels = [...new Set(known.streams.flatMap(({ stream }) => stream.labels))];
+  const head = html`<span>Mood</span><span class="value">Score</span><span class="loud">Level</span><span>Last two minutes</span>`;
+  return html`<${Table} ...${known} head=${head} Cells=${Heard} Opened=${Card}>
+    <ul class="legend">${labels.map((l) => html`<li class=${`c-${hue(l)}`}><i aria-hidden="true"></i>${words(l)}</li>`)}</ul>
+  <//>`;
+}
+
+function Heard({ stream, said, state, now, themed }) {
+  const { level, speaking } = stream;
+  const label = said.kind === "bad" || said.kind === "wait" ? null : stream.smoothed;
+  const sure = label && stream.emotion?.scores[label];
+  const loud = level === null ? 0 : place(level);
+  return html`<p class=${`name c-${label ? hue(label) : "grey"}`}><span class="hidden">mood </span>${label ? html`<i aria-hidden="true"></i>${words(label)}` : "–"}</p>
+    <p class="value">${sure ? html`<span class="hidden">score </span>${percent(sure)}` : ""}</p>
+    <div class=${`track ${speaking ? "speech" : ""}`} aria-hidden="true">${loud > 0 && html`<b style=${{ transform: filled(loud) }}></b>`}</div>
+    <p class="dbfs"><span class="hidden">level </span>${level === null ? "–" : `${level.toFixed(0)} dBFS`}</p>
+    <${Strip} ...${{ stream, state, now, themed }} />`;
 }
 
 /** Nothing has ever been heard: say so, large, and what to do. */

@@ -284,9 +284,9 @@ function explainStream(state, stream, now) {
   if (stream.level !== null && stream.level <= -99) {
     return { kind: "warn", what: "Pure silence", why: "Sound arrives, but every sample is zero. Is the microphone muted?" };
   }
-  if (stream.level !== null && stream.level < QUIET_DBFS && !stream.lastSpeech) {
+  const hasSpoken = stream.lastSpeech || status.counters.segments; // perhaps before the page was opened
+  if (stream.level !== null && stream.level < QUIET_DBFS && !hasSpoken) {
     return { kind: "quiet", what: "Listening", why: "It is very quiet. Say something; if nothing moves, the microphone may be turned down." };
   }
-  const ago = stream.lastSpeech ? now - stream.lastSpeech : null;
-  return { kind: "quiet", what: "Listening", why: ago === null ? "Nobody has spoken yet." : "Nobody speaks.", from: stream.lastSpeech || null };
+  return { kind: "quiet", what: "Listening", why: hasSpoken ? "Nobody speaks." : "Nobody has spoken yet.", from: stream.lastSpeech || null };
 }
