@@ -64,7 +64,7 @@ class Recognizer:
         """Hear recordings of one voice; for each of them, what all the others tell of it.
 
         Judged against these, a recording's result does not depend on the order of ``paths``. What
-        cannot be read tells nothing. Takes about twice as long as recognising them.
+        cannot be read tells nothing. Takes somewhat longer than to recognise them.
 
         Raises UserError for a model that learns no voices.
         """

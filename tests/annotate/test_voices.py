@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,17 @@ def test_the_voices_of_folders(archive: Path, tmp_path: Path) -> None:
     known = {str(row["path"]): row["baseline_s"] for row in rows(tmp_path / "out")}
     assert known["alone.wav"] == 0.0
     assert all(float(str(known[path])) > 0 for path in [*ANNA, *BERT])
+
+
+def test_a_folder_whose_name_is_no_utf8(archive: Path, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"J\xf6rg")
+    folder.mkdir()
+    shutil.copy(archive / ANNA[0], folder / "1.wav")
+    done = annotate(tmp_path, tmp_path / "out", "--voices", "folder", "--jobs", "1")
+    assert done.exit_code == 0, done.output
+    assert [(row["voice"], row["path"]) for row in rows(tmp_path / "out")] == [
+        ("J\\xf6rg", "J\\xf6rg/1.wav")
+    ]
 
 
 @pytest.mark.parametrize("size", ["1", "4"])

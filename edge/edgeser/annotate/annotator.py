@@ -124,5 +124,6 @@ def schema(labels: list[str]) -> pyarrow.Schema:
 
 def _row(path: str, voice: str | None, event: EmotionEvent) -> dict[str, object]:
     scores = {f"score_{label}": score for label, score in event.scores.items()}
-    own = {"path": path, "voice": voice, "baseline_s": event.baseline_s}
+    shown = None if voice is None else as_utf8(voice)
+    own = {"path": path, "voice": shown, "baseline_s": event.baseline_s}
     return {**own, **scores, **emotion_columns(event)}
