@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
+from edgeser.cli.on import _ending
 from edgeser.events.publish import numbering
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import Event
@@ -142,6 +143,22 @@ def test_a_second_signal_does_not_break_off_the_end(tmp_path: Path) -> None:
         _, said = on.process.communicate(timeout=PATIENCE_S * 3)
     assert (on.process.returncode, said) == (0, "")
     assert lines(got) == ["began", "ended"]
+
+
+def test_a_signal_while_an_event_is_put_leaves_no_lock_held(tmp_path: Path) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    runner = Runner(["touch", str(tmp_path / "ran")], timeout_s=60)
+    try:
+        asked = _ending(runner)
+        with runner._changed:
+            signal.raise_signal(signal.SIGTERM)
+            runner.put(emotion(1), b"")
+        assert len(asked) == 1
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        runner.close()
+    assert (tmp_path / "ran").exists()
 
 
 def test_a_later_second_signal_ends_what_still_runs(tmp_path: Path) -> None:

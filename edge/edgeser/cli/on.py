@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from edgeser.hooks.runner import Runner
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+
+_LOOK_S = 0.5
+"""How often it is looked whether a signal came."""
 
 AT_ONCE_S = 2.0
 """Signals that come within this time of the first are one with it."""
@@ -113,18 +116,19 @@ def on(
     if "{" not in command[0] and shutil.which(command[0]) is None:
         raise UserError(f"{command[0]}: no such program", "give its path, or install it")
     logs.set_up(verbose=False)
-    for number in _ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as of a job in the background
-            signal.signal(number, _interrupt)
     throttle = HookThrottle(every_s)
     checked = False  # whether the daemon has such labels and streams: a status says
     left_out = 0
-    with Subscriber(
-        connect, [TOPICS[kind], STATUS_PREFIX], key=key, server_key=server_key
-    ) as subscriber:
-        runner = Runner(command, timeout_s)
-        try:
-            for event in subscriber:
+    runner = Runner(command, timeout_s)
+    asked = _ending(runner)
+    try:
+        topics = [TOPICS[kind], STATUS_PREFIX]
+        with Subscriber(connect, topics, _LOOK_S, key=key, server_key=server_key) as subscriber:
+            while not asked:
+                try:
+                    event = next(subscriber)
+                except TimeoutError:
+                    continue
                 if isinstance(event, Gap):
                     continue
                 is_old = time.time() - event.time > max_age_s
@@ -144,29 +148,26 @@ def on(
                     left_out += 1
                 elif throttle.passes(event.stream, time.monotonic()):
                     runner.put(event, subscriber.payload)
-        except KeyboardInterrupt:
-            _break_off_when_asked_again(runner)
-        finally:
-            runner.close()
+    finally:
+        runner.close()
     if runner.left is not None:
         click.echo(f"ended by a second signal; {runner.left} events still waited", err=True)
         sys.exit(1)
 
 
-def _interrupt(*_: object) -> NoReturn:
-    """Once. Not ``SIG_IGN``, which the programs that are still to run would inherit."""
-    for number in _ENDING:
-        signal.signal(number, lambda *_: None)
-    raise KeyboardInterrupt
+def _ending(runner: Runner) -> list[float]:
+    """When signals asked for the end, from now on: a handler that raised could leave a lock held.
 
+    A second one breaks off the end, unless it comes at once: 'timeout' sends two.
+    """
+    asked: list[float] = []
 
-def _break_off_when_asked_again(runner: Runner) -> None:
-    """A second signal breaks off the end, unless it comes at once: 'timeout' sends two."""
-    asked_at = time.monotonic()
-
-    def again(*_: object) -> None:
-        if time.monotonic() - asked_at > AT_ONCE_S:
+    def ask(*_: object) -> None:
+        asked.append(time.monotonic())
+        if asked[-1] - asked[0] > AT_ONCE_S:
             runner.break_off()
 
     for number in _ENDING:
-        signal.signal(number, again)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as of a job in the background
+            signal.signal(number, ask)
+    return asked
