@@ -1,4 +1,4 @@
-"""A tiny corpus with the names of Emo-DB and the sound of a synthesiser."""
+"""A tiny corpus with the names of Emo-DB and the sound of a synthesiser, and a tiny recipe."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from edgeser_train.corpora.emodb import LABEL_OF_LETTER, classic_stems
+from edgeser_train.corpora.emodb import LABEL_OF_LETTER, classic_stems, load
+from edgeser_train.data.frames import corpus_frames
+from edgeser_train.training.batches import TrainingData
+from edgeser_train.training.recipe import Recipe, changed
+from edgeser_train.training.recipes import recipe_of
 
 PITCH_HZ = {"W": 400, "F": 700, "N": 200, "T": 100}
 TINY = (
@@ -22,11 +26,18 @@ TINY = (
     "epochs=2",
     "batch=64",
 )
+TINY_RECIPE = changed(recipe_of("lightweight"), TINY)
 
 
 def tiny_settings() -> list[str]:
     """Options of a recipe that trains in a second or two."""
     return [word for setting in TINY for word in ("--set", setting)]
+
+
+def training_data_of(folder: Path, cache: Path, recipe: Recipe = TINY_RECIPE) -> TrainingData:
+    """Of an Emo-DB."""
+    corpus = load(folder)
+    return TrainingData(corpus, corpus_frames(corpus, recipe, cache), recipe)
 
 
 def make_emodb(folder: Path, stems: list[str] | None = None, suffix: str = ".wav") -> Path:

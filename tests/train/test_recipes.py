@@ -20,9 +20,12 @@ from edgeser_train.data.frames import corpus_frames
 from edgeser_train.data.protocols import folds_of
 from edgeser_train.evaluation.folds import Plan, run_folds
 from edgeser_train.models.moonshine import Moonshine
+from edgeser_train.sound.augment import (
+    SpectrogramAugmentation,
+)
 from edgeser_train.training import checkpoint
 from edgeser_train.training.batches import CropDataset, TrainingData
-from edgeser_train.training.losses import DifficultyFocal
+from edgeser_train.training.losses import DifficultyFocal, Focal
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import RECIPES, recipe_of
 from tests.train.synthetic import make_manifest
@@ -196,3 +199,57 @@ def test_without_weights_wavlm_sap_says_how_to_get_them(
     assert "huggingface-cli download" in done.output
     assert "set model.pretrained to the folder" in done.output
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("epoch=3", "the recipe has no 'epoch'; there is: model, front_end, window"),
+        ("epochs", "epochs: it has no value; write epochs=VALUE"),
+        ("model.block=3", "model has no 'block'; there is: name, labels, mels, blocks"),
+        ("model.blocks.n=3", "model.blocks is 2, which has no fields"),
+        ("distillation.weight=1", "distillation is null; put --set distillation={} in front"),
+        ("epochs=0", "bad recipe: .*at least 1"),
+        ("crop_frames=[2]", "bad recipe: .*at least 3"),
+        ("optimiser.learning_rate=0.0", "bad recipe: .*learning_rate > 0"),
+        ("front_end.mels=64", "bad recipe: .*gives 64 features a frame, the model takes 128"),
+        ("epochs=many", r"bad recipe: Expected `int`, got `str` - at `\$.epochs`"),
+        ("model.dropout=2", "bad recipe: .*dropout"),
+        ("front_end.normalise=loud", "bad recipe: Invalid enum value 'loud'"),
+        ("spectrogram.time_mask=5", "bad recipe: spectrogram: time_mask"),
+        ("spectrogram.mel_mask=129", r"bad recipe: spectrogram\.mel_mask must be at most 128"),
+        ("spectrogram.mel_masks=-1", "bad recipe: spectrogram: mel_masks must be at least 0"),
+        ("spectrogram.tempo=[2,1]", r"bad recipe: spectrogram: tempo .*got \[2\.0, 1\.0\]"),
+        ("waveform.speed=[0,1]", "bad recipe: waveform: speed .*above 0"),
+        ("waveform.room_s=[0,1]", r"bad recipe: waveform: room_s .*above 0\.001"),
+        ("waveform.snr_db=[9,1]", "bad recipe: waveform: snr_db"),
+        ("waveform.codec_chance=2", "bad recipe: waveform: codec_chance"),
+        ("waveform.tilt_db=-1", "bad recipe: waveform: tilt_db"),
+        ("stft_windows=[100]", "bad recipe: front end: .*window 100"),
+        ("batch=99999999", "bad recipe: batch must be at most"),
+        ("clip_norm=-1", "bad recipe: clip_norm"),
+        ("patience=-1", "bad recipe: .*patience"),
+        ("optimiser.momentum=-1", "bad recipe: .*momentum"),
+        ("optimiser.decay=0", "bad recipe: .*decay > 0"),
+        ("window.frames=1", r"bad recipe: window\.frames must be at least 3"),
+    ],
+)
+def test_a_bad_setting_is_one_line(setting: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as raised:
+        changed(recipe_of("lightweight"), [setting])
+    assert "\n" not in str(raised.value)
+
+
+def test_another_loss_comes_with_its_own_fields() -> None:
+    recipe = changed(recipe_of("lightweight"), ["loss.name=focal", "loss.gamma=2"])
+    assert recipe.loss == Focal(gamma=2)
+    with pytest.raises(UserError, match="loss: no loss 'hinge'; there is cross-entropy, focal"):
+        changed(recipe_of("lightweight"), ["loss.name=hinge"])
+
+
+def test_what_a_recipe_lacks_can_be_added() -> None:
+    paper = recipe_of("lightweight", "paper")
+    recipe = changed(paper, ["spectrogram={}", "spectrogram.mixup=0.4"])
+    assert recipe.spectrogram == SpectrogramAugmentation(mixup=0.4)
+    with pytest.raises(UserError, match="unknown field `mixups`"):
+        changed(paper, ["spectrogram={}", "spectrogram.mixups=0.4"])

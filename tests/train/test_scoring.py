@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from edgeser.features import FrontEnd
+from edgeser.features.frames import raw_frames
+from edgeser.features.pieces import WindowPolicy
 from edgeser.model.golden import waveform
 from edgeser_train.models.scoring import (
     scoring_device,
@@ -45,3 +48,14 @@ def test_the_gpu_scores_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> N
     for is_there, device in ((True, "cuda"), (False, "cpu")):
         monkeypatch.setattr(torch.cuda, "is_available", lambda is_there=is_there: is_there)
         assert scoring_device() == device
+
+
+def test_long_utterances_are_scored_on_their_middle() -> None:
+    front_end = FrontEnd()
+    sound = waveform(1, 3.0)
+    window = WindowPolicy(cut="centre", frames=120)
+    (middle,) = utterance_pieces(sound, front_end, window, 3)
+    expected = front_end.normalised(raw_frames(sound, front_end)[90:210])
+    np.testing.assert_array_equal(middle, expected)
+    (short,) = utterance_pieces(sound[:5], front_end, window, 3)
+    assert len(short) == 3
