@@ -126,5 +126,5 @@ def test_what_was_trained_otherwise_is_not_put_together(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"b\.pt: another one has the same seed, 1"):
         checkpoint.load_together(paths)
     longer = kept(tmp_path / "c.pt", other, changed(recipe, ["epochs=31"]), 2)
-    with pytest.raises(UserError, match=r"c\.pt: its recipe are not those of .*a\.pt"):
+    with pytest.raises(UserError, match=r"c\.pt: differs from .*a\.pt in its recipe"):
         checkpoint.load_together([paths[0], longer])

@@ -23,6 +23,7 @@ from edgeser_train.evaluation import folds
 from edgeser_train.files import whole_folder
 from edgeser_train.sound import conditions
 from edgeser_train.workers import Workers
+from tests.patience import until
 from tests.train.synthetic import make_manifest, tiny_settings
 
 Evaluate = Callable[..., Result]
@@ -200,6 +201,10 @@ def test_what_ends_at_once_leaves_no_folder(evaluate: Evaluate, tmp_path: Path) 
     assert_told(evaluate("--folds", ""), "fold ''")
     assert_told(evaluate("--set", "model.labels=5", run=tmp_path / "b"), "the corpus has 4")
     assert not (tmp_path / "b").exists()
+    (tmp_path / "file").touch()
+    report = ("--report", tmp_path / "file", "--set", "epochs=1")
+    assert_told(evaluate(*report, run=tmp_path / "c"), "file/report.json: cannot be written: Not a")
+    assert not (tmp_path / "c").exists()
     assert "0 is not in the range" in evaluate("--jobs", "0").output
 
 
@@ -236,11 +241,7 @@ def is_alive(status: Path) -> bool:
 
 
 def assert_gone(pid: int) -> None:
-    status = Path(f"/proc/{pid}/stat")
-    until = time.monotonic() + 60
-    while is_alive(status):
-        assert time.monotonic() < until, "it lives on"
-        time.sleep(0.02)
+    until(lambda: not is_alive(Path(f"/proc/{pid}/stat")))
 
 
 def test_workers_end_with_an_error_here() -> None:

@@ -27,7 +27,7 @@ from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.evaluation.folds import FoldResult, Part, Plan, origins_of, run_folds
 from edgeser_train.evaluation.report import Report, report_of
 from edgeser_train.evaluation.report_files import write
-from edgeser_train.files import locked_folder
+from edgeser_train.files import check_writable, locked_folder
 from edgeser_train.sound.conditions import DEFAULT_CONDITIONS
 from edgeser_train.training import checkpoint
 from edgeser_train.training.fold import TrainedFold, train_fold, training_of
@@ -159,8 +159,11 @@ def evaluate(
     default ``output/report``.
 
     ``on_result``: called with every fold, and whether it was there before. ``command``: how the
-    report says that it was made. Raises UserError as ``run_folds`` does.
+    report says that it was made. Raises UserError as ``run_folds`` does, and at once where no
+    report could be written.
     """
+    if report is not None:
+        check_writable(report / "report.json")
     results = run_folds(
         plan, folds_named(plan, folds), output, cache, jobs=jobs, on_result=on_result
     )

@@ -88,7 +88,7 @@ def load_together(paths: Sequence[Path]) -> tuple[SpeechModel, Origin]:
         for what in ("labels", "recipe", "corpora", "protocol", "trained_on"):
             if getattr(origin, what) != getattr(first, what):
                 raise UserError(
-                    f"checkpoint {path}: its {what} are not those of {paths[0]}",
+                    f"checkpoint {path}: differs from {paths[0]} in its {what}",
                     "put together what was trained alike, with --seed 1, 2, ...",
                 )
         if origin.seed in [o.seed for _, o in loaded if o is not origin]:

@@ -78,7 +78,7 @@ def resumable(work: Path, *, best: bool) -> Path | None:
     try:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{work}: cannot be written: {error}") from error
+        raise UserError(f"{work}: cannot be written: {error.strerror}") from error
     latest = work / f"{LATEST}.ckpt"
     if not latest.exists():
         return None
