@@ -120,20 +120,23 @@ def test_what_others_publish_where_the_bridge_reads_does_not_fill_its_memory(
         bridge.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_broker_that_sends_what_cannot_be_read_is_no_connected_one() -> None:
+    connected = threading.Event()
     accepted, no_text = b"\x20\x03\x00\x00\x00", b"\x30\x06\x00\x02\xff\xfe\x00x"
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             with listener.accept()[0] as client:
-                client.sendall(accepted + no_text)
+                client.sendall(accepted)
+                assert connected.wait(PATIENCE_S)
+                client.sendall(no_text)
                 while client.recv(1000):
                     pass
 
         serving = threading.Thread(target=serve)
         serving.start()
         connection = Connection(Broker("127.0.0.1", listener.getsockname()[1]), "bridge")
+        connected.set()
 
         def trouble() -> str:
             try:

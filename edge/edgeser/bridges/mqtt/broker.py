@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from edgeser.bridges.mqtt.address import Broker
@@ -16,7 +16,7 @@ from edgeser.errors import UserError
 
 try:
     from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, MQTTv5
-    from paho.mqtt.enums import CallbackAPIVersion
+    from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
     from paho.mqtt.packettypes import PacketTypes
     from paho.mqtt.properties import Properties
     from paho.mqtt.reasoncodes import ReasonCode
@@ -65,6 +65,26 @@ class _Outgoing(NamedTuple):
         return hashlib.sha256(self.topic.encode() + b"\0" + self.payload).digest()
 
 
+class _Client(Client):
+    """The library's, which says when its thread has ended, and why."""
+
+    ended: Callable[[str], None]
+    """Called in that thread."""
+
+    def loop_forever(
+        self, timeout: float = 1.0, retry_first_connection: bool = False
+    ) -> MQTTErrorCode:
+        """What ``loop_start`` runs in the thread."""
+        why = "the connection is lost"
+        try:
+            return super().loop_forever(timeout, retry_first_connection)
+        except Exception as error:  # whatever a broker makes it trip over
+            why = f"it sent what the MQTT library cannot read: {error}"
+            return MQTTErrorCode.MQTT_ERR_UNKNOWN
+        finally:
+            self.ended(why)
+
+
 class Connection:
     """Publishes at a broker with QoS 1, and knows what it has acknowledged.
 
@@ -101,7 +121,7 @@ class Connection:
         self._max_bytes = 268_435_455
         self.refused: list[str] = []
         """Messages that the broker does not take and never will; each was acknowledged."""
-        self._client = Client(
+        self._client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
             protocol=MQTTv5,
@@ -120,6 +140,7 @@ class Connection:
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_message = self._on_message
+        client.ended = self._lost
         self._connect()
         if subscriptions:
             client.subscribe([(topic, 1) for topic in subscriptions])
@@ -165,8 +186,6 @@ class Connection:
                 raise BrokerError(f"{self.broker} refuses messages: {reason}", _fix(str(reason)))
             elif message.ticket is not None:
                 tickets.append(message.ticket)
-        if self._has_died and not self._trouble:
-            self._trouble = "it sent what the MQTT library cannot read"
         if self._trouble:
             if self._cautious and self.is_cut_by_protocol:
                 self._poison |= {message.digest for message in self._in_flight.values()}
@@ -207,12 +226,6 @@ class Connection:
             pass
         self._client.disconnect()
         self._client.loop_stop()
-
-    @property
-    def _has_died(self) -> bool:
-        """Whether the library's thread has ended; where it could, it has said why before."""
-        thread = self._client._thread
-        return thread is None or not thread.is_alive()
 
     def _send(self) -> None:
         while self._outbox and len(self._in_flight) < self._at_once:
@@ -285,7 +298,10 @@ class Connection:
         reason: ReasonCode,
         _properties: Properties | None,
     ) -> None:
-        self._trouble = self._trouble or f"the connection is lost: {reason}"
+        self._lost(f"the connection is lost: {reason}")
+
+    def _lost(self, why: str) -> None:
+        self._trouble = self._trouble or why
         self._connected.set()
         self._changed.set()
 
