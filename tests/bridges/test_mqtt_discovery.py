@@ -51,7 +51,18 @@ def test_a_final_fires_once_and_while_it_is_fresh() -> None:
     assert fires(remark(4, now), before)
     assert not fires(remark(3, now), before)
     assert not fires(remark(2, now), before)
-    assert fires(remark(1, now, epoch="e2"), before)
+    after_a_restart = remark(1, now + 0.1, epoch="e2")
+    assert fires(after_a_restart, before)
+
+
+def test_a_final_of_the_run_before_does_not_fire_again() -> None:
+    """After a crash of the broker, and a restart of the daemon, it is sent once more."""
+    now = time.time()
+    before = remark(1, now - 1, epoch="e2")
+    assert not fires(remark(3, now - 60), before)
+    assert fires(remark(1, now, epoch="e3"), before)
+    ahead = remark(1, now + 3600, epoch="e2")  # the device's clock was
+    assert fires(remark(1, now, epoch="e3"), ahead)
 
 
 def test_each_component_asks_for_qos_1() -> None:

@@ -16,14 +16,17 @@ FRESH_S = 300
 """A final older than this, delivered late after an outage, must not trigger an automation."""
 
 _FINAL = (
-    "{% set last = this.attributes %}"
-    "{% if now().timestamp() - value_json.time < " + str(FRESH_S) + " and not "
-    "(value_json.epoch == last.epoch and value_json.seq <= last.seq) %}"
+    "{% set last, now_s = this.attributes, now().timestamp() %}"
+    "{% if value_json.epoch == last.epoch %}{% set is_new = value_json.seq > last.seq %}"
+    "{% else %}{% set is_new = not last.time or not value_json.time <= last.time <= now_s %}"
+    "{% endif %}"
+    "{% if is_new and now_s - value_json.time < " + str(FRESH_S) + " %}"
     "{{ dict(value_json, event_type=value_json.label) | to_json }}{% endif %}"
 )
 """What Home Assistant makes of a final: its event, or nothing where it is old or told again.
 
-``this`` is the event before, which has neither epoch nor seq when it is the first.
+``this`` is the event before, with neither epoch, seq nor time when it is the first. A final of
+another run that is no later than it is told again, unless the clock was set back since.
 """
 
 Described = dict[str, object]
