@@ -86,11 +86,25 @@ def test_speech_is_seen(
     with opened(browser, page, size=size, **more) as tab:
         daemon.tell(status("speech"), speech(90), emotion("happy", segment=90, end=2.0))
         shows(tab, "Happy", lambda: daemon.tell(status("speech"), level(-22.0, talking=True)))
-        shows(tab, "-22 dBFS", lambda: daemon.tell(level(-22.0, talking=True)))
+        shows(tab, "−22 dBFS", lambda: daemon.tell(level(-22.0, talking=True)))
         for words in ("happy", "neutral", "sad", "angry", "Latency", " ms"):
             assert words in tab.inner_text("main")
         assert tab.evaluate(WIDER) <= 0
         shot(tab, name)
+
+
+def test_speech_lasts_since_it_was_heard(browser: Any, page: PageProcess) -> None:
+    """That it began is told only once it is sure."""
+    since = """async () => {
+        const { apply, newState } = await import('/static/state.js');
+        const state = newState();
+        const told = (event) => apply(state, { stream: 'mic', epoch: 'a', seq: 1, ...event });
+        told({ type: 'level', time: 1000, level_dbfs: -22, speech: true });
+        told({ type: 'speech', time: 1002, segment: 1, state: 'start' });
+        return state.streams.get('mic').segmentFrom;
+    }"""
+    with opened(browser, page) as tab:
+        assert tab.evaluate(since) == 1000
 
 
 def test_a_phone_says_speech_and_listening_in_words(
@@ -161,11 +175,11 @@ def test_a_gap_is_shown_and_filled_when_the_daemon_is_back(
         shows(tab, "The daemon has gone")
         assert re.search(r"since \d\d:\d\d:\d\d\.", tab.inner_text(".why"))
         assert re.search(r"last heard as happy, until \d\d:\d\d:\d\d", tab.inner_text(".since"))
-        assert tab.inner_text(".label") == "–"
+        assert tab.inner_text(".label") == "The daemon has gone"
         shot(tab, "gap")
         until(lambda: tab.evaluate(ABSENT), "the gap is open")
         daemon.again()
-        shows(tab, "nothing recognised yet", lambda: daemon.tell(status(uptime_s=0.1)))
+        shows(tab, "nothing recognised lately", lambda: daemon.tell(status(uptime_s=0.1)))
         told = emotion("sad", segment=300, kind="final", end=2.0)
         daemon.tell(status(uptime_s=0.5), told)
         shows(tab, "Sad", lambda: daemon.tell(status(uptime_s=1.0)))

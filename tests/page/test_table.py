@@ -40,10 +40,10 @@ def test_many_streams_are_rows_and_each_opens_its_card(
     with opened(browser, page) as tab:
         daemon.tell(*(emotion("happy", stream=room, kind="final", end=2.0) for room in ROOMS))
         until(lambda: beat(daemon) or names(tab) == list(ROOMS), "a row for each, by number")
-        shows(tab, "-40 dBFS", lambda: beat(daemon))
+        shows(tab, "−40 dBFS", lambda: beat(daemon))
         assert "80 %" in tab.locator(".row", has_text="room 2").inner_text()
         read = tab.locator(".row", has=tab.locator("text='room 2'")).aria_snapshot()
-        for part in ('button "room 2"', "mood happy", "score 80 %", "level -40 dBFS"):
+        for part in ('button "room 2"', "mood happy", "score 80 %", "level −40 dBFS"):
             assert part in read, read  # the heading is not read with the cells
         assert tab.locator("article, .plot").count() == 0  # what costs is drawn when it is wanted
         row = tab.locator(".row button", has_text="room 2")

@@ -73,7 +73,7 @@ class Trial:
         self._tab.size(*DESK)
         told = (status("speech"), emotion("happy", segment=90, end=2.0))
         self._shows("Happy", lambda: self._daemon.tell(*told))
-        self._shows("-22 dBFS", lambda: self._daemon.tell(level(-22.0, talking=True)))
+        self._shows("−22 dBFS", lambda: self._daemon.tell(level(-22.0, talking=True)))
         until(lambda: self._tab.get(IS_DRAWN), "scores in the colours of their names")
         self._picture("now")
 

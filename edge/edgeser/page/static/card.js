@@ -4,7 +4,7 @@ import { html, useRef } from "./vendor/preact.js";
 import { Scores } from "./scores.js";
 import { hue } from "./palette.js";
 import { SHOWN_S } from "./state.js";
-import { clockTime, duration, filled, milliseconds, percent, recentTime, title, words } from "./format.js";
+import { clockTime, decibels, duration, filled, milliseconds, percent, recentTime, title, words } from "./format.js";
 
 const LOWEST_DBFS = -80;
 const STAGES = ["capture", "segment", "features", "queue", "inference", "publish"];
@@ -30,19 +30,19 @@ export function Card({ stream, said, state, now, themed, whole }) {
   </article>`;
 }
 
-/** The smoothed emotion, large. It rests while nobody speaks; it never flickers. While nobody
- * listens there is none. */
+/** The smoothed emotion, large. It rests while nobody speaks; it never flickers. Where there is none
+ * the state stands in its place, as while nobody listens. */
 function Emotion({ stream, said, gone, now }) {
   const label = gone ? null : stream.smoothed;
   const since = label ? `${label === "unknown" ? "not sure enough to say" : "the mood"} for ${duration(now - stream.smoothedFrom)}`
-    : stream.smoothed ? `last heard as ${words(stream.smoothed)}, until ${recentTime(stream.lastSpeech, now)}` : "nothing recognised yet";
+    : stream.smoothed ? `last heard as ${words(stream.smoothed)}, until ${recentTime(stream.lastSpeech, now)}` : `nothing recognised ${stream.status?.counters.finals ? "lately" : "yet"}`;
   const loud = stream.speaking && stream.level !== null ? Math.max(0, Math.min(1, (stream.level + 60) / 50)) : 0;
   const why = said.why ? `${said.why}${said.from && said.kind === "quiet" ? ` Last speech ${duration(now - said.from)} ago.` : ""}` : "";
   const line = why || (stream.speaking ? `Speaking for ${duration(now - stream.segmentFrom)}` : "");
   return html`<div class="emotion">
     <div class=${`orb c-${label ? hue(label) : "grey"} ${stream.speaking ? "live" : ""}`} style=${{ "--loud": loud.toFixed(2) }} aria-hidden="true"><i></i><b></b></div>
     <div class="word">
-      <p class="label">${label ? title(words(label)) : "–"}</p>
+      <p class="label">${label ? title(words(label)) : html`<span>${said.what}</span>`}</p>
       <p class="since">${since}</p>
       <p class="why">${line}</p>
     </div>
@@ -71,17 +71,17 @@ function Meter({ stream }) {
   const share = level === null ? 0 : place(level);
   const time = performance.now();
   if (share >= peak.current.value || time - peak.current.at > 2000) peak.current = { value: share, at: time };
-  const text = level === null ? "" : `${level.toFixed(0)} dBFS`;
+  const text = level === null ? "" : decibels(level);
   return html`<div class="meter">
     <h3>Level</h3>
     <div class=${`track ${stream.speaking ? "speech" : ""}`} role="meter" aria-label="Level" aria-valuemin=${LOWEST_DBFS} aria-valuemax="0"
         aria-valuenow=${level === null ? undefined : Math.round(level)} aria-valuetext=${text || "not known"}>
       <span class="fill"><b style=${{ transform: filled(share) }}></b></span>
       ${level !== null && html`<i class="peak" style=${{ left: `${(100 * peak.current.value).toFixed(1)}%` }}></i>`}
-      ${floor !== null && html`<i class="floor" style=${{ left: `${(100 * place(floor)).toFixed(1)}%` }} title=${`noise floor ${floor.toFixed(0)} dBFS`}></i>`}
+      ${floor !== null && html`<i class="floor" style=${{ left: `${(100 * place(floor)).toFixed(1)}%` }} title=${`noise floor ${decibels(floor)}`}></i>`}
     </div>
     <p class="value">${text || "–"}</p>
-    <p class="note">${stream.speaking ? "speech" : level === null ? "not known" : "no speech"}${floor === null ? "" : ` · noise ${floor.toFixed(0)} dBFS`}</p>
+    <p class="note">${stream.speaking ? "speech" : level === null ? "not known" : "no speech"}${floor === null ? "" : ` · noise ${decibels(floor)}`}</p>
   </div>`;
 }
 

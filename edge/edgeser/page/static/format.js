@@ -39,6 +39,7 @@ export function duration(seconds) {
   return `${Math.floor(hours / 24)} d${hours % 24 ? ` ${hours % 24} h` : ""}`;
 }
 
+export const decibels = (dbfs) => `${Math.round(dbfs)} dBFS`.replace("-", "−");
 export const milliseconds = (ms) => (ms < 9.95 ? ms.toFixed(1) : Math.round(ms).toString());
 
 export function bytes(n) {

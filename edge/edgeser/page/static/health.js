@@ -24,7 +24,7 @@ export function Health({ state, now }) {
 
 const Facts = ({ facts }) => html`<dl>${facts.map(([k, v, bad]) => html`<div class=${bad ? "bad" : ""}><dt>${k}</dt><dd>${v}</dd></div>`)}</dl>`;
 
-const Absent = ({ said }) => html`<section class="card"><h2>The daemon</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p><p class="muted">${said.why}</p></section>`;
+const Absent = ({ said }) => html`<section class="card"><div class="bar"><h2>The daemon</h2><p class=${`chip ${said.kind}`}><i aria-hidden="true"></i><span>${said.what}</span></p></div><p class="muted why">${said.why}</p></section>`;
 
 function factsOf(stream, now) {
   const s = stream.status;

@@ -7,7 +7,7 @@ import { Strip } from "./strip.js";
 import { Table } from "./table.js";
 import { hue } from "./palette.js";
 import { explain, survey } from "./state.js";
-import { count, filled, percent, words } from "./format.js";
+import { count, decibels, filled, percent, words } from "./format.js";
 
 export function Now({ state, now, themed }) {
   const streams = survey(state, now);
@@ -38,7 +38,7 @@ function Heard({ stream, said, state, now, themed }) {
   return html`<p class=${`name c-${label ? hue(label) : "grey"}`}><span class="hidden">mood </span>${label ? html`<i aria-hidden="true"></i>${words(label)}` : "–"}</p>
     <p class="value">${sure ? html`<span class="hidden">score </span>${percent(sure)}` : ""}</p>
     <div class=${`track ${speaking ? "speech" : ""}`} aria-hidden="true">${loud > 0 && html`<b style=${{ transform: filled(loud) }}></b>`}</div>
-    <p class="dbfs"><span class="hidden">level </span>${level === null ? "–" : `${level.toFixed(0)} dBFS`}</p>
+    <p class="dbfs"><span class="hidden">level </span>${level === null ? "–" : decibels(level)}</p>
     <${Strip} ...${{ stream, state, now, themed }} />`;
 }
 

@@ -31,7 +31,7 @@ export function newState() {
 function newStream(name) {
   return {
     name, labels: [], status: null, statusAt: 0, statuses: 0, gone: false, level: null, floor: null, levelAt: 0,
-    speaking: false, segment: 0, segmentFrom: 0, lastSpeech: 0,
+    speaking: false, segmentFrom: 0, lastSpeech: 0,
     emotion: null, smoothed: null, smoothedFrom: 0, points: [], finals: [], seen: new Map(),
   };
 }
@@ -164,15 +164,14 @@ function applyLevel(stream, event) {
   stream.level = event.level_dbfs ?? null;
   stream.floor = event.noise_floor_dbfs ?? null;
   stream.levelAt = event.time;
-  if (typeof event.speech === "boolean") stream.speaking = event.speech;
+  if (typeof event.speech !== "boolean") return;
+  if (event.speech && !stream.speaking) stream.segmentFrom = event.time; // its start is told later
+  stream.speaking = event.speech;
 }
 
 function applySpeech(stream, event) {
+  if (event.state === "start" && !stream.speaking) stream.segmentFrom = event.time;
   stream.speaking = event.state === "start";
-  if (event.state === "start") {
-    stream.segment = event.segment;
-    stream.segmentFrom = event.time;
-  }
   stream.lastSpeech = event.time;
 }
 
@@ -268,12 +267,14 @@ export function explainLink(state, now) {
 function explainStream(state, stream, now) {
   const status = stream?.status;
   if (!status) return { kind: "wait", what: "Waiting for the first status", why: "" };
-  const fault = [...state.faults].reverse().find((f) => f.stream === stream.name && !f.recovered);
+  const faults = state.faults.filter((f) => f.stream === stream.name);
+  const latest = faults.at(-1);
+  const fault = faults.findLast((f) => !f.recovered);
   switch (status.state) {
     case "no_audio": return { kind: "bad", what: "No sound arrives", why: fault ? fault.message : "The microphone or file gives nothing; it is being restarted." };
     case "starting": return { kind: "wait", what: "Starting", why: "The model is being loaded and tried." };
     case "stopping": return { kind: "wait", what: "Stopping", why: "The daemon ends: it was told to, or its file is over." };
-    case "degraded": return { kind: "warn", what: "Working, but not well", why: fault ? fault.message : "See the faults below." };
+    case "degraded": return { kind: "warn", what: "Working, but not well", why: latest?.message ?? "Windows were dropped, or got no scores." };
     default:
   }
   if (stream.speaking || status.state === "speech") return { kind: "speech", what: "Speech", why: "" };
