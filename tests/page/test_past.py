@@ -206,6 +206,27 @@ def test_nothing_is_claimed_of_days_that_the_journal_does_not_reach(
         until(lambda: unknown.lower() in str(days.first.get_attribute("aria-label")), "unknown")
 
 
+def test_of_three_hundred_streams_each_is_its_own(browser: Any, page: PageProcess) -> None:
+    shown = """async () => {
+        const { Archive, sieve } = await import('/static/archive.js');
+        const streams = Array.from({ length: 300 }, (_, n) => `room ${n}`);
+        const two = { end_ms: [1000, 2000], length_ms: [500, 500], label: [0, 0] };
+        const day = { since: 0, labels: ['sad'], streams, faults: [], ...two };
+        Object.assign(day, { stream: [1, 257], confidence: [80, 80] });
+        window.fetch = async () => new Response(JSON.stringify(day));
+        let archive;
+        await new Promise((read) => {
+            archive = new Archive(read, () => 0);
+            archive.between(0, 1);
+        });
+        const [data] = archive.between(0, 1);
+        const passes = sieve(archive, { labels: [], stream: 'room 1', confidence: 0 });
+        return [passes(data, 0), passes(data, 1)];
+    }"""
+    with looked_at(browser, page) as tab:
+        assert tab.evaluate(shown) == [True, False]
+
+
 def test_today_is_that_of_the_daemon(browser: Any, page: PageProcess, daemon: Daemon) -> None:
     wrong = "{ const now = Date.now; Date.now = () => now() - 400 * 86_400_000; }"
     with looked_at(browser, page, script=wrong) as tab:

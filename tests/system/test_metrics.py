@@ -233,11 +233,12 @@ def test_prometheus_accepts_the_alert_rules() -> None:
     command = ["promtool", "check", "rules", str(ALERTS)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "14 rules found" in done.stdout
+    assert "15 rules found" in done.stdout
 
 
 HOURS_OF_TROUBLE = {
     'edgeser_muted{stream="mic"}': "1x300",
+    'edgeser_faults_total{stream="mic",code="audio_pace"}': "0x270 1x30",
     'up{job="edgeser-bridges"}': "0x300",
     "edgeser_nats_missed_total": "0x270 7x30",
     "edgeser_mqtt_cursor_failing": "1x300",
@@ -245,10 +246,11 @@ HOURS_OF_TROUBLE = {
     "edgeser_lake_held": "3x300",
     "edgeser_lake_written_timestamp_seconds": "0x300",
 }
-"""What is scraped of a muted daemon and of bridges that fail, once a minute."""
+"""Scraped once a minute of a muted daemon, whose microphone is wrong, and bridges that fail."""
 
 HOURS_OF_PEACE = {
     'edgeser_muted{stream="mic"}': "0x300",
+    'edgeser_faults_total{stream="mic",code="audio_pace"}': "1x300",
     'up{job="edgeser-bridges"}': "1x300",
     "edgeser_nats_missed_total": "7x300",
     "edgeser_mqtt_connected": "1x300",
@@ -258,7 +260,8 @@ HOURS_OF_PEACE = {
     "edgeser_lake_written_timestamp_seconds": "0x300",
 }
 
-TROUBLE = ["Muted", "BridgeAway", "BridgeMissed", "CursorFails", "LakeFails", "LakeNotWritten"]
+TROUBLE = ["Muted", "MicrophonePace", "BridgeAway", "BridgeMissed", "CursorFails"]
+TROUBLE += ["LakeFails", "LakeNotWritten"]
 
 
 @pytest.mark.parametrize(("scraped", "alerts"), [(HOURS_OF_TROUBLE, TROUBLE), (HOURS_OF_PEACE, [])])

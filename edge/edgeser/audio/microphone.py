@@ -189,11 +189,11 @@ class Microphone:
         first, captured_at = self._timeline.place(
             len(samples), message.captured_at - resampler.held_s, self._dropped
         )
-        lost = first - end_before if self._dropped else 0
-        if wrong := self._pace.heard(len(samples) + lost, message.captured_at):
+        first_of_run = resampler.samples_out == len(samples)
+        missed = first - end_before if self._dropped or first_of_run else 0
+        if wrong := self._pace.heard(len(samples) + missed, message.captured_at):
             words = f"{self._title}: {wrong}; does its driver state the rate that it has?"
             yield AudioFault("audio_pace", words, recovered=True)
-        first_of_run = resampler.samples_out == len(samples)
         dropped = self._dropped or (first > end_before and not first_of_run)
         self._dropped = False
         if dropped:

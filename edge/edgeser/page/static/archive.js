@@ -75,11 +75,11 @@ export class Archive {
     const streams = raw.streams.map((name) => place(this.streams, name));
     const n = raw.end_ms.length;
     const data = {
-      n, at: Date.now(), since: raw.since, faults: raw.faults, complete: raw.complete,
+      n, at: Date.now(), faults: raw.faults,
       end: Float64Array.from(raw.end_ms, (ms) => raw.since + ms / 1000),
       length: Float32Array.from(raw.length_ms, (ms) => ms / 1000),
       label: Uint8Array.from(raw.label, (i) => labels[i]),
-      stream: Uint8Array.from(raw.stream, (i) => streams[i]),
+      stream: Uint16Array.from(raw.stream, (i) => streams[i]),
       confidence: Uint8Array.from(raw.confidence),
     };
     for (const fault of raw.faults) place(this.streams, fault.stream);

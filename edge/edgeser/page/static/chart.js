@@ -123,7 +123,7 @@ export function mark(u, ctx, time, recovered) {
   ctx.closePath();
   ctx.fill();
   ctx.fillStyle = colour("surface");
-  ctx.font = `700 ${10 * s}px "Inter Variable", system-ui, sans-serif`;
+  ctx.font = `700 ${10 * s}px ${FAMILY}`;
   ctx.textAlign = "center";
   ctx.textBaseline = "alphabetic";
   ctx.fillText("!", x, top + 14 * s);

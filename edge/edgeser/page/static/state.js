@@ -19,7 +19,7 @@ export function newState() {
     everConnected: false,
     live: false,           // what comes is new, not what was before this page was opened
     link: { heard: false, time: 0, trouble: "" },
-    absences: [],          // {from, to, why}: nothing was heard of the daemon
+    absences: [],          // {from, to}: nothing was heard of the daemon
     streams: new Map(),
     faults: [],
     epoch: "",
@@ -109,7 +109,7 @@ function applyLink(state, link) {
 function noteAbsence(state) {
   const { heard, time } = state.link;
   if (heard || time === null || state.absences.at(-1)?.to === null) return;
-  state.absences.push({ from: time, to: null, why: "no daemon", epoch: state.epoch });
+  state.absences.push({ from: time, to: null, epoch: state.epoch });
 }
 
 function silence(stream) {
