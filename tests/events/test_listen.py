@@ -20,7 +20,7 @@ from edgeser.events.schema import decode, encode
 
 from .helpers import PATIENCE_S, emotion, fault, level, speech, status, until
 
-EDGESER = [sys.executable, "-c", "from edgeser.cli import main; main()", "listen", "--connect"]
+EDGESER = [sys.executable, "-m", "edgeser", "listen", "--connect"]
 
 
 def listen(endpoint: str, *options: str) -> subprocess.Popen[bytes]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import PATH, json_option, model_option, settings_option
+from edgeser.cli.options import PATH, given, json_option, model_option, settings_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -150,7 +150,6 @@ def enrol(
 
 
 def _settings(file: Path | None, model: str | None = None) -> Settings:
-    from edgeser.cli.options import given
     from edgeser.settings.load import load_daemon_settings
 
     return load_daemon_settings(file, flags=given(model__name=model))

@@ -231,10 +231,7 @@ def lsl(connect: str | None, key: Path | None, server_key: str | None, node: str
     from edgeser.events.sequence import Gap
     from edgeser.events.subscribe.subscriber import Subscriber
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     streams = LslStreams(node or socket.gethostname())
     with Subscriber(connect, TOPICS, key=key, server_key=server_key) as subscriber:
         try:

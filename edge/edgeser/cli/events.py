@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sqlite3
 import sys
 from collections import deque
@@ -108,8 +107,6 @@ def events(
                 _print_csv(shown)
             else:
                 _print_table(shown)
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except FileNotFoundError:
         raise UserError(
             f"journal {path}: there is none",

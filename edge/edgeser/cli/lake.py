@@ -10,8 +10,6 @@ from edgeser.cli.options import PATH, Number, given, json_option, settings_optio
 from edgeser.cli.server_options import credentials_option, login_options
 from edgeser.errors import UserError
 
-_ANY_WIDTH = 1_000_000
-
 
 @click.group()
 def lake() -> None:
@@ -218,10 +216,9 @@ def _print_json(columns: list[str], rows: list[tuple[object, ...]]) -> None:
 
 def _print(columns: list[str], rows: list[tuple[object, ...]]) -> None:
     """A table; where the terminal has no room for all its columns, each row as lines."""
-    from rich.measure import Measurement
     from rich.table import Table
 
-    from edgeser.cli.console import plain_console
+    from edgeser.cli.console import plain_console, width_of
 
     console = plain_console()
     if not rows:
@@ -230,8 +227,7 @@ def _print(columns: list[str], rows: list[tuple[object, ...]]) -> None:
     table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*map(_shown, row))
-    unbounded = console.options.update(max_width=_ANY_WIDTH)
-    if Measurement.get(console, unbounded, table).minimum <= console.width:
+    if width_of(table, console).minimum <= console.width:
         console.print(table)
         return
     for row in rows:

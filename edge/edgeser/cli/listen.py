@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
@@ -82,7 +82,7 @@ def listen(
     def subscribe(topics: Sequence[str], wait_s: float | None) -> Subscriber:
         return Subscriber(connect, topics, wait_s, since=since, key=key, server_key=server_key)
 
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if as_json or not _can_draw():
             with subscribe(wanted, timeout_s) as subscriber:
@@ -134,8 +134,6 @@ def _print_lines(subscriber: Subscriber, count: int | None) -> int:
                 break
     except TimeoutError:
         pass
-    except BrokenPipeError:  # whoever reads has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
     return received
 
 
@@ -180,7 +178,3 @@ def _show(
         if state.events:
             console.print(summary(state))
     return state.events
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt

@@ -7,13 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import (
-    backend_option,
-    given,
-    json_option,
-    model_option,
-    settings_option,
-)
+from edgeser.cli.options import backend_option, given, json_option, model_option, settings_option
+from edgeser.errors import UserError, one_line
+from edgeser.paths import as_utf8
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,8 +60,6 @@ def predict(
     """
     import msgspec
 
-    from edgeser.errors import UserError
-    from edgeser.paths import as_utf8
     from edgeser.recognizer import Recognizer
     from edgeser.settings.load import load_settings
 
@@ -96,9 +90,6 @@ def predict(
 def _table(file: str, labels: list[str]) -> Table:
     from rich import box
     from rich.table import Table
-
-    from edgeser.errors import one_line
-    from edgeser.paths import as_utf8
 
     table = Table(
         title=one_line(as_utf8(file)),

@@ -18,8 +18,8 @@ APPLICATION_ID = 0x65647372
 FORMAT = 1
 
 BUSY_S = 1.0
-"""How long the writer waits for another connection to the file: the checkpoint's, or one that
-deletes."""
+"""How long a connection to the file waits for another: the writer's for the checkpoint's, or for
+one that deletes."""
 
 _MODE = 0o640
 

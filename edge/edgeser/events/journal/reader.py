@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from edgeser.events.journal.file import check_ours
+from edgeser.events.journal.file import BUSY_S, check_ours
 from edgeser.events.journal.store import CACHE_KB
 from edgeser.regular_file import regular
 
-BUSY_S = 1.0
 END_OF_IDS = 2**63 - 1
 
 
