@@ -111,6 +111,7 @@ def test_a_row_in_trouble_is_the_first_and_says_why(
         until(lambda: tab.evaluate("document.activeElement.innerText") == DEAD, "it is led to")
         daemon.stop()
         shows(tab, "Nothing has come from")
+        assert "11 streams, not heard" in tab.inner_text(".overview")
         assert tab.inner_text("main").count("The daemon has gone") == 1  # not once for each row
         daemon.again()
         until(lambda: beat(daemon) or names(tab) == list(ROOMS), "all is well again")
