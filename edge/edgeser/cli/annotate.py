@@ -111,8 +111,7 @@ def annotate(
     from edgeser.annotate.files import find
     from edgeser.annotate.lock import only_one
     from edgeser.annotate.plan import Plan, files_sha256, settle, shards
-    from edgeser.model.model import load_model
-    from edgeser.pipeline import learner
+    from edgeser.pipeline import chosen_model, learner
     from edgeser.settings.load import load_settings
 
     try:
@@ -125,8 +124,7 @@ def annotate(
     settings = load_settings(settings_file, flags=given(model__name=model, model__backend=backend))
     recordings = find(what, voices)
     first, every = _part(part)
-    chosen = settings.model
-    loaded = load_model(chosen.name, chosen.backend, labels=chosen.labels)
+    loaded = chosen_model(None, settings)
     if voices is not None:
         learner(loaded)
     plan = Plan(
@@ -138,7 +136,7 @@ def annotate(
         speech=settings.speech,
         decision=settings.decision,
         voices=voices,
-        labels=chosen.labels,
+        labels=settings.model.labels,
         learn=settings.baseline.learn,
     )
     del loaded

@@ -103,7 +103,7 @@ def use(name: str | None, rollback: bool, file: Path) -> None:
     """
     from edgeser.cli.reload import RefusedError, reload_daemon
     from edgeser.doctor.service import Service
-    from edgeser.model.model import load_model
+    from edgeser.pipeline import chosen_model
     from edgeser.settings.choice import choose, chosen_before, put_back
     from edgeser.settings.load import load_daemon_settings
     from edgeser.speech.config import segmenter_config
@@ -115,7 +115,7 @@ def use(name: str | None, rollback: bool, file: Path) -> None:
         name = chosen_before(file)
     elif Path(name).is_file():
         name = str(Path(name).absolute())
-    model = load_model(name, settings.model.backend, labels=settings.model.labels)
+    model = chosen_model(name, settings)
     segmenter_config(settings.speech, model.info.window)
     service = service_name(file)
     if service is not None and Path(name).is_absolute():

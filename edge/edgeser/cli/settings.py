@@ -30,14 +30,13 @@ def check(file: Path) -> None:
     from edgeser.audio.file import FileSource
     from edgeser.audio.open import check_names, network_parts
     from edgeser.events.wire.keys import KeyFolder
-    from edgeser.model.model import load_model
+    from edgeser.pipeline import chosen_model
     from edgeser.settings.environment import unread_variables
     from edgeser.settings.load import load_daemon_settings
     from edgeser.speech.config import segmenter_config
 
     loaded = load_daemon_settings(file)
-    model = load_model(loaded.model.name, loaded.model.backend, labels=loaded.model.labels)
-    segmenter_config(loaded.speech, model.info.window)
+    segmenter_config(loaded.speech, chosen_model(None, loaded).info.window)
     for audio in loaded.sources:
         if audio.file is not None:
             FileSource(audio.file)

@@ -154,11 +154,11 @@ def _vad(name: str, settings: Settings) -> Finding:
 
 
 def _model(name: str, settings: Settings) -> Finding:
-    from edgeser.model.model import load_model
+    from edgeser.pipeline import chosen_model
     from edgeser.speech.config import segmenter_config
 
     before = _threads()
-    model = load_model(settings.model.name, settings.model.backend, labels=settings.model.labels)
+    model = chosen_model(None, settings)
     segmenter_config(settings.speech, model.info.window)
     extra = _threads() - before
     on_cpu = model.backend.name.startswith("onnxruntime")
