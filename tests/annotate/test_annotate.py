@@ -155,7 +155,7 @@ def test_a_folder_begun_with_other_files_model_or_settings_is_refused(
     assert "was begun with another model" in done.stderr
     done = annotate(archive / "b", annotated)
     assert done.exit_code == 2
-    assert "was begun with other files; name another folder" in done.stderr
+    assert "was begun with other files or voices; name another folder" in done.stderr
     settings = tmp_path / "settings.toml"
     settings.write_text("[model]\nlabels = ['angry', 'neutral']\n[baseline]\nlearn = false\n")
     done = annotate(archive, annotated, "--settings", str(settings))

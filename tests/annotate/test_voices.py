@@ -110,7 +110,7 @@ def test_a_folder_begun_with_other_voices_is_refused(archive: Path, tmp_path: Pa
     assert {row["voice"] for row in rows(tmp_path / "out")} == {None}
     done = annotate(archive / "list.csv", tmp_path / "out", "--voices", "speaker")
     assert done.exit_code == 2
-    assert "was begun with other files, other --voices; name another" in done.stderr
+    assert "was begun with other files or voices, other --voices; name another" in done.stderr
 
 
 def test_recordings_of_one_voice_stay_together() -> None:
@@ -130,10 +130,20 @@ def test_recordings_of_one_voice_stay_together() -> None:
     assert [shard.paths for shard in plain] == [paths[:3], paths[3:6], paths[6:]]
 
 
-def test_a_field_of_jsonl_may_be_a_number(archive: Path, tmp_path: Path) -> None:
-    lines = [{"path": "1.wav", "id": 7}, {"path": "2.wav", "id": "7"}]
-    (tmp_path / "l.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert find(str(tmp_path / "l.jsonl"), "id").voices == {"1.wav": "7", "2.wav": "7"}
+def test_a_field_of_jsonl_may_be_a_number_or_null(tmp_path: Path) -> None:
+    voices = {"1.wav": 7, "2.wav": "7", "3.wav": 8.0, "4.wav": None}
+    lines = [json.dumps({"path": path, "id": voice}) for path, voice in voices.items()]
+    (tmp_path / "l.jsonl").write_text("\n".join(lines))
+    found = find(str(tmp_path / "l.jsonl"), "id")
+    assert found.paths == list(voices)
+    assert found.voices == {"1.wav": "7", "2.wav": "7", "3.wav": "8.0"}
+
+
+def test_a_folder_is_one_voice_however_its_name_is_spelled(tmp_path: Path) -> None:
+    paths = ["anna/1.wav", "./anna/2.wav", "anna//3.wav", "bert/../anna/4.wav", "5.wav", "./6.wav"]
+    (tmp_path / "l.txt").write_text("\n".join(paths))
+    said = find(str(tmp_path / "l.txt"), "folder").voices
+    assert said == dict(zip(paths, [*["anna"] * 4, ".", "."], strict=True))
 
 
 @pytest.mark.parametrize(
@@ -141,6 +151,8 @@ def test_a_field_of_jsonl_may_be_a_number(archive: Path, tmp_path: Path) -> None
     [
         ("l.csv", "path,name\n1.wav,a\n", "no column 'id'; its columns are path, name;"),
         ("l.csv", "path,id\n1.wav,a\n1.wav,b\n", "1.wav has the voices 'a' and 'b'; give it one"),
+        ("l.csv", 'path,id\n1.wav,"a\n2.wav,b\n', "l.csv, line 2: .*; see that every quote is"),
+        ("l.csv", f'path,id\n1.wav,"{"a" * 200_000}\n', "l.csv, line 2: .*; see that every quote"),
         ("l.txt", "1.wav\n", "--voices id: list .*l.txt has no columns; give a CSV"),
         ("l.jsonl", '{"path": "1.wav"}\n', "l.jsonl, line 1: no field 'id', or no text in it;"),
         ("l.jsonl", '{"path": 1, "id": "a"}\n', "l.jsonl, line 1: no field 'path', or no text"),

@@ -60,7 +60,7 @@ def find(what: str, voices: str | None = None) -> Recordings:
     if column is not None:
         raise UserError(f"--voices {column}: {what} is no list", "name a list, or --voices folder")
     if voices == FOLDER:
-        said = {path: os.path.dirname(path) or "." for path in paths}
+        said = {path: os.path.normpath(os.path.dirname(path)) for path in paths}
     return Recordings(root, paths, {path: voice for path, voice in said.items() if voice})
 
 

@@ -50,14 +50,18 @@ def entries(file: Path, voices: str | None = None) -> Iterator[Entry]:
 
 
 def _rows(file: Path, text: str, voices: str | None) -> Iterator[Entry]:
-    rows = csv.DictReader(io.StringIO(text))
-    columns = rows.fieldnames or ()
-    _check_column(file, "path", columns)
-    if voices is not None:
-        _check_column(file, voices, columns)
-    for row in rows:
-        if row["path"]:
-            yield Entry(row["path"], (row[voices] or "").strip() if voices else "")
+    rows = csv.DictReader(io.StringIO(text), strict=True)
+    try:
+        columns = rows.fieldnames or ()
+        _check_column(file, "path", columns)
+        if voices is not None:
+            _check_column(file, voices, columns)
+        for row in rows:
+            if row["path"]:
+                yield Entry(row["path"], (row[voices] or "").strip() if voices else "")
+    except csv.Error as error:
+        where = f"list {file}, line {rows.line_num + 1}"
+        raise UserError(f"{where}: {error}", "see that every quote is closed") from error
 
 
 def _check_column(file: Path, name: str, columns: Sequence[str]) -> None:
@@ -75,7 +79,8 @@ def _objects(file: Path, text: str, voices: str | None) -> Iterator[Entry]:
             fields = msgspec.json.decode(line, type=dict[str, Any])
         except msgspec.MsgspecError as error:
             raise UserError(f"{where}: {error}", "fix that line") from error
-        for name, kinds in (("path", str), (voices, str | int)):
-            if name is not None and not isinstance(fields.get(name), kinds):
+        for name, kinds in (("path", str), (voices, str | int | float | None)):
+            if name is not None and not (name in fields and isinstance(fields[name], kinds)):
                 raise UserError(f"{where}: no field '{name}', or no text in it", "fix that line")
-        yield Entry(fields["path"], str(fields[voices]).strip() if voices else "")
+        voice = None if voices is None else fields[voices]
+        yield Entry(fields["path"], "" if voice is None else str(voice).strip())

@@ -21,7 +21,7 @@ class Shard(NamedTuple):
     """Some of the recordings; their rows go into one file of each table.
 
     ``archive``: the folder that all recordings of the plan are below, itself below ``root``.
-    ``voices``: whose voice is in a file, by its path, where another file has it, too.
+    ``voices``: whose voice is in a file, by its path, where that is known.
     """
 
     number: int
@@ -57,7 +57,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 _OTHERWISE = {
-    "files_sha256": "other files",
+    "files_sha256": "other files or voices",
     "voices": "other --voices",
     "shard": "another --shard",
     "model": "another model",
