@@ -39,6 +39,7 @@ from edgeser.events.wire.replay import read_request
 from edgeser.model.artefact import info_from_metadata
 from edgeser.page.query import read_edges, read_query
 from edgeser.settings.load import load_settings
+from edgeser.voice import Voice
 
 ROOT = Path(__file__).parent.parent
 
@@ -128,6 +129,12 @@ PARSERS = [
         "a bridge's position",
         _of_file(_position),
         b'{"position":{"epoch":"abc","after":{"emotion.mic":4}},"marks":[]}',
+    ),
+    Parser(
+        "a voice",
+        Voice.from_json,
+        b'{"model":"x","spectrum":{"mean":[0.5,-1],"frames":9},"logits":{"mean":[1],"frames":3}}',
+        (ValueError,),
     ),
     Parser("a baseline", _of_file(_baseline), b'{"format":1}'),
     Parser(

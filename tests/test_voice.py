@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -139,6 +140,19 @@ def test_a_voice_belongs_to_the_model_that_learnt_it(recordings: list[Path]) -> 
     ):
         with pytest.raises(ValueError, match="is damaged"):
             Live(streaming, voice=damaged)
+
+
+def test_what_is_of_another_type_is_refused(recordings: list[Path]) -> None:
+    kept = heard(load_model("streaming6"), recordings[0]).to_json()
+    with pytest.raises(TypeError, match="expected a Voice, got bytes"):
+        Live(voice=kept)  # type: ignore[arg-type]
+    recognizer = Recognizer()
+    with pytest.raises(TypeError, match="expected a Voice, got list"):
+        next(recognizer.file(recordings[0], []))  # type: ignore[arg-type]
+    no_lists: list[Any] = [str(recordings[0]), recordings[0], iter(recordings)]
+    for paths in no_lists:
+        with pytest.raises(TypeError, match="expected a list of paths, got"):
+            recognizer.learn(paths)
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,11 @@ class Pipeline:
         """``name``: the stream's. ``voice``: what is known of it before the first sound.
 
         Raises UserError if the settings do not suit the model, ValueError for a voice that another
-        model has learnt.
+        model has learnt, TypeError for what is no voice.
         """
         if voice is not None:
+            if not isinstance(voice, Voice):
+                raise TypeError(f"expected a Voice, got {type(voice).__name__}")
             voice.check(model)
         losses = Losses()
         learn = settings.baseline.learn

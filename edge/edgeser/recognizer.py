@@ -63,11 +63,15 @@ class Recognizer:
     def learn(self, paths: Sequence[str | Path]) -> list[Voice]:
         """Hear recordings of one voice; for each of them, what all the others tell of it.
 
-        Judged against these, a recording's result does not depend on the order of ``paths``. What
-        cannot be read tells nothing. Takes somewhat longer than to recognise them.
+        Judged against these, a recording's result does not depend on the order of ``paths``. Of one
+        with more speech than the model remembers, the last counts most. What cannot be read tells
+        nothing. Takes somewhat longer than to recognise them.
 
-        Raises UserError for a model that learns no voices.
+        Raises UserError for a model that learns no voices, TypeError for a single path and for an
+        iterator, which could not be gone through twice.
         """
+        if isinstance(paths, str) or not isinstance(paths, Sequence):
+            raise TypeError(f"expected a list of paths, got {type(paths).__name__}")
         info = learner(self.model).info
         heard = [self._heard_alone(path) for path in paths]
         spectra = of_others(heard, info.front_end.baseline_frames)
