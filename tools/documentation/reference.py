@@ -177,6 +177,7 @@ def python_page() -> str:
         members = "" if kind == "function" else "   :members:\n   :special-members: __init__\n"
         lines += [_rst(f".. auto{kind}:: edgeser.{name}\n{members}"), ""]
     lines += [_rst(".. autoclass:: edgeser.Model\n   :members: verify\n"), ""]
+    lines += [_rst(".. autoclass:: edgeser.Voice\n   :members: to_json, from_json\n"), ""]
     for name in ("Settings", "Position"):
         lines += [_rst(f".. autoclass:: edgeser.{name}\n"), ""]
     lines += [_rst(".. autoexception:: edgeser.UserError\n"), ""]
