@@ -23,7 +23,6 @@ from edgeser.events.wire.keys import read_secret
 from edgeser.page.security import read_token
 from edgeser.regular_file import regular
 from edgeser.settings.load import load_settings
-from tests.unprivileged import unprivileged
 
 DEVICE = Path("/dev/null")
 """Code that does not look at what it is reads it as an empty file, and waits for nothing."""
@@ -35,20 +34,15 @@ def test_a_regular_file_and_a_link_to_it_are_taken(tmp_path: Path) -> None:
     assert regular(tmp_path / "link").read_bytes() == b"1"
 
 
-def test_what_is_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tmp_path.chmod(0o755)
-    monkeypatch.chdir(tmp_path)  # nobody may not come here from above
-    os.mkfifo("pipe")
-    for path in (Path("pipe"), DEVICE):
+def test_what_is_none_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", DEVICE):
         with pytest.raises(OSError, match=f"it is no regular file: '{path}'"):
             regular(path)
     with pytest.raises(IsADirectoryError, match=f"Is a directory: '{tmp_path}'"):
         regular(tmp_path)
     with pytest.raises(FileNotFoundError):
-        regular(Path("missing"))
-    Path("closed").touch(mode=0)
-    with unprivileged(), pytest.raises(PermissionError, match="closed'"):
-        regular(Path("closed"))
+        regular(tmp_path / "missing")
 
 
 @pytest.mark.parametrize(

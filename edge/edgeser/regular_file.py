@@ -14,14 +14,11 @@ NOT_REGULAR = errno.EINVAL
 def regular(path: Path) -> Path:
     """The path, which can be opened without waiting and be read to its end.
 
-    Raises OSError where there is no such file or it may not be read, and for a folder, a pipe, a
-    socket and a device.
+    Raises OSError where there is no such file, and for a folder, a pipe, a socket and a device.
     """
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
         raise OSError(NOT_REGULAR, "it is no regular file", str(path))
-    if not os.access(path, os.R_OK, effective_ids=True):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -172,11 +173,13 @@ class JournalReader:
 
 def _connect(path: Path) -> sqlite3.Connection:
     """Without the permission to write, SQLite opens a journal that nobody writes only when told
-    that nobody does."""
+    that nobody does. That it may not read is no reason that it gives."""
     locator = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
         return _open(locator)
     except sqlite3.OperationalError:
+        if not os.access(path, os.R_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None
         if path.with_name(path.name + "-wal").exists():
             raise
         return _open(locator + "&immutable=1")
