@@ -14,9 +14,12 @@ import time
 import msgspec
 import pytest
 import zmq
+from click.testing import CliRunner
 
+from edgeser.cli import main
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.schema import decode, encode
+from edgeser.events.subscribe import subscriber
 
 from .helpers import PATIENCE_S, emotion, fault, level, speech, status, until
 
@@ -107,6 +110,21 @@ def test_no_daemon_is_one_line_and_exit_2(endpoint: str) -> None:
     assert errors.count(b"\n") == 1
     assert endpoint.encode() in errors
     assert b"edgeser run" in errors
+
+
+def test_why_nothing_comes_is_not_said_twice(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(subscriber, "SAY_AFTER_S", 0.0)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        done = CliRunner().invoke(main, ["listen", "--connect", endpoint, "--timeout", "0.5"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert done.exit_code == 2
+    assert done.stderr == f"edgeser: endpoint '{endpoint}': nothing came within 0.5 s\n"
+    [record] = caplog.records
+    assert "edgeser run" in record.getMessage()
 
 
 @pytest.mark.parametrize("command", [("listen", "--json"), ("on", "final", "--", "true")])

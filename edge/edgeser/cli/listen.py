@@ -78,13 +78,14 @@ def listen(
     from edgeser.events.subscribe.subscriber import Subscriber
 
     wanted = topics or ("",)
+    as_lines = as_json or not _can_draw()
 
     def subscribe(topics: Sequence[str], wait_s: float | None) -> Subscriber:
         return Subscriber(connect, topics, wait_s, since=since, key=key, server_key=server_key)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        if as_json or not _can_draw():
+        if as_lines:
             with subscribe(wanted, timeout_s) as subscriber:
                 received = _print_lines(subscriber, count)
         else:
@@ -106,6 +107,8 @@ def listen(
         trouble = subscriber.trouble
         if trouble is None:
             raise UserError(f"{what}, though somebody is there", "wait longer with --timeout")
+        if as_lines and subscriber.has_said_why:
+            raise UserError(what)
         raise UserError(f"{what}: {trouble.what}", trouble.fix)
 
 

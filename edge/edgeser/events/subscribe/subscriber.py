@@ -140,7 +140,8 @@ class Subscriber:
         self._patience_s = SAY_AFTER_S
         """For how long to wait yet until it is said why nothing comes."""
         self._looked_at: float | None = None
-        self._is_said = False
+        self.has_said_why = False
+        """Whether a warning in the log has said why nothing comes."""
         self._socket.connect(self.endpoint)
 
     @property
@@ -323,7 +324,7 @@ class Subscriber:
 
         A look counts for a second at most: who stood still, and libzmq with him, did not wait.
         """
-        if self.is_heard or self._is_said:
+        if self.is_heard or self.has_said_why:
             return deadline
         now = time.monotonic()
         if self._looked_at is not None:
@@ -332,7 +333,7 @@ class Subscriber:
         if self._patience_s > 0 or (deadline is not None and now >= deadline):
             until = now + min(self._patience_s, _LOOK_EVERY_S)
             return until if deadline is None else min(until, deadline)
-        self._is_said = True
+        self.has_said_why = True
         if (trouble := self.trouble) is not None:
             log.warning("endpoint '%s': %s", self.endpoint, trouble)
         return deadline
