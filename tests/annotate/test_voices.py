@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from edgeser import Recognizer
+from edgeser import Recognizer, Voice
 from edgeser.annotate.files import Recordings, find
 from edgeser.annotate.plan import shards
 from edgeser.cli import main
@@ -76,6 +77,22 @@ def test_the_voices_of_folders(archive: Path, tmp_path: Path) -> None:
     known = {str(row["path"]): row["baseline_s"] for row in rows(tmp_path / "out")}
     assert known["alone.wav"] == 0.0
     assert all(float(str(known[path])) > 0 for path in [*ANNA, *BERT])
+
+
+def test_a_voice_with_a_single_recording_is_heard_once(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn, learnt = Recognizer.learn, []
+
+    def learning(self: Recognizer, paths: Sequence[str | Path]) -> list[Voice]:
+        learnt.append([str(path) for path in paths])
+        return learn(self, paths)
+
+    monkeypatch.setattr(Recognizer, "learn", learning)
+    done = annotate(archive, tmp_path / "out", "--voices", "folder", "--jobs", "1")
+    assert done.exit_code == 0, done.output
+    voices = [[str(archive / path) for path in paths] for paths in (ANNA, BERT)]
+    assert sorted(learnt) == voices
 
 
 def test_a_folder_whose_name_is_no_utf8(archive: Path, tmp_path: Path) -> None:

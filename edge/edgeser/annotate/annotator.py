@@ -83,12 +83,15 @@ class Annotator:
         )
 
     def _voices(self, root: Path, said: Mapping[str, str]) -> dict[str, Voice]:
-        """For each path what all others tell of its voice. ``said``: whose voice it is, by path."""
+        """For each path what all others tell of its voice, where there are others.
+
+        ``said``: whose voice it is, by path.
+        """
         by_voice: dict[str, list[str]] = defaultdict(list)
         for path, voice in said.items():
             by_voice[voice].append(path)
         learnt: dict[str, Voice] = {}
-        for paths in by_voice.values():
+        for paths in filter(lambda paths: len(paths) > 1, by_voice.values()):
             voices = self._recognizer.learn([root / path for path in paths])
             learnt.update(zip(paths, voices, strict=True))
         return learnt
