@@ -14,7 +14,7 @@ import torch
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import Lengths, batch_of
+from edgeser.features.pieces import Lengths, batch_of, padded_length
 from edgeser.model.artefact import Precision, StreamLayout
 from edgeser.onnx_session import open_session
 from edgeser_export.golden import Network
@@ -99,7 +99,7 @@ def longest_frames(front_end: FrontEnd, window: WindowPolicy) -> int:
     frames = window.frames
     if window.cut == "whole":
         frames = math.ceil(window.max_seconds * front_end.sample_rate / front_end.hop)
-    return -(-frames // window.pad_frames) * window.pad_frames
+    return padded_length(frames, window.pad_frames)
 
 
 def torch_logits(model: SpeechModel, features: Floats, frames: Lengths) -> Floats:

@@ -9,6 +9,7 @@ import onnx
 import torch
 from onnx import TensorProto, compose, helper, numpy_helper
 
+from edgeser.features.pieces import padded_length
 from edgeser.model.artefact import ModelInfo
 from edgeser.onnx_session import open_session
 from edgeser_export.graph import traced
@@ -55,7 +56,7 @@ def least_frames(network: Any, width: int, pad_frames: int) -> int:
     noise = np.random.default_rng(0).standard_normal((1, _MAX_PROBED, width), np.float32)
 
     def answer(frames: int) -> Any:
-        length = -(-max(1, frames) // pad_frames) * pad_frames
+        length = padded_length(max(1, frames), pad_frames)
         given = {"features": noise[:, :length], "frames": np.array([frames])}
         return session.run(["logits"], given)[0]
 

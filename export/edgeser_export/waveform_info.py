@@ -11,7 +11,7 @@ import torch
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.front_end import Floats
-from edgeser.features.pieces import Lengths
+from edgeser.features.pieces import Lengths, padded_length
 from edgeser.model.artefact import Golden, ModelInfo
 from edgeser.model.golden import waveform
 from edgeser.onnx_session import open_session
@@ -127,7 +127,7 @@ def _beginnings(front_end: FrontEnd, window: WindowPolicy) -> list[tuple[int, fl
 def _batch(sounds: list[Samples], front_end: FrontEnd, pad_frames: int) -> tuple[Floats, Lengths]:
     hop, history = front_end.hop, front_end.history
     frames = np.array([len(sound) // hop for sound in sounds], np.int64)
-    length = -(-int(frames.max()) // pad_frames) * pad_frames * hop
+    length = padded_length(int(frames.max()), pad_frames) * hop
     waveforms = np.zeros((len(sounds), history + length), np.float32)
     for row, sound, count in zip(waveforms, sounds, frames, strict=True):
         row[history : history + count * hop] = sound[: count * hop] * _FULL_SCALE

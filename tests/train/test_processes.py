@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from edgeser.cli import main
 from edgeser_train.evaluation.folds import FoldResult
+from edgeser_train.training.progress import read_progress
 from tests.patience import until
 from tests.train.synthetic import make_manifest, tiny_settings
 
@@ -150,7 +151,11 @@ def test_what_is_stopped_is_a_line_and_leaves_no_process(
         text=True,
         env=environment,
     )
-    until(lambda: begun.poll() is not None or [*tmp_path.glob("run/unfinished/*/progress.json")])
+
+    def is_at_work() -> bool:
+        return any(p.done > 1 for p in read_progress(tmp_path / "run" / "unfinished"))
+
+    until(lambda: begun.poll() is not None or is_at_work())
     begun.send_signal(number)
     told, _ = begun.communicate()  # which ends when the last process has closed its end
     assert begun.returncode == 128 + number, told

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from edgeser.errors import UserError
 from edgeser.features import Baseline, FrontEnd, WindowPolicy
 from edgeser.features.baseline import no_baseline
-from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, pieces_of
 from edgeser.model.affect import COORDINATES
@@ -30,6 +29,7 @@ from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
 from edgeser_train.evaluation.enrolment import Enrolment, enrolled_for
 from edgeser_train.metrics import Doubles, Ints
+from edgeser_train.models.scoring import frames_of
 from edgeser_train.sound.conditions import under
 
 Score: TypeAlias = Callable[[Sequence[Pieces]], Floats]
@@ -224,10 +224,9 @@ class CorpusEvaluator:
         self.window = window
         self.min_frames = min_frames
         self.centring = centring
-        shortest = min_frames * front_end.hop
         self.frames = [
-            raw_frames(np.pad(sound, (0, max(0, shortest - len(sound)))), front_end)
-            for sound in (under(condition, u.samples(), i) for i, u in enumerate(corpus.utterances))
+            frames_of(under(condition, u.samples(), i), front_end, min_frames)
+            for i, u in enumerate(corpus.utterances)
         ]
         self.spectra = [front_end.heard(frames) for frames in self.frames]
         self.scored = [i for i, u in enumerate(corpus.utterances) if u.label in labels]

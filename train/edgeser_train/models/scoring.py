@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from edgeser.features import Baseline, FrontEnd
-from edgeser.features.baseline import no_baseline
+from edgeser.features.baseline import of_others
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, batch_of, pieces_of
@@ -65,36 +65,28 @@ def voice_logits(
     """Logits (utterances, labels) of sounds int16 (n,) of one voice, each judged against all the
     others: its spectrum, where the front end learns voices, and its logits, with a ``centring``.
     """
-    frames = [_long_enough(sound, front_end, model.min_frames) for sound in sounds]
-    spectra = [front_end.heard(rows) for rows in frames]
+    frames = [frames_of(sound, front_end, model.min_frames) for sound in sounds]
+    spectra = of_others([front_end.heard(rows) for rows in frames], front_end.baseline_frames)
     rows = [
-        _logits(
-            model,
-            pieces_of(own, front_end, window, _of_others(spectra, i, front_end.baseline_frames)),
-            window,
-        )
-        for i, own in enumerate(frames)
+        _logits(model, pieces_of(own, front_end, window, heard), window)
+        for own, heard in zip(frames, spectra, strict=True)
     ]
     if centring is None:
         return np.stack(rows)
     means = [Baseline(row, len(own)) for row, own in zip(rows, frames, strict=True)]
-    return np.stack(
-        [
-            centring.centred(row, _of_others(means, i, centring.most_frames))
-            for i, row in enumerate(rows)
-        ]
-    )
+    others = of_others(means, centring.most_frames)
+    return np.stack([centring.centred(*of_one) for of_one in zip(rows, others, strict=True)])
 
 
 def utterance_pieces(
     sound: Samples, front_end: FrontEnd, window: WindowPolicy, min_frames: int
 ) -> list[Floats]:
     """Features (frames, width) of an utterance's pieces; one too short ends in silence."""
-    return pieces_of(_long_enough(sound, front_end, min_frames), front_end, window)
+    return pieces_of(frames_of(sound, front_end, min_frames), front_end, window)
 
 
-def _long_enough(sound: Samples, front_end: FrontEnd, min_frames: int) -> Floats:
-    """Raw frames (frames, bins), at least so many."""
+def frames_of(sound: Samples, front_end: FrontEnd, min_frames: int) -> Floats:
+    """Raw frames (frames, bins), at least so many: a sound too short ends in silence."""
     shortest = min_frames * front_end.hop
     if len(sound) < shortest:
         sound = np.pad(sound, (0, shortest - len(sound)))
@@ -105,12 +97,3 @@ def _logits(model: SpeechModel, pieces: Pieces, window: WindowPolicy) -> Logits:
     """Of one window (labels,)."""
     logits: Logits = windows_logits(model, [pieces], window.pad_frames)[0]
     return logits
-
-
-def _of_others(baselines: Sequence[Baseline], own: int, most: int) -> Baseline:
-    """All but one together."""
-    total = no_baseline(len(baselines[own].mean))
-    for i, baseline in enumerate(baselines):
-        if i != own:
-            total = total.updated(baseline, most)
-    return total
