@@ -24,7 +24,7 @@ from edgeser_export.golden import Network, golden_pieces, golden_vectors
 from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import half
 from edgeser_export.sensitivity import int8
-from edgeser_export.streaming import check_fp32, layout_of, stream_graph, tensors
+from edgeser_export.streaming import layout_of, stream_graph, tensors
 from edgeser_export.verify import (
     Difference,
     longest_frames,
@@ -35,6 +35,7 @@ from edgeser_export.verify import (
 from edgeser_export.waveform import WaveformFrontEnd
 from edgeser_export.waveform_export import export_graph
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
+from edgeser_train.models.integer_weights import IntegerWeights, LearntWeights
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.models.streaming import StreamModel
 from edgeser_train.training.checkpoint import Origin, centring_of
@@ -73,6 +74,7 @@ def export(
     the graph differs by more than its precision may, when ``release`` says what no artefact may,
     or when it cannot be written; nothing is written then.
     """
+    check_precision(model, precision)
     recipe = origin.recipe
     pad_frames = recipe.window.pad_frames
     layout = layout_of(model)
@@ -84,7 +86,6 @@ def export(
     outputs = [Tensor("logits", ["batch", len(origin.labels)], "float32")]
     noise: list[int | str] = ["batch", 1]
     if isinstance(model, StreamModel) and layout is not None:
-        check_fp32(precision)
         graph = stream_graph(model, layout, noise_after)
         inputs, outputs = tensors(model, layout)
         noise = ["batch", layout.block_frames // layout.step_frames, 1]
@@ -183,6 +184,22 @@ def centring_with(
     return strangers.applied(centring, origin.labels, temperature)
 
 
+def check_precision(model: SpeechModel, precision: Precision) -> None:
+    """Raises UserError for a precision that the model cannot be exported in."""
+    if precision == "fp32":
+        return
+    if isinstance(model, StreamModel):
+        raise UserError(
+            f"--precision {precision}: a network of streams is exported in fp32 alone",
+            "leave it out: a block is so little work that integers make it slower",
+        )
+    if any(isinstance(module, IntegerWeights | LearntWeights) for module in model.modules()):
+        raise UserError(
+            f"--precision {precision}: the weights of this model are integers already",
+            "leave it out",
+        )
+
+
 def variant(
     graph: Any,
     precision: Precision,
@@ -191,12 +208,7 @@ def variant(
     *,
     symmetric: bool = False,
 ) -> Any:
-    """The graph in a precision. Raises UserError for another one than that of integer weights."""
-    if precision != "fp32" and any(n.op_type == "DequantizeLinear" for n in graph.graph.node):
-        raise UserError(
-            f"--precision {precision}: the weights of this model are integers already",
-            "leave it out",
-        )
+    """The graph in a precision."""
     if precision == "fp16":
         return half(graph)
     if precision == "int8":

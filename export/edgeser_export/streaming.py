@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Lengths, padded_length
-from edgeser.model.artefact import Precision, StreamLayout
+from edgeser.model.artefact import StreamLayout
 from edgeser.model.artefact import Tensor as TensorInfo
 from edgeser_export.graph import traced
 from edgeser_train.models.speech_model import SpeechModel
@@ -84,15 +83,6 @@ def streamed(session: Any, layout: StreamLayout, features: Floats, frames: Lengt
     counted = np.where(steps[:, :, None], np.concatenate(votes, axis=1), 0)
     logits: Floats = ((every * counted).sum(axis=1) / every.sum(axis=1)).astype(np.float32)
     return logits
-
-
-def check_fp32(precision: Precision) -> None:
-    """Raises UserError for another precision."""
-    if precision != "fp32":
-        raise UserError(
-            f"--precision {precision}: a network of streams is exported in fp32 alone",
-            "leave it out: a block is so little work that integers make it slower",
-        )
 
 
 class _Block(nn.Module):

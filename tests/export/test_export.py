@@ -182,7 +182,10 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
     other.write_bytes(msgspec.json.encode(tree))
     strangers = tmp_path / "strangers.json"
     strangers.write_bytes(msgspec.json.encode(UnknownVoiceCalibration(1.5, 1.2, {"sad": 0.5}, 0.0)))
+    streams = tmp_path / "streams.pt"
+    checkpoint.save(streams, *small("streaming"))
     to_out = ("-o", out)
+    unread = ("--precision", "int8", "--calibrate", f"emodb={tmp_path / 'none'}")
     for words, said in [
         ((text, *to_out), "this is something else, not a checkpoint"),
         ((tmp_path / "none.pt", *to_out), "no such file"),
@@ -205,6 +208,8 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((model, "--strangers", tmp_path / "none.json", *to_out), "no such file"),
         ((model, "--strangers", text, *to_out), "strangers"),
         ((model, "--symmetric", *to_out), "goes with --precision int8"),
+        ((model, "--strangers", strangers, *unread, *to_out), "does not centre by voice"),
+        ((streams, *unread, *to_out), "exported in fp32 alone"),
     ]:
         done = edgeser("export", *words)
         assert done.exit_code == 2, done.output

@@ -19,7 +19,7 @@ from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.model.golden import waveform
 from edgeser_export.graph import onnx_graph
-from edgeser_export.onnx_export import variant
+from edgeser_export.onnx_export import check_precision
 from edgeser_train.models import moonshine, moonshine_weights
 from edgeser_train.models.integer_weights import IntegerWeights, in_integers
 from edgeser_train.models.layers import WeightedPooling
@@ -213,10 +213,10 @@ def test_weights_keep_seven_bits_and_a_sign() -> None:
 
 
 def test_its_graph_keeps_them_in_integers() -> None:
-    graph = onnx_graph(Moonshine(MoonshineConfig(pretrained=None)))
-    assert len(graph.SerializeToString()) < 4e6
+    model = Moonshine(MoonshineConfig(pretrained=None))
+    assert len(onnx_graph(model).SerializeToString()) < 4e6
     with pytest.raises(UserError, match=r"--precision fp16: .* integers already"):
-        variant(graph, "fp16", [], 0)
+        check_precision(model, "fp16")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no such graph" * 100])

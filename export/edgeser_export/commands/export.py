@@ -201,12 +201,15 @@ def export(
     assert output is not None
     check_writable(output)
     from edgeser_export.calibration import training_pieces
-    from edgeser_export.onnx_export import Release, export_waveform
+    from edgeser_export.onnx_export import Release, centring_with, check_precision, export_waveform
     from edgeser_export.onnx_export import export as export_model
     from edgeser_export.record import calibration_of, record_of
 
     record = record_of(origin, report)
     fitted, threshold = calibration_of(strangers or report)
+    divided_by = fitted if temperature is None else temperature
+    check_precision(model, precision)
+    centring_with(model, origin, strangers, divided_by)  # what does not fit is said before any work
     learnt = None
     if noise is not None:
         from edgeser_export.noise import learn_noise
@@ -220,7 +223,7 @@ def export(
     details = Release(
         name or output.stem,
         release or "1.0.0",
-        fitted if temperature is None else temperature,
+        divided_by,
         threshold if abstain_below is None else abstain_below,
         record,
         strangers,
