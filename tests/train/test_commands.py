@@ -226,6 +226,7 @@ def test_a_fold_of_another_sound_is_not_kept(cache: Path, tmp_path: Path) -> Non
         (("--protocol", "loso", "--fold", "99"), "fold '99'"),
         (("--set", "batch=none"), "bad recipe"),
         (("--set", "model.labels=7"), "the corpus has 4"),
+        (("--labels", "angry,wary"), "--labels angry,wary: no utterance of emodb is wary; leave"),
         (("--recipe", "tuned"), "lightweight has edgeser, paper"),
         (("--set", "patience=3"), "needs a validation part"),
         (("--seed", "20260101120000"), "is not in the range 0<=x<=4294967295"),
