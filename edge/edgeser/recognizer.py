@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,12 +59,14 @@ class Recognizer:
         if broken is not None:
             raise UserError(broken.message)
 
-    def learn(self, paths: Sequence[str | Path]) -> list[Voice]:
+    def learn(
+        self, paths: Sequence[str | Path], unread: Callable[[UserError], None] = lambda _: None
+    ) -> list[Voice]:
         """Hear recordings of one voice; for each of them, what all the others tell of it.
 
         Judged against these, a recording's result does not depend on the order of ``paths``. Of one
         with more speech than the model remembers, the last counts most. What cannot be read tells
-        nothing. Takes somewhat longer than to recognise them.
+        nothing; ``unread`` is called with the reason. Takes somewhat longer than to recognise them.
 
         Raises UserError for a model that learns no voices, TypeError for a single path and for an
         iterator, which could not be gone through twice.
@@ -73,12 +74,15 @@ class Recognizer:
         if isinstance(paths, str) or not isinstance(paths, Sequence):
             raise TypeError(f"expected a list of paths, got {type(paths).__name__}")
         info = learner(self.model).info
-        heard = [self._heard_alone(path) for path in paths]
+        heard = [self._heard_alone(_blocks(path, unread)) for path in paths]
         spectra = of_others(heard, info.front_end.baseline_frames)
         voices = [Voice(self.model.ref.sha256, spectrum) for spectrum in spectra]
         if info.centring is None:
             return voices
-        said = [self._said_of(path, voice) for path, voice in zip(paths, voices, strict=True)]
+        said = [
+            self._said_of(_blocks(path, unread), voice)
+            for path, voice in zip(paths, voices, strict=True)
+        ]
         usual = of_others(said, info.centring.most_frames)
         return [replace(voice, logits=logits) for voice, logits in zip(voices, usual, strict=True)]
 
@@ -95,29 +99,31 @@ class Recognizer:
             yield from _finals(live.push(frames[first : first + second]))
         yield from _finals(live.finish())
 
-    def _heard_alone(self, path: str | Path) -> Baseline:
+    def _heard_alone(self, blocks: Iterator[AudioBlock]) -> Baseline:
         """How the voice of a recording sounds."""
         hearing = Hearing("file", self.model, self._settings.speech, Losses())
-        for block in _blocks(path):
+        for block in blocks:
             hearing.push(block)
         hearing.finish()
         return hearing.baseline
 
-    def _said_of(self, path: str | Path, voice: Voice) -> Baseline:
+    def _said_of(self, blocks: Iterator[AudioBlock], voice: Voice) -> Baseline:
         """What the model usually says of a recording, where so much is known of its voice."""
         pipeline = Pipeline("file", self.model, learning(self._settings), voice)
-        for block in _blocks(path):
+        for block in blocks:
             pipeline.push(block)
         pipeline.finish()
         return pipeline.voice.logits or no_baseline(len(self.model.info.labels))
 
 
-def _blocks(path: str | Path) -> Iterator[AudioBlock]:
+def _blocks(path: str | Path, unread: Callable[[UserError], None]) -> Iterator[AudioBlock]:
     """The sound of a file as far as it can be read."""
-    with suppress(UserError):
+    try:
         for block in FileSource(Path(path), fast=True).blocks():
             if isinstance(block, AudioBlock):
                 yield block
+    except UserError as error:
+        unread(error)
 
 
 def _finals(events: list[Heard]) -> Iterator[EmotionEvent]:

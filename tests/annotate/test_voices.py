@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
@@ -14,9 +15,12 @@ import pytest
 import soundfile
 from click.testing import CliRunner, Result
 
-from edgeser import Recognizer, Voice
+from edgeser import Recognizer, Voice, load_settings
+from edgeser.annotate import annotator
+from edgeser.annotate.archive import ArchiveError
 from edgeser.annotate.files import Recordings, find
-from edgeser.annotate.plan import shards
+from edgeser.annotate.plan import Shard, shards
+from edgeser.audio.file import FileSource
 from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.model.golden import waveform
@@ -84,9 +88,9 @@ def test_a_voice_with_a_single_recording_is_heard_once(
 ) -> None:
     learn, learnt = Recognizer.learn, []
 
-    def learning(self: Recognizer, paths: Sequence[str | Path]) -> list[Voice]:
+    def learning(self: Recognizer, paths: Sequence[Path], *unread: Any) -> list[Voice]:
         learnt.append([str(path) for path in paths])
-        return learn(self, paths)
+        return learn(self, paths, *unread)
 
     monkeypatch.setattr(Recognizer, "learn", learning)
     done = annotate(archive, tmp_path / "out", "--voices", "folder", "--jobs", "1")
@@ -181,6 +185,31 @@ def test_a_list_that_does_not_say_whose_voice_it_is_is_one_line(
     (tmp_path / name).write_text(text)
     with pytest.raises(UserError, match=told):
         find(str(tmp_path / name), "id")
+
+
+def test_an_archive_that_is_away_while_its_voices_are_learnt_is_no_archive_of_strangers(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, away = tmp_path / "here", tmp_path / "away"
+    shutil.copytree(archive, away)
+
+    class BackAgain(FileSource):
+        """Of the recordings that are judged."""
+
+        def __init__(self, path: Path, fast: bool) -> None:
+            if away.exists():
+                away.rename(here)
+            super().__init__(path, fast)
+
+    monkeypatch.setattr(annotator, "FileSource", BackAgain)
+    shard = Shard(0, str(here), ANNA, "anna", dict.fromkeys(ANNA, "anna"))
+    annotate_shard = annotator.Annotator(load_settings())
+    with pytest.raises(ArchiveError, match="does not see the recordings"):
+        annotate_shard(shard)
+    away.rename(here)
+    known = annotate_shard(shard).segments.to_pylist()
+    assert len(known) == 3
+    assert all(row["baseline_s"] > 0 for row in known)
 
 
 def test_what_has_no_voices_begins_no_folder(archive: Path, tmp_path: Path) -> None:

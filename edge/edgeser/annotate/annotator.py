@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,7 +63,7 @@ class Annotator:
         errors: list[dict[str, str]] = []
         sound_s = 0.0
         said = shard.voices or {}
-        voices = self._voices(Path(shard.root), said)
+        voices = self._voices(shard)
         for path in shard.paths:
             shown = as_utf8(path)
             file = Path(shard.root) / path
@@ -73,7 +72,7 @@ class Annotator:
                 heard = self._recognizer.file(file, voices.get(path))
                 segments.extend(_row(shown, said.get(path), event) for event in heard)
             except UserError as error:
-                check_archive(shard, path)
+                check_archive(shard)
                 errors.append({"path": shown, "error": str(error).replace(str(file), shown)})
         return Annotated(
             pyarrow.Table.from_pylist(segments, self.schema),
@@ -82,17 +81,19 @@ class Annotator:
             time.process_time() - began,
         )
 
-    def _voices(self, root: Path, said: Mapping[str, str]) -> dict[str, Voice]:
+    def _voices(self, shard: Shard) -> dict[str, Voice]:
         """For each path what all others tell of its voice, where there are others.
 
-        ``said``: whose voice it is, by path.
+        Raises ArchiveError where the archive is away.
         """
+        root = Path(shard.root)
         by_voice: dict[str, list[str]] = defaultdict(list)
-        for path, voice in said.items():
+        for path, voice in (shard.voices or {}).items():
             by_voice[voice].append(path)
         learnt: dict[str, Voice] = {}
         for paths in filter(lambda paths: len(paths) > 1, by_voice.values()):
-            voices = self._recognizer.learn([root / path for path in paths])
+            files = [root / path for path in paths]
+            voices = self._recognizer.learn(files, lambda _: check_archive(shard))
             learnt.update(zip(paths, voices, strict=True))
         return learnt
 
