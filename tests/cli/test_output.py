@@ -51,7 +51,7 @@ def test_what_an_encoding_lacks_is_replaced(tmp_path: Path) -> None:
     file.symlink_to(SPEECH_FILE.absolute())
     done = shell(f'PYTHONIOENCODING=latin-1 "$@" predict {file}')
     assert done.returncode == 0, done.stderr
-    assert "/?.wav" in done.stdout
+    assert "/?.wav" in done.stdout.replace("\n", "")  # a long path is wrapped
 
 
 def test_the_daemon_needs_no_standard_output(tmp_path: Path) -> None:
