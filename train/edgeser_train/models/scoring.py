@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from edgeser.features import Baseline, FrontEnd
-from edgeser.features.baseline import of_others
+from edgeser.features.baseline import no_baseline
 from edgeser.features.frames import raw_frames
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import Pieces, batch_of, pieces_of
@@ -66,7 +66,7 @@ def voice_logits(
     others: its spectrum, where the front end learns voices, and its logits, with a ``centring``.
     """
     frames = [frames_of(sound, front_end, model.min_frames) for sound in sounds]
-    spectra = of_others([front_end.heard(rows) for rows in frames], front_end.baseline_frames)
+    spectra = _of_others([front_end.heard(rows) for rows in frames], front_end.baseline_frames)
     rows = [
         _logits(model, pieces_of(own, front_end, window, heard), window)
         for own, heard in zip(frames, spectra, strict=True)
@@ -74,7 +74,7 @@ def voice_logits(
     if centring is None:
         return np.stack(rows)
     means = [Baseline(row, len(own)) for row, own in zip(rows, frames, strict=True)]
-    others = of_others(means, centring.most_frames)
+    others = _of_others(means, centring.most_frames)
     return np.stack([centring.centred(*of_one) for of_one in zip(rows, others, strict=True)])
 
 
@@ -97,3 +97,18 @@ def _logits(model: SpeechModel, pieces: Pieces, window: WindowPolicy) -> Logits:
     """Of one window (labels,)."""
     logits: Logits = windows_logits(model, [pieces], window.pad_frames)[0]
     return logits
+
+
+def _of_others(baselines: Sequence[Baseline], most: int) -> list[Baseline]:
+    """For each baseline all but it together, as a device that heard them one after the other.
+
+    Of more than ``most`` frames the first are forgotten; ``baseline.of_others`` of the edge weighs
+    all of them alike, and what a teacher says would change with it.
+    """
+    others = []
+    for own in range(len(baselines)):
+        total = no_baseline(len(baselines[own].mean))
+        for baseline in (*baselines[:own], *baselines[own + 1 :]):
+            total = total.updated(baseline, most)
+        others.append(total)
+    return others
