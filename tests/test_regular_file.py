@@ -46,6 +46,24 @@ def test_what_is_none_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("ask", "text"),
+    [(load_settings, b"[model]"), (read_secret, b"0" * 40), (read_token, b"a" * 32)],
+    ids=["settings", "key", "token of the page"],
+)
+def test_a_pipe_that_the_shell_has_opened_is_read(
+    ask: Callable[[Path], object], text: bytes
+) -> None:
+    """As ``<(command)`` gives one."""
+    ours, commands = os.pipe()
+    os.write(commands, text)
+    os.close(commands)
+    try:
+        ask(Path(f"/dev/fd/{ours}"))
+    finally:
+        os.close(ours)
+
+
+@pytest.mark.parametrize(
     "ask",
     [
         JournalReader,

@@ -10,6 +10,18 @@ from pathlib import Path
 NOT_REGULAR = errno.EINVAL
 """Of the OSError that says so."""
 
+_OF_THE_SHELL = (Path("/dev/stdin"), Path("/dev/fd"))
+
+
+def regular_or_shells(path: Path) -> Path:
+    """The path of a text that is read once: also a pipe which the shell has opened, which ends with
+    the command behind it (``<(command)``, ``/dev/stdin``).
+
+    Raises OSError as ``regular`` does.
+    """
+    shells = path in _OF_THE_SHELL or path.parent in _OF_THE_SHELL
+    return path if shells and path.is_fifo() else regular(path)
+
 
 def regular(path: Path) -> Path:
     """The path, which can be opened without waiting and be read to its end.

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from edgeser.errors import UserError
 from edgeser.host_port import is_loopback, parse_port
-from edgeser.regular_file import regular
+from edgeser.regular_file import regular_or_shells
 
 MIN_TOKEN = 16
 """Characters. Guessing is slow over a network, but nobody counts the tries."""
@@ -225,7 +225,7 @@ def read_token(path: Path) -> str:
     """The token in a file. Raises ``UserError`` where others can read it, or it is too short."""
     try:
         mode = path.stat().st_mode
-        token = regular(path).read_text(encoding="utf-8").strip()
+        token = regular_or_shells(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise UserError(f"--token {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

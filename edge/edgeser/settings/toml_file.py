@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from edgeser.regular_file import regular
+from edgeser.regular_file import regular_or_shells
 from edgeser.settings.schema import SettingsError
 
 if sys.version_info >= (3, 11):
@@ -25,7 +25,7 @@ _SOURCE = re.compile(r"\s*\[{1,2}\s*source\s*\]")
 def read_toml(file: Path) -> dict[str, Any]:
     """What a file holds. Raises SettingsError naming it, the place and the fix."""
     try:
-        text = regular(file).read_text("utf-8-sig")
+        text = regular_or_shells(file).read_text("utf-8-sig")
     except OSError as error:
         raise SettingsError(f"settings {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from edgeser.audio.source import SourceError
-from edgeser.regular_file import regular
+from edgeser.regular_file import regular_or_shells
 
 MIN_TOKEN, MAX_TOKEN = 16, 256
 MAX_NAME = 120
@@ -28,7 +28,7 @@ def read_tokens(path: Path) -> dict[bytes, str]:
     """
     try:
         mode = path.stat().st_mode
-        lines = regular(path).read_text("utf-8").splitlines()
+        lines = regular_or_shells(path).read_text("utf-8").splitlines()
     except OSError as error:
         raise SourceError(f"tokens {path}: {error.strerror}", "name a file there is") from error
     except UnicodeDecodeError as error:

@@ -17,7 +17,7 @@ import zmq
 from zmq.utils import z85
 
 from edgeser.errors import UserError
-from edgeser.regular_file import regular
+from edgeser.regular_file import regular_or_shells
 
 SERVER = "server"
 """The daemon's own key pair."""
@@ -148,7 +148,7 @@ def _checked(name: str) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        with regular(path).open("rb") as file:
+        with regular_or_shells(path).open("rb") as file:
             return file.read(MAX_FILE_BYTES)
     except OSError as error:
         raise UserError(f"key {path}: {error.strerror}") from error
