@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec import structs
+
 from edgeser.audio.file import FileSource
 from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.errors import UserError, one_line
@@ -20,6 +22,9 @@ from edgeser.pcm import SAMPLE_RATE
 from edgeser.pipeline import Heard, Pipeline, chosen_model, learner, learning
 from edgeser.settings.schema import Settings
 from edgeser.voice import Voice
+
+_NO_PARTIALS_S = 60.0
+"""Longer than any segment."""
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +106,8 @@ class Recognizer:
 
     def _heard_alone(self, blocks: Iterator[AudioBlock]) -> Baseline:
         """How the voice of a recording sounds."""
-        hearing = Hearing("file", self.model, self._settings.speech, Losses())
+        settings = _to_learn(self._settings)
+        hearing = Hearing("file", self.model, settings.speech, Losses())
         for block in blocks:
             hearing.push(block)
         hearing.finish()
@@ -109,11 +115,17 @@ class Recognizer:
 
     def _said_of(self, blocks: Iterator[AudioBlock], voice: Voice) -> Baseline:
         """What the model usually says of a recording, where so much is known of its voice."""
-        pipeline = Pipeline("file", self.model, learning(self._settings), voice)
+        pipeline = Pipeline("file", self.model, _to_learn(self._settings), voice)
         for block in blocks:
             pipeline.push(block)
         pipeline.finish()
         return pipeline.voice.logits or no_baseline(len(self.model.info.labels))
+
+
+def _to_learn(settings: Settings) -> Settings:
+    """The same with learning and without partials, which teach nothing and take time."""
+    speech = structs.replace(settings.speech, hop_seconds=_NO_PARTIALS_S)
+    return structs.replace(learning(settings), speech=speech)
 
 
 def _blocks(path: str | Path, unread: Callable[[UserError], None]) -> Iterator[AudioBlock]:
