@@ -183,8 +183,8 @@ def test_of_the_container_that_an_image_was_made_in_nothing_is_left(tmp_path: Pa
                 entry.size = len(text)
                 archive.addfile(entry, io.BytesIO(text.encode()))
         leave_chance_out(file)
-        with tarfile.open(file) as archive:
-            archive.extractall(tmp_path / container, filter="tar")
+        (tmp_path / container).mkdir()
+        subprocess.run(["tar", "-xf", file, "-C", tmp_path / container], check=True)
         return file.read_bytes()
 
     assert image("one") == image("two")

@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from pathlib import Path
@@ -37,8 +36,8 @@ class Image:
     """An image that is unpacked. ``root``: its files; ``config``: how it wants to be run."""
 
     def __init__(self, archive: Path, folder: Path) -> None:
-        with tarfile.open(archive) as outer:
-            outer.extractall(folder / "image", filter="tar")
+        (folder / "image").mkdir()
+        subprocess.run(["tar", "-xf", archive, "-C", folder / "image"], check=True)
         (manifest,) = json.loads((folder / "image/manifest.json").read_text())
         self.config: dict[str, Any] = json.loads(
             (folder / "image" / manifest["Config"]).read_text()
