@@ -271,7 +271,7 @@ function explainStream(state, stream, now) {
   const latest = faults.at(-1);
   const fault = faults.findLast((f) => !f.recovered);
   switch (status.state) {
-    case "no_audio": return { kind: "bad", what: "No sound arrives", why: fault ? fault.message : "The microphone or file gives nothing; it is being restarted." };
+    case "no_audio": return { kind: "bad", what: "No sound arrives", why: fault ? fault.message : "Nothing has come for two seconds. A file is over; a microphone is being restarted." };
     case "starting": return { kind: "wait", what: "Starting", why: "The model is being loaded and tried." };
     case "stopping": return { kind: "wait", what: "Stopping", why: "The daemon ends: it was told to, or its file is over." };
     case "degraded": return { kind: "warn", what: "Working, but not well", why: latest?.message ?? "Windows were dropped, or got no scores." };
