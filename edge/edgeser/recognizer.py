@@ -71,7 +71,7 @@ class Recognizer:
 
         Judged against these, a recording's result does not depend on the order of ``paths``. Of one
         with more speech than the model remembers, the last counts most. What cannot be read tells
-        nothing; ``unread`` is called with the reason. Takes somewhat longer than to recognise them.
+        nothing; ``unread`` is called with the reason. Takes about as long as to recognise them.
 
         Raises UserError for a model that learns no voices, TypeError for a single path and for an
         iterator, which could not be gone through twice.
