@@ -23,7 +23,7 @@ from edgeser.model.unseen import read_unseen, unseen_file
 from edgeser_train.corpora import load_corpora
 from edgeser_train.data.front_ends import VOICES
 from edgeser_train.evaluation import unseen_rows
-from edgeser_train.evaluation.enrolment import ENROLMENTS, Enrolment, chosen
+from edgeser_train.evaluation.enrolment import EARLIER, ENROLMENTS, Enrolment, chosen, enrolled_for
 from edgeser_train.evaluation.unseen import (
     CorpusEvaluator,
     Predictions,
@@ -160,7 +160,7 @@ def test_every_step_of_the_ladder_chooses_others_of_its_kind(
     assert len(set(some)) == len(some)
     assert set(some) <= set(speaker[1:])
     labels = [every[i] for i in some]
-    if enrolment.kind == "earlier":
+    if not enrolment.utterances:
         return
     calm = labels.count("neutral")
     assert len(some) <= enrolment.utterances
@@ -170,6 +170,38 @@ def test_every_step_of_the_ladder_chooses_others_of_its_kind(
         assert len(set(labels)) <= 1
     if enrolment.kind == "mostly neutral" and enrolment.utterances:
         assert calm >= min(round(0.7 * enrolment.utterances), 4)
+
+
+def test_of_two_people_both_are_heard_in_turn_and_of_another_person_nobody_else(
+    evaluator: CorpusEvaluator,
+) -> None:
+    utterances = evaluator.corpus.utterances
+
+    def speakers(enrolment: Enrolment) -> list[list[str]]:
+        drawn = list(enrolled_for(evaluator.corpus, enrolment, 0))
+        assert all(i not in some and len(set(some)) == len(some) for i, some in enumerate(drawn))
+        return [[utterances[k].speaker for k in some] for some in drawn]
+
+    companions = {}
+    for u, some in zip(utterances, speakers(Enrolment(4, "another person")), strict=True):
+        assert len(some) == 4
+        (companions[u.speaker],) = set(some)
+    for mixed in (Enrolment(4, "two people"), Enrolment(0, "earlier of two people")):
+        for u, some in zip(utterances, speakers(mixed), strict=True):
+            turns = [companions[u.speaker], u.speaker]
+            both = min(some.count(speaker) for speaker in turns)
+            assert some[: 2 * both] == turns * both
+            assert set(some) <= set(turns)
+    own = [some.count(u.speaker) for u, some in zip(utterances, speakers(mixed), strict=True)]
+    alone = [len(some) for some in enrolled_for(evaluator.corpus, EARLIER, 0)]
+    assert own == alone
+
+
+def test_who_is_alone_has_nobody_to_take_turns_with(evaluator: CorpusEvaluator) -> None:
+    one = tuple(u for u in evaluator.corpus.utterances if u.speaker == "03")
+    corpus = replace(evaluator.corpus, utterances=one)
+    assert not any(enrolled_for(corpus, Enrolment(4, "another person"), 0))
+    assert all(len(some) == 2 for some in enrolled_for(corpus, Enrolment(4, "two people"), 0))
 
 
 def test_the_page_has_a_row_for_every_step_and_corpus(evaluator: CorpusEvaluator) -> None:

@@ -35,7 +35,8 @@ class UnseenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Unseen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How well the artefact of that SHA-256 does on whole ``corpora`` that it did not learn from.
 
-    A row for each amount that is known of every voice, the first for nothing.
+    A row for each amount that is known of every voice, the first for nothing, the last for the
+    most.
     """
 
     sha256: str

@@ -83,9 +83,9 @@ def unseen(
     """Score a model on voices and corpora that it never met.
 
     With nothing known of a voice, and with 1, 3, 10 and all earlier utterances of it, of any
-    emotion, mostly neutral, neutral or of one emotion. MODEL is a name or a file, as for
-    `edgeser run`, and every corpus one that it has not learnt from. RUN is the folder of an
-    `edgeser evaluate`:
+    emotion, mostly neutral, neutral or of one emotion; and with what was heard of another
+    person, or of two in turn. MODEL is a name or a file, as for `edgeser run`, and every corpus
+    one that it has not learnt from. RUN is the folder of an `edgeser evaluate`:
 
     \b
     --protocol loco      each fold is scored on the corpus that it held out, its seeds

@@ -1,9 +1,10 @@
-"""What a voice is enrolled with: which other utterances of the same speaker are known."""
+"""What a voice is enrolled with: which other utterances were heard before, mostly of its own."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -11,16 +12,27 @@ import numpy as np
 
 from edgeser_train.corpora import Corpus
 
-Kind: TypeAlias = Literal["any", "mostly neutral", "neutral", "one emotion", "earlier"]
+Kind: TypeAlias = Literal[
+    "any",
+    "mostly neutral",
+    "neutral",
+    "one emotion",
+    "earlier",
+    "two people",
+    "another person",
+    "earlier of two people",
+]
 
 NEUTRAL_SHARE = 0.7
-"""Of "mostly neutral"; the others are of any emotion."""
+"""Of "mostly neutral" and of people; the others are of any emotion."""
 
 
 class Enrolment(msgspec.Struct, frozen=True):
     """What is known of a voice: ``utterances`` others of it, of a ``kind``; 0 for nothing.
 
-    ``earlier``: all that came before, in an order drawn by chance, whatever the number.
+    ``earlier``: all that came before, in an order drawn by chance, whatever the number. ``two
+    people``: half of them are of another speaker of the corpus, heard in turn; ``another person``:
+    all of them are. Both are mostly neutral.
     """
 
     utterances: int
@@ -30,10 +42,19 @@ class Enrolment(msgspec.Struct, frozen=True):
     def name(self) -> str:
         if self.kind == "earlier":
             return "all earlier, of any emotion"
+        if self.kind == "earlier of two people":
+            return "all earlier, of two people"
         if not self.utterances:
             return "nothing"
-        of = {"any": "of any emotion", "one emotion": "of one emotion"}.get(self.kind, self.kind)
-        return f"{self.utterances}, {of}"
+        of = {"any": "of any emotion", "mostly neutral": self.kind, "neutral": self.kind}
+        return f"{self.utterances}, {of.get(self.kind, f'of {self.kind}')}"
+
+    @property
+    def of_those_known(self) -> Enrolment:
+        """What was known when those that are known were heard: as much, of the same people."""
+        if self.kind == "another person":
+            return Enrolment(self.utterances, "mostly neutral")
+        return self
 
 
 NOTHING, EARLIER = Enrolment(0), Enrolment(0, "earlier")
@@ -41,6 +62,9 @@ ENROLMENTS = (
     NOTHING,
     *(Enrolment(n, kind) for kind in ("any", "mostly neutral", "neutral") for n in (1, 3, 10)),
     *(Enrolment(n, "one emotion") for n in (3, 10)),
+    Enrolment(10, "another person"),
+    Enrolment(10, "two people"),
+    Enrolment(0, "earlier of two people"),
     EARLIER,
 )
 
@@ -54,13 +78,43 @@ def enrolled_for(corpus: Corpus, enrolment: Enrolment, order: int) -> Iterator[l
     of_speaker: dict[str, list[int]] = defaultdict(list)
     for i in rng.permutation(len(corpus.utterances)).tolist():
         of_speaker[corpus.utterances[i].speaker].append(i)
+    companions = _companions(list(of_speaker), order)
     for i, u in enumerate(corpus.utterances):
         everything = of_speaker[u.speaker]
-        yield (
-            everything[: everything.index(i)]
-            if enrolment.kind == "earlier"
-            else chosen([k for k in everything if k != i], labels, enrolment, rng)
-        )
+        earlier = everything[: everything.index(i)]
+        others = [k for k in everything if k != i]
+        companion = of_speaker[companions[u.speaker]] if u.speaker in companions else []
+        match enrolment.kind:
+            case "earlier":
+                yield earlier
+            case "earlier of two people":
+                yield _in_turn(earlier, companion[: len(earlier)])
+            case "two people":
+                half = Enrolment(enrolment.utterances // 2, "mostly neutral")
+                own = chosen(others, labels, half, rng)
+                yield _in_turn(own, chosen(companion, labels, half, rng))
+            case "another person":
+                yield chosen(companion, labels, enrolment.of_those_known, rng)
+            case _:
+                yield chosen(others, labels, enrolment, rng)
+
+
+def _companions(speakers: list[str], order: int) -> dict[str, str]:
+    """For each speaker the other one of two people, drawn by chance: in pairs, but for the last of
+    an odd number. One who is alone has none.
+    """
+    drawn = [speakers[k] for k in np.random.default_rng(order).permutation(len(speakers))]
+    pairs = dict(zip(drawn[::2], drawn[1::2], strict=False))
+    pairs |= {second: first for first, second in pairs.items()}
+    if len(drawn) > 1:
+        pairs.setdefault(drawn[-1], drawn[0])
+    return pairs
+
+
+def _in_turn(own: list[int], others: list[int]) -> list[int]:
+    """Both as they are heard: one of the others, one of its own, and so on to the end of both."""
+    turns = zip_longest(others, own)
+    return [i for turn in turns for i in turn if i is not None]
 
 
 def chosen(

@@ -1,9 +1,9 @@
 """What a model says of voices and corpora it never met, by how much it knows of each voice.
 
-A corpus is scored several times: with no baseline, and with baselines of other utterances of the
-same speaker (its enrolment), drawn anew for every utterance. Where logits are centred by voice, it
-is by the mean logits of those utterances, each with a baseline of its own, of the same kind. Of
-several corpora every one counts alike.
+A corpus is scored several times: with no baseline, and with baselines of other utterances, of the
+same speaker unless the enrolment says otherwise, drawn anew for every utterance. Where logits are
+centred by voice, it is by the mean logits of those utterances, each with a baseline of its own, of
+the same kind. Of several corpora every one counts alike.
 """
 
 from __future__ import annotations
@@ -263,11 +263,14 @@ class CorpusEvaluator:
         rows = self._rows(score, enrolled)
         if self.centring is None:
             return rows[self.scored].astype(np.float64)
+        of_known, known = enrolment.of_those_known, rows
+        if of_known != enrolment:
+            known = self._rows(score, list(enrolled_for(self.corpus, of_known, order)))
         centred = []
         for i in self.scored:
             baseline = no_baseline(len(self.labels))
             for k in enrolled[i]:
-                baseline = self.centring.updated(baseline, rows[k], len(self.frames[k]))
+                baseline = self.centring.updated(baseline, known[k], len(self.frames[k]))
             centred.append(self.centring.centred(rows[i], baseline))
         return np.stack(centred).astype(np.float64)
 

@@ -170,7 +170,9 @@ def markdown(report: Document) -> str:
         "are of the projections in the events. The calibration error, the share that is answered "
         "and the share of it that is right are those of the confidence a listener is told. "
         "Baselines are of other utterances of the same speaker, drawn by chance "
-        f"({report.orders} orders, averaged); an utterance is never in its own.",
+        f"({report.orders} orders, averaged); an utterance is never in its own. Where they are of "
+        "another person or of two people in turn, the other one is a speaker of the same corpus, "
+        "and ten utterances are mostly neutral.",
         "",
         *([report.note, ""] if report.note else []),
         "## Mean over corpora",
