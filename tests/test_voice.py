@@ -155,6 +155,17 @@ def test_what_is_of_another_type_is_refused(recordings: list[Path]) -> None:
             recognizer.learn(paths)
 
 
+def test_a_recording_in_memory_is_judged_against_a_voice_like_its_file(
+    model: Model, recordings: list[Path]
+) -> None:
+    recognizer = Recognizer(model)
+    voice = recognizer.learn(recordings)[1]
+    samples, rate = soundfile.read(recordings[1], dtype="int16")
+    in_memory = [event.scores for event in recognizer.samples(samples, rate, voice)]
+    assert in_memory == finals(recognizer, recordings[1], voice)
+    assert in_memory != finals(recognizer, recordings[1], None)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -162,6 +173,7 @@ def test_what_is_of_another_type_is_refused(recordings: list[Path]) -> None:
         b"[]",
         b'{"model": "x"}',
         b'{"model":"x","spectrum":{"mean":[1e99],"frames":1},"logits":null}',
+        b'{"model":"x","spectrum":{"mean":[0],"frames":1},"logits":{"mean":[-3e38],"frames":1}}',
         b'{"model":"x","spectrum":{"mean":[1],"frames":-1},"logits":null}',
         b"[" * 100_000,
     ],

@@ -93,7 +93,7 @@ def learner(model: Model) -> Model:
     if not model.info.learns_voices:
         raise UserError(
             f"model '{model.info.name}' hears every sentence by itself and learns no voices",
-            "name one that does with --model; 'edgeser models NAME' says which",
+            "choose one that does, moonshine6 say; 'edgeser models NAME' tells of each",
         )
     return model
 

@@ -91,14 +91,16 @@ class Recognizer:
         usual = of_others(said, info.centring.most_frames)
         return [replace(voice, logits=logits) for voice, logits in zip(voices, usual, strict=True)]
 
-    def samples(self, samples: AnySamples, rate: int = SAMPLE_RATE) -> Iterator[EmotionEvent]:
+    def samples(
+        self, samples: AnySamples, rate: int = SAMPLE_RATE, voice: Voice | None = None
+    ) -> Iterator[EmotionEvent]:
         """The segments of a recording in memory, one by one.
 
         ``samples``: int16, or floats with full scale at 1; (n,) or (n, channels), of which the
-        mean is heard. ``rate``: frames per second. Raises ValueError and TypeError as ``Live``
-        and its ``push`` do.
+        mean is heard. ``rate``: frames per second. ``voice``: as for ``file``. Raises ValueError
+        and TypeError as ``Live`` and its ``push`` do.
         """
-        live = Live(self.model, self._settings, rate=rate, stream="samples")
+        live = Live(self.model, self._settings, rate=rate, stream="samples", voice=voice)
         frames, second = frames_of(samples), int(rate)
         for first in range(0, len(frames), second):
             yield from _finals(live.push(frames[first : first + second]))

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from edgeser.features.baseline import Baseline
+from edgeser.features.baseline import Baseline, is_possible
 from edgeser.model.centring import LogitBaseline
 from edgeser.model.model import Model
 
@@ -75,8 +75,6 @@ def _kept(baseline: Baseline) -> _KeptMean:
 
 
 def _baseline(kept: _KeptMean) -> Baseline:
-    with np.errstate(over="ignore"):
-        mean = np.array(kept.mean, np.float32)
-    if not np.isfinite(mean).all():
-        raise ValueError("no voice: a mean is no number")
-    return Baseline(mean, kept.frames)
+    if not is_possible(kept.mean):
+        raise ValueError("no voice: a mean is beyond what sound can have")
+    return Baseline(np.array(kept.mean, np.float32), kept.frames)

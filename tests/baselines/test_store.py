@@ -167,3 +167,13 @@ def test_a_damaged_file_is_one_line(tmp_path: Path, content: bytes) -> None:
     assert told.value.fix is not None
     assert "edgeser baseline reset" in told.value.fix
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("level", [b"1e300", b"-3e38"])
+def test_levels_beyond_reason_are_damage(tmp_path: Path, level: bytes) -> None:
+    store = BaselineStore(tmp_path)
+    store.save("mic", FRONT_END, a_baseline(-30.0))
+    content = store.file("mic").read_bytes()
+    store.file("mic").write_bytes(content.replace(b"-30.0", level))
+    with pytest.raises(UserError, match="damaged"):
+        store.load("mic", FRONT_END)

@@ -17,7 +17,7 @@ import numpy as np
 from edgeser.errors import UserError
 from edgeser.events.wire.lock import FileLock, holder
 from edgeser.features import FrontEnd
-from edgeser.features.baseline import Baseline
+from edgeser.features.baseline import Baseline, is_possible
 from edgeser.model.centring import LogitBaseline
 from edgeser.whole_file import left_beside, whole_file
 
@@ -281,7 +281,7 @@ def _is_possible(kept: KeptBaseline) -> bool:
     usual = kept.usual
     values = kept.mean_db if usual is None else [*kept.mean_db, *usual.logits]
     frames = kept.frames if usual is None else min(kept.frames, usual.frames)
-    return frames >= 0 and kept.frame_s > 0 and bool(np.isfinite(values).all())
+    return frames >= 0 and kept.frame_s > 0 and is_possible(values)
 
 
 def _kept(usual: LogitBaseline) -> KeptUsual:

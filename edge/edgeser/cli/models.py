@@ -214,6 +214,7 @@ def _describe(model: Model) -> None:
         "windows": f"{window.min_seconds:g} to {window.seconds:g} s, "
         f"whole segments to {window.max_seconds:g} s",
         "frames": _hearing(info),
+        "voices": "learnt while it hears them" if info.learns_voices else "not learnt",
         "unknown below": f"{info.abstain_below:.2f}",
         "noise": _noise(info),
         "golden vectors": f"{len(info.golden)} right",

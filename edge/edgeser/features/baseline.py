@@ -9,6 +9,9 @@ import numpy as np
 
 from edgeser.features.filters import Floats
 
+_MOST = 1e4
+"""Far beyond any level in dB and any logit; with the largest numbers there are, sums overflow."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Baseline:
@@ -38,6 +41,11 @@ class Baseline:
     def weight(self, own_frames: int) -> float:
         """Its share in the mean that is subtracted from a window, in [0, 1)."""
         return self.frames / (self.frames + own_frames)
+
+
+def is_possible(mean: Sequence[float]) -> bool:
+    """Speech can have such a mean: all are numbers, and none beyond reason."""
+    return all(abs(value) <= _MOST for value in mean)
 
 
 def no_baseline(bins: int) -> Baseline:
