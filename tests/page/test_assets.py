@@ -1,4 +1,4 @@
-"""How the page's front end is brought, and what is said without it: npm is asked for nothing."""
+"""How the page's front end is brought, what a browser keeps of it, and what is said without it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser.page import assets
+
+from .world import PageProcess
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -58,3 +60,10 @@ def test_only_a_checkout_is_told_of_its_command(tmp_path: Path) -> None:
     installed = refusal(tmp_path / "lib/python3/site-packages/edgeser/page/assets.py")
     assert "make page-assets" not in installed
     assert "install npm, then edgeser again" in installed
+
+
+def test_a_browser_asks_whether_a_file_is_that_of_before_an_upgrade(page: PageProcess) -> None:
+    code, headers, _ = page.get("/static/app.js")
+    assert (code, headers["cache-control"]) == (200, "no-cache")
+    code, headers, body = page.get("/static/app.js", if_none_match=headers["etag"])
+    assert (code, headers["cache-control"], body) == (304, "no-cache", b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
@@ -79,7 +80,7 @@ class Page:
                 Route("/api/bins", self._bins),
                 Route("/api/journal", self._extent),
                 Route("/api/model/{name}/{sha256}", self._model),
-                Mount("/static", StaticFiles(directory=STATIC)),
+                Mount("/static", FrontEnd(directory=STATIC)),
             ],
             middleware=[
                 Middleware(Doorkeeper, guard=self._guard),
@@ -187,6 +188,23 @@ class Page:
             raise UserError("there is no journal to look into", "name one with --journal")
         async with self._readers:
             return await anyio.to_thread.run_sync(ask, journal)
+
+
+class FrontEnd(StaticFiles):
+    """Our files. A browser asks of each whether it is still the same: one that goes by their age
+    would mix them with those of before an upgrade, for days."""
+
+    def file_response(
+        self,
+        full_path: str | os.PathLike[str],
+        stat_result: os.stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        """The file, or that it is still the same."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 class Doorkeeper:
