@@ -193,6 +193,12 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ('[events]\nbind = ["bogus"]', "events.bind: endpoint 'bogus': expected ipc:// or tcp://"),
         ('[events]\nbind = ["tcp://0.0.0.0:5555"]', "events.bind: endpoint 'tcp://0.0.0.0:5555'"),
         ('[events]\nbind = ["tcp://127.0.0.1:65535"]', "the port above it is needed too"),
+        (
+            '[events]\nbind = ["tcp://localhost:5555", "tcp://127.0.0.1:5556"]',
+            "events.bind: 'tcp://127.0.0.1:5556' collides with another endpoint",
+        ),
+        ('[events]\nbind = ["ipc:///a", "ipc:///a.replay"]', "'ipc:///a.replay' collides with"),
+        ('[events]\nbind = ["ipc:///a", "ipc:///a"]', "'ipc:///a' collides with another endpoint"),
         ('[metrics]\nlisten = "x"', "metrics.listen: expected HOST:PORT, got 'x'"),
         (f'[metrics]\nlisten = "h:{"9" * 5000}"', "metrics.listen: expected HOST:PORT"),
         ('[audio]\nstream = "a\\nb"', "audio.stream: expected at most 120 printable characters"),

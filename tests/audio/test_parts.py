@@ -19,6 +19,8 @@ from edgeser.audio.source import SourceError
 from edgeser.audio.wire import Kind, Parser, header, packed
 from edgeser.errors import UserError
 
+TROUBLESHOOTING = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+
 DEVICES = [
     Device("HDA Intel: Mic (hw:0,0)", 2, 48_000, False, "ALSA"),
     Device("USB Camera: Audio (hw:1,0)", 1, 44_100, False, "ALSA"),
@@ -64,6 +66,13 @@ def test_a_device_that_is_not_there_or_not_clear_is_refused_with_the_names() -> 
         find_device(DEVICES[:3], None)
     with pytest.raises(UserError, match="no input device on this machine"):
         find_device([], None)
+
+
+def test_the_documentation_has_the_words_that_are_said() -> None:
+    with pytest.raises(UserError) as refused:
+        find_device(DEVICES, "LINE 7")
+    said = str(refused.value).replace("LINE 7", "USB").partition("HDA")[0]
+    assert f"`{said}…`" in TROUBLESHOOTING.read_text()
 
 
 def test_overflows_do_not_flood() -> None:

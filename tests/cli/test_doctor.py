@@ -168,6 +168,18 @@ def test_a_muted_service_is_not_well(text: str, fix: str, monkeypatch: pytest.Mo
     assert findings["settings"].fix == copy
 
 
+def test_of_a_network_microphone_that_is_away_it_names_no_plug(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "no audio, network microphone 'hall': has not connected"
+    state = {"ActiveState": "active", "StatusText": text, "StatusErrno": "5", "NRestarts": "0"}
+    loaded = {"LoadState": "loaded", "NeedDaemonReload": "no", "UnitFileState": "enabled"}
+    monkeypatch.setattr(Service, "state", {**state, **loaded, "Result": "success", "User": "root"})
+    fix = {one.check: one for one in examine_service(Service("edgeser"))}["activity"].fix
+    assert "network microphone" in fix
+    assert "audio.device" not in fix
+
+
 def test_settings_of_a_service_mean_its_folders(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr("edgeser.settings.load.load_daemon_settings", asked.append)

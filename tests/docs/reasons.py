@@ -54,7 +54,6 @@ COMMANDS = {
     "edgeser export": "takes what was trained: tests/export",
     "edgeser export lightweight-emodb": "",
     "edgeser predict --model": "takes what was exported: tests/train/test_extending.py",
-    "edgeser settings check": "the service's own file: tests/test_settings.py",
 }
 """Beginnings of commands, of which the longest that fits holds; an empty reason: it is run."""
 

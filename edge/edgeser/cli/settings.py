@@ -30,13 +30,15 @@ def check(file: Path) -> None:
     from edgeser.audio.file import FileSource
     from edgeser.audio.open import check_names, network_parts
     from edgeser.events.wire.keys import KeyFolder
-    from edgeser.pipeline import chosen_model
+    from edgeser.model.model import load_model
     from edgeser.settings.environment import unread_variables
     from edgeser.settings.load import load_daemon_settings
     from edgeser.speech.config import segmenter_config
 
     loaded = load_daemon_settings(file)
-    segmenter_config(loaded.speech, chosen_model(None, loaded).info.window)
+    chosen = loaded.model
+    model = load_model(chosen.name, chosen.backend, fall_back=True, labels=chosen.labels)
+    segmenter_config(loaded.speech, model.info.window)
     for audio in loaded.sources:
         if audio.file is not None:
             FileSource(audio.file)
@@ -49,6 +51,9 @@ def check(file: Path) -> None:
         keys.allowed()
     for line in unread_variables(os.environ):
         click.echo(f"edgeser: {line}", err=True)
+    if model.fell_back:
+        runs = f"{model.backend.name} would run the model, not tensorrt"
+        click.echo(f"edgeser: model.backend: {runs}: {model.reason}", err=True)
     click.echo(f"{file}: all right")
 
 

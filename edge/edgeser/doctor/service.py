@@ -196,6 +196,8 @@ def _remedy(service: Service) -> str:
     if service.is_bridge:
         return state["StatusText"].partition("; ")[2] or log
     microphone = "plug in a microphone, or name one in audio.device ('edgeser devices')"
+    if "network microphone" in state["StatusText"]:
+        microphone = "see that each network microphone named is on and reaches this machine"
     return f"if no sound comes, {microphone}; else {log}"
 
 

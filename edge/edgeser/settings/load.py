@@ -15,7 +15,12 @@ from edgeser.bridges.mqtt.address import parse_broker
 from edgeser.bridges.mqtt.topics import check_prefix
 from edgeser.bridges.nats.server import from_settings
 from edgeser.errors import UserError
-from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
+from edgeser.events.wire.endpoint import (
+    Endpoint,
+    TcpEndpoint,
+    parse_bind_endpoint,
+    replay_endpoint,
+)
 from edgeser.host_port import is_loopback, split_host_port
 from edgeser.paths import (
     default_baselines,
@@ -30,6 +35,7 @@ from edgeser.settings.environment import ENVIRONMENT_PREFIX, from_environment
 from edgeser.settings.schema import (
     MAX_STREAM_NAME,
     AudioSettings,
+    EventSettings,
     MqttSettings,
     NatsSettings,
     Settings,
@@ -149,13 +155,7 @@ def _check(settings: Settings) -> None:
         if audio.is_network:
             _check_network(audio, section)
     _check_paths(settings)
-    if not settings.events.bind:
-        raise UserError("events.bind: expected an endpoint at least, got []")
-    for text in settings.events.bind:
-        try:
-            replay_endpoint(parse_bind_endpoint(text, encrypted=settings.events.curve))
-        except UserError as error:
-            raise UserError(f"events.bind: {error}") from error
+    _check_bind(settings.events)
     for key, listen in (
         ("metrics.listen", settings.metrics.listen),
         ("mqtt.metrics", settings.mqtt.metrics),
@@ -174,6 +174,28 @@ def _check(settings: Settings) -> None:
     _check_nats(settings.nats)
     if settings.lake.server is not None:
         from_settings(settings.lake, "lake")
+
+
+def _check_bind(events: EventSettings) -> None:
+    """Each endpoint takes two addresses: its own, and the one beside it, for the past."""
+    if not events.bind:
+        raise UserError("events.bind: expected an endpoint at least, got []")
+    taken: set[Endpoint] = set()
+    for text in events.bind:
+        try:
+            endpoint = parse_bind_endpoint(text, encrypted=events.curve)
+            beside = replay_endpoint(endpoint)
+        except UserError as error:
+            raise UserError(f"events.bind: {error}") from error
+        if isinstance(endpoint, TcpEndpoint) and endpoint.port == 0:  # any free ones
+            continue
+        if not taken.isdisjoint((endpoint, beside)):
+            raise UserError(
+                f"events.bind: '{text}' collides with another endpoint: each also takes the one "
+                f"beside it, as this takes '{beside}'",
+                "use another path, or a port that is two higher",
+            )
+        taken |= {endpoint, beside}
 
 
 def _check_paths(settings: Settings) -> None:

@@ -53,6 +53,14 @@ def test_auto_says_why_in_log_and_status_and_is_no_fault(tmp_path: Path) -> None
         assert daemon.wait() == 0
 
 
+def test_settings_check_accepts_what_falls_back_and_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text('[model]\nbackend = "tensorrt"\n')
+    done = edgeser("settings", "check", str(file))
+    assert done.returncode == 0
+    assert done.stderr.endswith(f"would run the model, not tensorrt: {NO_DRIVER}\n")
+
+
 @pytest.mark.parametrize("backend", ["auto", "tensorrt"])
 def test_an_engine_that_verifies_is_taken(tmp_path: Path, backend: str) -> None:
     driver, cache = stubs.driver(tmp_path / "driver"), str(tmp_path / "cache")

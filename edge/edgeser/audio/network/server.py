@@ -253,7 +253,9 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
         try:
             regular(file).open("rb").close()
         except OSError as error:
-            raise SourceError(f"{file}: {error.strerror}", "name a PEM file there is") from error
+            raise SourceError(
+                f"{file}: {error.strerror}", "name a PEM file that this user may read"
+            ) from error
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:

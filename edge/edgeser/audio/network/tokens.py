@@ -30,7 +30,9 @@ def read_tokens(path: Path) -> dict[bytes, str]:
         mode = path.stat().st_mode
         lines = regular_or_shells(path).read_text("utf-8").splitlines()
     except OSError as error:
-        raise SourceError(f"tokens {path}: {error.strerror}", "name a file there is") from error
+        raise SourceError(
+            f"tokens {path}: {error.strerror}", "name a file that this user may read"
+        ) from error
     except UnicodeDecodeError as error:
         raise SourceError(f"tokens {path}: it is no text", _FIX) from error
     if mode & 0o027:
