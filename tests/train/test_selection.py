@@ -9,7 +9,7 @@ import torch
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance, merged
-from edgeser_train.corpora.selection import classes_of, selected
+from edgeser_train.corpora.selection import classes_of, selected, selections
 from edgeser_train.data.batch import Batch
 from edgeser_train.data.protocols import folds_of
 from edgeser_train.experiments import planned
@@ -81,6 +81,23 @@ def test_nonsense_is_refused(text: str) -> None:
 def test_a_corpus_without_any_of_them_is_named() -> None:
     with pytest.raises(UserError, match="corpus x has none of them; it has angry, sad"):
         selected(corpus_of("x", "angry sad"), classes_of("happy,neutral"))
+
+
+def test_a_class_that_only_one_corpus_has_is_no_mistake() -> None:
+    corpora = [corpus_of("x", "high low"), corpus_of("y", "high deep")]
+    x, y = selections(corpora, "high,low=low+deep")
+    assert {u.label for u in x.utterances} == {u.label for u in y.utterances} == {"high", "low"}
+
+
+def test_a_class_that_corpora_share_may_be_in_none() -> None:
+    (x,) = selections([corpus_of("x", "neutral sad")], "neutral=neutral+calm,sad")
+    assert x.labels == ("neutral", "sad")
+
+
+def test_a_mistyped_class_is_named() -> None:
+    corpora = [corpus_of("x", "calm neutral"), corpus_of("y", "neutral sad")]
+    with pytest.raises(UserError, match="no corpus has a class 'clam'; there is calm, neutral, sa"):
+        selections(corpora, "neutral=neutral+clam,sad")
 
 
 def test_loco_needs_two_corpora() -> None:

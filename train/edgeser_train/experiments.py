@@ -66,12 +66,6 @@ def planned(
     """
     data = corpora if isinstance(corpora, Corpus) else load_corpora(corpora, labels)
     check_label_names(data.labels)
-    absent = set(data.labels) - {u.label for u in data.utterances}
-    if labels is not None and absent:
-        raise UserError(
-            f"--labels {labels}: no utterance of {data.name} is {' or '.join(sorted(absent))}",
-            "leave it out, or write it as the corpus does",
-        )
     named = recipe_of(model, recipe, labels=len(data.labels), distilled=bool(teachers))
     return Plan(
         data,

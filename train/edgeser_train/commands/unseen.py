@@ -105,7 +105,8 @@ def unseen(
 
     from edgeser.model.artefact import model_path
     from edgeser.model.unseen import unseen_file
-    from edgeser_train.corpora import load_corpora
+    from edgeser_train.corpora import load_corpus
+    from edgeser_train.corpora.selection import selections
     from edgeser_train.evaluation.unseen_report import as_json, document, gained, markdown, record
     from edgeser_train.evaluation.unseen_rows import check_corpora, conditions_of, rows_of
     from edgeser_train.files import check_writable, write_whole
@@ -117,7 +118,7 @@ def unseen(
         check_writable(unseen_file(model_path(model)))
     check_writable(output / "unseen.json")
     torch.set_num_threads(1)
-    loaded = [load_corpora([corpus], labels) for corpus in corpora]
+    loaded = selections([load_corpus(corpus) for corpus in corpora], labels)
     check_corpora(loaded)
     opened = _opened(model, loaded)
     opened_beside = None if beside is None else _opened(beside, loaded, "--beside: ")

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeser.errors import UserError
 from edgeser_train.corpora.corpus import LABELS, Corpus, Release, Utterance, check_corpus
 from edgeser_train.corpora.merge import merged
-from edgeser_train.corpora.selection import classes_of, selected
+from edgeser_train.corpora.selection import labels_of, selections
 from edgeser_train.registry import Registry
 
 __all__ = [
@@ -54,13 +54,19 @@ def load_corpora(named_paths: Sequence[str], labels: str | None = None) -> Corpu
     """The corpus that one ``NAME=PATH`` means, or several of them merged.
 
     ``labels``: the classes to be told apart, as ``classes_of`` reads them; by default all that the
-    corpora have. Raises UserError.
+    corpora have. Raises UserError, also for a class that none of them has an utterance of.
     """
     corpora = [load_corpus(named_path) for named_path in named_paths]
-    if labels is not None:
-        classes = classes_of(labels)
-        corpora = [selected(corpus, classes) for corpus in corpora]
-    return merged(corpora)
+    if labels is None:
+        return merged(corpora)
+    corpus = merged(selections(corpora, labels))
+    absent = set(corpus.labels) - {u.label for u in corpus.utterances}
+    if absent:
+        raise UserError(
+            f"--labels {labels}: no utterance of {corpus.name} is {' or '.join(sorted(absent))}",
+            f"there is {', '.join(labels_of(corpora))}",
+        )
+    return corpus
 
 
 def load_corpus(named_path: str) -> Corpus:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edgeser.errors import UserError
 from edgeser.events.schema import UNKNOWN
-from edgeser_train.corpora.corpus import Corpus
+from edgeser_train.corpora.corpus import LABELS, Corpus
 
 Classes = Mapping[str, frozenset[str]]
 """Label by label: those of the corpora that count as it."""
@@ -30,6 +30,27 @@ def classes_of(text: str) -> Classes:
     if len(classes) < 2:
         raise UserError(f"--labels {text}: one class alone", "write two labels or more")
     return classes
+
+
+def selections(corpora: Sequence[Corpus], text: str) -> list[Corpus]:
+    """Of each corpus the classes of ``text``, as ``classes_of`` reads them.
+
+    A name that many corpora share, such as calm, may be in none of these. Raises UserError for any
+    other that is, and as ``classes_of`` and ``selected`` do.
+    """
+    classes = classes_of(text)
+    there = labels_of(corpora)
+    for label in (label for labels in classes.values() for label in sorted(labels)):
+        if label not in there and label not in LABELS:
+            raise UserError(
+                f"--labels {text}: no corpus has a class '{label}'", f"there is {', '.join(there)}"
+            )
+    return [selected(corpus, classes) for corpus in corpora]
+
+
+def labels_of(corpora: Sequence[Corpus]) -> list[str]:
+    """The classes that one of them has, sorted."""
+    return sorted({label for corpus in corpora for label in corpus.labels})
 
 
 def selected(corpus: Corpus, classes: Classes) -> Corpus:
