@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from edgeser_train.data.protocols import Fold
 from edgeser_train.training import training
 from edgeser_train.training.batches import TrainingData, UtteranceDataset
 from edgeser_train.training.recipe import changed
-from edgeser_train.training.states import AtomicCheckpointIO
+from edgeser_train.training.states import AtomicCheckpointIO, LatestState
 from edgeser_train.training.training import Trained, train
 from tests.train.synthetic import TINY_RECIPE, make_manifest, training_data_of
 
@@ -134,6 +136,29 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
         assert resumed.chosen_epoch == whole.chosen_epoch
         expected = whole.model.state_dict()
         assert all(torch.equal(w, expected[name]) for name, w in resumed.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("tick_s", "kept"), [(1.0, [6]), (31.0, [2, 4, 6]), (61.0, [1, 2, 3, 4, 5, 6])]
+)
+def test_a_long_epoch_is_kept(
+    tick_s: float, kept: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock ticks whenever it is asked: once for an epoch, once more for a kept state."""
+    recipe = changed(TINY_RECIPE, ["epochs=6", "batch=8"])
+    corpus = load_corpus(f"manifest={make_manifest(tmp_path)}")
+    data = TrainingData(corpus, corpus_frames(corpus, recipe, tmp_path / "cache"), recipe)
+    clock = partial(next, itertools.count(0.0, tick_s))
+    epochs: list[int] = []
+
+    def save(_: AtomicCheckpointIO, checkpoint: dict[str, Any], path: Any, **__: Any) -> None:
+        epochs.append(checkpoint["epoch"] + 1)
+
+    monkeypatch.setattr(training, "_KEPT_STATES", 1)
+    monkeypatch.setattr(training, "LatestState", partial(LatestState, clock=clock))
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", save)
+    train(data, part(*range(8)), tmp_path / "work", seed=1, data_seed=1)
+    assert epochs == kept
 
 
 def test_patience_needs_a_validation_part(emodb: Path, cache: Path, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ import contextlib
 import io
 import shutil
 import sys
+import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from edgeser_train.files import write_whole
 from edgeser_train.training.progress import remove_progress
 
 BEST, LATEST = "best", "latest"
+_AT_LEAST_EVERY_S = 60.0
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -50,6 +53,33 @@ class MovableState(ModelCheckpoint):
         super().load_state_dict(
             {**state_dict, **moved, "dirpath": self.dirpath, "best_k_models": best}
         )
+
+
+class LatestState(MovableState):
+    """The state after every ``every``th epoch, and after one that ends a minute or more after the
+    last state was kept. ``clock``: seconds.
+    """
+
+    def __init__(
+        self, work: Path, every: int, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        super().__init__(
+            work,
+            LATEST,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+        self._every = every
+        self._clock = clock
+        self._kept_at = clock()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        long_ago = self._clock() - self._kept_at >= _AT_LEAST_EVERY_S
+        due = long_ago or (trainer.current_epoch + 1) % self._every == 0
+        if trainer.strategy.broadcast(due):  # the first process decides: to keep is work of all
+            super().on_train_epoch_end(trainer, pl_module)
+            self._kept_at = self._clock()
 
 
 class NoEpochLeft(Callback):

@@ -40,8 +40,8 @@ from edgeser_train.training.progress import ProgressWriter
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.states import (
     BEST,
-    LATEST,
     AtomicCheckpointIO,
+    LatestState,
     MovableState,
     NoEpochLeft,
     remove_if_empty,
@@ -50,7 +50,7 @@ from edgeser_train.training.states import (
 
 _UA = "validation_ua"
 _KEPT_STATES = 20
-"""How often a training keeps its state for a resumption."""
+"""How often a training keeps its state for a resumption, however fast it is."""
 
 
 @dataclass(frozen=True)
@@ -232,15 +232,8 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
         callbacks.append(
             MovableState(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
         )
-    callbacks.append(  # after the best one, so that no kept epoch has yet to be compared with it
-        MovableState(
-            work,
-            LATEST,
-            every_n_epochs=every,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-    )
+    # After the best one, so that no kept epoch has yet to be compared with it.
+    callbacks.append(LatestState(work, every))
     loggers: list[Logger] = []
     if logs is not None:
         table = CSVLogger(logs, "")  # in a folder "version_N" of its own after a resumption
