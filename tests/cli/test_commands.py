@@ -194,7 +194,7 @@ def test_settings_check_refuses_what_run_refuses(tmp_path: Path) -> None:
     two = [f'[[source]]\nsource = "tcp://{ip}:0"\ntokens = "{tokens}"\n' for ip in LOOPBACK]
     assert "'hall': two sources are called so" in refusal("".join(two))
     curve = f'[audio]\nsource = "{SPEECH_FILE}"\n[events]\ncurve = true\nkeys = "{keys}"\n'
-    assert "server.secret: No such file" in refusal(curve)
+    assert "server.secret: No such file or directory; 'edgeser keys new'" in refusal(curve)
     assert edgeser("keys", "new", "server", "--keys", str(keys)).code == 0
     assert edgeser("settings", "check", str(file)).code == 0
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import pytest
 import zmq
 
 from edgeser import Subscriber
+from edgeser.errors import UserError
+from edgeser.events.wire.keys import KeyFolder
 from tests.events.helpers import until
 from tests.ports import free_port
 from tests.system.daemons import edgeser, running
@@ -62,6 +68,27 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
     assert "server key: expected 40" in edgeser("listen", *address).refusal
     (tmp_path / "server.secret").chmod(0o644)
     assert "chmod 600" in edgeser("keys", "list", *folder).refusal
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives folders to their owners, which needs root")
+def test_a_folder_swapped_for_a_link_gives_nothing_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, roots = tmp_path / "keys", tmp_path / "roots"
+    keys.mkdir()
+    os.chown(keys, 65534, 65534)
+    roots.mkdir()
+    mkdir = Path.mkdir
+
+    def swapped(folder: Path, **options: Any) -> None:
+        mkdir(folder, **options)
+        folder.rmdir()
+        folder.symlink_to(roots)
+
+    with monkeypatch.context() as patch, suppress(UserError):
+        patch.setattr(Path, "mkdir", swapped)
+        KeyFolder(keys).allow("phone", zmq.curve_keypair()[0].decode())
+    assert roots.stat().st_uid == 0
 
 
 def test_a_daemon_without_keys_does_not_start(tmp_path: Path) -> None:

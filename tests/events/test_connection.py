@@ -15,6 +15,7 @@ import zmq
 from edgeser.events.publish.publisher import Publisher
 from edgeser.events.subscribe import connection, subscriber
 from edgeser.events.subscribe.subscriber import Subscriber
+from edgeser.events.wire import sockets
 from edgeser.events.wire.keys import KeyFolder
 from edgeser.paths import ServiceFolders
 from tests.events.helpers import PATIENCE_S, status, until
@@ -118,6 +119,24 @@ def test_what_is_wrong_with_the_keys_is_said(tmp_path: Path) -> None:
             )
         assert "--key and --server-key" in why(endpoint)
         assert why(endpoint, key=listed, server_key=device.public) == "None"
+
+
+def test_who_is_refused_is_not_told_that_nobody_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(subscriber, "SAY_AFTER_S", 0.0)
+    monkeypatch.setattr(sockets, "HANDSHAKE_MS", 300)  # of the daemon alone
+    device = Device(tmp_path / "keys")
+    stranger = device.client("stranger", allowed=False)
+    with (
+        device.publisher() as publisher,
+        device.subscriber(publisher, stranger, timeout_s=0.2) as listener,
+    ):
+        while not listener.has_said_why:
+            with pytest.raises(TimeoutError):
+                next(listener)
+    [line] = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert "it refused our key" in line
 
 
 def test_a_key_that_is_allowed_later_is_no_trouble_any_more(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from edgeser.events.subscribe.replay_client import ReplayClient
 from edgeser.events.wire.curve import CurveClient
 from edgeser.events.wire.endpoint import Endpoint, TcpEndpoint, parse_connect_endpoint
 from edgeser.events.wire.keys import read_public, read_secret
-from edgeser.events.wire.sockets import client_socket
+from edgeser.events.wire.sockets import HANDSHAKE_MS, client_socket
 from edgeser.events.wire.trust import check_permission
 from edgeser.paths import default_endpoint
 
@@ -137,8 +137,9 @@ class Subscriber:
         for topic in topics if has_status else (*topics, STATUS_PREFIX):
             self._socket.subscribe(topic)
         self._connection = Connection(self._socket, parsed, encrypted=curve is not None)
-        self._patience_s = SAY_AFTER_S
-        """For how long to wait yet until it is said why nothing comes."""
+        self._patience_s = SAY_AFTER_S if curve is None else SAY_AFTER_S + HANDSHAKE_MS / 1000
+        """For how long to wait yet until it is said why nothing comes. A daemon that refuses our
+        key lets us wait for the length of a handshake."""
         self._looked_at: float | None = None
         self.has_said_why = False
         """Whether a warning in the log has said why nothing comes."""

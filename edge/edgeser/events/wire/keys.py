@@ -150,6 +150,8 @@ def _read(path: Path) -> bytes:
     try:
         with regular_or_shells(path).open("rb") as file:
             return file.read(MAX_FILE_BYTES)
+    except FileNotFoundError as error:
+        raise UserError(f"key {path}: {error.strerror}", "'edgeser keys new' makes one") from error
     except OSError as error:
         raise UserError(f"key {path}: {error.strerror}") from error
 
@@ -178,7 +180,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o755, parents=True)
         owner = folder.parent.stat()
         if os.geteuid() == 0:
-            os.chown(folder, owner.st_uid, owner.st_gid)
+            os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
     except OSError as error:
         raise UserError(f"keys {folder}: {error.strerror}") from error
 
