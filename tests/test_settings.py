@@ -201,6 +201,10 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ('[events]\nbind = ["ipc:///a", "ipc:///a"]', "'ipc:///a' collides with another endpoint"),
         ('[metrics]\nlisten = "x"', "metrics.listen: expected HOST:PORT, got 'x'"),
         (f'[metrics]\nlisten = "h:{"9" * 5000}"', "metrics.listen: expected HOST:PORT"),
+        ('[metrics]\nhosts = ["http://h:9464"]', "metrics.hosts: expected HOST:PORT, got 'http:"),
+        ('[mqtt]\nbroker = "u:s3cret@h"', "broker: its address holds a user or a password"),
+        ('[nats]\nserver = "tls://u:s3cret@h"', "NATS server: its address holds a user or a pass"),
+        ('[lake]\nserver = "tls://u:s3cret@h"', "NATS server: its address holds a user or a pass"),
         ('[audio]\nstream = "a\\nb"', "audio.stream: expected at most 120 printable characters"),
         (f'[audio]\nstream = "{"s" * 300}"', "printable characters, got 300: 'sss"),
         ("[[source]]\n[[source]]", "source.stream: two sources are called 'mic'"),
@@ -216,6 +220,7 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
             'certificate = "c"\ncertificate_key = "k"',
             "source.tokens: ~nosuch/x: there is no such home folder",
         ),
+        ("[journal]\nmax_days = nan", "journal.max_days: expected float > 0.0, got nan"),
         ('[journal]\npath = "a\\u0000b"', "journal.path: a\\x00b: a path holds no NUL"),
     ],
 )
@@ -226,6 +231,7 @@ def test_wrong_ones_are_refused_by_path_and_value(
         load_settings(written(tmp_path, text), {})
     assert complaint in str(refusal.value)
     assert "\n" not in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
 
 
 def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:

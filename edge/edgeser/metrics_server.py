@@ -149,7 +149,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         troubles = self.server.troubles
         if self.headers.get("Host", "").lower() not in self.server.hosts:
-            self._answer(421, "text/plain", b"no such host here; name it in metrics.hosts\n")
+            refusal = b"no such host here; name it in metrics.hosts, with its port\n"
+            self._answer(421, "text/plain", refusal)
         elif self.path == "/metrics":
             self._answer(200, CONTENT_TYPE_LATEST, generate_latest(self.server.registry))
         elif self.path == "/healthz" and troubles is not None:

@@ -9,6 +9,17 @@ from edgeser.paths import expanded
 from edgeser.regular_file import regular
 
 
+def refuse_login(what: str, address: str) -> None:
+    """Raises UserError for an address with a user or a password, which is not repeated: the line
+    goes into logs, and into faults at a reload.
+    """
+    if "@" in address:
+        raise UserError(
+            f"{what}: its address holds a user or a password",
+            "name them by user and password_file, as --user and --password-file do",
+        )
+
+
 def read_password(file: str) -> str:
     """The first line of a password's file. Raises UserError."""
     try:

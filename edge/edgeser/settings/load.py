@@ -170,6 +170,9 @@ def _check(settings: Settings) -> None:
                 f"{key}: {listen} is open to other machines, in the clear and to whoever asks",
                 "listen on 127.0.0.1, or name in metrics.hosts by what HOST:PORT it may be asked",
             )
+    for name in settings.metrics.hosts:
+        if split_host_port(name, 80) is None or any(c in name for c in "/@ "):
+            raise UserError(f"metrics.hosts: expected HOST:PORT, got {name!r}")
     _check_mqtt(settings.mqtt)
     _check_nats(settings.nats)
     if settings.lake.server is not None:
@@ -289,4 +292,6 @@ def _readable(message: str, tree: dict[str, Any]) -> str:
     wish = wish.partition(", got ")[0].replace("`", "")
     if wish == "Expected array" and isinstance(value, dict):
         wish = f"expected two brackets, [[{path}]]"
-    return f"{path}: {wish[:1].lower()}{wish[1:]}, got {msgspec.json.encode(value).decode()}"
+    # JSON has no word for nan and inf.
+    got = str(value) if isinstance(value, float) else msgspec.json.encode(value).decode()
+    return f"{path}: {wish[:1].lower()}{wish[1:]}, got {got}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgeser.bridges.credentials import read_password, tls_context
+from edgeser.bridges.credentials import read_password, refuse_login, tls_context
 from edgeser.errors import UserError
 from edgeser.host_port import split_host_port
 
@@ -50,7 +50,8 @@ def from_settings(mqtt: MqttSettings) -> Broker:
 
 def parse_broker(text: str, *, tls: bool) -> tuple[str, int]:
     """Host and port of ``HOST[:PORT]``; IPv6 in brackets. Raises UserError."""
+    refuse_login("broker", text)
     host, port = split_host_port(text, 8883 if tls else 1883) or ("", 0)
-    if port == 0 or any(character in host for character in "/ @"):
+    if port == 0 or any(character in host for character in "/ "):
         raise UserError(f"broker {text!r}: expected HOST or HOST:PORT, e.g. homeassistant.local")
     return host, port

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from edgeser.bridges.credentials import read_password, tls_context
+from edgeser.bridges.credentials import read_password, refuse_login, tls_context
 from edgeser.errors import UserError
 from edgeser.host_port import split_host_port
 from edgeser.paths import expanded
@@ -75,11 +75,12 @@ def parse_url(text: str) -> tuple[str, int, bool]:
 
     Raises UserError.
     """
+    refuse_login("NATS server", text)
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "nats", text
     host, port = split_host_port(rest, 4222) or ("", 0)
-    bad = port == 0 or not host.isprintable() or any(c in host for c in "/ @,")
+    bad = port == 0 or not host.isprintable() or any(c in host for c in "/ ,")
     if scheme not in ("nats", "tls") or bad:
         raise UserError(
             f"NATS server {text!r}: expected nats://HOST or tls://HOST",
