@@ -14,8 +14,9 @@ def unprivileged() -> Iterator[None]:
     """Not root. What is imported lazily must be imported before: nobody may not read everything."""
     user = os.geteuid()
     if user == 0:
-        os.seteuid(NOBODY)
+        os.setresuid(NOBODY, NOBODY, user)  # the real one, too: os.access asks for it
     try:
         yield
     finally:
-        os.seteuid(user)
+        if user == 0:
+            os.setresuid(user, user, user)

@@ -15,6 +15,7 @@ from edgeser_train.data.protocols import Fold
 from edgeser_train.models.lightweight import Lightweight
 from edgeser_train.training import checkpoint
 from tests.train.synthetic import TINY_RECIPE
+from tests.unprivileged import unprivileged
 
 
 def git(folder: Path, *words: str) -> None:
@@ -67,6 +68,14 @@ def test_a_checkpoint_comes_back(tmp_path: Path, emodb: Path) -> None:
     x, n = torch.randn(1, 50, 128), torch.tensor([50])
     torch.testing.assert_close(again(x, n), model(x, n))
     assert [p.name for p in (tmp_path / "m").iterdir()] == ["model.pt"]
+
+
+def test_a_checkpoint_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.pt").touch(mode=0)
+    tmp_path.chmod(0o755)
+    monkeypatch.chdir(tmp_path)  # what lies above it is closed, too
+    with unprivileged(), pytest.raises(UserError, match=r"model\.pt: cannot be read: Permission"):
+        checkpoint.load(Path("model.pt"))
 
 
 @pytest.mark.parametrize("content", [b"", b"text", None])

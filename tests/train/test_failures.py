@@ -138,7 +138,8 @@ def test_a_folder_that_cannot_be_written_is_named(evaluate: Evaluate, mount: Mou
     assert_told(evaluate(run=run), str(run), "cannot be written", "Read-only")
     file = run.parent / "file"
     file.write_text("in the way")
-    assert_told(evaluate(run=file), str(file), "cannot be written")
+    assert_told(evaluate(run=file), str(file), "cannot be written: Not a directory")
+    assert_told(evaluate(cache=file), str(file), "cannot be written: Not a directory")
     assert_told(evaluate(run=file / "run"), str(file), "cannot be written")
 
 

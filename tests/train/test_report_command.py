@@ -19,6 +19,7 @@ from edgeser_train.evaluation.evaluation import Training
 from edgeser_train.evaluation.report import Report, report_of
 from edgeser_train.evaluation.report_files import write
 from tests.train.predictions import plan, results
+from tests.unprivileged import unprivileged
 
 
 def edgeser(*words: object) -> Result:
@@ -101,7 +102,21 @@ def test_folders_without_a_report_are_left_out(runs: Path) -> None:
     assert [row["run"] for row in rows] == ["seeds", "strong", "weak"]
     done = edgeser("report", runs / "cache")
     assert done.exit_code == 2
-    assert "'edgeser evaluate' makes one" in done.stderr
+    assert done.stderr.splitlines() == [
+        f"edgeser: report {runs / 'cache'}: holds no report.json; 'edgeser evaluate' makes one"
+    ]
+
+
+def test_a_report_that_may_not_be_read(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (runs / "closed").mkdir(mode=0)
+    (runs / "shut.json").touch(mode=0)
+    runs.chmod(0o755)
+    monkeypatch.chdir(runs)  # what lies above it is closed, too
+    edgeser("report", runs / "weak")  # imports what nobody may not
+    with unprivileged():
+        closed, shut = edgeser("report", "closed"), edgeser("report", "shut.json")
+    assert closed.output == "edgeser: closed/report.json: Permission denied\n"
+    assert shut.output == "edgeser: report shut.json: cannot be read: Permission denied\n"
 
 
 def test_a_run_may_have_any_name(runs: Path) -> None:

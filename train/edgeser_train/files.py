@@ -16,10 +16,20 @@ from edgeser import whole_file
 from edgeser.errors import UserError
 
 
+def make_folder(folder: Path) -> None:
+    """With those above it, where they are missing. Raises OSError, NotADirectoryError where a file
+    or a dangling link has its name.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+
+
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write a file, whole or not at all; its folder is made. Raises UserError when that fails."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         whole_file.write_whole(path, content, 0o644)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
@@ -30,9 +40,7 @@ def check_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if path.parent.exists() and not path.parent.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
@@ -46,7 +54,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     One that another process made meanwhile stays. What a killed one left behind is removed; of one
     that is alive it is locked. Raises OSError.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.parent)
     for left in folder.parent.glob(f".{escape(folder.name)}.*"):
         _remove_unlocked(left)
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -84,7 +92,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
     is in it, or when it cannot be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written: {error.strerror}") from error

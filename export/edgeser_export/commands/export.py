@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from edgeser.cli.options import Number
+from edgeser.cli.options import PATH, Number
 from edgeser.errors import UserError
 from edgeser.model.artefact import shipped_models
 from edgeser_train.commands.options import need_extra
@@ -19,24 +19,23 @@ if TYPE_CHECKING:
     from edgeser_train.models.speech_model import SpeechModel
     from edgeser_train.training.checkpoint import Origin
 
-_path = click.Path(path_type=Path)
-
 
 @click.command()
-@click.argument("checkpoints", type=_path, nargs=-1, required=True, metavar="CKPT...|MODEL")
-@click.option("-o", "--output", type=_path, help="The .onnx file to write.")
+@click.argument("checkpoints", type=PATH, nargs=-1, required=True, metavar="CKPT...|MODEL")
+@click.option("-o", "--output", type=PATH, help="The .onnx file to write.")
 @click.option(
     "--check",
     "artefact",
-    type=_path,
+    type=PATH,
     metavar="FILE",
     help="Write nothing; compare this .onnx file with the checkpoint.",
 )
 @click.option(
     "--report",
     "report_file",
-    type=_path,
-    help="report.json of `edgeser evaluate` with the same recipe: temperature, threshold, figures.",
+    type=PATH,
+    help="Run of `edgeser evaluate` with the same recipe, or its report.json: temperature, "
+    "threshold, figures.",
 )
 @click.option(
     "--temperature",
@@ -46,7 +45,7 @@ _path = click.Path(path_type=Path)
 @click.option(
     "--strangers",
     "strangers_file",
-    type=_path,
+    type=PATH,
     help="strangers.json of `edgeser unseen RUN`, of a loco with the same recipe: temperature, "
     "threshold, what is hardly ever said of a voice never met, and how much surer the "
     "model is of one that it knows.",
@@ -74,7 +73,7 @@ _path = click.Path(path_type=Path)
 )
 @click.option(
     "--noise",
-    type=_path,
+    type=PATH,
     metavar="FOLDER",
     help="Sounds without speech: what is like them is unknown to the model. Needs two corpora "
     "with --calibrate.",
@@ -106,7 +105,7 @@ _path = click.Path(path_type=Path)
 @click.option(
     "--sounds",
     multiple=True,
-    type=_path,
+    type=PATH,
     metavar="PATH",
     help="With --check: sound files, or a folder, to compare on as well.",
 )

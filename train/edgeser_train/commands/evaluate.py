@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeser.cli.options import PATH
 from edgeser.errors import UserError
 from edgeser_train.commands.options import (
     LARGEST_SEED,
@@ -61,13 +62,13 @@ if TYPE_CHECKING:
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the folds; those already in it are not trained again.",
 )
 @click.option(
     "--report",
     "report_folder",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the report.  [default: OUTPUT/report]",
 )
 @report_failures()

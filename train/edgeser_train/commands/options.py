@@ -15,6 +15,7 @@ from typing import TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from edgeser.cli.options import PATH
 from edgeser.errors import OUT_OF_MEMORY, UserError, shortage
 from edgeser_train.models import MODELS
 
@@ -106,13 +107,13 @@ _OPTIONS = (
         "--teacher",
         "teachers",
         multiple=True,
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="CKPT|RUN",
         help="Learn from this model, too; a folder holds one per fold. Several are averaged.",
     ),
     click.option(
         "--initialise",
-        type=click.Path(path_type=Path),
+        type=PATH,
         metavar="CKPT|RUN",
         help="Start from this model's weights: all where the architecture is the same, else the "
         "trunk (pcnse-sadrn-ctc); a folder holds one per fold.",
@@ -128,7 +129,7 @@ _OPTIONS = (
         "--cache",
         default=Path("runs/cache"),
         show_default=True,
-        type=click.Path(path_type=Path),
+        type=PATH,
         help="Folder where the frames of the corpus are kept.",
     ),
     click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing."),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import json_option
+from edgeser.cli.options import PATH, json_option
 from edgeser.errors import UserError
 from edgeser_train.commands.options import need_extra
 
@@ -27,12 +27,12 @@ _NAME_WIDTH = 15
     edgeser report runs/* -o figures.csv
     """
 )
-@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, metavar="RUN...", type=PATH)
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Also write them there: FILE.md all tables, FILE.csv figures, FILE.tex a table.",
 )
 @json_option
@@ -49,7 +49,7 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
 
     from edgeser_train.evaluation.comparison import compare
     from edgeser_train.evaluation.evaluation import Evaluation
-    from edgeser_train.evaluation.evaluation_files import find_report, read
+    from edgeser_train.evaluation.evaluation_files import read
     from edgeser_train.evaluation.side_by_side import as_document, markdown, names_of, sheets
     from edgeser_train.evaluation.tables import as_csv, as_latex
     from edgeser_train.files import write_whole
@@ -57,7 +57,7 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
     if output is not None and output.suffix not in (".md", ".csv", ".tex"):
         raise UserError(f"-o {output}: no table of that kind", "name it .md, .csv or .tex")
     runs = _with_reports(runs)
-    evaluations = [read(find_report(run), Evaluation) for run in runs]
+    evaluations = [read(run, Evaluation) for run in runs]
     names = names_of(runs)
     comparisons = [
         compare((names[0], name), evaluations[0], evaluation)
@@ -85,19 +85,21 @@ def _with_reports(runs: tuple[Path, ...]) -> tuple[Path, ...]:
     """Those that are no folders without a report; each of these is named, if any other is left."""
     from edgeser_train.evaluation.evaluation_files import find_report
 
-    kept = []
+    kept: list[Path] = []
+    refusals: list[UserError] = []
     for run in runs:
         try:
             find_report(run)
         except UserError as error:
             if not run.is_dir():
                 raise
-            refusal = error
-            click.echo(f"{error.what}, left out", err=True)
+            refusals.append(error)
         else:
             kept.append(run)
     if not kept:
-        raise refusal
+        raise refusals[0]
+    for refusal in refusals:
+        click.echo(f"{refusal.what}, left out", err=True)
     return tuple(kept)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from edgeser.cli.options import PATH
 from edgeser_train.commands.options import (
     LARGEST_SEED,
     ProtocolName,
@@ -34,9 +35,7 @@ from edgeser_train.commands.options import (
     type=click.IntRange(0, LARGEST_SEED),
     help="Seed of the initial weights and of dropout.",
 )
-@click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of model.pt."
-)
+@click.option("-o", "--output", required=True, type=PATH, help="Folder of model.pt.")
 @report_failures()
 def train(
     model: str,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeser.cli.options import PATH
 from edgeser.errors import UserError
 from edgeser_train.commands.options import command_line, need_extra, report_failures
 
@@ -66,7 +67,7 @@ _WIDTH = 30
     "-o",
     "--output",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of unseen.md and unseen.json.",
 )
 @report_failures(kept="no figures were kept", less_memory="give fewer corpora")

@@ -96,7 +96,9 @@ def corpus_frames(corpus: Corpus, recipe: Copies, cache: Path) -> CorpusFrames:
         try:
             _compute(corpus, recipe, folder)
         except OSError as error:
-            raise UserError(f"cache {cache}: cannot be written: {error}") from error
+            raise UserError(
+                f"cache {cache}: cannot be written: {error.strerror or error}"
+            ) from error
     try:
         rows = np.load(folder / "rows.npy", mmap_mode="r")
         bounds = np.load(folder / "bounds.npy")

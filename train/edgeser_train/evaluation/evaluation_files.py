@@ -41,12 +41,12 @@ def find_report(run: Path) -> Path:
 
 
 def read(path: Path, kind: type[AnyEvaluation]) -> AnyEvaluation:
-    """A report.json as an Evaluation, or as a Report where the recipe matters.
+    """The report.json of a run, or the file itself, as an Evaluation, or as a Report where the
+    recipe matters.
 
-    Raises UserError for any other file.
+    Raises UserError as ``find_report`` does, and for any other file.
     """
-    if not path.is_file():
-        raise UserError(f"report {path}: no such file", "'edgeser evaluate' makes one")
+    path = find_report(path)
     try:
         # Its name in reports that are older.
         content = path.read_bytes().replace(b'"forebears_known"', b'"ancestors_known"')
@@ -57,7 +57,9 @@ def read(path: Path, kind: type[AnyEvaluation]) -> AnyEvaluation:
                 "'edgeser evaluate' writes it anew from the folds it has kept",
             )
         return msgspec.json.decode(content, type=kind, dec_hook=by_name)
-    except (msgspec.MsgspecError, ValueError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"report {path}: cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, ValueError) as error:
         raise UserError(f"report {path}: not a report of 'edgeser evaluate': {error}") from error
 
 

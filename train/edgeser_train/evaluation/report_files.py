@@ -20,5 +20,5 @@ def write(report: Report, folder: Path) -> None:
 
 
 def read(path: Path) -> Report:
-    """A report.json. Raises UserError for any other file."""
+    """The report of a run's folder, or a report.json. Raises UserError for anything else."""
     return evaluation_files.read(path, Report)

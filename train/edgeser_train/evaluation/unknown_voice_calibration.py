@@ -51,10 +51,12 @@ def read(path: Path) -> UnknownVoiceCalibration:
     """A strangers.json. Raises UserError for any other file."""
     fix = "`edgeser unseen RUN` writes one of a loco"
     if not path.is_file():
-        raise UserError(f"strangers {path}: no such file", fix)
+        raise UserError(f"strangers {path}: {'a folder' if path.is_dir() else 'no such file'}", fix)
     try:
         return msgspec.json.decode(path.read_bytes(), type=UnknownVoiceCalibration)
-    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"strangers {path}: cannot be read: {error.strerror}") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise UserError(f"strangers {path}: {error}", fix) from error
 
 

@@ -58,7 +58,7 @@ def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
         if not folder.is_dir():
             _read(corpus, folder)
     except OSError as error:
-        raise UserError(f"cache {folder}: cannot be written: {error}") from error
+        raise UserError(f"cache {folder}: cannot be written: {error.strerror or error}") from error
     try:
         sounds = Sounds.opened(folder)
     except (OSError, ValueError, EOFError) as error:

@@ -124,7 +124,12 @@ def _check_checkpoint(path: Path) -> None:
         raise UserError(f"checkpoint {path}: a folder", f"give {path / 'model.pt'}")
     if not path.is_file():
         raise UserError(f"checkpoint {path}: no such file", "'edgeser train' makes one")
-    if not zipfile.is_zipfile(path):  # what torch.save writes
+    try:
+        with path.open("rb") as file:
+            saved = zipfile.is_zipfile(file)  # what torch.save writes
+    except OSError as error:
+        raise UserError(f"checkpoint {path}: cannot be read: {error.strerror}") from error
+    if not saved:
         what = "an exported model" if path.suffix == ".onnx" else "something else"
         raise UserError(
             f"checkpoint {path}: this is {what}, not a checkpoint",

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveragi
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from edgeser.errors import UserError
-from edgeser_train.files import write_whole
+from edgeser_train.files import make_folder, write_whole
 from edgeser_train.training.progress import remove_progress
 
 BEST, LATEST = "best", "latest"
@@ -106,7 +106,7 @@ def resumable(work: Path, *, best: bool) -> Path | None:
     cannot be made.
     """
     try:
-        work.mkdir(parents=True, exist_ok=True)
+        make_folder(work)
     except OSError as error:
         raise UserError(f"{work}: cannot be written: {error.strerror}") from error
     latest = work / f"{LATEST}.ckpt"
