@@ -13,6 +13,7 @@ import pytest
 from edgeser.audio.source import AudioBlock
 from edgeser.decider import Decider
 from edgeser.errors import UserError
+from edgeser.events.schema import Latency
 from edgeser.features.baseline import Baseline
 from edgeser.features.front_end import Floats
 from edgeser.hearing import Hearing
@@ -27,7 +28,7 @@ from tests.sounds import speech
 
 MODEL = load_model()
 LABELS = MODEL.info.labels
-HAPPY = np.eye(len(LABELS), dtype=np.float32)[0]
+ANGRY, *_, SAD = np.eye(len(LABELS), dtype=np.float32)
 
 
 def answer(scores: Floats, model: Model = MODEL, noise: float | None = None) -> Answer:
@@ -39,7 +40,7 @@ def answer(scores: Floats, model: Model = MODEL, noise: float | None = None) -> 
 
 def first_final() -> Window:
     hearing = Hearing("test", MODEL, SpeechSettings(), Losses(), clock=lambda: 100.0)
-    outputs = hearing.push(AudioBlock(speech()[: 8 * SAMPLE_RATE], 0, 8.0))
+    outputs = hearing.push(AudioBlock(speech()[: 8 * SAMPLE_RATE], 5 * SAMPLE_RATE, 13.0))
     return next(o for o in outputs if isinstance(o, Window) and o.kind == "final")
 
 
@@ -69,24 +70,30 @@ def test_what_was_lost_is_told_once() -> None:
     losses = Losses()
     decider = Decider(DecisionSettings(), losses)
     losses.add(samples=320)
-    assert decider.decide(WINDOW, answer(HAPPY), 0.0).lost.samples == 320
-    assert decider.decide(WINDOW, answer(HAPPY), 0.0).lost.samples == 0
+    assert decider.decide(WINDOW, answer(ANGRY), 0.0).lost.samples == 320
+    assert decider.decide(WINDOW, answer(ANGRY), 0.0).lost.samples == 0
+
+
+def test_where_the_time_went_adds_up() -> None:
+    decider = Decider(DecisionSettings(), Losses(), clock=lambda: 10.015)
+    window = replace(WINDOW, captured_at=10.0, arrived_at=10.001, cut_at=10.003, ready_at=10.006)
+    told = decider.decide(window, answer(ANGRY), 10.010).latency_ms
+    assert told == Latency(1.0, 2.0, 3.0, 4.0, 5.0, publish=0.0, total=15.0)
 
 
 def test_the_smoothed_state_goes_on_under_new_settings() -> None:
     decider = Decider(DecisionSettings(), Losses())
-    decider.decide(WINDOW, answer(HAPPY * 0.3 + 0.2), 0.0)
-    for _ in range(20):
-        decider.decide(WINDOW, answer(HAPPY), 0.0)
-    decider.renew(DecisionSettings(smoothing_weight=0.1, smoothing_margin=0.3), 0)
-    assert decider.decide(WINDOW, answer(HAPPY), 0.0).smoothed.label == LABELS[0]
-    tame = decider.decide(WINDOW, answer(1 - HAPPY), 0.0)
-    assert tame.smoothed.label == LABELS[0]
+    state = [decider.decide(WINDOW, answer(ANGRY), 0.0).smoothed for _ in range(20)][-1]
+    assert state.label == LABELS[0]
+    decider.renew(DecisionSettings(smoothing_weight=1.0, smoothing_margin=0.0), 0)
+    later = replace(WINDOW, end=WINDOW.end + SAMPLE_RATE)
+    assert decider.decide(later, answer(ANGRY), 0.0).smoothed == state
+    assert decider.decide(later, answer(SAD), 0.0).smoothed.label == LABELS[-1]
 
 
 def test_new_settings_count_from_the_next_segment_on() -> None:
     decider = Decider(DecisionSettings(abstain_below=0.0), Losses())
-    unsure = HAPPY * 0.2 + 0.8 / len(LABELS)
+    unsure = ANGRY * 0.2 + 0.8 / len(LABELS)
     assert decider.decide(WINDOW, answer(unsure), 0.0).label == LABELS[0]
     decider.renew(DecisionSettings(abstain_below=0.9), WINDOW.segment)
     waited = decider.decide(WINDOW, answer(unsure), 0.0)
@@ -97,7 +104,7 @@ def test_new_settings_count_from_the_next_segment_on() -> None:
 
 def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
     decider = Decider(DecisionSettings(smoothing_weight=1.0), Losses())
-    assert decider.decide(WINDOW, answer(HAPPY), 0.0).smoothed.label == LABELS[0]
+    assert decider.decide(WINDOW, answer(ANGRY), 0.0).smoothed.label == LABELS[0]
     other = Model(
         replace(
             MODEL.artefact,
@@ -115,10 +122,9 @@ def test_a_model_with_other_labels_begins_a_state_of_its_own() -> None:
 
 def test_noise_is_unknown_and_moves_no_state() -> None:
     decider = Decider(DecisionSettings(smoothing_weight=1.0), Losses())
-    speech = decider.decide(WINDOW, answer(HAPPY, noise=0.5), 0.0)
+    speech = decider.decide(WINDOW, answer(ANGRY, noise=0.5), 0.0)
     assert (speech.label, speech.quality.noise_probability) == (LABELS[0], 0.5)
-    sad = np.eye(len(LABELS), dtype=np.float32)[-1]
-    noise = decider.decide(WINDOW, answer(sad, noise=0.7512345), 0.0)
+    noise = decider.decide(WINDOW, answer(SAD, noise=0.7512345), 0.0)
     assert (noise.label, noise.quality.noise_probability) == ("unknown", 0.7512)
     assert noise.scores[LABELS[-1]] > 0.99
     assert noise.smoothed.label == LABELS[0]
@@ -128,11 +134,11 @@ def test_noise_is_unknown_and_moves_no_state() -> None:
 @pytest.mark.parametrize(("above", "label"), [(0.8, LABELS[0]), (1.0, LABELS[0]), (0.6, "unknown")])
 def test_how_sure_of_noise_a_model_must_be_is_a_setting(above: float, label: str) -> None:
     decider = Decider(DecisionSettings(noise_above=above), Losses())
-    assert decider.decide(WINDOW, answer(HAPPY, noise=0.7), 0.0).label == label
+    assert decider.decide(WINDOW, answer(ANGRY, noise=0.7), 0.0).label == label
 
 
 def test_a_model_that_does_not_know_noise_says_nothing_of_it() -> None:
-    event = Decider(DecisionSettings(), Losses()).decide(WINDOW, answer(HAPPY), 0.0)
+    event = Decider(DecisionSettings(), Losses()).decide(WINDOW, answer(ANGRY), 0.0)
     assert event.quality == WINDOW.quality
 
 
@@ -183,7 +189,7 @@ def said(
 ) -> float:
     """The score of the first label, in a window whose logits always speak for it."""
     window = replace(WINDOW, model=CENTRED, segment=segment, kind=kind)
-    return decider.decide(window, Answer(HAPPY * 2, noise), 0.0).scores[LABELS[0]]
+    return decider.decide(window, Answer(ANGRY * 2, noise), 0.0).scores[LABELS[0]]
 
 
 def test_what_is_always_said_of_a_voice_is_said_less_and_less() -> None:
@@ -241,7 +247,7 @@ def test_noise_teaches_nothing_of_the_voice() -> None:
 def test_what_is_adopted_counts_from_the_next_segment_on() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
     first = said(decider, 1, "partial")
-    decider.adopt(LogitBaseline(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900)))
+    decider.adopt(LogitBaseline(CENTRED.ref.sha256, Baseline(ANGRY * 2, 900)))
     assert decider.is_adopting
     assert said(decider, 1) == first
     assert not decider.is_adopting
@@ -252,7 +258,7 @@ def test_what_is_adopted_counts_from_the_next_segment_on() -> None:
 
 def test_what_is_adopted_is_known_before_it_waits_no_more() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
-    adopted = LogitBaseline(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
+    adopted = LogitBaseline(CENTRED.ref.sha256, Baseline(ANGRY * 2, 900))
     known = []
 
     class Watched(deque[LogitBaseline | None]):
@@ -274,22 +280,23 @@ def test_nothing_is_usual_before_a_final_was_decided() -> None:
     said(decider, 2)
     usual = decider.logit_baseline(CENTRED.ref.sha256)
     assert usual is not None
-    assert usual.logits.frames > 0
+    hop = CENTRED.info.front_end.hop
+    assert usual.logits.frames == (WINDOW.end - WINDOW.start) // hop
 
 
 def test_what_another_model_said_of_a_voice_counts_for_nothing() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
     first = said(decider, 1)
-    decider.adopt(LogitBaseline("another", Baseline(HAPPY * 2, 900)))
+    decider.adopt(LogitBaseline("another", Baseline(ANGRY * 2, 900)))
     assert said(decider, 2) == first
 
 
 def test_what_was_adopted_for_the_next_model_outlives_the_last_windows_of_the_one_before() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
     other = replace(WINDOW, segment=1)  # of a model with no name in common
-    adopted = LogitBaseline(CENTRED.ref.sha256, Baseline(HAPPY * 2, 900))
+    adopted = LogitBaseline(CENTRED.ref.sha256, Baseline(ANGRY * 2, 900))
     fresh = said(Decider(DecisionSettings(), Losses(), learn=False), 2)
     decider.adopt(adopted)
-    decider.decide(other, Answer(HAPPY * 2, None), 0.0)
+    decider.decide(other, Answer(ANGRY * 2, None), 0.0)
     assert decider.logit_baseline(CENTRED.ref.sha256) is adopted
     assert said(decider, 2) < fresh
