@@ -83,6 +83,7 @@ class Decider:
         renewal = self._renewal
         if renewal is not None and window.segment > renewal[0]:
             self._settings = renewal[1]
+        self._adopt()
         is_noise = answer.noise is not None and answer.noise > self._settings.noise_above
         scores = window.model.scores_of(self._centred(window, answer, is_noise=is_noise))
         settings, info, labels = self._settings, window.model.info, window.model.labels
@@ -120,8 +121,7 @@ class Decider:
             lost=self._losses.take(),
         )
 
-    def _centred(self, window: Window, answer: Answer, *, is_noise: bool) -> Floats:
-        """Logits centred by the voice's mean logits as they were when the segment began."""
+    def _adopt(self) -> None:
         while self._adoptions:  # each is in force before it leaves the queue
             adopted = self._adoptions[0]
             if adopted is None:
@@ -129,6 +129,9 @@ class Decider:
             else:
                 self._known[adopted.model] = adopted
             self._adoptions.popleft()
+
+    def _centred(self, window: Window, answer: Answer, *, is_noise: bool) -> Floats:
+        """Logits centred by the voice's mean logits as they were when the segment began."""
         logits = answer.logits
         model, centring = window.model.ref.sha256, window.model.info.centring
         if centring is None:

@@ -52,9 +52,8 @@ def new_intake(model: Model, name: str = "mic") -> Intake:
 def keeper_of(
     store: BaselineStore, intake: Intake, decider: Decider | None = None
 ) -> BaselineKeeper:
-    return BaselineKeeper(
-        store, [intake], {intake.name: decider or Decider(DecisionSettings(), Losses())}
-    )
+    decider = decider or Decider(DecisionSettings(), Losses())
+    return BaselineKeeper(store, [intake], {intake.name: decider})
 
 
 def hear(intake: Intake, sound: Samples) -> None:
@@ -81,22 +80,23 @@ def test_what_was_learned_is_there_after_a_restart(model: Model, store: Baseline
 
 def test_nothing_learned_is_nothing_kept(model: Model, store: BaselineStore) -> None:
     intake = new_intake(model)
-    keeper = keeper_of(store, intake)
     hear(intake, silence(3.0))
-    keeper.sync(ending=True)
+    keeper_of(store, intake).sync(ending=True)
     assert list(store.streams()) == []
 
 
 def test_what_somebody_else_kept_wins(model: Model, store: BaselineStore) -> None:
-    intake = new_intake(model)
-    keeper = keeper_of(store, intake)
+    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
+    keeper = keeper_of(store, intake, decider)
     keeper.sync()
     hear(intake, TALK)
     keeper.sync()
     store.save("mic", FRONT_END, known(-33.0), enrolled=True)
     keeper.sync(ending=True)
     hear(intake, silence(0.1))
+    decider._adopt()
     np.testing.assert_array_equal(intake.hearing.baseline.mean, known(-33.0).mean)
+    keeper.sync(ending=True)  # nothing was learned since
     kept = store.read("mic")
     assert kept is not None
     assert kept.enrolled
@@ -111,6 +111,23 @@ def test_what_somebody_removed_is_forgotten(model: Model, store: BaselineStore) 
     keeper.sync()
     hear(intake, silence(0.1))
     assert intake.hearing.baseline.frames == 0
+    keeper.sync(ending=True)
+    assert list(store.streams()) == []
+
+
+def test_what_somebody_removed_is_forgotten_of_the_model_before_too(
+    model: Model, store: BaselineStore
+) -> None:
+    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
+    keeper = keeper_of(store, intake, decider)
+    hear(intake, TALK)
+    keeper.sync()
+    hear(intake, TALK)
+    exchange(intake, load_model("moonshine6"))
+    store.remove("mic")
+    keeper.sync()
+    hear(intake, silence(0.1))
+    decider._adopt()
     keeper.sync(ending=True)
     assert list(store.streams()) == []
 
@@ -141,16 +158,23 @@ def test_a_second_daemon_leaves_the_voice_of_the_first_alone_until_that_has_ende
     np.testing.assert_array_equal(second.hearing.baseline.mean, known(-33.0).mean)
 
 
-def test_a_voice_that_cannot_be_locked_is_read(
+def test_a_voice_that_cannot_be_locked_is_read_and_not_written(
     model: Model, store: BaselineStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.save("mic", FRONT_END, known(-33.0), enrolled=True)
     store.file("mic").with_suffix(".lock").mkdir()  # even root cannot open it
-    intake = new_intake(model)
-    keeper_of(store, intake).sync()
+    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
+    keeper = keeper_of(store, intake, decider)
+    keeper.sync()
     hear(intake, silence(0.1))
     np.testing.assert_array_equal(intake.hearing.baseline.mean, known(-33.0).mean)
     assert caplog.messages == []
+    decider._adopt()
+    hear(intake, TALK)
+    written = store.version("mic")
+    keeper.sync(ending=True)
+    assert "is not kept: [Errno 21] Is a directory" in caplog.messages[0]
+    assert store.version("mic") == written
 
 
 def test_a_full_disk_is_said_when_there_is_something_to_keep(
@@ -217,17 +241,25 @@ def test_it_is_written_now_and_then_not_at_every_turn(
     assert store.version("mic") != written
 
 
-def test_a_damaged_file_is_said_once_and_stops_nothing(
-    model: Model, store: BaselineStore, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("bands", [0, 3])
+def test_a_damaged_file_is_said_once_and_replaced(
+    model: Model, store: BaselineStore, caplog: pytest.LogCaptureFixture, bands: int
 ) -> None:
     intake = new_intake(model)
-    store.folder.mkdir()
-    store.file("mic").write_text("nonsense")
     keeper = keeper_of(store, intake)
-    for _ in range(3):
-        keeper.sync()
     hear(intake, TALK)
-    assert len([r for r in caplog.records if "damaged" in r.message]) == 1
+    keeper.sync()
+    if bands:
+        store.save("mic", FRONT_END, Baseline(np.zeros(bands, np.float32), 1000))
+    else:
+        store.file("mic").write_text("nonsense")
+    for _ in range(3):
+        keeper.sync(ending=True)
+    kept = store.load("mic", FRONT_END)
+    assert kept is not None
+    assert kept.frames == intake.hearing.baseline.frames
+    (said,) = caplog.messages
+    assert "damaged" in said
 
 
 def test_a_folder_that_cannot_be_made_is_said_once(
@@ -255,8 +287,8 @@ def test_what_a_model_usually_says_is_kept_and_forgotten_with_it(
     after, second = new_intake(model), Decider(DecisionSettings(), Losses())
     keeper = keeper_of(store, after, second)
     keeper.sync()
-    assert second.is_adopting
-    kept = store.logit_baseline("mic", FRONT_END)
+    second._adopt()
+    kept = second.logit_baseline(usual.model)
     assert kept is not None
     assert (kept.model, kept.logits.frames) == (usual.model, 700)
     np.testing.assert_array_equal(kept.logits.mean, usual.logits.mean)
@@ -276,9 +308,8 @@ def test_what_is_known_is_there_again_after_another_model(
     model: Model, store: BaselineStore, other: str
 ) -> None:
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
-    decider._known[model.ref.sha256] = LogitBaseline(
-        model.ref.sha256, Baseline(np.ones(3, np.float32), 700)
-    )
+    usual = LogitBaseline(model.ref.sha256, Baseline(np.ones(3, np.float32), 700))
+    decider._known[usual.model] = usual
     keeper = keeper_of(store, intake, decider)
     store.save("mic", FRONT_END, known(-33.0), enrolled=True)
     keeper.sync()
@@ -310,6 +341,7 @@ def test_a_voice_may_be_made_known_before_its_model_is_in_force(
     keeper.sync()
     hear(intake, silence(0.1))
     assert intake.hearing.baseline.frames == 700
+    decider._adopt()
     keeper.sync(ending=True)
     kept = store.read("mic")
     assert kept is not None
@@ -358,10 +390,8 @@ def test_nothing_is_kept_of_a_voice_before_a_segment_has_ended(
     model: Model, store: BaselineStore
 ) -> None:
     intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
-    nothing = Baseline(np.zeros(3, np.float32), 0)
-    decider._known[model.ref.sha256] = LogitBaseline(
-        model.ref.sha256, nothing
-    )  # as a partial does it
+    said = LogitBaseline(model.ref.sha256, Baseline(np.zeros(3, np.float32), 0))
+    decider._known[said.model] = said  # as a partial does it
     keeper = keeper_of(store, intake, decider)
     keeper.sync()
     assert store.read("mic") is None
