@@ -9,16 +9,11 @@ from typing import Any
 import msgspec
 import onnx
 import pytest
-from click.testing import CliRunner, Result
 
-from edgeser.cli import main
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.training import checkpoint
+from tests.command_line import edgeser
 from tests.export.models import changed, small
-
-
-def edgeser(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def test_damaged_files_are_refused_in_one_line(

@@ -11,9 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from click.testing import CliRunner, Result
 
-from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser.model.artefact import (
     METADATA_KEY,
@@ -28,12 +26,9 @@ from edgeser_export.onnx_export import export
 from edgeser_export.verify import verify
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.training import checkpoint
+from tests.command_line import edgeser
 from tests.export.models import RELEASE, small
 from tests.train.synthetic import make_manifest
-
-
-def edgeser(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def info_of(path: Path) -> ArtefactInfo:

@@ -38,6 +38,13 @@ def tiny_run(emodb: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder
 
 
+@pytest.fixture
+def common(emodb: Path, cache: Path, tmp_path: Path) -> tuple[object, ...]:
+    """Options of a training or evaluation of a tiny model; the output goes to ``run``."""
+    where = ("--corpus", f"emodb={emodb}", "--cache", cache, "-o", tmp_path / "run")
+    return (*where, *tiny_settings())
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     """Threads only get in each other's way with models this small."""

@@ -8,27 +8,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 
-from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpora, load_corpus
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.evaluation.folds import Plan
 from edgeser_train.training import checkpoint
 from edgeser_train.training.teacher import Teacher
-from tests.train.synthetic import tiny_settings
-
-
-def edgeser(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-@pytest.fixture
-def common(emodb: Path, cache: Path, tmp_path: Path) -> tuple[object, ...]:
-    """Options of every command here; the output goes to ``run``."""
-    where = ("--corpus", f"emodb={emodb}", "--cache", cache, "-o", tmp_path / "run")
-    return (*where, *tiny_settings())
+from tests.command_line import edgeser
 
 
 def test_a_teacher_is_learnt_from(

@@ -8,27 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from edgeser.cli import main
 from edgeser_train.evaluation import folds as folds_module
 from edgeser_train.evaluation.report_files import read as read_report
 from edgeser_train.training import checkpoint
 from edgeser_train.training import fold as fold_module
 from edgeser_train.training import precision as precision_module
 from edgeser_train.training.training import Trained, train
+from tests.command_line import edgeser
 from tests.train.synthetic import make_emodb, make_manifest, tiny_settings
-
-
-def edgeser(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-@pytest.fixture
-def common(emodb: Path, cache: Path, tmp_path: Path) -> tuple[object, ...]:
-    """Options of every command here; the output goes to ``run``."""
-    where = ("--corpus", f"emodb={emodb}", "--cache", cache, "-o", tmp_path / "run")
-    return (*where, *tiny_settings())
 
 
 def test_an_evaluation_killed_between_folds_goes_on(
@@ -63,12 +51,11 @@ def test_an_evaluation_killed_between_folds_goes_on(
 
 
 def test_an_evaluation_goes_on_in_the_precision_that_it_began_in(
-    emodb: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    common: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``auto`` is another one on another processor."""
     run = tmp_path / "run"
-    of_this_one = ("--corpus", f"emodb={emodb}", "--cache", cache, "-o", run, *tiny_settings())
-    auto = ("evaluate", *of_this_one, "--set", "precision=auto", "--folds")
+    auto = ("evaluate", *common, "--set", "precision=auto", "--folds")
     processor = "flags : fpu avx2"
     monkeypatch.setattr(precision_module, "_cpuinfo", lambda: processor)
 

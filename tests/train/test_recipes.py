@@ -10,9 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
 
-from edgeser.cli import main
 from edgeser.errors import UserError
 from edgeser_train.corpora import load_corpus
 from edgeser_train.data import front_ends
@@ -28,6 +26,7 @@ from edgeser_train.training.batches import CropDataset, TrainingData
 from edgeser_train.training.losses import DifficultyFocal, Focal
 from edgeser_train.training.recipe import Recipe, changed
 from edgeser_train.training.recipes import RECIPES, recipe_of
+from tests.command_line import edgeser
 from tests.train.synthetic import make_manifest
 
 SHORT = ("window.frames=40", "window.pad_frames=40")
@@ -166,10 +165,6 @@ def test_votes_make_examples_difficult(manifest: Path, kept: Path, tmp_path: Pat
         2,
     }
     evaluated(recipe, manifest, kept, tmp_path)
-
-
-def edgeser(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @needs_wavlm

@@ -11,19 +11,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from click.testing import CliRunner, Result
 
-from edgeser.cli import main
 from edgeser_train.evaluation.comparison import compare
 from edgeser_train.evaluation.evaluation import Training
 from edgeser_train.evaluation.report import Report, report_of
 from edgeser_train.evaluation.report_files import write
+from tests.command_line import edgeser
 from tests.train.predictions import plan, results
 from tests.unprivileged import unprivileged
-
-
-def edgeser(*words: object) -> Result:
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def made(stream: int = 0, skill: float = 2.0, **options: object) -> Report:
