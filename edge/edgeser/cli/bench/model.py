@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import get_args
 
 import click
 
 from edgeser.cli.bench.options import report_option, this_command
 from edgeser.cli.bench.outcome import as_json, conclude, printer
 from edgeser.errors import UserError
-
-if TYPE_CHECKING:
-    from edgeser.settings.schema import BackendName
+from edgeser.settings.schema import BackendName
 
 
 @click.command()
 @click.option("--model", "names", multiple=True, metavar="NAME|FILE", help="Only these models.")
 @click.option(
     "--backend",
-    type=click.Choice(["auto", "onnxruntime", "tensorrt"]),
+    type=click.Choice(get_args(BackendName)),
     default="auto",
     show_default=True,
     help="What runs them.",
