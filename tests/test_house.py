@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
@@ -13,22 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 TRAINING = {"torch", "torchaudio", "lightning", "transformers", "edgeser_train", "edgeser_export"}
-EDGE = sorted((ROOT / "edge").rglob("*.py"))
-
-
-def imported_at_the_top(file: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module.partition(".")[0])
-    return names
-
-
-@pytest.mark.parametrize("file", EDGE, ids=lambda file: str(file.relative_to(ROOT)))
-def test_the_runtime_imports_no_training(file: Path) -> None:
-    assert not imported_at_the_top(file) & TRAINING
 
 
 def test_the_daemons_process_loads_no_torch() -> None:
