@@ -17,11 +17,10 @@ from typing import Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
 
-from edgeser.annotate import tables
-from edgeser.annotate.annotator import Annotated, Annotator
+from edgeser.annotate.annotator import Annotator
 from edgeser.annotate.archive import ArchiveError
 from edgeser.annotate.plan import Plan, Shard
-from edgeser.annotate.processes import Done
+from edgeser.annotate.processes import Done, written
 from edgeser.errors import UserError
 from edgeser.host_port import split_host_port
 from edgeser.settings.schema import Settings
@@ -130,7 +129,7 @@ class Cluster:
                 if shard is None:
                     deaths[-1] = 0
                 else:
-                    yield _written(folder, shard, annotated)
+                    yield written(folder, shard, annotated)
                 if waiting:
                     give(actor, waiting.popleft())
                 elif spare or shard is None:
@@ -154,12 +153,6 @@ def _knock(address: str) -> None:
     if found is None:
         raise ValueError("expected HOST:PORT or auto")
     socket.create_connection(found, 10).close()
-
-
-def _written(folder: Path, shard: Shard, annotated: Annotated) -> Done:
-    tables.write(folder, shard, annotated)
-    segments, errors = annotated.segments.num_rows, annotated.errors.num_rows
-    return Done(len(shard.paths), segments, errors, annotated.sound_s, annotated.core_s)
 
 
 def _defect(error: RayTaskError) -> Exception:

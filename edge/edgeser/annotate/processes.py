@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgeser.annotate import tables
-from edgeser.annotate.annotator import Annotator
+from edgeser.annotate.annotator import Annotated, Annotator
 from edgeser.annotate.plan import Shard
 from edgeser.errors import UserError
 from edgeser.settings.schema import Settings
@@ -36,7 +36,7 @@ def run(todo: Sequence[Shard], settings: Settings, folder: Path, jobs: int) -> I
     if jobs == 1:
         annotator = Annotator(settings)
         for shard in todo:
-            yield _do(annotator, shard, folder)
+            yield written(folder, shard, annotator(shard))
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, context, _begin, (settings, folder)) as pool:
@@ -53,8 +53,8 @@ def run(todo: Sequence[Shard], settings: Settings, folder: Path, jobs: int) -> I
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _do(annotator: Annotator, shard: Shard, folder: Path) -> Done:
-    annotated = annotator(shard)
+def written(folder: Path, shard: Shard, annotated: Annotated) -> Done:
+    """Write the rows of a shard, which then is finished. Raises UserError if the disk is full."""
     tables.write(folder, shard, annotated)
     segments, errors = annotated.segments.num_rows, annotated.errors.num_rows
     return Done(len(shard.paths), segments, errors, annotated.sound_s, annotated.core_s)
@@ -76,4 +76,4 @@ def _begin(settings: Settings, folder: Path) -> None:
 
 def _work(shard: Shard) -> Done:
     assert _worker is not None
-    return _do(_worker.annotator, shard, _worker.folder)
+    return written(_worker.folder, shard, _worker.annotator(shard))
