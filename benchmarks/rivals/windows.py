@@ -115,12 +115,13 @@ def features_alone(samples: Samples) -> tuple[str, Way]:
 
 
 def _new_frames(samples: Samples) -> Callable[[int], Floats]:
-    stream = FrameStream(load_model(WINDOWS).info.front_end)
+    spec = load_model(WINDOWS).info.front_end
+    stream = FrameStream(spec)
 
     def features(end: int) -> Floats:
         stream.forget(end - WINDOW)  # as the daemon does
         stream.push(samples[stream.end_sample : end], stream.end_sample)
-        return stream.window(end - WINDOW, end)
+        return spec.normalised(stream.frames(end - WINDOW, end))
 
     return features
 

@@ -26,8 +26,6 @@ LABELS = ["one", "two", "three"]
 TEMPERATURE = 0.8
 
 Features = np.ndarray
-Cut = Callable[[Features], list[Features]]
-"""Raw frames of a window to its pieces' features, written down by the test itself."""
 
 
 class SmallNetwork:

@@ -10,7 +10,7 @@ from edgeser.pcm import Samples, as_floats
 
 
 class FrameStream:
-    """Samples in, windows of features out.
+    """Samples in, raw frames of any stretch of them out.
 
     Frames are computed when a window first asks for them, in one batched FFT, and kept until they
     are forgotten: overlapping windows share them, and silence costs nothing. Positions are
@@ -40,10 +40,6 @@ class FrameStream:
     def samples(self, start: int, end: int) -> Samples:
         """The samples [start, end), as far as they are held; not to be written to."""
         return self._samples.between(start - self._first_sample, end - self._first_sample)
-
-    def window(self, start: int, end: int) -> Floats:
-        """Normalised features of the samples [start, end), as ``frames`` has them: (n, width)."""
-        return self.front_end.normalised(self.frames(start, end))
 
     def frames(self, start: int, end: int) -> Floats:
         """Raw frames of the samples [start, end): (n, bins), float32; not to be written to.

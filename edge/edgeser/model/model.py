@@ -90,7 +90,7 @@ class Model:
     def logits(self, windows: Sequence[Speech]) -> Floats:
         """Logits of windows, as a ``segment`` or ``pieces`` gave them: (windows, all labels).
 
-        They are run as one batch, which may round differently from running one window alone.
+        In a network of windows one run among others may round differently from one run alone.
         """
         return self._network.logits(windows)[:, : len(self.info.labels)]
 

@@ -59,7 +59,8 @@ class Network(Protocol):
     def logits(self, windows: Sequence[Speech]) -> Floats:
         """Logits of windows, (windows, all of its logits), in as few batches as possible.
 
-        A window's logits do not depend on the others.
+        But for rounding a window's logits do not depend on the others; of a network of streams not
+        a bit does.
         """
         ...
 

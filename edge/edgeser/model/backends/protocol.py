@@ -18,7 +18,8 @@ class Backend(Protocol):
     """What actually runs it, e.g. ``onnxruntime/CPU``."""
 
     tolerance: float
-    """Largest acceptable difference of a score to its golden value."""
+    """Largest acceptable difference of a score to its golden value, where that is more than the
+    artefact's own precision allows (``TOLERANCE`` of ``model``)."""
 
     batch_frames: int
     """Padded frames in a batch, above which larger batches are not faster."""
