@@ -153,6 +153,33 @@ def test_that_it_is_muted_is_said(browser: Any, page: PageProcess, daemon: Daemo
         muted = msgspec.structs.replace(status(level_dbfs=None), muted=True)
         shows(tab, "until it is unmuted: edgeser mute off", lambda: daemon.tell(muted))
         assert tab.inner_text(".top .chip") == "Muted"
+        assert tab.inner_text("[role=status]").endswith("Muted")
+
+
+def test_what_is_a_day_old_has_its_day(browser: Any, page: PageProcess, daemon: Daemon) -> None:
+    yesterday = """() => {
+        const { state, changed } = window.edgeser;
+        const time = Date.now() / 1000 - 86_400;
+        state.faults.push({ time, stream: 'mic', code: 'audio_lost', message: 'gone', recovered: false });
+        state.streams.get('mic').finals.unshift({ time, label: 'sad', confidence: 0.8, length: 1, id: 'x' });
+        changed();
+    }"""  # noqa: E501
+    dated = re.compile(r"\d+ \w+, \d\d:\d\d")
+    with opened(browser, page) as tab:
+        shows(tab, "What was said", lambda: daemon.tell(status(), emotion("happy", kind="final")))
+        tab.evaluate(yesterday)
+        until(lambda: dated.fullmatch(tab.inner_text(".finals li:first-child time")), "said")
+        tab.click("nav >> text=Health")
+        until(lambda: dated.fullmatch(tab.inner_text(".wide .faults li:first-child time")), "fault")
+
+
+def test_letters_are_as_large_as_the_browser_is_set_to(browser: Any, page: PageProcess) -> None:
+    with opened(browser, page) as tab:
+        usual = tab.evaluate("parseFloat(getComputedStyle(document.body).fontSize)")
+        large = {"fontSizes": {"standard": 24}}
+        tab.context.new_cdp_session(tab).send("Page.setFontSizes", large)
+        tab.reload()
+        assert tab.evaluate("parseFloat(getComputedStyle(document.body).fontSize)") > 1.3 * usual
 
 
 def test_a_fault_is_seen_where_it_happened(browser: Any, page: PageProcess, daemon: Daemon) -> None:

@@ -178,6 +178,7 @@ def test_a_journal_that_is_not_there_is_said_to_be_missing(daemon: Daemon, tmp_p
         code, _, body = page.get("/api/events")
         assert code == 404
         assert "there is none yet" in json.loads(body)["error"]
+        assert "unless journal.enabled is false" in json.loads(body)["error"]
     finally:
         page.close()
 

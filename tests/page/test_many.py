@@ -80,6 +80,9 @@ def test_a_long_name_and_a_narrow_screen_break_no_word(
             assert tab.evaluate(WIDER) <= 0
             assert tab.evaluate(BROKEN, ["nav a", "button", ".pick", ".scorebars .name"]) == []
             assert tab.inner_text(".top .chip"), "a dot alone tells a screen reader nothing"
+            if view == "#past":
+                named = tab.locator(".found td.where").first
+                until(lambda named=named: named.bounding_box()["width"] > 150, "the name's room")
 
 
 def test_forced_colours_show_what_is_chosen(browser: Any, page: PageProcess) -> None:
@@ -140,6 +143,56 @@ def test_a_stream_that_the_new_run_lacks_leaves_the_page_and_may_come_back(
         with opened(browser, page) as late:
             until(lambda: not is_shown(late, "kitchen"), "in a new tab, too")
         until(lambda: is_shown(tab, "kitchen", "loft"), "both again")
+
+
+def test_scores_of_another_model_keep_their_labels(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    has_purple = """() => {
+        const canvas = document.querySelector('[aria-label="Stream study"] .scores canvas');
+        if (!canvas) return false;
+        const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        for (let i = 0; i < data.length; i += 4)
+            if (data[i] === 0xcc && data[i + 1] === 0x79 && data[i + 2] === 0xa7) return true;
+        return false;
+    }"""
+    fear = {"fearful": 0.9, "happy": 0.1}
+    other = emotion("fearful", stream="study", end=30.0, scores=fear)  # too long to be covered
+    cards = "localStorage.setItem('edgeser-streams', 'cards')"
+    with opened(browser, page, script=cards, color_scheme="light") as tab:
+        daemon.tell(status(stream="study"), other)
+        until(lambda: tab.evaluate(has_purple), "fear")
+        daemon.tell(emotion("happy", stream="study", segment=2))
+        labels = "window.edgeser.state.streams.get('study').labels.length"
+        until(lambda: tab.evaluate(labels) == 4, "the other model")
+        drawn = "window.drawn = 0; requestAnimationFrame(() => setTimeout(() => drawn = 1, 500))"
+        tab.evaluate(drawn)
+        until(lambda: tab.evaluate("window.drawn"), "a second later")
+        assert tab.evaluate(has_purple)
+
+
+def test_that_not_all_streams_are_shown_is_said(browser: Any, page: PageProcess) -> None:
+    tell = """async (streams) => {
+        const { apply } = await import('/static/state.js');
+        const time = Date.now() / 1000;
+        const told = { type: 'status', time, state: 'listening', epoch: 'many', seq: time, journal: {} };
+        const numbers = { frame_age_s: 0, uptime_s: 1, level_dbfs: -50, counters: {} };
+        for (let n = 0; n < streams; n += 1) apply(edgeser.state, { ...told, ...numbers, stream: `s${n}` });
+        edgeser.changed();
+    }"""  # noqa: E501
+
+    def says(streams: int) -> str:
+        tab.evaluate(tell, streams)
+        return str(tab.inner_text("main .overview")) if tab.locator(".overview").count() else ""
+
+    with opened(browser, page) as tab:
+        tab.route("**/api/live*", lambda route: route.abort())
+        tab.reload()
+        tab.evaluate("edgeser.state.connected = edgeser.state.everConnected = true")
+        tab.evaluate("edgeser.state.link = { heard: true, time: 0, trouble: '' }")
+        until(lambda: "256 streams" in says(256), "all")
+        assert "The daemon has more" not in says(256)
+        until(lambda: "The daemon has more than this page can show" in says(257), "the sentence")
 
 
 def test_a_screen_reader_is_told_that_trouble_is_over(

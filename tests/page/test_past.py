@@ -193,6 +193,42 @@ def test_hours_begin_at_the_full_hour_in_kolkata_too(browser: Any, page: PagePro
         until(lambda: tab.inner_text(".timeline .readout").count(":00") == 2, "a full hour")
 
 
+def test_the_hour_that_comes_twice_is_two_hours(browser: Any, page: PageProcess) -> None:
+    start = """async () => {
+        const { hourStart } = await import('/static/archive.js');
+        return ['00:30', '01:30'].map((utc) => hourStart(Date.parse(`2026-10-25T${utc}Z`) / 1000));
+    }"""
+    with looked_at(browser, page, timezone_id="Europe/Berlin") as tab:
+        first, second = tab.evaluate(start)
+        assert second == first + 3600
+
+
+def test_the_months_name_is_that_of_its_days_in_iran_too(browser: Any, page: PageProcess) -> None:
+    with looked_at(browser, page, locale="fa-IR") as tab:
+        tab.fill(DAY, "2024-05-15")
+        tab.locator(".toolbar button").nth(2).click()
+        reads(tab, HEADING, "مهٔ ۲۰۲۴")
+        assert tab.locator(".day").count() == 31
+
+
+def test_nothing_is_claimed_of_what_a_daemon_heard_that_keeps_no_journal(
+    browser: Any, daemon: Daemon, tmp_path: Path
+) -> None:
+    old = tmp_path / "old.db"
+    write_journal(old, [(time.time() - 5 * 86_400, emotion(kind="final"))])
+    page = PageProcess("--connect", daemon.endpoint, "--journal", str(old), folder=tmp_path)
+    daemon.again()  # nothing of this run is kept yet, though its statuses tell of finals
+    try:
+        with looked_at(browser, page) as tab:
+            heard = "window.edgeser.state.streams.get('mic')?.status"
+            until(lambda: daemon.tell(status()) or tab.evaluate(heard), "a status")
+            tab.click("[aria-label=Back]")
+            beat = lambda: daemon.tell(status())  # noqa: E731
+            shows(tab, "Nothing is known of this day", beat)
+    finally:
+        page.close()
+
+
 def test_nothing_is_claimed_of_days_that_the_journal_does_not_reach(
     browser: Any, page: PageProcess
 ) -> None:

@@ -209,8 +209,8 @@ def _opened(path: Path) -> Iterator[JournalReader]:
     except FileNotFoundError:
         raise NoJournalError(
             f"journal {path}: there is none yet",
-            "it begins when the daemon hears something; if it keeps another one, name that "
-            "with --journal",
+            "it begins when the daemon hears something, unless journal.enabled is false; "
+            "if it keeps another one, name that with --journal",
         ) from None
     except PermissionError as error:
         raise NoJournalError(f"journal {path}: permission denied") from error

@@ -95,7 +95,7 @@ function Announcer({ state, now }) {
   return html`<p class="hidden" role="status" aria-live="polite">${spoken.current}</p>`;
 }
 
-const lineOf = (stream, said) => (isTrouble(said) || said.kind === "wait" ? said.what : words(stream.smoothed ?? ""));
+const lineOf = (stream, said) => (isTrouble(said) || said.kind === "wait" || stream.status?.muted ? said.what : words(stream.smoothed ?? ""));
 
 const root = document.getElementById("app");
 root.textContent = "";

@@ -4,8 +4,12 @@ import { FRESH_MS, ask } from "./ask.js";
 
 const DAYS_KEPT = 6;
 
-/** Hours and days as clocks on the wall have them: not every zone is whole hours from UTC. */
-export const hourStart = (unix) => new Date(unix * 1000).setMinutes(0, 0, 0) / 1000;
+/** Hours and days as clocks on the wall have them: not every zone is whole hours from UTC, and
+ * where clocks are put back an hour comes twice. */
+export function hourStart(unix) {
+  const date = new Date(unix * 1000);
+  return Math.floor(unix) - 60 * date.getMinutes() - date.getSeconds();
+}
 export const dayStart = (unix) => new Date(unix * 1000).setHours(0, 0, 0, 0) / 1000;
 
 /** Midnights have no fixed distance: clocks are put forward and back. */

@@ -26,7 +26,7 @@ export function Card({ stream, said, state, now, themed, whole }) {
     <${Scores} stream=${stream} state=${state} now=${now} themed=${themed} height=${whole ? Math.round(Math.max(190, Math.min(560, innerHeight / 4))) : 160} />
     <${Latency} stream=${stream} />
     <${Faults} state=${state} stream=${stream} now=${now} />
-    ${whole && html`<${Finals} finals=${stream.finals} />`}
+    ${whole && html`<${Finals} finals=${stream.finals} now=${now} />`}
   </article>`;
 }
 
@@ -130,10 +130,10 @@ function Faults({ state, stream, now }) {
   </ul>`;
 }
 
-function Finals({ finals }) {
+function Finals({ finals, now }) {
   return html`<section class="finals"><h3>What was said sounded</h3>
     ${finals.length ? html`<ol>${finals.slice(0, 8).map((f) => html`<li key=${f.id} class=${`c-${hue(f.label)}`}>
-      <time>${clockTime(f.time)}</time><span class="name"><i aria-hidden="true"></i>${words(f.label)}</span>
+      <time>${recentTime(f.time, now)}</time><span class="name"><i aria-hidden="true"></i>${words(f.label)}</span>
       <span class="value">${percent(f.confidence)}</span><span class="length">${f.length.toFixed(1)} s</span></li>`)}</ol>`
     : html`<p class="muted">Each stretch of speech gets a line here once it has ended.</p>`}
   </section>`;

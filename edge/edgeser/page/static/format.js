@@ -1,13 +1,15 @@
-// Numbers and times as people read them.
+// Numbers and times as people read them. The calendar is the one by which the page goes, its months
+// and its field for a date: that of Iran and others has other months.
 
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const short = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
-const days = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "long", year: "numeric" });
-const dayTime = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-const dayClock = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
-const month = new Intl.DateTimeFormat(undefined, { month: "long", year: "numeric" });
-const dayMonth = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const timeFormat = (fields) => new Intl.DateTimeFormat(undefined, { calendar: "gregory", ...fields });
+const clock = timeFormat({ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const short = timeFormat({ hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const day = timeFormat({ weekday: "long", day: "numeric", month: "long", year: "numeric" });
+const days = timeFormat({ day: "numeric", month: "long", year: "numeric" });
+const dayTime = timeFormat({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+const dayClock = timeFormat({ day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const month = timeFormat({ month: "long", year: "numeric" });
+const dayMonth = timeFormat({ day: "numeric", month: "short" });
 const whole = new Intl.NumberFormat();
 const names = new Intl.Collator(undefined, { numeric: true });
 

@@ -5,7 +5,7 @@ import { ask } from "./ask.js";
 import { Overview } from "./overview.js";
 import { Table } from "./table.js";
 import { explain, isTrouble, survey } from "./state.js";
-import { bytes, clockTime, count, dayAndTime, duration, percent, plural, words } from "./format.js";
+import { bytes, count, dayAndTime, duration, percent, plural, recentTime, words } from "./format.js";
 
 const ASKED_MS = 15_000;
 
@@ -18,7 +18,7 @@ export function Health({ state, now }) {
     ${streams.length ? html`<${Overview} known=${{ streams, state, now }} note=${note} Cards=${Cards} Table=${Rows} />` : html`<${Absent} said=${explain(state, undefined, now)} />`}
     <div class="pair"><${Journal} state=${state} /><${Versions} state=${state} status=${status} /></div>
     ${status && html`<${Model} status=${status} />`}
-    <${Faults} state=${state} />
+    <${Faults} state=${state} now=${now} />
   </div>`;
 }
 
@@ -111,11 +111,11 @@ function Model({ status }) {
 const Versions = ({ state, status }) => html`<section class="card"><h2>Version</h2><${Facts} facts=${[
   ["This page", state.hello?.version ?? "–"], ["Events", status ? `version ${status.v}` : "–"], ["Run of the daemon", status?.epoch ?? "–"], ["Endpoint", state.hello?.endpoint ?? "–"]]} /></section>`;
 
-function Faults({ state }) {
+function Faults({ state, now }) {
   const faults = [...state.faults].reverse();
-  return html`<section class="card wide"><h2>Faults since this page was opened</h2>
-    ${faults.length === 0 ? html`<p class="muted">None.</p>` : html`<ul class="faults">${faults.map((f) => html`<li key=${`${f.time}${f.code}${f.stream}`} class=${f.recovered ? "over" : ""}>
-      <span class="sign" aria-hidden="true">${f.recovered ? "✓" : "!"}</span><time>${clockTime(f.time)}</time><strong>${words(f.code)}</strong>
+  return html`<section class="card wide"><h2>Latest faults</h2>
+    ${faults.length === 0 ? html`<p class="muted">None since this page was connected.</p>` : html`<ul class="faults">${faults.map((f) => html`<li key=${`${f.time}${f.code}${f.stream}`} class=${f.recovered ? "over" : ""}>
+      <span class="sign" aria-hidden="true">${f.recovered ? "✓" : "!"}</span><time>${recentTime(f.time, now)}</time><strong>${words(f.code)}</strong>
       <span>${f.stream}: ${f.message}${state.hello?.fault_codes[f.code] ? html`<em> ${state.hello.fault_codes[f.code]}</em>` : null}</span></li>`)}</ul>`}
   </section>`;
 }

@@ -1,7 +1,7 @@
 // Several streams: as cards or, if there are many, as a table. The reader may choose.
 
 import { html, useState } from "./vendor/preact.js";
-import { explainLink } from "./state.js";
+import { explainLink, hasMore } from "./state.js";
 import { remember, remembered } from "./storage.js";
 import { count } from "./format.js";
 
@@ -17,7 +17,7 @@ export function Overview({ known, note, Cards, Table }) {
   const kind = Object.hasOwn(KINDS, chosen ?? "") ? chosen : many > MOST_CARDS ? "table" : "cards";
   const choose = (next) => { remember("edgeser-streams", next); setChosen(next); };
   return html`<div class="bar overview">
-      <p class="muted">${count(many)} streams, ${explainLink(known.state, known.now) ? "not heard" : note}</p>
+      <p class="muted">${count(many)} streams, ${explainLink(known.state, known.now) ? "not heard" : note}${hasMore(known.state, known.now) ? ". The daemon has more than this page can show." : ""}</p>
       <div class="segmented" role="group" aria-label="Streams as">${Object.entries(KINDS).map(([k, name]) => html`<button aria-pressed=${k === kind} onClick=${() => choose(k)}>${name}</button>`)}</div>
     </div>
     <${kind === "table" ? Table : Cards} ...${known} />`;

@@ -81,7 +81,7 @@ export function Past({ state, now, themed }) {
   const heading = span === "month" ? monthName(middle) : isOneDay(...range) ? dayName(range[0]) : dayRange(...range);
   const fields = { since: settled[0], before: settled[1], topic: filter.labels.length || filter.confidence ? ["emotion."] : ["emotion.", "fault."], label: filter.labels, stream: filter.stream, confidence: filter.confidence ? filter.confidence / 100 : "" };
 
-  const found = useMemo(() => html`<${Found} ...${{ fields, setRange, clock: archive.clock }} />`, [JSON.stringify(fields)]);
+  const found = useMemo(() => html`<${Found} ...${{ fields, setRange, clock: archive.clock, several: streams.length > 1 }} />`, [JSON.stringify(fields), streams.length > 1]);
 
   // A date that is half typed is not drawn over: the field is drawn anew for another day alone.
   const shownDay = isoDay(middle);
@@ -116,13 +116,16 @@ export function Past({ state, now, themed }) {
         </div>`}`;
 }
 
-/** Tells whether the journal reaches into a day; null where that is not known yet. While the daemon is heard it reaches up to now. */
+/** Tells whether the journal reaches into a day; null where that is not known yet. While the daemon is heard, and keeps one, it reaches up to now. */
 function useKnown(state, now) {
   const [held, setHeld] = useState(null);
   const again = useAgain(true);
   useEffect(() => { ask("/api/journal").then(setHeld).catch(() => {}); }, [again]); // what failed is asked again
-  return (day) => held && held.first !== null && held.first < dayAfter(day) && day <= (state.link.heard ? now : held.last);
+  return (day) => held && held.first !== null && held.first < dayAfter(day) && day <= (state.link.heard && isKept(state) ? now : held.last);
 }
+
+/** Each status has what the journal holds of this run: nothing, though something was said, where none is kept. */
+const isKept = (state) => [...state.streams.values()].every(({ status }) => !status?.counters.finals || Object.keys(status.journal).length > 0);
 
 /** A value once it has rested for a moment: nothing is asked while something moves. */
 function useSettled(value) {
@@ -165,7 +168,8 @@ function Summary({ day, isAll, sums, read, known, trouble }) {
   </section>`;
 }
 
-function Found({ fields, setRange, clock }) {
+/** `several`: a row names its stream. */
+function Found({ fields, setRange, clock, several }) {
   const [page, setPage] = useState({ of: "", events: [], next: null, trouble: "" });
   const key = JSON.stringify(fields);
   const asked = useRef("");
@@ -192,13 +196,13 @@ function Found({ fields, setRange, clock }) {
   return html`<section class="card found">
     <div class="bar"><h3>${much} in view</h3>
       <a class="plain" href=${`/api/events.csv?${query}`} download>CSV</a><a class="plain" href=${`/api/events.json?${query}`} download>JSON</a></div>
-    <div class="scroll" tabindex="0"><table><thead><tr><th>Time</th><th>What</th><th class="n">Score</th><th class="n">Length</th><th>Stream</th></tr></thead>
+    <div class="scroll" tabindex="0"><table><thead><tr><th>Time</th><th>What</th><th class="n">Score</th><th class="n">Length</th>${several && html`<th class="where">Stream</th>`}</tr></thead>
     <tbody>${page.events.map(({ id, event: e }) => html`<tr key=${id}>
       <td><button class="link" onClick=${() => look(e)} aria-label=${`Show ${timed(e.time)} on the timeline`}>${timed(e.time)}</button></td>
       ${e.type === "fault"
         ? html`<td colspan="3" class=${e.recovered ? "over" : ""}><span class="sign" aria-hidden="true">${e.recovered ? "✓" : "!"}</span> <strong>${words(e.code)}</strong> ${e.message}</td>`
         : html`<td class=${`c-${hue(e.label)}`}><span class="name"><i aria-hidden="true"></i>${words(e.label)}</span></td><td class="n">${percent(e.confidence)}</td><td class="n">${(e.end - e.start).toFixed(1)} s</td>`}
-      <td>${e.stream}</td></tr>`)}</tbody></table>
+      ${several && html`<td class="where">${e.stream}</td>`}</tr>`)}</tbody></table>
     ${page.trouble ? html`<p class="trouble">${page.trouble}</p>` : isKnown && page.events.length === 0 && html`<p class="muted">Nothing in this span. Zoom out, or ask for less.</p>`}
     ${page.next !== null && html`<button class="plain more" onClick=${more}>Earlier</button>`}</div>
   </section>`;

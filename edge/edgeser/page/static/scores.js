@@ -21,6 +21,9 @@ function segmentsOf(points) {
   return segments;
 }
 
+/** Its own: the daemon may have been given a model of other labels since. */
+const labelsOf = (point) => Object.keys(point.scores);
+
 function shares(point, labels) {
   let sum = 0;
   for (const label of labels) sum += point.scores[label] ?? 0;
@@ -108,13 +111,13 @@ export function Scores({ stream, state, now, themed, height }) {
       if (box) note(u, ctx, box[0], box[1], "no daemon");
     }
     const draw = kind === "bands" ? paintBands : paintLines;
-    for (const segment of segmentsOf(stream.points)) draw(u, ctx, segment, labels);
+    for (const segment of segmentsOf(stream.points)) draw(u, ctx, segment, labelsOf(segment[0]));
     for (const fault of faults) mark(u, ctx, fault.time, fault.recovered);
   };
   const point = at === null ? null : stream.points.find((p) => p.from <= at && at <= p.time);
   const fault = at === null ? null : faults.find((f) => Math.abs(f.time - at) < 1.5);
   const said = fault ? `${clockTime(fault.time)}  ${words(fault.code)}: ${fault.message}`
-    : point ? `${clockTime(point.time)}  ${labels.map((l) => `${words(l)} ${percent(point.scores[l] ?? 0)}`).join(" · ")}`
+    : point ? `${clockTime(point.time)}  ${labelsOf(point).map((l) => `${words(l)} ${percent(point.scores[l])}`).join(" · ")}`
       : "";
   const spoken = stream.emotion
     ? `Scores of the last two minutes. Latest: ${labels.map((l) => `${words(l)} ${percent(stream.emotion.scores[l])}`).join(", ")}.`

@@ -21,6 +21,7 @@ export function newState() {
     link: { heard: false, time: 0, trouble: "" },
     absences: [],          // {from, to}: nothing was heard of the daemon
     streams: new Map(),
+    leftOutAt: 0,          // when there was no room for a stream
     faults: [],
     epoch: "",
     skew: 0,               // the daemon's clock less ours
@@ -65,7 +66,7 @@ export function apply(state, message, nowMs = Date.now()) {
     default:
   }
   if (typeof message.stream !== "string" || typeof message.time !== "number") return;
-  const stream = streamOf(state, message.stream);
+  const stream = streamOf(state, message.stream, message.time);
   if (!stream || isTwice(stream, message)) return;
   if (message.epoch !== state.epoch) enterRun(state, message);
   stream.gone = false;
@@ -80,14 +81,18 @@ export function apply(state, message, nowMs = Date.now()) {
   forget(state, clockOf(state, nowMs) - KEPT_S);
 }
 
-function streamOf(state, name) {
+function streamOf(state, name, time) {
   let stream = state.streams.get(name);
   if (!stream && state.streams.size < STREAMS) {
     stream = newStream(name);
     state.streams.set(name, stream);
   }
+  if (!stream) state.leftOutAt = time;
   return stream;
 }
+
+/** Whether the daemon has streams that are not shown: each would tell its status once a second. */
+export const hasMore = (state, now) => now - state.leftOutAt < 5;
 
 /** Whether an event came before: once live and once replayed. */
 function isTwice(stream, event) {
