@@ -238,9 +238,10 @@ def test_what_cannot_be_evaluated_is_one_line(common: tuple[object, ...], tmp_pa
         (("--seeds", "1,x"), "--seeds 1,x"),
         (("--seeds", "1,20260101120000"), "different numbers from 0 to 4294967295"),
     ]:
-        done = edgeser("evaluate", *common, *words)
-        assert done.exit_code == 2, done.output
-        assert said in done.output
+        for dry_run in ((), ("--dry-run",)):
+            done = edgeser("evaluate", *common, *words, *dry_run)
+            assert done.exit_code == 2, done.output
+            assert said in done.output
     assert not (tmp_path / "run").exists()
 
 

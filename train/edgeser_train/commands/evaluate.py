@@ -106,6 +106,7 @@ def evaluate(
     from edgeser_train import experiments
     from edgeser_train.commands.dry_run import describe
     from edgeser_train.commands.progress_display import ProgressDisplay
+    from edgeser_train.evaluation.folds import check_scored
     from edgeser_train.sound.conditions import DEFAULT_CONDITIONS, ROBUSTNESS, missing
 
     plan = experiments.planned(
@@ -127,6 +128,7 @@ def evaluate(
     names = None if folds is None else folds.split(",")
     chosen = experiments.folds_named(plan, names)
     if dry_run:
+        check_scored(plan, chosen)
         click.echo(describe(plan, chosen, output))
         return
     with ProgressDisplay(output, len(chosen) * len(plan.seeds), plan.recipe.epochs) as display:

@@ -100,12 +100,8 @@ def run_folds(
     trained than it holds and these would be in another precision, if another process is at work in
     it, and as ``Plan.check``, ``check_disjoint`` and ``train`` do.
     """
+    check_scored(plan, folds)
     for fold in folds:
-        if not _scored(fold, plan.part):
-            raise UserError(
-                f"protocol '{plan.protocol}': it has no {plan.part} part to score",
-                f"take '{'loso' if plan.part == 'test' else 'loso_val'}'",
-            )
         plan.check(fold)
     check_disjoint(plan.corpus, folds)
     wanted = _jobs(plan, folds)
@@ -129,6 +125,15 @@ def run_folds(
             results[job.stem] = result
             on_result(result, False)
     return [results[job.stem] for job in wanted]
+
+
+def check_scored(plan: Plan, folds: Sequence[Fold]) -> None:
+    """Raises UserError where a fold has nothing to score."""
+    if not all(_scored(fold, plan.part) for fold in folds):
+        raise UserError(
+            f"protocol '{plan.protocol}': it has no {plan.part} part to score",
+            f"take '{'loso' if plan.part == 'test' else 'loso_val'}'",
+        )
 
 
 def kept_folds(run: Path, *, several_seeds: bool = False) -> list[tuple[FoldResult, Path]]:
