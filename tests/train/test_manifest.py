@@ -51,6 +51,7 @@ def test_json_lines(folder: Path) -> None:
     ("row", "said"),
     [
         ("c.wav,,sad", "line 4: Object missing required field `speaker`"),
+        (".,ann,sad", r"line 4: .* is a folder"),
         ("d.wav,ann,sad", r"line 4: .*d\.wav is not there"),
         ("./a.wav,ann,sad", r"line 4: \./a\.wav is on line 2 already"),
         ("c.wav,ann,sad,1.5", r"line 4: .*<= 1.* `\$\.agreement`"),

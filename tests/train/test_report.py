@@ -236,6 +236,11 @@ def test_it_is_of_the_model_of_the_recipe(model: str) -> None:
     assert r.parameters != made().parameters
 
 
+def test_of_no_answers_none_are_right() -> None:
+    silent = msgspec.structs.replace(made(), answered=0.0, answered_wa=0.0)
+    assert "It then gives none of its answers." in markdown(silent, has_choice=False)
+
+
 def test_a_label_that_a_fold_lacks_is_told() -> None:
     p = plan()
     first, *others = results(p)

@@ -86,7 +86,8 @@ def load(path: Path) -> Corpus:
         where = f"manifest {path} line {number}"
         file = path.parent / row.path
         if not file.is_file():
-            raise UserError(f"{where}: {file} is not there")
+            reason = "a folder" if file.is_dir() else "not there"
+            raise UserError(f"{where}: {file} is {reason}")
         if file.resolve() in line_of:
             raise UserError(f"{where}: {row.path} is on line {line_of[file.resolve()]} already")
         line_of[file.resolve()] = number

@@ -236,6 +236,11 @@ def _conditions(r: Evaluation) -> list[str]:
 
 
 def _confidence(r: Evaluation) -> list[str]:
+    given = (
+        f"{percent(r.answered)} % of its answers, {percent(r.answered_wa)} % of them right"
+        if r.answered
+        else "none of its answers"
+    )
     return [
         "## Confidence",
         "",
@@ -249,9 +254,8 @@ def _confidence(r: Evaluation) -> list[str]:
         ),
         "",
         f"Below a confidence of {r.abstain_below:.2f} an answer is right at most every second "
-        "time: there the model should abstain. It then gives "
-        f"{percent(r.answered)} % of its answers, {percent(r.answered_wa)} % of them right. (That "
-        "threshold is read off these same answers.)",
+        f"time: there the model should abstain. It then gives {given}. (That threshold is read "
+        "off these same answers.)",
     ]
 
 
