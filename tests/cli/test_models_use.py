@@ -54,6 +54,13 @@ def test_a_model_is_chosen_and_taken_back(tmp_path: Path) -> None:
     assert "either a model or --rollback" in edgeser("models", "use", *where).refusal
 
 
+def test_of_a_daemon_on_tcp_alone_it_does_not_say_that_none_runs(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text('[events]\nbind = ["tcp://127.0.0.1:7788"]\n')
+    out = edgeser("models", "use", OTHER, "--settings", str(file)).out
+    assert out.endswith("over which no daemon can be told: reload it\n")
+
+
 def test_a_new_settings_file_is_said_to_be_new(tmp_path: Path) -> None:
     where = ("--settings", str(tmp_path / "typo.toml"))
     assert f"{where[1]} (new file): " in edgeser("models", "use", OTHER, *where).out

@@ -129,10 +129,12 @@ def use(name: str | None, rollback: bool, file: Path) -> None:
     except RefusedError as error:
         put_back(file, before)
         raise UserError(f"{error.what}; {file} is as it was", error.fix) from error
-    if pid is None:
+    if pid is not None:
+        click.echo(f"the daemon (pid {pid}) runs {model.info.name} {model.info.version}")
+    elif any(endpoint.startswith("ipc:") for endpoint in settings.events.bind):
         click.echo("no daemon runs with these settings; the next one takes it up")
     else:
-        click.echo(f"the daemon (pid {pid}) runs {model.info.name} {model.info.version}")
+        click.echo("events.bind is TCP alone, over which no daemon can be told: reload it")
 
 
 def _as_tree(model: Model) -> dict[str, object]:
