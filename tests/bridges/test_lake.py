@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,15 +16,16 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from edgeser.bridges.nats.server import server_of
 from edgeser.bridges.nats.subjects import Device
 from edgeser.events.schema import EmotionEvent
-from edgeser.lake.fill import CONSUMER, STREAM
+from edgeser.lake.fill import CONSUMER, STREAM, Filler, Filling
 from edgeser.lake.queries import Lake
 from edgeser.lake.store import FullError, Store
 from edgeser.lake.tables import REJECTED, Message, Sorted, sort
 from tests.bridges.commands import Running, fill, filling, keys, until
 from tests.bridges.nats_server import NatsServer
-from tests.events.helpers import emotion, status
+from tests.events.helpers import PATIENCE_S, emotion, status
 from tests.ports import free_port
 
 
@@ -217,6 +219,40 @@ def test_messages_as_large_as_the_server_takes_keep_no_event_away(
     done = fill(server.url, lake, "--once", "--every", "3600")
     assert done.returncode == 0, done.stderr
     assert keys(lake) == [("hall", "e", 1)]
+
+
+def test_it_gives_signs_of_life_while_it_writes(server: NatsServer, tmp_path: Path) -> None:
+    assert fill(server.url, tmp_path / "first", "--once").returncode == 0
+    event = msgspec.structs.replace(emotion(), epoch="e", seq=1)
+
+    async def tell() -> None:
+        client = await nats.connect(server.url)
+        subject = Device("berlin", "hall").subject(event)
+        await client.jetstream().publish(subject, msgspec.json.encode(event))
+        await client.close()
+
+    asyncio.run(tell())
+    is_writing, lives = threading.Event(), threading.Event()
+
+    class Slow(Store):
+        def add(self, messages: Sorted) -> int:
+            is_writing.set()
+            assert lives.wait(PATIENCE_S)
+            return super().add(messages)
+
+    async def take() -> int:
+        filler = Filler(
+            Filling(server_of(server.url), store, once=True),
+            lambda: lives.set() if is_writing.is_set() else None,
+        )
+        await filler.run()
+        return filler.figures.rows
+
+    store = Slow(tmp_path / "lake")
+    try:
+        assert asyncio.run(take()) == 1
+    finally:
+        store.close()
 
 
 def test_a_second_lake_in_one_folder_is_refused(server: NatsServer, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from edgeser.bridges.nats.subjects import LAKE_INBOX, STORED
 from edgeser.bridges.pauses import Pauses
 from edgeser.lake.figures import Figures
 from edgeser.lake.store import REJECTED_FOLDER, FullError, Store
-from edgeser.lake.tables import Message, sort
+from edgeser.lake.tables import Message, Sorted, sort
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ whom it owes 64 MiB; and with so much in memory a part is written."""
 
 FETCH = 500
 FETCH_S = 2.0
+TURN_S = 1.0
 NO_STORAGE = 10047
 """JetStream's JSStorageResourcesExceededErr: what a stream may hold is set aside as it is made."""
 
@@ -66,7 +67,7 @@ class Filler:
     """Fills a lake until it is stopped."""
 
     def __init__(self, filling: Filling, on_turn: Callable[[], None] = lambda: None) -> None:
-        """``on_turn`` is called about once a second at least, also while the lake waits."""
+        """``on_turn`` is called every other second at least, also while it waits or writes."""
         self._filling = filling
         self._on_turn = on_turn
         self._stop = asyncio.Event()
@@ -225,7 +226,7 @@ class Filler:
         rows = await asyncio.to_thread(sort, [Message(m.subject, m.data) for m in held])
         figures, store = self.figures, self._filling.store
         try:
-            added = await asyncio.to_thread(store.add, rows)
+            added = await self._added(rows)
         except FullError as error:
             figures.rows += error.added
             raise
@@ -245,3 +246,10 @@ class Filler:
         for message in held:
             await message.ack()
         await client.flush()
+
+    async def _added(self, rows: Sorted) -> int:
+        """Events of many days are many files, and may take minutes. Raises FullError."""
+        adding = asyncio.ensure_future(asyncio.to_thread(self._filling.store.add, rows))
+        while not (await asyncio.wait([adding], timeout=TURN_S))[0]:
+            self._on_turn()
+        return adding.result()
