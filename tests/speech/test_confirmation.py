@@ -14,96 +14,12 @@ from edgeser.pcm import FRAME_SAMPLES
 from edgeser.speech.config import SegmenterConfig
 from edgeser.speech.harmonicity import NOT_HARMONIC_DB
 from edgeser.speech.outputs import SegmentEnded, SegmenterOutput, SegmentStarted, WindowDue
-from edgeser.speech.segmenter import Segmenter
-from edgeser.speech.silero import CHUNK_SAMPLES
-from edgeser.speech.vad import VadFrame
-from edgeser.speech.voice import VoiceChunk
+from tests.speech.judged import CONFIG, Frame, Judged, frames
 
-CONFIG = SegmenterConfig(
-    start_snr_db=9,
-    end_snr_db=5,
-    start=5,
-    start_within=10,
-    pre_roll=10,
-    end=25,
-    hangover=5,
-    minimum=12,
-    maximum=350,
-    window=150,
-    window_minimum=50,
-    hop=25,
-    confirm=0.75,
-)
+Sound = list[Frame]
 
-Sound = list[tuple[bool, float]]
-"""Of each frame: whether WebRTC VAD takes it for speech, and how probable a voice is."""
-
-QUIET: Sound = [(False, 0.0)] * 50
-PERSON, DOG, WHISPER = (True, 0.95), (True, 0.05), (True, 0.2)
-
-
-class Judged:
-    """A segmenter, and a detector that gives it the chunks of a sound it asks for.
-
-    ``rescored``: how probable a voice is in each frame at reduced gain. ``at_once``: so many chunks
-    are given together, where not every one is awaited. ``hnr_db``: of every sound.
-    """
-
-    def __init__(
-        self,
-        config: SegmenterConfig = CONFIG,
-        rescored: Sequence[float] = (),
-        at_once: int = 1,
-        hnr_db: float = NOT_HARMONIC_DB,
-    ) -> None:
-        self._at_once = at_once
-        self.segmenter = Segmenter(config, rescore_quiet=self._score_quiet, hnr_db=self._measured)
-        self.sound: Sound = []
-        self.heard_quiet: list[tuple[int, int]] = []
-        self.measured: list[tuple[int, int]] = []
-        self._hnr_db = hnr_db
-        self._rescored = rescored
-        self._judging: int | None = None
-        self._next = 0
-
-    def push(self, frame: tuple[bool, float]) -> list[SegmenterOutput]:
-        index = len(self.sound)
-        self.sound.append(frame)
-        vad_frame = VadFrame(index * FRAME_SAMPLES, frame[0], -20.0, -40.0)
-        return self.segmenter.push(vad_frame, self.chunks((index + 1) * FRAME_SAMPLES))
-
-    def hear(self, sound: Sound) -> list[SegmenterOutput]:
-        return [output for frame in sound for output in self.push(frame)]
-
-    def chunks(self, end: int, *, at_last: bool = False) -> list[VoiceChunk]:
-        """Those that are due by the sample ``end``; all of them ``at_last``."""
-        wanted = self.segmenter.score_from
-        if wanted is None:
-            return []
-        if wanted != self._judging:
-            self._judging = self._next = wanted
-        chunks: list[VoiceChunk] = []
-        waiting = (end - self._next) // CHUNK_SAMPLES
-        if not at_last and waiting < self._at_once and not self.segmenter.awaits_every_chunk:
-            return chunks
-        while self._next + CHUNK_SAMPLES <= end:
-            chunks.append(VoiceChunk(self._next, self.sound[middle(self._next)][1]))
-            self._next += CHUNK_SAMPLES
-        return chunks
-
-    def _measured(self, start: int, end: int) -> float:
-        self.measured.append((start, end))
-        return self._hnr_db
-
-    def _score_quiet(self, start: int, end: int) -> list[VoiceChunk]:
-        self.heard_quiet.append((start, end))
-        starts = range(start, end - CHUNK_SAMPLES + 1, CHUNK_SAMPLES) if self._rescored else ()
-        return [VoiceChunk(at, self._rescored[middle(at)]) for at in starts]
-
-
-def middle(chunk: int) -> int:
-    """The frame in the middle of a chunk."""
-    return (chunk + CHUNK_SAMPLES // 2) // FRAME_SAMPLES
+QUIET: Sound = [Frame(False, 0.0)] * 50
+PERSON, DOG, WHISPER = Frame(True, 0.95), Frame(True, 0.05), Frame(True, 0.2)
 
 
 def run(
@@ -112,12 +28,7 @@ def run(
     rescored: Sequence[float] = (),
     hnr_db: float = NOT_HARMONIC_DB,
 ) -> list[SegmenterOutput]:
-    judged = Judged(config, rescored, hnr_db=hnr_db)
-    return judged.hear(sound) + judged.segmenter.flush()
-
-
-def frames(samples: int) -> int:
-    return samples // FRAME_SAMPLES
+    return Judged(config, rescored, hnr_db=hnr_db).hear_to_the_end(sound)
 
 
 def test_a_voice_is_told_before_its_first_window_and_none_comes_later() -> None:
@@ -188,7 +99,7 @@ def test_a_yelp_is_no_word() -> None:
     assert end.no_final == "not_speech"
 
 
-MURMUR = (True, 0.4)
+MURMUR = Frame(True, 0.4)
 """A voice that is held for none the first time."""
 
 
@@ -228,7 +139,7 @@ def test_what_is_a_voice_the_second_time_begins_where_it_does() -> None:
 def test_the_more_harmonic_a_sound_the_less_sure_the_detector_needs_to_be(
     probability: float, hnr_db: float, told: bool
 ) -> None:
-    sound = [*QUIET, *[(True, probability)] * 100, *QUIET]
+    sound = [*QUIET, *[Frame(True, probability)] * 100, *QUIET]
     outputs = run(sound, hnr_db=hnr_db)
     ended = outputs[-1]
     assert isinstance(ended, SegmentEnded)
@@ -239,14 +150,14 @@ def test_the_more_harmonic_a_sound_the_less_sure_the_detector_needs_to_be(
 
 def test_a_bark_is_too_short_to_be_a_harmonic_voice() -> None:
     for length, told in ((CONFIG.start + 2, False), (30, True)):
-        ended = run([*QUIET, *[(True, 0.3)] * length, *QUIET], hnr_db=15.0)[-1]
+        ended = run([*QUIET, *[Frame(True, 0.3)] * length, *QUIET], hnr_db=15.0)[-1]
         assert isinstance(ended, SegmentEnded)
         assert (ended.no_final != "not_speech") == told
 
 
 def test_only_what_could_pass_by_it_is_measured() -> None:
     judged = Judged()
-    judged.hear([*QUIET, *[PERSON] * 100, *QUIET, *[(True, 0.004)] * 100, *QUIET])
+    judged.hear([*QUIET, *[PERSON] * 100, *QUIET, *[Frame(True, 0.004)] * 100, *QUIET])
     assert judged.measured == []
     (end,) = judged.hear([*[MURMUR] * 100, *QUIET])
     assert isinstance(end, SegmentEnded)
@@ -308,7 +219,7 @@ def test_a_click_in_a_voice_is_too_short_and_not_rejected() -> None:
 def test_the_threshold_is_the_one_of_the_settings(threshold: float) -> None:
     config = replace(CONFIG, confirm=threshold)
     for probability in (threshold - 0.04, threshold + 0.04):
-        outputs = run([*QUIET, *[(True, probability)] * 90, *QUIET], config)
+        outputs = run([*QUIET, *[Frame(True, probability)] * 90, *QUIET], config)
         assert isinstance(outputs[0], SegmentStarted) == (probability > threshold)
         assert frames(outputs[0].start) == 50 - CONFIG.pre_roll
 
@@ -317,7 +228,7 @@ sounds = st.lists(
     st.tuples(st.booleans(), st.sampled_from([0.0, 0.2, 0.5, 1.0]), st.integers(1, 120)),
     min_size=1,
     max_size=12,
-).map(lambda runs: [(spoken, p) for spoken, p, length in runs for _ in range(length)])
+).map(lambda runs: [Frame(spoken, p) for spoken, p, length in runs for _ in range(length)])
 
 
 @given(sounds)
@@ -360,12 +271,19 @@ def test_what_is_told_is_in_order_and_shares_nothing(sound: Sound) -> None:
 @settings(deadline=None)
 def test_without_confirmation_the_voice_changes_nothing(sound: Sound) -> None:
     config = replace(CONFIG, confirm=None)
-    mute = [(spoken, 0.0) for spoken, _ in sound]
+    mute = [frame._replace(probability=0.0) for frame in sound]
     assert run(sound, config) == run(mute, config)
 
 
 @given(sounds)
-@example([*[(False, 0.0)] * 5, *[(True, 1.0)] * 16, *[(False, 0.0)] * 21, *[(True, 0.0)] * 8])
+@example(
+    [
+        *[Frame(False, 0.0)] * 5,
+        *[Frame(True, 1.0)] * 16,
+        *[Frame(False, 0.0)] * 21,
+        *[Frame(True, 0.0)] * 8,
+    ]
+)
 @settings(deadline=None)
 def test_chunks_that_wait_for_more_change_nothing_but_the_last_probability(sound: Sound) -> None:
     whole, waiting = Judged(CONFIG), Judged(CONFIG, at_once=16)
