@@ -208,6 +208,17 @@ def test_both_sides_of_a_cut_are_one_voice() -> None:
     assert [(o.start, o.segment) for o in outputs] == [(o.start, o.segment) for o in plain]
 
 
+def test_behind_a_cut_a_noise_is_none_of_the_voice() -> None:
+    person, noise = [PERSON] * (CONFIG.maximum - 60), [DOG] * 300
+    outputs = run([*QUIET, *person, *noise, *QUIET])
+    started, cut, rejected = (o for o in outputs if not isinstance(o, WindowDue))
+    assert isinstance(started, SegmentStarted)
+    assert isinstance(cut, SegmentEnded)
+    assert cut.continued
+    assert isinstance(rejected, SegmentEnded)
+    assert rejected.no_final == "not_speech"
+
+
 def test_a_click_in_a_voice_is_too_short_and_not_rejected() -> None:
     config = replace(CONFIG, minimum=30)
     _, end = run([*QUIET, *[PERSON] * 20, *QUIET], config)
