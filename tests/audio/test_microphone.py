@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -13,40 +12,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
 
 from edgeser.audio import child as child_module
 from edgeser.audio import pace, timeline
-from edgeser.audio.devices import input_devices
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
-from edgeser.errors import UserError
+from tests.audio.conftest import Plan
 from tests.patience import PATIENCE_S, until
 
-FAKE = Path(__file__).with_name("fake_portaudio")
 PERIOD = 30_011
 """The fake's samples count the frames of the world, modulo this."""
-
-Plan = Callable[..., None]
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Plan:
-    """Sets how the device behaves in each run of the capture process."""
-
-    def plan(*runs: dict[str, Any]) -> None:
-        monkeypatch.setenv("PYTHONPATH", str(FAKE), prepend=os.pathsep)
-        monkeypatch.setenv("FAKE_RUNS", str(tmp_path / "runs"))
-        monkeypatch.setenv("FAKE_DEVICE", json.dumps(runs))
-
-    return plan
 
 
 def heard(microphone: Microphone, seconds: float, told: str = "") -> list[AudioBlock | AudioFault]:
@@ -379,24 +360,3 @@ def test_the_capture_process_loads_nothing_heavy() -> None:
     loaded = {module.partition(".")[0] for module in done.stdout.split()}
     heavy = {"numpy", "onnxruntime", "zmq", "msgspec", "soxr", "soundfile", "torch", "dataclasses"}
     assert not loaded & heavy
-
-
-def test_devices_are_listed(fake: Plan) -> None:
-    fake({"rate": 44_100, "channels": 2, "default": 2})
-    usb, line = input_devices()
-    assert (usb.name, usb.channels, usb.default_rate, usb.hostapi) == (
-        "Fake USB",
-        2,
-        44_100,
-        "Fake",
-    )
-    assert (usb.is_default, line.is_default) == (False, True)
-
-
-def test_a_list_that_cannot_be_had_is_an_error_in_one_line(fake: Plan) -> None:
-    fake({"missing": True})
-    with pytest.raises(UserError, match="libportaudio2"):
-        input_devices()
-    fake({"hangs": True})
-    with pytest.raises(UserError, match="did not list its devices within 1 s"):
-        input_devices(timeout_s=1.0)

@@ -1,0 +1,30 @@
+"""The list of microphones."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgeser.audio.devices import input_devices
+from edgeser.errors import UserError
+from tests.audio.conftest import Plan
+
+
+def test_devices_are_listed(fake: Plan) -> None:
+    fake({"rate": 44_100, "channels": 2, "default": 2})
+    usb, line = input_devices()
+    assert (usb.name, usb.channels, usb.default_rate, usb.hostapi) == (
+        "Fake USB",
+        2,
+        44_100,
+        "Fake",
+    )
+    assert (usb.is_default, line.is_default) == (False, True)
+
+
+def test_a_list_that_cannot_be_had_is_an_error_in_one_line(fake: Plan) -> None:
+    fake({"missing": True})
+    with pytest.raises(UserError, match="libportaudio2"):
+        input_devices()
+    fake({"hangs": True})
+    with pytest.raises(UserError, match="did not list its devices within 1 s"):
+        input_devices(timeout_s=1.0)
