@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from .world import PATIENCE_S, PageProcess, until
@@ -67,3 +69,9 @@ def shows(tab: Any, words: str, meanwhile: Callable[[], None] = lambda: None) ->
         return words in tab.inner_text("body")
 
     until(there, f"{words!r} in {tab.inner_text('body')[:300]!r}")
+
+
+def shot(tab: Any, name: str) -> None:
+    """Draw what is seen into a file in the folder EDGESER_SCREENSHOTS, if there is one."""
+    if folder := os.environ.get("EDGESER_SCREENSHOTS"):
+        tab.screenshot(path=Path(folder) / f"{name}.png")

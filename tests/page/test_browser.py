@@ -1,11 +1,7 @@
-"""The page in Debian's Chromium: what is seen, in every state, and where pictures of it go.
-
-With EDGESER_SCREENSHOTS=FOLDER each state is also drawn into a file there.
-"""
+"""The page in Debian's Chromium: what is seen, in every state."""
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import time
@@ -17,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from .browsing import BROKEN, DESK, WIDER, noon, opened, shows
+from .browsing import BROKEN, DESK, WIDER, noon, opened, shot, shows
 from .world import (
     LABELS,
     Daemon,
@@ -27,7 +23,6 @@ from .world import (
     emotion,
     fault,
     level,
-    shipped,
     speech,
     status,
     until,
@@ -64,11 +59,6 @@ def daemon(folder: Path) -> Iterator[Daemon]:
     daemon = Daemon(f"ipc://{folder}/events.sock", folder / "journal.db")
     yield daemon
     daemon.stop()
-
-
-def shot(tab: Any, name: str) -> None:
-    if folder := os.environ.get("EDGESER_SCREENSHOTS"):
-        tab.screenshot(path=Path(folder) / f"{name}.png")
 
 
 @pytest.mark.parametrize(
@@ -383,29 +373,6 @@ def test_the_past_is_scrolled_searched_and_summed_up(browser: Any, page: PagePro
         shot(tab, "month")
         tab.locator(".day:not(.empty)").first.click()
         shows(tab, "The day")
-
-
-def test_health_tells_what_runs(browser: Any, page: PageProcess, daemon: Daemon) -> None:
-    with opened(browser, page, "#health") as tab:
-        shows(tab, "Dropped windows", lambda: daemon.tell(status(dropped=3)))
-        shows(tab, "Unweighted accuracy", lambda: daemon.tell(status(dropped=3)))
-        for words in ("Last sound", "Journal", "lightweight-emodb", "Version", "onnxruntime/CPU"):
-            assert words in tab.inner_text("main")
-        shot(tab, "health")
-
-
-def test_health_says_how_a_model_does_with_unknown_voices(
-    browser: Any, page: PageProcess, daemon: Daemon
-) -> None:
-    told = status(model=shipped("streaming6"))
-    with opened(browser, page, "#health") as tab:
-        shows(tab, "45.0 %", lambda: daemon.tell(told))
-        said = tab.inner_text("main")
-        assert "not evaluated" not in said
-        assert "Unweighted accuracy" not in said
-        assert re.search(r"Recall of an unknown voice\s+45.0 % \(42.1 to 47.7\)", said)
-        assert re.search(r"Recall of a known voice\s+51.6 %", said)
-        assert re.search(r"Says unknown below\s+never", said)
 
 
 def test_by_keyboard_alone(browser: Any, page: PageProcess, daemon: Daemon) -> None:
