@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import msgspec
@@ -178,6 +180,25 @@ def test_of_a_network_microphone_that_is_away_it_names_no_plug(
     fix = {one.check: one for one in examine_service(Service("edgeser"))}["activity"].fix
     assert "network microphone" in fix
     assert "audio.device" not in fix
+
+
+def test_who_may_listen_may_not_read_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    password, settings = tmp_path / "password", tmp_path / "edgeser.toml"
+    password.write_text("secret\n")
+    settings.write_text(f'[mqtt]\nbroker = "b"\nuser = "u"\npassword_file = "{password}"\n')
+    loaded = {"LoadState": "loaded", "NeedDaemonReload": "no", "UnitFileState": "enabled"}
+    active = {"ActiveState": "active", "StatusText": "", "NRestarts": "0", "Result": "success"}
+    user = pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(Service, "state", {**loaded, **active, "User": user})
+    monkeypatch.setattr(Service, "settings", settings)
+    for mode, found in ((0o640, "whoever may listen"), (0o600, "for the service's eyes")):
+        password.chmod(mode)
+        findings = {one.check: one for one in examine_service(Service("edgeser-mqtt"))}
+        finding = findings["password"]
+        assert (finding.ok, found in finding.found) == (mode == 0o600, True)
+        assert finding.ok or "chmod 600" in finding.fix
 
 
 def test_settings_of_a_service_mean_its_folders(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,7 +73,7 @@ def test_the_doctor_knows_it(box: Box, broker: Mosquitto) -> None:
     assert findings()["password"] == (
         False,
         f"{PASSWORD}: everybody may read it"
-        f"sudo chgrp edgeser {PASSWORD}; sudo chmod 640 {PASSWORD}",
+        f"sudo chown edgeser: {PASSWORD}; sudo chmod 600 {PASSWORD}",
     )
     secret.unlink()
     box.run("systemctl", "disable", BRIDGE)

@@ -302,11 +302,13 @@ def _password(name: str, service: Service) -> Finding:
     if not file.exists():
         return Finding(name, False, f"{file}: not there", "put there what the settings name")
     facts = file.stat()
-    fix = f"sudo chgrp {service.account.pw_name} {file}; sudo chmod 640 {file}"
+    fix = f"sudo chown {service.account.pw_name}: {file}; sudo chmod 600 {file}"
     if not _allows(facts, service.account, stat.S_IROTH):
         return Finding(name, False, f"{file}: the service may not read it", fix)
     if facts.st_mode & stat.S_IROTH:
         return Finding(name, False, f"{file}: everybody may read it", fix)
+    if facts.st_mode & stat.S_IRGRP and facts.st_gid == service.account.pw_gid:
+        return Finding(name, False, f"{file}: whoever may listen may read it", fix)
     return Finding(name, True, f"{file}: for the service's eyes")
 
 
