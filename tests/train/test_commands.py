@@ -162,6 +162,7 @@ def test_seeds_of_weights_train_every_fold_once_each(
 ) -> None:
     done = edgeser("evaluate", *common, "--folds", "08", "--seeds", "1,2")
     assert done.exit_code == 0, done.output
+    assert re.findall("fold 08, seed ([12]): ", done.output) == ["1", "2"]
     run = tmp_path / "run"
     one, two = (json.loads((run / f"08-seed{n}.json").read_text()) for n in (1, 2))
     assert one["utterances"] == two["utterances"]

@@ -135,7 +135,7 @@ def evaluate(
 
         def on_result(result: FoldResult, kept: bool) -> None:
             display.finished(kept)
-            display.print(_line(result, kept))
+            display.print(_line(result, kept, several_seeds=len(plan.seeds) > 1))
 
         report = experiments.evaluate(
             plan,
@@ -168,11 +168,12 @@ def _numbers(seeds: str) -> tuple[int, ...]:
     return numbers
 
 
-def _line(result: FoldResult, kept: bool) -> str:
+def _line(result: FoldResult, kept: bool, *, several_seeds: bool) -> str:
     right = sum(
         max(range(len(row)), key=row.__getitem__) == target
         for row, target in zip(result.logits[0], result.targets, strict=True)
     )
     note = "kept" if kept else f"{result.seconds:.0f} s"
     share = 100 * right / len(result.targets)
-    return f"fold {result.fold}: {share:.1f} % of {len(result.targets)} right ({note})"
+    seed = f", seed {result.seed}" if several_seeds else ""
+    return f"fold {result.fold}{seed}: {share:.1f} % of {len(result.targets)} right ({note})"
