@@ -155,7 +155,10 @@ def test_what_is_deleted_is_gone_while_the_daemon_runs(tmp_path: Path) -> None:
         assert events(file, "--delete", "--label", label).startswith(f"{mood} events deleted")
         assert events(file, "--label", label) == ""
         assert events(file, "--topic", "speech.") != ""
-        events(file, "--delete", "--all")
+        aside = file.with_name("journal.db.corrupt-20261123T000000-0")
+        aside.touch()
+        done = edgeser("events", "--journal", str(file), "--delete", "--all")
+        assert f"{aside}: damaged, not touched; remove it by hand" in done.err
         assert events(file) == ""
         stored = b"".join(path.read_bytes() for path in tmp_path.glob("journal.db*"))
         assert b'"segment":' not in stored, "overwritten, and out of the log"

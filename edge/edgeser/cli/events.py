@@ -70,7 +70,7 @@ def events(
     published.
     """
     from edgeser.events.journal.erase import erase
-    from edgeser.events.journal.file import ForeignFileError
+    from edgeser.events.journal.file import ForeignFileError, set_aside
     from edgeser.events.journal.reader import JournalReader
     from edgeser.moment import parse_moment
     from edgeser.paths import SERVICE_SETTINGS
@@ -93,6 +93,8 @@ def events(
                     "--delete takes no --count, --last, --json or --csv", "leave them out"
                 )
             click.echo(f"{erase(path, wanted.has, start, end)} events deleted from {path}")
+            for aside in set_aside(path):
+                click.echo(f"edgeser: {aside}: damaged, not touched; remove it by hand", err=True)
             return
         with JournalReader(path) as reader:
             matching = _matching(reader, wanted, start, end)

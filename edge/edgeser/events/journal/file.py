@@ -23,6 +23,8 @@ one that deletes."""
 
 _MODE = 0o640
 
+_ASIDE = ".corrupt-"
+
 
 class ForeignFileError(Exception):
     """There is a file in the journal's place that is not ours, or of a later version.
@@ -98,11 +100,17 @@ def is_corrupt(error: BaseException) -> bool:
     return type(error) is sqlite3.DatabaseError
 
 
+def set_aside(path: Path) -> list[Path]:
+    """What ``move_aside`` has made of the files that were at a path."""
+    names = f"{path.name}{_ASIDE}"
+    return sorted(file for file in path.parent.iterdir() if file.name.startswith(names))
+
+
 def move_aside(path: Path) -> Path:
     """Rename a broken file and its log, so that a new one can be made; nothing is deleted."""
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
     number = 0
-    while (aside := path.with_name(f"{path.name}.corrupt-{stamp}-{number}")).exists():
+    while (aside := path.with_name(f"{path.name}{_ASIDE}{stamp}-{number}")).exists():
         number += 1
     path.rename(aside)
     for suffix in ("-wal", "-shm"):
