@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 import pytest
@@ -160,6 +161,22 @@ def test_positions_beyond_32_bits_are_exact() -> None:
     outputs = run(hearing, np.split(SPEECH, 10), position=far) + hearing.finish()
     assert [w.end - w.start for w in finals(outputs)] == [w.end - w.start for w in finals(EXPECTED)]
     assert all(w.start >= far for w in finals(outputs))
+
+
+def test_a_window_says_when_what_it_needed_was_captured_and_came() -> None:
+    now = [0.0]
+    hearing = Hearing("test", MODEL, SpeechSettings(), Losses(), clock=lambda: now[0])
+    outputs: list[HearingOutput] = []
+    for end_s, second in enumerate(np.split(SPEECH, 8), 1):
+        now[0] = end_s + 0.25
+        outputs += run(hearing, [second], hearing.position)
+    settings = SpeechSettings()
+    silence_s = settings.end_seconds - settings.hangover_seconds  # only then a segment has ended
+    for window in (o for o in outputs if isinstance(o, Window)):
+        needed_s = window.end / SAMPLE_RATE + (silence_s if window.kind == "final" else 0)
+        assert window.captured_at == pytest.approx(needed_s)
+        assert window.arrived_at == ceil(window.captured_at) + 0.25
+        assert window.arrived_at == window.cut_at == window.ready_at
 
 
 def test_settings_that_the_model_cannot_follow_are_refused() -> None:

@@ -39,16 +39,14 @@ class HearingState:
     """The state of a stream between segments, from which a successor continues.
 
     ``position``: samples heard in whole frames. ``rest``: int16 (n,), n < 320, the samples heard
-    behind them. ``segments``: how many there were. ``floor_dbfs``: the noise floor.
-    ``captured_at``, ``arrived_at``: of the last sample heard. ``baseline``: that of the voice.
+    behind them. ``segments``: how many there were. ``floor_dbfs``: the noise floor. ``baseline``:
+    that of the voice.
     """
 
     position: int = 0
     rest: Samples | None = None
     segments: int = 0
     floor_dbfs: float = LOWEST_FLOOR_DBFS
-    captured_at: float = 0.0
-    arrived_at: float = 0.0
     baseline: Baseline | None = None
 
 
@@ -93,8 +91,7 @@ class Hearing:
         """Of the voice. Another thread may read it at any time, and replace it in silence."""
         self._learn = learn
         self._segment: tuple[int, Segment] | None = None  # the open one, once a window was cut
-        self._captured_at = begin.captured_at  # of the sample just before `position`
-        self._arrived_at = begin.arrived_at
+        self._captured_at = self._arrived_at = 0.0  # of the sample just before `position`
         if begin.rest is not None:
             self._hear(begin.rest)
 
@@ -132,8 +129,6 @@ class Hearing:
             rest=self._frames.samples(whole, self.position),
             segments=self._detector.segmenter.segments,
             floor_dbfs=self._detector.vad.floor_dbfs,
-            captured_at=self._captured_at,
-            arrived_at=self._arrived_at,
             baseline=self.baseline,
         )
 
