@@ -126,7 +126,10 @@ def test_a_short_gap_is_bridged_and_counted() -> None:
     outputs = run(hearing, [SPEECH[:half]])
     gap = BRIDGED_GAP_SAMPLES
     outputs += run(hearing, [SPEECH[half + gap :]], position=half + gap) + hearing.finish()
-    assert len(finals(outputs)) == 2
+    assert [(w.start, w.end) for w in finals(outputs)] == [
+        (w.start, w.end) for w in finals(EXPECTED)
+    ]
+    assert hearing.position == len(SPEECH)
     assert losses.take() == Lost(samples=gap)
 
 

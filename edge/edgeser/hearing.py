@@ -178,7 +178,6 @@ class Hearing:
         if end <= self.position:
             return []
         outputs = self.end_segment()
-        self._arrived_at, self._captured_at = self._clock(), block.captured_at
         self._hear(np.zeros(self._jump(end), np.int16))
         return outputs
 
