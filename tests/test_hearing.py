@@ -196,7 +196,7 @@ def test_finishing_anywhere_keeps_the_last_words(extra: int) -> None:
     end = 2 * SAMPLE_RATE + extra
     outputs = run(hearing, [SPEECH[:end]]) + hearing.finish()
     (final,) = finals(outputs)
-    assert end - 320 < final.end <= end + 320
+    assert end <= final.end < end + 320
     assert final.captured_at <= end / SAMPLE_RATE  # what fills the last frame was never captured
 
 
@@ -358,8 +358,8 @@ def test_what_is_skipped_ends_the_segment_and_time_goes_on() -> None:
     outputs = hearing.skip(AudioBlock(SPEECH[half : 2 * half], half, 0.0))
     assert [o.kind for o in outputs if isinstance(o, Window)] == ["final"]
     assert not hearing.is_open
+    assert hearing.skip(AudioBlock(SPEECH[:half], 0, 0.0)) == []
     assert hearing.position == 2 * half
-    assert hearing.skip(AudioBlock(SPEECH[half : 2 * half], half, 0.0)) == []
     behind = run(hearing, [SPEECH[2 * half :]], position=2 * half) + hearing.finish()
     assert all(o.start >= 2 * half - 320 for o in behind if isinstance(o, Window))
     assert losses.take() == Lost()

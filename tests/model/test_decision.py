@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeser.model.decision import Smoother, calibrated, top_label
+from edgeser.model.decision import Smoother, calibrated, probability, top_label
 
 LABELS = ["angry", "happy", "neutral", "sad"]
 
@@ -26,6 +26,11 @@ def test_a_temperature_softens_and_keeps_the_order() -> None:
 
 def test_huge_logits_do_not_overflow() -> None:
     assert calibrated(np.array([1e4, 0, 0, 0], np.float32), 1.0)[0] == 1
+
+
+def test_log_odds_of_any_size_are_a_probability() -> None:
+    odds = (-1e4, -np.log(3), 0.0, np.log(3), 1e4)
+    assert [probability(one) for one in odds] == pytest.approx([0.0, 0.25, 0.5, 0.75, 1.0])
 
 
 def test_abstention() -> None:
