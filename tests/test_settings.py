@@ -242,6 +242,14 @@ def test_a_missing_file_and_one_that_is_no_text(tmp_path: Path) -> None:
         load_settings(tmp_path / "binary.toml", {})
 
 
+def test_who_is_on_this_machine_takes_the_socket_in_the_file_system() -> None:
+    def nearest(*bind: str) -> str:
+        return load_settings(environment={"EDGESER_EVENTS_BIND": ",".join(bind)}).events.nearest
+
+    assert nearest("tcp://127.0.0.1:1", "ipc:///a", "ipc:///b") == "ipc:///a"
+    assert nearest("tcp://127.0.0.1:1", "tcp://127.0.0.1:3") == "tcp://127.0.0.1:1"
+
+
 def test_a_variable_that_names_no_key_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"speech\.hop: unknown key"):
         load_settings(environment={"EDGESER_SPEECH_HOP": "1"})

@@ -264,7 +264,7 @@ def _run(
     from edgeser.paths import state_folder
 
     wanted = settings.mqtt if kind == "mqtt" else settings.nats
-    endpoint = wanted.connect or settings.events.bind[0]
+    endpoint = wanted.connect or settings.events.nearest
 
     def subscribe(since: Position | None) -> Subscriber:
         return Subscriber(

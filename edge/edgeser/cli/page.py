@@ -99,7 +99,7 @@ def page(
     listen = parse_listen(listen_at, names=names, proxy=proxy, tls=tls is not None, token=token)
     if connect is None:
         settings = load_daemon_settings(settings_file)
-        connect = settings.events.bind[0]
+        connect = settings.events.nearest
         journal = journal or settings.journal.file
 
     def ready(url: str) -> None:

@@ -84,7 +84,7 @@ def _level(name: str, settings: Settings) -> Finding:
     wanted = [audio for audio in settings.sources if audio.source == "mic"]
     if not wanted:
         return Finding(name, True, "not needed: the settings name other sources")
-    streams = running_streams(settings.events.bind[0])
+    streams = running_streams(settings.events.nearest)
     found, silent = [], False
     for audio in wanted:
         status = streams.get(audio.name)

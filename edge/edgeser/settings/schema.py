@@ -112,6 +112,11 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mute_by: Literal["owner", "group", "nobody"] = "owner"
 
     @property
+    def nearest(self) -> str:
+        """The endpoint for who is on this machine: the first ipc://, if there is one."""
+        return next((one for one in self.bind if one.startswith("ipc:")), self.bind[0])
+
+    @property
     def key_folder(self) -> Path:
         """Where the keys are, or would be."""
         return expanded(self.keys, "events.keys") if self.keys else default_keys()
