@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -9,8 +11,11 @@ from edgeser.events.journal.reader import JournalReader, Published
 from edgeser.events.schema import encode
 from edgeser.page import copy
 from edgeser.page.copy import MAINTENANCE_ENTRIES, JournalCopy
+from edgeser.page.hub import Hub
+from edgeser.page.listener import Daemon as At
+from edgeser.page.listener import Listener
 
-from .world import emotion
+from .world import PATIENCE_S, Daemon, emotion, status
 
 EVENTS = 2 * MAINTENANCE_ENTRIES + 100
 
@@ -31,6 +36,23 @@ def test_nothing_is_thrown_away_because_of_its_age() -> None:
     with JournalCopy() as kept:
         fill(kept, EVENTS)
         assert [entry.time - 1e9 for entry in held(kept)] == list(range(1, EVENTS + 1))
+
+
+def test_what_is_heard_now_does_not_wait_for_the_past(daemon: Daemon) -> None:
+    """With a full journal that takes minutes on a small board."""
+    heard = []
+
+    async def listen() -> None:
+        hub = Hub()
+        keep = lambda item, payload: heard.append(hub.link.heard)  # noqa: E731
+        listening = asyncio.create_task(Listener(At(daemon.endpoint), hub, keep).run())
+        while not heard:
+            daemon.tell(status())
+            await asyncio.sleep(0.05)
+        listening.cancel()
+
+    asyncio.run(asyncio.wait_for(listen(), PATIENCE_S))
+    assert heard[0]
 
 
 def test_the_oldest_go_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import PAST
-from .world import Daemon, PageProcess, emotion, shipped, until, write_journal
+from .world import Daemon, PageProcess, emotion, shipped, status, until, write_journal
 
 DAY = f"since={PAST - 60}&before={PAST + 86_400}"
 
@@ -186,9 +186,11 @@ def test_a_journal_that_is_not_there_is_said_to_be_missing(daemon: Daemon, tmp_p
 def test_without_a_file_the_past_comes_by_replay(daemon: Daemon, tmp_path: Path) -> None:
     page = PageProcess("--connect", daemon.endpoint, folder=tmp_path)
     try:
-        daemon.tell(emotion(kind="final", label="sad", segment=77))
-        until(lambda: page.get("/api/events")[0] == 200, "the first event is there")
-        until(lambda: len(found(page, DAY)) == 5, "the past is there")
+        code, _, body = page.get("/api/events")
+        assert (code, "has not all come" in json.loads(body)["error"]) == (404, True)
+        told = (status(), emotion(kind="final", label="sad", segment=77))
+        until(lambda: daemon.tell(*told) or page.get("/api/events")[0] == 200, "all is there")
+        assert len(found(page, DAY)) == 5
         assert found(page, f"{DAY}&label=angry") == [("emotion", "angry")]
     finally:
         page.close()

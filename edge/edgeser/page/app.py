@@ -28,6 +28,7 @@ from edgeser.events.schema import FAULT_CODES
 from edgeser.page import history
 from edgeser.page.assets import STATIC
 from edgeser.page.card import ModelCard
+from edgeser.page.copy import JournalCopy
 from edgeser.page.hub import Hub
 from edgeser.page.live import MAX_BROWSERS, LiveResponse
 from edgeser.page.query import BINS, DOWNLOAD, MAX_LIMIT, PAGED, SPAN, Query, read_edges, read_query
@@ -50,9 +51,9 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Page:
-    """What the URLs answer. ``journal``: the file of the past; None: there is none."""
+    """What the URLs answer. ``journal``: the daemon's file, or the copy of it."""
 
-    def __init__(self, hub: Hub, guard: Guard, endpoint: str, journal: Path | None) -> None:
+    def __init__(self, hub: Hub, guard: Guard, endpoint: str, journal: Path | JournalCopy) -> None:
         self._hub = hub
         self._guard = guard
         self._journal = journal
@@ -60,7 +61,6 @@ class Page:
         self._hello: dict[str, object] = {
             "version": __version__,
             "endpoint": endpoint,
-            "journal": journal is not None,
             "fault_codes": FAULT_CODES,
         }
         self._readers = asyncio.Semaphore(READERS)
@@ -184,8 +184,10 @@ class Page:
     async def _read(self, ask: Callable[[Path], Answer]) -> Answer:
         """The journal is read in a thread, so that live events do not wait for it."""
         journal = self._journal
-        if journal is None:
-            raise UserError("there is no journal to look into", "name one with --journal")
+        if isinstance(journal, JournalCopy):
+            if not journal.is_whole:
+                raise history.NoJournalError("the past has not all come from the daemon yet")
+            journal = journal.path
         async with self._readers:
             return await anyio.to_thread.run_sync(ask, journal)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edgeser.events.journal.store import Entry, JournalStore
-from edgeser.events.schema import is_kept, topic_of
+from edgeser.events.schema import StatusEvent, is_kept, topic_of
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Received
 
@@ -22,12 +22,15 @@ class JournalCopy:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="edgeser-page-")
         self.path = Path(self._folder.name) / "journal.db"
+        self.is_whole = False
+        """Whether all has come that the daemon's journal held: statuses are told behind it."""
         self._epoch = ""
         self._store: JournalStore | None = None
         self._written = 0
 
     def keep(self, item: Received, payload: bytes) -> None:
         """Keep an event, if it is of those. Raises ``OSError`` or ``sqlite3.Error``."""
+        self.is_whole = self.is_whole or isinstance(item, StatusEvent)
         if isinstance(item, Gap) or not is_kept(item):
             return
         store = self._opened(item.epoch)

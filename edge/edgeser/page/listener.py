@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 EVENTS = ("emotion.", "speech.", "fault.", "status.")
 LEVELS = ("level.",)
 """The daemon measures these more often than once a second only while somebody asks for them."""
+
+SHOWN = "3m"
+"""So much of the past is asked for at once, where no journal's file has it: what is shown of it."""
 
 CHECK_S = 1.0
 RETRY_S = 5.0
@@ -44,7 +48,8 @@ class Daemon(NamedTuple):
 
 
 class Listener:
-    """Two subscriptions: one all the time, and one for the levels while a browser looks."""
+    """Two subscriptions: one all the time, and one for the levels while a browser looks. A copy
+    of the journal has a third, whose past takes a while: what is heard now does not wait for it."""
 
     def __init__(
         self,
@@ -52,7 +57,7 @@ class Listener:
         hub: Hub,
         keep: Callable[[Received, bytes], None] | None = None,
     ) -> None:
-        """``keep``: gets everything too, the past that the daemon's journal holds first."""
+        """``keep``: gets all that the daemon's journal holds, and what comes behind it."""
         self._daemon = daemon
         self._hub = hub
         self._keep = keep
@@ -62,10 +67,10 @@ class Listener:
 
     async def run(self) -> None:
         """Listen until cancelled."""
-        await asyncio.gather(self._events(), self._levels())
+        await asyncio.gather(self._events(), self._levels(), self._past())
 
     async def _events(self) -> None:
-        since = "all" if self._keep else None
+        since = SHOWN if self._keep else None
         while True:
             try:
                 with self._daemon.subscribe(EVENTS, since) as subscriber:
@@ -78,11 +83,20 @@ class Listener:
     async def _levels(self) -> None:
         while True:
             await self._looked_at.wait()
-            if not self._hub.link.heard:  # the other subscription says why
-                await asyncio.sleep(CHECK_S)
-                continue
+            await self._heard()
             with suppress(UserError), self._daemon.subscribe(LEVELS) as subscriber:
                 await self._listen(subscriber, self._hub.take, self._looked_at.is_set)
+            await asyncio.sleep(CHECK_S)
+
+    async def _past(self) -> None:
+        while self._keep is not None:
+            await self._heard()
+            with suppress(UserError), self._daemon.subscribe(EVENTS, "all") as subscriber:
+                await self._listen(subscriber, partial(self._keep_copy, self._keep))
+            await asyncio.sleep(RETRY_S)
+
+    async def _heard(self) -> None:
+        while not self._hub.link.heard:  # the first subscription says why
             await asyncio.sleep(CHECK_S)
 
     async def _listen(
@@ -100,15 +114,14 @@ class Listener:
                 take(item, subscriber.payload)
 
     def _take(self, item: Received, payload: bytes) -> None:
-        self._keep_copy(item, payload)
         self._hub.take(item, payload)
         self._hub.check()
 
-    def _keep_copy(self, item: Received, payload: bytes) -> None:
-        if self._keep is None:
-            return
+    def _keep_copy(
+        self, keep: Callable[[Received, bytes], None], item: Received, payload: bytes
+    ) -> None:
         try:
-            self._keep(item, payload)
+            keep(item, payload)
             self._complained = ""
         except (OSError, sqlite3.Error) as error:  # what is heard now is shown all the same
             if str(error) != self._complained:

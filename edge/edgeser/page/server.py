@@ -68,17 +68,14 @@ def serve(
     port = bound.getsockname()[1]
     listen = Listen(listen.host, port, listen.proxy, listen.tls, listen.names)
     with bound, contextlib.ExitStack() as stack:
-        copy = None if journal else stack.enter_context(JournalCopy())
-        asyncio.run(
-            _serve(daemon, endpoint, journal, copy, Guard(listen, token), tls, bound, ready)
-        )
+        past = journal or stack.enter_context(JournalCopy())
+        asyncio.run(_serve(daemon, endpoint, past, Guard(listen, token), tls, bound, ready))
 
 
 async def _serve(
     daemon: Daemon,
     endpoint: str,
-    journal: Path | None,
-    copy: JournalCopy | None,
+    journal: Path | JournalCopy,
     guard: Guard,
     tls: Tls | None,
     bound: socket.socket,
@@ -86,11 +83,12 @@ async def _serve(
 ) -> None:
     anyio.to_thread.current_default_thread_limiter().total_tokens = 4
     hub = Hub()
-    listener = Listener(daemon, hub, copy.keep if copy else None)
-    path = copy.path if copy else journal
-    if journal is not None:
+    if isinstance(journal, JournalCopy):
+        listener = Listener(daemon, hub, journal.keep)
+    else:
+        listener = Listener(daemon, hub)
         _recall(hub, journal)
-    server = _Server(_config(Page(hub, guard, endpoint, path).app(), tls), hub)
+    server = _Server(_config(Page(hub, guard, endpoint, journal).app(), tls), hub)
     listening = asyncio.create_task(listener.run())
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     async for _ in _until(lambda: server.started or serving.done()):
