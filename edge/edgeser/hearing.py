@@ -90,7 +90,7 @@ class Hearing:
         self.baseline = begin.baseline or no_baseline(front_end.bins)
         """Of the voice. Another thread may read it at any time, and replace it in silence."""
         self._learn = learn
-        self._segment: tuple[int, Segment] | None = None  # the open one, once a window was cut
+        self._segment: Segment | None = None  # the open one, once a window was cut
         self._captured_at = self._arrived_at = 0.0  # of the sample just before `position`
         if begin.rest is not None:
             self._hear(begin.rest)
@@ -267,10 +267,10 @@ class Hearing:
 
     def _open_segment(self, cut: WindowDue | SegmentEnded) -> Segment:
         """The segment of the window; it is made with its first window."""
-        if self._segment is None or self._segment[0] != cut.segment:
+        if self._segment is None:
             start = cut.segment_start if isinstance(cut, WindowDue) else cut.start
-            self._segment = cut.segment, self.model.segment(start, self.baseline)
-        return self._segment[1]
+            self._segment = self.model.segment(start, self.baseline)
+        return self._segment
 
     def _quality(self, cut: WindowDue | SegmentEnded) -> Quality:
         samples = self._frames.samples(cut.start, cut.end)
