@@ -187,6 +187,7 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((model, "--report", tmp_path / "r.json", *to_out), "no such file"),
         ((model, "--report", other, *to_out), "of another recipe"),
         ((model,), "either -o"),
+        ((model, "-o", model), "an artefact is a .onnx file; name it so"),
         ((model, "--check", text, *to_out), "either -o"),
         ((model, "--check", tmp_path / "none.onnx"), "cannot be read"),
         ((model, "--precision", "int8", *to_out), "--calibrate goes with"),

@@ -227,7 +227,9 @@ def test_noise_from_the_command_line(corpora: list[str], hisses: Path, tmp_path:
         assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
         assert told in refused.output
         assert not out.exists()
-    nowhere = [*words[:2], "-o", str(tmp_path), *words[4:], *calibrate]
+    folder = tmp_path / "folder.onnx"
+    folder.mkdir()
+    nowhere = [*words[:2], "-o", str(folder), *words[4:], *calibrate]
     refused = CliRunner().invoke(main, nowhere)
     assert (refused.exit_code, refused.output.count("\n")) == (2, 1)
-    assert f"{tmp_path}: cannot be written: Is a directory" in refused.output
+    assert f"{folder}: cannot be written: Is a directory" in refused.output

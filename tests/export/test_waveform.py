@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from edgeser.errors import UserError
 from edgeser.features import FrontEnd, WindowPolicy
 from edgeser.features.frames import features_of, raw_frames
 from edgeser.features.pieces import pieces_of
-from edgeser.model.artefact import WAVEFORM_KEY, ArtefactError
+from edgeser.model.artefact import WAVEFORM_KEY, ArtefactError, shipped_models
 from edgeser.model.golden import waveform
 from edgeser.model.model import load_model
 from edgeser.recognizer import Recognizer
@@ -229,3 +230,13 @@ def test_an_artefact_is_not_exported_again(more: tuple[str, ...], tmp_path: Path
     assert done.exit_code == 2
     assert "lightweight-emodb is an artefact already" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_an_artefact_is_not_replaced_by_its_waveform(tmp_path: Path) -> None:
+    artefact = tmp_path / "model.onnx"
+    shutil.copy(shipped_models()["lightweight-emodb"], artefact)
+    before = artefact.read_bytes()
+    done = CliRunner().invoke(main, ["export", str(artefact), "--waveform", "-o", str(artefact)])
+    assert done.exit_code == 2
+    assert "name another file" in done.stderr
+    assert artefact.read_bytes() == before

@@ -177,9 +177,14 @@ def export(
                 f"export: {made} is an artefact already, with its name, version and figures",
                 "give --waveform and -o alone, to put its front end into it",
             )
+        assert output is not None
+        if output.resolve() == made.resolve():
+            raise UserError(
+                f"-o {output}: that is the artefact which the front end is put into",
+                "name another file",
+            )
         from edgeser_export.waveform_export import waveform_of_artefact
 
-        assert output is not None
         _tell(output, f"the artefact {made}", waveform_of_artefact(str(made), output))
         return
     need_extra("train")
@@ -291,6 +296,8 @@ def _consistent(
     """Raises UserError for options that do not go together."""
     if (output is None) == (artefact is None):
         raise UserError("give either -o, the file to write, or --check, the file to compare")
+    if output is not None and output.suffix != ".onnx":  # else a slip replaces the checkpoint
+        raise UserError(f"-o {output}: an artefact is a .onnx file", "name it so")
     if artefact is None and (sounds or seed is not None):
         raise UserError("--sounds and --seed go with --check")
     if artefact is not None and (
