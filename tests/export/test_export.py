@@ -204,7 +204,7 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((model, "--strangers", tmp_path / "none.json", *to_out), "no such file"),
         ((model, "--strangers", text, *to_out), "strangers"),
         ((model, "--strangers", tmp_path, *to_out), "a folder"),
-        ((model, "--report", tmp_path, *to_out), "holds no report.json"),
+        ((model, "--report", tiny_run, *to_out), "holds no report.json"),
         ((model, "--symmetric", *to_out), "goes with --precision int8"),
         ((model, "--strangers", strangers, *unread, *to_out), "does not centre by voice"),
         ((streams, *unread, *to_out), "exported in fp32 alone"),
