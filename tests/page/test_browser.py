@@ -46,7 +46,7 @@ CanvasRenderingContext2D.prototype.fillText = function (text, ...at) {
     fill.call(this, text, ...at);
 };"""
 COUNT_CONNECTIONS = """window.connections = 0; window.EventSource = class extends EventSource {
-    constructor(...given) { super(...given); window.connections += 1; } };"""
+    constructor(...given) { super(...given); window.connections += 1; window.latest = this; } };"""
 FILLED = "window.edgeser.state.link.heard && window.edgeser.state.absences.at(-1)?.to !== null"
 
 
@@ -247,6 +247,39 @@ def test_a_server_that_says_nothing_any_more_is_lost_and_found_again(
             page.process.send_signal(signal.SIGCONT)
         shows(tab, "Listening", lambda: daemon.tell(status()))
         shows(tab, "Sad")
+
+
+def test_a_tab_that_nobody_looks_at_takes_no_connection_from_others(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    """A browser has six for all its tabs."""
+    away = """(away) => {
+        Object.defineProperty(document, 'hidden', { value: away, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+    }"""
+    with opened(browser, page, clock=True, script=COUNT_CONNECTIONS) as tab:
+        shows(tab, "Listening", lambda: daemon.tell(status()))
+        tab.evaluate(away, True)
+        tab.clock.fast_forward(21_000)
+        assert tab.evaluate("window.latest.readyState") == 2
+        tab.evaluate(away, False)
+        shows(tab, "Sad", lambda: daemon.tell(status(), emotion("sad", segment=320, end=2.0)))
+        assert tab.evaluate("window.latest.readyState") == 1
+
+
+def test_a_fault_is_known_once_after_a_reconnection(browser: Any, page: PageProcess) -> None:
+    faults = """async () => {
+        const { apply, newState } = await import('/static/state.js');
+        const state = newState();
+        const told = { type: 'fault', stream: 'mic', epoch: 'a', time: Date.now() / 1000, message: '' };
+        for (const seq of [1, 2, 2, 3]) {
+            apply(state, { type: 'hello', time: told.time, link: { heard: true, time: 0, trouble: '' } });
+            apply(state, { ...told, seq });
+        }
+        return state.faults.map((fault) => fault.seq);
+    }"""  # noqa: E501
+    with opened(browser, page) as tab:
+        assert tab.evaluate(faults) == [1, 2, 3]
 
 
 def test_bars_of_all_labels_begin_and_end_in_line(

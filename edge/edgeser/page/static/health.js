@@ -114,7 +114,7 @@ const Versions = ({ state, status }) => html`<section class="card"><h2>Version</
 function Faults({ state, now }) {
   const faults = [...state.faults].reverse();
   return html`<section class="card wide"><h2>Latest faults</h2>
-    ${faults.length === 0 ? html`<p class="muted">None since this page was connected.</p>` : html`<ul class="faults">${faults.map((f) => html`<li key=${`${f.time}${f.code}${f.stream}`} class=${f.recovered ? "over" : ""}>
+    ${faults.length === 0 ? html`<p class="muted">This page has heard of none.</p>` : html`<ul class="faults">${faults.map((f) => html`<li key=${`${f.time}${f.code}${f.stream}`} class=${f.recovered ? "over" : ""}>
       <span class="sign" aria-hidden="true">${f.recovered ? "✓" : "!"}</span><time>${recentTime(f.time, now)}</time><strong>${words(f.code)}</strong>
       <span>${f.stream}: ${f.message}${state.hello?.fault_codes[f.code] ? html`<em> (${state.hello.fault_codes[f.code]})</em>` : null}</span></li>`)}</ul>`}
   </section>`;

@@ -7,13 +7,19 @@ import { apply } from "./state.js";
 const SILENT_MS = 25_000;
 const RECOVER_MS = 2000;
 
-/** Feed a state; `changed` is called after each message. Returns what ends it. */
+/** A browser has six connections to a server, for all tabs together: one that nobody looks at lets
+ * go of its own. */
+const UNSEEN_MS = 20_000;
+
+/** Feed a state; `changed` is called after each message. */
 export function connect(state, changed) {
   let source = null;
   let timer = 0;
   let silence = 0;
+  let unseen = 0;
   let position = "";
   const open = () => {
+    end();
     source = new EventSource(position ? `/api/live?since=${encodeURIComponent(position)}` : "/api/live");
     heard();
     source.onopen = () => {
@@ -34,6 +40,7 @@ export function connect(state, changed) {
       clearTimeout(timer);
       timer = setTimeout(recover, RECOVER_MS);
     };
+    look();
   };
   const lost = () => {
     state.connected = false;
@@ -44,7 +51,6 @@ export function connect(state, changed) {
     clearTimeout(silence);
     silence = setTimeout(() => {
       lost();
-      source.close();
       open();
     }, SILENT_MS);
   };
@@ -59,10 +65,16 @@ export function connect(state, changed) {
     }
     open();
   };
-  open();
-  return () => {
+  const end = () => {
     clearTimeout(timer);
     clearTimeout(silence);
-    source.close();
+    source?.close();
   };
+  const look = () => {
+    clearTimeout(unseen);
+    if (document.hidden) unseen = setTimeout(end, UNSEEN_MS);
+    else if (source.readyState === EventSource.CLOSED) open();
+  };
+  open();
+  document.addEventListener("visibilitychange", look);
 }

@@ -50,7 +50,7 @@ export function apply(state, message, nowMs = Date.now()) {
   state.version += 1;
   switch (message.type) {
     case "hello": {
-      Object.assign(state, newState(), { connected: true, everConnected: true, version: state.version });
+      Object.assign(state, newState(), { connected: true, everConnected: true, version: state.version, faults: state.faults });
       setClock(state, message, nowMs);
       state.hello = message;
       state.link = message.link;
@@ -208,7 +208,9 @@ function insert(points, point) {
   points.splice(at, 0, point);
 }
 
+/** One that is known already is told again to who comes back. */
 function applyFault(state, event) {
+  if (state.faults.some((f) => f.seq && f.seq === event.seq && f.epoch === event.epoch && f.stream === event.stream)) return;
   state.faults.push(event);
   if (state.faults.length > FAULTS) state.faults.shift();
 }
