@@ -92,6 +92,11 @@ def test_golden_vectors_catch_a_swapped_label_order(tmp_path: Path, model: Model
         load_model(str(tmp_path / "swapped.onnx"))
 
 
+def centring(prior: int = 6, shift: int = 6) -> dict[str, object]:
+    logits = {"prior": [0.0] * prior, "stranger_shift": [0.0] * shift}
+    return {**logits, "own_frames": 150, "most_frames": 1000}
+
+
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -99,6 +104,8 @@ def test_golden_vectors_catch_a_swapped_label_order(tmp_path: Path, model: Model
         ({"labels": ["one"]}, "bad metadata"),
         ({"surprise": 1}, "bad metadata"),
         ({"front_end": {"hop": 0}}, "bad metadata"),
+        ({"centring": centring(prior=5)}, "centring: expected a logit for each label"),
+        ({"centring": centring(shift=5)}, "centring: expected a logit for each label"),
         ({"inputs": []}, "its graph has"),
         ({"streaming": None}, "does not run as its metadata says"),
         (
