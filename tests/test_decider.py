@@ -213,6 +213,13 @@ def test_of_a_voice_that_is_known_a_model_is_surer() -> None:
         np.testing.assert_allclose(scaled, unscaled * (1 + 2 * known), rtol=1e-5)
 
 
+def test_a_voice_that_is_usually_as_all_are_is_judged_as_if_unknown() -> None:
+    prior = np.array([0.5, 0.0, -1.0], np.float32)
+    centring = Centring(prior.tolist(), own_frames=100, most_frames=1000)
+    logits = np.array([1.0, 0.5, -1.0], np.float32)
+    np.testing.assert_allclose(centring.centred(logits, Baseline(prior, 900)), logits)
+
+
 def test_the_shift_of_a_stranger_fades_as_the_voice_gets_known() -> None:
     plain = Centring([0.5, 0.0, 0.0], own_frames=100, most_frames=1000)
     centring = msgspec.structs.replace(plain, stranger_shift=[0.0, -0.5, 1.0])
