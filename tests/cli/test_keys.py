@@ -91,6 +91,22 @@ def test_a_folder_swapped_for_a_link_gives_nothing_away(
     assert roots.stat().st_uid == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes another user's link, which needs root")
+def test_another_users_link_leads_to_no_other_folder(tmp_path: Path) -> None:
+    keys, roots = KeyFolder(tmp_path / "keys"), tmp_path / "roots"
+    keys.folder.mkdir()
+    roots.mkdir()
+    (roots / "phone").touch()
+    link = keys.folder / "allowed"
+    link.symlink_to(roots)
+    os.lchown(link, 65534, 65534)
+    with pytest.raises(UserError, match="a link of another user"):
+        keys.allow("other", zmq.curve_keypair()[0].decode())
+    with pytest.raises(UserError, match="a link of another user"):
+        keys.revoke("phone")
+    assert [file.name for file in roots.iterdir()] == ["phone"]
+
+
 def test_a_daemon_without_keys_does_not_start(tmp_path: Path) -> None:
     settings = tmp_path / "edgeser.toml"
     settings.write_text(f'[events]\ncurve = true\nkeys = "{tmp_path}/none"\n')

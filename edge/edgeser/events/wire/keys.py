@@ -108,7 +108,13 @@ class KeyFolder:
         return self.folder / f"{_checked(name)}.secret"
 
     def _allowed_path(self, name: str) -> Path:
-        return self._allowed / _checked(name)
+        """Of a file to be made or removed. Raises UserError where another user's link leads to it:
+        root's hand would be led anywhere.
+        """
+        folder = self._allowed
+        if folder.is_symlink() and folder.lstat().st_uid not in (0, os.geteuid()):
+            raise UserError(f"keys {folder}: it is a link of another user", "remove it")
+        return folder / _checked(name)
 
 
 def read_secret(path: Path) -> bytes:
