@@ -106,6 +106,7 @@ def centring(prior: int = 6, shift: int = 6) -> dict[str, object]:
         ({"front_end": {"hop": 0}}, "bad metadata"),
         ({"centring": centring(prior=5)}, "centring: expected a logit for each label"),
         ({"centring": centring(shift=5)}, "centring: expected a logit for each label"),
+        ({"window": {"cut": "centre", "frames": 100}}, "streams needs window.cut 'whole'"),
         ({"inputs": []}, "its graph has"),
         ({"streaming": None}, "does not run as its metadata says"),
         (

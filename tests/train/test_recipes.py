@@ -150,6 +150,12 @@ def test_a_waveform_takes_no_spectrogram_augmentation(monkeypatch: pytest.Monkey
     assert not recipe.standardise
 
 
+def test_a_network_of_streams_hears_no_pieces() -> None:
+    pieces = ["window.cut=segments", "window.frames=100", "window.hop_frames=50"]
+    with pytest.raises(UserError, match=r"bad recipe: .*'onset' needs window\.cut 'whole'"):
+        changed(recipe_of("streaming"), pieces)
+
+
 def test_the_only_recipe_of_a_model_is_its_default() -> None:
     assert recipe_of("moonshine") == recipe_of("moonshine", "voices")
     assert recipe_of("streaming") == recipe_of("streaming", "edgeser")

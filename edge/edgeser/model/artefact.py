@@ -199,6 +199,8 @@ class ArtefactInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
         ModelInfo.__post_init__(self)
         if self.streaming is not None and not self.front_end.streams:
             raise ValueError("a network of streams needs front_end.normalise 'onset'")
+        if self.streaming is not None and self.window.cut != "whole":
+            raise ValueError("a network of streams needs window.cut 'whole'")
 
     @property
     def evaluated_by(self) -> str:

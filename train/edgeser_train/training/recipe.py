@@ -129,6 +129,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError(f"crop_frames must be at least {shortest}")
         if self.window.cut != "whole" and self.window.frames < shortest:
             raise ValueError(f"window.frames must be at least {shortest}")
+        if self.front_end.streams and self.window.cut != "whole":
+            raise ValueError("front_end.normalise 'onset' needs window.cut 'whole'")
         if self.spectrogram is not None and not self.front_end.spectral:
             raise ValueError("a waveform takes no spectrogram augmentation; set spectrogram=null")
         if self.spectrogram is not None and self.spectrogram.mel_mask > self.front_end.width:
