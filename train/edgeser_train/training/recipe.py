@@ -109,8 +109,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def __post_init__(self) -> None:
         if min(self.epochs, self.batch, self.variants, self.accumulate) < 1:
             raise ValueError("epochs, batch, variants and accumulate must be at least 1")
-        if self.batch > _LARGEST_BATCH:
-            raise ValueError(f"batch must be at most {_LARGEST_BATCH}")
+        if max(self.batch, self.accumulate) > _LARGEST_BATCH:
+            raise ValueError(f"batch and accumulate must be at most {_LARGEST_BATCH}")
         if self.examples < 0 or (self.examples and not self.balanced):
             raise ValueError("examples must be at least 0, and 0 unless balanced")
         of_sound = self.episodes is not None and not self.front_end.spectral
