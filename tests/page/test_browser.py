@@ -272,14 +272,16 @@ def test_a_fault_is_known_once_after_a_reconnection(browser: Any, page: PageProc
         const { apply, newState } = await import('/static/state.js');
         const state = newState();
         const told = { type: 'fault', stream: 'mic', epoch: 'a', time: Date.now() / 1000, message: '' };
+        const gap = { type: 'gap', topic: 'emotion.mic', epoch: 'a', from_seq: 3, to_seq: 5 };
         for (const seq of [1, 2, 2, 3]) {
             apply(state, { type: 'hello', time: told.time, link: { heard: true, time: 0, trouble: '' } });
             apply(state, { ...told, seq });
+            apply(state, gap);
         }
-        return state.faults.map((fault) => fault.seq);
+        return state.faults.map((fault) => fault.code ?? fault.seq);
     }"""  # noqa: E501
     with opened(browser, page) as tab:
-        assert tab.evaluate(faults) == [1, 2, 3]
+        assert tab.evaluate(faults) == [1, "events_missed", 2, 3]
 
 
 def test_bars_of_all_labels_begin_and_end_in_line(

@@ -138,7 +138,7 @@ function applyGap(state, gap, nowMs) {
   const many = gap.to_seq === null ? "some events" : `${gap.to_seq - gap.from_seq + 1} events`;
   applyFault(state, {
     type: "gap", time: clockOf(state, nowMs), stream: gap.topic.split(".").slice(1).join("."),
-    code: "events_missed", recovered: false,
+    epoch: gap.epoch, seq: `${gap.topic} ${gap.from_seq}`, code: "events_missed", recovered: false,
     message: `${many} of ${gap.topic} were missed and are kept nowhere`,
   });
 }
@@ -210,7 +210,7 @@ function insert(points, point) {
 
 /** One that is known already is told again to who comes back. */
 function applyFault(state, event) {
-  if (state.faults.some((f) => f.seq && f.seq === event.seq && f.epoch === event.epoch && f.stream === event.stream)) return;
+  if (state.faults.some((f) => f.seq === event.seq && f.epoch === event.epoch && f.stream === event.stream)) return;
   state.faults.push(event);
   if (state.faults.length > FAULTS) state.faults.shift();
 }
