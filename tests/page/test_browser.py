@@ -262,6 +262,7 @@ def test_a_tab_that_nobody_looks_at_takes_no_connection_from_others(
         tab.evaluate(away, True)
         tab.clock.fast_forward(21_000)
         assert tab.evaluate("window.latest.readyState") == 2
+        shows(tab, "Connecting")
         tab.evaluate(away, False)
         shows(tab, "Sad", lambda: daemon.tell(status(), emotion("sad", segment=320, end=2.0)))
         assert tab.evaluate("window.latest.readyState") == 1

@@ -24,7 +24,7 @@ export function connect(state, changed) {
     heard();
     source.onopen = () => {
       heard();
-      state.connected = state.everConnected = true;
+      state.connected = true;
       changed();
     };
     source.onmessage = (event) => {
@@ -70,9 +70,14 @@ export function connect(state, changed) {
     clearTimeout(silence);
     source?.close();
   };
+  const letGo = () => { // what was heard last is not so for ever
+    end();
+    state.connected = null;
+    changed();
+  };
   const look = () => {
     clearTimeout(unseen);
-    if (document.hidden) unseen = setTimeout(end, UNSEEN_MS);
+    if (document.hidden) unseen = setTimeout(letGo, UNSEEN_MS);
     else if (source.readyState === EventSource.CLOSED) open();
   };
   open();

@@ -15,8 +15,7 @@ const STATUSES = 3;
 export function newState() {
   return {
     hello: null,
-    connected: false,      // to the page's own server
-    everConnected: false,
+    connected: null,       // to the page's own server; null: that is being tried
     live: false,           // what comes is new, not what was before this page was opened
     link: { heard: false, time: 0, trouble: "" },
     absences: [],          // {from, to}: nothing was heard of the daemon
@@ -50,7 +49,7 @@ export function apply(state, message, nowMs = Date.now()) {
   state.version += 1;
   switch (message.type) {
     case "hello": {
-      Object.assign(state, newState(), { connected: true, everConnected: true, version: state.version, faults: state.faults });
+      Object.assign(state, newState(), { connected: true, version: state.version, faults: state.faults });
       setClock(state, message, nowMs);
       state.hello = message;
       state.link = message.link;
@@ -256,7 +255,7 @@ export function explain(state, stream, now) {
 
 /** Where nothing can be known of any stream; null otherwise. */
 export function explainLink(state, now) {
-  if (!state.everConnected) return { kind: "wait", what: "Connecting", why: "" };
+  if (state.connected === null) return { kind: "wait", what: "Connecting", why: "" };
   if (!state.connected) {
     return { kind: "bad", what: "This page has lost its server", why: "Is 'edgeser page' still running, and can its machine be reached? Trying again." };
   }
