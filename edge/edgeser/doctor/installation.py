@@ -1,4 +1,4 @@
-"""Checks of an installation: each says what it found, and how to fix what is wrong."""
+"""Checks of an installation: each says what it found, or raises what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -35,35 +35,33 @@ class Finding(msgspec.Struct, frozen=True):
 def examine(settings: Settings, only: Sequence[str] | None = None) -> Iterator[Finding]:
     """Run every check, or those named, one after the other; none of them raises."""
     for name in _CHECKS if only is None else only:
-        check = _CHECKS[name]
         try:
-            yield check(name, settings)
+            yield Finding(name, True, _CHECKS[name](settings))
         except UserError as error:
             yield Finding(name, False, error.what, error.fix or "see the message")
         except Exception as error:  # whatever a broken installation throws is a finding
             yield Finding(name, False, f"{type(error).__name__}: {error}", "reinstall edgeser")
 
 
-def _environment(name: str, _: Settings) -> Finding:
+def _environment(_: Settings) -> str:
     from edgeser.settings.environment import unread_variables
 
     if lines := unread_variables(os.environ):
-        fix = "name a section that there is ('edgeser settings show'), or unset it"
-        return Finding(name, False, ", ".join(lines), fix)
-    return Finding(name, True, "every variable that looks like a setting is one")
+        raise UserError(
+            ", ".join(lines), "name a section that there is ('edgeser settings show'), or unset it"
+        )
+    return "every variable that looks like a setting is one"
 
 
-def _microphones(name: str, settings: Settings) -> Finding:
+def _microphones(settings: Settings) -> str:
     from edgeser.audio.devices import find_device, input_devices
 
     wanted = [audio.device for audio in settings.sources if audio.source == "mic"]
     if not wanted:
-        return Finding(name, True, "not needed: the settings name other sources")
+        return "not needed: the settings name other sources"
     devices = input_devices()
     if not devices:
-        return Finding(
-            name,
-            False,
+        raise UserError(
             "PortAudio works but finds no microphone",
             "plug one in; as a service, see that the user is in the group 'audio'; "
             "without one, use --source FILE",
@@ -72,18 +70,16 @@ def _microphones(name: str, settings: Settings) -> Finding:
         chosen = [devices[find_device(devices, device)].name for device in wanted]
     except UserError as error:
         section = "source" if settings.source else "audio"
-        return Finding(name, False, str(error), f"set {section}.device, or use --device")
-    return Finding(
-        name, True, f"{len(devices)} found; {', '.join(map(repr, chosen))} would be used"
-    )
+        raise UserError(str(error), f"set {section}.device, or use --device") from error
+    return f"{len(devices)} found; {', '.join(map(repr, chosen))} would be used"
 
 
-def _level(name: str, settings: Settings) -> Finding:
+def _level(settings: Settings) -> str:
     from edgeser.doctor.hearing import DIGITAL_SILENCE_DBFS, level_dbfs, meter, running_streams
 
     wanted = [audio for audio in settings.sources if audio.source == "mic"]
     if not wanted:
-        return Finding(name, True, "not needed: the settings name other sources")
+        return "not needed: the settings name other sources"
     streams = running_streams(settings.events.nearest)
     found, silent = [], False
     for audio in wanted:
@@ -94,66 +90,65 @@ def _level(name: str, settings: Settings) -> Finding:
             found.append("muted")
             continue
         elif status.state == "no_audio" or status.level_dbfs is None:
-            fix = "'edgeser listen' shows its faults; plug the microphone in again"
-            return Finding(name, False, f"the daemon hears nothing on {audio.name}", fix)
+            raise UserError(
+                f"the daemon hears nothing on {audio.name}",
+                "'edgeser listen' shows its faults; plug the microphone in again",
+            )
         else:  # it has the device to itself
             level = status.level_dbfs
         found.append(meter(level))
         silent = silent or level < DIGITAL_SILENCE_DBFS
     if silent:
-        fix = "unmute it and turn it up (alsamixer, pavucontrol), or choose another device"
-        return Finding(name, False, f"{', '.join(found)}: no sound comes, not even noise", fix)
+        raise UserError(
+            f"{', '.join(found)}: no sound comes, not even noise",
+            "unmute it and turn it up (alsamixer, pavucontrol), or choose another device",
+        )
     hint = "" if set(found) == {"muted"} else " (say something, and it rises)"
-    return Finding(name, True, f"{', '.join(found)}{hint}")
+    return f"{', '.join(found)}{hint}"
 
 
-def _sound_files(name: str, settings: Settings) -> Finding:
+def _sound_files(settings: Settings) -> str:
     from edgeser.audio.file import FileSource
 
     files = [audio.file for audio in settings.sources if audio.file is not None]
     found = [f"{file}, {FileSource(file).duration_s:.1f} s" for file in files]
-    return Finding(name, True, "; ".join(found) or "none is played")
+    return "; ".join(found) or "none is played"
 
 
-def _network(name: str, settings: Settings) -> Finding:
+def _network(settings: Settings) -> str:
     from edgeser.audio.open import check_names, network_parts
 
     sources = [audio for audio in settings.sources if audio.is_network]
     for audio in sources:
         network_parts(audio)
     check_names(settings.sources)
-    found = "tokens and certificates are there" if sources else "none is listened to"
-    return Finding(name, True, found)
+    return "tokens and certificates are there" if sources else "none is listened to"
 
 
-def _sound_access(name: str, _: Settings) -> Finding:
+def _sound_access(_: Settings) -> str:
     folder = Path("/dev/snd")
     cards = sorted(folder.glob("pcm*c")) if folder.is_dir() else []
     denied = [card.name for card in cards if not os.access(card, os.R_OK | os.W_OK)]
     if denied:
-        return Finding(
-            name,
-            False,
+        raise UserError(
             f"no permission for {', '.join(denied)}",
             "sudo usermod -aG audio $USER, and log in again",
         )
-    return Finding(name, True, f"{len(cards)} capture devices of ALSA may be used")
+    return f"{len(cards)} capture devices of ALSA may be used"
 
 
-def _vad(name: str, settings: Settings) -> Finding:
+def _vad(settings: Settings) -> str:
     from edgeser.model.golden import waveform
     from edgeser.speech.vad import VoiceActivity
 
     sound = np.concatenate((np.zeros(16_000, np.int16), waveform(1, 1.0)))
     voiced = [frame.voiced for frame in VoiceActivity(settings.speech.vad_mode).push(sound)]
     if any(voiced[:50]) or not any(voiced[50:]):
-        return Finding(
-            name, False, "takes silence for speech or speech for silence", "reinstall edgeser"
-        )
-    return Finding(name, True, f"WebRTC, mode {settings.speech.vad_mode}")
+        raise UserError("takes silence for speech or speech for silence", "reinstall edgeser")
+    return f"WebRTC, mode {settings.speech.vad_mode}"
 
 
-def _model(name: str, settings: Settings) -> Finding:
+def _model(settings: Settings) -> str:
     from edgeser.pipeline import chosen_model
     from edgeser.speech.config import segmenter_config
 
@@ -163,18 +158,15 @@ def _model(name: str, settings: Settings) -> Finding:
     extra = _threads() - before
     on_cpu = model.backend.name.startswith("onnxruntime")
     if on_cpu and extra > 0:
-        return Finding(
-            name, False, f"the backend started {extra} threads of its own", "reinstall onnxruntime"
-        )
-    found = (
+        raise UserError(f"the backend started {extra} threads of its own", "reinstall onnxruntime")
+    return (
         f"{model.info.name} {model.info.version} on {model.backend.name}"
         f"{', 1 thread' if on_cpu else ''}; golden vectors within {model.verify():.0e}"
         f"{f'; not TensorRT: {model.reason}' if model.reason else ''}"
     )
-    return Finding(name, True, found)
 
 
-def _telemetry(name: str, _: Settings) -> Finding:
+def _telemetry(_: Settings) -> str:
     with tempfile.TemporaryDirectory() as home:
         subprocess.run(
             [sys.executable, "-c", "import edgeser.model.backends.onnxruntime"],
@@ -183,16 +175,14 @@ def _telemetry(name: str, _: Settings) -> Finding:
         )
         written = [str(path.relative_to(home)) for path in Path(home).rglob("*") if path.is_file()]
     if written:
-        return Finding(
-            name,
-            False,
+        raise UserError(
             f"ONNX Runtime writes {written[0]} into the home folder",
             "set ORT_DISABLE_TELEMETRY=1 and report this to edgeser",
         )
-    return Finding(name, True, "of ONNX Runtime is off: loading it leaves no file")
+    return "of ONNX Runtime is off: loading it leaves no file"
 
 
-def _endpoints(name: str, settings: Settings) -> Finding:
+def _endpoints(settings: Settings) -> str:
     from edgeser.doctor.hearing import running_streams
     from edgeser.events.wire.keys import KeyFolder
 
@@ -212,7 +202,9 @@ def _endpoints(name: str, settings: Settings) -> Finding:
             found.append(f"{endpoint} is held by a daemon that runs ({states})")
             if endpoint.startswith("ipc://") and any(s.muted for s in streams):
                 fix = f"edgeser mute off --connect {endpoint}"
-    return Finding(name, not fix, ", ".join(found), fix)
+    if fix:
+        raise UserError(", ".join(found), fix)
+    return ", ".join(found)
 
 
 def _try_endpoint(endpoint: str, keys: KeyFolder | None) -> None:
@@ -248,20 +240,20 @@ def _writable(folder: Path) -> Path:
         return there
 
 
-def _mqtt(name: str, settings: Settings) -> Finding:
+def _mqtt(settings: Settings) -> str:
     if settings.mqtt.broker is None:
-        return Finding(name, True, "no bridge: mqtt.broker names none")
+        return "no bridge: mqtt.broker names none"
     from edgeser.bridges.mqtt.address import from_settings
     from edgeser.bridges.mqtt.broker import Connection
 
     broker = from_settings(settings.mqtt)
     Connection(broker, f"edgeser-doctor-{os.getpid()}").close()
-    return Finding(name, True, f"{broker} lets us in")
+    return f"{broker} lets us in"
 
 
-def _nats(name: str, settings: Settings) -> Finding:
+def _nats(settings: Settings) -> str:
     if settings.nats.server is None:
-        return Finding(name, True, "no bridge: nats.server names none")
+        return "no bridge: nats.server names none"
     from edgeser.bridges.nats.client import NatsError
     from edgeser.bridges.nats.connection import Connection
     from edgeser.bridges.nats.server import from_settings
@@ -272,32 +264,31 @@ def _nats(name: str, settings: Settings) -> Finding:
     try:
         Connection(server, Device(settings.nats.site, settings.nats.name).inbox).close()
     except NatsError as error:
-        return Finding(name, False, str(error), "see that it runs, and docs/fleet.md")
-    return Finding(name, True, f"{server} lets us in")
+        raise UserError(str(error), "see that it runs, and docs/fleet.md") from error
+    return f"{server} lets us in"
 
 
-def _scratch(name: str, _: Settings) -> Finding:
+def _scratch(_: Settings) -> str:
     from edgeser.paths import runtime_folder
 
     folder = runtime_folder()
     try:
         _writable(folder)
     except OSError as error:
-        return Finding(
-            name, False, f"{folder}: {error.strerror}", "set XDG_RUNTIME_DIR to a folder of yours"
-        )
-    return Finding(name, True, str(folder))
+        raise UserError(
+            f"{folder}: {error.strerror}", "set XDG_RUNTIME_DIR to a folder of yours"
+        ) from error
+    return str(folder)
 
 
-def _journal(name: str, settings: Settings) -> Finding:
+def _journal(settings: Settings) -> str:
     from edgeser.events.journal.file import ForeignFileError, size_of
     from edgeser.events.journal.reader import JournalReader
 
     wanted = settings.journal
     if not wanted.enabled:
-        return Finding(name, True, "none is kept: journal.enabled is false")
+        return "none is kept: journal.enabled is false"
     file = wanted.file
-    elsewhere = "run this as the daemon's user, or set journal.path to a file of yours"
     try:
         folder = _writable(file.parent)
         kept = None
@@ -308,27 +299,28 @@ def _journal(name: str, settings: Settings) -> Finding:
         free_mb = shutil.disk_usage(folder).free / 1e6
         wanting_mb = wanted.max_mb - size_of(file) / 1e6
     except OSError as error:
-        return Finding(name, False, f"{file}: {error.strerror}", elsewhere)
+        raise UserError(
+            f"{file}: {error.strerror}",
+            "run this as the daemon's user, or set journal.path to a file of yours",
+        ) from error
     except (sqlite3.Error, ForeignFileError) as error:
-        return Finding(
-            name, False, f"{file}: {error}", "move it away, or set journal.path to another file"
-        )
+        raise UserError(
+            f"{file}: {error}", "move it away, or set journal.path to another file"
+        ) from error
     found = f"{file}, {kept.entries if kept else 0} events, {free_mb:.0f} MB free"
     if free_mb < wanting_mb:
-        return Finding(
-            name,
-            False,
+        raise UserError(
             f"{found}; it may grow by {wanting_mb:.0f} MB",
             "make room, or lower journal.max_mb",
         )
-    return Finding(name, True, found)
+    return found
 
 
 def _threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
-_CHECKS: dict[str, Callable[[str, Settings], Finding]] = {
+_CHECKS: dict[str, Callable[[Settings], str]] = {
     "environment": _environment,
     "microphones": _microphones,
     "sound access": _sound_access,

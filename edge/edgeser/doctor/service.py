@@ -145,43 +145,48 @@ class Service:
         return instance if name == "edgeser" else ""
 
 
-def examine_service(service: Service) -> Iterator[Finding]:
-    """Run every check, one after the other; none of them raises.
+class _NotInstalledError(UserError):
+    """Of such a unit there is nothing else to say."""
 
-    Of what is not installed there is nothing else to say.
-    """
+
+def examine_service(service: Service) -> Iterator[Finding]:
+    """Run every check, one after the other; none of them raises."""
     checks = _CHECKS | _BRIDGE_CHECKS if service.is_bridge else _CHECKS
     for name, check in checks.items():
         try:
-            yield check(name, service)
-            if service.state["LoadState"] != "loaded":
-                return
+            yield Finding(name, True, check(service))
         except UserError as error:
             yield Finding(name, False, error.what, error.fix or "see the message")
+            if isinstance(error, _NotInstalledError):
+                return
         except (OSError, subprocess.SubprocessError) as error:
             yield Finding(name, False, str(error), "see the message")
 
 
-def _unit(name: str, service: Service) -> Finding:
+def _unit(service: Service) -> str:
     state = service.state
     if state["LoadState"] != "loaded":
-        return Finding(name, False, f"{service.unit}: not installed", _installation(service))
+        raise _NotInstalledError(f"{service.unit}: not installed", _installation(service))
     if state["NeedDaemonReload"] == "yes":
-        return Finding(name, False, "changed since it was read", "sudo systemctl daemon-reload")
-    enabled = state["UnitFileState"]
-    fix = "" if enabled == "enabled" else f"sudo systemctl enable {service.unit}"
-    return Finding(name, not fix, f"{service.unit}: {enabled}", fix)
+        raise UserError("changed since it was read", "sudo systemctl daemon-reload")
+    found = f"{service.unit}: {state['UnitFileState']}"
+    if state["UnitFileState"] != "enabled":
+        raise UserError(found, f"sudo systemctl enable {service.unit}")
+    return found
 
 
-def _activity(name: str, service: Service) -> Finding:
+def _activity(service: Service) -> str:
     state = service.state
     words = [state["ActiveState"], state["StatusText"], f"{state['NRestarts']} restarts"]
     if state["Result"] != "success":
         words.append(f"last result: {state['Result']}")
-    fix = "" if service.is_well else _remedy(service)
-    if not fix and re.search(r", muted\b", state["StatusText"]):
-        fix = f"sudo edgeser mute off --connect {default_endpoint(service.runtime)}"
-    return Finding(name, not fix, "; ".join(filter(None, words)), fix)
+    found = "; ".join(filter(None, words))
+    if not service.is_well:
+        raise UserError(found, _remedy(service))
+    if re.search(r", muted\b", state["StatusText"]):
+        mute_off = f"sudo edgeser mute off --connect {default_endpoint(service.runtime)}"
+        raise UserError(found, mute_off)
+    return found
 
 
 def _remedy(service: Service) -> str:
@@ -201,72 +206,69 @@ def _remedy(service: Service) -> str:
     return f"if no sound comes, {microphone}; else {log}"
 
 
-def _account(name: str, service: Service) -> Finding:
+def _account(service: Service) -> str:
     account = service.account
     groups = {grp.getgrgid(g).gr_name for g in os.getgrouplist(account.pw_name, account.pw_gid)}
     found = f"user {account.pw_name}, groups {' '.join(sorted(groups))}"
     if account.pw_uid == 0:
-        return Finding(name, False, found, "give the unit a user of its own: User=edgeser")
+        raise UserError(found, "give the unit a user of its own: User=edgeser")
     if "audio" not in groups:
-        return Finding(name, False, found, f"sudo usermod -aG audio {account.pw_name}")
-    return Finding(name, True, found)
+        raise UserError(found, f"sudo usermod -aG audio {account.pw_name}")
+    return found
 
 
-def _program(name: str, service: Service) -> Finding:
+def _program(service: Service) -> str:
     program = service.program
     if program is None:
-        fix = _installation(service)
-        return Finding(name, False, f"{service.unit}: runs no program", fix)
+        raise UserError(f"{service.unit}: runs no program", _installation(service))
     for path in (*reversed(program.parents), program):
         if not _allows(path.stat(), service.account, stat.S_IXOTH):
             fix = f"install it again, or sudo chmod -R a+rX {path}"
-            return Finding(name, False, f"{path}: the service may not run what is there", fix)
-    return Finding(name, True, str(program))
+            raise UserError(f"{path}: the service may not run what is there", fix)
+    return str(program)
 
 
-def _settings(name: str, service: Service) -> Finding:
+def _settings(service: Service) -> str:
     file = service.settings
     if not file.exists():
         prefix = service.program.parents[1] if service.program else Path("/opt/edgeser")
         fix = f"sudo install -D -m 644 {prefix}/share/edgeser/edgeser.toml {file}"
-        return Finding(name, False, f"{file}: not there", fix)
+        raise UserError(f"{file}: not there", fix)
     load_settings(file, environment={})
     facts = file.stat()
     if not _allows(facts, service.account, stat.S_IROTH):
-        fix = f"sudo chmod a+r {file}"
-        return Finding(name, False, f"{file}: the service may not read it", fix)
+        raise UserError(f"{file}: the service may not read it", f"sudo chmod a+r {file}")
     if _allows(facts, service.account, stat.S_IWOTH):
         fix = f"sudo chown root: {file}; sudo chmod 644 {file}"
-        return Finding(name, False, f"{file}: the service could change it", fix)
-    return Finding(name, True, f"{file}: valid, and not the service's to change")
+        raise UserError(f"{file}: the service could change it", fix)
+    return f"{file}: valid, and not the service's to change"
 
 
-def _folders(name: str, service: Service) -> Finding:
+def _folders(service: Service) -> str:
     is_lake = service.unit.startswith("edgeser-lake")
     wanted = [(service.state_folder, 0o750 if is_lake else 0o700)]
     if service.is_active and not service.is_bridge:
         wanted.append((service.runtime, 0o750))
     for folder, mode in wanted:
         if not folder.is_dir() and service.is_active:
-            fix = f"sudo systemctl restart {service.unit}"
-            return Finding(name, False, f"{folder}: not there", fix)
+            raise UserError(f"{folder}: not there", f"sudo systemctl restart {service.unit}")
         if not folder.is_dir():
-            return Finding(name, True, f"{folder}: not there yet, the first start makes it")
+            return f"{folder}: not there yet, the first start makes it"
         facts = folder.stat()
         found = f"{folder}: mode {facts.st_mode & 0o777:o}, owner {facts.st_uid}"
         if facts.st_uid != service.account.pw_uid or facts.st_mode & 0o777 & ~mode:
             fix = f"sudo chown {service.account.pw_name}: {folder}; sudo chmod {mode:o} {folder}"
-            return Finding(name, False, found, fix)
+            raise UserError(found, fix)
     for key in [] if service.is_bridge else [_KEYS, *_KEYS.rglob("*")]:
         if key.exists() and not _allows(key.stat(), service.account, stat.S_IROTH):
             fix = f"sudo chown -R {service.account.pw_name}: {_KEYS}"
-            return Finding(name, False, f"{key}: the service may not read it", fix)
-    return Finding(name, True, ", ".join(str(folder) for folder, _ in wanted))
+            raise UserError(f"{key}: the service may not read it", fix)
+    return ", ".join(str(folder) for folder, _ in wanted)
 
 
-def _sandbox(name: str, service: Service) -> Finding:
+def _sandbox(service: Service) -> str:
     if shutil.which("systemd-analyze") is None:
-        return Finding(name, True, "not measured: there is no systemd-analyze")
+        return "not measured: there is no systemd-analyze"
     unit = service.unit if "." in service.unit else f"{service.unit}.service"
     done = subprocess.run(
         ["systemd-analyze", "security", "--no-pager", unit],
@@ -276,15 +278,15 @@ def _sandbox(name: str, service: Service) -> Finding:
     )
     exposure = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
     if exposure is None:
-        return Finding(name, True, f"not measured: {' '.join(done.stderr.split())}")
+        return f"not measured: {' '.join(done.stderr.split())}"
     found = f"exposure {exposure[1]} of 10"
     if float(exposure[1]) > MAX_EXPOSURE:
         fix = f"a drop-in opens it; see systemctl cat {service.unit}"
-        return Finding(name, False, f"{found}, more than {MAX_EXPOSURE}", fix)
-    return Finding(name, True, found)
+        raise UserError(f"{found}, more than {MAX_EXPOSURE}", fix)
+    return found
 
 
-def _password(name: str, service: Service) -> Finding:
+def _password(service: Service) -> str:
     settings = load_settings(service.settings, environment={})
     mqtt, nats, lake = settings.mqtt, settings.nats, settings.lake
     key, there, secret = {
@@ -295,21 +297,21 @@ def _password(name: str, service: Service) -> Finding:
     what = key.partition(".")[2]
     if there is None:
         fix = f"name it in the [{key.partition('.')[0]}] table of {service.settings}"
-        return Finding(name, False, f"{key}: no {what} is named", fix)
+        raise UserError(f"{key}: no {what} is named", fix)
     if secret is None:
-        return Finding(name, True, "none is set")
+        return "none is set"
     file = Path(secret)
     if not file.exists():
-        return Finding(name, False, f"{file}: not there", "put there what the settings name")
+        raise UserError(f"{file}: not there", "put there what the settings name")
     facts = file.stat()
     fix = f"sudo chown {service.account.pw_name}: {file}; sudo chmod 600 {file}"
     if not _allows(facts, service.account, stat.S_IROTH):
-        return Finding(name, False, f"{file}: the service may not read it", fix)
+        raise UserError(f"{file}: the service may not read it", fix)
     if facts.st_mode & stat.S_IROTH:
-        return Finding(name, False, f"{file}: everybody may read it", fix)
+        raise UserError(f"{file}: everybody may read it", fix)
     if facts.st_mode & stat.S_IRGRP and facts.st_gid == service.account.pw_gid:
-        return Finding(name, False, f"{file}: whoever may listen may read it", fix)
-    return Finding(name, True, f"{file}: for the service's eyes")
+        raise UserError(f"{file}: whoever may listen may read it", fix)
+    return f"{file}: for the service's eyes"
 
 
 def _installation(service: Service) -> str:
@@ -330,7 +332,7 @@ def _allows(facts: os.stat_result, account: pwd.struct_passwd, permission: int) 
     return bool(facts.st_mode & permission)
 
 
-_CHECKS: dict[str, Callable[[str, Service], Finding]] = {
+_CHECKS: dict[str, Callable[[Service], str]] = {
     "unit": _unit,
     "activity": _activity,
     "account": _account,
@@ -340,4 +342,4 @@ _CHECKS: dict[str, Callable[[str, Service], Finding]] = {
     "sandbox": _sandbox,
 }
 
-_BRIDGE_CHECKS: dict[str, Callable[[str, Service], Finding]] = {"password": _password}
+_BRIDGE_CHECKS: dict[str, Callable[[Service], str]] = {"password": _password}
