@@ -28,6 +28,9 @@ def test_model_measures_every_case(tmp_path: Path) -> None:
         assert case["runs"] >= 5
         assert 0 < case["p50_ms"] <= case["p99_ms"]
         assert case["gflops"] > 0
+        per_s = case["multiply_adds_per_audio_s"]
+        done = 2 * per_s * case["batch"] * case["window_s"]
+        assert case["gflops"] * case["p50_ms"] * 1e6 == pytest.approx(done)
         assert case["product_gflops"] > 0
 
 

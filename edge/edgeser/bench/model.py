@@ -25,7 +25,8 @@ _PRODUCT_SHARE = 0.1
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One model at one shape. ``gflops`` is null where ``onnx`` is not installed to count them.
+    """One model at one shape. ``gflops`` and ``multiply_adds_per_audio_s`` are null where ``onnx``
+    is not installed to count them.
 
     ``product_gflops``: NumPy's float32 matrix product on one thread, the best of its turns in
     between. No bound: a network with more threads or better kernels is faster.
@@ -40,6 +41,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float
     p99_ms: float
     ms_per_audio_s: float
+    multiply_adds_per_audio_s: float | None
     gflops: float | None
     product_gflops: float
 
@@ -138,6 +140,9 @@ def _case(model: Model, threads: int, batch: int, window_s: float, seconds: floa
         p50_ms=1000 * median,
         p99_ms=1000 * float(np.percentile(times, 99)),
         ms_per_audio_s=1000 * median / (batch * window_s),
+        multiply_adds_per_audio_s=(
+            None if operations is None else operations / 2 / (batch * window_s)
+        ),
         gflops=None if operations is None else operations / median / 1e9,
         # The best: what the machine can do when it is left alone.
         product_gflops=2 * _PRODUCT_SIZE**3 / min(products) / 1e9,

@@ -38,8 +38,9 @@ def model(
 ) -> None:
     """Which model fits, and how?
 
-    Every model with every number of threads, batch and window length; beside its speed, that of
-    NumPy's matrix product on one thread in between, the best of its turns.
+    Every model with every number of threads, batch and window length: its time, its millions of
+    multiply-adds (madd) for a second of sound, and its speed beside that of NumPy's matrix product
+    on one thread in between, the best of its turns.
 
     \b
     Example: edgeser bench model --threads 1,2 --batch 1,8 --window 3
@@ -61,15 +62,17 @@ def model(
     def head() -> None:
         say(
             f"{'model':<24} {'threads':>7} {'batch':>5} {'window':>8} {'p50 ms':>8} {'p99 ms':>8} "
-            f"{'ms / audio s':>12} GFLOP/s, NumPy's product"
+            f"{'ms / audio s':>12} {'M madd / audio s':>16} GFLOP/s, NumPy's product"
         )
 
     def tell(case: Case) -> None:
         speed = "-" if case.gflops is None else f"{case.gflops:.0f}"
+        work = case.multiply_adds_per_audio_s
+        millions = "-" if work is None else f"{work / 1e6:.1f}"
         say(
             f"{case.model.name:<24} {case.threads:>7} {case.batch:>5} {case.window_s:>6g} s "
             f"{case.p50_ms:>8.2f} {case.p99_ms:>8.2f} {case.ms_per_audio_s:>12.2f} "
-            f"{speed:>7}, {case.product_gflops:.0f}"
+            f"{millions:>16} {speed:>7}, {case.product_gflops:.0f}"
         )
 
     report: ModelReport = measure(
