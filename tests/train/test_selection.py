@@ -9,7 +9,7 @@ import torch
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance, merged
-from edgeser_train.corpora.selection import classes_of, selected, selections
+from edgeser_train.corpora.selection import classes_of, left_out, selected, selections
 from edgeser_train.data.batch import Batch
 from edgeser_train.data.protocols import folds_of
 from edgeser_train.experiments import planned
@@ -92,6 +92,14 @@ def test_a_class_that_only_one_corpus_has_is_no_mistake() -> None:
 def test_a_class_that_corpora_share_may_be_in_none() -> None:
     (x,) = selections([corpus_of("x", "neutral sad")], "neutral=neutral+calm,sad")
     assert x.labels == ("neutral", "sad")
+
+
+def test_what_is_left_out_is_counted_under_the_corpus_own_names() -> None:
+    whole = corpus_of("x", "angry calm happy neutral sad")
+    (chosen,) = selections([whole], "neutral=neutral+calm,angry,sad")
+    assert left_out(whole, chosen, ("angry", "neutral", "sad")) == {"happy": 2}
+    assert left_out(whole, chosen, ("angry", "sad")) == {"calm": 2, "happy": 2, "neutral": 2}
+    assert left_out(whole, whole, whole.labels) == {}
 
 
 def test_a_mistyped_class_is_named() -> None:

@@ -107,8 +107,15 @@ def unseen(
     from edgeser.model.artefact import model_path
     from edgeser.model.unseen import unseen_file
     from edgeser_train.corpora import load_corpus
-    from edgeser_train.corpora.selection import selections
-    from edgeser_train.evaluation.unseen_report import as_json, document, gained, markdown, record
+    from edgeser_train.corpora.selection import left_out, selections
+    from edgeser_train.evaluation.unseen_report import (
+        as_json,
+        counts,
+        document,
+        gained,
+        markdown,
+        record,
+    )
     from edgeser_train.evaluation.unseen_rows import check_corpora, conditions_of, rows_of
     from edgeser_train.files import check_writable, write_whole
     from edgeser_train.sound.conditions import ROBUSTNESS, missing
@@ -119,7 +126,8 @@ def unseen(
         check_writable(unseen_file(model_path(model)))
     check_writable(output / "unseen.json")
     torch.set_num_threads(1)
-    loaded = selections([load_corpus(corpus) for corpus in corpora], labels)
+    whole = [load_corpus(corpus) for corpus in corpora]
+    loaded = selections(whole, labels)
     check_corpora(loaded)
     opened = _opened(model, loaded)
     opened_beside = None if beside is None else _opened(beside, loaded, "--beside: ")
@@ -130,6 +138,18 @@ def unseen(
     others: Iterator[Row] = iter(())
     if opened_beside is not None:
         others = rows_of(_scored(opened_beside, loaded)[0], orders)
+    known = scored[0].parts[0][0].labels
+    unscored = {
+        corpus.name: classes
+        for corpus, chosen in zip(whole, loaded, strict=True)
+        if (classes := left_out(corpus, chosen, known))
+    }
+    for name, classes in unscored.items():
+        click.echo(
+            f"{name}: {sum(classes.values())} utterances are left out ({counts(classes)}): "
+            "not of --labels, or the model does not know them",
+            err=True,
+        )
     click.echo(f"{'known of the voice':<{_WIDTH}}UA of four classes, %")
     rows, gains = [], []
     for row in rows_of(scored, orders):
@@ -151,6 +171,7 @@ def unseen(
         beside=Path(beside or "").name,
         gains=gains,
         conditions=conditions,
+        left_out=unscored,
     )
     write_whole(output / "unseen.json", as_json(report))
     write_whole(output / "unseen.md", markdown(report).encode())

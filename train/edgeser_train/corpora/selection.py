@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -67,6 +68,15 @@ def selected(corpus: Corpus, classes: Classes) -> Corpus:
             f"it has {', '.join(corpus.labels)}",
         )
     return replace(corpus, labels=tuple(classes), utterances=kept)
+
+
+def left_out(corpus: Corpus, chosen: Corpus, labels: Sequence[str]) -> dict[str, int]:
+    """How many utterances of each class of a corpus are in what was chosen none of ``labels``.
+
+    By the corpus' own names, the most first.
+    """
+    kept = {u.name for u in chosen.utterances if u.label in labels}
+    return dict(Counter(u.label for u in corpus.utterances if u.name not in kept).most_common())
 
 
 def check_label_names(labels: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -60,7 +60,7 @@ class Gain(msgspec.Struct, frozen=True):
 
 
 class Document(msgspec.Struct, frozen=True):
-    """The content of unseen.json."""
+    """The content of unseen.json; ``left_out``: utterances not scored, by corpus and class."""
 
     model: str
     command: str
@@ -72,6 +72,7 @@ class Document(msgspec.Struct, frozen=True):
     gains: list[Gain] = []
     conditions: list[ConditionRow] = []
     note: str = ""
+    left_out: dict[str, dict[str, int]] = {}
 
 
 def enrolment_row(
@@ -113,9 +114,10 @@ def document(
     gains: Sequence[Gain] = (),
     conditions: Sequence[ConditionRow] = (),
     note: str = "",
+    left_out: dict[str, dict[str, int]] | None = None,
 ) -> Document:
     """Signed with today's date and the commit of the code; ``beside``: the other model's name;
-    ``note``: what else a reader should know.
+    ``note``: what else a reader should know; ``left_out``: utterances, by corpus and class.
     """
     return Document(
         model,
@@ -128,6 +130,7 @@ def document(
         gains=list(gains),
         conditions=list(conditions),
         note=note,
+        left_out=left_out or {},
     )
 
 
@@ -209,11 +212,13 @@ def markdown(report: Document) -> str:
     if report.conditions:
         lines += ["", *_conditions(report.conditions)]
     for place, corpus in enumerate(first.corpora):
+        unscored = report.left_out.get(corpus.corpus, {})
         lines += [
             "",
             f"## {corpus.corpus}",
             "",
-            f"{corpus.utterances} utterances, {corpus.speakers} speakers; temperature "
+            f"{corpus.utterances} utterances, {corpus.speakers} speakers"
+            f"{'; left out: ' if unscored else ''}{counts(unscored)}; temperature "
             f"{corpus.temperature:.2f}, unknown below {corpus.abstain_below:.2f}.",
             "",
             *table(
@@ -232,6 +237,11 @@ def markdown(report: Document) -> str:
         ]
     lines += ["", "The columns of single emotions are recalls among all that the corpus has."]
     return "\n".join(lines) + "\n"
+
+
+def counts(classes: Mapping[str, int]) -> str:
+    """``boredom 81, surprised 3``."""
+    return ", ".join(f"{label} {utterances}" for label, utterances in classes.items())
 
 
 def _conditions(rows: Sequence[ConditionRow]) -> list[str]:
