@@ -157,17 +157,28 @@ def test_a_unit_that_was_given_up_is_started_in_spite_of_the_limit(
         ("listening, muted, heard 0 s ago", "edgeser mute off --connect ipc:///run/edgeser/"),
     ],
 )
-def test_a_muted_service_is_not_well(text: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_that_a_service_is_muted_is_a_note(
+    text: str, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = {"LoadState": "loaded", "NeedDaemonReload": "no", "UnitFileState": "enabled"}
     active = {"ActiveState": "active", "StatusText": text, "NRestarts": "0", "Result": "success"}
     program = {"ExecStart": "{ path=/opt/new/bin/edgeser ; argv[]=x }"}
     monkeypatch.setattr(Service, "state", {**state, **active, **program, "User": "root"})
     monkeypatch.setattr(Service, "settings", Path("/nowhere/edgeser.toml"))
     findings = {one.check: one for one in examine_service(Service("edgeser"))}
-    assert findings["activity"].ok == (not fix)
+    assert findings["activity"].ok
     assert fix in findings["activity"].fix
+    assert bool(fix) == bool(findings["activity"].fix)
     copy = "sudo install -D -m 644 /opt/new/share/edgeser/edgeser.toml /nowhere/edgeser.toml"
     assert findings["settings"].fix == copy
+
+
+def test_a_note_says_how_to_undo_it_and_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    muted = Finding("endpoints", True, "held by a daemon that runs (mic: muted)", "mute off")
+    monkeypatch.setattr("edgeser.doctor.installation.examine", lambda _: [muted])
+    done = CliRunner().invoke(main, ["doctor"])
+    assert done.output == f"note endpoints: {muted.found}\n       undo: mute off\n"
+    assert done.exit_code == 0
 
 
 def test_of_a_network_microphone_that_is_away_it_names_no_plug(

@@ -23,7 +23,7 @@ def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> No
     """Check environment, microphones, level, permissions, VAD, model, telemetry, endpoints, broker.
 
     With --service: unit, activity, account, settings, folders and sandbox of the system service.
-    Exit code 1 when something needs fixing.
+    Exit code 1 when something needs fixing; what somebody asked for, such as muting, is a note.
 
     \b
     Examples: edgeser doctor
@@ -45,8 +45,10 @@ def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> No
         if as_json:
             click.echo(msgspec.json.encode(finding).decode())
             continue
-        mark = click.style("ok  ", fg="green") if finding.ok else click.style("FAIL", fg="red")
-        click.echo(f"{mark} {finding.check}: {finding.found}")
+        mark, color = ("note", "yellow") if finding.fix else ("ok  ", "green")
+        if not finding.ok:
+            mark, color = "FAIL", "red"
+        click.echo(f"{click.style(mark, fg=color)} {finding.check}: {finding.found}")
         if finding.fix:
-            click.echo(f"       fix: {finding.fix}")
+            click.echo(f"       {'undo' if finding.ok else 'fix'}: {finding.fix}")
     raise SystemExit(0 if well else 1)

@@ -24,12 +24,18 @@ if TYPE_CHECKING:
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """The result of a check. ``fix`` is empty when all is well."""
+    """The result of a check. ``fix`` is empty when all is well; where ``ok`` says so nevertheless,
+    it undoes what somebody asked for.
+    """
 
     check: str
     ok: bool
     found: str
     fix: str = ""
+
+
+class AskedForError(UserError):
+    """A check found what somebody asked for: no failure, but worth knowing. ``fix`` undoes it."""
 
 
 def examine(settings: Settings, only: Sequence[str] | None = None) -> Iterator[Finding]:
@@ -38,7 +44,8 @@ def examine(settings: Settings, only: Sequence[str] | None = None) -> Iterator[F
         try:
             yield Finding(name, True, _CHECKS[name](settings))
         except UserError as error:
-            yield Finding(name, False, error.what, error.fix or "see the message")
+            asked_for = isinstance(error, AskedForError)
+            yield Finding(name, asked_for, error.what, error.fix or "see the message")
         except Exception as error:  # whatever a broken installation throws is a finding
             yield Finding(name, False, f"{type(error).__name__}: {error}", "reinstall edgeser")
 
@@ -203,7 +210,7 @@ def _endpoints(settings: Settings) -> str:
             if endpoint.startswith("ipc://") and any(s.muted for s in streams):
                 fix = f"edgeser mute off --connect {endpoint}"
     if fix:
-        raise UserError(", ".join(found), fix)
+        raise AskedForError(", ".join(found), fix)
     return ", ".join(found)
 
 

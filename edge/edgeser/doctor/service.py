@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from edgeser.doctor.installation import Finding
+from edgeser.doctor.installation import AskedForError, Finding
 from edgeser.errors import UserError
 from edgeser.paths import SERVICE_SETTINGS, ServiceFolders, default_endpoint, service_folders
 from edgeser.settings.load import load_settings
@@ -156,7 +156,8 @@ def examine_service(service: Service) -> Iterator[Finding]:
         try:
             yield Finding(name, True, check(service))
         except UserError as error:
-            yield Finding(name, False, error.what, error.fix or "see the message")
+            asked_for = isinstance(error, AskedForError)
+            yield Finding(name, asked_for, error.what, error.fix or "see the message")
             if isinstance(error, _NotInstalledError):
                 return
         except (OSError, subprocess.SubprocessError) as error:
@@ -185,7 +186,7 @@ def _activity(service: Service) -> str:
         raise UserError(found, _remedy(service))
     if re.search(r", muted\b", state["StatusText"]):
         mute_off = f"sudo edgeser mute off --connect {default_endpoint(service.runtime)}"
-        raise UserError(found, mute_off)
+        raise AskedForError(found, mute_off)
     return found
 
 
