@@ -13,6 +13,8 @@ import soundfile
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance
 from edgeser_train.sound.sounds import load_sounds
+from tests.command_line import edgeser
+from tests.train.synthetic import make_manifest, tiny_settings
 
 
 @pytest.fixture
@@ -53,6 +55,21 @@ def test_a_changed_file_is_read_again(corpus: Corpus, tmp_path: Path) -> None:
     load_sounds(corpus, tmp_path / "cache")
     soundfile.write(corpus.utterances[1].path, np.zeros(3000), 16_000)
     assert not load_sounds(corpus, tmp_path / "cache").of(1).any()
+
+
+def test_silent_recordings_are_told_and_used(tmp_path: Path) -> None:
+    mine = make_manifest(tmp_path / "mine")
+    words = ["--corpus", f"manifest={mine}", "--cache", tmp_path / "cache", *tiny_settings()]
+    words += ["--set", "batch=4", "--set", "epochs=1", "-o"]
+    assert "are silent" not in edgeser("train", *words, tmp_path / "none").output
+    dither = np.random.default_rng(0).integers(-1, 2, 8000).astype(np.int16)
+    for name, samples in (("3.wav", dither), ("7.wav", np.zeros(8000, np.int16))):
+        soundfile.write(mine.parent / name, samples, 16_000)
+    for command in (["train"], ["evaluate", "--folds", "a"]):  # the second finds sound and frames
+        done = edgeser(*command, *words, tmp_path / command[0])
+        assert done.exit_code == 0, done.output
+        told = f"mine: 2 of 16 recordings are silent, and used all the same; the first is {mine}"
+        assert told.replace("mine.csv", "3.wav\n") in done.output
 
 
 def test_a_file_that_cannot_be_read_is_named_and_leaves_nothing(

@@ -29,6 +29,7 @@ from edgeser_train.evaluation.report import Report, report_of
 from edgeser_train.evaluation.report_files import write
 from edgeser_train.files import check_writable, locked_folder
 from edgeser_train.sound.conditions import DEFAULT_CONDITIONS
+from edgeser_train.sound.sounds import load_sounds, tell_silent
 from edgeser_train.training import checkpoint
 from edgeser_train.training.fold import TrainedFold, train_fold, training_of
 from edgeser_train.training.initial_weights import initial_weights_of
@@ -126,6 +127,9 @@ def train(
     with locked_folder(output) if first else nullcontext():
         if _is_trained(plan, chosen, output / "model.pt"):
             return None
+        plan.check(chosen)
+        if first:
+            tell_silent(plan.corpus, load_sounds(plan.corpus, cache))
         done = train_fold(plan, chosen, plan.seeds[0], output, cache, logs=output / "logs")
         if not first:
             return None

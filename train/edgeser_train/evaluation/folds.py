@@ -21,7 +21,7 @@ from edgeser_train.data.protocols import Fold
 from edgeser_train.files import locked_folder, write_whole
 from edgeser_train.models.scoring import scoring_device, utterance_logits
 from edgeser_train.sound import conditions
-from edgeser_train.sound.sounds import load_sounds
+from edgeser_train.sound.sounds import load_sounds, tell_silent
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.fold import TrainingPlan, train_fold
@@ -119,7 +119,8 @@ def run_folds(
         for kept in results.values():
             on_result(kept, True)
         if todo:
-            load_sounds(plan.corpus, cache)  # read by scoring: what is wrong is said now
+            # Read by scoring: what is wrong is said now.
+            tell_silent(plan.corpus, load_sounds(plan.corpus, cache))
             corpus_frames(plan.corpus, plan.recipe, cache)
         for job, result in _trained(plan, todo, run, cache, jobs, code):
             results[job.stem] = result

@@ -17,6 +17,9 @@ from edgeser.pcm import Samples
 from edgeser_train.corpora import Corpus
 from edgeser_train.files import whole_folder
 
+DITHER = 2
+"""Steps of 16 bits between the lowest and the highest sample of what is silent, at most."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sounds:
@@ -66,6 +69,22 @@ def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
     if len(sounds) != len(corpus.utterances) or sounds.bounds[-1] != len(sounds.samples):
         raise UserError(f"cache {folder}: damaged", "delete it")
     return sounds
+
+
+def tell_silent(corpus: Corpus, sounds: Sounds) -> None:
+    """Say on standard error how many recordings nothing was recorded in, and which is the first."""
+    silent = [u.path for i, u in enumerate(corpus.utterances) if _is_silent(sounds.of(i))]
+    if silent:
+        Console(stderr=True, highlight=False).print(
+            f"{corpus.name}: {len(silent)} of {len(corpus.utterances)} recordings are silent, "
+            f"and used all the same; the first is {silent[0]}",
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _is_silent(samples: Samples) -> bool:
+    return not len(samples) or int(samples.max()) - int(samples.min()) <= DITHER
 
 
 def _read(corpus: Corpus, folder: Path) -> None:
