@@ -140,6 +140,15 @@ def test_what_is_not_installed_is_told_how_to_be(
     assert fix("edgeser-lake") == "sudo make install-service LAKE=1"
 
 
+def test_without_systemd_a_service_is_one_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeser.doctor.service._SYSTEMD", tmp_path / "none")
+    [finding] = examine_service(Service("edgeser"))
+    assert not finding.ok
+    assert finding.found == "systemd does not run here"
+
+
 def test_a_unit_that_was_given_up_is_started_in_spite_of_the_limit(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -35,6 +35,10 @@ _PACKAGE = Path("/var/lib/dpkg/info/edgeser.list")
 """The files of the Debian package, where it is or was installed."""
 
 
+class _NoUnitError(UserError):
+    """There is no such unit here, so there is nothing else to say of it."""
+
+
 @dataclass(frozen=True)
 class Service:
     """One of our units: ``edgeser``, ``edgeser@NAME``, ``edgeser-mqtt``, ``-nats`` or ``-lake``.
@@ -54,7 +58,7 @@ class Service:
     def state(self) -> dict[str, str]:
         """What systemd says of the unit. Raises UserError where there is no systemd."""
         if not _SYSTEMD.is_dir():
-            raise UserError("systemd does not run here", "use 'edgeser run' without it")
+            raise _NoUnitError("systemd does not run here", "use 'edgeser run' without it")
         done = subprocess.run(
             ["systemctl", "show", self.unit, f"--property={_PROPERTIES}"],
             capture_output=True,
@@ -145,10 +149,6 @@ class Service:
         return instance if name == "edgeser" else ""
 
 
-class _NotInstalledError(UserError):
-    """Of such a unit there is nothing else to say."""
-
-
 def examine_service(service: Service) -> Iterator[Finding]:
     """Run every check, one after the other; none of them raises."""
     checks = _CHECKS | _BRIDGE_CHECKS if service.is_bridge else _CHECKS
@@ -158,7 +158,7 @@ def examine_service(service: Service) -> Iterator[Finding]:
         except UserError as error:
             asked_for = isinstance(error, AskedForError)
             yield Finding(name, asked_for, error.what, error.fix or "see the message")
-            if isinstance(error, _NotInstalledError):
+            if isinstance(error, _NoUnitError):
                 return
         except (OSError, subprocess.SubprocessError) as error:
             yield Finding(name, False, str(error), "see the message")
@@ -167,7 +167,7 @@ def examine_service(service: Service) -> Iterator[Finding]:
 def _unit(service: Service) -> str:
     state = service.state
     if state["LoadState"] != "loaded":
-        raise _NotInstalledError(f"{service.unit}: not installed", _installation(service))
+        raise _NoUnitError(f"{service.unit}: not installed", _installation(service))
     if state["NeedDaemonReload"] == "yes":
         raise UserError("changed since it was read", "sudo systemctl daemon-reload")
     found = f"{service.unit}: {state['UnitFileState']}"
