@@ -265,6 +265,17 @@ def test_a_build_that_fails_says_why_in_one_line(builder: str, tmp_path: Path) -
     assert "not a git repository" in done.stderr
 
 
+def test_a_python_that_is_not_there_is_not_called_unwell(tmp_path: Path) -> None:
+    uv = tmp_path / "uv"
+    uv.write_text("#!/bin/sh\necho no network >&2\nexit 2\n")
+    uv.chmod(0o755)
+    asked = [CHECKOUT / "tools/pythons", uv, "3.98", "3.99"]
+    done = subprocess.run(asked, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "not tried, for uv neither finds nor fetches: 3.98 3.99; name a path" in done.stderr
+    assert "not well" not in done.stderr
+
+
 def test_the_report_on_arm_hides_no_difference() -> None:
     event = {"type": "emotion", "stream": "file", "seq": 1, "time": 1.0, "scores": {"sad": 0.5}}
     pc = {
