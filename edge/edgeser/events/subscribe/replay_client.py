@@ -29,18 +29,24 @@ nobody beside that publisher; a daemon answers in time even where it was just st
 
 Part: TypeAlias = AnyEvent | Gap
 
-_decoder: msgspec.json.Decoder[AnyEvent | Gap | ReplayEnd | ReplayError] = msgspec.json.Decoder(
-    AnyEvent | Gap | ReplayEnd | ReplayError
+_part_decoder: msgspec.json.Decoder[Part] = msgspec.json.Decoder(AnyEvent | Gap)
+_end_decoder: msgspec.json.Decoder[ReplayEnd | ReplayError] = msgspec.json.Decoder(
+    ReplayEnd | ReplayError
 )
+_NOT_UNDERSTOOD = (msgspec.MsgspecError, ValueError, RecursionError)
 _encode = msgspec.json.Encoder().encode
 
 
 class Answer(NamedTuple):
-    """The answer; ``payloads`` are the parts as they were received."""
+    """The answer; ``payloads`` are the parts as they were received.
+
+    ``malformed``: how many more there were that are not understood, as of a later version.
+    """
 
     parts: list[Part]
     payloads: list[bytes]
     end: ReplayEnd
+    malformed: int
 
 
 class ReplayClient:
@@ -123,23 +129,22 @@ class ReplayClient:
         An answer that says why there is none becomes the ``refusal``.
         """
         try:
-            frames = self.socket.recv_multipart(zmq.NOBLOCK)
-            parts = [_decoder.decode(frame) for frame in frames]
-        except (zmq.Again, msgspec.MsgspecError, ValueError, RecursionError):
+            *frames, last = self.socket.recv_multipart(zmq.NOBLOCK)
+            end = _end_decoder.decode(last)
+        except (zmq.Again, *_NOT_UNDERSTOOD):
             return None
-        end = parts.pop() if parts else None
-        if not isinstance(end, ReplayEnd | ReplayError) or self._asked is None:
-            return None
-        if end.id != self._asked.id:
+        if self._asked is None or end.id != self._asked.id:
             return None
         if isinstance(end, ReplayError):
             self.refusal = end.message
             return None
-        events = [part for part in parts if not isinstance(part, ReplayEnd | ReplayError)]
-        if len(events) != len(parts):
-            return None
         self._was_answered = True
-        return Answer(events, frames[:-1], end)
+        parts, payloads = [], []
+        for frame in frames:
+            with suppress(*_NOT_UNDERSTOOD):
+                parts.append(_part_decoder.decode(frame))
+                payloads.append(frame)
+        return Answer(parts, payloads, end, len(frames) - len(parts))
 
     def rest(self) -> None:
         """Disconnect until the next question."""

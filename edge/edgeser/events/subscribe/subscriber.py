@@ -291,6 +291,7 @@ class Subscriber:
         except ValueError:
             self.malformed += 1
             return
+        self.malformed += answer.malformed
         for item, place in delivered:
             is_event = place >= 0 and not isinstance(item, Gap)
             self._ready.append((item, answer.payloads[place] if is_event else b""))
