@@ -1,4 +1,4 @@
-"""Windows that wait for the model: every final, and partials only while they are news."""
+"""Windows that wait for the model: every final, and partials until a newer window replaces them."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from edgeser.model.network import MAX_BATCH
 from edgeser.window import Window
 
 MAX_FINALS = 64
-"""Finals waiting above which one more waits: then the source loses samples, which is counted."""
+"""Most finals that wait. ``put`` blocks beyond it: the source loses samples, which is counted."""
 
 
 class Backlog:
     """A bounded queue between the threads that cut windows and the worker that runs the model.
 
-    A final never leaves it but to the worker. A partial does when a newer partial of its stream
+    A final leaves it only to the worker. A partial is dropped when a newer partial of its stream
     comes, or the final of its segment.
     """
 
@@ -40,12 +40,12 @@ class Backlog:
 
     @property
     def working_s(self) -> float:
-        """Seconds that the windows in hand have been in work; 0 when none are."""
+        """Seconds since the worker took its present windows; 0 when it has none."""
         since = self._working_since
         return 0.0 if since is None else time.monotonic() - since
 
     def put(self, window: Window) -> Window | None:
-        """Add a window, a final as soon as there is room; the partial that it displaced, if any."""
+        """Add a window; a final waits for room. Returns the partial that it displaced, if any."""
         stream = window.stream
         with self._lock:
             if window.kind == "final":
@@ -64,7 +64,7 @@ class Backlog:
             return displaced
 
     def get(self) -> list[Window]:
-        """The next windows, as soon as there is one, to be run as one batch; [] when all is over.
+        """Wait for windows, and return those to run as one batch; [] once closed and empty.
 
         The first is the oldest final, or else the oldest partial; others follow it that go through
         the same model at the same padded length, finals first, as long as all of them have at most
@@ -113,7 +113,7 @@ class Backlog:
             self._work.notify_all()
 
     def abandon(self) -> None:
-        """Nobody takes windows any more: nobody is to wait for that."""
+        """The worker has ended: release everybody who waits for it."""
         with self._lock:
             self._abandoned = True
             for condition in (self._room, *self._done.values()):

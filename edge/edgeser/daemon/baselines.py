@@ -1,4 +1,4 @@
-"""Brings what streams learn of their voices to the disk, and what was changed there to them."""
+"""Saves the baselines of voices that streams learn, and loads those that were changed on disk."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ SAVE_INTERVAL_S = 30.0
 """A process that is killed loses what was learned since the last save."""
 
 END_WITHIN_S = 5.0
-"""A daemon that ends waits so long for the disk; its service manager waits for 10 s."""
+"""How long a stopping daemon waits for the disk; its service manager waits for 10 s."""
 
 
 @dataclass
 class _Kept:
-    """Contents of the file of a stream when we last read or wrote it: by the fingerprint of a front
-    end, and by the SHA-256 of a model; and when it was written. ``lock``: None until it is ours.
+    """What a stream's file held when we last read or wrote it: ``baselines`` by the fingerprint of
+    their front end, ``usuals`` by the SHA-256 of their model. ``lock``: None until we hold it.
     """
 
     lock: FileLock | None = None
@@ -43,9 +43,9 @@ class _Kept:
 class BaselineKeeper:
     """Keeps the baselines of some streams. For one thread, not the one that hears.
 
-    A file that somebody else wrote or removed since wins: that is how ``edgeser baseline`` reaches
-    a daemon that runs. One that another daemon keeps is left alone until that one has ended. One
-    that may not be written is read.
+    A file that another process has written or removed wins: that is how ``edgeser baseline``
+    reaches a running daemon. One that another daemon keeps is left alone until that daemon has
+    ended. A read-only file is still read.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class BaselineKeeper:
                 self._complain(stream, str(error))
 
     def close(self) -> None:
-        """Leave the files to other daemons."""
+        """Release the files to other daemons."""
         for stream, (_, kept) in self._kept.items():
             lock, kept.lock = kept.lock, None
             try:
@@ -84,7 +84,7 @@ class BaselineKeeper:
                 self._complain(stream, str(error))
 
     def _sync(self, stream: str, intake: Intake, kept: _Kept, *, ending: bool) -> None:
-        with suppress(OSError):  # who cannot write may read; _save will say so
+        with suppress(OSError):  # a read-only file is still read; _save raises this again
             self._lock(stream, kept)
         decider, version = self._deciders[stream], self._store.version(stream)
         if version != kept.version:
@@ -102,14 +102,14 @@ class BaselineKeeper:
             self._save(stream, learned, decider, kept)
 
     def _lock(self, stream: str, kept: _Kept) -> None:
-        """Have the lock. Raises UserError where another daemon has it, and OSError."""
+        """Take the lock unless we hold it. Raises UserError if another daemon does, and OSError."""
         if kept.lock is None:
             kept.lock = self._store.lock(stream)
 
     def _hand_over(self, stream: str, intake: Intake, decider: Decider, kept: _Kept) -> None:
         """Hand over all that the file holds, for whichever model takes over."""
         kept.baselines, kept.usuals = {}, {}
-        self._store.load(stream, intake.hearing.model.info.front_end)  # has it as many bands?
+        self._store.load(stream, intake.hearing.model.info.front_end)  # raises for other bands
         read = self._store.read(stream)
         found = [] if read is None else [read, *read.others]
         kept.baselines = {one.front_end: one.baseline for one in found}
@@ -127,8 +127,8 @@ class BaselineKeeper:
         own, usual = fingerprint(front_end), decider.logit_baseline(model)
         if not baseline.frames:
             return
-        said = usual is not None and usual is not kept.usuals.get(model)
-        if baseline is kept.baselines.get(own) and not said:
+        usual_is_new = usual is not None and usual is not kept.usuals.get(model)
+        if baseline is kept.baselines.get(own) and not usual_is_new:
             return
         self._lock(stream, kept)
         kept.version = self._store.save(stream, front_end, baseline, usual)
@@ -137,15 +137,15 @@ class BaselineKeeper:
             kept.usuals[model] = usual
 
     def _complain(self, stream: str, trouble: str) -> None:
-        """Once for each trouble: it will most likely come again every second."""
+        """Log each trouble once: it will most likely recur every second."""
         if trouble not in self._troubles:
             self._troubles.add(trouble)
             log.warning("%s: the baseline of the voice is not kept: %s", stream, trouble)
 
 
 class BaselineThread:
-    """Has a keeper take its turns in a thread of its own: a disk may be long in answering, and the
-    main thread gives the signs of life.
+    """Runs a keeper in a thread of its own: a slow disk must not hold up the main thread, which
+    notifies the watchdog.
     """
 
     def __init__(self, keeper: BaselineKeeper, on_end: Callable[[], None]) -> None:
@@ -166,11 +166,11 @@ class BaselineThread:
             self._threads.start("baselines", self._run)
 
     def turn(self) -> None:
-        """Sync soon; turns that come due while the disk is awaited are one."""
+        """Sync soon; calls that come while the disk is busy count as one."""
         self._due.set()
 
     def end(self) -> None:
-        """Keep what was learned last, when nothing is heard any more."""
+        """Save what was learned last, once nothing is heard any more."""
         self._is_ending = True
         self._due.set()
         if not self._threads.join(END_WITHIN_S):

@@ -1,8 +1,8 @@
-"""The daemon: what hears, what infers and what publishes, wired together and watched.
+"""The daemon: capture, inference and publishing, wired together and supervised.
 
 Sound flows through the threads that hear sources (``source_threads``; source to windows), one for
-inference (windows to events) and the publisher's own. The main thread says how things are, reads
-settings anew when asked to, and waits for the end. ``docs/architecture.md`` lists all threads.
+inference (windows to events) and the publisher's own. The main thread publishes status, reloads
+settings on request, and waits for the end. ``docs/architecture.md`` lists all threads.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Daemon:
     ) -> None:
         """Bind the endpoints. Raises UserError if that or a setting is impossible.
 
-        ``sources``: by the name of their stream. ``load``: settings and model as they are now, for
-        ``reload``. ``await_subscriber``: leave the sources alone until somebody listens.
+        ``sources``: by the name of their stream. ``load``: reads settings and model for ``reload``.
+        ``await_subscriber``: leave the sources alone until somebody subscribes.
         """
         self._once = once
         self._await_subscriber = await_subscriber
@@ -82,7 +82,7 @@ class Daemon:
             for name in sources
         }
         deciders = {name: Decider(settings.decision, losses[name], learn=learn) for name in sources}
-        # What a signal handler touches holds no lock that the interrupted thread may have taken.
+        # SimpleQueue: a signal handler must not wait for a lock that the interrupted thread holds.
         self._calls: SimpleQueue[None] = SimpleQueue()
         self._is_stopping = False
         self._is_reload_due = False
@@ -128,7 +128,7 @@ class Daemon:
         )
 
     def run(self) -> None:
-        """Listen until the end. Raises what ended a thread: UserError, or a defect of ours."""
+        """Listen until the end. Raises the error that ended a thread: a UserError, or a bug."""
         failure: BaseException | None = None
         try:
             self._baselines.start()
@@ -166,7 +166,7 @@ class Daemon:
 
     @property
     def _failure(self) -> BaseException | None:
-        """The exception that ended a thread first; the publisher's end ends those that publish."""
+        """What ended a thread; the publisher's comes first: it makes those that publish fail."""
         parts = (self._publisher, self._threads, self._worker, self._baselines)
         return next((part.failure for part in parts if part.failure is not None), None)
 
@@ -176,7 +176,7 @@ class Daemon:
 
     def _end(self, failure: BaseException | None) -> None:
         """Let every stream finish its last segment, then say why and stop publishing."""
-        with ExitStack() as last:  # each whatever becomes of the others, what stands last first
+        with ExitStack() as last:  # callbacks run in reverse order, even if others raise
             if self._server is not None:
                 last.callback(self._server.close)
             last.callback(self._close_sockets)
@@ -186,7 +186,7 @@ class Daemon:
             self._is_stopping = True
             for intake in self._intakes.values():
                 intake.source.close()
-            self._threads.join()  # only then no more windows come
+            self._threads.join()  # after this no more windows come
             self._backlog.close()
             self._worker.join()
 
@@ -207,7 +207,7 @@ class Daemon:
             self._tell_all("daemon_failed", message, recovered=False)
 
     def _keeper_of(self, settings: Settings, deciders: Mapping[str, Decider]) -> BaselineKeeper:
-        """Keeps the baselines of microphones; a file is the same each time that it is played."""
+        """Keeps the baselines of microphones, but not of files, which never change."""
         names = {audio.name for audio in settings.sources if audio.source == "mic"}
         kept = [
             intake
@@ -226,9 +226,9 @@ class Daemon:
         self._calls.put(None)
 
     def _rest(self) -> None:
-        """Wait until called, at most until the next status is due; many calls count as one.
+        """Wait until woken, at most until the next status is due; many wake-ups count as one.
 
-        Meanwhile say how loud it is, while somebody wants to know.
+        Meanwhile publish level events if somebody subscribes to them.
         """
         due = time.monotonic() + STATUS_INTERVAL_S
         while (left_s := due - time.monotonic()) > 0:
@@ -259,7 +259,7 @@ class Daemon:
             self._publisher.publish(intake.status(stopping=stopping))
 
     def _tell_all(self, code: FaultCode, message: str, *, recovered: bool) -> None:
-        """A fault of the whole daemon: every stream says it."""
+        """Publish a fault of the whole daemon on every stream."""
         for reporter in self._reporters.values():
             reporter.fault(code, message, recovered=recovered)
 
@@ -307,11 +307,11 @@ class Daemon:
     def _close_sockets(self) -> None:
         with ExitStack() as last:
             last.callback(self._publisher.close)
-            for mute_socket in self._mute_sockets:  # the lock of the socket beside it is held yet
+            for mute_socket in self._mute_sockets:  # before the publisher, whose lock covers them
                 last.callback(mute_socket.close)
 
     def _account_for(self, event: Event) -> None:
-        """In the publisher's thread."""
+        """Called in the publisher's thread."""
         if self._metrics is not None:
             self._metrics.observe(event)
 

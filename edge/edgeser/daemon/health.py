@@ -1,8 +1,8 @@
 """Whether the daemon is healthy, and what is reported to the service manager.
 
 It is reported ready when sound arrives, or when microphones may connect, and alive while sound and
-inference flow. Clients that ask see troubles long before the watchdog is no longer notified, since
-most troubles pass.
+inference flow. Troubles show to those who ask long before they stop the watchdog notifications,
+since most of them pass.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from edgeser.daemon.intake import Intake
 from edgeser.daemon.service_manager import ServiceManager
 
 STUCK_AFTER_S = 10.0
-"""A window takes milliseconds: one in work for so long is a trouble."""
+"""Inference takes milliseconds: when a window takes this long, it is a trouble."""
 
 DEAF_LIMIT_S = 300.0
-"""For so long a lost microphone is reopened; then the daemon is restarted to try."""
+"""A lost microphone is reopened for this long; then a restart of the daemon is tried."""
 
 SILENT_LIMIT_S = 90.0
-"""A live source that gives no block for so long, and does not say that it is lost, hangs.
+"""A live source that gives no block for this long, and reports no loss, is stuck.
 
-Longer than any ``audio.stall_seconds``: a microphone that hears nothing says so after that.
+Longer than any ``audio.stall_seconds``, after which a microphone reports that it hears nothing.
 """
 
 TELL_INTERVAL_S = 1.0
@@ -33,7 +33,7 @@ TELL_INTERVAL_S = 1.0
 
 
 class Health:
-    """Knows whether the daemon is well, and speaks to the service manager from the main thread.
+    """Knows whether the daemon is well, and notifies the service manager from the main thread.
 
     ``troubles`` may be asked from any thread.
     """
@@ -58,10 +58,10 @@ class Health:
     def tell(self, *, journal_is_off: bool = False) -> None:
         """Report readiness, state and, while nothing is stuck, a sign of life.
 
-        That the journal is off is reported and nothing more: a new daemon could not write it.
+        A journal that is off is only reported: a restarted daemon could not write it either.
 
-        When the signs of life end, which makes the manager restart the daemon, and when they
-        begin again, a fault says so.
+        When the signs of life stop, upon which the manager restarts the daemon, and when they
+        resume, a fault is published.
         """
         manager = self._manager
         if not self._is_ready and any(map(_is_ready, self._intakes.values())):
@@ -81,7 +81,7 @@ class Health:
     @contextmanager
     def reloading(self) -> Iterator[None]:
         """Report that settings are being reloaded while the block runs."""
-        if not self._is_ready:  # the start goes on
+        if not self._is_ready:  # still starting
             yield
             return
         self._manager.reloading()
@@ -106,14 +106,14 @@ class Health:
         self._hopeless = reason
 
     def _stuck(self, watchdog_s: float) -> str | None:
-        """Why the daemon cannot help itself any more; None while it can."""
+        """Why only a restart can help; None while none is needed."""
         if self._backlog.working_s > watchdog_s:
             return f"a window has been in work for {self._backlog.working_s:.0f} s"
         ages = {name: i.frame_age_s for name, i in self._to_hear().items() if not _is_remote(i)}
         for name, age_s in ages.items():
             intake = self._intakes[name]
-            told = intake.lost is not None or not intake.source.live
-            if not told and age_s is not None and age_s > SILENT_LIMIT_S:
+            excused = intake.lost is not None or not intake.source.live
+            if not excused and age_s is not None and age_s > SILENT_LIMIT_S:
                 return f"{name} has given neither sound nor a fault for {age_s:.0f} s"
         if ages and all(age_s is not None and age_s > DEAF_LIMIT_S for age_s in ages.values()):
             return f"no sound for {DEAF_LIMIT_S:.0f} s"
@@ -126,7 +126,7 @@ class Health:
 
 
 def _is_remote(intake: Intake) -> bool:
-    """Its device is another's to switch on: a new daemon would hear no more of it."""
+    """Somebody else switches its device on: a restarted daemon would hear no more of it."""
     return isinstance(intake.source, NetworkStream)
 
 

@@ -31,7 +31,7 @@ class Inference:
         self._publish = publish
 
     def run(self) -> None:
-        """Work until all is over. However it ends, nobody waits for it any more."""
+        """Work until the backlog is closed and empty. However it ends, nobody is left waiting."""
         try:
             self._work()
         finally:

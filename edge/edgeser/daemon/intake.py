@@ -31,21 +31,21 @@ QUIET_BLOCK_FRAMES = 5
 beginning of speech is detected up to 80 ms later."""
 
 MAX_SPEECH_BLOCK_FRAMES = 25
-"""Frames of a block in speech at most, 0.5 s, as long as none of them can produce an output."""
+"""Most frames of a block in speech, 0.5 s; fewer where one of them may produce an output."""
 
 LEVELS_WANTED_FOR_S = 1.0
-"""For so long after the level was asked for, blocks have at most ``QUIET_BLOCK_FRAMES`` frames, so
-that there is a new level five times a second."""
+"""For this long after a level was read, blocks have at most ``QUIET_BLOCK_FRAMES`` frames, so that
+there is a new level five times a second."""
 
 DEAF_AFTER_S = 2.0
-"""Without a block for so long the state is ``no_audio``, whatever the source reports."""
+"""After this long without a block the state is ``no_audio``, whatever the source reports."""
 
 RENEWED_WITHIN_S = 10.0
 """How long new settings wait for the end of a segment."""
 
 
 MAX_RETIRED = 8
-"""Baselines of replaced models that are held for saving; where none are saved, the oldest go."""
+"""Baselines of replaced models held for saving; if nothing saves them, the oldest are dropped."""
 
 
 class Learned(NamedTuple):
@@ -77,20 +77,20 @@ class Intake:
         backlog: Backlog,
         mute: Mute | None = None,
     ) -> None:
-        """``mute``: while it is on, blocks of the source do not count."""
+        """``mute``: while it is on, blocks of the source are ignored."""
         self.source = source
         self.hearing = hearing
         self.reporter = reporter
         self.ended = threading.Event()
         self.lost: str | None = None
-        """Why the source gives no sound, while it tries to."""
+        """Why the source gives no sound at present; None while it does."""
         self._backlog = backlog
         self._mute = mute or Mute()
         self._started_at = time.monotonic()
         self._heard_at: float | None = None
         self._levels_asked_at = float("-inf")
         self._adoptions: deque[Mapping[str, Baseline]] = deque()
-        self._known: dict[str, Baseline] = {}  # by front end: models may take turns
+        self._known: dict[str, Baseline] = {}  # by front end: a replaced model may come back
         self.retired_baselines: deque[Learned] = deque(maxlen=MAX_RETIRED)
         """Baselines learned by models that were replaced; whoever saves them removes them."""
         self._renewal: _Renewal | None = None
@@ -98,7 +98,7 @@ class Intake:
 
     @property
     def name(self) -> str:
-        """Of the stream."""
+        """The stream's name."""
         return self.hearing.name
 
     @property
@@ -121,7 +121,7 @@ class Intake:
 
     @property
     def is_muted(self) -> bool:
-        """Blocks of the source do not count at present."""
+        """Blocks of the source are ignored at present."""
         return self._mute.is_on
 
     @property
@@ -137,7 +137,7 @@ class Intake:
 
     @property
     def model(self) -> Model:
-        """That judges what is heard next: where no sound comes, a new one waits for the first."""
+        """The model for what is heard next; without sound, a new one only waits for a block."""
         renewal, hearing = self._renewal, self.hearing
         if renewal is None or hearing.is_open or not self.is_deaf:
             return hearing.model
@@ -168,7 +168,7 @@ class Intake:
         """How loud it was since this was last asked, as an event."""
         meter, now = self.hearing.fast_meter, time.monotonic()
         if now - self._levels_asked_at > LEVELS_WANTED_FOR_S:
-            meter.take()  # of all the time in which nobody asked
+            meter.take()  # discards the time in which nobody asked
         self._levels_asked_at = now
         floor_dbfs = meter.floor_dbfs
         return LevelEvent(
@@ -190,7 +190,7 @@ class Intake:
         """Take what the source gave next."""
         if isinstance(item, AudioFault):
             self.lost = None if item.recovered else item.message
-            if item.code == "audio_lost":  # nobody knows how long: the final does not wait for it
+            if item.code == "audio_lost":  # perhaps for long, so the final does not wait for more
                 self._route(self.hearing.end_segment())
             self.reporter.fault(item.code, item.message, recovered=item.recovered)
             return
@@ -215,7 +215,7 @@ class Intake:
 
         ``began`` is then called with the number of the last segment of the old ones.
 
-        After ``RENEWED_WITHIN_S`` of unbroken speech the open segment is ended for it, its final
+        After ``RENEWED_WITHIN_S`` of unbroken speech the open segment is cut short, and its final
         published.
         """
         with self._renewal_lock:
@@ -231,7 +231,7 @@ class Intake:
     @property
     def learned(self) -> Learned | None:
         """The voice's baseline so far for the model in force; None if it learns no voices."""
-        hearing = self.hearing  # another may take its place
+        hearing = self.hearing  # read once: another thread may replace it
         model = hearing.model
         if not model.info.learns_voices:
             return None
@@ -272,7 +272,7 @@ class Intake:
 
     @property
     def _frames_at_once(self) -> int:
-        """The length of the next block. In speech no event is later for it."""
+        """Frames of the next block; in speech few enough that no event is delayed."""
         if self.hearing.is_quiet:
             return QUIET_BLOCK_FRAMES
         if not self.source.block_size_is_immediate:

@@ -78,8 +78,8 @@ def set_up(
 
 
 def _leads_to_journald(environment: Mapping[str, str]) -> bool:
-    """Whether standard error is what systemd connected: what is led elsewhere inherits the variable
-    as well (systemd.exec(5)).
+    """Whether standard error is still the stream that systemd connected: the variable alone does
+    not tell, since it is also inherited when standard error is redirected (systemd.exec(5)).
     """
     try:
         facts = os.fstat(_STDERR)

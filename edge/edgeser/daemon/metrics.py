@@ -28,7 +28,7 @@ from edgeser.metrics_server import new_registry
 BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 KINDS = ("partial", "final")
 DROPPED_TYPES = ("emotion", "status", "level")
-"""Types of which events may be dropped; of emotions only partials, since kept events are sent."""
+"""Types of which events may be dropped; of emotions only partials: a journaled event never is."""
 
 
 class Gauges(msgspec.Struct, frozen=True):
@@ -80,11 +80,11 @@ class Metrics:
                 self._latency.labels(event.stream, event.kind, stage).observe(milliseconds / 1000)
         elif isinstance(event, FaultEvent):
             self._faults.labels(event.stream, event.code).inc()
-        elif isinstance(event, StatusEvent):  # of another model, perhaps
+        elif isinstance(event, StatusEvent):  # a reloaded model may have other labels
             self._begin_labels(event.stream, event.labels)
 
     def _begin(self, stream: str, labels: Sequence[str]) -> None:
-        """Count from zero, so that the first of its kind is an increase."""
+        """Export every counter at zero, so that its first event shows as an increase."""
         for code in FAULT_CODES:
             self._faults.labels(stream, code)
         for kind in KINDS:

@@ -1,9 +1,9 @@
-"""Mute: what is heard while a loudspeaker of this device talks is no news.
+"""Mute: ignores what is heard, for example while a loudspeaker of this device talks.
 
 A Unix socket beside that of the events takes one request per connection, a line of JSON, and
 answers with a line: ``{"mute": true, "for_s": 3}`` gets ``{"muted": true, "left_s": 3.0}``. It can
 do nothing else. Its mode is 0600: only the daemon's own user and root may use it, unless the
-settings let the group do so that may listen.
+settings admit the group that may listen to events.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ MAX_MUTE_S = 86_400.0
 
 _MAX_BYTES = 256
 _PATIENCE_S = 1.0
-"""How long a connection may take: it is served alone."""
+"""How long a connection may take: they are served one at a time."""
 
 _REST_S = 0.05
-"""After each request, which is a status to every subscriber, and perhaps a line in the log."""
+"""Pause after each request, which sends a status to every subscriber and may log a line."""
 
 _UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
-"""Exceptions of msgspec for bytes that are no JSON of ours; ValueError if they are no UTF-8."""
+"""What msgspec raises for bytes that are not the expected JSON; ValueError: not even UTF-8."""
 
 _UMASK = {"owner": 0o177, "group": 0o117}
 
 
 class MuteRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """``mute``: on or off; left out: only ask. ``for_s``: off again after so long."""
+    """``mute``: on or off; None only asks. ``for_s``: seconds after which it is off again."""
 
     mute: bool | None = None
     for_s: Annotated[float, Meta(gt=0, le=MAX_MUTE_S)] | None = None
 
 
 class MuteAnswer(msgspec.Struct, frozen=True):
-    """``left_s``: until it ends by itself; null where it does not. ``error``: why not."""
+    """``left_s``: seconds until it ends by itself, if it does. ``error``: why nothing changed."""
 
     muted: bool
     left_s: float | None = None
@@ -87,7 +87,7 @@ class MuteSocket:
     """Takes requests until closed, in a thread of its own."""
 
     def __init__(self, path: Path, mute: Mute, by: Literal["owner", "group"]) -> None:
-        """``path`` is ours: the lock of the events' socket beside it is held. Raises UserError.
+        """``path`` is ours: we hold the lock of the events' socket beside it. Raises UserError.
 
         ``by``: who may connect. Changes the process's umask for the length of a call.
         """
@@ -127,15 +127,15 @@ class MuteSocket:
                 if self._closed.is_set():
                     return
                 log.exception("a request to mute could not be taken")
-                self._closed.wait(_PATIENCE_S)  # no file descriptors left: not at once again
+                self._closed.wait(_PATIENCE_S)  # out of file descriptors: do not retry at once
                 continue
             with connection:
                 try:
                     answer = self._answer(_line(connection))
                     connection.sendall(msgspec.json.encode(answer) + b"\n")
                 except OSError:
-                    pass  # who asked has gone
-                except Exception:  # it ends this request, and not all later ones
+                    pass  # the client has gone
+                except Exception:  # must not end the thread
                     log.exception("a request to mute could not be answered")
             self._closed.wait(_REST_S)
 
@@ -153,7 +153,7 @@ class MuteSocket:
 
 
 def mute_path(endpoint: str) -> Path | None:
-    """Where the daemon that publishes at ``endpoint`` can be muted; None over TCP: not at all."""
+    """Where the daemon that publishes at ``endpoint`` can be muted; None over TCP: nowhere."""
     parsed = parse_endpoint(endpoint)
     if not isinstance(parsed, IpcEndpoint):
         return None

@@ -32,7 +32,7 @@ class TellFault(Protocol):
 
 
 class Reload:
-    """Knows the model in force and the settings of the start, and puts others in their place.
+    """Holds the model in use and the settings of the start, and applies new ones.
 
     For one thread.
     """
@@ -63,9 +63,9 @@ class Reload:
             settings, model = self._load()
             segmenter_config(settings.speech, model.info.window)
             if settings.speech.confirm:
-                voice_network()  # not only when a segment has ended, in a thread that hears
+                voice_network()  # raises here rather than later in a source's thread
             self._reload_keys()
-        except Exception as error:  # a daemon that runs does not end by what it reads
+        except Exception as error:  # a running daemon must survive whatever it reads
             name = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             message = " ".join(f"the old settings stay: {name}{error}".split())
             self._tell("settings_rejected", message, recovered=True)
@@ -86,7 +86,7 @@ class Reload:
         )
 
     def say_if_fallen_back(self, model: Model | None = None) -> None:
-        """Publish that another backend was asked for than the one that runs the model."""
+        """Publish a fault if the model does not run on the backend that was asked for."""
         model = model or self._model
         if model.fell_back:
             message = f"{model.backend.name} runs the model, not tensorrt: {model.reason}"

@@ -94,9 +94,9 @@ class StreamReporter:
     def fault(self, code: FaultCode, message: str, *, recovered: bool) -> None:
         """Publish and log what happened to the stream."""
         self._add(faults=1)
-        message = one_line(message)  # a file's name, a library's words
+        message = one_line(message)  # a file's name or a library's error may hold newlines
         quiet = recovered and code not in _NEEDS_ACTION
-        if code != "source_failed":  # the command's own last line says it
+        if code != "source_failed":  # the command prints it as its last line
             log.log(logging.INFO if quiet else logging.WARNING, "%s: %s", code, message)
         self.publish(
             FaultEvent(stream=self.stream, code=code, message=message, recovered=recovered)

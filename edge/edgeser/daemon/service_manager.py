@@ -12,9 +12,9 @@ from edgeser.errors import one_line
 
 
 class ServiceManager:
-    """Tells the service manager how the daemon is, one datagram a call; else does nothing.
+    """Tells the service manager how the daemon is, one datagram a call; does nothing without one.
 
-    ``watchdog_s``: the manager restarts a process that gives no sign of life for so long; None
+    ``watchdog_s``: the manager restarts a process that gives no sign of life for this long; None
     where it does not watch.
     """
 
@@ -47,7 +47,7 @@ class ServiceManager:
     def status(self, text: str, *, well: bool) -> None:
         """One line for people, and whether all is well for programs; sent when either changes.
 
-        ``systemctl show`` has them as ``StatusText`` and ``StatusErrno``, which is 0 where it is.
+        ``systemctl show`` has them as ``StatusText`` and ``StatusErrno``; 0 means that all is well.
         """
         message = f"STATUS={one_line(text)}\nERRNO={0 if well else errno.EIO}"
         if message != self._last_status and self._send(message):

@@ -1,11 +1,9 @@
 """Which thread hears which source.
 
-One each, but one for all files that play in real time, and one for all microphones that connect to
-the same address.
-
-With a thread for each file, switching between them costs as much as all that is done with them;
-and of many files that play as fast as they can only some play at once, else the threads that
-publish and keep events would hardly run.
+Each source has its own, with three exceptions. All microphones that connect to the same address
+share one. So do all files that play in real time: with a thread for each, switching between them
+would cost as much as the work itself. Files that play as fast as they can share a few: more would
+starve the threads that publish and keep events.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ MAX_FAST_THREADS = 8
 
 
 def source_threads(intakes: Mapping[str, Intake]) -> dict[str, Callable[[], None]]:
-    """What hears the sources to their ends, each for a thread of its own, by the name of that."""
+    """The work of each thread, by its name; together they hear all sources to their ends."""
     played: list[tuple[FileSource, Intake]] = []
     fast: dict[str, Intake] = {}
     served: dict[NetworkServer, dict[str, Intake]] = {}
@@ -97,6 +95,6 @@ def play(files: Sequence[tuple[FileSource, Intake]]) -> None:
             files[number][1].hear(item)
             read_on(number)
     finally:
-        for _, intake in files:  # one that cannot be played takes no final of the others with it
+        for _, intake in files:  # when one cannot be played, the others still get their finals
             if not intake.ended.is_set():
                 intake.end()

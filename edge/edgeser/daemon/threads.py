@@ -11,8 +11,8 @@ from edgeser.errors import UserError
 class Threads:
     """A group of threads. The first exception that ends one of them is kept in ``failure``.
 
-    ``on_end`` is called in a thread as it ends, however it does. ``may_outlast``: the process ends
-    even if one of them hangs.
+    ``on_end`` is called in each thread as it ends, for whatever reason. ``may_outlast``: the
+    process may end while one of them hangs.
     """
 
     def __init__(self, on_end: Callable[[], None], *, may_outlast: bool = False) -> None:
@@ -36,7 +36,7 @@ class Threads:
         self._threads.append(thread)
 
     def join(self, within_s: float | None = None) -> bool:
-        """Wait until all have ended, for each at most so long; whether they have."""
+        """Wait for all to end, at most so long for each. Returns whether all have."""
         for thread in self._threads:
             thread.join(within_s)
         return not any(thread.is_alive() for thread in self._threads)
