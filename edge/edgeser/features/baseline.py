@@ -10,7 +10,7 @@ import numpy as np
 from edgeser.features.filters import Floats
 
 _MOST = 1e4
-"""Far beyond any level in dB and any logit; with the largest numbers there are, sums overflow."""
+"""Far beyond any level in dB and any logit, yet so small that no sum overflows."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -18,7 +18,7 @@ class Baseline:
     """A mean over a voice's speech, and how much speech that was.
 
     ``mean``: float32; of its raw frames, (bins,) in dB, or of a model's logits for it, (labels,).
-    ``frames``: frames of speech in the mean, at least 0; with 0 the mean says nothing.
+    ``frames``: frames of speech in the mean, at least 0; with 0 the mean has no meaning.
     """
 
     mean: Floats
@@ -44,7 +44,7 @@ class Baseline:
 
 
 def is_possible(mean: Sequence[float]) -> bool:
-    """Speech can have such a mean: all are numbers, and none beyond reason."""
+    """Whether speech can have such a mean: all values are numbers, and none is absurdly large."""
     return all(abs(value) <= _MOST for value in mean)
 
 
@@ -54,10 +54,10 @@ def no_baseline(bins: int) -> Baseline:
 
 
 def of_others(baselines: Sequence[Baseline], max_frames: int) -> list[Baseline]:
-    """For each baseline of a voice the mean of all others; where there are none it says nothing.
+    """For each baseline of a voice the mean of all others, or ``no_baseline`` if they are empty.
 
-    Every frame of speech counts alike, whatever the order; the mean counts as ``max_frames`` frames
-    at most. Float64 inside, float32 outside.
+    All frames of speech have equal weight, whatever the order; the mean counts as ``max_frames``
+    frames at most. Float64 inside, float32 outside.
     """
     frames = np.array([baseline.frames for baseline in baselines], np.int64)
     sums = np.array([b.mean.astype(np.float64) * b.frames for b in baselines])

@@ -1,4 +1,4 @@
-"""Mel filter banks, as a table and as the bands of it that are not zero."""
+"""Mel filter banks, as a dense table and as its non-zero bands."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def mel_filters(
 ) -> Floats:
     """Triangles between ``f_min`` and ``f_max`` Hz, evenly spaced in mel: (bins, mels).
 
-    Each has the height one, or with ``unit_area`` the area one over Hz.
+    Each has height one, or with ``unit_area`` area one over Hz.
     """
     to_mel, to_hz = _SCALES[scale]
     edges_hz = to_hz(np.linspace(to_mel(f_min), to_mel(f_max), mels + 2))
@@ -37,16 +37,16 @@ def mel_filters(
 
 
 _NEIGHBOURS = 16
-"""Filters of a product: fewer make more products, more make them wider."""
+"""Filters in a product: fewer mean more products, more mean wider ones."""
 
 
 class BandedFilters:
-    """A filter bank applied to power spectra, by products with a few neighbours each.
+    """A filter bank applied to power spectra, by one small matrix product for each few neighbours.
 
-    Neighbours cover nearly the same bins, and no others come into their product. It is so small
-    that BLAS uses one thread for it: a pool of them would only get into each other's way. Every
-    frame has products of its own. In one of many frames the last bit of a result may depend on the
-    frame's place among them (OpenBLAS on AMD Zen 5), and so on how many are computed at once.
+    Neighbouring filters cover nearly the same bins, and their product leaves out all others. It is
+    so small that BLAS uses one thread for it: several would only get in each other's way. Every
+    frame has products of its own: in a product over many frames the last bit of a result may depend
+    on the frame's place among them (OpenBLAS on AMD Zen 5), so on how many are computed at once.
     """
 
     def __init__(self, filters: Floats) -> None:

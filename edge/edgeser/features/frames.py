@@ -30,7 +30,7 @@ class FrameStream:
         return self._first_sample + len(self._samples)
 
     def push(self, samples: Samples, first_sample: int) -> None:
-        """Add samples; a gap in front of them empties the stream, which starts again behind it."""
+        """Add samples; a gap in front of them empties the stream, which starts again after it."""
         if first_sample != self.end_sample:
             self._samples.clear()
             self._first_sample = first_sample
@@ -45,7 +45,7 @@ class FrameStream:
         """Raw frames of the samples [start, end): (n, bins), float32; not to be written to.
 
         ``start`` and ``end`` are multiples of the hop. What lies before the first sample held, or
-        behind the last, counts as zeros. Raises ValueError for an empty window.
+        after the last, counts as zeros. Raises ValueError for an empty window.
         """
         hop = self.front_end.hop
         if start % hop or end % hop or end <= start:
@@ -83,7 +83,7 @@ class FrameStream:
         padded[offset : offset + len(held)] = as_floats(held)
         if spec.pre_emphasis:
             padded = padded[1:] - np.float32(spec.pre_emphasis) * padded[:-1]
-        # They overlap, in place; NumPy's view of sliding windows takes thirty times as long.
+        # A view of overlapping windows; NumPy's sliding_window_view takes thirty times as long.
         steps = (spec.hop * padded.itemsize, padded.itemsize)
         return spec.frames(np.ndarray((last - first, spec.window), np.float32, padded, 0, steps))
 

@@ -27,7 +27,7 @@ Kind: TypeAlias = Literal["mel", "linear", "waveform"]
 
 
 class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=True):
-    """From sound to what a network sees, in two steps: frames, each computed once, and windows.
+    """From sound to the input of a network, in two steps: frames, each computed once, and windows.
 
     **Frames.** Frame k analyses the samples [k * hop - lookback, k * hop - lookback + window), so n
     samples have n // hop frames. With lookback = window - hop frame k ends with the samples of
@@ -52,9 +52,9 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     * ``level``: minus the window's mean over time and band
     * ``speech``: minus the mean of each band over the frames louder than the average frame, so
       that pauses matter less
-    * ``voice``: minus the mean of each band that the voice usually has, where a ``Baseline`` says
-      so. That mean is shrunk towards the one of ``speech``, which counts like ``own_frames``
-      frames of the baseline; without a baseline it is ``speech``
+    * ``voice``: minus the voice's usual mean of each band, from its ``Baseline``. That mean is
+      shrunk towards the one of ``speech``, which counts like ``own_frames`` frames of the baseline;
+      without a baseline it is ``speech``
     * ``onset``: as ``voice``, but the maximum and the window's own mean are those of its first
       ``own_frames`` frames alone, so that what comes later changes no frame before it: a segment
       can be heard frame by frame
@@ -70,9 +70,9 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     A baseline is a mean of at most ``baseline_frames`` speech frames; of more, the oldest count
     less.
 
-    All of ``normalise`` but ``none`` make the features independent of the microphone's gain,
-    ``speech``, ``voice``, ``onset`` and the last two also of a fixed response of voice or
-    microphone; of ``voice`` and ``onset`` that holds where the baseline was heard with the same. A
+    Every ``normalise`` but ``none`` makes the features independent of the microphone's gain;
+    ``speech``, ``voice``, ``onset`` and the last two also of the fixed frequency response of voice
+    or microphone (``voice`` and ``onset`` only if the baseline was heard with the same one). A
     waveform's window gets zero mean, unit variance and a column that marks speech, whatever these
     fields say; only that mark depends on gain.
     """
@@ -136,7 +136,7 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     @property
     def spectral(self) -> bool:
-        """Frames are powers in dB, not samples."""
+        """Whether frames are powers in dB, not samples."""
         return self.kind != "waveform"
 
     @property
@@ -161,12 +161,12 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     @property
     def history(self) -> int:
-        """Samples in front of hop k that frame k needs."""
+        """Samples before hop k that frame k needs."""
         return self.lookback + (self.pre_emphasis > 0)
 
     @property
     def silence(self) -> float:
-        """Every value of a raw frame of digital silence."""
+        """The value of every element of a raw frame of digital silence."""
         return 10 * math.log10(self.floor) if self.spectral else 0.0
 
     @cached_property
@@ -181,8 +181,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     @cached_property
     def _raised_window(self) -> Floats:
-        """``analysis_window`` times ``n_fft``, for a transform that divides by it: any other of
-        NumPy's goes through doubles, and takes two or three times as long.
+        """``analysis_window`` times ``n_fft``, for rfft's norm "forward", which divides by that:
+        NumPy computes the other norms in doubles, which takes two or three times as long.
         """
         raised: Floats = self.analysis_window * np.float32(self.n_fft)
         return raised
@@ -236,19 +236,19 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
 
     @property
     def learns_voices(self) -> bool:
-        """A baseline makes a difference."""
+        """Whether a baseline makes a difference."""
         return self.spectral and self.normalise in ("voice", "onset")
 
     @property
     def streams(self) -> bool:
-        """Features of a segment's frames can be had before the segment is over."""
+        """Whether a segment's features can be computed before the segment is over."""
         return self.spectral and self.normalise == "onset"
 
     def heard(self, frames: Floats) -> Baseline:
         """The baseline of raw frames (n, bins) of speech: the mean of the loud ones.
 
         These are the frames that are at least as loud as the average frame, as in ``normalise``.
-        Of a waveform's there is no such mean: only how many they are.
+        For a waveform there is no such mean: only the frames are counted.
         """
         if not self.spectral:
             return Baseline(np.zeros(self.bins, np.float32), len(frames))
@@ -288,6 +288,6 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         return scaling.rescaled(reference.applied(frames), self.scale)
 
     def _within_range(self, frames: Floats) -> Floats:
-        """A copy in which all that is more than ``range_db`` below the maximum is raised to it."""
+        """A copy in which values more than ``range_db`` below the maximum are raised to that."""
         raised: Floats = np.maximum(frames, frames.max() - np.float32(self.range_db))
         return raised

@@ -1,4 +1,4 @@
-"""A window of frames in the pieces that a network takes; its logits are the mean of theirs."""
+"""Cuts a window into the pieces that a network takes; their mean logits are the window's."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Count = Annotated[int, Meta(ge=0, le=10_000)]
 class WindowPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How speech is cut for the model.
 
-    ``seconds``: length of a partial window once that much was said; ``min_seconds``: the shortest
+    ``seconds``: length of a partial window once so much was spoken; ``min_seconds``: the shortest
     partial; ``max_seconds``: the longest final; ``pad_frames``: lengths are padded up to a multiple
     of this many frames, so that the backend sees a small fixed set of shapes.
 

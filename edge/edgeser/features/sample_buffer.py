@@ -24,7 +24,7 @@ class SampleBuffer:
         """Add samples (n,) at the end."""
         end = self._end + len(samples)
         if end > len(self._room):
-            # Never in the same place: what ``between`` has given out stays as it is.
+            # A new array, never moved in place: views given out by ``between`` must not change.
             held = self._room[self._begin : self._end]
             needed = len(held) + len(samples)
             self._room = np.empty(max(_MIN_CAPACITY, needed + needed // 2), np.int16)
@@ -34,9 +34,7 @@ class SampleBuffer:
         self._end = end
 
     def between(self, first: int, last: int) -> Samples:
-        """The samples [first, last) of those held, as far as there are so many; not to be written
-        to.
-        """
+        """The held samples [first, last), as far as there are so many; not to be written to."""
         return self._room[self._begin + max(0, first) : min(self._end, self._begin + max(0, last))]
 
     def forget(self, samples: int) -> None:

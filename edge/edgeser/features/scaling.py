@@ -38,8 +38,8 @@ class Reference:
 def normalise(
     frames: Floats, way: Normalisation, baseline: Baseline | None = None, own_frames: int = 0
 ) -> None:
-    """Normalise one window (n, bins) in dB in place; the ways are those of ``FrontEnd``, but for
-    ``onset``, which is a ``Reference``'s.
+    """Normalise one window (n, bins) in dB in place, by any ``normalise`` of ``FrontEnd`` except
+    ``onset``, which ``Reference`` does.
 
     ``baseline`` and ``own_frames``, above 0, are for ``voice`` alone.
     """

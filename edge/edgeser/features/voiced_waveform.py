@@ -1,4 +1,4 @@
-"""Samples for networks that hear for themselves, with a mark on those that are speech."""
+"""Input of networks that take raw samples, with a column that marks the frames of speech."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def voiced_waveform(frames: Floats) -> Floats:
 
     The samples get zero mean and unit variance over the window, which makes them independent of
     gain; the last column is 1 where WebRTC's VAD (mode 0, started afresh for the window) hears
-    speech in the frame's samples as they were, which is not.
+    speech in the frame's original samples, which depends on gain.
     """
     features: Floats = np.empty((len(frames), HOP + 1), np.float32)
     centred = frames - frames.mean(dtype=np.float64).astype(np.float32)

@@ -20,8 +20,8 @@ class SegmenterConfig:
     ``hangover``. ``minimum`` is counted from its first to its last speech frame, ``maximum`` from
     its start, pre-roll included.
 
-    ``confirm``: how probable a voice must be in the mean of the last 0.8 s' speech frames for a
-    segment to be announced; None where every one is. It is checked from just before the first
+    ``confirm``: the mean voice probability that the speech frames of the last 0.8 s need for a
+    segment to be announced; None announces every segment. It is checked from just before the first
     window on, and once more, for the whole segment, when that ends. ``loud_dbfs``: the noise floor
     above which the voice detector hears the room before the segment, which makes it more accurate;
     None where it hears segments only.
@@ -60,7 +60,7 @@ class WindowLengths(Protocol):
 
     @property
     def seconds(self) -> float:
-        """Length of a partial window, once that much was said."""
+        """Length of a partial window, once that much speech has been heard."""
         ...
 
     @property

@@ -34,8 +34,8 @@ class SpeechDetector:
         floor_dbfs: float = LOWEST_FLOOR_DBFS,
         meters: Sequence[Meter] = (),
     ) -> None:
-        """``vad_mode``: WebRTC's aggressiveness, 0 to 3. ``samples``: int16, those of the stream
-        from one position to another, ``needed_from`` and later. ``position``: of the first sample,
+        """``vad_mode``: WebRTC's aggressiveness, 0 to 3. ``samples``: returns the stream's int16
+        samples between two positions, from ``needed_from`` on. ``position``: of the first sample,
         a multiple of a frame. ``segments``: how many came before. ``floor_dbfs``: the noise floor
         as far as it is known. ``meters``: take the level of every frame.
 
@@ -59,7 +59,10 @@ class SpeechDetector:
         return min(needed, self._voice.position)
 
     def push(self, samples: Samples) -> Iterator[SegmenterOutput]:
-        """Take the next samples; yield each output at the frame that causes it. To be exhausted."""
+        """Take the next samples; yield each output at the frame that causes it.
+
+        The caller must exhaust the iterator: only then are all samples taken.
+        """
         frames = self.vad.push(samples)
         heard = list(islice(frames, max(0, self.segmenter.calm_frames - 1)))
         if heard:
@@ -84,7 +87,8 @@ class SpeechDetector:
     def _voice_chunks(self, end: int, *, at_last: bool = False) -> Sequence[VoiceChunk]:
         """Run the voice detector up to the sample ``end``, as far as the segmenter wants it.
 
-        Chunks wait until they fill a run, or every one is awaited, or the sound ends (``at_last``).
+        Chunks wait until they fill a run, are awaited by the segmenter, or the sound ends
+        (``at_last``).
         """
         wanted = self.segmenter.score_from
         if self._voice is None or wanted is None:

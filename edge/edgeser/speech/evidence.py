@@ -10,45 +10,45 @@ from edgeser.speech.silero import CHUNK_SAMPLES
 from edgeser.speech.voice import VoiceChunk
 
 _WITHIN = 40
-"""The last 0.8 s of frames decide: where a person speaks after a dog has barked, the person's."""
+"""The last 0.8 s of frames decide: when a person speaks after a dog has barked, the person does."""
 
 _WORD = 65
-"""Frames of a segment that may be a single word; a longer one has more chances to pass."""
+"""Most frames of a segment that may be a single word; a longer one has more chances to pass."""
 
 _WORD_SHARE = 5 / 8
 """Share of the threshold that is enough for a word, whose ends are hardly voiced."""
 
 _MIN_SPEECH_FRAMES = 15
-"""A mean is taken over at least so many speech frames, so that a yelp is no word."""
+"""A mean is taken over at least this many speech frames, so that a yelp does not pass as a word."""
 
 _KNOWN_WITHIN = 20
 _KNOWN_SHARE = 5 / 6
-"""Frames that decide where the detector knows the noise, and the share of the threshold that is
-enough there."""
+"""Where the detector has heard the noise before: frames that decide, and the share of the threshold
+that is enough."""
 
 _RECENT_FRAMES = 25
-"""Frames that must hold a voice for it to persist where the level shows no speech."""
+"""The latest frames, which must hold a voice for it to persist where the level shows no speech."""
 
 _RESCORED_SHARE = 3 / 8
 """Share of the threshold that is enough at reduced gain."""
 
 _MAX_PROBABILITY = 0.999
-"""Probabilities are clipped to it, and to 1 minus it, since log odds have no bounds."""
+"""Probabilities are clipped to [1 - this, this], since log odds have no bounds."""
 
 _MIN_SCORED_FRAMES = 45
-"""Frames scored before a segment is decided while it goes on. It is then announced before its first
-window, which is full after a second."""
+"""Frames to score before an open segment can be confirmed. It can then be announced before its
+first window, which is full after a second."""
 
 _VOICE = 0.5
-"""A frame at least so probable is a voice, where its start is looked for."""
+"""A frame of at least this probability counts as voice when the start of a voice is sought."""
 
 _PAUSE = 30
 """Longest pause of a speaker, in frames."""
 
 _ENDED = 0.1
 _ENDED_FRAMES = 75
-"""The voice has ended when for so many frames, 1.5 s, none was as probable as this. Sad voices
-score lower for a second now and then."""
+"""The voice has ended when for 75 frames, 1.5 s, none was as probable as 0.1. Sad voices score
+lower for a second now and then."""
 
 
 class Evidence:
@@ -87,7 +87,7 @@ class Evidence:
         return frame + 1 - self._first >= _MIN_SCORED_FRAMES
 
     def confirms(self, speech: Sequence[bool], threshold: float) -> bool:
-        """Whether the speech frames of the last 0.8 s are a voice in the mean.
+        """Whether the speech frames of the last 0.8 s are a voice on average.
 
         ``speech``: which frames are speech, from the first on.
         """
@@ -102,9 +102,9 @@ class Evidence:
         return self._mean(speech, len(speech)) >= _RESCORED_SHARE * threshold
 
     def log_odds_missing(self, speech: Sequence[bool], threshold: float) -> float:
-        """By how much the speech frames fall short of a threshold, in log odds, in the mean.
+        """By how much the mean log odds of the speech frames fall short of a threshold's.
 
-        Infinite where there are hardly any.
+        Infinite with too few of them.
         """
         voice = [p for spoken, p in zip(speech, self._voice, strict=False) if spoken]
         if len(voice) < _MIN_SPEECH_FRAMES:
@@ -112,9 +112,9 @@ class Evidence:
         return _log_odds(threshold) - sum(map(_log_odds, voice)) / len(voice)
 
     def hears_voice(self, threshold: float, *, alone: bool = False) -> bool:
-        """Whether the last 0.4 s are a voice, where the detector has heard the noise before.
+        """Whether the last 0.4 s are a voice, for a detector that has heard the noise before.
 
-        ``alone``: the voice detector decides alone, without WebRTC VAD and the level.
+        ``alone``: it decides alone, without WebRTC VAD and the level, and needs more.
         """
         voice = self._voice[-_KNOWN_WITHIN:]
         return sum(voice) >= _KNOWN_WITHIN * (1 if alone else _KNOWN_SHARE) * threshold
@@ -137,7 +137,7 @@ class Evidence:
         return self._first + next(voiced, -1)
 
     def is_voice(self, frames: int) -> list[bool]:
-        """For each of so many frames, from the first on, whether it is a voice."""
+        """Whether each of the first ``frames`` frames is a voice."""
         found = [probability >= _VOICE for probability in self._voice[:frames]]
         return found + [False] * (frames - len(found))
 
@@ -147,7 +147,7 @@ class Evidence:
         return sum(voice) / max(_MIN_SPEECH_FRAMES, len(voice))
 
     def probability(self, speech: Sequence[bool], start: int, end: int) -> float:
-        """Mean of the speech frames in [start, end); 0 where there are none."""
+        """Mean probability of the speech frames in [start, end); 0 if there are none."""
         frames = slice(start - self._first, end - self._first)
         scored = zip(speech[frames], self._voice[frames], strict=False)
         voice = [probability for spoken, probability in scored if spoken]
@@ -156,8 +156,8 @@ class Evidence:
     def voice_start(self, *, rescored: bool = False) -> int:
         """The first frame of the last voice, which may have short pauses.
 
-        The first frame of all if none is a voice by itself. ``rescored``: the chunks were scored at
-        reduced gain.
+        If no frame is a voice by itself: the very first frame. ``rescored``: the chunks were scored
+        at reduced gain.
         """
         threshold = _VOICE * (_RESCORED_SHARE if rescored else 1)
         start = len(self._voice)

@@ -21,7 +21,7 @@ _TRANSFORM = 1024
 """Points of the FFT: enough that no lag up to the longest period wraps around."""
 
 _LOUD = 10**-2.5
-"""Power relative to the loudest frame. Quieter frames do not count: a pause has the room's HNR."""
+"""Power relative to the loudest frame. Quieter frames are ignored: a pause has the room's HNR."""
 
 _MIN_SHARE = 0.001
 """Added to the shares of harmonics and of noise in a frame: the HNR is between -30 and 30 dB."""
@@ -29,7 +29,7 @@ _MIN_SHARE = 0.001
 NOT_HARMONIC_DB = -30.0
 
 _AT_ONCE = 50
-"""Frames transformed at once, for a whole segment would need 10 MB."""
+"""Frames transformed at once: all of a segment's would need 10 MB."""
 
 _WINDOW = np.hanning(_FRAME).astype(np.float32)
 _WINDOW_AUTOCORRELATION = np.fft.irfft(np.abs(np.fft.rfft(_WINDOW, _TRANSFORM)) ** 2)

@@ -1,8 +1,7 @@
 """Whether a segment that WebRTC VAD proposed is a voice, while it goes on and at its end.
 
 While it goes on, Silero VAD alone decides. A segment that would be refused at its end has two more
-chances: how harmonic it is, and how the detector scores it again at reduced gain, the second
-hearing of docs/speech.md.
+chances: how harmonic it is, and its score at reduced gain (the second hearing of docs/speech.md).
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from edgeser.speech.voice import VoiceChunk
 
 _DB_AS_LOG_ODDS = 1 / 3
 _HARMONIC_DB = 15.0
-"""Each decibel of the harmonics-to-noise ratio, up to this one, adds so much to the log odds of a
-voice. A higher ratio is no better evidence: few voices reach 20 dB, and every beep does."""
+"""Each decibel of the harmonics-to-noise ratio, up to 15 dB, adds 1/3 to the log odds of a voice. A
+higher ratio is no better evidence: few voices reach 20 dB, and every beep does."""
 
 
 class Judge:
-    """Decides from where an open segment is a voice. Pure but for the two functions it is given."""
+    """Decides where in an open segment a voice begins. Pure but for the functions it is given."""
 
     def __init__(
         self,
@@ -43,7 +42,7 @@ class Judge:
         return self.threshold is None or segment.sounds_like_a_voice(self.threshold)
 
     def voice_start(self, segment: OpenSegment) -> int | None:
-        """The first frame of the voice in a segment that goes on; None if none is known.
+        """The first frame of the voice in an open segment; None if no voice is known yet.
 
         Also None if the segment is already confirmed.
         """
@@ -63,7 +62,7 @@ class Judge:
         return segment.start if self._is_harmonic(segment, end, threshold) else None
 
     def voice_start_rescored(self, segment: OpenSegment, end: int) -> int | None:
-        """The same when the segment is scored again at reduced gain: its last chance."""
+        """The same, with the segment scored again at reduced gain: its last chance."""
         if self.threshold is None:
             return None
         evidence = Evidence(segment.start, self._rescore_quiet(*_samples_of(segment, end)))

@@ -26,7 +26,7 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
 
 
 class OpenSegment:
-    """A segment from its first frame on, which may move until the segment is announced."""
+    """A segment that is still open. Its first frame may change until the segment is announced."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class OpenSegment:
 
     @property
     def next_frame(self) -> int:
-        """Number of the frame behind its last one."""
+        """Number of the frame after its last one."""
         return self.marks[-1].index + 1
 
     @property
@@ -93,13 +93,13 @@ class OpenSegment:
 
     @property
     def last_speech(self) -> int:
-        """The last frame of speech; the frame before the first one if none is."""
+        """The last frame of speech; the frame before the first one if there is none."""
         last = self.start - 1 if self._last_speech is None else self._last_speech
         return max(last, self.evidence.last_voice) if self.voice_driven else last
 
     @property
     def voice_persists(self) -> bool:
-        """The voice goes on, though the level does not show it: the room is too loud."""
+        """The voice goes on, but the level does not show it because the room is too loud."""
         return (
             self.confirmed
             and self.knows_room
@@ -127,7 +127,7 @@ class OpenSegment:
     def speech_ratio(self, start: int, end: int) -> float:
         """Share of the frames [start, end) that are speech."""
         speech = self.speech[start - self.start : end - self.start]
-        # What follows a cut may end where it begins, if the settings leave no hangover.
+        # Without a hangover, the rest of a segment that was cut may be empty.
         return sum(speech) / max(1, len(speech))
 
     def speech_probability(self, start: int, end: int) -> float:

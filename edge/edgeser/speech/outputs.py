@@ -42,7 +42,7 @@ class SegmentEnded:
     """Speech ended, or was cut at the maximum length (``continued``).
 
     ``no_final``: why it is not classified: it is a click or a cough shorter than the minimum, it is
-    silent after a cut, or it was never confirmed. The latter had no ``SegmentStarted``.
+    silent after a cut, or it was never confirmed. In the last case it had no ``SegmentStarted``.
     """
 
     segment: int

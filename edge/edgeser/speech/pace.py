@@ -1,6 +1,6 @@
 """How far an open segment can look ahead: which frames change nothing, and when a chunk is awaited.
 
-What waits is handled together, which costs less. No output is later for it.
+Work that can wait is done in batches, which costs less and delays no output.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from edgeser.speech.room import AWAITED_FRAMES
 
 
 def calm_until(segment: OpenSegment, config: SegmenterConfig) -> int:
-    """The frames before this one cannot produce an output, whatever is in them; 0 if unknown.
+    """The next frame that may produce an output; those before it cannot. 0 if unknown.
 
-    It is known of an announced segment: when its next window is full, and when it could end or be
-    cut at the earliest.
+    It is known for an announced segment, from when its next window is full and when it could end or
+    be cut at the earliest.
     """
     if not segment.confirmed:
         return 0
@@ -27,7 +27,7 @@ def calm_until(segment: OpenSegment, config: SegmenterConfig) -> int:
     until_output = min(until_window, until_end, config.maximum - length)
     if config.confirm is not None:
         until_output = min(until_output, segment.evidence.ends_at + 1 - frame)
-    if segment.voice_driven:  # which is to be heard every few frames
+    if segment.voice_driven:  # it needs the voice detector every few frames
         until_output = min(until_output, segment.evidence.scored_until + AWAITED_FRAMES - frame)
     return frame + max(0, until_output - 1)
 
@@ -36,8 +36,8 @@ def awaits_every_chunk(segment: OpenSegment, config: SegmenterConfig) -> bool:
     """Whether the voice detector must score everything up to the end of the next frame.
 
     The frame may decide whether the segment is announced, whether its voice has ended, or goes on
-    after a cut; or it is the last one before a possible output that has a probability. Where a
-    voice alone begins a segment or ends it, it is to be heard every few frames.
+    after a cut; or it is the last one before a possible output, which states a probability. Where
+    the voice detector alone begins or ends a segment, it runs every few frames.
     """
     frame = segment.next_frame
     decides_alone = segment.voice_driven or (segment.knows_room and not segment.confirmed)

@@ -1,8 +1,8 @@
-"""The room between segments: where something is louder than its noise, the voice detector listens.
+"""The room between segments: when something is louder than its noise, the voice detector listens.
 
-In noise hardly anything of a voice is as far above the noise floor as speech must be to begin a
-segment. But a detector that has heard the noise before the voice tells them apart far better than
-one that hears both at once, and may begin a segment by itself.
+In a noisy room little of a voice is far enough above the noise floor to begin a segment. But a
+detector that has heard the noise before the voice tells them apart far better than one that hears
+both at once, and may begin a segment by itself.
 """
 
 from __future__ import annotations
@@ -15,22 +15,23 @@ from edgeser.speech.open_segment import Mark
 from edgeser.speech.vad import VadFrame
 
 LOUD_DBFS = -60.0
-"""A noise floor from here on is that of a loud room. In a quieter one a sound that WebRTC VAD
-proposes is scored by itself, which refuses more sounds out of silence, sneezes above all."""
+"""A room with at least this noise floor is loud. In a quieter one a sound that WebRTC VAD proposes
+is scored by itself, which refuses more sounds out of silence, sneezes above all."""
 
 _RISE_DB = 3.0
 _RISE_FRAMES = 10
-"""A mean so far above the noise floor shows a sound. Noise alone is 1 or 2 dB above it."""
+"""A running mean (time constant 10 frames) 3 dB above the noise floor shows a sound. Noise alone is
+1 or 2 dB above it."""
 
 _KNOWN_FRAMES = 100
-"""The detector hears so many frames of noise before that sound, and stops after as many without
+"""The detector hears this many frames of noise before the sound, and stops after as many without
 another."""
 
 _VOICE_FRAMES = 20
-"""A voice must last so long to begin a segment by itself: the level shows most of them earlier."""
+"""A voice must last this long to begin a segment by itself; the level shows most voices earlier."""
 
 AWAITED_FRAMES = 7
-"""So many frames without a probability, four chunks, are worth a run of the detector."""
+"""This many frames without a probability, four chunks, are worth a run of the detector."""
 
 
 class Room:
@@ -47,13 +48,13 @@ class Room:
     def restart(self, first: int, marks: Iterable[Mark] = ()) -> None:
         """Forget what was before the frame ``first``. ``marks``: the frames from there on."""
         self._known: deque[Mark] = deque(marks, maxlen=_KNOWN_FRAMES)
-        self._free_from = first  # before it lies a segment
-        self._rise_db = 0.0  # above the noise floor, smooth
+        self._free_from = first  # frames before this one belong to a segment
+        self._rise_db = 0.0  # level above the noise floor, smoothed
         self._risen = first  # the last frame that was well above it
         self.listens_from: int | None = None
         """First frame that the voice detector is to hear; None where it need not run."""
         self.evidence = Evidence(first)
-        """Of a voice in the frames that are known."""
+        """Evidence of a voice in the frames that are kept."""
 
     def resume(self, first: int, marks: Iterable[Mark]) -> None:
         """Go on after a segment that ended before ``first``, with its frames and its evidence."""
@@ -93,14 +94,14 @@ class Room:
             self.evidence.forget(max(self._free_from, self._known[0].index))
 
     def listen(self, frame: int) -> None:
-        """This frame holds a sound."""
+        """Run the voice detector, since this frame holds a sound."""
         self._risen = frame
         if self.listens_from is None:
             self.listens_from = self._known[0].index
             self.evidence = Evidence(max(self._free_from, self.listens_from))
 
     def is_loud(self, start: int, frame: VadFrame) -> bool:
-        """A segment from ``start`` to this frame lies in a loud room, which is known before it."""
+        """Whether the room is loud, and frames from before the segment at ``start`` are kept."""
         loud = self._loud_dbfs is not None and frame.floor_dbfs >= self._loud_dbfs
         return loud and bool(self._known) and self._known[0].index <= start
 

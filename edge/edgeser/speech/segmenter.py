@@ -82,7 +82,7 @@ class Segmenter:
 
     @property
     def calm_frames(self) -> int:
-        """So many frames from now on cannot produce an output, whatever they hold; 0 if unknown."""
+        """How many of the next frames can produce no output whatever they hold; 0 if unknown."""
         segment = self._segment
         return 0 if segment is None else max(0, segment.calm_until - segment.next_frame)
 
@@ -129,7 +129,7 @@ class Segmenter:
     def flush(self, voice: Sequence[VoiceChunk] = ()) -> list[SegmenterOutput]:
         """The stream ends or breaks here: end the open segment with what there is.
 
-        ``voice``: the chunks that were not given.
+        ``voice``: the chunks that are still missing.
         """
         self._take(voice)
         outputs = self._end(self._segment) if self._segment is not None else []
@@ -158,7 +158,7 @@ class Segmenter:
     def _wait(self, mark: Mark, frame: VadFrame) -> list[SegmenterOutput]:
         self._recent.append(mark)
         self._room.push(mark)
-        if not mark.speech:  # no more of the last frames are than before
+        if not mark.speech:  # the count of speech frames has not grown
             return self._begin_with_voice()
         speech = [m.index for m in self._recent if m.speech]
         if len(speech) < self._config.start:
@@ -205,7 +205,7 @@ class Segmenter:
         if end - segment.start >= self._config.maximum:
             return outputs + self._cut(segment)
         if not segment.confirmed or silent > self._config.hangover:
-            return outputs  # without more speech, a window here would end after its segment
+            return outputs  # if no speech follows, the segment ends before a window here would
         return outputs + self._window(segment, end)
 
     def _window(self, segment: OpenSegment, end: int) -> list[SegmenterOutput]:
@@ -232,7 +232,7 @@ class Segmenter:
         outputs: list[SegmenterOutput] = []
         if not segment.confirmed:
             outputs = self._announce(segment, self._voice_at_end(segment, end))
-        if voice_end is not None:  # what was loud after the voice is no speech
+        if voice_end is not None:  # what was loud after the voice is not speech
             last = max(segment.start, min(last, voice_end))
             end = min(end, last + 1 + self._config.hangover)
         spoken = 0 if segment.first_speech is None else last + 1 - segment.first_speech
@@ -247,11 +247,11 @@ class Segmenter:
         return [*outputs, ended]
 
     def _voice_at_end(self, segment: OpenSegment, end: int) -> int | None:
-        """The first frame of the voice in a proposed segment that ends here; None if none is."""
+        """The first frame of the voice in a proposed segment that ends here; None if none."""
         voice = self._judge.voice_start_at_end(segment, end)
         if voice is None:
             voice = self._judge.voice_start_rescored(segment, end)
-            segment.knows_room = False  # the detector has scored the segment again since
+            segment.knows_room = False  # after rescoring, the detector must restart
         return voice
 
     def _cut(self, segment: OpenSegment) -> list[SegmenterOutput]:
@@ -262,7 +262,7 @@ class Segmenter:
             return []
         cut = segment.quietest_from(first)
         ended = self._ended(segment, cut, continued=True, heard=True)
-        segment.confirmed = self._judge.is_voice(segment)  # on both sides of the cut
+        segment.confirmed = self._judge.is_voice(segment)  # by frames on both sides of the cut
         segment.begin_at(cut)
         segment.proposed_from = cut
         segment.is_continuation = True

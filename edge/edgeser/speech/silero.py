@@ -1,18 +1,18 @@
 """Silero VAD's network as a graph that hears several chunks in one run.
 
-The graph in the package takes a chunk of 32 ms at a time, through branches for other sample rates
-and ranks; most of its time goes there, and into products that are too small. Here its weights are
-in a graph of our own: the transform and the convolutions, which look at one chunk alone, are matrix
+The graph in the package takes one chunk of 32 ms at a time. Most of its time goes into branches for
+other sample rates and ranks, and into matrix products that are too small. Here its weights are in a
+graph of our own: the Fourier transform and the convolutions, which see a single chunk, are matrix
 products over all chunks of a run, and only the LSTM goes from one to the next. It is the same
 function: a test compares the two.
 
-A chunk is 576 samples, the last 64 of the chunk before in front, and 64 reflected behind: four
-frames of 256, 128 apart. Their magnitudes go through four convolutions of width 3 (strides 1, 2, 2,
-1; ReLU), an LSTM of 128, ReLU, one output, sigmoid.
+A chunk is 576 samples, the first 64 of which end the chunk before, padded with 64 reflected ones at
+the end: four frames of 256, 128 apart. Their magnitudes go through four convolutions of width 3
+(strides 1, 2, 2, 1; ReLU), an LSTM of 128, ReLU, one output, sigmoid.
 
-The transform's window is symmetric. A frame therefore goes in as its even and odd halves: the sums
-of samples equally far from its middle for the real part, and their differences for the imaginary
-one. That halves the products.
+The transform's window is symmetric. A frame therefore goes in as its even and odd halves: sums of
+samples at equal distance from its middle for the real part, their differences for the imaginary
+part. That halves the products.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ _Shape: TypeAlias = tuple[int | str, ...]
 def frames_of(sound: Floats) -> Floats:
     """Whole chunks, the context in front of the first: (64 + n * 512,) -> (n * 4, 256).
 
-    Of a frame x the even half comes first, x[0], x[k] + x[256 - k] up to the middle, x[128], and
-    then the odd one, x[k] - x[256 - k].
+    A row holds the even half of a frame x: x[0], x[k] + x[256 - k] for 0 < k < 128, x[128]; then
+    its odd half: x[k] - x[256 - k].
     """
     chunks = len(sound) // CHUNK_SAMPLES
     frames = np.empty((chunks, _FRAMES, _FRAME), np.float32)
     begins = sound[:-CONTEXT_SAMPLES].reshape(chunks, CHUNK_SAMPLES)
     for frame in range(_FRAMES - 1):
         frames[:, frame] = begins[:, frame * _HOP : frame * _HOP + _FRAME]
-    inside = _FRAME - CONTEXT_SAMPLES  # of the last frame; behind it is its own reflection
+    inside = _FRAME - CONTEXT_SAMPLES  # of the last frame; its reflection follows
     ends = sound[CONTEXT_SAMPLES:].reshape(chunks, CHUNK_SAMPLES)
     frames[:, -1, :inside] = ends[:, -inside:]
     frames[:, -1, inside:] = ends[:, -2 : -2 - CONTEXT_SAMPLES : -1]
@@ -93,7 +93,7 @@ def graph(silero: bytes) -> bytes:
     )
     made.node("Pad", "chunks", made.whole_numbers("one_around", 0, 1, 0, 0, 1, 0), to="wide")
     axis = made.whole_numbers("axis", 1)
-    for tap in range(3):  # of the first layer: as a product of all frames it would be mostly zeros
+    for tap in range(3):  # the first layer as a matrix over all frames would be mostly zeros
         at = [made.whole_numbers(f"{tap} and {end}", end) for end in (tap, tap + _FRAMES)]
         made.node("Slice", "wide", *at, axis, to=f"tap{tap}")
     made.node("Concat", "tap0", "tap1", "tap2", to="taps", axis=2)
@@ -142,9 +142,9 @@ def _convolution(weights: dict[str, Floats], number: int) -> tuple[Floats, Float
 
 
 def _as_product(kernels: Floats, frames: int, stride: int) -> Floats:
-    """A convolution of width 3, zeros around it, over so many frames as one matrix.
+    """A zero-padded convolution of width 3 over so many frames, as one matrix.
 
-    (out, in, 3) -> (frames * in, frames after it * out).
+    (out, in, 3) -> (frames * in, output frames * out).
     """
     outputs, inputs, _ = kernels.shape
     after = -(-frames // stride)
@@ -163,7 +163,7 @@ def _gates(weights: Floats) -> Floats:
 
 
 def _weights(silero: bytes) -> dict[str, Floats]:
-    """The constants of the branch for 16 kHz, by the last part of their names."""
+    """The constants of the 16 kHz branch, by the last part of their names."""
     (model,) = [v for f, v in fields(memoryview(silero)) if f == 7]
     attributes = [
         message(attribute)

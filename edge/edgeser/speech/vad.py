@@ -12,7 +12,7 @@ from edgeser.errors import UserError
 from edgeser.pcm import FRAME_SAMPLES, FULL_SCALE, SAMPLE_RATE, Samples
 
 LOWEST_FLOOR_DBFS = -70.0
-"""The noise floor starts here and never falls below: digital silence says nothing of a room."""
+"""The noise floor starts here and never falls below: digital silence tells nothing about a room."""
 
 _FLOOR_RISE_DB = 2.0 * FRAME_SAMPLES / SAMPLE_RATE
 """The floor rises by 2 dB a second: it follows a fan within seconds, and hardly follows a shout."""
@@ -54,7 +54,7 @@ class VoiceActivity:
             ) from error
         self._vad = webrtcvad.Vad(mode)
         self._carry: Samples = np.zeros(0, np.int16)
-        self.restart(position)  # `position` is that behind the last frame given out
+        self.restart(position)  # sets `position`, the end of the last frame yielded
         self._floor_dbfs = floor_dbfs
 
     @property

@@ -20,8 +20,8 @@ from edgeser.speech.silero import CHUNK_SAMPLES, CONTEXT_SAMPLES, Floats
 from edgeser.speech.vad import level_dbfs
 
 MAX_CHUNKS = 32
-"""Chunks of a run, one second. Four cost hardly more than one, and sixteen two and a half times as
-much as four. Longer runs save reading the weights, which other work has pushed out of the cache:
+"""Chunks per run, one second. Four cost hardly more than one, and sixteen two and a half times as
+much as four. Longer runs read the weights, which other work has evicted from the cache, less often:
 chunks that are not needed at once wait for more.
 """
 
@@ -30,7 +30,7 @@ State: TypeAlias = tuple[Floats, Floats]
 
 _RESCORE_DBFS = -40.0
 """Level to which a sound is reduced before it is scored again, quieter than most speech. At this
-level the network, which has heard the sound before, scores only voices as voices."""
+level the network, having heard the sound once, takes only voices for voices."""
 
 MAX_SAMPLES = MAX_CHUNKS * CHUNK_SAMPLES
 
@@ -84,7 +84,7 @@ def voice_network() -> VoiceNetwork:
 
 
 class VoiceDetector:
-    """Samples in, one VoiceChunk per 512 samples out, from where it was started on.
+    """Samples in, one VoiceChunk per 512 samples out, from the last ``restart`` on.
 
     The last bits of a probability depend on how many chunks were heard in one run.
     """
@@ -96,7 +96,7 @@ class VoiceDetector:
     def restart(self, position: int) -> None:
         """Forget what was before, and go on at the sample ``position``."""
         self.position = position
-        """The sample behind the last chunk heard."""
+        """The sample after the last chunk heard."""
         self._gain = 1.0
         self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
         self._state = _NOTHING_HEARD
