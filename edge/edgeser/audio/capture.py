@@ -1,7 +1,7 @@
 """The capture process: ``python -m edgeser.audio.capture`` records and writes messages (wire.py).
 
-PortAudio may hang for ever when a device goes, so this process is meant to be killed: it asks
-PortAudio to stop nothing, and ends when its standard input does, that is, with its parent. A byte
+PortAudio may hang for ever when a device goes, so this process is meant to be killed: it never asks
+PortAudio to stop, and ends when its standard input is closed, that is, with its parent. A byte read
 from there says how many blocks of 20 ms to write at once, 1 at first.
 Blocking reads only: a systemd unit with MemoryDenyWriteExecute allows no PortAudio callbacks.
 """
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         out.write(json.dumps(_listing()).encode())
         out.flush()
         os._exit(0)
-    # Ctrl-C and a service's stop signal reach the whole group: sound goes on until the parent ends.
+    # Ctrl-C and a service's stop signal reach the whole group: record on until the parent ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     control = _ControlInput()
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _private_stdout() -> BinaryIO:
-    """Keep standard output for messages; what libraries print there goes to standard error."""
+    """Keep standard output for messages; what libraries print goes to standard error."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     return out
@@ -146,8 +146,8 @@ def _record(
         )
         while True:
             samples, overflowed = stream.read(frames * control.blocks_at_once)
-            # PortAudio gives blocking reads no capture time (its stream clock is just "now", on
-            # some hosts wall time): this is monotonic time less what it holds back.
+            # PortAudio gives no capture time for blocking reads (its stream clock is just "now", on
+            # some hosts wall time): this is monotonic time less what PortAudio still holds.
             captured_at = time.monotonic() - latency_s - stream.read_available / rate
             out.write(header(Kind.AUDIO, len(samples), captured_at, overflowed))
             out.write(samples)
@@ -157,9 +157,9 @@ def _record(
 
 
 def _unload_plugins() -> None:
-    """Have ALSA let go of what it loaded to look at every device there is.
+    """Make ALSA unload the plugins that it loaded to list all devices.
 
-    With Debian's plugins that is libavcodec, and 11 MB. What the wanted device needs comes again.
+    With Debian's plugins that is libavcodec, 11 MB. What the wanted device needs is loaded again.
     """
     with suppress(OSError, AttributeError):  # a PortAudio without ALSA
         ctypes.CDLL("libasound.so.2").snd_config_update_free_global()

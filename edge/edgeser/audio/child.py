@@ -34,7 +34,7 @@ class CaptureChild:
     """One run of a capture process."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        # Its own session: Ctrl-C in the terminal is for the daemon.
+        # Its own session: Ctrl-C in the terminal is meant for the daemon only.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -51,9 +51,9 @@ class CaptureChild:
         return self._process.pid
 
     def set_block_frames(self, frames: int) -> None:
-        """Make blocks so many frames of 20 ms long, 1 to 255, from the next message on."""
+        """Set the length of blocks in frames of 20 ms, 1 to 255, from the next message on."""
         assert self._process.stdin is not None
-        # It has ended, which ``messages`` finds out, or is reaped.
+        # On error the process has ended, which ``messages`` finds out, or was reaped.
         with contextlib.suppress(OSError, ValueError):
             self._process.stdin.write(bytes([frames]))
 
@@ -62,7 +62,7 @@ class CaptureChild:
 
         Raises CaptureError when the process ends, reports an error, or is silent: for ``open_s``
         before its first audio, for ``stall_s`` after that. Time spent by the caller between two
-        messages is not silence, nor is time in which this process stood still.
+        messages does not count as silence, nor does time in which this process was suspended.
         """
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -75,7 +75,7 @@ class CaptureChild:
         patience_s = open_s
         deadline = time.monotonic() + patience_s
         while not closed.is_set():
-            asked_at = time.monotonic()  # what came before is read before it is missed
+            asked_at = time.monotonic()  # before polling: what has already come is no silence
             ready = [fd for fd, _ in poll.poll(_SLICE_S * 1000)]
             if err in ready and not self._keep_stderr(err):
                 poll.unregister(err)
@@ -109,7 +109,7 @@ class CaptureChild:
     def reap(self) -> None:
         """Kill the process, wait for it and close its pipes."""
         self._process.kill()
-        # One that is stuck in a driver ends when the driver lets go.
+        # A process stuck in a driver ends when the driver lets go.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_REAP_S)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):

@@ -62,7 +62,7 @@ def input_devices(timeout_s: float = 10.0) -> list[Device]:
 def find_device(devices: Sequence[Device], wanted: str | None) -> int:
     """Index in ``devices`` of the one that is called ``wanted``; None: the default device.
 
-    The whole name goes before a part of one; upper and lower case are the same.
+    An exact match goes before a partial one; upper and lower case are the same.
     Raises UserError, which lists the devices, when none or several match.
     """
     if not devices:

@@ -28,10 +28,10 @@ _BITE_S = 0.02
 """Read in small bites: the bite in which a damaged file breaks off is lost."""
 
 _BITE_SAMPLES = 1 << 22
-"""Of all channels, at most: a header may say any rate."""
+"""Most samples of all channels together in a bite: a header may claim any rate."""
 
 _PLAIN_BITE_S = 4.0
-"""Nothing is lost of samples that stand in the file as they are."""
+"""Bite for uncompressed samples, of which damage loses nothing."""
 
 
 class FileSource:
@@ -94,7 +94,7 @@ class FileSource:
         self._closed.set()
 
     def _cut(self, runs: Iterator[Samples]) -> Iterator[Samples]:
-        """Blocks of as many frames as are wanted when each is asked for."""
+        """Blocks of ``frames_at_once`` frames each, read anew for every block."""
         held = np.zeros(0, np.int16)
         for run in runs:
             held, first = np.concatenate((held, run)), 0
@@ -140,17 +140,17 @@ def _frames(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[Any]]:
         try:
             frames = sound.read(bite, dtype=dtype, always_2d=True)
         except soundfile.LibsndfileError:
-            return  # compressed data broke off: seen by the caller, who counts the frames
+            return  # compressed data broke off: the caller counts the frames and sees it
         if len(frames) == 0:
             return
         yield np.asarray(frames)
 
 
 def _forward(fd: int) -> soundfile.SoundFile:
-    """A sound file that is only ever read on.
+    """A sound file that is only read forwards.
 
-    soundfile seeks after every read of one that can be sought in. By that a decoder of MP3 loses
-    the bits that a frame has left for the next, and plays noise; others decode some of it twice.
+    soundfile seeks after every read of a seekable file. By that a decoder of MP3 loses the bits
+    that a frame has left for the next, and plays noise; other decoders decode some of it twice.
     """
     import soundfile
 

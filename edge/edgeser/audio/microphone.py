@@ -21,28 +21,28 @@ from edgeser.pcm import SAMPLE_RATE
 
 
 class Microphone:
-    """Yields what a device hears, for ever: a device that goes is waited for.
+    """Yields what a device records, for ever: if it disappears, its return is awaited.
 
     ``device``: name or part of a name; None is the default device. ``channel``: the one to take,
     from 0; None takes the mean of those recorded (one, where the device offers mono).
-    ``stall_s``: a device that is silent for so long is lost. ``open_s``: the same before its first
-    block. ``backoff_s``: wait before a restart, doubled up to ``backoff_max_s`` until sound has
-    flowed for ``steady_s``. ``overflow_every_s``: overflows within this time are one fault.
-    ``wait``: a device that is not there at first is waited for, like one that goes later.
+    ``stall_s``: a device that delivers nothing for this long is lost. ``open_s``: the same before
+    its first block. ``backoff_s``: wait before a restart, doubled up to ``backoff_max_s`` until
+    sound has flowed for ``steady_s``. ``overflow_every_s``: overflows within this time are one
+    fault. ``wait``: also await a device that is missing at the start.
     ``command``: starts the capture process, which writes the messages of ``wire.py``.
 
     Positions follow the monotonic clock across losses: after one, ``first_sample`` is ahead by the
     samples that were missed. Blocks of a device that records 16 kHz mono are ``frames_at_once``
-    times 20 ms long (the one after a change may still be as before), those of others differ by a
-    few samples. ``captured_at`` is the monotonic clock's time when the block was read, less what
-    PortAudio holds back and the latency it reports: it may be some milliseconds early, so a latency
-    derived from it is not too small.
+    times 20 ms long (the one after a change may still have the old length), those of others differ
+    by a few samples. ``captured_at`` is the monotonic clock's time when the block was read, less
+    what PortAudio still holds and the latency it reports: it may be some milliseconds early, so a
+    latency derived from it is not too small.
 
-    Faults: ``audio_lost`` (once per loss), ``audio_restored`` (before the first block that comes
-    again), ``audio_overflow`` (summed up), ``audio_pace`` (sound comes faster or slower than time).
+    Faults: ``audio_lost`` (once per loss), ``audio_restored`` (before the first block after it),
+    ``audio_overflow`` (summed up), ``audio_pace`` (sound comes faster or slower than time passes).
 
-    The capture process ends with this process, however that ends. Whoever abandons ``blocks`` calls
-    ``close``.
+    The capture process ends with this process, however that ends. A caller that abandons ``blocks``
+    calls ``close``.
     """
 
     name = "mic"
@@ -141,7 +141,7 @@ class Microphone:
             child.kill()
 
     def _one_run(self) -> Iterator[AudioBlock | AudioFault]:
-        """Yield what one capture process records. Raises CaptureError when it can no more."""
+        """Yield what one capture process records. Raises CaptureError when no more will come."""
         try:
             self._child = child = CaptureChild(self._command)
         except OSError as error:
@@ -162,7 +162,7 @@ class Microphone:
                 captured_at = message.captured_at
                 yield from self._heard(message, resampler)
         except CaptureError:
-            self._child = None  # its block length is no longer set
+            self._child = None  # so that nobody sets its block length any more
             child.reap()  # before the caller gets the error, which may take its time
             if resampler is not None and len(rest := resampler.flush()):
                 first, captured_at = self._timeline.place(len(rest), captured_at, False)

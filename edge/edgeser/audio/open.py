@@ -35,7 +35,7 @@ def open_sources(
 
 
 def check_names(wanted: Sequence[AudioSettings]) -> None:
-    """Whether each stream has a name of its own. Raises SourceError, also for bad tokens."""
+    """Check that each stream has a name of its own. Raises SourceError, also for bad tokens."""
     known: set[str] = set()
     for audio in wanted:
         for name in stream_names(audio):
@@ -98,10 +98,10 @@ def open_source(
 ) -> Source:
     """Open ``mic``, ``-`` (raw 16 kHz mono s16le on standard input) or the path of a sound file.
 
-    ``fast`` plays a file as fast as it can; ``device`` and ``channel`` choose a microphone's;
-    a microphone that is silent for ``stall_s`` is lost; ``wait`` for one that is not there.
-    Raises SourceError for a file that cannot be played, and for options the source does not have.
-    What is wrong with a microphone shows in ``blocks``.
+    ``fast`` plays a file as fast as possible. ``device`` and ``channel`` choose a microphone; one
+    that delivers nothing for ``stall_s`` is lost; ``wait`` awaits one that is missing. Raises
+    SourceError for a file that cannot be played, and for options the source does not have. Errors
+    of a microphone are raised in ``blocks``.
     """
     if fast and spec == "mic":
         raise SourceError("--fast: a microphone has one speed", "leave --fast out, or play a file")

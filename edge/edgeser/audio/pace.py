@@ -7,13 +7,13 @@ from typing import NamedTuple
 from edgeser.pcm import SAMPLE_RATE
 
 TOLERANCE = 0.05
-"""Share by which a microphone's clock may differ from ours. That of a cheap one is off by 0.01."""
+"""Fraction by which a microphone's clock may differ from ours. A cheap one is off by 0.01."""
 
 SURE_S = 60.0
-"""So much sound too much or too little is no burst, and was not held back."""
+"""This much sound too much or too little is neither a burst nor a delay."""
 
 PAUSE_S = 1.5
-"""Of a longer time in which nothing came nobody knows how much was recorded."""
+"""When nothing came for longer, nobody knows how much was recorded."""
 
 
 class WrongPace(NamedTuple):
@@ -29,21 +29,20 @@ class WrongPace(NamedTuple):
 class Pace:
     """Notices a microphone that records at another rate, or in another format, than it should.
 
-    It sums up what comes beyond the tolerance, too much and too little apart, from nothing on: what
-    was held back is missing first, and is no surplus when it comes.
+    It sums up what comes beyond the tolerance, surplus and deficit separately, neither below zero.
     """
 
     def __init__(self) -> None:
         self._at: float | None = None
         self._surplus_s = self._surplus_from = 0.0
         self._deficit_s = self._deficit_from = 0.0
-        self._is_told = False
+        self._is_reported = False
 
     def heard(self, samples: int, now: float) -> WrongPace | None:
         """Note samples that came by ``now``, in monotonic seconds.
 
-        Returns what is wrong once it is sure, and not again before the pace was right for so long
-        that nothing is left of it.
+        Returns what is wrong once it is certain, and not again until both sums have returned to
+        zero.
         """
         if self._at is None:
             self._at = self._surplus_from = self._deficit_from = now
@@ -58,10 +57,10 @@ class Pace:
         if deficit_s <= 0 or passed_s > PAUSE_S:
             self._deficit_s, self._deficit_from = 0.0, now
         if not self._surplus_s and not self._deficit_s:
-            self._is_told = False
-        if self._is_told or max(self._surplus_s, self._deficit_s) < SURE_S:
+            self._is_reported = False
+        if self._is_reported or max(self._surplus_s, self._deficit_s) < SURE_S:
             return None
-        self._is_told = True
+        self._is_reported = True
         if self._surplus_s > self._deficit_s:
             passed_s = now - self._surplus_from
             return WrongPace(surplus_s + (1 + TOLERANCE) * passed_s, passed_s)

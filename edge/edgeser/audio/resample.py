@@ -17,8 +17,8 @@ class Resampler:
     ``channel``: the one to take, from 0; None takes the mean of all.
 
     After ``flush`` exactly ``frames_in * 16000 / rate`` samples, rounded, have come out. 16 kHz
-    mono int16 passes untouched. Floats beyond full scale are clipped; what is not a finite number
-    counts as silence.
+    mono int16 passes unchanged. Floats beyond full scale are clipped; NaN and infinity count as
+    silence.
     """
 
     def __init__(self, rate: int, channels: int, channel: int | None = None) -> None:

@@ -36,7 +36,7 @@ class AudioBlock:
 
 @dataclass(frozen=True, slots=True)
 class AudioFault:
-    """Something that happened to the source: it becomes a ``fault`` event as it stands."""
+    """Something that happened to the source: it becomes a ``fault`` event unchanged."""
 
     code: FaultCode
     message: str
@@ -54,7 +54,7 @@ class Source(Protocol):
     """The stream's default name in topics: ``mic``, ``file`` or ``stdin``."""
 
     live: bool
-    """Paced by the world: the daemon must keep up. False: the source waits for the daemon."""
+    """Paced by real time: the daemon must keep up. False: the source waits for the daemon."""
 
     restarts: int
     """How often the device was lost and opened again."""
@@ -63,7 +63,7 @@ class Source(Protocol):
     """Requested block length, in frames of 20 ms. Longer blocks wake the machine less often."""
 
     block_size_is_immediate: bool
-    """``frames_at_once`` applies to the very next block. A device has begun that one already."""
+    """``frames_at_once`` applies to the very next block; a device has already begun that block."""
 
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield blocks in order of position until the source ends or is closed.

@@ -43,7 +43,7 @@ class RawSource:
         self.name = name
         self._fd = stream.fileno()
         self._closed = threading.Event()
-        self._held = bytearray()  # what has come and is in no block yet
+        self._held = bytearray()  # received, but not yet in a block
         if os.isatty(self._fd):
             raise SourceError(f"{name}: a terminal", "pipe raw 16 kHz mono s16le sound into it")
 
@@ -89,7 +89,7 @@ class RawSource:
             if not received:
                 return
             yield received
-            # It comes bit by bit, not faster than real time: sleep until enough has come together.
+            # It comes in small pieces, at real time: sleep until there is enough for a block.
             if len(received) < self._wanted_bytes:
                 self._closed.wait((self._wanted_bytes - len(self._held)) / _BYTES_PER_S)
 
@@ -99,7 +99,7 @@ class RawSource:
         return self.frames_at_once * FRAME_SAMPLES * 2
 
     def _taken(self, size: int) -> Samples:
-        """The first samples of what is held, which is that much less then; ``size``: bytes."""
+        """Remove the first ``size`` bytes of what is held, and return them as samples."""
         samples = np.frombuffer(bytes(self._held[:size]), "<i2").astype(np.int16)
         del self._held[:size]
         return samples
@@ -113,5 +113,5 @@ class RawSource:
 
 
 def sound_file_kind(received: bytes) -> str | None:
-    """The kind of sound file that begins so; None if these may be raw samples."""
+    """The kind of sound file that begins with these bytes; None if they may be raw samples."""
     return _FILE_STARTS.get(received[:4])

@@ -9,17 +9,17 @@ _UNNOTICED_LOSS_S = 0.1
 _CATCH_UP_S = 0.02
 """Lateness that falls by more from window to window is no clock drift: delayed sound arrives."""
 _LOSS_WINDOWS = 3
-"""So many windows on end without such a fall make a loss of lateness."""
+"""After this many windows in a row without such a fall, lateness counts as a loss."""
 
 
 class Timeline:
     """Gives each run of samples its position: never backwards, no position twice.
 
     Samples follow each other without a gap, except where some are known to be lost: after a
-    restart, after an overflow, or when blocks come later by more than 0.1 s and nobody said why.
-    That is a loss if lateness has not fallen for three windows of 2 s on end; where it falls, by
-    more than 1 % of the time that passes, sound was held back and still arrives. The gap is what
-    the clock says was missed. A slow drift of the device's clock makes none.
+    restart, after an overflow, or when blocks come more than 0.1 s later without a reported reason.
+    Such lateness is a loss if it has not fallen for three windows of 2 s in a row; if it falls, by
+    more than 1 % of the time that passes, the sound was only delayed and still arrives. The gap is
+    what the clock says was missed. A slow drift of the device's clock makes none.
 
     Blocks come late but never early: the earliest of the last seconds is taken as punctual.
     """
@@ -87,4 +87,4 @@ class Timeline:
         if is_late and self._windows_since_fall >= _LOSS_WINDOWS:
             lost_s = self._skip(origin - self._origin) / SAMPLE_RATE
             self._earliest_before -= lost_s
-            self._earliest -= lost_s  # what is left of them was lost since, and is not yet sure
+            self._earliest -= lost_s  # any lateness that remains is newer, and not yet certain

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     import soundfile
 
 _STREAMED_SIZE = 0x7FFF_0000
-"""A header that claims this many bytes or more was written to a pipe: its length is unknown."""
+"""A header that claims this many bytes or more was written for a pipe: the length is unknown."""
 
 _LENGTH_TOLERANCE_S = 0.1
-"""An MP3 without a length in its header only estimates how long it is."""
+"""Without a length in its header, the length of an MP3 is only an estimate."""
 
 _OGG_TAIL_BYTES = 65_536 + 282
 """The longest page of an Ogg stream."""
@@ -26,9 +26,9 @@ def is_cut_off(sound: soundfile.SoundFile, fd: int) -> bool:
     """
     if sound.format == "OGG":
         return not _ogg_ends(fd)
-    # libsndfile corrects the length by itself, and tells only its log.
+    # libsndfile corrects the length silently, but for a line in its log.
     sizes = re.findall(r": (\d+) \(should be (\d+)\)", sound.extra_info)
-    return any(int(held) < int(told) < _STREAMED_SIZE for told, held in sizes)
+    return any(int(held) < int(claimed) < _STREAMED_SIZE for claimed, held in sizes)
 
 
 def breaks_off(sound: soundfile.SoundFile, frames: int) -> bool:

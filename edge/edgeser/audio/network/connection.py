@@ -7,8 +7,8 @@ import socket
 import ssl
 
 READ_BYTES = 16_384
-"""At once: half a second of sound, and a whole record of TLS, of which nothing is left behind: for
-that no socket would become readable again."""
+"""Read at once: half a second of sound, and a whole TLS record: what stays behind in TLS's own
+buffer would not make the socket readable again."""
 
 MAX_LINE_BYTES = 512
 GREET_WITHIN_S = 5.0
@@ -23,8 +23,8 @@ class ConnectionEndedError(Exception):
 class Connection:
     """Bytes from a device, and a line back.
 
-    ``until``: when it is cut if it has not said its token by then; None once it has.
-    ``waits_for``: how many bytes must have come before it is to be read.
+    ``until``: when it is cut unless it has sent its token by then; None once it has.
+    ``waits_for``: how many bytes must have arrived before it is read.
     """
 
     def __init__(self, accepted: socket.socket, peer: str, tls: ssl.SSLContext | None, now: float):
@@ -64,7 +64,7 @@ class Connection:
         while self._tls is not None and 0 < len(received) < READ_BYTES:
             try:
                 more = self._tls.recv(READ_BYTES)
-            except OSError:  # none is left; if it is more than that, the next call says so
+            except OSError:  # nothing is left; a real error comes again in the next call
                 break
             if not more:
                 break
@@ -74,7 +74,7 @@ class Connection:
         return received
 
     def wait_for(self, size: int) -> None:
-        """From now on it is to be read when so many bytes have come, or it was closed."""
+        """Make the socket readable only when so many bytes have come, or it was closed."""
         if size != self.waits_for:
             self.waits_for = size
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
@@ -94,10 +94,10 @@ class Connection:
         return line.rstrip(b"\r"), rest
 
     def refuse(self, why: str, now: float) -> None:
-        """Say why, and let the other side read it: what it still sends is thrown away.
+        """Send the reason, and leave time to read it: what the client still sends is thrown away.
 
-        A client that is accepted gets no answer: one that closes without having read it would reset
-        the connection, and lose the end of its sound.
+        An accepted client gets no answer: if it closed without having read that, it would reset the
+        connection, and lose the end of its sound.
         """
         with contextlib.suppress(OSError):
             self.socket.send(f"refused: {why}\n".encode())

@@ -17,7 +17,7 @@ class RateLimit:
         self._at = now
 
     def take(self, sound_s: float, now: float) -> float:
-        """Take sound that has arrived; return for how many seconds no more is to be read."""
+        """Take sound that has arrived; return for how many seconds to stop reading."""
         grown = self._allowance_s + RATE * (now - self._at)
         self._allowance_s = min(BURST_S, grown) - sound_s
         self._at = now

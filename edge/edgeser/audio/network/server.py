@@ -1,8 +1,8 @@
 """Where network microphones connect: one thread hears them all.
 
 The protocol is a line and then sound: ``TOKEN\\n``, raw 16 kHz mono s16le until the connection
-ends. Only who is refused is sent a line. Without tokens, which is for loopback only, there is one
-device and sound from the first byte.
+ends. Only a refused client is sent a line. Without tokens, allowed on loopback only, there is one
+device, which sends sound from the first byte.
 """
 
 from __future__ import annotations
@@ -29,19 +29,20 @@ from edgeser.regular_file import regular
 log = logging.getLogger(__name__)
 
 MIN_UNAUTHENTICATED = 32
-"""Connections that may be waiting for their token, or as many as there are devices if more."""
+"""Most connections without a token yet, or the number of devices if that is greater."""
 
 IDLE_TIMEOUT_S = 15.0
-"""A connection without data for so long is closed."""
+"""A connection without data for this long is closed."""
 
 MIN_RECONNECT_S = 1.0
-"""A device may connect once in this time, since each disconnection is a fault that is kept."""
+"""A device may connect once in this time, since the journal keeps a fault for each disconnection.
+"""
 
 RECEIVE_BUFFER_BYTES = 65_536
 """Kernel buffer of each connection, 2 s of sound (Linux doubles it)."""
 
 UNREAD_S = 0.7
-"""A partial block is read after so long, or half the stall time if that is shorter."""
+"""A partial block is read after this long, or half the stall time if that is shorter."""
 
 POLL_S = 0.1
 LOG_INTERVAL_S = 10.0
@@ -52,8 +53,8 @@ Item: TypeAlias = "tuple[NetworkStream, AudioBlock | AudioFault]"
 class NetworkServer:
     """Listens from now on, and receives from the devices in ``items``.
 
-    ``names``: those of the streams, by the digest of their token. None: one stream called ``name``,
-    and no token is required.
+    ``names``: of the streams, by the digest of their token. None: one stream called ``name``, and
+    no token is required.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class NetworkServer:
         self._selector.register(self._listener, selectors.EVENT_READ)
         try:
             while not all(stream.is_closed for stream in self._streams.values()):
-                asked_at = time.monotonic()  # what came before is read before it is missed
+                asked_at = time.monotonic()  # before selecting: what has come is no silence
                 for key, _ in self._selector.select(POLL_S):
                     if key.fileobj is self._listener:
                         self._accept()
@@ -110,7 +111,7 @@ class NetworkServer:
         try:
             accepted, where = self._listener.accept()
         except OSError:
-            # Out of descriptors, perhaps: the connection waits, and we do not spin.
+            # Perhaps out of descriptors: the connection waits, and this loop must not spin.
             time.sleep(0.01)
             return
         unauthenticated = sum(stream is None for stream in self._connections.values())
@@ -158,7 +159,7 @@ class NetworkServer:
     def _greet(
         self, connection: Connection, received: bytes, now: float
     ) -> tuple[NetworkStream, bytes] | None:
-        """The device's stream and first sound; None while it is not known, or if it is refused."""
+        """The device's stream and first sound; None while its token is incomplete, or if refused."""
         token, sound = b"", received
         if self._asks_token:
             try:

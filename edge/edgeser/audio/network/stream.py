@@ -1,4 +1,4 @@
-"""A network microphone as a source: its bytes on a time line, and faults when it is away."""
+"""A network microphone as a source: its bytes placed in time, and faults while it is away."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from edgeser.audio.network.server import NetworkServer
 
 UNSEEN_S = 10.0
-"""A device that has not connected for so long after the start is away."""
+"""A device that has not connected this long after the start is away."""
 
 
 class NetworkStream:
     """The stream of one device, whichever connection it comes over.
 
-    ``captured_at`` is the time of arrival, less what a chunk was later than the most punctual of
-    the last seconds: the way through the network is not in it. Positions follow the clock across
+    ``captured_at`` is the time of arrival, less the delay beyond the most punctual chunk of the
+    last seconds; the network's minimum delay is not subtracted. Positions follow the clock across
     connections, as a microphone's do. A block is what arrived together, a second at most, and
     ``frames_at_once`` frames at least.
 
@@ -51,18 +51,18 @@ class NetworkStream:
         self._odd = b""
 
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
-        """Yield what this device sends. Of a server with several, hear ``server.items()``."""
+        """Yield what this device sends. For a server with several, use ``server.items()``."""
         for stream, item in self.server.items():
             if stream is self:
                 yield item
 
     def close(self) -> None:
-        """No more is wanted of this one; when none is, the server ends within 0.1 s."""
+        """Stop this stream; when all streams are closed, the server ends within 0.1 s."""
         self.is_closed = True
 
     @property
     def is_connected(self) -> bool:
-        """A connection is there for it."""
+        """Whether the device is connected."""
         return self._peer is not None
 
     def connected(self, peer: str, now: float) -> None:
@@ -96,7 +96,7 @@ class NetworkStream:
         yield AudioBlock(samples, first, captured_at)
 
     def resumed(self, now: float) -> None:
-        """Nothing was read for a while; that was not the device's fault."""
+        """Reading was paused for a while, which does not count as silence of the device."""
         self._heard_at = now
 
     def disconnected(self, why: str) -> Iterator[AudioFault]:

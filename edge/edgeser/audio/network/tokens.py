@@ -23,8 +23,8 @@ def digest(token: bytes) -> bytes:
 def read_tokens(path: Path) -> dict[bytes, str]:
     """The names of the streams, by the digest of the device's token, in the order of the file.
 
-    Raises SourceError for a file that cannot be read, that others may read or write, and for a
-    line that is no such thing.
+    Raises SourceError for a file that cannot be read, that others may read or write, or that holds
+    another line.
     """
     try:
         mode = path.stat().st_mode
