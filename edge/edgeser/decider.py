@@ -28,8 +28,8 @@ class Decider:
     """Label, smoothed state and event of every window of one stream, in order.
 
     ``decide`` belongs to one thread, the other methods to any. A window brings the model it was cut
-    for: when that has other labels than the one before, the smoothed state is reset. The logits of
-    another model count for nothing.
+    for: when that has other labels than the one before, the smoothed state is reset. Mean logits
+    are kept for each model.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Decider:
         self._smoother: Smoother | None = None
         self._learn = learn
         self._adoptions: deque[LogitBaseline | None] = deque()
-        # By model: one may follow while the other's windows wait.
+        # By model: windows of a replaced one may still be waiting.
         self._known: dict[str, LogitBaseline] = {}
         self._segment = -1, ""
         self._in_force: Baseline | None = None
@@ -122,7 +122,7 @@ class Decider:
         )
 
     def _adopt(self) -> None:
-        while self._adoptions:  # each is in force before it leaves the queue
+        while self._adoptions:  # each takes effect before it leaves the queue: see is_adopting
             adopted = self._adoptions[0]
             if adopted is None:
                 self._known.clear()

@@ -40,7 +40,7 @@ _NO_MEMORY = (OUT_OF_MEMORY, "can't allocate memory", "not enough memory", "star
 
 
 def shortage(error: BaseException) -> str | None:
-    """What the machine lacked, in one line; None for an error that is not the machine's."""
+    """What the machine lacked, in one line; None for an error with another cause."""
     words = " ".join(str(error).split())[:300]
     if isinstance(error, MemoryError):
         return f"{OUT_OF_MEMORY}{f' ({words})' if words else ''}"

@@ -13,7 +13,7 @@ from edgeser.errors import UserError
 def files_below(folder: Path) -> Iterator[Path]:
     """Every file below a folder, in no order. Raises UserError for a folder that cannot be read.
 
-    ``Path.rglob`` leaves such a folder out without a word.
+    ``Path.rglob`` skips such a folder silently.
     """
     for parent, _, names in os.walk(folder, onerror=refuse):
         yield from (Path(parent, name) for name in names)

@@ -39,7 +39,7 @@ class HearingState:
     """The state of a stream between segments, from which a successor continues.
 
     ``position``: samples heard in whole frames. ``rest``: int16 (n,), n < 320, the samples heard
-    behind them. ``segments``: how many there were. ``floor_dbfs``: the noise floor. ``baseline``:
+    after them. ``segments``: how many there were. ``floor_dbfs``: the noise floor. ``baseline``:
     that of the voice.
     """
 
@@ -88,7 +88,7 @@ class Hearing:
             meters=(self.meter, self.fast_meter),
         )
         self.baseline = begin.baseline or no_baseline(front_end.bins)
-        """Of the voice. Another thread may read it at any time, and replace it in silence."""
+        """The voice's baseline. Any thread may read it at any time, and replace it in silence."""
         self._learn = learn
         self._segment: Segment | None = None  # the open one, once a window was cut
         self._captured_at = self._arrived_at = 0.0  # of the sample just before `position`
@@ -117,7 +117,7 @@ class Hearing:
 
     @property
     def calm_frames(self) -> int:
-        """So many frames from now on cannot produce an output, whatever they hold; 0 if unknown."""
+        """How many of the next frames can produce no output whatever they hold; 0 if unknown."""
         return self._detector.segmenter.calm_frames
 
     @property
@@ -194,7 +194,7 @@ class Hearing:
         return [item for output in self._detector.flush() for item in self._emit(output)]
 
     def _jump(self, position: int) -> int:
-        """Go on after a gap at the frame of ``position``; return the samples before it there."""
+        """Go on after a gap, at the frame that holds ``position``; how far into it that lies."""
         odd = position % FRAME_SAMPLES
         self.position = position - odd
         self._detector.restart(self.position)
@@ -240,7 +240,7 @@ class Hearing:
         front_end, segment = info.front_end, self._open_segment(cut)
         speech = segment.window(self._frames, cut.start, cut.end)
         ready_at = self._clock()
-        ahead = self.position - self._detector.vad.position  # samples behind the window's frame
+        ahead = self.position - self._detector.vad.position  # samples after the window's last frame
         if kind == "final" and self._learn and info.learns_voices:
             frames = self._frames.frames(cut.start, cut.end)
             self.baseline = front_end.updated(self.baseline, frames)

@@ -30,7 +30,7 @@ _MAX_AMPLITUDE = 8.0
 """Floats that clip stay below it; those that were scaled as int16 do not."""
 
 _MAX_RATE = 2**31 - 1
-"""No sound has more; the resampler would not come back from some that are beyond it."""
+"""No sound has more; with some higher rates the resampler would never return."""
 
 _NUMBERS = (int, float, np.integer, np.floating)
 
@@ -112,7 +112,7 @@ class Live:
         yield from self.finish()
 
     async def aevents(self, blocks: AsyncIterable[AnySamples]) -> AsyncIterator[Heard]:
-        """The same in asyncio: what takes long happens in a thread, so nothing else waits."""
+        """The same for asyncio: inference runs in a thread, so that the event loop goes on."""
         async for samples in blocks:
             for event in await asyncio.to_thread(self.push, samples):
                 yield event

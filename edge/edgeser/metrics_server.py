@@ -29,14 +29,14 @@ REQUEST_TIMEOUT_S = 5.0
 """A connection is cut when its request and answer take longer."""
 
 MAX_CONNECTIONS = 8
-"""So many at a time, each with a thread; more are closed at once."""
+"""Connections at a time, each with a thread; more are closed at once."""
 
 Troubles: TypeAlias = Callable[[], list[str]]
 """Why the process is not well, a line each."""
 
 
 def new_registry() -> CollectorRegistry:
-    """With what every process tells: its build, and the processor, memory and files it takes."""
+    """A registry with what every process has: its build, and its use of CPU, memory and files."""
     registry = CollectorRegistry()
     build = Info("edgeser_build", "The program that runs.", registry=registry)
     build.info({"version": __version__, "python": platform.python_version()})
@@ -50,7 +50,7 @@ Named: TypeAlias = Mapping[str, tuple[str, float]]
 
 @dataclass(frozen=True)
 class ReadFigures(Collector):
-    """Figures that are read when somebody asks; ``prefix`` stands before their names."""
+    """Figures that are read at each scrape; ``prefix`` stands before their names."""
 
     prefix: str
     gauges: Callable[[], Named]
@@ -75,10 +75,10 @@ class MetricsServer:
         troubles: Troubles | None = None,
         key: str = "metrics.listen",
     ) -> None:
-        """``listen``: ``HOST:PORT``. ``hosts``: by what other ``HOST:PORT`` it may be asked.
+        """``listen``: ``HOST:PORT``. ``hosts``: other values of the Host header that it accepts.
 
-        A web page in a browser can make a name of its own lead here, so a request that names
-        another host is refused. ``troubles``: what ``/healthz`` says; without, there is none.
+        A web page can make a name of its own resolve to this address (DNS rebinding), so a request
+        for another host is refused. ``troubles``: for ``/healthz``, which is absent without it.
         ``key``: the setting that ``listen`` comes from. Raises UserError when ``listen`` is
         malformed or in use.
         """
@@ -130,7 +130,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Twice a second: cut who takes too long, to whom each byte is a new beginning."""
+        """Twice a second: cut slow connections; the socket's timeout starts anew at each byte."""
         now = time.monotonic()
         for connection, until in list(self._until.items()):
             if now > until:
@@ -138,7 +138,7 @@ class _Server(ThreadingHTTPServer):
                     connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], OSError):  # who asked has gone
+        if not isinstance(sys.exc_info()[1], OSError):  # OSError: the client has gone
             log.exception("a request for metrics could not be answered")
 
 
@@ -169,4 +169,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: a scrape is no news."""
+        """Log nothing: scrapes are routine."""

@@ -16,12 +16,12 @@ def open_session(onnx: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.enable_mem_pattern = False  # a plan per input length would only hold memory
+    options.enable_mem_pattern = False  # it would hold a memory plan for each input length
     options.log_severity_level = 3
     if b"QuantizeLinear" not in onnx:
         # Where only weights are integers they are unfolded here, once, and not in every run: that
         # is up to a tenth of moonshine6's time.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     session = onnxruntime.InferenceSession(onnx, options, providers=[PROVIDER])
-    session._model_bytes = None  # else it holds the file, to start again with other providers
+    session._model_bytes = None  # else it keeps the file, to be able to change providers
     return session

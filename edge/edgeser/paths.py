@@ -14,7 +14,7 @@ SERVICE_SETTINGS = Path("/etc/edgeser/edgeser.toml")
 
 
 class ServiceFolders(NamedTuple):
-    """Where a service has its keys, its sockets and what it keeps."""
+    """Where a service has its settings and keys, its sockets, and its lasting data."""
 
     config: Path
     runtime: Path
@@ -29,10 +29,7 @@ def service_folders(name: str) -> ServiceFolders:
 
 
 def service_name(settings_file: Path) -> str | None:
-    """NAME of the service edgeser@NAME whose settings these are, empty for edgeser.
-
-    None where they are no service's.
-    """
+    """NAME of the service edgeser@NAME whose settings these are; empty for edgeser, else None."""
     file = Path(os.path.abspath(settings_file))
     if file.parent != SERVICE_SETTINGS.parent or file.suffix != SERVICE_SETTINGS.suffix:
         return None
@@ -70,7 +67,7 @@ def runtime_folder() -> Path:
 
 
 def state_folder() -> Path:
-    """Folder of what outlives the process: the service's under systemd, else the user's."""
+    """Folder of lasting data: the service's under systemd, else the user's."""
     if folder := os.environ.get("STATE_DIRECTORY"):
         return Path(folder.split(":")[0])
     if folder := os.environ.get("XDG_STATE_HOME"):

@@ -18,7 +18,7 @@ FRAME_SAMPLES = 320
 """Samples in a frame: 20 ms, one that WebRTC's VAD takes and the block of a regular source."""
 
 FULL_SCALE = 32_768
-"""The magnitude that is one as a float: int16 ends one below it."""
+"""The int16 magnitude of 1.0; the largest int16 is one less."""
 
 Samples: TypeAlias = "npt.NDArray[np.int16]"
 

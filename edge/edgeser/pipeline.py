@@ -89,7 +89,7 @@ def chosen_model(model: str | Path | Model | None, settings: Settings) -> Model:
 
 
 def learner(model: Model) -> Model:
-    """That model. Raises UserError for one that learns no voices."""
+    """The same model. Raises UserError if it learns no voices."""
     if not model.info.learns_voices:
         raise UserError(
             f"model '{model.info.name}' hears every sentence by itself and learns no voices",
@@ -99,5 +99,5 @@ def learner(model: Model) -> Model:
 
 
 def learning(settings: Settings) -> Settings:
-    """The same, where what is heard of a voice counts for what comes after."""
+    """The same settings, with learning of voices turned on."""
     return replace(settings, baseline=replace(settings.baseline, learn=True))

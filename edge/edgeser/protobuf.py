@@ -1,4 +1,4 @@
-"""Protocol buffers as they lie in a file: the few fields that are needed, without a library."""
+"""Reads and writes the wire format of protocol buffers, as far as needed, without a library."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Value: TypeAlias = "int | memoryview"
 
 
 def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
-    """Number and value of each field. Raises ValueError or IndexError where the bytes make none."""
+    """Number and value of each field. Raises ValueError or IndexError for malformed bytes."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)

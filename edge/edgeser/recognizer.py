@@ -48,8 +48,8 @@ class Recognizer:
         ``voice``: what is known of it before, from ``learn`` or a ``Live`` with the same model.
 
         Raises UserError if it is no sound file, and after the last segment if it breaks off;
-        ValueError for a voice that another model has learnt. What is made good, samples that are no
-        numbers, is a warning in the log.
+        ValueError for a voice that another model has learnt. Samples that are no numbers are
+        replaced, with a warning in the log.
         """
         pipeline = Pipeline("file", self.model, self._settings, voice)
         broken: AudioFault | None = None
@@ -67,11 +67,11 @@ class Recognizer:
     def learn(
         self, paths: Sequence[str | Path], unread: Callable[[UserError], None] = lambda _: None
     ) -> list[Voice]:
-        """Hear recordings of one voice; for each of them, what all the others tell of it.
+        """Hear recordings of one voice; return for each the voice as learned from all the others.
 
-        Judged against these, a recording's result does not depend on the order of ``paths``. Of one
-        with more speech than the model remembers, the last counts most. What cannot be read tells
-        nothing; ``unread`` is called with the reason. Takes about as long as to recognise them.
+        Results judged with these do not depend on the order of ``paths``. Of a recording with more
+        speech than the model remembers, the end counts most. One that cannot be read is left out;
+        ``unread`` is called with the reason. Takes about as long as recognising them.
 
         Raises UserError for a model that learns no voices, TypeError for a single path and for an
         iterator, which could not be gone through twice.
@@ -79,16 +79,16 @@ class Recognizer:
         if isinstance(paths, str) or not isinstance(paths, Sequence):
             raise TypeError(f"expected a list of paths, got {type(paths).__name__}")
         info = learner(self.model).info
-        heard = [self._heard_alone(_blocks(path, unread)) for path in paths]
-        spectra = of_others(heard, info.front_end.baseline_frames)
+        own_spectra = [self._spectrum_of(_blocks(path, unread)) for path in paths]
+        spectra = of_others(own_spectra, info.front_end.baseline_frames)
         voices = [Voice(self.model.ref.sha256, spectrum) for spectrum in spectra]
         if info.centring is None:
             return voices
-        said = [
-            self._said_of(_blocks(path, unread), voice)
+        own_logits = [
+            self._logits_of(_blocks(path, unread), voice)
             for path, voice in zip(paths, voices, strict=True)
         ]
-        usual = of_others(said, info.centring.most_frames)
+        usual = of_others(own_logits, info.centring.most_frames)
         return [replace(voice, logits=logits) for voice, logits in zip(voices, usual, strict=True)]
 
     def samples(
@@ -106,8 +106,8 @@ class Recognizer:
             yield from _finals(live.push(frames[first : first + second]))
         yield from _finals(live.finish())
 
-    def _heard_alone(self, blocks: Iterator[AudioBlock]) -> Baseline:
-        """How the voice of a recording sounds."""
+    def _spectrum_of(self, blocks: Iterator[AudioBlock]) -> Baseline:
+        """The mean spectrum of the voice in one recording."""
         settings = _to_learn(self._settings)
         hearing = Hearing("file", self.model, settings.speech, Losses())
         for block in blocks:
@@ -115,8 +115,8 @@ class Recognizer:
         hearing.finish()
         return hearing.baseline
 
-    def _said_of(self, blocks: Iterator[AudioBlock], voice: Voice) -> Baseline:
-        """What the model usually says of a recording, where so much is known of its voice."""
+    def _logits_of(self, blocks: Iterator[AudioBlock], voice: Voice) -> Baseline:
+        """The model's mean logits for one recording, judged with this voice."""
         pipeline = Pipeline("file", self.model, _to_learn(self._settings), voice)
         for block in blocks:
             pipeline.push(block)

@@ -1,4 +1,4 @@
-"""The files that a user names: regular ones, for a pipe may never answer and a device never end."""
+"""Checks that a file named by the user is regular: a pipe may never answer, a device never end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import stat
 from pathlib import Path
 
 NOT_REGULAR = errno.EINVAL
-"""Of the OSError that says so."""
+"""``errno`` of the OSError for a file that is not regular."""
 
 _OF_THE_SHELL = (Path("/dev/stdin"), Path("/dev/fd"))
 
 
 def regular_or_shells(path: Path) -> Path:
-    """The path of a text that is read once: also a pipe which the shell has opened, which ends with
-    the command behind it (``<(command)``, ``/dev/stdin``).
+    """The path of a text that is read once, which may also be a pipe that the shell has opened: it
+    ends with its command (``<(command)``, ``/dev/stdin``).
 
     Raises OSError as ``regular`` does.
     """

@@ -15,16 +15,16 @@ ASIDE = ".*.new"
 """Names of temporary files, which are written beside the files."""
 
 _LEFT_S = 600.0
-"""A temporary file not written to for so long was left by a killed process."""
+"""A temporary file not written to for this long was left by a killed process."""
 
 
 @contextmanager
 def whole_file(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
-    """Open what takes the place of ``path`` at the end; a power cut leaves the old or the new one.
+    """Open a file that replaces ``path`` at the end; a power cut leaves the old or the new one.
 
-    ``mode``: by default that of the file which was there, or what the umask leaves. Its owner and
-    group stay where we may give them. A link is replaced, not followed. When anything is raised,
-    what was there stays, and nothing is left beside it. Raises OSError, which names ``path``.
+    ``mode``: by default the old file's, or what the umask leaves. Owner and group are kept where we
+    have the right to. A link is replaced, not followed. When anything is raised, the old file
+    stays, and no temporary one is left. Raises OSError, which names ``path``.
     """
     before = path.stat() if path.is_file() and not path.is_symlink() else None
     for left in left_beside(path):
@@ -53,7 +53,7 @@ def whole_file(path: Path, mode: int | None = None) -> Iterator[IO[bytes]]:
     except OSError as error:
         if error.filename != str(aside):
             raise
-        # Nobody knows that name, and the next time it is another.
+        # The name of the temporary file would tell a user nothing.
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

@@ -16,8 +16,8 @@ class Window:
 
     ``stream``: the stream's name. ``model``: the one it was cut for. ``start``, ``end``: samples
     [start, end) of the stream; ``speech``: its features, as the model takes them.
-    ``baseline_s``: seconds of the voice's speech that they are relative to; None where the model
-    learns no voices.
+    ``baseline_s``: seconds of speech in the voice's baseline that these are relative to; None where
+    the model learns no voices.
     ``captured_at``: monotonic seconds of the capture of the last sample that was needed to cut
     it: its own last, or the end of the silence that closed its segment. ``arrived_at``,
     ``cut_at`` and ``ready_at``: on the same clock, when the block with that sample arrived, when
