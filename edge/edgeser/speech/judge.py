@@ -1,7 +1,7 @@
 """Whether a segment that WebRTC VAD proposed is a voice, while it goes on and at its end.
 
 While it goes on, Silero VAD alone decides. A segment that would be refused at its end has two more
-chances: how harmonic it is, and its score at reduced gain (the second hearing of docs/speech.md).
+chances: how harmonic it is, and its score at reduced gain (the second pass of docs/speech.md).
 """
 
 from __future__ import annotations
