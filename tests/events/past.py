@@ -81,7 +81,7 @@ class World:
         last_seq = self._last_seq | {topic: seq}
         return msgspec.structs.replace(status(), epoch=self._epoch, seq=seq, last_seq=last_seq)
 
-    def answer(self, request: ReplayRequest) -> tuple[list[Told], ReplayEnd]:
+    def answer(self, request: ReplayRequest) -> tuple[list[tuple[Told, bytes]], ReplayEnd]:
         live = RunProgress(self._epoch, dict(self._last_seq), dict(self._last_kept))
         if self._keeps:
             with JournalReader(self._path) as reader:
@@ -90,7 +90,7 @@ class World:
             parts = answer(request, None, live)
         *told, end = map(_decoder.decode, parts)
         assert isinstance(end, ReplayEnd)
-        return told, end  # type: ignore[return-value]
+        return [(part, b"") for part in told], end  # type: ignore[misc]
 
     def close(self) -> None:
         if self._store is not None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -31,6 +31,9 @@ from edgeser.moment import looks_like_moment, parse_moment
 
 RUNS_REMEMBERED = 1000
 """As many runs as a journal remembers."""
+
+Told: TypeAlias = tuple[AnyEvent | Gap, bytes]
+"""An event or a gap, and the event's JSON just as it was received."""
 
 WAY_BACK = 32
 """More runs than ever follow each other without a journal that knows one of them."""
@@ -171,10 +174,8 @@ class CatchUp:
         """Whether this run was before the present one, and the journal knows nothing of it."""
         return epoch != self.sequence.epoch and epoch in self._strays
 
-    def answered(
-        self, parts: Iterable[AnyEvent | Gap], end: ReplayEnd
-    ) -> list[tuple[AnyEvent | Gap, int]]:
-        """Take an answer: what to deliver, each with its place among ``parts`` (-1: none).
+    def answered(self, parts: Iterable[Told], end: ReplayEnd) -> list[Told]:
+        """Take an answer; what to deliver of it.
 
         Raises ``ValueError`` for one that would be asked for again and again.
         """
@@ -189,17 +190,16 @@ class CatchUp:
         if self._stopped_well and not end.known and end.next == end.live:
             parts = ()  # its events are unknown, but its end was announced, and no run followed it
         before = self.sequence.positions
-        delivered = [(part, i) for i, part in enumerate(parts) if self._accepts(part)]
+        delivered = [told for told in parts if self._accepts(told[0])]
         for topic, seq in end.through.items():
             self.sequence.skip(topic, seq)
-        if end.more:
-            if self.sequence.positions == before:
-                raise ValueError("an answer that is to be continued brings nothing")
-            self._asked += 1
-            return delivered
+        if end.more and self.sequence.positions == before:
+            raise ValueError("an answer that is to be continued brings nothing")
         self._asked += 1
+        if end.more:
+            return delivered
         if self._repairs:
-            delivered += [(gap, -1) for gap in self._repaired()]
+            delivered += [(gap, b"") for gap in self._repaired()]
         else:
             self._go_on(end)
         return delivered

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import msgspec
 import zmq
 
 from edgeser.events.schema import AnyEvent
 from edgeser.events.sequence import Gap
+from edgeser.events.subscribe.catch_up import Told
 from edgeser.events.wire.curve import CurveClient
 from edgeser.events.wire.endpoint import Endpoint, IpcEndpoint, replay_endpoint
 from edgeser.events.wire.replay import MAX_REQUEST_BYTES, ReplayEnd, ReplayError, ReplayRequest
@@ -27,9 +28,7 @@ ATTEMPTS = 20
 """How often a question is asked over TCP where nobody has ever answered: a minute. There may be
 nobody beside that publisher; a daemon answers in time even where it was just started again."""
 
-Part: TypeAlias = AnyEvent | Gap
-
-_part_decoder: msgspec.json.Decoder[Part] = msgspec.json.Decoder(AnyEvent | Gap)
+_part_decoder: msgspec.json.Decoder[AnyEvent | Gap] = msgspec.json.Decoder(AnyEvent | Gap)
 _end_decoder: msgspec.json.Decoder[ReplayEnd | ReplayError] = msgspec.json.Decoder(
     ReplayEnd | ReplayError
 )
@@ -38,13 +37,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Answer(NamedTuple):
-    """The answer; ``payloads`` are the parts as they were received.
-
-    ``malformed``: how many more there were that are not understood, as of a later version.
+    """The answer; ``malformed``: how many more parts there were that are not understood, as of a
+    later version.
     """
 
-    parts: list[Part]
-    payloads: list[bytes]
+    parts: list[Told]
     end: ReplayEnd
     malformed: int
 
@@ -139,12 +136,12 @@ class ReplayClient:
             self.refusal = end.message
             return None
         self._was_answered = True
-        parts, payloads = [], []
+        parts: list[Told] = []
         for frame in frames:
             with suppress(*_NOT_UNDERSTOOD):
-                parts.append(_part_decoder.decode(frame))
-                payloads.append(frame)
-        return Answer(parts, payloads, end, len(frames) - len(parts))
+                part = _part_decoder.decode(frame)
+                parts.append((part, b"" if isinstance(part, Gap) else frame))
+        return Answer(parts, end, len(frames) - len(parts))
 
     def rest(self) -> None:
         """Disconnect until the next question."""

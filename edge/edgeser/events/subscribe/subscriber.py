@@ -23,7 +23,7 @@ from edgeser.events.schema import (
     topic_of,
 )
 from edgeser.events.sequence import Gap
-from edgeser.events.subscribe.catch_up import CatchUp, Position, parse_since
+from edgeser.events.subscribe.catch_up import CatchUp, Position, Told, parse_since
 from edgeser.events.subscribe.connection import Connection
 from edgeser.events.subscribe.replay_client import ReplayClient
 from edgeser.events.wire.curve import CurveClient
@@ -123,7 +123,7 @@ class Subscriber:
         self._catch_up = CatchUp(topics, start)
         self._levels_wanted = any(topic.startswith(LEVEL_PREFIX) for topic in topics)
         self._yielded = start
-        self._ready: deque[tuple[Received, bytes]] = deque()
+        self._ready: deque[Told] = deque()
         self._held: tuple[AnyEvent, bytes] | None = None
         curve = _curve(parsed, key, server_key)
         self._client = ReplayClient(parsed, curve)
@@ -287,14 +287,11 @@ class Subscriber:
         if answer is None:
             return
         try:
-            delivered = self._catch_up.answered(answer.parts, answer.end)
+            self._ready.extend(self._catch_up.answered(answer.parts, answer.end))
         except ValueError:
             self.malformed += 1
             return
         self.malformed += answer.malformed
-        for item, place in delivered:
-            is_event = place >= 0 and not isinstance(item, Gap)
-            self._ready.append((item, answer.payloads[place] if is_event else b""))
         if self._catch_up.request is None:
             self._rest()
             self._release(ask_first=True)
