@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from edgeser.events.publish.publisher import Publisher
-from edgeser.events.subscribe import connection, subscriber
+from edgeser.events.subscribe import connection, subscriber, waiting
 from edgeser.events.subscribe.subscriber import Subscriber
 from edgeser.events.wire import sockets
 from edgeser.events.wire.keys import KeyFolder
@@ -94,6 +94,7 @@ def test_a_program_that_stood_still_has_not_waited(
             next(listener)
         later = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600)
         monkeypatch.setattr(subscriber, "time", later)
+        monkeypatch.setattr(waiting, "time", later)
         with pytest.raises(TimeoutError):
             next(listener)
         listener._timeout_s = 0.01  # so that there is time to say it

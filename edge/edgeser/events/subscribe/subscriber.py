@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 import zmq
@@ -26,17 +26,13 @@ from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import CatchUp, Position, Told, parse_since
 from edgeser.events.subscribe.connection import Connection
 from edgeser.events.subscribe.replay_client import ReplayClient
+from edgeser.events.subscribe.waiting import AsyncWaiting, has_message
 from edgeser.events.wire.curve import CurveClient
 from edgeser.events.wire.endpoint import Endpoint, TcpEndpoint, parse_connect_endpoint
 from edgeser.events.wire.keys import read_public, read_secret
 from edgeser.events.wire.sockets import HANDSHAKE_MS, client_socket
 from edgeser.events.wire.trust import check_permission
 from edgeser.paths import default_endpoint
-
-if TYPE_CHECKING:
-    import asyncio
-
-    import zmq.asyncio
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +49,6 @@ SAY_AFTER_S = 3.0
 """A daemon tells every second how it is: who hears of none for so long is told why."""
 
 _LOOK_EVERY_S = 1.0
-_SIGNALS_EVERY_MS = 1000
 
 
 class Subscriber:
@@ -129,9 +124,7 @@ class Subscriber:
         self._client = ReplayClient(parsed, curve)
         self._socket = client_socket(zmq.SUB, parsed, curve)
         self._socket.setsockopt(zmq.RCVHWM, int(receive_hwm))
-        self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
-        self._waits: set[asyncio.Future[Any]] = set()
-        """Of tasks that wait for a message."""
+        self._async = AsyncWaiting()
         # A status tells of losses that no later event shows.
         has_status = STATUS_PREFIX.startswith(tuple(topics))
         for topic in topics if has_status else (*topics, STATUS_PREFIX):
@@ -168,7 +161,7 @@ class Subscriber:
         deadline = self._deadline()
         while awaited := self._awaited(deadline):
             socket, wait_until = awaited
-            if _has_message(socket, wait_until):
+            if has_message(socket, wait_until):
                 self._receive(socket)
             elif deadline is not None and time.monotonic() >= deadline:
                 raise self._timeout()
@@ -181,7 +174,7 @@ class Subscriber:
         deadline = self._deadline()
         while awaited := self._awaited(deadline):
             socket, wait_until = awaited
-            if await self._has_message_async(socket, wait_until):
+            if await self._async.has_message(socket, wait_until):
                 self._receive(socket)
             elif deadline is not None and time.monotonic() >= deadline:
                 raise self._timeout()
@@ -189,13 +182,9 @@ class Subscriber:
 
     def close(self) -> None:
         """Disconnect. May be called twice."""
-        for wait in self._waits:
-            if not wait.done():
-                wait.set_result([])  # left to the socket, it would look like a cancelled task
         self._connection.close()
-        self._rest()
-        for shadow in self._shadows.values():
-            shadow.close(linger=0)
+        self._async.close()
+        self._client.rest()
         self._socket.close(linger=0)
 
     def __enter__(self) -> Subscriber:
@@ -209,23 +198,6 @@ class Subscriber:
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
-
-    async def _has_message_async(self, socket: zmq.Socket[bytes], wait_until: float | None) -> bool:
-        import asyncio
-
-        wait = asyncio.ensure_future(self._shadow(socket).poll(_remaining_ms(wait_until)))
-        self._waits.add(wait)
-        try:
-            return bool(await wait)
-        finally:
-            self._waits.discard(wait)
-
-    def _shadow(self, socket: zmq.Socket[bytes]) -> zmq.asyncio.Socket:
-        if socket not in self._shadows:
-            import zmq.asyncio
-
-            self._shadows[socket] = zmq.asyncio.Socket(shadow=socket)
-        return self._shadows[socket]
 
     def _take(self) -> Received:
         item, self.payload = self._ready.popleft()
@@ -304,8 +276,7 @@ class Subscriber:
 
     def _rest(self) -> None:
         """Nothing is asked for at present."""
-        for socket in [socket for socket in self._shadows if socket is not self._socket]:
-            self._shadows.pop(socket).close(linger=0)
+        self._async.forget_all_but(self._socket)
         self._client.rest()
 
     def _release(self, *, ask_first: bool) -> None:
@@ -367,23 +338,6 @@ def _event_in(parts: list[bytes]) -> AnyEvent | None:
     except msgspec.MsgspecError:
         return None
     return event if named and event.epoch and event.seq >= 1 else None
-
-
-def _has_message(socket: zmq.Socket[bytes], wait_until: float | None) -> bool:
-    """Wait for a message. Of a signal that comes just before libzmq waits, or in another thread,
-    Python does not learn before it is back: it never waits for long.
-    """
-    while True:
-        left_ms = _remaining_ms(wait_until)
-        wait_ms = _SIGNALS_EVERY_MS if left_ms is None else min(left_ms, _SIGNALS_EVERY_MS)
-        if socket.poll(wait_ms):
-            return True
-        if wait_ms == left_ms:
-            return False
-
-
-def _remaining_ms(deadline: float | None) -> int | None:
-    return None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
 
 
 def _curve(
