@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgeser.commit import commit
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import batch_of
 from edgeser.model.artefact import Estimate, Precision
@@ -138,7 +139,7 @@ def compare(run: Path, corpus: Corpus, command: str, rounds: int = ROUNDS) -> Va
         machine=machine(),
         versions=versions(),
         date=checkpoint.today(),
-        commit=checkpoint.commit(),
+        commit=commit(),
         variants=[
             _variant(p, outputs, len(graphs[p].SerializeToString()), times[p], len(corpus.labels))
             for p in PRECISIONS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,28 +15,6 @@ from edgeser_train.models.lightweight import Lightweight
 from edgeser_train.training import checkpoint
 from tests.train.synthetic import TINY_RECIPE
 from tests.unprivileged import unprivileged
-
-
-def git(folder: Path, *words: str) -> None:
-    who = ("-c", "user.name=a", "-c", "user.email=a@b")
-    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
-
-
-def test_the_commit_is_that_of_the_code_and_of_no_repository_around_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    git(tmp_path, "init", "-q")
-    (tmp_path / "theirs.py").write_text("")
-    git(tmp_path, "add", "theirs.py")
-    git(tmp_path, "commit", "-qm", "theirs")
-    installed = tmp_path / ".venv" / "checkpoint.py"
-    installed.parent.mkdir()
-    installed.write_text("")
-    monkeypatch.setattr(checkpoint, "__file__", str(installed))
-    assert checkpoint.commit() == "unknown"
-    git(tmp_path, "add", ".venv/checkpoint.py")
-    git(tmp_path, "commit", "-qm", "ours")
-    assert len(checkpoint.commit()) == 12
 
 
 def test_what_is_no_checkpoint_is_told_in_plain_words(tmp_path: Path) -> None:

@@ -146,8 +146,25 @@ class _Commands(click.Group):
         raise SystemExit(code)
 
 
+def _say_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if not asked or ctx.resilient_parsing:
+        return
+    from edgeser.commit import commit
+
+    code = commit()
+    click.echo(f"edgeser {__version__}{'' if code == 'unknown' else f' (checkout {code})'}")
+    ctx.exit()
+
+
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="edgeser %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_say_version,
+    help="Show the version and exit; of a checkout the commit, too, with a + if it was changed.",
+)
 def main() -> None:
     """Speech in, emotion events out, on the device.
 

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import msgspec
 import numpy as np
 
+from edgeser.commit import commit
 from edgeser.errors import UserError
 from edgeser.pcm import Samples
 from edgeser_train.data.frames import corpus_frames
@@ -106,7 +107,7 @@ def run_folds(
     check_disjoint(plan.corpus, folds)
     wanted = _jobs(plan, folds)
     results: dict[str, FoldResult] = {}
-    code = checkpoint.commit()
+    code = commit()
     with locked_folder(run):
         for job in wanted:
             if (kept := _kept(plan, job, run)) is not None:

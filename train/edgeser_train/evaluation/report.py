@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgeser.commit import commit
 from edgeser.model.decision import softmax
 from edgeser_train import metrics
 from edgeser_train.data.protocols import PROTOCOLS, folds_of
@@ -112,7 +113,7 @@ def report_of(
         recipe=plan.recipe,
         command=command,
         date=checkpoint.today(),
-        commit=checkpoint.commit(),
+        commit=commit(),
         trained=_trainings(origins),
         precision=_precision(results),
         machine=machine(),

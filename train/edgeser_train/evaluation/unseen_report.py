@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from edgeser.commit import commit
 from edgeser.model.artefact import Estimate
 from edgeser.model.unseen import Unseen, UnseenRow
 from edgeser_train.evaluation.markdown import between, percent, table
@@ -19,7 +20,7 @@ from edgeser_train.evaluation.unseen import (
     ua_gain,
     ua_interval,
 )
-from edgeser_train.training.checkpoint import commit, today
+from edgeser_train.training.checkpoint import today
 
 
 class CorpusMetrics(msgspec.Struct, frozen=True):

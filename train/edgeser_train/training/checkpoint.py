@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import subprocess
 import zipfile
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
@@ -13,6 +12,7 @@ from pathlib import Path
 import msgspec
 import torch
 
+from edgeser.commit import commit
 from edgeser.errors import UserError
 from edgeser.model.centring import Centring
 from edgeser_train.corpora import Corpus
@@ -25,8 +25,6 @@ from edgeser_train.models import build
 from edgeser_train.models.ensemble import ensemble_of
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.recipe import Recipe, by_name
-
-_CODE = (":/edge/edgeser", ":/train", ":/export", ":!/edge/edgeser/models")
 
 
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -273,24 +271,3 @@ def origin_of(
 def today() -> str:
     """The date in UTC, ISO 8601."""
     return datetime.now(timezone.utc).date().isoformat()
-
-
-def commit() -> str:
-    """The commit of the code, with a '+' when the code has changes; 'unknown' outside git.
-
-    A repository counts only where it keeps this very file: an installed copy may lie in a virtual
-    environment inside somebody else's.
-    """
-    try:
-        _git("ls-files", "--error-unmatch", Path(__file__).name)
-        name = _git("rev-parse", "--short=12", "HEAD")
-        changes = _git("status", "--porcelain", "--", *_CODE)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return name + ("+" if changes else "")
-
-
-def _git(*words: str) -> str:
-    here = Path(__file__).parent
-    run = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True)
-    return run.stdout.strip()

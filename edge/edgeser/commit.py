@@ -1,0 +1,35 @@
+"""Which commit of the code runs, where it runs from a checkout."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+_CODE = (":/edge/edgeser", ":/train", ":/export", ":!/edge/edgeser/models")
+
+
+def commit() -> str:
+    """The commit of the code, with a '+' when the code has changes; 'unknown' outside git.
+
+    A repository counts only where it keeps this very file: an installed copy may lie in a virtual
+    environment inside somebody else's.
+    """
+    try:
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        name = _git("rev-parse", "--short=12", "HEAD")
+        changes = _git("status", "--porcelain", "--", *_CODE)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return name + ("+" if changes else "")
+
+
+def _git(*words: str) -> str:
+    """What git answers; it writes nothing, so that root leaves no files of its own."""
+    run = subprocess.run(
+        ["git", "--no-optional-locks", *words],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return run.stdout.strip()
