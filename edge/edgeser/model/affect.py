@@ -37,12 +37,12 @@ COORDINATES = {
 
 
 def has_affect(labels: Sequence[str]) -> bool:
-    """Whether scores of these labels have valence and arousal: each label has a place."""
+    """Whether scores of these labels have valence and arousal: each label has coordinates."""
     return all(label in COORDINATES for label in labels)
 
 
 def affect_of(scores: Floats, labels: Sequence[str]) -> Affect | None:
-    """The expectation over scores (labels,) that sum to one; None for a label without a place."""
+    """The expectation over scores (labels,) that sum to one; None if a label has no coordinates."""
     if not has_affect(labels):
         return None
     weighted = [

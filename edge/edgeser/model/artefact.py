@@ -1,16 +1,16 @@
-"""The artefact: one ONNX file that explains and checks itself.
+"""The artefact: one ONNX file that describes and checks itself.
 
-The graph takes ``features`` (batch, frames, width) float32, padded after the sound with anything,
-and ``frames`` (batch,) int64, the number that counts, and gives ``logits`` (batch, labels) float32.
+The graph takes ``features`` (batch, frames, width) float32, with any padding at the end, and
+``frames`` (batch,) int64, the number of valid frames, and gives ``logits`` (batch, labels) float32.
 A row of a batch is a piece of a window (``WindowPolicy``); a window's logits are its pieces' mean.
-Where the model knows noise, ``noise`` (batch, 1) beside them are the log odds that a row is some.
+A model that knows noise also gives ``noise`` (batch, 1), the log odds that a row is noise.
 
 A network of streams (``streaming``) takes ``features`` (batch, block_frames, width) and ``state``
 (batch, state) instead, all float32, and gives ``votes`` (batch, steps, labels), ``weights`` (batch,
-steps) and ``next_state``, and ``noise`` (batch, steps, 1) where it knows some. A row is the next
-block of a segment. The logits of any span of steps are the mean of their votes by their weights. No
-step depends on a frame after it, so a block that is not full may hold anything behind its end, if
-neither the steps there nor the state are used.
+steps) and ``next_state``, and ``noise`` (batch, steps, 1) if it knows noise. A row is the next
+block of a segment. The logits of any span of steps are the weighted mean of their votes. No step
+depends on a frame after it, so a block that is not full may hold anything after its end, if neither
+the steps there nor the state are used.
 
 Its metadata property ``edgeser`` holds an ``ArtefactInfo`` as JSON.
 """
@@ -58,7 +58,7 @@ Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 
 
 class ArtefactError(UserError):
-    """The file is no artefact that can be trusted."""
+    """The file is not a valid artefact, or its scores are wrong."""
 
 
 class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -80,8 +80,8 @@ class Estimate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TrainingRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the model comes from and how good it was found to be.
 
-    ``licence``: the strictest of the corpora's; ``licences`` by corpus, and ``attribution``, what
-    these want to be said of them. Both are empty in artefacts that are older than they.
+    ``licence``: the strictest of the corpora's; ``licences`` by corpus, and ``attribution``, the
+    notices that these require. Both are empty in artefacts from before these fields.
     """
 
     corpora: list[str]
@@ -98,13 +98,13 @@ class TrainingRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def is_evaluated(self) -> bool:
-        """An export without a report knows no figure: nought, with an interval of everything."""
+        """False for an export without a report, whose figures are 0 with the interval [0, 1]."""
         return self.ua != Estimate(0.0, 0.0, 1.0)
 
 
 class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Calibrated scores that the test sound ``golden.waveform(seed, seconds)`` must give, and the
-    probability of noise, of a model that knows it.
+    """Calibrated scores that the test sound ``golden.waveform(seed, seconds)`` must give, and its
+    probability of noise if the model knows noise.
     """
 
     seed: Annotated[int, Meta(ge=0, le=2**62)]
@@ -114,11 +114,11 @@ class Golden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a model came to know noise: log odds, linear in the vector that its logits are made of.
+    """How a model's noise output was fitted: log odds, linear in the vector behind its logits.
 
-    ``sounds``: what it was fitted to; the speech is that of its training. Fractions, of windows:
-    ``found``, of sounds that were held out, and ``mistaken``, of a corpus that was held out, the
-    one with the most, that have a probability of one half or more.
+    ``sounds``: the noise it was fitted to; the speech is that of its training. ``found`` and
+    ``mistaken``: fractions of windows with a noise probability of one half or more, of held-out
+    sounds, and of the held-out corpus of speech that has the most.
     """
 
     sounds: str
@@ -127,9 +127,9 @@ class Noise(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What every exported graph says of itself, whatever it takes.
+    """The description in every exported graph, whatever its input.
 
-    ``centring``: how its logits are centred by voice; None for a model that was not trained so.
+    ``centring``: how its logits are centred by voice; None for a model trained without it.
     ``noise``: None for a model that takes everything for speech.
     """
 
@@ -156,21 +156,20 @@ class ModelInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     @property
     def stranger_shift(self) -> list[float]:
-        """What is added to the logits (labels,) of a voice never heard before; or nothing."""
+        """Added to the logits (labels,) of a voice never heard before; empty for no shift."""
         return [] if self.centring is None else self.centring.stranger_shift
 
     @property
     def learns_voices(self) -> bool:
-        """Knowing a voice makes a difference."""
+        """Whether knowing a voice makes a difference."""
         return self.front_end.learns_voices or self.centring is not None
 
 
 class StreamLayout(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a network of streams is fed.
 
-    ``block_frames``: how many frames it takes at once, always; ``step_frames``: how many make a
-    step, of which it says one thing; ``state``: how many numbers it carries on. A segment begins
-    with zeros.
+    ``block_frames``: frames in every block; ``step_frames``: frames in a step, for which it gives
+    one vote; ``state``: size of the state passed from block to block, zeros when a segment begins.
     """
 
     block_frames: Annotated[int, Meta(ge=1, le=10_000)]
@@ -189,7 +188,7 @@ class ArtefactInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
     """All that the runtime needs to know about a model.
 
     ``precision`` is that of the graph's weights and inner tensors; inputs and outputs never change.
-    ``streaming``: of a network of streams.
+    ``streaming``: None for a network of windows.
     """
 
     precision: Precision = "fp32"
@@ -204,7 +203,7 @@ class ArtefactInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     @property
     def evaluated_by(self) -> str:
-        """How the figures of ``training`` came about: before the network was rounded, if it was."""
+        """The protocol behind the figures of ``training``; a rounded network's are from before."""
         rounded = self.precision != "fp32"
         return self.training.protocol + (", in full precision" if rounded else "")
 

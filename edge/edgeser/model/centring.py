@@ -24,17 +24,17 @@ class LogitBaseline:
 class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How logits are centred by voice.
 
-    To a network every unknown voice always sounds a little sad, say, or a little angry. So the mean
-    logits of the voice are subtracted, and ``prior`` (labels,) is added: the logits of a voice in
-    its everyday mood. The mean is shrunk towards the prior, which counts like ``own_frames`` frames
-    of speech. A mean of more than ``most_frames`` forgets the oldest speech.
+    To a network, each voice has a bias: it always sounds a little sad, say, or a little angry. So
+    the voice's mean logits are subtracted, and ``prior`` (labels,) is added: the logits of a voice
+    in its everyday mood. The mean is shrunk towards the prior, which counts like ``own_frames``
+    frames of speech. A mean of more than ``most_frames`` forgets the oldest speech.
 
     A model is right more often for voices that it knows. So logits are scaled by ``known_scale``
-    for a voice that is known well, and proportionally less for one known less well. The artefact's
-    temperature is fitted to voices of which nothing is known.
+    for a well-known voice, and proportionally less for one known less well. The artefact's
+    temperature is fitted to unknown voices.
 
-    Labels that the model gives too rarely to unknown voices get ``stranger_shift`` (labels,) in
-    logits, if there are any, and proportionally less the better the voice is known.
+    ``stranger_shift`` (labels,), if any, is added to the logits of unknown voices, for labels that
+    they get too rarely, and proportionally less the better the voice is known.
 
     Network and prior are trained with centring (Recipe.episodes); other models have none.
     """
@@ -46,7 +46,7 @@ class Centring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stranger_shift: list[float] = []
 
     def check(self, labels: int) -> None:
-        """Raises ValueError for what does not fit so many labels."""
+        """Raises ValueError if the vectors do not have one value for each label."""
         if len(self.prior) != labels or len(self.stranger_shift) not in (0, labels):
             raise ValueError("centring: expected a logit for each label")
 

@@ -1,4 +1,4 @@
-"""A model ready to use: an artefact, the backend that runs it, and the proof that it runs right."""
+"""A model ready to use: an artefact, the backend that runs it, and the check of its scores."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from edgeser.pcm import SAMPLE_RATE, Samples
 from edgeser.settings.schema import DEFAULT_MODEL, BackendName
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-3, "int8": 1e-2}
-"""Largest difference of a score to its golden value on any processor, by precision. Measured
-between machines for fp32: below 1e-5. Integers round differently on processors without the same
+"""Largest difference of a score from its golden value on any processor, by precision. Measured
+between machines for fp32: below 1e-5. Integers round differently on processors with other
 instructions; how much was not measured."""
 
 
 class Model:
     """Windows of features in, calibrated scores out. It does not change once it is made.
 
-    ``reason``: why no other backend runs it; empty where none was tried. ``fell_back``: another was
-    asked for by name. ``labels``: those that it distinguishes, in the order of its scores.
+    ``reason``: why the backend tried first does not run it; empty if none was. ``fell_back``: that
+    one was asked for by name. ``labels``: those that it distinguishes, in the order of its scores.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class Model:
         reason: str = "",
         fell_back: bool = False,
     ) -> None:
-        """``labels``: distinguish only these of the artefact's; the scores sum to 1 again. An empty
-        list means all. Raises UserError for a label that it does not know, or a single one.
+        """``labels``: distinguish only these of the artefact's, whose scores then sum to 1; empty
+        means all. Raises UserError for an unknown label, or a single one.
         """
         self.artefact = artefact
         self.backend = backend
@@ -82,15 +82,15 @@ class Model:
         return self.scores_of(self.logits(windows))
 
     def scores_of(self, logits: Floats) -> Floats:
-        """Calibrated scores (..., labels), which sum to 1, of logits (..., all labels)."""
+        """Calibrated scores (..., labels), which sum to 1, from logits (..., all labels)."""
         if self._columns is not None:
             logits = logits[..., self._columns]
         return calibrated(logits, self.info.temperature)
 
     def logits(self, windows: Sequence[Speech]) -> Floats:
-        """Logits of windows, as a ``segment`` or ``pieces`` gave them: (windows, all labels).
+        """Logits of windows that came from a ``segment`` or ``pieces``: (windows, all labels).
 
-        In a network of windows one run among others may round differently from one run alone.
+        A network of windows may round differently for a window in a batch and for one run alone.
         """
         return self._network.logits(windows)[:, : len(self.info.labels)]
 
@@ -112,7 +112,7 @@ class Model:
     def verify(self) -> float:
         """Run the golden vectors; return the largest difference. Raises ArtefactError if it drifts.
 
-        If the backend runs a batch in another way than a single window, the golden sounds and a
+        If the backend runs batches by another path than single windows, the golden sounds and a
         partial are run both ways, and must give the same scores. Also warms the backend up.
         """
         limit = max(self.backend.tolerance, TOLERANCE[self.info.precision])
@@ -190,10 +190,10 @@ def load_model(
 ) -> Model:
     """Load a shipped model by name, or any artefact by path, and verify it.
 
-    ``backend``: ``auto`` takes a TensorRT engine that was built for it and this GPU, where there is
-    one and its golden vectors hold, and ONNX Runtime otherwise. ``threads``: that ONNX Runtime may
-    use; one is enough for a microphone. ``fall_back``: go on with ONNX Runtime when ``tensorrt``
-    cannot run; the model then says so. ``labels``: distinguish only these, by default all.
+    ``backend``: ``auto`` takes a TensorRT engine built for this model and GPU if there is one and
+    it passes the golden vectors, and ONNX Runtime otherwise. ``threads``: of ONNX Runtime; one is
+    enough for a microphone. ``fall_back``: use ONNX Runtime when ``tensorrt`` cannot run, and set
+    the model's ``fell_back``. ``labels``: distinguish only these, by default all.
 
     Raises UserError: not found, no ONNX, no metadata, wrong scores for its golden vectors, or a
     backend that was asked for and cannot run.

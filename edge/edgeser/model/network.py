@@ -1,7 +1,7 @@
 """How a network takes speech: the protocol that hearing, backlog and decision are built on.
 
-Two kinds implement it. A network of *windows* (``windows``) takes each window by itself; a network
-of *streams* (``streams``) takes every frame of a segment once, and a window is a span of it.
+It has two implementations. A network of *windows* (``windows``) takes each window by itself; a
+network of *streams* (``streams``) takes each frame of a segment once, and a window is a span of it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Speech: TypeAlias = Pieces | Span
 """
 
 MAX_BATCH = 16
-"""Pieces that the daemon runs at once: more would make the first wait for the last."""
+"""Most pieces that the daemon runs at once: in a larger batch the first waits too long."""
 
 
 class Answer(NamedTuple):
@@ -59,8 +59,8 @@ class Network(Protocol):
     def logits(self, windows: Sequence[Speech]) -> Floats:
         """Logits of windows, (windows, all of its logits), in as few batches as possible.
 
-        But for rounding a window's logits do not depend on the others; of a network of streams not
-        a bit does.
+        Apart from rounding, a window's logits do not depend on the others; in a network of streams
+        they do not depend on them at all.
         """
         ...
 

@@ -21,10 +21,9 @@ _QUANTISE = b"QuantizeLinear"
 class OnnxFile:
     """The file's metadata, the names of its inputs and outputs, and the precision it computes in.
 
-    ``int8``: it quantises what it computes with; ``fp16``: weights or constants of that type;
-    otherwise ``fp32``, also where weights are integers that are unfolded first. ``unsigned``: some
-    of its integers are, around zero points of their own, which processors multiply faster and
-    TensorRT does not take.
+    ``int8``: activations are quantised; ``fp16``: weights or constants have that type; otherwise
+    ``fp32``, also if only the weights are stored as integers. ``unsigned``: some of its integers
+    are unsigned, with zero points of their own: faster on CPUs, and not accepted by TensorRT.
     """
 
     metadata: dict[str, str]

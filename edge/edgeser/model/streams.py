@@ -15,7 +15,8 @@ from edgeser.model.network import Speech
 from edgeser.model.track import Span, Track
 
 MAX_BLOCKS = 8
-"""Blocks run at once, each of another segment: with more the activations leave the cache."""
+"""Most blocks run at once, each of another segment: more would push activations out of the cache.
+"""
 
 
 class StreamNetwork:
@@ -42,7 +43,7 @@ class StreamNetwork:
         spans = [self._span(window) for window in windows]
         found: dict[int, Floats] = {}
         while len(found) < len(spans):
-            due: dict[int, int] = {}  # of each track the first span that waits
+            due: dict[int, int] = {}  # the first waiting span of each track
             for place, span in enumerate(spans):
                 if place in found or id(span.track) in due:
                     continue
@@ -56,7 +57,7 @@ class StreamNetwork:
         return np.stack([found[place] for place in range(len(spans))])
 
     def rows(self, window: Speech) -> int:
-        """One: its blocks are run one after another."""
+        """One: a window's blocks are run one after another."""
         return 1
 
     def row_frames(self, window: Speech) -> int:

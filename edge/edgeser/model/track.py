@@ -17,7 +17,7 @@ from edgeser.features.scaling import Reference
 from edgeser.model.artefact import StreamLayout
 
 _HEARD = np.zeros((0, 0), np.float32)
-"""In the place of a block that the network has taken."""
+"""Replaces a block that the network has taken."""
 
 
 class Track:
@@ -30,7 +30,7 @@ class Track:
         start: int,
         baseline: Baseline,
     ) -> None:
-        """``start``: the segment's first sample. ``baseline``: that of the voice before it."""
+        """``start``: the segment's first sample. ``baseline``: the voice's, before the segment."""
         self.baseline = baseline
         self.layout = layout
         self._front_end = front_end
@@ -64,7 +64,7 @@ class Track:
         return self._span((start - self._start) // hop, count, rest)
 
     def whole(self, raw: Floats) -> Span:
-        """Raw frames (n, bins) as a segment of their own, heard from beginning to end."""
+        """Raw frames (n, bins) as a whole segment of their own."""
         spec, layout = self._front_end, self.layout
         missing = layout.step_frames - len(raw)
         if missing > 0:  # it ends in silence
@@ -83,7 +83,8 @@ class Track:
         return self._blocks[self.heard]
 
     def take(self, votes: Floats, weights: Floats, state: Floats) -> None:
-        """Take the outputs for it: votes (steps, labels), weights (steps,), and the next state."""
+        """Take the outputs for ``next_block``: votes (steps, labels), weights (steps,), and the
+        next state."""
         self._sums += _running(votes, weights, self._sums)
         self.state = state
         self._blocks[self.heard] = _HEARD
@@ -94,7 +95,7 @@ class Track:
     ) -> Floats:
         """Logits (labels,) of a span: the weighted mean of its steps' votes.
 
-        ``votes``, ``weights``: those of its rest, if it has one.
+        ``votes``, ``weights``: the outputs for its ``rest``, if it has one.
         """
         sums = self._sums
         if votes is not None and weights is not None:
@@ -106,9 +107,9 @@ class Track:
         return mean
 
     def _span(self, first: int, last: int, rest: Floats | None) -> Span:
-        """The span between two frames of the segment; ``rest``: what is in no whole block yet."""
+        """The span between two frames of the segment; ``rest``: frames not yet in a whole block."""
         step, size = self.layout.step_frames, self.layout.block_frames
-        last_step = max(1, last // step)  # a segment may end soon after it began
+        last_step = max(1, last // step)  # a segment may be shorter than a step
         first_step = self._first_step(first, last_step)
         blocks = len(self._blocks) if rest is not None else -(-last_step * step // size)
         return Span(self, first_step, last_step, blocks, rest)
@@ -145,16 +146,16 @@ class Span:
 
     @property
     def only_rest_is_due(self) -> bool:
-        """Only its rest is still to be run for it."""
+        """Only the rest has still to be run."""
         return self.rest is not None and self.track.heard == self.blocks
 
     @property
     def is_due(self) -> bool:
-        """Something is still to be run for it."""
+        """Some block has still to be run."""
         return self.track.heard < self.blocks or self.only_rest_is_due
 
     def next_block(self) -> Floats:
-        """Features (block_frames, width) of the block to run next for it."""
+        """Features (block_frames, width) of the block to run next."""
         if self.rest is not None and self.only_rest_is_due:
             return self.rest
         return self.track.next_block()

@@ -1,7 +1,7 @@
-"""How well a model does with corpora, and voices, that it never met: a file beside the artefact.
+"""How well a model does on corpora and voices outside its training: a file beside the artefact.
 
-The figures change nothing that the model computes. So they are no part of the artefact, whose
-SHA-256 stands for what runs: in events, and for what was learnt of voices or built for a GPU.
+The figures change nothing that the model computes. So they are not part of the artefact, whose
+SHA-256 identifies what runs: in events, in baselines of voices, and in engines built for a GPU.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from edgeser.model.artefact import ArtefactError, Estimate
 
 
 class UnseenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Figures with so much ``known`` of every voice ("nothing", "10, mostly neutral", ...).
+    """Figures for one amount ``known`` of every voice ("nothing", "10, mostly neutral", ...).
 
-    Fractions of one, means over the corpora. ``ua4``: mean recall of angry, happy, neutral and sad,
-    told apart from each other alone; ``ua``: of all classes that model and corpus share; both with
-    95 % over speakers. ``arousal_auc`` and ``valence_auc``: areas under the curve of the
-    projections in the events, None where no corpus has the classes. ``ece``: calibration error.
+    Fractions, means over the corpora. ``ua4``: mean recall of angry, happy, neutral and sad when
+    only these are distinguished; ``ua``: of all classes that model and corpus share; both with 95 %
+    intervals over speakers. ``arousal_auc`` and ``valence_auc``: area under the ROC curve of the
+    events' projections, None where no corpus has the classes. ``ece``: calibration error.
     """
 
     known: str
@@ -33,10 +33,9 @@ class UnseenRow(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unseen(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How well the artefact of that SHA-256 does on whole ``corpora`` that it did not learn from.
+    """How well the artefact with this SHA-256 does on whole ``corpora`` outside its training.
 
-    A row for each amount that is known of every voice, the first for nothing, the last for the
-    most.
+    One row for each amount that is known of every voice, from nothing to the most.
     """
 
     sha256: str
@@ -51,8 +50,8 @@ def unseen_file(artefact: Path) -> Path:
 
 
 def read_unseen(artefact: Path, sha256: str) -> Unseen | None:
-    """The figures of the artefact with that SHA-256; None where it was not scored so, or only an
-    earlier file of the name. Raises ArtefactError for a file that does not hold such figures.
+    """The figures of the artefact with this SHA-256; None if there are none, or only those of
+    another file of that name. Raises ArtefactError for a file that does not hold such figures.
     """
     path = unseen_file(artefact)
     try:

@@ -159,7 +159,7 @@ class NetworkServer:
     def _greet(
         self, connection: Connection, received: bytes, now: float
     ) -> tuple[NetworkStream, bytes] | None:
-        """The device's stream and first sound; None while its token is incomplete, or if refused."""
+        """The device's stream and first sound; None if its token is incomplete or refused."""
         token, sound = b"", received
         if self._asks_token:
             try:

@@ -18,7 +18,7 @@ class OnnxRuntime:
 
     name = "onnxruntime/CPU"
     tolerance = 0.0  # none of its own
-    batch_frames = 600  # then activations leave the core's cache: 8 x 3 s cost a quarter more
+    batch_frames = 600  # with more, activations leave the core's cache: 8 x 3 s cost a quarter more
     verify_batch = 0
     fix = "take another copy of the file, or reinstall edgeser"
 

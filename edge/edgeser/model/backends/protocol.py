@@ -18,15 +18,15 @@ class Backend(Protocol):
     """What actually runs it, e.g. ``onnxruntime/CPU``."""
 
     tolerance: float
-    """Largest acceptable difference of a score to its golden value, where that is more than the
+    """Largest acceptable difference of a score from its golden value, if that is more than the
     artefact's own precision allows (``TOLERANCE`` of ``model``)."""
 
     batch_frames: int
-    """Padded frames in a batch, above which larger batches are not faster."""
+    """Padded frames in a batch beyond which larger batches are not faster."""
 
     verify_batch: int
-    """Windows that ``Model.verify`` also runs as one batch, if the backend runs batches in another
-    way than single windows; 0 if it does not."""
+    """Windows that ``Model.verify`` also runs as one batch, if the backend runs batches by another
+    path than single windows; 0 if it does not."""
 
     fix: str
     """What a user can do if its scores are not the golden ones."""

@@ -1,5 +1,5 @@
-"""NVIDIA GPUs: engines built by TensorRT of an artefact, kept in a cache, and run.
+"""NVIDIA GPUs: engines that TensorRT builds from an artefact, kept in a cache, and run.
 
 ``build``, ``cuda``, ``logger`` and ``backend`` import NVIDIA's libraries when they are imported:
-call ``platform.this_platform`` first, which says in one line why they cannot be.
+call ``platform.this_platform`` first, whose error says in one line why they cannot be.
 """

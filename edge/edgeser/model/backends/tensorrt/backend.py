@@ -23,7 +23,7 @@ from edgeser.model.onnx_file import OnnxFile
 log = logging.getLogger(__name__)
 
 TOLERANCE = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-2}
-"""Largest difference of a score to its golden value, by precision."""
+"""Largest difference of a score from its golden value, by precision."""
 
 _TYPES = {"float32": trt.DataType.FLOAT, "int64": trt.DataType.INT64}
 _ONE, _MANY = 0, 1
@@ -33,8 +33,8 @@ _ONE, _MANY = 0, 1
 class TensorRt:
     """An engine, its memory for the largest shape, and a stream.
 
-    One window of the steady length, or one block of a stream, is a CUDA graph: copy, network and
-    copy are one launch.
+    One window of the steady length, or one block of a stream, runs as a CUDA graph: upload, network
+    and download are one launch.
     """
 
     fix = "build the engine again with 'edgeser engine build', or let ONNX Runtime run the model"
@@ -50,7 +50,7 @@ class TensorRt:
         self._shapes = engine.shapes
         self._inputs, self._outputs = info.inputs, info.outputs
         self._logger = Logger()
-        # Kept as long as the engine: TensorRT does not.
+        # Must live as long as the engine, which does not hold a reference to it.
         self._runtime: trt.Runtime = trt.Runtime(self._logger)
         self._engine: trt.ICudaEngine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
@@ -71,7 +71,7 @@ class TensorRt:
     def run(self, features: Floats, frames: npt.NDArray[np.int64]) -> Floats:
         """See ``Backend``.
 
-        A batch larger than the engine's goes through it in parts. Raises EngineError.
+        A batch larger than the engine's is run in parts. Raises EngineError.
         """
         return beside_noise("logits", self._heard({"features": features, "frames": frames}))
 
@@ -107,20 +107,20 @@ class TensorRt:
         }
 
     def times_ms(self, batch: int, length: int, runs: int) -> list[float]:
-        """Milliseconds on the GPU for a batch: copies and network, nothing of the host's."""
+        """Milliseconds on the GPU for a batch: copies and network, without work on the host."""
         self._silence(batch, length)
         watch = Stopwatch(self._stream)
         return [watch.time_ms(lambda: self._start(batch, length)) for _ in range(runs)]
 
     def _start(self, batch: int, length: int) -> None:
-        """Put the work for what lies in the buffers into the stream."""
+        """Enqueue the work for what is in the buffers."""
         if self._graph is not None and (batch, length) == (1, self._shapes.steady):
             self._graph.launch(self._stream)
         else:
             self._enqueue(self._contexts[_ONE if batch == 1 else _MANY], batch, length)
 
     def _check(self) -> None:
-        """Raises EngineError if the engine's tensors are not those that the buffers are for."""
+        """Raises EngineError if the engine's tensors do not fit the buffers."""
         engine: trt.ICudaEngine = self._engine
         names = {engine.get_tensor_name(index) for index in range(engine.num_io_tensors)}
         found = {name: engine.get_tensor_dtype(name) for name in names}
@@ -147,7 +147,7 @@ class TensorRt:
         self._work(context, batch, length)
 
     def _work(self, context: trt.IExecutionContext, batch: int, length: int) -> None:
-        """What is done for a batch, all of it in the stream."""
+        """Enqueue all work for a batch: uploads, network, downloads."""
         for tensor in self._inputs:
             self._buffers[tensor.name].upload(sized(tensor, batch, length), self._stream)
         self._must(context.execute_async_v3(self._stream.handle))
@@ -155,7 +155,7 @@ class TensorRt:
             self._buffers[tensor.name].download(sized(tensor, batch, length), self._stream)
 
     def _silence(self, batch: int, length: int) -> None:
-        """Input for a run whose output nobody looks at."""
+        """Fill the buffers with input for a run whose output is not used."""
         for tensor in self._inputs:
             value = length if tensor.name == "frames" else 0
             self._buffers[tensor.name].host(sized(tensor, batch, length))[:] = value
@@ -164,8 +164,8 @@ class TensorRt:
         """The steady shape as a graph; None where TensorRT's work cannot be captured."""
         steady = self._shapes.steady
         self._silence(1, steady)
-        # A context that nothing else uses: a graph holds on to the state it was captured with. The
-        # first run of a shape does work of its own, which does not belong into the graph.
+        # A context that nothing else uses: a graph keeps the state it was captured with. The first
+        # run of a shape does extra work, which must not be captured.
         self._steady_context = context = self._context(_ONE)
         self._enqueue(context, 1, steady)
         self._stream.wait()

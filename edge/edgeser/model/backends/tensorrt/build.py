@@ -16,10 +16,10 @@ from edgeser.model.backends.tensorrt.logger import Logger
 from edgeser.model.backends.tensorrt.shapes import Shapes, sized
 
 WORKSPACE_BYTES = 1 << 30
-"""Memory that a layer may use for scratch at most."""
+"""Most scratch memory for a layer."""
 
 Tell: TypeAlias = Callable[[str, int, int], None]
-"""Told of each phase of the build: its name, its steps so far, and of how many."""
+"""Called for each phase of the build with its name, its steps so far, and their total."""
 
 
 def build(
@@ -64,7 +64,7 @@ def _build(
         raise EngineError(f"TensorRT cannot read the graph: {_complaint(parser)}")
     config: trt.IBuilderConfig = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE_BYTES)
-    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means all of its bits
+    config.clear_flag(trt.BuilderFlag.TF32)  # fp32 means full precision
     config.progress_monitor = monitor
     cache = _attach(config, timings)
     profiles = [(1, 1, 1), (2, shapes.usual, shapes.batch)]
@@ -86,7 +86,7 @@ def _build(
 
 
 def _attach(config: trt.IBuilderConfig, timings: bytes) -> trt.ITimingCache:
-    """The timing cache of the build; an empty one where the timings are of no use here."""
+    """The timing cache of the build; an empty one if the timings cannot be used here."""
     cache: trt.ITimingCache = config.create_timing_cache(timings)
     if cache is None or not config.set_timing_cache(cache, False):
         cache = config.create_timing_cache(b"")
@@ -103,7 +103,7 @@ def _complaint(parser: trt.OnnxParser) -> str:
 
 
 class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-    """Passes the outer phases of a build on, and ends the build when it is interrupted."""
+    """Reports the outermost phases of a build, and ends the build when it is interrupted."""
 
     def __init__(self, tell: Tell, interrupted: threading.Event) -> None:
         trt.IProgressMonitor.__init__(self)
@@ -132,7 +132,7 @@ class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
 
 @contextmanager
 def _interruptible() -> Iterator[threading.Event]:
-    """Set by Ctrl-C: an exception must not cross TensorRT's own frames."""
+    """An event set by Ctrl-C, since an exception must not pass through TensorRT's stack frames."""
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted

@@ -1,8 +1,8 @@
 """The cache of engines: files that say what they are for, written whole or not at all.
 
-An engine never travels alone: it is found by the artefact it was built from and the platform it was
-built on. A file is a line of JSON (``Engine``), and after it the plan that TensorRT made. Loading
-a plan runs what is in it, so a folder or file that others may write to is not used.
+An engine is found by the artefact it was built from and the platform it was built on. A file is a
+line of JSON (``Engine``), followed by TensorRT's plan. Loading a plan executes code in it, so a
+folder or file that others may write to is not used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LONGEST_HEADER = 65_536
 
 
 class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="edgeser-engine-1"):
-    """What an engine is: its artefact, its platform, its shapes; ``plan_*`` guard the rest."""
+    """What an engine is for: artefact, platform, shapes. ``plan_*``: to verify the plan."""
 
     model: ModelRef
     artefact: str
@@ -44,7 +44,7 @@ class Engine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="edges
 
     @property
     def file_name(self) -> str:
-        """One for each artefact, platform and precision."""
+        """Unique for each artefact, platform and precision."""
         key = "\n".join((self.model.sha256, *msgspec.structs.astuple(self.platform)))
         digest = hashlib.sha256(f"{key}\n{self.precision}".encode()).hexdigest()
         name = "".join(c if c.isalnum() or c in "-_." else "_" for c in self.model.name)
@@ -75,7 +75,7 @@ def save(engine: Engine, plan: bytes, folder: Path) -> Path:
 
 
 def ready(folder: Path) -> None:
-    """Make the cache's folder. Raises EngineError where no engine could be written or loaded."""
+    """Make the cache's folder. Raises EngineError if engines cannot be written or loaded there."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         tempfile.TemporaryFile(dir=folder).close()
@@ -93,7 +93,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def read_header(path: Path) -> Engine:
-    """What the file says it is. Raises EngineError if it is no engine or cut off."""
+    """The file's description of itself. Raises EngineError if it is no engine or cut off."""
     try:
         with path.open("rb") as file:
             line = file.readline(_LONGEST_HEADER)
@@ -133,7 +133,7 @@ def read_plan(path: Path) -> tuple[Engine, bytes]:
 def find(model: ModelRef, precision: Precision, platform: Platform) -> tuple[Path, Engine]:
     """The engine of an artefact for a platform.
 
-    Raises EngineError where there is none, saying what there is instead.
+    Raises EngineError if there is none, and names one for another platform or version if any.
     """
     others: list[str] = []
     for path in files():
@@ -170,7 +170,7 @@ def timings_file(folder: Path, platform: Platform) -> Path:
 
 
 def trust(path: Path) -> None:
-    """Raises EngineError where others than root and this user could have written it."""
+    """Raises EngineError if others than root and this user could have written it."""
     try:
         facts = path.stat()
     except OSError as error:

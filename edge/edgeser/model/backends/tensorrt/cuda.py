@@ -1,4 +1,4 @@
-"""The little of the CUDA runtime that an engine needs: a stream, buffers, a captured graph."""
+"""What an engine needs of the CUDA runtime: a stream, buffers, a captured graph."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check(result: tuple[Any, ...]) -> Any:
 
 
 class Stream:
-    """A stream of its own: it waits for nobody else's work."""
+    """A non-blocking CUDA stream: it does not synchronise with the default stream."""
 
     def __init__(self) -> None:
         stream = check(cudart.cudaStreamCreateWithFlags(cudart.cudaStreamNonBlocking))
@@ -43,11 +43,11 @@ class Stream:
         weakref.finalize(self, cudart.cudaStreamDestroy, self.handle)
 
     def wait(self) -> None:
-        """Until all that was put into it is done."""
+        """Wait until all work in it is done."""
         check(cudart.cudaStreamSynchronize(self.handle))
 
     def capture(self, work: Callable[[], None]) -> Graph:
-        """The work as a graph; it is not done now. Raises EngineError where it cannot be one."""
+        """Record the work as a graph without running it. Raises EngineError if it cannot be one."""
         mode = cudart.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         check(cudart.cudaStreamBeginCapture(self.handle, mode))
         try:
@@ -96,7 +96,7 @@ class Stopwatch:
 
 
 class Buffer:
-    """A tensor of up to ``shape``: pinned memory on the host and as much on the device, once."""
+    """Memory for a tensor of up to ``shape``, allocated once: pinned on the host, and on the device."""
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self._dtype = np.dtype(dtype)
@@ -110,7 +110,7 @@ class Buffer:
         self._items[:] = 0
 
     def host(self, shape: tuple[int, ...]) -> npt.NDArray[Any]:
-        """The host's memory as a tensor of this shape; what is put there is what is uploaded."""
+        """The host's memory as a tensor of this shape, from which ``upload`` copies."""
         return self._items[: math.prod(shape)].reshape(shape)
 
     def upload(self, shape: tuple[int, ...], stream: Stream) -> None:

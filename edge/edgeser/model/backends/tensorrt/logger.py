@@ -10,7 +10,7 @@ log = logging.getLogger("edgeser.model.backends.tensorrt")
 
 
 class Logger(trt.ILogger):  # type: ignore[misc]
-    """What every object of TensorRT is made with."""
+    """The logger that TensorRT's objects are constructed with."""
 
     def __init__(self) -> None:
         trt.ILogger.__init__(self)

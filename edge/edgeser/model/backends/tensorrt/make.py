@@ -1,4 +1,4 @@
-"""From an artefact to an engine in the cache that has proved itself."""
+"""Builds an artefact's engine, verifies it, and puts it into the cache."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def make_engine(
 ) -> tuple[Path, float]:
     """Build an artefact's engine for this machine, run its golden vectors, and keep it.
 
-    Its file, and the largest difference of a score to its golden value; an engine that drifts is
-    not kept, and one that was there stays. ``precision``: what the file must compute in; an engine
-    has that of its file. ``tell``: see ``build``. Raises UserError, UnfitError for integers that
-    TensorRT does not take.
+    Returns its file, and the largest difference of a score from its golden value. An engine that
+    drifts is not kept, and an older one stays. ``precision``: checked against that of the file,
+    which the engine has as well. ``tell``: see ``build``. Raises UserError, UnfitError for integers
+    that TensorRT does not take.
     """
     path = model_path(name_or_file)
     onnx = path.read_bytes()
@@ -58,7 +58,7 @@ def make_engine(
     platform = this_platform()
     shapes = shapes_of(info, batch)
     folder = engine_folders()[0]
-    cache.ready(folder)  # minutes of building are not to end at a folder that cannot be written
+    cache.ready(folder)  # fail now, not after minutes of building
     timings = cache.timings_file(folder, platform)
     from edgeser.model.backends.tensorrt.build import build
 

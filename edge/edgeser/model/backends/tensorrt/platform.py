@@ -19,7 +19,7 @@ _NAME_BYTES = 256
 
 
 class Platform(msgspec.Struct, frozen=True):
-    """``gpu``: its name; ``capability``: of its instruction set, e.g. 8.7; ``tensorrt``: version.
+    """``gpu``: its name; ``capability``: CUDA compute capability, e.g. 8.7; ``tensorrt``: version.
 
     An engine built on one platform is of no use on another.
     """
@@ -43,7 +43,7 @@ def this_platform() -> Platform:
 
 
 def this_gpu() -> tuple[str, str]:
-    """Name and compute capability of the first GPU, asked of the driver. Raises EngineError."""
+    """Name and compute capability of the first GPU, from the driver. Raises EngineError."""
     try:
         driver = ctypes.CDLL(_LIBRARY)
     except OSError as error:

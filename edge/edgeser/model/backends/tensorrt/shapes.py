@@ -14,8 +14,8 @@ from edgeser.model.streams import MAX_BLOCKS
 class Shapes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Frames per window, from ``shortest`` to ``longest``, and windows per run, up to ``batch``.
 
-    ``steady``: the frames of a partial window, which come most often; ``usual``: the most windows
-    that the daemon runs at once. Of a network of streams the windows are blocks, all of one length.
+    ``steady``: frames of a full partial window, the most frequent kind; ``usual``: the most windows
+    that the daemon runs at once. For a network of streams, windows are blocks, all of one length.
     """
 
     shortest: int
