@@ -107,6 +107,24 @@ def test_another_users_link_leads_to_no_other_folder(tmp_path: Path) -> None:
     assert [file.name for file in roots.iterdir()] == ["phone"]
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="makes another user's link, which needs root")
+@pytest.mark.parametrize("below", ["", "keys"])
+def test_a_folder_of_keys_behind_another_users_link_is_left_alone(
+    below: str, tmp_path: Path
+) -> None:
+    roots, link = tmp_path / "roots", tmp_path / "link"
+    public = said("new", "server", "--keys", str(roots / below))
+    said("allow", "phone", public, "--keys", str(roots / below))
+    link.symlink_to(roots)
+    before = sorted(roots.rglob("*"))
+    for owner, refused in ((65534, True), (0, False)):
+        os.lchown(link, owner, owner)
+        for words in (("new", "other"), ("allow", "other", public), ("revoke", "phone")):
+            done = edgeser("keys", *words, "--keys", str(link / below))
+            assert (f"keys {link}: it is a link of another user" in done.err) == refused, done.err
+        assert (sorted(roots.rglob("*")) == before) == refused
+
+
 def test_a_daemon_without_keys_does_not_start(tmp_path: Path) -> None:
     settings = tmp_path / "edgeser.toml"
     settings.write_text(f'[events]\ncurve = true\nkeys = "{tmp_path}/none"\n')

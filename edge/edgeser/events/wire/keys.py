@@ -42,6 +42,7 @@ class KeyFolder:
         while public.startswith(b"-"):  # a command would take it for an option
             public, secret = zmq.curve_keypair()
         path = self._secret_path(name)
+        _check_links(self.folder)
         _make_folder(self.folder)
         _create(path, secret, 0o600)
         return public.decode()
@@ -108,13 +109,9 @@ class KeyFolder:
         return self.folder / f"{_checked(name)}.secret"
 
     def _allowed_path(self, name: str) -> Path:
-        """Of a file to be made or removed. Raises UserError where another user's link leads to it:
-        root's hand would be led anywhere.
-        """
-        folder = self._allowed
-        if folder.is_symlink() and folder.lstat().st_uid not in (0, os.geteuid()):
-            raise UserError(f"keys {folder}: it is a link of another user", "remove it")
-        return folder / _checked(name)
+        """Of a file to be made or removed. Raises UserError."""
+        _check_links(self._allowed)
+        return self._allowed / _checked(name)
 
 
 def read_secret(path: Path) -> bytes:
@@ -189,6 +186,15 @@ def _make_folder(folder: Path) -> None:
             os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
     except OSError as error:
         raise UserError(f"keys {folder}: {error.strerror}") from error
+
+
+def _check_links(folder: Path) -> None:
+    """Raises UserError where another user's link leads there: root's hand would be led anywhere."""
+    for step in (folder.absolute(), *folder.absolute().parents):
+        if step.is_symlink() and step.lstat().st_uid not in (0, os.geteuid()):
+            raise UserError(
+                f"keys {step}: it is a link of another user", "remove it, or name another folder"
+            )
 
 
 def _check_unchangeable(path: Path, trusted: set[int]) -> None:
