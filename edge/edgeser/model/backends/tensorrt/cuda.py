@@ -96,7 +96,7 @@ class Stopwatch:
 
 
 class Buffer:
-    """Memory for a tensor of up to ``shape``, allocated once: pinned on the host, and on the device."""
+    """Memory for a tensor of up to ``shape``, allocated once: pinned host memory, device memory."""
 
     def __init__(self, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
         self._dtype = np.dtype(dtype)
