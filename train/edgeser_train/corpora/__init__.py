@@ -1,4 +1,4 @@
-"""Corpora by name. A corpus is a file that reads it, and a line here."""
+"""Corpora by name. Each has a module that reads it, and a line here."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ CORPORA: Registry[Release] = Registry(
 def load_corpora(named_paths: Sequence[str], labels: str | None = None) -> Corpus:
     """The corpus that one ``NAME=PATH`` means, or several of them merged.
 
-    ``labels``: the classes to be told apart, as ``classes_of`` reads them; by default all that the
-    corpora have. Raises UserError, also for a class that none of them has an utterance of.
+    ``labels``: the classes to distinguish, in the syntax of ``classes_of``; by default all that the
+    corpora have. Raises UserError, also for a class of which none of them has an utterance.
     """
     corpora = [load_corpus(named_path) for named_path in named_paths]
     if labels is None:

@@ -2,7 +2,8 @@
 
 A folder per emotion; a file's name is ``n1-01-01-02-65``: emotion and folder, sentence,
 repetition, sex (01 female, 02 male), speaker. Every file is padded or cut to 3 s: it is trimmed to
-its speech when it is read. Of the 4550 recordings the judges kept 2474, by every speaker others.
+its speech when it is read. The judges kept 2474 of the 4550 recordings, different ones of each
+speaker.
 """
 
 from __future__ import annotations

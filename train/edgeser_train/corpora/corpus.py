@@ -29,7 +29,7 @@ LABELS = (
     "sad",
     "surprised",
 )
-"""Names of the classes that corpora share. FAU-Aibo has names of its own, a manifest any."""
+"""Names of the classes that corpora share. FAU-Aibo has its own, a manifest may have any."""
 
 LICENCES = (
     "CC0-1.0",
@@ -44,7 +44,7 @@ LICENCES = (
 
 @dataclass(frozen=True)
 class Utterance:
-    """One labelled recording, and what its corpus tells of it.
+    """One labelled recording, and what its corpus says about it.
 
     ``name``: unique in its corpus. ``corpus``: the name of the corpus it came from.
     ``gender``: "female", "male" or "" where not known. ``style``: "improvised", "scripted" or "".
@@ -52,7 +52,7 @@ class Utterance:
     where the corpus fixes that, else "". ``agreement``: the share of the annotators' votes that
     the label got, 0 to 1. ``valence``, ``arousal``: on the corpus's own scale.
     ``group``: utterances of one group stay in one part of a fold; "" is a group of its own.
-    ``trim``: only the speech of the file counts, see ``trim.speech_of``.
+    ``trim``: only the speech of the file is used, see ``trim.speech_of``.
     """
 
     name: str
@@ -103,12 +103,12 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Release:
-    """A corpus that can be had: how it is read, and what is known of it by name alone.
+    """A registered corpus: how it is read, and what is known of it without reading it.
 
-    ``load``: its folder or file to the corpus; raises UserError. ``recordings``: what it is a
-    selection of, e.g. "ravdess"; selections of the same recordings share speakers, and nobody else
-    has them. "" where that differs from file to file, and then nothing is said of the ``licence``.
-    ``attribution``: what a model that learnt from it says of it, as the licence wants it said.
+    ``load``: from its folder or file to the corpus; raises UserError. ``recordings``: what it is a
+    selection of, e.g. "ravdess"; selections of the same recordings share speakers, whom no other
+    corpus has. "" where that depends on the file; then the ``licence`` is not known here, either.
+    ``attribution``: the credit that the licence demands of a model trained on it.
     """
 
     load: Callable[[Path], Corpus]
@@ -162,7 +162,7 @@ class Corpus:
 
 
 def check_corpus(corpus: object, name: str) -> None:
-    """Check what a loader of that name promises: a corpus of utterances, each with a name of its
+    """Check what the loader of that name returned: a corpus of utterances, each with a name of its
     own, a path and one of the labels. Raises UserError that says what is wrong.
     """
     fix = f"fix the loader of '{name}'"

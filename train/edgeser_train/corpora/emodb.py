@@ -1,11 +1,11 @@
 """Emo-DB, the Berlin database of emotional speech (Burkhardt et al. 2005).
 
-A file's name is ``SSTTTEv``: speaker, text, emotion, version. Only the classic 535 recordings
-count: the second edition's additional ones are passed over, so that figures stay comparable.
+A file's name is ``SSTTTEv``: speaker, text, emotion, version. Only the classic 535 recordings are
+used; the second edition's additional ones are skipped, so that results stay comparable.
 
-A copy is about in which every recording is cut or filled to exactly 2 s. Its figures are not
-comparable with those of the originals, and in a mixture the length would tell the classes apart:
-it has a name of its own, and neither is taken for the other.
+There is a copy in circulation in which every recording is cut or padded to exactly 2 s. Its results
+are not comparable with those of the originals, and in a mixture the length would give the class
+away: it has a name of its own, and each is refused under the other's name.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 2009 emotion challenge.
 
 The folder holds the recordings, ``Ohm_01_000_00.wav``, and ``chunk_labels_5cl_corpus.txt``, at any
-depth, with a line for each: name, class and confidence, e.g. ``Ohm_01_000_00 N 0.54``. Who went to
-the school Ohm trains, who went to Mont tests: protocol ``fixed``. The confidence is the agreement.
+depth, with a line for each: name, class and confidence, e.g. ``Ohm_01_000_00 N 0.54``. The children
+of the school Ohm train, those of Mont test: protocol ``fixed``. The confidence is the agreement.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _STEM = re.compile(r"(Ohm|Mont)_\d\d_\d\d\d_\d\d")
 def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
     """All utterances, in the order of the labels file. Speakers are e.g. "Ohm_01".
 
-    Raises UserError for a missing file, a line that is none, and other counts than ``expected``.
+    Raises UserError for a missing file, a malformed line, and other counts than ``expected``.
     """
     name = "fau-aibo"
     found = sound_files(name, folder, _STEM)

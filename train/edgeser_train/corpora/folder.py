@@ -16,8 +16,7 @@ SUFFIXES = (".wav", ".flac")
 def sound_files(corpus: str, folder: Path, stem: re.Pattern[str]) -> dict[str, Path]:
     """Path by stem of the wav and flac files, at any depth, whose whole stem matches; sorted.
 
-    Raises UserError for what is no folder, one that cannot be read, one without such a file, or a
-    recording that is twice there.
+    Raises UserError if it is not a folder, cannot be read, or has a recording twice.
     """
     if not folder.is_dir():
         raise UserError(
@@ -40,7 +39,7 @@ def sound_files(corpus: str, folder: Path, stem: re.Pattern[str]) -> dict[str, P
 def check_complete(
     corpus: str, folder: Path, wanted: Mapping[str, str], found: Mapping[str, Path]
 ) -> None:
-    """``wanted``: label by stem. Raises UserError that counts by label what was not found."""
+    """``wanted``: label by stem. Raises UserError with the number of missing files by label."""
     missing = [name for name in wanted if name not in found]
     if missing:
         raise UserError(
@@ -53,7 +52,7 @@ def check_complete(
 def check_counts(
     corpus: str, folder: Path, found: Iterable[str], expected: Mapping[str, int]
 ) -> None:
-    """``found``: the class, or any other name of a kind, of each utterance.
+    """``found``: the kind of each utterance, e.g. its class.
 
     Raises UserError that names every kind of which there are more or fewer than expected.
     """
@@ -79,11 +78,10 @@ def counted(labels: Iterable[str]) -> str:
 def files_in_folders(
     corpus: str, folder: Path, path_of: re.Pattern[str]
 ) -> list[tuple[re.Match[str], Path]]:
-    """The wav and flac files, at any depth, that match with the name of their own folder in front
-    and no suffix, e.g. "Angry/1157_kz_acik"; sorted by that. Each with its match.
+    """The wav and flac files, at any depth, whose parent folder and stem match ``path_of``, e.g.
+    "Angry/1157_kz_acik"; sorted by that. Each with its match.
 
-    Raises UserError for what is no folder, one that cannot be read, or a recording that is twice
-    there.
+    Raises UserError if it is not a folder, cannot be read, or has a recording twice.
     """
     if not folder.is_dir():
         raise UserError(

@@ -2,11 +2,11 @@
 
 The folder is the release as it comes: ``Session1`` to ``Session5``, in each the recordings in
 ``sentences/wav/DIALOG/UTTERANCE.wav`` and the labels in ``dialog/EmoEvaluation/DIALOG.txt``. There
-a paragraph tells of an utterance: ``[start - end]``, name, label and ``[valence, activation,
-dominance]``, with tabs between; then a line for each annotator, of which those that begin with
-``C-`` are votes for classes, as many as the annotator liked. An utterance's agreement is the share
+each utterance has a paragraph: ``[start - end]``, name, label and ``[valence, activation,
+dominance]``, separated by tabs; then a line for each annotator, of which those that begin with
+``C-`` are votes for classes, one annotator may give several. An utterance's agreement is the share
 of all its votes that are for its label (Zhong et al. 2020); for one labelled excited, only votes
-for excited count, also where excited is taken as happy.
+for excited count, even where excited is taken as happy.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SESSIONS = ("1", "2", "3", "4", "5")
 
 @dataclass(frozen=True)
 class Selection:
-    """``label_of_code``: what is taken, and as what. ``styles``: of which dialogs.
-    ``counts``: of each session, by label in the order of LABELS.
+    """``label_of_code``: our label for each of the release's that is used. ``styles``: of the
+    dialogs used. ``counts``: utterances of each session, by label in the order of LABELS.
     """
 
     label_of_code: Mapping[str, str]
@@ -101,7 +101,7 @@ class Evaluation:
 
 
 def load(name: str, folder: Path, selection: Selection) -> Corpus:
-    """A selection by sessions, in the order of the names. ``folder`` holds the five sessions.
+    """A selection, ordered by session and name. ``folder`` holds the five sessions.
 
     A speaker is a session and a gender, e.g. "1F". Raises UserError for another folder, a label
     without its recording, and other counts than the selection's.
@@ -154,7 +154,7 @@ def _is_in(selection: Selection, evaluation: Evaluation) -> bool:
 
 
 def _evaluations(session: Path) -> Iterator[Evaluation]:
-    """Of all dialogs of a session. Raises UserError with the line that is none."""
+    """Those of all dialogs of a session. Raises UserError that names a malformed line."""
     for file in sorted((session / "dialog" / "EmoEvaluation").glob("Ses*.txt")):
         head: re.Match[str] | None = None
         votes: list[str] = []

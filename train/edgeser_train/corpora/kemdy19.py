@@ -1,14 +1,14 @@
 """KEMDy19: Korean actors in pairs, improvised and scripted (Noh et al. 2021), in four classes.
 
-The layout assumed is that of the release v1.3, which nobody here could see: recordings
+The layout assumed is that of the release v1.3, which we have not seen: recordings
 ``wav/Session01/Sess01_impro01/Sess01_impro01_F001.wav``, labels in
-``annotation/Session01_F_res.csv`` (and ``_M_``) with two rows of headings. In the first stand
-"Segment ID" and, over the majority's emotion, valence and arousal, "Total Evaluation"; every later
-"Emotion" of the second heads the vote of one annotator. What a speaker said counts as its own file
-labels it.
+``annotation/Session01_F_res.csv`` (and ``_M_``) with two rows of headings. The first has
+"Segment ID" and, above the majority's emotion, valence and arousal, "Total Evaluation"; every later
+"Emotion" in the second heads the votes of one annotator. An utterance is labelled by the file of
+its own speaker.
 
-Annotators can tie ("neutral;happy"). Hyeon et al. do not say what they made of that: of the two
-ways, a tie is left out or counts as the first named, the one that gives their counts is taken.
+Annotators can tie ("neutral;happy"). Hyeon et al. do not say how they treat ties: they are left
+out, or count as the first class named, whichever gives their counts.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
 
 
 def _labels(rows: Iterable[_Row]) -> dict[str, str]:
-    """The first named emotion by name, of those that are of the four, sorted."""
+    """The first emotion of each row by utterance, sorted; only those of the four classes."""
     first = {row[0]: row[1].split(";")[0].strip() for row in rows}
     return {stem: first[stem] for stem in sorted(first) if first[stem] in LABELS}
 
 
 def _rows(file: Path) -> Iterator[_Row]:
-    """Of the utterances by the speaker whose file it is."""
+    """The rows of the utterances by the speaker whose file it is."""
     try:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             rows = list(csv.reader(opened))

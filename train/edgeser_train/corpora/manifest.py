@@ -1,8 +1,8 @@
-"""Anybody's recordings, listed in a file.
+"""A user's own recordings, listed in a file.
 
 ``FILE.csv`` has a heading row, ``FILE.jsonl`` an object on each line. Each utterance has a ``path``
-(relative to the file's folder), a ``speaker`` and a ``label``; the other fields of ``Row`` may be
-there. The corpus is named after the file.
+(relative to the file's folder), a ``speaker`` and a ``label``; the other fields of ``Row`` are
+optional. The corpus is named after the file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgeser_train.corpora.corpus import Corpus, Release, Utterance
 from edgeser_train.corpora.merge import strictest
 
 _NAME = re.compile(r"[^\s/,:+]+")
-"""What a speaker or a label may be: it is part of folds' and files' names."""
+"""A valid speaker or label: it becomes part of the names of folds and files."""
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,7 +72,7 @@ def load(path: Path) -> Corpus:
     """The utterances in the order of the file, the labels sorted. The licence is the strictest
     that a row names, "unspecified" where one names none.
 
-    Raises UserError that names the line of what is wrong, listed twice or not there.
+    Raises UserError that names the line of what is wrong, listed twice or missing.
     """
     if not path.is_file():
         raise UserError(f"corpus manifest: {path} is no file", _KINDS)
@@ -186,4 +186,4 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 RELEASE = Release(load)
-"""Anybody's: a name, recordings and a licence for each list."""
+"""Name, recordings and licence differ from manifest to manifest."""

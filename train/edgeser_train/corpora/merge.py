@@ -12,10 +12,10 @@ from edgeser_train.corpora.corpus import LICENCES, Corpus, Utterance
 def merged(corpora: Sequence[Corpus]) -> Corpus:
     """One corpus of all utterances in the order given; a single one stays as it is.
 
-    Its name is theirs with ``+`` between, its licence the strictest of theirs. Names, speakers,
-    sessions and groups get the recordings' name in front, e.g. "ravdess:07". Raises UserError
-    unless all have the same labels, for two selections of the same recordings, and for two lists of
-    one name.
+    Its name is theirs joined by ``+``, its licence the strictest of theirs. Names, speakers,
+    sessions and groups are prefixed with the recordings' name, e.g. "ravdess:07". Raises UserError
+    unless all have the same labels, for two selections of the same recordings, and for two
+    manifests of one name.
     """
     if not corpora:
         raise UserError("no corpus given", "give at least one with --corpus NAME=PATH")

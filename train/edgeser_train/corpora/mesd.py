@@ -1,7 +1,8 @@
 """MESD: single words of Mexican Spanish in six emotions (Duville et al. 2021).
 
 A file's name is ``Emotion_Voice_Corpus_word``: the voices are F (women), M (men) and C (children),
-the corpora A and B. Names tell groups of voices, not persons: a group stays on one side of a split.
+the corpora A and B. Names identify groups of voices, not persons: a group stays on one side of a
+split.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ COUNTS = {
     "voice F": 288,
     "voice M": 285,
 }
-"""Of the 856 words that are passed on; eight of the published 864 are not among them."""
+"""Of the 856 words that are distributed; eight of the published 864 are not among them."""
 
 _STEM = re.compile(rf"({'|'.join(LABEL_OF_NAME)})_([FMC])_([AB])_.+")
 _GENDER = {"F": "female", "M": "male", "C": ""}

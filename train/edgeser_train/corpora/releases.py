@@ -1,4 +1,4 @@
-"""What is known of corpora by their names alone."""
+"""What is known of corpora from their names alone."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from edgeser_train.corpora.merge import strictest
 
 @cache
 def released() -> frozenset[str]:
-    """Recordings whose speakers are nobody else's."""
+    """Names of the recordings whose speakers no other corpus has: all registered ones."""
     return frozenset(release.recordings for release in CORPORA.values()) - {""}
 
 
 def recordings_of(corpus: str) -> str:
-    """What a corpus of that name is a selection of: a merged one has it before every name."""
+    """The recordings that a corpus of that name is a selection of: a merged corpus's prefix."""
     return (CORPORA[corpus].recordings if corpus in CORPORA else "") or corpus
 
 
 def licence_of(corpus: Corpus, part: Iterable[str]) -> str:
-    """The strictest licence of those corpora that ``part`` names, out of which it was merged.
+    """The strictest licence of those of the merged corpora that ``part`` names.
 
-    It is that of the whole where the table does not explain the whole's: lists have any licence.
+    It is that of the whole where the registered licences do not account for it: a manifest may have
+    any licence.
     """
     licences = {name: CORPORA[name].licence for name in corpus.corpora if name in CORPORA}
     if len(licences) < len(corpus.corpora) or not all(licences.values()):

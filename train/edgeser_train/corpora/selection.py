@@ -1,4 +1,4 @@
-"""The classes that are to be told apart, out of corpora whose own classes differ."""
+"""The classes to distinguish, chosen from corpora whose own classes differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeser.events.schema import UNKNOWN
 from edgeser_train.corpora.corpus import LABELS, Corpus
 
 Classes = Mapping[str, frozenset[str]]
-"""Label by label: those of the corpora that count as it."""
+"""For each class, the labels of the corpora that count as it."""
 
 
 def classes_of(text: str) -> Classes:
@@ -34,10 +34,10 @@ def classes_of(text: str) -> Classes:
 
 
 def selections(corpora: Sequence[Corpus], text: str) -> list[Corpus]:
-    """Of each corpus the classes of ``text``, as ``classes_of`` reads them.
+    """Each corpus reduced to the classes of ``text``, in the syntax of ``classes_of``.
 
-    A name that many corpora share, such as calm, may be in none of these. Raises UserError for any
-    other that is, and as ``classes_of`` and ``selected`` do.
+    A label that corpora share (``LABELS``), such as calm, may be in none of these. Raises UserError
+    for any other label that is in none, and as ``classes_of`` and ``selected`` do.
     """
     classes = classes_of(text)
     there = labels_of(corpora)
@@ -50,15 +50,15 @@ def selections(corpora: Sequence[Corpus], text: str) -> list[Corpus]:
 
 
 def labels_of(corpora: Sequence[Corpus]) -> list[str]:
-    """The classes that one of them has, sorted."""
+    """The classes that at least one of them has, sorted."""
     return sorted({label for corpus in corpora for label in corpus.labels})
 
 
 def selected(corpus: Corpus, classes: Classes) -> Corpus:
     """The utterances of those classes under their new names, all classes as its labels.
 
-    A class that the corpus has no example of stays among its labels: it is in no loss of it and in
-    no mean of recalls. Raises UserError where nothing is left.
+    A class of which the corpus has no example stays among its labels, but counts neither in the
+    loss of its utterances nor in a mean recall. Raises UserError where nothing is left.
     """
     new = {old: name for name, labels in classes.items() for old in labels}
     kept = tuple(replace(u, label=new[u.label]) for u in corpus.utterances if u.label in new)
@@ -80,7 +80,7 @@ def left_out(corpus: Corpus, chosen: Corpus, labels: Sequence[str]) -> dict[str,
 
 
 def check_label_names(labels: Sequence[str]) -> None:
-    """Raises UserError where a class has the name that events have for no class at all."""
+    """Raises UserError for a class with the name that events give when the model is not sure."""
     if UNKNOWN in labels:
         raise UserError(
             f"a class is called {UNKNOWN}, which events say where the model is not sure",

@@ -14,19 +14,19 @@ RANGE_DB = 40.0
 """A frame that is this much below the loudest is not speech."""
 
 AROUND_FRAMES = 6
-"""What is kept before the first and after the last speech: 0.12 s."""
+"""Frames kept before the first and after the last speech: 0.12 s."""
 
 PEAK = 16384
 """The detector hears the recording at this peak, so that its level does not matter."""
 
 TRIMMING = f"{MODE} {RANGE_DB} {AROUND_FRAMES} {PEAK}"
-"""Changes when the same file would be trimmed otherwise."""
+"""Identifies these settings: it changes when the same file would be trimmed differently."""
 
 
 def speech_of(samples: Samples) -> Samples:
     """From just before the first speech to just after the last: int16 (n,) -> (m,), m <= n.
 
-    The level stays. A recording without any speech stays whole. Raises UserError without WebRTC.
+    The level is kept. A recording without speech is kept whole. Raises UserError without WebRTC.
     """
     peak = int(np.abs(samples.astype(np.int32)).max(initial=1))
     heard = np.round(samples * (PEAK / max(1, peak))).astype(np.int16)

@@ -1,8 +1,8 @@
 """TurEV-DB: Turkish words of about a second, six speakers in four emotions (Canpolat et al. 2020).
 
 A folder per emotion; a file's name is ``1157_kz_acik``: speaker, emotion, word. There is silence
-at both ends: every recording is trimmed to its speech when it is read. Calm is not neutral; who
-wants to compare the two merges them: ``--labels angry,happy,neutral=neutral+calm,sad``.
+at both ends: every recording is trimmed to its speech when it is read. Calm is not neutral; to
+treat them as one class, merge them: ``--labels angry,happy,neutral=neutral+calm,sad``.
 """
 
 from __future__ import annotations
