@@ -55,15 +55,15 @@ def planned(
     teachers: Sequence[Path] = (),
     start: Path | None = None,
 ) -> Plan:
-    """A plan out of names, as the command line has them.
+    """Build a plan from names, as the command line does.
 
     ``corpora``: ``NAME=PATH``, several are merged; or a corpus in memory. ``recipe``: by default
-    ``edgeser``, or the only one that the model has. ``labels``: the classes
-    of named corpora that are told apart, as ``classes_of`` reads them. ``settings``:
-    ``FIELD=VALUE`` of the recipe. ``part``: what an evaluation scores. ``conditions``: how it hears
-    it. ``teachers``, ``start``: checkpoints, or run folders.
+    ``edgeser``, or the model's only one. ``labels``: the classes to distinguish in named corpora,
+    in the syntax of ``classes_of``. ``settings``: ``FIELD=VALUE`` of the recipe. ``part``: the part
+    of each fold that an evaluation scores. ``conditions``: the listening conditions under which it
+    does. ``teachers``, ``start``: checkpoints, or run folders.
 
-    Raises UserError for what there is not.
+    Raises UserError for a name that does not exist.
     """
     data = corpora if isinstance(corpora, Corpus) else load_corpora(corpora, labels)
     check_label_names(data.labels)
@@ -82,9 +82,9 @@ def planned(
 
 
 def folds_named(plan: Plan, names: Sequence[str] | None = None) -> list[Fold]:
-    """The plan's folds of those names or numbers, counted from 1; all without any.
+    """The plan's folds with these names or numbers (counted from 1); all if ``names`` is None.
 
-    Raises UserError for one that there is not.
+    Raises UserError for one that does not exist.
     """
     folds = folds_of(plan.protocol, plan.corpus, plan.data_seed)
     if names is None:
@@ -102,7 +102,7 @@ def folds_named(plan: Plan, names: Sequence[str] | None = None) -> list[Fold]:
 
 
 def only_fold(plan: Plan, name: str | None) -> Fold:
-    """The fold of that name or number, or the only one. Raises UserError."""
+    """The fold with that name or number; without a name, the only fold. Raises UserError."""
     folds = folds_named(plan, None if name is None else [name])
     if len(folds) > 1:
         listed = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
@@ -117,9 +117,9 @@ def train(
 ) -> TrainedFold | None:
     """Train one fold with the plan's first seed and write ``output/model.pt``; nothing is scored.
 
-    Killed at any time, the same call goes on where it was. None where that file is the end of this
-    very training, and in every process but the first, where ``torchrun`` started several. Raises
-    UserError where it is another's, and as ``check_disjoint`` and ``train_fold`` do.
+    If it is killed, the same call resumes. Returns None if ``model.pt`` is already the result of
+    this training, and in every process of ``torchrun`` but the first. Raises UserError if that file
+    is the result of another training, and as ``check_disjoint`` and ``train_fold`` do.
     """
     chosen = only_fold(plan, fold)
     check_disjoint(plan.corpus, [chosen])
@@ -159,12 +159,12 @@ def evaluate(
     command: str = "edgeser_train.experiments.evaluate",
     on_result: Callable[[FoldResult, bool], None] = lambda result, resumed: None,
 ) -> Report:
-    """Train and score folds of every seed in ``output``, and write the report in ``report``, by
+    """Train and score folds with every seed in ``output``, and write the report to ``report``, by
     default ``output/report``.
 
-    ``on_result``: called with every fold, and whether it was there before. ``command``: how the
-    report says that it was made. Raises UserError as ``run_folds`` does, and at once where no
-    report could be written.
+    ``on_result``: called with every fold's result, and whether an earlier run computed it.
+    ``command``: what the report gives as the command that made it. Raises UserError as
+    ``run_folds`` does, and before any work if the report cannot be written.
     """
     if report is not None:
         check_writable(report / "report.json")

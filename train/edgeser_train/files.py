@@ -1,4 +1,4 @@
-"""Files of long work, in folders that one process writes."""
+"""Files and folders of long-running work, each written by one process at a time."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edgeser.errors import UserError
 
 
 def make_folder(folder: Path) -> None:
-    """With those above it, where they are missing. Raises OSError, NotADirectoryError where a file
-    or a dangling link has its name.
+    """Make a folder and its missing parents. Raises OSError; NotADirectoryError if a file or a
+    dangling link has its name.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -27,7 +27,7 @@ def make_folder(folder: Path) -> None:
 
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
-    """Write a file, whole or not at all; its folder is made. Raises UserError when that fails."""
+    """Write a file atomically, making its folder if needed. Raises UserError when that fails."""
     try:
         make_folder(path.parent)
         whole_file.write_whole(path, content, 0o644)
@@ -36,7 +36,7 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Before long work: raises UserError where ``write_whole`` could not write that file."""
+    """Before long work: raises UserError if ``write_whole`` could not write that file."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -49,10 +49,10 @@ def check_writable(path: Path) -> None:
 
 @contextlib.contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yields a folder to fill, which then becomes that one, whole or not at all.
+    """Yields a temporary folder to fill, which is then renamed to ``folder``: atomic as a whole.
 
-    One that another process made meanwhile stays. What a killed one left behind is removed; of one
-    that is alive it is locked. Raises OSError.
+    A ``folder`` that another process made meanwhile stays. Temporary folders of killed processes
+    are removed; those of live ones are locked. Raises OSError.
     """
     make_folder(folder.parent)
     for left in folder.parent.glob(f".{escape(folder.name)}.*"):
@@ -60,7 +60,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     handle = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        with contextlib.suppress(OSError):  # Not every network file system knows locks.
+        with contextlib.suppress(OSError):  # Not every network file system supports locks.
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield aside
         try:
@@ -78,7 +78,7 @@ def _remove_unlocked(aside: Path) -> None:
         handle = os.open(aside, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if any(aside.iterdir()):  # an empty one may have yet to be locked
+            if any(aside.iterdir()):  # if empty, its process may not have locked it yet
                 shutil.rmtree(aside, ignore_errors=True)
         finally:
             os.close(handle)
@@ -86,10 +86,10 @@ def _remove_unlocked(aside: Path) -> None:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """The folder, made where it is missing, for this process alone; left empty, it goes again.
+    """Lock a folder for this process alone. It is made if missing, and removed if left empty.
 
-    What a killed ``write_whole`` left behind is removed. Raises UserError where another process
-    is in it, or when it cannot be made.
+    Temporary files of a killed ``write_whole`` are removed. Raises UserError if another process
+    has locked it, or it cannot be made.
     """
     try:
         make_folder(folder)
@@ -104,7 +104,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
                 f"{folder}: another edgeser is at work in it",
                 "wait for its end, or choose another folder with -o",
             ) from error
-        except OSError:  # Not every network file system knows locks.
+        except OSError:  # Not every network file system supports locks.
             pass
         try:
             for aside in folder.glob(whole_file.ASIDE):

@@ -17,7 +17,7 @@ def confusion(targets: Ints, predictions: Ints, labels: int) -> Ints:
 
 
 def wa(counts: npt.NDArray[np.number]) -> float:
-    """Weighted accuracy: the share of right predictions."""
+    """Weighted accuracy: the share of correct predictions."""
     return float(was(counts))
 
 
@@ -65,10 +65,10 @@ def ece(scores: Doubles, targets: Ints, bins: int = 15) -> float:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Exact two-sided p of the chance that two equally good classifiers differ that much.
+    """Exact two-sided p-value of McNemar's test that two classifiers are equally good.
 
-    ``only_first`` utterances are right by the first alone, ``only_second`` by the second alone
-    (binomial test with probability 1/2).
+    ``only_first`` utterances are classified correctly by the first alone, ``only_second`` by the
+    second alone (binomial test with probability 1/2).
     """
     n, few = only_first + only_second, min(only_first, only_second)
     tail = sum(math.comb(n, k) for k in range(few + 1))

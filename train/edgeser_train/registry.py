@@ -1,6 +1,6 @@
-"""What there is of one kind, by name: what lies here, and what other packages bring.
+"""Models, recipes, corpora, losses and protocols by name: ours, and those of other packages.
 
-A package brings a thing by an entry point (https://packaging.python.org/specifications/entry-points)
+A package adds one by an entry point (https://packaging.python.org/specifications/entry-points)
 in one of the groups ``edgeser.models``, ``edgeser.recipes``, ``edgeser.corpora``,
 ``edgeser.losses``, ``edgeser.protocols``.
 """
@@ -18,19 +18,19 @@ from edgeser.errors import UserError
 T = TypeVar("T")
 
 
-_TAKEN: dict[str, str] = {}
+_USED: dict[str, str] = {}
 
 
 def packages() -> dict[str, str]:
-    """Versions of the packages of which this process has taken something by its name."""
-    return dict(sorted(_TAKEN.items()))
+    """Versions of the other packages from which this process has used an entry, by package."""
+    return dict(sorted(_USED.items()))
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Things by name, ours first. Names are known without importing anything.
+    """Objects by name, ours first. Names are known without importing anything.
 
-    A value is imported when it is first asked for: an entry point, or one of ours that is given
-    as "module:attribute".
+    A value is imported on first access: an entry point, or one of ours that is given as
+    "module:attribute".
     """
 
     def __init__(
@@ -42,9 +42,9 @@ class Registry(Mapping[str, T], Generic[T]):
         *,
         classes: bool = False,
     ) -> None:
-        """``kind``: what a user calls such a thing; ``group``: of the entry points. ``wanted``:
-        what a thing of another package must be an instance of, or with ``classes`` a subclass of;
-        may be "module:attribute", too.
+        """``kind``: what messages call such an object; ``group``: of the entry points. ``wanted``:
+        what an object of another package must be an instance of, or with ``classes`` a subclass
+        of; may be "module:attribute", too.
         """
         self.kind = kind
         self.group = group
@@ -55,7 +55,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         """Raises KeyError for an unknown name, UserError for one that cannot be imported, or is
-        nothing of this kind.
+        not of this kind.
         """
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
@@ -69,15 +69,15 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._own) + len(self._others)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._others or name in self._own  # in this order: a clash is told
+        return name in self._others or name in self._own  # _others first: it raises for a clash
 
     def named(self, name: str, where: str) -> T:
-        """As ``[name]``. ``where``: what begins the UserError of an unknown name."""
+        """As ``[name]``, but UserError for an unknown name; its message begins with ``where``."""
         if name not in self:
             raise UserError(f"{where}: no {self.kind} '{name}'", f"there is {', '.join(self)}")
         found = self[name]
         if name not in self._own and (package := self._others[name].dist):
-            _TAKEN[package.name] = package.version
+            _USED[package.name] = package.version
         return found
 
     @cached_property
@@ -113,7 +113,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def _imported(value: object) -> object:
-    """What "module:attribute" means; anything else is what it is."""
+    """The object that "module:attribute" names; anything else unchanged."""
     if not isinstance(value, str):
         return value
     module, _, attribute = value.partition(":")

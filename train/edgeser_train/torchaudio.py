@@ -1,7 +1,7 @@
 """The one place that imports torchaudio, on machines without its CUDA extension too.
 
-torchaudio's wheels load a CUDA library that a CPU build of torch does not bring. Its transforms
-are plain Python and need none of it.
+torchaudio's wheels load a CUDA library that a CPU build of torch does not include. Its transforms
+are plain Python and do not need it.
 """
 
 from __future__ import annotations

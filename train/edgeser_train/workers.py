@@ -1,4 +1,4 @@
-"""Processes that work beside this one and end with it."""
+"""Worker processes that end with this one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Workers(ProcessPoolExecutor):
         self._others = set(multiprocessing.active_children())
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        # Workers inherit the mask: Ctrl-C is this process's to handle.
+        # Workers inherit the signal mask, so that only this process handles Ctrl-C.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(fn, *args, **kwargs)

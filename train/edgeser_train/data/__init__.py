@@ -1,1 +1,1 @@
-"""From a corpus to batches: who trains and who tests, frames, copies and batches."""
+"""From a corpus to batches: splits, frames, augmented copies and batches."""

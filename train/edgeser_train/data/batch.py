@@ -12,15 +12,15 @@ class Batch(NamedTuple):
     """Crops of utterances and what is known about each of them.
 
     ``targets`` are soft: a row sums to one, and is one-hot unless crops were mixed; a row of zeros
-    does not count in the loss, and only centres others of its voice. ``level`` is the difficulty (0
-    easy, 1, 2 hard; 0 where nobody voted). ``valence`` and ``arousal`` are nan where unknown.
+    is not in the loss, and serves only to centre others of its voice. ``level`` is the difficulty
+    (0 easy, 1, 2 hard; 0 where nobody voted). ``valence`` and ``arousal`` are nan where unknown.
     ``teacher`` holds the logits to distil from, or None.
     """
 
     features: Tensor
     """(batch, frames, width) float32"""
     frames: Tensor
-    """(batch,) int64, the frames that count"""
+    """(batch,) int64, the number of frames without padding"""
     targets: Tensor
     """(batch, labels) float32"""
     level: Tensor
@@ -32,10 +32,10 @@ class Batch(NamedTuple):
     teacher: Tensor | None = None
     """(batch, labels) float32"""
     class_mask: Tensor | None = None
-    """(batch, labels) bool, True for classes that its corpus has; None where all have all"""
+    """(batch, labels) bool, True for the classes of a row's corpus; None if every corpus has all"""
     centring_weights: Tensor | None = None
-    """(batch, batch) float32: the sum of the logits of known utterances with a row's weights, which
-    sum to less than one, centres that row. None where logits are not centred by voice"""
+    """(batch, batch) float32: row i holds the weights, of sum below one, with which the logits of
+    known utterances are summed to centre row i. None where logits are not centred by voice"""
 
     @staticmethod
     def of(features: Tensor, frames: Tensor, targets: Tensor) -> Batch:

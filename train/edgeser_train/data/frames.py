@@ -32,24 +32,24 @@ from edgeser_train.workers import Workers
 
 _SEED = 20_05
 _FEW = 64
-"""Copies that are made sooner than processes start that would make them."""
+"""Up to so many copies are made in this process: starting workers would take longer."""
 _SOURCES = (
     *sorted(Path(features.__file__).parent.glob("*.py")),
     *sorted(Path(sound.__file__).parent.glob("*.py")),
     Path(vad.__file__),
     Path(__file__),
 )
-"""The code that makes frames and copies: what another version of it made is not used."""
+"""The code that makes frames and copies: a cache that another version of it made is not used."""
 
 Stored: TypeAlias = npt.NDArray[np.floating]
 
 
 class Copies(Protocol):
-    """Which frames are made of a recording; a recipe says so.
+    """The part of a recipe that says which frames are made of a recording.
 
-    ``variants`` copies, the first as recorded, the others varied by ``waveform``; each of them in
+    ``variants`` copies, the first as recorded, the others varied by ``waveform``; each of them by
     every one of ``front_ends``, of which ``front_end`` is the first. ``copies_of``: whether every
-    utterance is varied in its own way, or all of a voice in the same.
+    utterance is varied in its own way, or all of a voice in the same way.
     """
 
     @property
@@ -68,7 +68,7 @@ class Copies(Protocol):
 class CorpusFrames:
     """Un-normalised frames of every copy of every utterance; copy 0 is as recorded.
 
-    ``rows``: (all frames, bins), float16, of sound itself float32, mapped from disk.
+    ``rows``: (all frames, bins), float16, or float32 for a waveform, mapped from disk.
     ``bounds``: (utterances, copies, 2).
     """
 
@@ -86,10 +86,10 @@ class CorpusFrames:
 
 
 def corpus_frames(corpus: Corpus, recipe: Copies, cache: Path) -> CorpusFrames:
-    """From the cache, or computed and put there.
+    """From the cache, or computed and stored there.
 
     Raises UserError when a file is shorter than a frame, the disk is full, a worker was killed, or
-    what the cache holds is damaged.
+    the cache is damaged.
     """
     folder = cache / _key(corpus, recipe)
     if not folder.is_dir():
@@ -188,7 +188,7 @@ def _copies(recipe: Copies, sounds: Sounds, job: tuple[int, str]) -> list[Stored
     for copy in range(recipe.variants):
         varied = samples
         if copy and recipe.waveform is not None:
-            varied = vary(samples, recipe.waveform, *_chance(voice, i, copy))
+            varied = vary(samples, recipe.waveform, *_generators(voice, i, copy))
             if len(varied) < recipe.front_end.hop:  # its speed left less than a frame
                 varied = samples
         copies += [
@@ -198,9 +198,9 @@ def _copies(recipe: Copies, sounds: Sounds, job: tuple[int, str]) -> list[Stored
     return copies
 
 
-def _chance(voice: str, i: int, copy: int) -> tuple[np.random.Generator, ...]:
-    """What varies utterance ``i``; where a voice is named, alike for all that it says but for the
-    noise.
+def _generators(voice: str, i: int, copy: int) -> tuple[np.random.Generator, ...]:
+    """Random generators to vary utterance ``i`` with; with a ``voice`` two: one that all of its
+    utterances share, and the utterance's own for the noise.
     """
     own = np.random.default_rng((_SEED, i, copy))
     if not voice:

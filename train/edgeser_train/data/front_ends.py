@@ -1,8 +1,8 @@
 """The papers' front ends by name. All sample at 16 kHz with a causal grid: frame k ends with hop k.
 
-Each paper standardises features with the training set's statistics; the network does that. What a
-paper leaves unsaid about gain is a parameter here: ``none`` is the paper, every other way makes the
-features independent of the microphone's gain (``FrontEnd`` lists them).
+Each paper standardises features with the training set's statistics; the network does that. How
+features are made independent of the microphone's gain, on which papers are silent, is a parameter:
+``none`` is the paper; ``FrontEnd`` lists the other ways.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from edgeser.features import FrontEnd
 from edgeser.features.scaling import Normalisation
 
 UNLIMITED_DB = 1_000.0
-"""A range that never raises anything: the floor lies higher."""
+"""A range that never raises anything, since the power floor lies higher."""
 
 STFT_VERSIONS = {version: 160 + 80 * version for version in range(1, 9)}
 """Samples of the analysis window, 15 ms to 50 ms, by version (Kim and Kwon, table of versions)."""
 
 LIGHTWEIGHT = FrontEnd(normalise="speech")
-"""Zhong et al. 2020, section 2.1 and the authors' code: 40 ms, 128 Slaney bands, 80 dB. The code
-does not normalise; this is our way, which pauses and a fixed response change less."""
+"""Zhong et al. 2020, section 2.1 and the authors' code: 40 ms, 128 Slaney bands, 80 dB. Their code
+does not normalise; ``speech`` is our choice: pauses and a fixed response affect it less."""
 
 ATTENTION_POOLING = FrontEnd(
     kind="linear",
@@ -38,18 +38,18 @@ WAVEFORM = FrontEnd(kind="waveform", window=320, hop=320, lookback=0, normalise=
 WebRTC's VAD flag of every 20 ms."""
 
 VOICES = FrontEnd(window=640, hop=320, lookback=320, mels=64, range_db=40.0, normalise="voice")
-"""Ours, for voices never met: 40 ms every 20 ms, 64 Slaney bands, against the voice's baseline.
-Only 40 dB: how deep the pauses are tells a studio from a kitchen, and in corpora that were not
-levelled the loud emotions from the soft ones, which no stranger's microphone repeats."""
+"""Ours, for unseen voices: 40 ms every 20 ms, 64 Slaney bands, relative to the voice's baseline.
+Only 40 dB: the depth of the pauses tells a studio from a kitchen and, in corpora that were not
+levelled, loud emotions from soft ones; neither generalises to other microphones."""
 
 STREAM = msgspec.structs.replace(VOICES, normalise="onset")
-"""The same, frozen when a segment begins: what comes later changes no frame that was heard."""
+"""The same, normalised by a segment's first frames: later sound never changes earlier frames."""
 
 
 def eca(version: int = 8, normalise: Normalisation = "none") -> FrontEnd:
     """Kim and Kwon, STFT version 1 to 8: 64 bands, 10 ms hop, the window's power divided out.
 
-    The FFT has 1024 points in every version, so that no band is empty, and n samples have n // 160
+    The FFT has 1024 points in every version, so that no band is empty, and n samples give n // 160
     frames in all of them. Bands on the HTK scale, of unit height. Raises KeyError for a version
     that does not exist.
     """

@@ -1,4 +1,4 @@
-"""Whom and what a training heard: what tells a scored voice from one that is known already."""
+"""Which speakers and recordings a training heard, to tell whether a scored voice is unseen."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from edgeser_train.data.protocols import Fold
 
 
 class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model has heard, and all that it learnt from or began with.
+    """What a model has heard, including its ancestors: its teachers and its initial weights.
 
-    ``speakers``: as ``speaker_of`` names them. ``sounds``: as ``sound_digest`` has them. ``known``:
-    False where an ancestor does not say whom it heard, or names somebody so that it may be a
-    speaker whom the fold holds out. ``validating_speakers``, ``validating_sounds``: those of them
-    that only chose among its weights, as a validation part does.
+    ``speakers``: as ``speaker_of`` names them. ``sounds``: digests by ``sound_digest``. ``known``:
+    False if an ancestor does not record whom it heard, or has a speaker who may, by the name, be
+    one whom the fold holds out. ``validating_speakers``, ``validating_sounds``: those of them that
+    were used only to choose among its weights, as a validation part is.
     """
 
     speakers: list[str]
@@ -36,7 +36,8 @@ class Heard(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> Heard:
-    """In a fold's training and validation part, and by its ancestors; None is one that is old.
+    """What a fold's model has heard: the training and validation part, and what its ancestors have
+    heard (None for one from before this was recorded).
 
     Raises UserError for a file that cannot be read.
     """
@@ -66,8 +67,8 @@ def heard_in(corpus: Corpus, fold: Fold, ancestors: Sequence[Heard | None]) -> H
 def check_disjoint(corpus: Corpus, folds: Iterable[Fold]) -> None:
     """Check that no recording is in two parts of a fold, under whatever name.
 
-    A few released recordings are there twice, by the same speaker: where a protocol has speakers
-    in two parts, they may be in both. Raises UserError that names both files, and as
+    A few recordings are in a release twice, by the same speaker: where a protocol has speakers in
+    two parts, such a pair may be split. Raises UserError that names both files, and as
     ``sound_digest`` does.
     """
     same: dict[str, list[int]] = defaultdict(list)
@@ -94,7 +95,7 @@ def check_disjoint(corpus: Corpus, folds: Iterable[Fold]) -> None:
 def _in_two_parts(
     corpus: Corpus, alike: list[int], part_of: dict[int, str]
 ) -> Iterator[tuple[int, int]]:
-    """Pairs of one recording's files in two parts: of each speaker in each part the first file."""
+    """Pairs of files of one recording in different parts, only the first per part and speaker."""
     first: dict[tuple[str, str], int] = {}
     for i in alike:
         if i in part_of:
@@ -106,14 +107,14 @@ def _in_two_parts(
 
 
 def speaker_of(corpus: Corpus, utterance: Utterance) -> str:
-    """Of all speakers of all corpora, e.g. "ravdess:07", as merged corpora name them."""
+    """The speaker, unique among all corpora, e.g. "ravdess:07", as merged corpora name them."""
     if len(corpus.corpora) > 1:
         return utterance.speaker
     return f"{corpus.recordings or corpus.name}:{utterance.speaker}"
 
 
 def speakers_of(corpus: Corpus, indices: Iterable[int]) -> set[str]:
-    """Of those utterances, as ``speaker_of`` names them."""
+    """The speakers of those utterances, as ``speaker_of`` names them."""
     return {speaker_of(corpus, corpus.utterances[i]) for i in indices}
 
 
@@ -122,8 +123,8 @@ def _sounds(corpus: Corpus, indices: Iterable[int]) -> set[str]:
 
 
 def sound_digest(utterance: Utterance) -> str:
-    """A digest of the samples in its file, all of them: the same under any name, in any lossless
-    format, trimmed or not. Raises UserError for a file that cannot be read.
+    """A digest of all samples in its file: the same under any name, in any lossless format, trimmed
+    or not. Raises UserError for a file that cannot be read.
     """
     try:
         status = utterance.path.stat()
@@ -133,7 +134,7 @@ def sound_digest(utterance: Utterance) -> str:
 
 
 def corpus_digest(corpus: Corpus) -> str:
-    """A digest of all that the corpus sounds like. Raises UserError as ``sound_digest`` does."""
+    """A digest of all of the corpus's sound. Raises UserError as ``sound_digest`` does."""
     digest = hashlib.sha256()
     for u in corpus.utterances:
         digest.update(f"{sound_digest(u)}{f' {TRIMMING}' if u.trim else ''}\n".encode())
@@ -147,7 +148,9 @@ def _digest(path: Path, size: int, changed_ns: int) -> str:
 
 
 def _may_be_one(some: set[str], others: set[str]) -> bool:
-    """Whether two of them have one name in two corpora, of which one is somebody's own list."""
+    """Whether a speaker of each have the same name in two corpora, at least one of which is a
+    manifest: they may be the same person.
+    """
     corpora_of: dict[str, set[str]] = {}
     for speaker in some:
         corpus, _, name = speaker.partition(":")

@@ -22,7 +22,7 @@ class LeakError(UserError):
 @dataclass(frozen=True)
 class Protocol:
     """``description``: one line for a report. ``speaker_independent``: no speaker is in two parts
-    of a fold. ``folds``: of a corpus, with the seed of what is drawn by chance.
+    of a fold. ``folds``: from a corpus and a random seed to its folds.
     """
 
     description: str
@@ -62,10 +62,10 @@ PROTOCOLS = Registry[Protocol]("protocol", "edgeser.protocols", _OURS, Protocol)
 
 
 def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
-    """All folds of a named protocol, checked for leaks. ``seed`` is of the split alone.
+    """All folds of a named protocol, checked for leaks. ``seed`` affects the split alone.
 
     Raises UserError for a bad name, a corpus that the protocol does not fit, an empty part, and
-    for folds that are none, that leak, or whose names do not tell them apart.
+    for folds that are not ``Fold``, that leak, or that have the same name.
     """
     where = f"protocol '{protocol}'"
     chosen = PROTOCOLS.named(protocol, where)
@@ -94,7 +94,8 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True, of: s
     """Check that no utterance, no group and, where asked, no speaker is in two parts, and that
     every class can be learnt. ``of``: names the protocol in an error.
 
-    Raises LeakError for the first, UserError for the second and for what is no utterance.
+    Raises LeakError for a leak, UserError for a class without training examples and for an index
+    that is not an utterance.
     """
     where = f"{of} fold {fold.name}".strip()
     owner: dict[tuple[str, str], str] = {}

@@ -45,9 +45,8 @@ def loso(corpus: Corpus, seed: int) -> list[Fold]:
 
 
 def loso_val(corpus: Corpus, seed: int) -> list[Fold]:
-    """As ``loso``, and one more speaker validates: the only other one of the test speaker's
-    session, or the next in cyclic order where there is no such. Raises UserError for fewer than
-    three speakers.
+    """As ``loso``, and one more speaker validates: the test speaker's partner in a session of two,
+    otherwise the next speaker in cyclic order. Raises UserError for fewer than three speakers.
     """
     _check_speakers(corpus, "loso_val", 3)
     speakers = corpus.speakers
@@ -190,7 +189,7 @@ def _of_speakers(corpus: Corpus, name: str, test: set[str], validation: set[str]
 
 
 def _groups(corpus: Corpus) -> list[list[int]]:
-    """What must stay together, in the order of the first utterance of each."""
+    """Utterances that must stay together, in the order of the first of each group."""
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, u in enumerate(corpus.utterances):
         groups[("group", u.group) if u.group else ("utterance", u.name)].append(i)

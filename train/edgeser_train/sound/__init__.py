@@ -1,1 +1,1 @@
-"""The sound of corpora: read, varied for training, and changed as listening conditions do."""
+"""The audio of corpora: reading, augmentation for training, and listening conditions."""

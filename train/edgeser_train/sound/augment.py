@@ -23,17 +23,16 @@ Range = tuple[float, float]
 
 _RIPPLES = 6
 _SHORTEST = 8
-"""Frames of a piece that stays short, at least."""
+"""Fewest frames of a piece that stays short (``keep_short``)."""
 
 
 class WaveformAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a recording is varied. ``*_chance`` is the probability of a step, in [0, 1].
 
-    In this order: another ``speed``, a random response of at most ``tilt_db``, a room whose
-    reverberation lasts ``room_s`` and has ``room_level`` times the amplitude of the direct sound
-    (RMS; 1 at the critical distance, more beyond it), noise, a line that lets through what lies
-    between ``low_hz`` and ``high_hz``, a codec (G.711 at 8 kHz, or Vorbis at low quality), and a
-    level.
+    In this order: another ``speed``, a random frequency response of at most ``tilt_db``, a room
+    whose reverberation lasts ``room_s`` and has ``room_level`` times the amplitude of the direct
+    sound (RMS; 1 at the critical distance, more beyond it), noise, a band-pass from ``low_hz`` to
+    ``high_hz``, a codec (G.711 at 8 kHz, or Vorbis at low quality), and a peak level.
     """
 
     speed: Range = (0.85, 1.18)
@@ -72,9 +71,9 @@ class SpectrogramAugmentation(msgspec.Struct, frozen=True, forbid_unknown_fields
     ``ripple_db`` the largest of its smooth bumps. ``time_masks`` of at most ``time_mask``
     (share of the window) and ``mel_masks`` of at most ``mel_mask`` bands are blanked
     (SpecAugment); ``mixup`` is the parameter of its Beta distribution, 0 for none.
-    ``range_db``, where given, draws the front end's range anew for every window: another noise
-    floor. A recording shorter than a piece lies in a stretch of its own quietest level, or with
-    ``keep_short`` stays as short as it is.
+    From ``range_db``, if given, the front end's ``range_db`` is drawn for every window: another
+    noise floor. A recording shorter than a piece is padded with its own quietest level, or stays
+    short with ``keep_short``.
     """
 
     tempo: Range = (0.85, 1.18)
@@ -116,8 +115,8 @@ def vary(
 ) -> Samples:
     """One random variation of a recording, int16 (n,) -> int16 (m,).
 
-    With a ``noise_rng`` of its own for every recording, equal ``rng`` make equal voices, rooms and
-    microphones out of all of them.
+    If every recording has a ``noise_rng`` of its own, equal ``rng`` give all of them the same
+    change of voice, room and microphone.
     """
     noise_rng = noise_rng or rng
     x = samples.astype(np.float64) / 32768
@@ -148,7 +147,7 @@ class Warped:
     response_db: Floats
 
     def spectrum(self, mean: Floats) -> Floats:
-        """Another spectrum (mels,) of the same voice and microphone, varied alike."""
+        """Another spectrum (mels,) of the same voice and microphone, varied in the same way."""
         return _interpolated(mean[:, None], self.bands)[:, 0] + self.response_db
 
 
@@ -157,8 +156,9 @@ def warp(
 ) -> Floats:
     """A random piece (length, mels) of un-normalised frames (n, mels) in dB.
 
-    Its tempo and mel axis are warped (linear interpolation). A recording that is too short lies
-    somewhere in a stretch of its own quietest level, or with ``keep_short`` gives a shorter piece.
+    Its tempo and mel axis are warped (linear interpolation). A recording that is too short is
+    padded at random on both sides with its own quietest level, or with ``keep_short`` gives a
+    shorter piece.
     """
     return warped(frames, length, spec, rng).piece
 
@@ -186,7 +186,7 @@ def warped(
 
 
 def mask(features: Floats, spec: SpectrogramAugmentation, rng: np.random.Generator) -> None:
-    """Blank stretches of time and bands of normalised features (n, mels) in place, by the mean."""
+    """Set random spans of time and of bands of normalised features (n, mels) to their mean."""
     blank = features.mean()
     frames, mels = features.shape
     for _ in range(spec.time_masks):
@@ -223,7 +223,7 @@ def _embedded(frames: Floats, before: int, after: int, rng: np.random.Generator)
 
 
 def _filtered(x: Doubles, spread_db: float, rng: np.random.Generator) -> Doubles:
-    """Through a smooth random response: another microphone, another distance."""
+    """Filtered by a smooth random response: another microphone, another distance."""
     spectrum = np.fft.rfft(x)
     hz = np.linspace(0, SAMPLE_RATE / 2, len(spectrum))
     knots_hz = np.geomspace(60, SAMPLE_RATE / 2, 7)
@@ -244,7 +244,7 @@ def _in_room(x: Doubles, reverberation_s: float, level: Range, rng: np.random.Ge
 
 
 def _band_limited(x: Doubles, low_hz: float, high_hz: float) -> Doubles:
-    """Without what lies outside; the slopes are half an octave wide."""
+    """Band-pass filtered; the slopes are half an octave wide."""
     spectrum = np.fft.rfft(x)
     octaves = np.log2(np.maximum(np.linspace(0, SAMPLE_RATE / 2, len(spectrum)), 1.0))
     rising = np.clip((octaves - np.log2(low_hz)) * 2 + 1, 0, 1)

@@ -1,4 +1,4 @@
-"""What codecs leave of a sound: float64 (n,) at 16 kHz in and out, of the same length."""
+"""Sound coded and decoded: float64 (n,) at 16 kHz in and out, of the same length."""
 
 from __future__ import annotations
 

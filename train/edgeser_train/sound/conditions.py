@@ -1,7 +1,8 @@
 """Listening conditions: what a microphone, a room or a line does to a recording, by name.
 
-They measure how far answers hold where a model was not trained. Deliberately not the augmentation
-of training (``augment``): the room is built of reflections, the noise has one known spectrum.
+They measure how well a model does in conditions that it was not trained for. They are deliberately
+not the augmentation of training (``augment``): the room consists of reflections, the noise has one
+known spectrum.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from edgeser_train.sound.room import impulse_response
 
 Doubles = npt.NDArray[np.float64]
 Condition: TypeAlias = Callable[[Samples, np.random.Generator], Samples]
-"""int16 (n,) to int16 (n,), at 16 kHz; all that is random comes from the generator."""
+"""int16 (n,) to int16 (n,), at 16 kHz; all randomness comes from the generator."""
 
 _ACTIVE_MARGIN_DB = 15.9
 _FRAME = 320
@@ -32,7 +33,7 @@ _OPUS_KBPS = 8
 
 
 def under(name: str, samples: Samples, index: int) -> Samples:
-    """The sound of utterance number ``index`` in a condition; the same at every call.
+    """The sound of utterance number ``index`` under a condition; the same in every call.
 
     Raises UserError for an unknown condition.
     """
@@ -51,10 +52,11 @@ def missing() -> dict[str, str]:
 
 
 def active_level_db(samples: npt.NDArray[np.generic]) -> float:
-    """Level of the speech without its pauses, in dB over a square of 1; -inf for silence.
+    """Level of the speech without its pauses, in dB relative to a mean square of 1; -inf for
+    silence.
 
-    The mean power of the 20 ms frames less than 15.9 dB below that mean: the margin of ITU-T P.56,
-    without its envelope and hang-over.
+    The mean power of those 20 ms frames that are less than 15.9 dB below that same mean: the margin
+    of ITU-T P.56, without its envelope and hang-over.
     """
     x = np.asarray(samples, np.float64)
     whole = x[: len(x) // _FRAME * _FRAME] if len(x) >= _FRAME else x
@@ -94,7 +96,7 @@ def _noise(snr_db: float) -> Condition:
 def _small_room(samples: Samples, rng: np.random.Generator) -> Samples:
     """A room of about 4 x 3 x 2.5 m, 60 dB of decay in 0.4 s, talker 0.5 to 2 m away.
 
-    The active level stays: what a distance takes, a microphone's gain gives back.
+    The active level is kept, as if the microphone's gain made up for the distance.
     """
     before = active_level_db(samples)
     if not np.isfinite(before):
@@ -110,7 +112,7 @@ def _small_room(samples: Samples, rng: np.random.Generator) -> Samples:
 
 
 def _telephone(samples: Samples, rng: np.random.Generator) -> Samples:
-    """300 to 3400 Hz, by a linear-phase filter whose delay is taken back; no companding."""
+    """300 to 3400 Hz, by a linear-phase filter whose delay is removed; no companding."""
     half = _TELEPHONE_TAPS // 2
     narrow = _convolved(samples, _telephone_filter())[half : half + len(samples)]
     return _int16(narrow)
@@ -171,7 +173,7 @@ CONDITIONS: dict[str, Condition] = {
     "telephone band": _telephone,
     _OPUS: _opus,
 }
-"""All conditions; ``under`` makes them."""
+"""All conditions; ``under`` applies them."""
 
 DEFAULT_CONDITIONS = ("clean", "gain -20 dB", "gain -10 dB", "gain +10 dB")
 """What every evaluation scores."""

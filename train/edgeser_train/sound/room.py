@@ -20,7 +20,7 @@ def impulse_response(size: Doubles, source: Doubles, microphone: Doubles, rt60_s
     ``source`` and ``microphone`` (3,) in metres. All walls absorb the same share of the energy,
     from Eyring's formula for the time ``rt60_s`` in which the sound decays by 60 dB. A microphone's
     high-pass at 50 Hz keeps the sum of so many pulses of one sign from drifting. The direct sound
-    has amplitude 1 and arrives at once: what a distance only delays or weakens is left out.
+    has amplitude 1 and arrives at time 0: its own delay and attenuation are left out.
     """
     volume = float(np.prod(size))
     surface = 2 * (size[0] * size[1] + size[0] * size[2] + size[1] * size[2])
@@ -44,7 +44,7 @@ def impulse_response(size: Doubles, source: Doubles, microphone: Doubles, rt60_s
 
 
 def _images(size: float, source: float, microphone: float, reach: float) -> tuple[Doubles, Doubles]:
-    """Along one axis: squared distances to the mirrored sources, and the walls each has met."""
+    """Along one axis: squared distances to the mirrored sources, and the reflections of each."""
     rooms = np.arange(-int(reach / (2 * size)) - 1, int(reach / (2 * size)) + 2)
     same, mirrored = source + 2 * rooms * size, -source + 2 * rooms * size
     places = np.concatenate((same, mirrored)) - microphone

@@ -1,4 +1,4 @@
-"""The sound of a corpus: read once by all cores, kept on disk, mapped into memory."""
+"""The sound of a corpus: read once on all cores, kept on disk, mapped into memory."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Sounds:
 
 
 def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
-    """From the cache, or read, with a progress bar on a terminal, and put there.
+    """From the cache; if missing, read (with a progress bar on a terminal) and stored there.
 
     Raises UserError that names a file that cannot be read, or the cache that cannot be written.
     """
