@@ -34,7 +34,7 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class TrainingData:
-    """All that training may look at: a corpus, its frames, and what a teacher says of it.
+    """All that training may look at: a corpus, its frames, and a teacher's logits.
 
     ``teacher``: logits (utterances, labels), or None.
     """
@@ -52,10 +52,10 @@ class TrainingData:
         rng: np.random.Generator,
         baseline: Baseline | None = None,
     ) -> Floats:
-        """Features (length, width) of a random crop; ``length`` 0: of a random piece that the
-        window policy cuts.
+        """Features (length, width) of a random crop; with ``length`` 0, of a random one of the
+        pieces that the window policy cuts.
 
-        ``baseline``: of the voice in that copy, what the crop is judged against.
+        ``baseline``: of the voice in that copy, against which the crop is normalised.
         """
         recipe = self.recipe
         frames = self.frames.of(utterance, copy)
@@ -77,10 +77,10 @@ class TrainingData:
 
 
 class CropDataset(IterableDataset[Batch]):
-    """An endless supply of epochs; every one shuffles and augments anew from (seed, epoch).
+    """Batches of one epoch at each iteration, shuffled and augmented anew from (seed, epoch).
 
-    ``epoch`` is set by whoever trains. In a training of several processes each takes its share of
-    every batch.
+    The caller sets ``epoch``. In a training of several processes each takes its share of every
+    batch.
     """
 
     def __init__(self, data: TrainingData, part: tuple[int, ...], seed: int) -> None:
@@ -98,10 +98,10 @@ class CropDataset(IterableDataset[Batch]):
         )
 
     def __len__(self) -> int:
-        """Batches in an epoch: the number that brings them nearest to the recipe's size.
+        """Batches in an epoch: as many as bring their size nearest to the recipe's.
 
-        They are of equal size, give or take one; left out are only those of fewer than there are
-        processes. Of episodes the queries are the examples.
+        Their sizes differ by at most one; a batch with fewer examples than there are processes is
+        skipped. With episodes, only queries count as examples.
         """
         recipe = self.data.recipe
         counted = recipe.episodes.queries * self._episodes if recipe.episodes else recipe.batch
@@ -109,14 +109,14 @@ class CropDataset(IterableDataset[Batch]):
 
     @property
     def _episodes(self) -> int:
-        """Of a batch."""
+        """Episodes in a batch."""
         recipe = self.data.recipe
         if recipe.episodes is None:
             return 0
         return max(1, round(recipe.batch / (recipe.episodes.queries + recipe.episodes.known)))
 
     def __iter__(self) -> Iterator[Batch]:
-        rank, world = _place()
+        rank, world = _rank_and_world()
         rng = np.random.default_rng((self.seed, self.epoch))
         recipe = self.data.recipe
         if recipe.balanced:
@@ -157,7 +157,7 @@ class CropDataset(IterableDataset[Batch]):
         voices: Voices,
         rng: np.random.Generator,
     ) -> Batch:
-        """Of as many episodes as there are ``firsts``, utterances that say whose they are."""
+        """One episode for each utterance of ``firsts``, of that utterance's speaker."""
         copies = self.data.frames.copies
         episodes = [voices.episode(draw, int(i), copies, rng) for i in firsts]
         crops = [
@@ -224,7 +224,7 @@ class UtteranceDataset(Dataset[tuple[Tensor, Tensor, int]]):
 
 
 class DataModule(L.LightningDataModule):
-    """The parts of a corpus as Lightning wants them; ``epoch`` tells the one to begin."""
+    """The parts of a corpus as Lightning wants them; ``epoch`` returns the epoch that begins."""
 
     def __init__(
         self, crops: CropDataset, validation: tuple[int, ...], epoch: Callable[[], int]
@@ -242,7 +242,7 @@ class DataModule(L.LightningDataModule):
 
 
 class _Epoch(IterableDataset[Batch]):
-    """The epoch to begin. (Lightning's own count is one behind when a resumption asks.)"""
+    """The epoch that begins. (Lightning's own count is one behind after a resumption.)"""
 
     def __init__(self, module: DataModule) -> None:
         self.module = module
@@ -256,7 +256,7 @@ class _Epoch(IterableDataset[Batch]):
 
 
 class _Mixup:
-    """Mixes each of ``n`` rows with another one, always the same and by the same share."""
+    """Mixes each of ``n`` rows with another one: same partner, same share at every call."""
 
     def __init__(self, n: int, beta: float, rng: np.random.Generator) -> None:
         share = rng.beta(beta, beta, n)
@@ -268,19 +268,17 @@ class _Mixup:
         return np.asarray(kept * rows + (1 - kept) * rows[self.other], np.float32)
 
     def lengths(self, frames: Indices) -> Indices:
-        """As long as the longer of the two."""
+        """The longer of the two lengths of each mixture."""
         return np.maximum(frames, frames[self.other])
 
     def either(self, class_mask: Flags) -> Flags:
-        """True where it is for one of the two."""
+        """True where it is true for either of the two."""
         return class_mask | class_mask[self.other]
 
 
 def _class_mask(corpus: Corpus) -> Flags | None:
-    """True for the classes (utterances, labels) that an utterance's corpus has; None where all have
-    all.
-
-    A mixture takes a class from where it is.
+    """(utterances, labels), True for the classes that an utterance's corpus has; None if all
+    corpora have all classes. So a class is learnt only from the corpora that have it.
     """
     there: dict[str, set[str]] = {}
     for u in corpus.utterances:
@@ -295,8 +293,8 @@ def _known(values: Iterator[float | None]) -> Tensor:
     return torch.tensor([np.nan if v is None else v for v in values], dtype=torch.float32)
 
 
-def _place() -> tuple[int, int]:
-    """This process's rank, and how many train together."""
+def _rank_and_world() -> tuple[int, int]:
+    """This process's rank, and the number of processes that train together."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1

@@ -30,11 +30,10 @@ from edgeser_train.training.recipe import Recipe, by_name
 class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a checkpoint says about itself.
 
-    ``trained_on``: names of the utterances that its weights, or their choice, have seen.
-    ``heard``: their sounds and speakers; None in checkpoints that are older than it. ``training``:
-    the same for trainings that end with the same weights; "" in older ones. ``precision``: in which
-    numbers it was trained, "bf16" or "fp32", whatever the recipe's "auto" was there; "" in older
-    ones.
+    ``trained_on``: names of the utterances that its weights were trained or chosen on. ``heard``:
+    their sounds and speakers; None in checkpoints from before this was recorded. ``training``:
+    equal for trainings that end with the same weights; "" in older checkpoints. ``precision``: that
+    of the training, "bf16" or "fp32", to which the recipe's "auto" resolved; "" in older ones.
     """
 
     labels: list[str]
@@ -52,7 +51,7 @@ class Origin(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 def save(path: Path, model: SpeechModel, origin: Origin) -> None:
-    """Write a checkpoint aside and rename it. Raises UserError when that fails."""
+    """Write a checkpoint atomically. Raises UserError when that fails."""
     content = {"origin": msgspec.json.encode(origin).decode(), "weights": model.state_dict()}
     buffer = io.BytesIO()
     torch.save(content, buffer)
@@ -76,7 +75,7 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
 
 
 def load_together(paths: Sequence[Path]) -> tuple[SpeechModel, Origin]:
-    """Checkpoints as one model, the mean of what they say, and the origin of the first.
+    """Checkpoints as one model, the ensemble of theirs, and the origin of the first.
 
     Raises UserError unless they differ in their seeds alone.
     """
@@ -98,7 +97,7 @@ def load_together(paths: Sequence[Path]) -> tuple[SpeechModel, Origin]:
 
 
 def centring_of(model: SpeechModel, origin: Origin) -> Centring | None:
-    """How its logits are centred by voice; None for a model that was not trained so."""
+    """How its logits are centred by voice; None for a model that was not trained that way."""
     episodes = origin.recipe.episodes
     if episodes is None:
         return None
@@ -136,11 +135,11 @@ def _check_checkpoint(path: Path) -> None:
 
 
 def leak_free(path: Path, corpus: Corpus, fold: Fold, what: str) -> Path:
-    """A checkpoint, of a run folder the fold's, that has not heard what the fold holds out: none
-    of its utterances and, where its speakers are new to the fold, none of them. The fold's
-    validation part may have validated it, too.
+    """The checkpoint at ``path`` (in a run folder, the fold's), checked to have heard nothing that
+    the fold holds out: no held-out utterance and, if the fold's test and validation speakers do not
+    train it, none of these. Validation data may have validated the checkpoint, too.
 
-    ``what`` names it in the UserError that is raised otherwise.
+    Raises UserError otherwise; ``what`` names the checkpoint in it.
     """
     file = file_of(path, fold)
     origin = load_origin(file)
@@ -173,9 +172,9 @@ def leak_free(path: Path, corpus: Corpus, fold: Fold, what: str) -> Path:
 
 
 def _seen(origin: Origin, corpus: Corpus, held_out: Sequence[int]) -> set[str]:
-    """Names of those utterances that the checkpoint has heard.
+    """Names of the held-out utterances that the checkpoint has heard.
 
-    They are the same by their sound, or by their name and speaker; by their name alone where the
+    They are recognised by their sound, or by their name and speaker; by their name alone where the
     checkpoint does not know what all its ancestors have heard.
     """
     held = [corpus.utterances[i] for i in held_out]
@@ -192,13 +191,13 @@ def _seen(origin: Origin, corpus: Corpus, held_out: Sequence[int]) -> set[str]:
     if heard is None or not heard.known:
         seen |= {u.name for u in held} & set(origin.trained_on)
         if not seen and list(corpus.corpora) != origin.corpora:
-            # In a merged corpus the recordings' name stands before an utterance's own.
+            # In a merged corpus the recordings' name is prefixed to an utterance's own.
             seen = {u.name for u in held if _own(u.name) in known}
     return seen
 
 
 def file_of(path: Path, fold: Fold) -> Path:
-    """A checkpoint itself, or of a run folder the fold's. Raises UserError where it has none."""
+    """A checkpoint itself, or the fold's in a run folder. Raises UserError where it has none."""
     if not path.is_dir():
         return path
     file = path / f"{fold.name}.pt"
@@ -215,7 +214,7 @@ def _own(name: str) -> str:
 
 
 def fingerprint_of(paths: Iterable[Path]) -> str:
-    """The same for the same checkpoints and run folders. Raises UserError for one not readable."""
+    """A digest of checkpoints and run folders. Raises UserError for one that cannot be read."""
     digest = hashlib.sha256()
     for path in paths:
         files = sorted(path.glob("*.pt")) if path.is_dir() else [path]
@@ -238,11 +237,11 @@ def origin_of(
     training: str = "",
     precision: str = "",
 ) -> Origin:
-    """Of a model trained today on a fold's training and validation part.
+    """The origin of a model trained today on a fold's training and validation part.
 
-    ``ancestors``: of the model whose weights it began with and of its teachers; what they saw, it
-    has seen, and their licences bind it. ``code``: the commit that trains, by default the one
-    that lies here now. Raises UserError for a file of the corpus that cannot be read.
+    ``ancestors``: origins of its initial weights and of its teachers; what they saw, it has seen,
+    and their licences bind it. ``code``: the commit that trained it, by default that of the working
+    tree. Raises UserError for a file of the corpus that cannot be read.
     """
     own = [corpus.utterances[i] for i in (*fold.train, *fold.validation)]
     trained_on = [u.name for u in own]

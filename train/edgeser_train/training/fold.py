@@ -29,10 +29,10 @@ from edgeser_train.training.training import Trained, check_fit, train
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """All that decides the weights that a fold and a seed give.
+    """All that determines a model's weights, besides the fold and the seed.
 
-    ``data_seed``: of what is drawn by chance in splits, in the order of examples and in
-    augmentation. ``teacher``, ``start``: what it learns from, and what it begins with.
+    ``data_seed``: of the splits, the order of examples and the augmentation. ``teacher``,
+    ``start``: the models to distil from, and the initial weights.
     """
 
     corpus: Corpus
@@ -44,14 +44,14 @@ class TrainingPlan:
 
     @property
     def key(self) -> str:
-        """The same for plans whose folds can stand in one run folder."""
+        """Equal for plans whose folds can share a run folder."""
         return self._key(self.protocol, self.data_seed)
 
     def _key(self, *words: object) -> str:
         digest = hashlib.sha256(self.recipe.fingerprint.encode())
         for word in words:
             digest.update(f"{word}\n".encode())
-        if list(self.corpus.labels) != sorted(self.corpus.labels):  # as --labels may have them
+        if list(self.corpus.labels) != sorted(self.corpus.labels):  # possible with --labels
             digest.update(f"labels {self.corpus.labels}\n".encode())
         for u in self.corpus.utterances:
             fields = (u.corpus, u.name, u.label, u.speaker, u.session, u.part, u.group)
@@ -64,13 +64,13 @@ class TrainingPlan:
 
     def check(self, fold: Fold) -> None:
         """Raises UserError for a fold that the recipe does not fit, and where a teacher or start
-        is missing, of other labels, or has heard what it holds out.
+        is missing, has other labels, or has heard what the fold holds out.
         """
         check_fit(self.recipe, self.corpus, fold)
         self.ancestors(fold)
 
     def ancestors(self, fold: Fold) -> list[Origin]:
-        """Of the models that the fold's model learns from or begins with. Raises UserError."""
+        """Origins of the fold's teachers and of its initial weights. Raises UserError."""
         files = self.teacher.files(self.corpus, fold) if self.teacher else []
         if self.start:
             files.append(self.start.file(self.corpus, fold))
@@ -78,7 +78,7 @@ class TrainingPlan:
 
 
 class TrainedFold(NamedTuple):
-    """A fold's model with its curves, what it says of itself, and the folder of its states."""
+    """A fold's model with its curves, its origin, and the folder of its training states."""
 
     trained: Trained
     origin: Origin
@@ -91,8 +91,8 @@ class TrainedFold(NamedTuple):
 
 
 def training_of(plan: TrainingPlan, fold: Fold, seed: int) -> str:
-    """The same for trainings that end with the same weights. Raises UserError for a file of the
-    corpus that cannot be read.
+    """An identifier, equal for trainings that end with the same weights. Raises UserError for a
+    file of the corpus that cannot be read.
     """
     return f"{fold.name}-seed{seed}-{plan.key}.{corpus_digest(plan.corpus)}"
 
@@ -110,10 +110,10 @@ def train_fold(
 ) -> TrainedFold:
     """Train the model of one fold and one seed; nothing is scored.
 
-    It works in a folder below ``run``: killed at any time, the same call goes on where it was.
-    ``cache``: where the corpus's sound and frames are kept. ``stem``: what that folder's name
-    begins with; the fold's by default. ``logs``: a folder for curves, as CSV and for TensorBoard.
-    ``code``: the commit that trains, by default the one that lies here now. Raises UserError as
+    Its states are kept in a folder below ``run``: if it is killed, the same call resumes.
+    ``cache``: where the corpus's sound and frames are kept. ``stem``: the beginning of that
+    folder's name, by default the fold's. ``logs``: a folder for curves, as CSV and for TensorBoard.
+    ``code``: the commit that trains, by default that of the working tree. Raises UserError as
     ``train`` does, for a teacher or start that has heard what the fold holds out, and for a
     training that began with other sounds or in another precision.
     """
@@ -138,8 +138,8 @@ def train_fold(
 
 
 def _work_of(run: Path, name: str, corpus: Corpus, precision: Precision) -> Path:
-    """The folder of a training's states. Raises UserError where one of that name lies unfinished
-    that has heard other sounds, or computed in another precision.
+    """The folder of a training's states. Raises UserError if an unfinished training of that name
+    began with other sounds, or in another precision.
     """
     works, sounds = run / "unfinished", corpus_digest(corpus)
     for work in works.glob(f"{escape(name)}.*"):

@@ -39,7 +39,7 @@ class InitialWeights:
 
 
 def initial_weights_of(path: Path | None) -> InitialWeights | None:
-    """Those that a command-line path means. Raises UserError."""
+    """The initial weights that a command-line path names. Raises UserError."""
     if path is not None and not path.exists():
         raise UserError(f"--initialise {path}: no such checkpoint or run folder")
     return None if path is None else InitialWeights(path)

@@ -1,4 +1,4 @@
-"""Warnings that Lightning and torch give in every training like ours, and nobody needs."""
+"""Warnings that Lightning and torch give in every training like ours, and that help nobody."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _KNOWN = (
 
 
 def ignore_known_warnings() -> None:
-    """From here on; every other warning is shown."""
+    """Ignore them from here on; every other warning is shown."""
     for message in _KNOWN:
         warnings.filterwarnings("ignore", message=message)
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""What every loss is to the rest of the house, and what all of them share."""
+"""The interface of every loss, and what all of them share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _NEVER = -1e4
 """A logit whose probability is 0 in float32, and whose logarithm is still a number."""
 
 Weighting: TypeAlias = Literal["none", "inverse", "zhong"] | tuple[float, ...]
-"""Class weights: one each; inverse frequency with mean one over the examples, N / (K n_c);
-max(n) / (n_c + 0.5) as Zhong et al. 2020 have it; or given, one per label."""
+"""Class weights: "none", all one; "inverse", inverse frequency with mean one over the examples,
+N / (K n_c); "zhong", max(n) / (n_c + 0.5) as in Zhong et al. 2020; or given, one per label."""
 
 
 class Loss:
@@ -34,8 +34,8 @@ class Loss:
         def weighting(self) -> Weighting: ...
 
     def check(self, model: SpeechModel) -> None:
-        """Raises UserError for a model that does not offer what the loss asks for, or has a
-        ``prior`` where the loss cannot centre by voice.
+        """Raises UserError for a model without the output that the loss needs, or with a ``prior``
+        where the loss cannot centre by voice.
         """
 
     def hard(self, model: SpeechModel, batch: Batch, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,10 +60,10 @@ class Distillation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @runtime_checkable
 class Framewise(Protocol):
-    """A model that labels steps of time."""
+    """A model that labels every time step."""
 
     def frame_log_probs(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """-> log-probabilities (batch, steps, labels + 1), blank last; steps that count (batch,)"""
+        """-> log-probabilities (batch, steps, labels + 1), blank last; number of steps (batch,)"""
 
 
 @runtime_checkable
@@ -75,8 +75,8 @@ class Estimating(Protocol):
 
 
 def class_logits(model: SpeechModel, batch: Batch) -> Tensor:
-    """Logits (batch, labels) float32, centred by voice where the batch says so; those of classes
-    that an example's corpus lacks never win, and nothing is learnt of them.
+    """Logits (batch, labels) float32, centred by voice if the batch has ``centring_weights``.
+    Classes that an example's corpus lacks never win, and get no gradient from it.
     """
     logits: Tensor = model(batch.features, batch.frames).float()
     if batch.centring_weights is not None:
@@ -85,8 +85,8 @@ def class_logits(model: SpeechModel, batch: Batch) -> Tensor:
 
 
 def masked_classes(logits: Tensor, class_mask: Tensor | None) -> Tensor:
-    """Logits (..., labels) in which classes that are False in ``class_mask`` (of a shape that fits;
-    none is without) never win.
+    """Logits (..., labels) in which classes that are False in ``class_mask`` (broadcastable; None
+    masks nothing) never win.
     """
     return logits if class_mask is None else logits.masked_fill(~class_mask, _NEVER)
 
@@ -108,7 +108,7 @@ def loss_of(
         return hard
     if batch.teacher is None:
         raise UserError("distillation: the batch holds no logits of a teacher")
-    counts = batch.targets.sum(dim=1)  # 0 for what an episode only knows
+    counts = batch.targets.sum(dim=1)  # 0 for an episode's known utterances
     teacher = masked_classes(batch.teacher, batch.class_mask)
     soft = divergence(logits, teacher, distillation.temperature, counts)
     return (1 - distillation.weight) * hard + distillation.weight * soft
@@ -119,7 +119,7 @@ def class_weights(
 ) -> Tensor:
     """Weights (labels,) float32 from the labels (n,) of the training part.
 
-    A label that the part does not hold weighs 0 under "inverse". Raises UserError for given
+    A label without examples in the part weighs 0 under "inverse". Raises UserError for given
     weights that are not one positive number per label.
     """
     if not isinstance(weighting, str):
@@ -147,8 +147,8 @@ def weighted_mean(losses: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
 def divergence(
     logits: Tensor, teacher: Tensor, temperature: float, counts: Tensor | None = None
 ) -> Tensor:
-    """T^2 KL(teacher / T || student / T), logits (batch, labels): the mean over the batch, in
-    which an example counts as ``counts`` (batch,) says; all alike without.
+    """T^2 KL(teacher / T || student / T) of logits (batch, labels): the mean over the batch,
+    weighted by ``counts`` (batch,) if given.
     """
     student_log_p = F.log_softmax(logits / temperature, dim=1)
     teacher_log_p = F.log_softmax(teacher / temperature, dim=1)

@@ -56,7 +56,7 @@ class Focal(
     tag_field="name",
     tag="focal",
 ):
-    """w_y (1 - p_y)^gamma (-log p_y) (Lin et al. 2017; as Kim and Kwon use it, section II)."""
+    """w_y (1 - p_y)^gamma (-log p_y) (Lin et al. 2017; as in Kim and Kwon, section II)."""
 
     weighting: Weighting = "inverse"
     gamma: float = 1.0
@@ -81,7 +81,7 @@ class DifficultyFocal(
     """Focal loss whose exponent depends on how much annotators agreed.
 
     Zhong et al. 2020, section 2.4.
-    ``exponents``: of an easy, a middling and a hard example (``Batch.level`` 0, 1, 2).
+    ``exponents``: of an easy, a medium and a hard example (``Batch.level`` 0, 1, 2).
     """
 
     weighting: Weighting = "zhong"
@@ -199,7 +199,7 @@ def weighted_focal(
     one number; exponent 0 is weighted cross-entropy.
     """
     log_p = F.log_softmax(logits, dim=1)
-    # Below an exponent of 1 the slope of a power has no bound at 0.
+    # With an exponent below 1 the slope of the power is unbounded at 0.
     missing = (-torch.expm1(log_p)).clamp(min=1e-6)
     losses = -(targets * missing**exponents * log_p).sum(dim=1)
     return weighted_mean(losses, targets, weights)

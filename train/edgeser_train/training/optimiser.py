@@ -1,4 +1,4 @@
-"""What moves the weights, and how far in each step."""
+"""The optimiser and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def optimiser_of(model: SpeechModel, spec: Optimiser, steps: int, epochs: int) -
 
 
 def factor_of(spec: Optimiser, steps: int, epochs: int, first: int = 0) -> Callable[[int], float]:
-    """By what the learning rate is multiplied in step 0, 1, ...; it is 0 before step ``first``."""
+    """The factor of the learning rate in step 0, 1, ...; it is 0 before step ``first``."""
     moving = steps - first
     rising = max(1, round(spec.warm_up * moving)) if spec.warm_up else 0
     drops = [(milestone - 1) * steps / epochs for milestone in spec.milestones]

@@ -1,4 +1,4 @@
-"""In which numbers a training computes, by what the processor can do."""
+"""The number format in which a training computes, by what the processor supports."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Precision: TypeAlias = Literal["bf16", "fp32"]
 Choice: TypeAlias = Literal["auto", "bf16", "fp32"]
 
 _FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
-"""What Linux calls the instructions of x86 (AVX512-BF16, AMX) and of ARM. Without them bfloat16 is
+"""Linux's names for the instructions of x86 (AVX512-BF16, AMX) and of ARM. Without them bfloat16 is
 emulated, and many times slower than float32."""
 
 
 def precision_of(choice: Choice) -> Precision:
-    """What a choice means on this machine: "auto" is bf16 where the processor computes in it."""
+    """What a choice means on this machine: "auto" is bf16 where the processor supports it."""
     if choice != "auto":
         return choice
     if torch.cuda.is_available():
@@ -27,7 +27,7 @@ def precision_of(choice: Choice) -> Precision:
 
 
 def check_precision(what: str, before: str, now: Precision) -> None:
-    """Raises UserError where ``what`` was trained in another precision; "" is not known."""
+    """Raises UserError if ``what`` was trained in another precision; ``before`` "" is unknown."""
     if before not in ("", now):
         raise UserError(
             f"{what} was trained in {before}, this machine would go on in {now}",

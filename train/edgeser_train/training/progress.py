@@ -1,4 +1,4 @@
-"""How far a training is, in a file of its own folder, for this process and others to read."""
+"""How far a training has got, in a file of its folder, for this process and others to read."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _AT_MOST_EVERY_S = 0.5
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """``done``: epochs, with the part of the one at work; ``loss``: mean of the last whole epoch,
-    of the batches so far before there is one; ``ua``: on the validation part, where it is watched;
-    ``scored``: which share of what the trained model is to be scored on, once that has begun.
+    """``done``: epochs, including the fraction of the current one; ``loss``: mean of the last
+    complete epoch, in the first epoch that of the batches so far; ``ua``: on the validation part,
+    where it is watched; ``scored``: the share of the scoring that is done, once it has begun.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A recipe: every choice that makes a model out of a corpus, as data."""
+"""A recipe: every choice that makes a model from a corpus, as data."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _LARGEST_BATCH = 65_536
 
 
 class Optimiser(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How weights move.
+    """How weights are updated.
 
     The learning rate rises linearly over ``warm_up`` (share of all steps), then stays
     (``constant``), falls along a cosine to 0 (``cosine``), or is multiplied by ``decay`` at the
     start of each of the epochs ``milestones``, counted from 1 (``steps``). ``momentum`` is
     Nesterov's, of ``sgd`` only.
 
-    Weights that a model has from elsewhere, and names as ``SpeechModel.pretrained``, stay as they
-    are for the share ``pretrained_after`` of all steps, so that what begins by chance does not
-    spoil them (Kumar et al. 2022). Then they move at ``pretrained_rate`` of the learning rate, with
-    a warm-up and a cosine of their own over the steps left; milestones are the same for all.
-    Their gradients count from the first step: in the moments of ``method``, and in ``clip_norm``.
+    Pretrained weights (``SpeechModel.pretrained``) stay fixed for the share ``pretrained_after`` of
+    all steps, so that the randomly initialised ones do not spoil them (Kumar et al. 2022). Then
+    they are trained at ``pretrained_rate`` times the learning rate, with a warm-up and a cosine of
+    their own over the remaining steps; milestones are the same for all. Their gradients count from
+    the first step: in the moments of ``method``, and in ``clip_norm``.
     """
 
     method: Literal["adamw", "adam", "sgd", "adadelta"] = "adamw"
@@ -63,20 +63,20 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     ``variants`` copies of each utterance are kept (the first one as recorded), each of them once
     more for every analysis window of ``stft_windows`` (samples; as Kim and Kwon augment). A batch
-    holds random crops of one length out of ``crop_frames``; without any, a random one of the
-    pieces that ``window`` cuts. ``waveform`` and ``spectrogram`` are none where nothing is varied;
-    a front end that gives samples takes no ``spectrogram``.
+    holds random crops of one of the lengths ``crop_frames``; if that is empty, of each utterance a
+    random one of the pieces that ``window`` cuts. ``waveform`` and ``spectrogram`` are None for no
+    augmentation; a front end that gives samples takes no ``spectrogram``.
 
     The weights used are those of the last epoch, or with ``patience`` those of the epoch with the
     best UA on the validation part, and training ends when that many epochs brought none better.
     With ``ema_decay`` they are the exponential moving average. ``accumulate`` batches make a step.
-    ``precision`` "auto" is bf16 where the processor computes in it, else fp32.
+    ``precision`` "auto" is bf16 where the processor supports it, else fp32.
 
-    ``copies_of``: whether every utterance is varied in its own way, or all of a voice in the same,
-    as one speaker in one room. ``balanced`` draws corpora, classes and speakers evenly, with
+    ``copies_of``: whether every utterance is varied in its own way, or all of a voice in the same
+    way, as one speaker in one room. ``balanced`` draws corpora, classes and speakers evenly, with
     replacement; ``examples`` is then how many make an epoch, 0 for as many as there are.
-    ``baselines``: what windows are judged against, where the front end learns voices, and what is
-    known in episodes.
+    ``baselines``: how baselines are drawn, where the front end normalises by voice, and how much of
+    a voice is known in episodes.
     ``episodes``: batches of several utterances of few voices each, whose logits are centred by
     voice; it needs ``baselines`` and ``balanced``, which then draws corpora and speakers.
     """
@@ -162,14 +162,14 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def fingerprint(self) -> str:
-        """The same for equal recipes."""
+        """A digest, equal for equal recipes."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
 def by_name(kind: type, raw: object) -> object:
-    """``dec_hook`` of msgspec for all that holds a recipe: a part by the name that it carries.
+    """msgspec's ``dec_hook`` for types that hold a recipe: decodes a model or loss by its ``name``.
 
-    Raises UserError for a name that there is not, ValueError for a part that is none.
+    Raises UserError for an unknown name, ValueError for anything else that is wrong.
     """
     if kind not in (ModelConfig, Loss):
         raise NotImplementedError(kind)
@@ -194,9 +194,9 @@ def by_name(kind: type, raw: object) -> object:
 def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
     """The recipe with ``field=value`` settings applied; a dot reaches into a part.
 
-    Values are JSON, or plain text. A new ``name``, or a part as a whole (``spectrogram={}``),
-    brings the defaults of what it names, and further settings may change its fields. Raises
-    UserError that names a bad setting, and what there is in its place.
+    Values are JSON, or plain text. A new ``name``, or a part as a whole (``spectrogram={}``), sets
+    that part to its defaults, and further settings may change its fields. Raises UserError that
+    names a bad setting and lists the valid ones.
     """
     tree = msgspec.to_builtins(recipe)
     fresh: list[list[str]] = []
@@ -223,7 +223,7 @@ def changed(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 
 def _part_with(names: list[str], tree: Any, fresh: list[list[str]], where: str) -> dict[str, Any]:
-    """The part of a recipe that has, or if it is ``fresh`` may have, a field of that path."""
+    """The part of a recipe that has the field at that path; a ``fresh`` part may have any field."""
     part: dict[str, Any] = {}
     node = tree
     for depth, name in enumerate(names):

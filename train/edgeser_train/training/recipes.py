@@ -1,8 +1,8 @@
 """Recipes by model and name: ``edgeser`` is how we train, ``paper`` how the model's paper did.
 
-The papers' recipes have in common what they do not do: nothing is augmented unless the paper says
-so, pieces are as the window policy cuts them, and the last epoch counts unless the paper validates.
-What a paper leaves open is resolved in the comments.
+The papers' recipes do without our additions: nothing is augmented unless the paper says so, pieces
+are as the window policy cuts them, and the last epoch is used unless the paper validates. How we
+resolve what a paper leaves open is in the comments.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _LIGHTWEIGHT = {
     ),
 }
 
-# For strangers: small and quick, every corpus and voice alike, judged against the voice's baseline.
+# For unknown voices: small and quick, corpora and voices balanced, relative to a voice's baseline.
 _VOICES = Recipe(
     model=LightweightConfig(
         mels=64,
@@ -97,7 +97,7 @@ _VOICES = Recipe(
 
 _LIGHTWEIGHT["voices"] = _VOICES
 
-# As for strangers, of one corpus; and for strangers. A segment is heard whole.
+# The recipe for unknown voices, adapted to one corpus, and as it is. Segments are heard whole.
 _STREAMING = {
     "edgeser": msgspec.structs.replace(
         _VOICES,
@@ -123,7 +123,7 @@ _STREAMING = {
 }
 
 _ECA_CNN = {
-    # Six seconds at most, without the zeros around shorter ones: the network does not count them.
+    # Six seconds at most; shorter utterances are not padded: the network masks padding.
     "edgeser": Recipe(
         model=EcaCnnConfig(dropout=0.3),
         front_end=front_ends.eca(8, "speech"),
@@ -133,7 +133,7 @@ _ECA_CNN = {
         spectrogram=SpectrogramAugmentation(mel_mask=8),
         epochs=40,
     ),
-    # Steps are not matched: an epoch draws one STFT version for each utterance.
+    # The paper's number of steps is not matched: an epoch draws one STFT version per utterance.
     "paper": Recipe(
         model=EcaCnnConfig(),
         front_end=front_ends.eca(8),
@@ -161,7 +161,7 @@ _ATTENTION_POOLING = {
         standardise=False,
         epochs=40,
     ),
-    # Training takes a random one of the pieces that the test would cut, not one every second.
+    # Training takes a random one of the pieces that a test would cut, not a piece every second.
     "paper": Recipe(
         model=AttentionPoolingConfig(),
         front_end=front_ends.ATTENTION_POOLING,
@@ -218,7 +218,7 @@ _FINE_TUNING = {
 }
 
 _WAVLM_SAP = {
-    # The encoder stays as it is: a small machine can train the pooling and the heads.
+    # The encoder is frozen: a small machine can train the pooling and the heads.
     "edgeser": Recipe(
         model=WavlmSapConfig(frozen="encoder", multi_task=False),
         front_end=front_ends.WAVEFORM,
@@ -239,8 +239,8 @@ _WAVLM_SAP = {
     ),
 }
 
-# An encoder that has heard thousands of strangers, its last layers, and what they say of ours,
-# centred by voice.
+# An encoder pretrained on thousands of voices; its last layers and the head are trained, with
+# logits centred by voice.
 _MOONSHINE = {
     "voices": msgspec.structs.replace(
         _VOICES,
@@ -267,14 +267,14 @@ RECIPES: dict[str, dict[str, Recipe]] = {
 
 
 _ALL = Registry[dict[str, Recipe]]("recipe", "edgeser.recipes", RECIPES, dict)
-"""Ours, and those that other packages bring for models of theirs, by the model's name."""
+"""Our recipes, and those of other packages for their own models, by the model's name."""
 
 
 def recipes_of(model: str) -> dict[str, Recipe]:
-    """A model's recipes by name. One that brings none is trained in our way on what it says that
-    it hears. Raises UserError for a model that there is not.
+    """A model's recipes by name. A model without any gets ``edgeser``, made from its own front end
+    and window. Raises UserError for an unknown model.
     """
-    is_listed = model in _ALL  # raises where another package lists one of ours
+    is_listed = model in _ALL  # raises if another package lists one of our models
     if model in RECIPES:
         return RECIPES[model]
     network = class_named(model, "model")
@@ -310,7 +310,7 @@ def _of_its_own(model: str, network: type[SpeechModel]) -> dict[str, Recipe]:
 def recipe_of(
     model: str, name: str | None = None, *, labels: int = 4, distilled: bool = False
 ) -> Recipe:
-    """A recipe by name, for so many labels, of a model that learns from a teacher or not.
+    """A recipe by name, for so many labels, with or without distillation from a teacher.
 
     Without a name ``edgeser``, or the only one that the model has. Raises UserError.
     """

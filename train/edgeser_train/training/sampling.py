@@ -1,4 +1,4 @@
-"""Which utterances an epoch hears."""
+"""Which utterances an epoch consists of."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Indices = npt.NDArray[np.int64]
 def balanced_sample(
     corpus: Corpus, part: Sequence[int], examples: int, rng: np.random.Generator
 ) -> Indices:
-    """So many utterances (examples,) of a part, drawn with replacement.
+    """Indices (examples,) of utterances of a part, drawn with replacement.
 
-    Every corpus, in it every class, and of that every speaker is as likely as the others: neither
+    Every corpus is as likely as the others, in it every class, and of that every speaker: neither
     the largest corpus nor the most talkative speaker counts for more.
     """
     tree: dict[str, dict[str, dict[str, list[int]]]] = {}

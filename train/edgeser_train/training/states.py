@@ -1,4 +1,4 @@
-"""The states that an unfinished training keeps, to go on from when it was killed."""
+"""The states that an unfinished training keeps, to resume from after it was killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AT_LEAST_EVERY_S = 60.0
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's states, each written aside in its own folder and renamed."""
+    """Lightning's states, each written atomically."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -37,10 +37,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class MovableState(ModelCheckpoint):
-    """A state that is kept in this folder, wherever the training was that it goes on from.
+    """A state that is kept in this folder, even if the run was moved since the training began.
 
-    In another folder than before Lightning forgets how good the best epoch was, so that the next
-    one would win, and removes the state that lies in the old one.
+    Lightning, resuming in another folder, forgets how good the best epoch was, so that the next
+    epoch would win, and removes the state in the old folder.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -56,8 +56,8 @@ class MovableState(ModelCheckpoint):
 
 
 class LatestState(MovableState):
-    """The state after every ``every``th epoch, and after one that ends a minute or more after the
-    last state was kept. ``clock``: seconds.
+    """The state after every ``every``th epoch, and after an epoch that ends at least a minute after
+    the last state was kept. ``clock``: seconds.
     """
 
     def __init__(
@@ -77,30 +77,30 @@ class LatestState(MovableState):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         long_ago = self._clock() - self._kept_at >= _AT_LEAST_EVERY_S
         due = long_ago or (trainer.current_epoch + 1) % self._every == 0
-        if trainer.strategy.broadcast(due):  # the first process decides: to keep is work of all
+        if trainer.strategy.broadcast(due):  # rank 0 decides: all processes must save together
             super().on_train_epoch_end(trainer, pl_module)
             self._kept_at = self._clock()
 
 
 class NoEpochLeft(Callback):
-    """What Lightning leaves out of a resumption whose state is that of a training's end.
+    """Makes up for what Lightning omits when it resumes a training that has no epoch left.
 
-    Such a state is there when a process was killed after its last epoch, e.g. while it scored.
+    That happens when a process was killed after its last epoch, e.g. while it scored.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stopping = trainer.early_stopping_callback
         if stopping is not None and stopping.wait_count >= stopping.patience:
-            trainer.should_stop = True  # else it would train one epoch more
+            trainer.should_stop = True  # otherwise it would train one more epoch
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, WeightAveraging):
-                callback.on_train_end(trainer, pl_module)  # not called where nothing was trained
+                callback.on_train_end(trainer, pl_module)  # not called if no epoch is trained
 
 
 def resumable(work: Path, *, best: bool) -> Path | None:
-    """The state to go on from, or None where there is none; ``best``: another one must be there.
+    """The state to resume from, or None. ``best``: the best epoch's state must exist, too.
 
     A damaged one is reported on standard error and not used. Raises UserError when the folder
     cannot be made.
@@ -129,7 +129,7 @@ def _whole(path: Path) -> bool:
 
 
 def remove_if_empty(work: Path) -> None:
-    """Remove the folder of a training that kept nothing, and its folder's folder."""
+    """Remove the folder of a training that kept nothing, and its parent if that is empty, too."""
     with contextlib.suppress(OSError):
         if not any(work.glob("*.ckpt")):
             remove_progress(work)
@@ -138,7 +138,7 @@ def remove_if_empty(work: Path) -> None:
 
 
 def remove_states(work: Path) -> None:
-    """Remove what a finished training needs no more, and its folder's folder if that is empty."""
+    """Remove what a finished training no longer needs, and the parent folder if it is empty."""
     shutil.rmtree(work, ignore_errors=True)
     with contextlib.suppress(OSError):
         work.parent.rmdir()

@@ -1,4 +1,4 @@
-"""A teacher: trained models whose answers another model learns from (Hinton et al. 2015)."""
+"""A teacher: trained models that another model is distilled from (Hinton et al. 2015)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Teacher:
     """One or more checkpoints, or run folders with one checkpoint per fold.
 
     They may have other front ends and architectures than the student; the labels must be the same.
-    A teacher that learns voices, or centres by voice, knows all that a voice says in the training
-    part, so a student that knows little learns what one that knows all would say.
+    A teacher with baselines, or centred by voice, gets those of all that a voice says in the
+    training part: a student that knows little of a voice learns to answer like one that knows all.
     """
 
     paths: tuple[Path, ...]
@@ -59,7 +59,7 @@ class Teacher:
 
 
 def teacher_of(paths: Sequence[Path]) -> Teacher | None:
-    """The teacher that command-line paths mean, or None without any. Raises UserError."""
+    """The teacher that command-line paths name, or None without any. Raises UserError."""
     for path in paths:
         if not path.exists():
             raise UserError(f"--teacher {path}: no such checkpoint or run folder")

@@ -50,7 +50,7 @@ from edgeser_train.training.states import (
 
 _UA = "validation_ua"
 _KEPT_STATES = 20
-"""How often a training keeps its state for a resumption, however fast it is."""
+"""How many times a long training saves its state for a resumption, however fast it is."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ def train(
 ) -> Trained:
     """Train a model on the training part of a fold; with ``patience`` its validation part ends it.
 
-    ``work`` is a folder of this training's own: killed at any time, the same call goes on after
-    the last epoch that it kept there, to the same end, even if that was its last one. ``logs``: a
-    folder for curves as CSV and for TensorBoard. ``seed`` is of weights and dropout, ``data_seed``
-    of the order of examples and their augmentation. ``torchrun`` says how many processes train
-    together; without it, one does.
-    ``start``: a model whose weights, or those of its trunk, are the first ones.
+    ``work`` is a folder of this training's own: if it is killed, the same call resumes after the
+    last epoch whose state it kept there and gets the same result, even if that was the last epoch.
+    ``logs``: a folder for curves as CSV and for TensorBoard. ``seed`` is that of weights and
+    dropout, ``data_seed`` that of the order of examples and of augmentation. ``torchrun`` says how
+    many processes train together; without it, one does.
+    ``start``: a model whose weights, or those of its trunk, are the initial ones.
 
-    Raises UserError for a loss or weights that are no numbers, a recipe that needs a validation
+    Raises UserError for a loss or weights that are not finite, a recipe that needs a validation
     part where there is none, a full disk, and when memory runs out.
     """
     recipe, corpus = data.recipe, data.corpus
@@ -116,7 +116,7 @@ def train(
         try:
             latest = resumable(work, best=bool(recipe.patience))
             trainer.fit(classifier, module, ckpt_path=latest, weights_only=False)
-        except SystemExit as stop:  # What Lightning makes of Ctrl-C.
+        except SystemExit as stop:  # Lightning turns Ctrl-C into this.
             raise KeyboardInterrupt from stop
         except (OSError, MemoryError, RuntimeError) as error:
             lacking = shortage(error)
@@ -130,7 +130,7 @@ def train(
         finally:
             remove_if_empty(work)
     chosen = _chosen(classifier, work if recipe.patience else None)
-    trainer.strategy.barrier()  # else the first process removes states that another has yet to read
+    trainer.strategy.barrier()  # otherwise rank 0 may remove states that others have yet to read
     return chosen
 
 
@@ -174,8 +174,8 @@ class _Classifier(L.LightningModule):
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         if index == 0:
-            # What dropout does in an epoch depends on nothing before it: a resumption does the
-            # same. (Lightning calls no on_train_epoch_start for the first epoch of one.)
+            # Dropout is seeded for each epoch, so that a resumption repeats it. (Lightning calls no
+            # on_train_epoch_start for the first epoch after a resumption.)
             torch.manual_seed(self.seed * 1_000_003 + len(self.losses))
         weights = self.weights.to(self.device)
         loss = loss_of(self.recipe.loss, self.model, batch, weights, self.recipe.distillation)
@@ -232,7 +232,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
         callbacks.append(
             MovableState(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
         )
-    # After the best one, so that no kept epoch has yet to be compared with it.
+    # After the best state, so that every saved epoch has been compared with the best one.
     callbacks.append(LatestState(work, every))
     loggers: list[Logger] = []
     if logs is not None:
@@ -261,7 +261,7 @@ def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
 
 
 def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Exponential, of weights; integers, whose mean is none, stay what they are."""
+    """Exponential moving average of weights; integers, which have no mean, are kept as they are."""
 
     def average(before: Tensor, now: Tensor, _: Tensor) -> Tensor:
         return decay * before + (1 - decay) * now if now.is_floating_point() else now
@@ -288,8 +288,8 @@ def _diverged(what: str, recipe: Recipe) -> UserError:
 
 
 def _set_statistics(model: SpeechModel, data: TrainingData, part: tuple[int, ...]) -> None:
-    """Mean and deviation of each feature over the training part as recorded, in the recipe's own
-    STFT version; where windows are filled with silence, over the filled ones.
+    """Mean and standard deviation of each feature over the training part as recorded, in the
+    recipe's own STFT version; if windows are filled with silence, over the filled windows.
     """
     recipe = data.recipe
 

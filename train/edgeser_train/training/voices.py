@@ -1,4 +1,4 @@
-"""Baselines drawn in training as a device will have them: some earlier speech of the same voice."""
+"""Baselines in training, drawn as a device will have them: earlier speech of the same voice."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ Range = tuple[float, float]
 Generator = np.random.Generator
 
 _ANY_CHANCE = 0.2
-"""Of an episode in which what is known of the voice was said in any mood, not mostly neutral."""
+"""Probability that an episode's known utterances are of any emotion, not mostly neutral."""
 
 
 class BaselineDraw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a window is judged against in training, where the front end learns voices.
+    """How a window's baseline is drawn in training, where the front end normalises by voice.
 
-    With ``none_chance`` nothing; else as many utterances of the same speaker, never the window's
-    own, as ``utterances`` says (drawn evenly on a logarithmic scale), a share out of ``neutral`` of
-    them with the label ``label`` as far as there are such, the others with any. ``level_db``: the
-    deviation of the level at which they were heard, so that a step towards the microphone is no
-    emotion.
+    With probability ``none_chance`` there is none. Otherwise it is of other utterances of the same
+    speaker; their number is in the range ``utterances`` (uniform on a logarithmic scale), and a
+    share in the range ``neutral`` of them has the label ``label``, if the speaker has any, the rest
+    any label. ``level_db``: standard deviation of the baseline's level, so that a step towards the
+    microphone is not taken for an emotion.
     """
 
     none_chance: float = 0.2
@@ -48,12 +48,12 @@ class BaselineDraw(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Episodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Batches out of episodes, so that logits are learnt to be centred by voice.
+    """Batches of episodes, with which a model learns logits that are centred by voice.
 
-    An episode is one voice in one room: ``queries`` of its utterances, its classes evenly, which
-    count in the loss, and ``known`` others, with labels like those of its baseline, which do not.
-    The logits of a query are relative to the mean of those of some of the known ones, as
-    ``model.centring.Centring`` has it. Where the episode has no baseline, they stand alone.
+    An episode is one voice in one room: ``queries`` of its utterances, evenly from its classes,
+    which count in the loss, and ``known`` others, drawn like those of its baseline, which do not.
+    The logits of a query are centred by the mean of those of some of the known ones, as in
+    ``model.centring.Centring``. If the episode has no baseline, they are not centred.
     """
 
     queries: int = 10
@@ -68,7 +68,7 @@ class Episodes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Episode:
-    """Utterances of one voice, the queries first; ``enrolled``: what the baseline of all is of."""
+    """Utterances of one voice, the queries first; ``enrolled``: the utterances of its baseline."""
 
     utterances: list[int]
     queries: int
@@ -109,7 +109,7 @@ class Voices:
                 self._counts[i, copy] = heard.frames
 
     def baseline(self, utterance: int, copy: int, rng: Generator) -> Baseline | None:
-        """Of the voice that said it, in the same copy; None where nothing was heard of it."""
+        """A baseline of the utterance's voice, in the same copy; None if nothing is known of it."""
         if rng.random() < self._draw.none_chance:
             return None
         speaker = self._speaker[utterance]
@@ -117,7 +117,7 @@ class Voices:
         return self._of(chosen, utterance, copy, self._level_db(rng))
 
     def episode(self, episodes: Episodes, utterance: int, copies: int, rng: Generator) -> Episode:
-        """Of the voice that said an utterance, in a copy drawn for all of it."""
+        """An episode of the utterance's voice, all of it in one randomly drawn copy."""
         speaker, draw = self._speaker[utterance], self._draw
         classes = list(self._by_label[speaker].values())
         order = rng.permutation(len(classes))
@@ -137,7 +137,7 @@ class Voices:
         )
 
     def baseline_in(self, episode: Episode, utterance: int) -> Baseline | None:
-        """What an utterance of an episode is judged against."""
+        """The baseline of an utterance of an episode."""
         return self._of(episode.enrolled, utterance, episode.copy, episode.level_db)
 
     def _number(self, rng: Generator) -> int:
@@ -145,7 +145,7 @@ class Voices:
         return int(np.exp(rng.uniform(np.log(fewest), np.log(most + 1))))
 
     def _some(self, speaker: str, number: int, share: float, rng: Generator) -> list[int]:
-        """Of a speaker so many, a share of them neutral as far as there are such."""
+        """So many utterances of a speaker, a share of them neutral if the speaker has any."""
         everything, neutral = self._all[speaker], self._neutral[speaker]
         chosen = []
         for _ in range(number):
@@ -158,7 +158,7 @@ class Voices:
         return float(rng.normal(0, level_db)) if level_db else 0.0
 
     def _of(self, chosen: list[int], utterance: int, copy: int, level_db: float) -> Baseline | None:
-        """Of the utterances chosen, but for the one that is judged."""
+        """The baseline of the chosen utterances without ``utterance`` itself."""
         chosen = [i for i in chosen if i != utterance]
         if not chosen or not self._front_end.learns_voices:
             return None
@@ -175,7 +175,7 @@ def centring_weights_of(
 ) -> Floats:
     """``Batch.centring_weights`` (batch, batch) of episodes whose crops have ``frames`` (batch,).
 
-    A query is relative to some of what is known of its voice, drawn by chance, and never to itself.
+    A query is centred by some of the known utterances of its voice, drawn at random, never itself.
     """
     weights = np.zeros((len(frames), len(frames)), np.float32)
     first = 0
