@@ -1,4 +1,4 @@
-"""The models by name. A model is a file with its configuration and its network, and a line here."""
+"""The models by name. Each has a module with its configuration and network, and a line here."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def build(config: ModelConfig) -> SpeechModel:
 
 
 def class_of(config: ModelConfig) -> type[SpeechModel]:
-    """What a configuration configures. Raises UserError for a model that is not installed."""
+    """The class that a configuration is for. Raises UserError for a model that is not installed."""
     return MODELS.named(config.name, "model")
 
 
 def class_named(name: str, where: str) -> type[SpeechModel]:
     """A model by its name; ``where`` begins the UserError of an unknown one.
 
-    Raises UserError also for a class that lacks what a model has, or whose configuration has
-    another model's name: that one would be built in its place.
+    Raises UserError also for a class that lacks what a model must have, or whose configuration has
+    another model's name: then that other model would be built.
     """
     network = MODELS.named(name, where)
     what = f"model '{name}'"

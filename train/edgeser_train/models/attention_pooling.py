@@ -32,7 +32,7 @@ class AttentionPoolingConfig(
 ):
     """The architecture as data; the defaults are the paper's.
 
-    ``head``: what becomes of the map of the last layer. "gap" averages it, "bilinear" pools its
+    ``head``: how the last layer's feature map is pooled. "gap" averages it, "bilinear" pools its
     channels' products, "attention" sums per-class scores over the map, weighted per position.
     ``attn_norm``: "softmax_sum" makes those weights sum to one, "none_mean" leaves them free and
     averages. ``pools``: layers with a 2 x 2 maximum after them. ``dropout`` (none in the paper)
@@ -75,7 +75,7 @@ class AttentionPoolingConfig(
 class AttentionPooling(SpeechModel):
     """Companded spectra of a piece to logits.
 
-    A piece of less than 2 s is padded with zeros and, as in the paper, heard with them: what the
+    A piece of less than 2 s is padded with zeros, which, as in the paper, are not masked: what the
     frames after its end hold never matters, but how many there are does. The window policy pads
     every piece to one length.
     """
@@ -111,7 +111,7 @@ class AttentionPooling(SpeechModel):
 
 
 class FirstLayer(nn.Module):
-    """Filters along frequency and along time, beside each other; normalisation, ReLU."""
+    """Filters along frequency and along time, in parallel; normalisation, ReLU."""
 
     def __init__(self, channels: int, *, bias: bool) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class FirstLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, 1, frames, bins) -> (batch, channels, frames, bins)."""
-        x = F.pad(x, (0, 1, 0, 1))  # an even filter that keeps the size needs one more zero after
+        x = F.pad(x, (0, 1, 0, 1))  # even filters keep the size with one more zero at the end
         x = torch.cat((self.along_frequency(x), self.along_time(x)), dim=1)
         y: Tensor = self.norm(x).relu_()
         return y
@@ -143,7 +143,7 @@ class MeanHead(nn.Module):
 
 
 class BilinearHead(nn.Module):
-    """Mean product of every two channels, signed square root, length one, linear."""
+    """Mean product of every two channels, signed square root, L2 normalisation, linear layer."""
 
     def __init__(self, config: AttentionPoolingConfig) -> None:
         super().__init__()
@@ -155,10 +155,10 @@ class BilinearHead(nn.Module):
         return logits
 
     def products(self, x: Tensor) -> Tensor:
-        """(batch, channels, frames, bins) -> (batch, channels ** 2), each of length one."""
+        """(batch, channels, frames, bins) -> (batch, channels ** 2), each row of norm one."""
         x = x.flatten(2)
         means = (x @ x.transpose(1, 2)).flatten(1).float() / x.shape[2]
-        rooted = means.sign() * (means.abs() + 1e-12).sqrt()  # no infinite slope at zero
+        rooted = means.sign() * (means.abs() + 1e-12).sqrt()  # finite gradient at zero
         return F.normalize(rooted, dim=1)
 
 

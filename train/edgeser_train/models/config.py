@@ -1,4 +1,4 @@
-"""What every model's configuration is to the rest of the house."""
+"""The interface of every model's configuration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ModelConfig:
         raise NotImplementedError
 
     def for_labels(self, labels: int) -> Self:
-        """The same with so many labels."""
+        """The same configuration with so many labels."""
         return msgspec.structs.replace(self, labels=labels)  # type: ignore[type-var]  # a Struct
 
     @property

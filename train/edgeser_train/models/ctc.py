@@ -15,12 +15,12 @@ _NEVER = -1e30
 def class_log_probs(log_probs: Tensor, steps: Tensor, size: int | None = None) -> Tensor:
     """log P([k] | X) of every label, exactly: over all paths blank* k+ blank*.
 
-    ``log_probs`` (batch, time, labels + 1), blank last; ``steps`` (batch,), the steps that count;
-    -> (batch, labels) float32. ``size`` tells a tracer how long the time axis is at most.
+    ``log_probs`` (batch, time, labels + 1), blank last; ``steps`` (batch,), the valid steps;
+    -> (batch, labels) float32. ``size``: the longest time axis, for tracing.
 
     A stretch of time is a matrix over the states "before", "in" and "after" the label; stretches
-    are joined pairwise, in log2(time) rounds of whole-tensor operators. Only log-probabilities are
-    added, never subtracted, so that float32 loses nothing over hundreds of steps.
+    are joined pairwise, in log2(time) rounds of whole-tensor operators. Log-probabilities are only
+    added, never subtracted, so that float32 loses no precision over hundreds of steps.
     """
     log_probs = log_probs.float()
     counts = length_mask(steps, log_probs.shape[1])[:, :, None]
@@ -37,7 +37,7 @@ def class_log_probs(log_probs: Tensor, steps: Tensor, size: int | None = None) -
 
 
 class _Stretch(NamedTuple):
-    """Log-weights of what a stretch of time does, each (batch, stretches, labels or 1)."""
+    """Log-weights of the paths through a stretch of time, each (batch, stretches, labels or 1)."""
 
     blank: Tensor
     """all blank: before the label throughout, or after it throughout"""
@@ -51,7 +51,7 @@ class _Stretch(NamedTuple):
     """the label, then blanks to the end"""
 
     def halved(self) -> _Stretch:
-        """Every two neighbours joined; a last odd one stays itself."""
+        """Every two neighbours joined; an odd last one is kept as it is."""
         a = _Stretch(*(x[:, 0::2] for x in self))
         b = _Stretch(*(_every_second(x, x is self.blank or x is self.stay) for x in self))
         return _Stretch(
@@ -64,7 +64,7 @@ class _Stretch(NamedTuple):
 
 
 def _every_second(x: Tensor, neutral: bool) -> Tensor:
-    """Odd places of (batch, n, m), with a stretch that changes nothing where the last is missing"""
+    """Odd positions of (batch, n, m), with an identity stretch where the last one is missing."""
     extra = torch.full_like(x[:, :1], 0.0 if neutral else _NEVER)
     return torch.cat((x, extra), dim=1)[:, 1::2]
 

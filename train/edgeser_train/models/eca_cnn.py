@@ -28,9 +28,9 @@ class EcaCnnConfig(
     """The architecture as data; the defaults are the paper's choice.
 
     ``n`` is the width factor: layer i has 16 * i * n channels. ``eca`` names the layers (1 to 6)
-    with channel attention and ``kernel`` its odd size; "adaptive" sizes it by the layer's width,
-    so that ``eca=(1, 2, 3, 4, 5, 6), kernel="adaptive"`` is the attention of the original rule.
-    ``dropout`` (none in the paper) acts in training only, in front of both linear layers.
+    with channel attention and ``kernel`` its odd size; "adaptive" sizes it by the layer's width:
+    ``eca=(1, 2, 3, 4, 5, 6), kernel="adaptive"`` is efficient channel attention as first published.
+    ``dropout`` (none in the paper) acts in training only, before both linear layers.
     """
 
     labels: int = 4
@@ -63,9 +63,9 @@ class EcaCnnConfig(
 class EcaCnn(SpeechModel):
     """Log-mel features to logits.
 
-    With all frames inside it is the paper's network. Shorter utterances are heard without the
-    padding after them: it is zero in front of every convolution, and no mean counts it. (In
-    training, the batch normalisation's statistics do see the zeros of a padded batch.)
+    Without padding it is the paper's network. The padding of shorter utterances is masked: it is
+    zero at the input of every convolution, and left out of every mean. (In training, the batch
+    normalisation's statistics do include the zeros of a padded batch.)
     """
 
     config_type = EcaCnnConfig
@@ -105,7 +105,7 @@ class EcaCnn(SpeechModel):
             x = layer(x)
             scale = self._scale(i, x, inside)
             if i < LAYERS:
-                # Pooling and scaling commute. A pooled position counts where both its frames do.
+                # Pooling and scaling commute. A pooled position is valid if both its frames are.
                 inside = inside[:, :, 1::2]
                 x = F.avg_pool2d(x, 2) * (inside * scale).to(x.dtype)
         return (_mean(x, inside) * scale).flatten(1)
@@ -132,7 +132,7 @@ class ChannelAttention(nn.Module):
 
 
 def _mean(x: Tensor, inside: Tensor) -> Tensor:
-    """Mean over the positions that count: (batch, channels, 1, 1).
+    """Mean over the valid positions: (batch, channels, 1, 1).
 
     ``x`` (batch, channels, time, bands), ``inside`` (batch, 1, time, 1) of 0 and 1.
     """

@@ -1,7 +1,6 @@
-"""Several networks that were trained alike, from other first weights, as one.
+"""Networks trained in the same way from different initial weights, as one.
 
-What they have in common is what the data say, where they differ is chance (Hansen and Salamon
-1990).
+What they agree on comes from the data, where they differ is chance (Hansen and Salamon 1990).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from edgeser_train.models.streaming import StreamModel, Votes
 
 
 def ensemble_of(models: Sequence[SpeechModel]) -> SpeechModel:
-    """Models of one recipe as one; a single one stays what it is."""
+    """Models of one recipe as one model; a single one is returned as it is."""
     if len(models) == 1:
         return models[0]
     streams = [model for model in models if isinstance(model, StreamModel)]
@@ -47,8 +46,8 @@ class Ensemble(SpeechModel):
 
 
 class StreamEnsemble(StreamModel):
-    """The mean of the members' votes by their weights, step by step, and of their weights; all
-    their states, one after the other. So the runtime sees one network.
+    """Step by step the weighted mean of the members' votes and the mean of their weights; their
+    states are concatenated. So the runtime sees one network.
     """
 
     def __init__(self, members: Sequence[StreamModel]) -> None:
@@ -83,7 +82,7 @@ class StreamEnsemble(StreamModel):
 
 
 def members_of(model: SpeechModel) -> list[SpeechModel]:
-    """The models that it is made of: of a single one itself."""
+    """The members of an ensemble; of any other model, the model itself."""
     if isinstance(model, (Ensemble, StreamEnsemble)):
         return [cast(SpeechModel, member) for member in model.members]
     return [model]

@@ -12,9 +12,8 @@ TRUNK = "trunk"
 
 
 def initialise(model: SpeechModel, other: SpeechModel) -> int:
-    """Copy all weights from a model of the same architecture, of another one those of the trunk.
-
-    -> how many tensors. Raises UserError where the two have neither in common.
+    """Copy all weights from a model of the same architecture, or from another one those of the
+    trunk; -> the number of tensors. Raises UserError where the two do not even share a trunk.
     """
     ours, theirs = (
         {name: tensor.shape for name, tensor in m.state_dict().items()} for m in (model, other)
@@ -25,7 +24,7 @@ def initialise(model: SpeechModel, other: SpeechModel) -> int:
 
 
 def initialise_from(model: SpeechModel, other: SpeechModel, part: str = TRUNK) -> int:
-    """Copy the weights of the submodule ``part`` from ``other``; -> how many tensors.
+    """Copy the weights of the submodule ``part`` from ``other``; -> the number of tensors.
 
     Raises UserError where one of them lacks the part, or its shapes differ.
     """

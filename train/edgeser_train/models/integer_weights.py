@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 
 class IntegerWeights(nn.Module):
-    """Weights as integers of eight bits, with one scale for each output; they stay as they are."""
+    """Weights as eight-bit integers, with one scale for each output; they are not trained."""
 
     weight: Tensor
     scale: Tensor
     bias: Tensor | None
 
     def __init__(self, outputs: int, *inputs: int, bias: bool = False) -> None:
-        """Random ones, as a linear layer or convolution would begin with."""
+        """Random weights, as a linear layer or convolution is initialised."""
         super().__init__()
         weight, scale = in_integers(_random(outputs, *inputs))
         self.register_buffer("weight", weight)
@@ -33,7 +33,7 @@ class IntegerWeights(nn.Module):
 
 
 class LearntWeights(nn.Module):
-    """Weights that learn, and are used as ``IntegerWeights`` would have them.
+    """Weights that are trained, and used as rounded by ``IntegerWeights``.
 
     A gradient passes the rounding as if it were not there (straight-through estimator, Bengio et
     al. 2013).
@@ -42,7 +42,7 @@ class LearntWeights(nn.Module):
     bias: Tensor | None
 
     def __init__(self, outputs: int, *inputs: int, bias: bool = False) -> None:
-        """Random ones."""
+        """Random weights."""
         super().__init__()
         self.weight = nn.Parameter(_random(outputs, *inputs))
         self.register_buffer("bias", torch.zeros(outputs) if bias else None)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 FAR_BELOW = -1e30
-"""A score that no softmax gives any weight, and that float32 and bfloat16 hold."""
+"""A score to which softmax gives no weight, and which float32 and bfloat16 can represent."""
 
 
 class ConvLayer(nn.Module):
@@ -61,9 +61,9 @@ class MeanPooling(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Scaled dot-product attention among the steps that count (Vaswani et al. 2017, section 3.2).
+    """Scaled dot-product attention among the valid steps (Vaswani et al. 2017, section 3.2).
 
-    ``mixed``: several heads' answers are mixed by one more linear layer.
+    ``mixed``: with an output projection over the heads.
     """
 
     def __init__(self, size: int, heads: int = 1, *, bias: bool = True, mixed: bool = True) -> None:
@@ -75,7 +75,7 @@ class SelfAttention(nn.Module):
         self.output = nn.Linear(size, size, bias=bias) if mixed else nn.Identity()
 
     def forward(self, x: Tensor, counts: Tensor | None = None) -> Tensor:
-        """(batch, time, size), (batch, time) bool or all -> as x; junk where nothing counts."""
+        """(batch, time, size), (batch, time) bool or None: all -> as x; junk if all are False."""
         batch, time, size = x.shape
         query, key, value = (
             layer(x).reshape(batch, time, self.heads, size // self.heads).transpose(1, 2)
@@ -90,9 +90,8 @@ class SelfAttention(nn.Module):
 
 
 def masked_mean(x: Tensor, counts: Tensor, dim: int, *, keepdim: bool = False) -> Tensor:
-    """Mean of ``x`` over ``dim`` where ``counts``, bool or 0 and 1 and broadcast to x, is 1.
-
-    0 where nothing counts.
+    """Mean of ``x`` over ``dim`` where ``counts`` (bool or 0 and 1, broadcast to x) is 1; 0 where
+    it is 0 throughout.
     """
     weights = counts.to(x.dtype)
     total = (x * weights).sum(dim, keepdim=keepdim)
@@ -101,7 +100,7 @@ def masked_mean(x: Tensor, counts: Tensor, dim: int, *, keepdim: bool = False) -
 
 def xavier(module: nn.Module) -> None:
     """Xavier-uniform weights, zero biases, gate biases of one, as the authors of the lightweight
-    model begin with them; but the recurrent weights are orthogonal."""
+    model initialise them, except for the recurrent weights: ours are orthogonal."""
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:

@@ -23,9 +23,9 @@ class LightweightConfig(
 
     Without ``attention``, as in the paper's ablation, the steps are averaged.
 
-    ``dropout`` (none in the paper) acts in training only, in front of the GRU and of the head.
-    With ``early_pool`` the pooling stands in front of the first separable convolution and not
-    after it: where memory is slower than arithmetic, that convolution costs most of the time.
+    ``dropout`` (none in the paper) acts in training only, before the GRU and before the head.
+    With ``early_pool`` the pooling comes before the first separable convolution instead of after
+    it: where memory is slower than arithmetic, that convolution costs most of the time.
     """
 
     labels: int = 4
@@ -89,7 +89,7 @@ class Lightweight(SpeechModel):
         return self.logits(x, steps)
 
     def convolved(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Input of the GRU (batch, steps, bands * channels) and the steps that count (batch,)."""
+        """Input of the GRU (batch, steps, bands * channels) and number of valid steps (batch,)."""
         x = self.standardised(features, frames)[:, None]
         x = x.contiguous(memory_format=torch.channels_last)
         x = self.entry(x).relu_()
@@ -97,8 +97,8 @@ class Lightweight(SpeechModel):
         blocked = _blocked(halved, x)
         if not self.config.early_pool:
             x = self.first(x, blocked)
-        # Symmetric padding, and frames that do not count lose like padding: the result is that of
-        # the utterance alone.
+        # Symmetric padding, and invalid frames never win a maximum, just like padding: the result
+        # is that of the utterance alone.
         x = self.pool(x + blocked)
         steps = (halved + 1) // 2
         blocked = _blocked(steps, x)
@@ -128,8 +128,8 @@ class SeparableBlock(nn.Module):
     def forward(self, x: Tensor, blocked: Tensor) -> Tensor:
         """(batch, channels, time, bands), blocked (batch, 1, time, 1) -> the same shape.
 
-        The bias of the expansion makes padded frames non-zero: ``blocked`` sends them below zero,
-        so that the ReLU leaves nothing of them to the one convolution that looks at neighbours.
+        The bias of the expansion makes padded frames non-zero: ``blocked`` pushes them far below
+        zero, so that the ReLU makes them zero for the one convolution that looks at neighbours.
         """
         x = self.expand(x).add_(blocked).relu_()
         projected: Tensor = self.project(self.depthwise(x).relu_())
@@ -139,8 +139,8 @@ class SeparableBlock(nn.Module):
 class SharedBiGRU(nn.Module):
     """Two directions with one set of weights, as one GRU over a doubled batch.
 
-    An exporter stores the weights once, and a reversal by each utterance's own length keeps
-    padding out of the backward direction.
+    An exporter stores the weights once, and since each utterance is reversed by its own length,
+    padding stays out of the backward direction.
     """
 
     def __init__(self, inputs: int, hidden: int) -> None:
@@ -163,6 +163,6 @@ def _blocked(lengths: Tensor, x: Tensor) -> Tensor:
 
 
 def _rows(x: Tensor, rows: Tensor) -> Tensor:
-    """Rows of (batch, time, n), numbered through the batch, in the order (batch, time)."""
+    """Rows of (batch, time, n), by their index in the flattened (batch * time), in that shape."""
     picked = x.flatten(0, 1).index_select(0, rows.flatten())
     return picked.reshape(x.shape[0], x.shape[1], x.shape[2])

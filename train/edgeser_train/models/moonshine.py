@@ -1,10 +1,9 @@
 """The first layers of Moonshine's encoder, their weighted mean over time, and one linear layer.
 
-An encoder that has learnt to write down what thousands of strangers say (Jeffries et al. 2024)
-knows voices, rooms and languages that no corpus of emotions has. How something is said is in its
-first layers; the later ones keep what is said. All weights are used as eight-bit integers. The
-convolutions and the first layers are fixed; the last ``learnt`` layers are trained, and rounded in
-every pass.
+An encoder trained to transcribe thousands of speakers (Jeffries et al. 2024) knows voices, rooms
+and languages that no emotion corpus has. How something is said is in its first layers; the later
+ones keep only what is said. All weights are used as eight-bit integers. The convolutions and the
+first layers are fixed; the last ``learnt`` layers are trained, and rounded in every pass.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ HOP = 320
 """Samples of a frame: 20 ms. A step of the encoder is 384 samples, 24 ms."""
 
 _LEVEL = 0.07
-"""Of samples of unit variance: about that of the speech that the encoder was trained on."""
+"""Gain for samples of unit variance: about the level of the speech the encoder was trained on."""
 
 
 class MoonshineConfig(
@@ -42,11 +41,11 @@ class MoonshineConfig(
     """The architecture as data; the defaults are the first layers of Moonshine Tiny.
 
     ``pretrained``: the file ``encoder_model.ort`` of a package ``moonshine-voice``, or that name
-    for the installed one; null for random weights. ``layers``: of the transformer's six, the last
-    of them without its feed-forward layer. ``learnt``: how many of these, the last ones, learn.
-    ``rank``: how many singular values of the second convolution are kept. ``rotary``: how many of a
-    head's numbers turn with their place in time. ``attention``: whether the mean over time is
-    weighted by a learnt score of each step, or plain.
+    for the installed one; null for random weights. ``layers``: how many of the transformer's six
+    are used, the last of them without its feed-forward layer. ``learnt``: how many of these, from
+    the last, are trained. ``rank``: how many singular values of the second convolution are kept.
+    ``rotary``: how many dimensions of a head have rotary position embeddings. ``attention``:
+    whether the mean over time is weighted by a learnt score of each step, or plain.
     """
 
     labels: int = 4
@@ -103,7 +102,7 @@ class Moonshine(SpeechModel):
         self.classify = nn.Linear(config.hidden, config.labels)
 
     def prepare(self, utterances: Sequence[Utterance]) -> None:
-        """Pretrained weights. Raises UserError where they cannot be had."""
+        """Load the pretrained weights. Raises UserError where that is not possible."""
         if self.config.pretrained is not None:
             weights = pretrained_weights(
                 self.config.pretrained, self.config.layers, self.config.rank

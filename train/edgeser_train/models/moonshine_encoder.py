@@ -1,4 +1,4 @@
-"""Moonshine's encoder (Jeffries et al. 2024), heard without its padding."""
+"""Moonshine's encoder (Jeffries et al. 2024), with its padding masked."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _ROTARY_BASE = 10_000.0
 
 
 class MoonshineSizes(Protocol):
-    """Of an encoder. ``rank``: of its second convolution; ``learnt``: how many of its last layers
-    learn; ``rotary``: how many of a head's numbers are turned by their place in time.
+    """Sizes of an encoder. ``rank``: of its second convolution; ``learnt``: how many of its last
+    layers are trained; ``rotary``: how many dimensions of a head have rotary embeddings.
     """
 
     @property
@@ -39,8 +39,7 @@ class MoonshineSizes(Protocol):
 class MoonshineEncoder(nn.Module):
     """Samples to one vector each 24 ms.
 
-    All weights are buffers, which no training changes, but for the matrices of the layers that
-    learn.
+    Weights are buffers, which no training changes, except the matrices of the ``learnt`` layers.
     """
 
     def __init__(self, sizes: MoonshineSizes) -> None:
@@ -66,7 +65,7 @@ class MoonshineEncoder(nn.Module):
     def take(self, weights: dict[str, Tensor]) -> None:
         """Load the state of an encoder of these sizes with ``learnt`` 0.
 
-        Raises RuntimeError or KeyError for one of others.
+        Raises RuntimeError or KeyError for one of other sizes.
         """
         state = dict(weights)
         for name, module in self.named_modules():
@@ -75,7 +74,7 @@ class MoonshineEncoder(nn.Module):
         self.load_state_dict(state)
 
     def forward(self, samples: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, 320 * n), (batch,) -> (batch, steps, hidden), (batch,): the steps that count."""
+        """(batch, 320 * n), (batch,) -> (batch, steps, hidden), (batch,): the valid steps."""
         with torch.no_grad():
             x, counts = self._convolved(samples, frames)
             inside = length_mask(counts, x.shape[1])
@@ -97,7 +96,7 @@ class MoonshineEncoder(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Self-attention, then a feed-forward layer, each of what is normalised and added to it.
+    """Pre-norm transformer layer: self-attention and a feed-forward layer, each with a residual.
 
     The ``last`` one has no feed-forward layer.
     """
@@ -155,12 +154,12 @@ class _FeedForward(nn.Module):
 
 
 def _after(counts: Tensor, kernel: int, stride: int) -> Tensor:
-    """Steps that a convolution leaves of so many."""
+    """Output steps of a convolution for so many input steps."""
     return torch.div(counts - kernel, stride, rounding_mode="floor") + 1
 
 
 def _normalised(x: Tensor, counts: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Group norm of one group: (batch, channels, steps), (batch,) of which so many steps count."""
+    """Group norm, one group, over the first ``counts`` (batch,) of (batch, channels, steps)."""
     inside = length_mask(counts, x.shape[2])[:, None]
     number = (counts * x.shape[1]).to(x.dtype)[:, None, None]
     mean = x.masked_fill(~inside, 0.0).sum(dim=(1, 2), keepdim=True) / number
@@ -178,7 +177,7 @@ def _turns(steps: int, rotary: int, like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _turned(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
-    """Neighbouring numbers of a head turned in pairs, the last ones left: (..., steps, size)."""
+    """Rotary embedding: pairs of dimensions turned, the last ones left; (..., steps, size)."""
     cos, sin = turn
     rotary = 2 * cos.shape[1]
     even, odd = x[..., 0:rotary:2], x[..., 1:rotary:2]

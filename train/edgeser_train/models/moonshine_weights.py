@@ -1,4 +1,4 @@
-"""The weights of Moonshine's encoder, out of the file in which its package brings them."""
+"""The weights of Moonshine's encoder, from the file in its package."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _READER = "onnxruntime.tools.ort_format_model.ort_flatbuffers_py.fbs"
 def pretrained_weights(source: str, layers: int, rank: int) -> dict[str, Tensor]:
     """The state of a ``MoonshineEncoder`` of so many layers.
 
-    The second convolution becomes two, by its ``rank`` largest singular values. Raises UserError
-    where there is no such file, or it is of another model.
+    The second convolution is factorised into two by its ``rank`` largest singular values. Raises
+    UserError where there is no such file, or it is of another model.
     """
     path = _installed() if source == INSTALLED else Path(source)
     try:
@@ -38,7 +38,7 @@ def pretrained_weights(source: str, layers: int, rank: int) -> dict[str, Tensor]
 
 
 def not_tiny(source: str) -> UserError:
-    """That the file of that name holds something else."""
+    """The error that the file of that name holds something else."""
     return UserError(f"moonshine: {source}: not the encoder of Moonshine Tiny", _HOW)
 
 
@@ -50,7 +50,7 @@ def _installed() -> Path:
 
 
 class _Graph:
-    """An ORT format file: arrays by name, and the names that a node takes."""
+    """An ORT format file: arrays by name, and the names of each node's inputs."""
 
     def __init__(self, content: bytes) -> None:
         if content[4:8] != b"ORTM":
@@ -74,7 +74,7 @@ class _Graph:
         return torch.from_numpy(np.array(array.RawDataAsNumpy()).view(kind).reshape(shape))
 
     def of(self, node: str) -> list[str]:
-        """Names of what the first node takes whose own name begins so. Raises KeyError."""
+        """Input names of the first node whose name starts with ``node``. Raises KeyError."""
         for name, inputs in self.inputs.items():
             if name.startswith(node):
                 return inputs
@@ -141,4 +141,4 @@ _ATTENTION = {
 }
 _FEED_FORWARD_NORM = {"feed_forward.norm": "post_attention_layernorm"}
 _FEED_FORWARD = {"feed_forward.wide": "mlp/fc1", "feed_forward.narrow": "mlp/fc2"}
-"""What is ours, and what it is called in the file."""
+"""Our names, and those in the file."""

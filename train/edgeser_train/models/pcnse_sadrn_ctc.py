@@ -31,10 +31,10 @@ class PcnseSadrnCtcConfig(
     """The architecture as data; the defaults are the paper's.
 
     A frame holds ``mels`` static values, then as many for each order of ``deltas``. A piece is
-    filled with zeros up to ``pad_frames`` frames, all of which count. ``channels`` scales every
-    layer. The paper's ablations: ``se`` off is PCN; ``back_end`` "none" leaves the trunk alone,
-    "blstm" is its rival; ``attention`` off is DRN; ``output`` "ce" pools the steps (``pooling``)
-    in front of one decision, where "ctc" labels every step. ``batch_norm`` is none of the paper's.
+    padded with zeros to ``pad_frames`` frames, none of which is masked. ``channels`` scales every
+    layer. The paper's ablations: ``se`` off is PCN; ``back_end`` "none" is the trunk alone, "blstm"
+    its baseline; ``attention`` off is DRN; ``output`` "ce" pools the steps (``pooling``) for one
+    decision, where "ctc" labels every step. ``batch_norm`` is our addition.
     """
 
     labels: int = 4
@@ -80,7 +80,7 @@ class PcnseSadrnCtcConfig(
 
 
 class PcnseSadrnCtc(SpeechModel):
-    """Log-mel features with deltas to logits: of CTC, the exact log P([k] | X)."""
+    """Log-mel features with deltas to logits; with CTC these are the exact log P([k] | X)."""
 
     config_type = PcnseSadrnCtcConfig
 
@@ -115,7 +115,7 @@ class PcnseSadrnCtc(SpeechModel):
         return logits
 
     def frame_log_probs(self, features: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Of every step (batch, steps, labels + 1), blank last, and the steps that count (batch,).
+        """Log-probabilities (batch, steps, labels + 1), blank last, and number of steps (batch,).
 
         Raises UserError for a model with output "ce".
         """
@@ -125,7 +125,7 @@ class PcnseSadrnCtc(SpeechModel):
         return torch.log_softmax(h, dim=2), torch.full_like(frames, self.config.steps)
 
     def contextual(self, features: Tensor, frames: Tensor) -> Tensor:
-        """What the head sees: (batch, steps, outputs).
+        """The input of the head: (batch, steps, outputs).
 
         Raises UserError for a piece of more than ``pad_frames`` frames.
         """
@@ -234,7 +234,7 @@ class ResidualBlock(nn.Module):
 
 
 class BiLSTM(nn.Module):
-    """The rival of the dilated network: one LSTM per direction."""
+    """The paper's baseline for the dilated network: one LSTM per direction."""
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
@@ -242,14 +242,14 @@ class BiLSTM(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, steps, inputs) -> (batch, steps, 2 * hidden)."""
-        # Of its own accord the exporter would store a state for the traced batch size.
+        # Without an explicit state the exporter would store one for the traced batch size.
         state = x.new_zeros(2, x.shape[0], self.lstm.hidden_size)
         h: Tensor = self.lstm(x, (state, state))[0]
         return h
 
 
 def _initialise(module: nn.Module) -> None:
-    """He's weights in the trunk, Xavier's elsewhere (a sum of blocks grows as it is), no biases."""
+    """He weights in the trunk, Xavier elsewhere (a sum of blocks is large already), zero biases."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")
     elif isinstance(module, nn.Conv1d | nn.Linear):

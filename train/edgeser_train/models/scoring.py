@@ -37,8 +37,8 @@ def utterance_logits(
 
 
 def windows_logits(model: SpeechModel, windows: Sequence[Pieces], pad_frames: int) -> Logits:
-    """Logits (windows, labels) of windows, each by its pieces, run as one batch where the model's
-    weights are; on a GPU in all bits of float32, not in TF32.
+    """Logits (windows, labels) of windows, each the mean over its pieces, run as one batch on the
+    model's device; on a GPU in full float32, not in TF32.
     """
     model.eval()
     features, frames = batch_of([piece for window in windows for piece in window], pad_frames)
@@ -62,8 +62,9 @@ def voice_logits(
     window: WindowPolicy,
     centring: Centring | None,
 ) -> Logits:
-    """Logits (utterances, labels) of sounds int16 (n,) of one voice, each judged against all the
-    others: its spectrum, where the front end learns voices, and its logits, with a ``centring``.
+    """Logits (utterances, labels) of sounds int16 (n,) of one voice, each relative to all the
+    others: to their spectrum, if the front end normalises by voice, and to their logits, with a
+    ``centring``.
     """
     frames = [frames_of(sound, front_end, model.min_frames) for sound in sounds]
     spectra = _of_others([front_end.heard(rows) for rows in frames], front_end.baseline_frames)
@@ -81,12 +82,12 @@ def voice_logits(
 def utterance_pieces(
     sound: Samples, front_end: FrontEnd, window: WindowPolicy, min_frames: int
 ) -> list[Floats]:
-    """Features (frames, width) of an utterance's pieces; one too short ends in silence."""
+    """Features (frames, width) of an utterance's pieces; one too short is padded with silence."""
     return pieces_of(frames_of(sound, front_end, min_frames), front_end, window)
 
 
 def frames_of(sound: Samples, front_end: FrontEnd, min_frames: int) -> Floats:
-    """Raw frames (frames, bins), at least so many: a sound too short ends in silence."""
+    """Raw frames (frames, bins), at least ``min_frames``: short sounds are padded with silence."""
     shortest = min_frames * front_end.hop
     if len(sound) < shortest:
         sound = np.pad(sound, (0, shortest - len(sound)))
@@ -100,10 +101,10 @@ def _logits(model: SpeechModel, pieces: Pieces, window: WindowPolicy) -> Logits:
 
 
 def _of_others(baselines: Sequence[Baseline], most: int) -> list[Baseline]:
-    """For each baseline all but it together, as a device that heard them one after the other.
+    """For each baseline the others together, as on a device that heard them one after the other.
 
-    Of more than ``most`` frames the first are forgotten; ``baseline.of_others`` of the edge weighs
-    all of them alike, and what a teacher says would change with it.
+    Of more than ``most`` frames the first are forgotten. ``of_others`` in ``features.baseline``
+    weighs all frames equally instead; using it would change a teacher's logits.
     """
     others = []
     for own in range(len(baselines)):

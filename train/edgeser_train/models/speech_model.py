@@ -1,4 +1,4 @@
-"""What every model is to the rest of the house: features in, logits out."""
+"""The interface of every model: features in, logits out."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class SpeechModel(nn.Module, ABC):
     The statistics of the training features (``mean``, ``std``, one value per feature) are buffers:
     a checkpoint and an exported graph carry them.
 
-    ``config_type``: of that; ``min_frames``: the shortest window that the network can hear;
-    ``front_end`` and ``window``: what it hears, unless a recipe says otherwise; ``attribution``:
-    what is to be said of weights that it begins with.
+    ``config_type``: the class of its configuration; ``min_frames``: the shortest window that the
+    network accepts; ``front_end`` and ``window``: what it hears, unless a recipe says otherwise;
+    ``attribution``: credit for the pretrained weights that it starts from.
     """
 
     config_type: ClassVar[type[ModelConfig]]
@@ -37,7 +37,7 @@ class SpeechModel(nn.Module, ABC):
     std: Tensor
     prior: Tensor
     noise: nn.Module | None
-    """From the vector that an answer is made of to one logit more; none while it is trained."""
+    """From the vector before the last layer to one more logit, noise; None during training."""
 
     def __init__(self, width: int) -> None:
         """``width``: features per frame. A subclass takes its configuration alone."""
@@ -51,22 +51,22 @@ class SpeechModel(nn.Module, ABC):
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, width) float32 and (batch,) int64 -> logits (batch, labels).
 
-        What lies after an utterance's last frame never matters.
+        What ``features`` holds after an utterance's last frame never matters.
         """
 
     def prepare(self, utterances: Sequence[Utterance]) -> None:
-        """What a model does before it is trained on these; most do nothing."""
+        """Prepare for training on these utterances; most models do nothing."""
 
     def pretrained(self) -> list[nn.Parameter]:
         """Parameters trained elsewhere and trained further here; most models have none."""
         return []
 
     def count_weights(self) -> int:
-        """How many there are, whether they learn or stay as they are; statistics are none."""
+        """The number of weights, trained or fixed, without the feature statistics."""
         return sum(parameter.numel() for parameter in self.parameters())
 
     def centre(self, labels: int) -> None:
-        """From now on there is a prior to learn: the logits of a voice in its everyday mood."""
+        """Add the trainable ``prior``: the logits of a voice in its everyday mood."""
         self.prior = nn.Parameter(torch.zeros(labels))
 
     def centred(self, logits: Tensor, weights: Tensor) -> Tensor:
@@ -74,14 +74,14 @@ class SpeechModel(nn.Module, ABC):
         return logits - weights @ logits + weights.sum(dim=1, keepdim=True) * self.prior
 
     def beside_noise(self, logits: Tensor, vector: Tensor) -> Tensor:
-        """(..., labels) of a layer over a vector (..., size) -> the same, and after them what
-        ``noise`` makes of the vector, if there is any. A model that can learn what noise is gives
-        its answers so.
+        """Logits (..., labels) of a last layer over a vector (..., size) -> the same, with the
+        logit of ``noise`` for that vector appended if there is one. A model that is to learn what
+        noise is must return its logits through this.
         """
         return logits if self.noise is None else torch.cat((logits, self.noise(vector)), dim=-1)
 
     def standardised(self, features: Tensor, frames: Tensor) -> Tensor:
-        """Features of mean 0 and deviation 1 over the training part, zeros after the last frame.
+        """Features of mean 0, deviation 1 over the training part; zeros after the last frame.
 
         (batch, frames, width), (batch,) -> (batch, frames, width).
         """

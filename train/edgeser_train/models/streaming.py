@@ -1,8 +1,8 @@
-"""A network that hears every frame once: what it knows of a segment goes on from step to step.
+"""A network that hears every frame once: its state in a segment is passed from step to step.
 
 Ours, of the lightweight family (Zhong et al. 2020): separable convolutions, a GRU, attention. All
-of it looks back only, so that a step never changes once it was computed, and what it leaves behind
-is one vector per segment. docs/training.md has the equations.
+of it is causal, so that a step never changes once it was computed, and the state is one vector per
+segment. docs/training.md has the equations.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class StreamingConfig(
 ):
     """The architecture as data.
 
-    ``entry_channels`` at full rate, ``channels`` after the stride, in ``blocks`` of which each
-    widens them ``expansion`` times inside. ``dropout`` acts in training only, in front of the GRU
-    and of the votes.
+    ``entry_channels`` at full rate, ``channels`` after the stride, in ``blocks`` that each widen
+    them ``expansion`` times inside. ``dropout`` acts in training only, before the GRU and before
+    the votes.
     """
 
     labels: int = 4
@@ -67,7 +67,7 @@ class StreamingConfig(
 
 
 class Votes(NamedTuple):
-    """What every step says, and how much that counts.
+    """Every step's logits, and their weight.
 
     ``votes``: (batch, steps, logits). ``weights``: (batch, steps), above 0. The logits of any span
     of steps are the weighted mean of their votes. ``state``: (batch, state_size), after the last.
@@ -79,9 +79,9 @@ class Votes(NamedTuple):
 
 
 class StreamModel(SpeechModel):
-    """A network that takes frames step by step, and the votes of a window to its logits.
+    """A network that takes frames step by step, and averages the votes of a window to its logits.
 
-    ``stride``: frames in a step. ``state_size``: numbers that a segment leaves behind.
+    ``stride``: frames in a step. ``state_size``: numbers in the state of a segment.
     """
 
     stride: ClassVar[int] = _STRIDE
@@ -96,19 +96,19 @@ class StreamModel(SpeechModel):
 
     @abstractmethod
     def stream(self, features: Tensor, state: Tensor) -> Votes:
-        """The next frames of every row, a multiple of ``stride``, from where its state stands.
+        """Process the next frames of every row, a multiple of ``stride``, from its state on.
 
         (batch, frames, width), (batch, state_size) -> ``Votes`` of frames / stride steps.
         """
 
     def first_state(self, batch: int) -> Tensor:
-        """Before a segment's first frame: (batch, state_size), zeros."""
+        """The state before a segment's first frame: (batch, state_size), zeros."""
         return self.mean.new_zeros(batch, self.state_size)
 
     def forward(self, features: Tensor, frames: Tensor) -> Tensor:
         """(batch, frames, width) float32 and (batch,) int64 -> logits (batch, labels).
 
-        Frames that fill no whole step are not heard.
+        Frames after the last complete step are ignored.
         """
         steps = torch.div(frames, self.stride, rounding_mode="floor")
         outside = ~length_mask(frames, features.shape[1])
@@ -121,7 +121,7 @@ class StreamModel(SpeechModel):
 
 
 class Streaming(StreamModel):
-    """Log-mel features to votes, as docs/training.md has it."""
+    """Log-mel features to votes, as docs/training.md describes."""
 
     config_type = StreamingConfig
 
@@ -192,8 +192,8 @@ class Streaming(StreamModel):
 class CausalConv(nn.Module):
     """A convolution over time and bands whose last tap is the newest frame.
 
-    In front of a segment's first frame are zeros; later, the ``time - down[0]`` frames that came
-    before. Bands are padded on both sides.
+    Before a segment's first frame come zeros; later, the last ``time - down[0]`` frames so far,
+    which are its state. Bands are padded on both sides.
     """
 
     def __init__(
@@ -220,12 +220,12 @@ class CausalConv(nn.Module):
 
     @property
     def kept(self) -> int:
-        """Numbers of its state."""
+        """How many numbers its state has."""
         channels, frames, bands = self.shape
         return channels * frames * bands
 
     def forward(self, x: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, channels, time, bands) and its state (batch, kept) -> the same, of the output."""
+        """(batch, channels, time, bands), state (batch, kept) -> output of that kind, new state."""
         x = torch.cat((before.to(x.dtype).reshape(-1, *self.shape), x), dim=2)
         kept = x[:, :, -self.shape[1] :]
         return self.conv(x), kept.flatten(1)
@@ -246,9 +246,9 @@ class Separable(nn.Module):
 
 
 class Residual(nn.Module):
-    """Depthwise 3x3, 1x1 to wider, 1x1 back, added to what came in.
+    """Depthwise 3x3, 1x1 expansion, 1x1 projection, added to the input.
 
-    The convolution over time stands in front, where channels are few, so that little is kept of it.
+    The convolution over time comes first, where channels are few, so that its state is small.
     """
 
     def __init__(self, channels: int, expansion: int, bands: int) -> None:

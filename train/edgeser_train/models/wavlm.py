@@ -1,4 +1,4 @@
-"""The WavLM encoder of the transformers library, heard without its padding.
+"""The WavLM encoder of the transformers library, with its padding masked.
 
 The library takes seconds to import: nothing here imports it before an encoder is built.
 """
@@ -26,7 +26,7 @@ _HOW_TO_GET = (
 
 
 class WavlmSizes(NamedTuple):
-    """Of the encoder; ``norm`` "layer" is WavLM-Large's, "group" WavLM-Base's."""
+    """Sizes of the encoder; ``norm`` "layer" is WavLM-Large's, "group" WavLM-Base's."""
 
     hidden: int
     layers: int
@@ -44,17 +44,17 @@ class WavlmEncoder(nn.Module):
         super().__init__()
         library = _transformers()
         self.backbone: Any = library.WavLMModel(_library_config(library, sizes, dropout))
-        # Of masked training, which there is none of here: what is never used cannot be shared.
+        # Only for masked pretraining. Distributed training fails on parameters that are never used.
         self.backbone.masked_spec_embed.requires_grad_(False)
         self.norm_first = sizes.norm == "layer"
 
     def load(self, pretrained: str) -> None:
-        """Take over the weights of a folder or a name on the Hugging Face hub.
+        """Load the weights of a folder or a name on the Hugging Face hub.
 
-        Raises UserError where they cannot be had, or belong to another architecture.
+        Raises UserError where that is not possible, or they belong to another architecture.
         """
         library = _transformers()
-        # Of retries without a network it would tell one by one.
+        # It would log every retry without a network.
         logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
         try:
             source = library.WavLMModel.from_pretrained(pretrained)
@@ -78,8 +78,8 @@ class WavlmEncoder(nn.Module):
     def forward(self, samples: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, 320 * n) of zero mean and unit variance, (batch,) -> (batch, n - 1, hidden).
 
-        Also how many vectors count, (batch,): one less than the frames, for the last one would
-        need 80 samples more.
+        Also the number of valid vectors, (batch,): one less than the frames, since the last one
+        would need 80 more samples.
         """
         model = self.backbone
         x = samples[:, None]
@@ -138,7 +138,7 @@ def _attended(attention: Any, h: Tensor, counts: Tensor, bias: Tensor) -> Tensor
 def _normalised(x: Tensor, counts: Tensor, norm: nn.GroupNorm) -> Tensor:
     """A group norm of one channel per group over the first ``counts`` steps of each example.
 
-    (batch, channels, time), (batch,) -> the same shape; a group norm proper would hear padding.
+    (batch, channels, time), (batch,) -> the same shape; a plain group norm would include padding.
     """
     inside = length_mask(counts, x.shape[2])[:, None]
     number = counts[:, None, None].to(x.dtype)
@@ -157,7 +157,7 @@ _FIELDS = {
     "conv_channels": "conv_dim",
     "norm": "feat_extract_norm",
 }
-"""Our setting -> the library's: what must agree with pretrained weights."""
+"""Our setting -> the library's: those that must agree with pretrained weights."""
 
 
 def _library_config(library: Any, c: WavlmSizes, dropout: float) -> Any:
@@ -178,7 +178,7 @@ def _library_config(library: Any, c: WavlmSizes, dropout: float) -> Any:
 
 
 def _transformers() -> Any:
-    # Its audio helpers import torchaudio, which may need the help of our own import.
+    # Its audio helpers import torchaudio, which may need our workaround to be importable.
     with contextlib.suppress(ImportError):
         transforms()
     try:

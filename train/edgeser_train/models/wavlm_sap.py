@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeser_train.corpora import Utterance
 
 HOP = 320
-"""Samples of a frame: WavLM's step and a size that WebRTC's VAD takes, 20 ms."""
+"""Samples of a frame: WavLM's step and a size that WebRTC's VAD accepts, 20 ms."""
 
 
 class WavlmSapConfig(
@@ -32,10 +32,10 @@ class WavlmSapConfig(
 ):
     """The architecture as data; the defaults are the paper's over WavLM-Large.
 
-    ``pretrained`` names the encoder's first weights, a folder or a name on the Hugging Face hub;
+    ``pretrained`` names the encoder's initial weights, a folder or a name on the Hugging Face hub;
     null starts from random ones. They are fetched for training only (``load_pretrained``). WavLM
     Base is hidden 768, layers 12, encoder_heads 12, feed_forward 3072, norm "group". ``frozen`` is
-    what training leaves alone. ``pooling`` "both" is the paper's SR model, "gap" its baseline.
+    the part that is not trained. ``pooling`` "both" is the paper's SR model, "gap" its baseline.
     ``dropout`` acts within the encoder, in training.
     """
 
@@ -100,7 +100,7 @@ class WavlmSap(SpeechModel):
             part.requires_grad_(False)
 
     def prepare(self, utterances: Sequence[Utterance]) -> None:
-        """Pretrained weights, and estimates that start from the means of the training part.
+        """Load pretrained weights, and start the estimates from the training part's means.
 
         Raises UserError.
         """
@@ -115,15 +115,15 @@ class WavlmSap(SpeechModel):
         return list(trained) if self.config.pretrained else []
 
     def load_pretrained(self) -> None:
-        """Take over the encoder that the configuration names.
+        """Load the encoder that the configuration names.
 
-        Raises UserError where it cannot be had, or is another architecture.
+        Raises UserError where that is not possible, or it has another architecture.
         """
         if self.config.pretrained is not None:
             self.encoder.load(self.config.pretrained)
 
     def expect(self, valence: float, arousal: float) -> None:
-        """Start the estimates from the training part's means."""
+        """Start the estimates from these means of the training part."""
         for layer, mean in ((self.valence, valence), (self.arousal, arousal)):
             if layer is not None:
                 nn.init.constant_(layer.bias, mean)
@@ -144,7 +144,7 @@ class WavlmSap(SpeechModel):
         return self.classify(h), self.valence(h)[:, 0], self.arousal(h)[:, 0]
 
     def represented(self, features: Tensor, frames: Tensor) -> Tensor:
-        """The utterance in ``head`` numbers: (batch, head)."""
+        """The utterance as one vector: (batch, head)."""
         outside = ~length_mask(frames, features.shape[1])
         samples = features[:, :, :HOP].masked_fill(outside[:, :, None], 0.0)
         h, steps = self.encoder(samples.flatten(1), frames)
@@ -159,7 +159,7 @@ class WavlmSap(SpeechModel):
         return represented
 
     def train(self, mode: bool = True) -> WavlmSap:
-        """Frozen parts stay as they are at inference."""
+        """Frozen parts stay in evaluation mode."""
         super().train(mode)
         for part in self._frozen():
             part.eval()
