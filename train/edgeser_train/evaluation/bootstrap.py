@@ -1,8 +1,8 @@
-"""Intervals by resampling what was scored: utterances, or whole speakers.
+"""Confidence intervals by resampling what was scored: utterances, or whole speakers.
 
-Everything works on tables of counts (seeds, units, labels, labels): the confusion matrix of every
-unit that is drawn as a whole, for every seed. Seeds are averaged, not drawn: they are models, and
-an interval says how far the metric depends on who and what was recorded.
+Everything works on tables of counts (seeds, units, labels, labels): for every seed, the confusion
+matrix of every unit that is resampled. Seeds are averaged, not resampled: they are models, and an
+interval says how much the metric depends on who and what was recorded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Metric: TypeAlias = Callable[[npt.NDArray[np.number]], Doubles]
 
 RESAMPLES = 2000
 FEWEST_SPEAKERS = 5
-"""With fewer there are too few different draws for an interval to mean anything."""
+"""With fewer there are too few distinct resamples for an interval to mean anything."""
 _AT_ONCE = 250
 
 
@@ -56,7 +56,7 @@ def difference(metric: Metric, first: Counts, second: Counts) -> Estimate:
 
 
 def _resampled(metric: Metric, counts: Counts) -> Doubles:
-    """The metric of every resample (RESAMPLES,): the same draws for the same number of units."""
+    """The metric of every resample (RESAMPLES,); equal numbers of units get equal draws."""
     seeds, units, labels, _ = counts.shape
     flat = counts.reshape(seeds, units, labels * labels)
     rng = np.random.default_rng(0)

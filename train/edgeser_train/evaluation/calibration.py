@@ -1,4 +1,4 @@
-"""Confidence that means something: a temperature, and where it is better to abstain."""
+"""Calibration of confidence: a temperature, and a threshold below which to abstain."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _MAX_TEMPERATURE = 1000.0
 _PRECISION = 1e-3
 _FEWEST = 8
 _CAUTION = 0.01
-"""Cross-entropy that a shift of one must be worth."""
+"""L2 penalty on the shift: a shift of one in a label must gain this much cross-entropy."""
 _HIGHEST = 0.99
 
 
 def temperature(logits: Doubles, targets: Ints) -> float:
     """The T in [1/4, 1000] with the least cross-entropy of softmax(logits / T), to 0.1 %.
 
-    Guo et al. 2017, section 4.2. Sums over many frames, as those of CTC, need a high one; the low
-    bound is for answers that are all right, which would ask for none at all.
+    Guo et al. 2017, section 4.2. Logits that are sums over many frames, as of CTC, need a high one;
+    the lower bound is for predictions that are all correct, whose best T would be 0.
     """
     typical = _best(logits, targets, _MIN_TEMPERATURE, _TYPICAL_MAX)
     if not _reaches(typical, _TYPICAL_MAX):
@@ -33,8 +33,8 @@ def temperature(logits: Doubles, targets: Ints) -> float:
 def shifted(logits: Doubles, targets: Ints, weights: Doubles) -> tuple[float, Doubles]:
     """T and shift (labels,) with the least cross-entropy of softmax(logits / T + shift).
 
-    Bias-corrected temperature scaling (Alexandari et al. 2020). ``weights`` (n,) of the answers;
-    the shift has mean zero and is held small, so that few answers cannot move much.
+    Bias-corrected temperature scaling (Alexandari et al. 2020). ``weights`` (n,) of predictions;
+    the shift has mean zero and is penalised, so that a few predictions cannot change it much.
     """
     x, y, w = torch.tensor(logits), torch.tensor(targets), torch.tensor(weights / weights.sum())
     inverse = torch.ones((), dtype=torch.float64, requires_grad=True)
@@ -54,7 +54,7 @@ def shifted(logits: Doubles, targets: Ints, weights: Doubles) -> tuple[float, Do
 
 
 def at_bound(temperature: float) -> bool:
-    """Whether a lower or a higher one than allowed would have fitted better."""
+    """Whether a temperature outside the allowed range would have fitted better."""
     return _reaches(temperature, _MIN_TEMPERATURE) or _reaches(temperature, _MAX_TEMPERATURE)
 
 
@@ -86,9 +86,9 @@ def cross_fitted(logits: Doubles, targets: Ints, groups: Ints) -> Doubles:
 
 
 def abstention(scores: Doubles, targets: Ints) -> float:
-    """The confidence below which an answer is right at most every second time.
+    """The confidence below which at most half of the predictions are correct.
 
-    The highest such threshold up to 0.99, out of at least 8 answers; 0 when there is none.
+    The highest such threshold up to 0.99 with at least 8 predictions below it; 0 if there is none.
     """
     confidence = scores.max(axis=1)
     order = np.argsort(confidence)

@@ -1,4 +1,4 @@
-"""Evaluations side by side: how sure a difference is where both scored the same utterances."""
+"""Comparison of evaluations: how significant a difference is on utterances that both scored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeser_train.evaluation.evaluation import Evaluation, Prediction
 class Difference(msgspec.Struct, frozen=True):
     """Second minus first, as a fraction of one, with 95 % intervals.
 
-    They draw utterances, or whole speakers (None with fewer than five).
+    These resample utterances, or whole speakers (None with fewer than five).
     """
 
     over_utterances: Estimate
@@ -26,7 +26,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class McNemar(msgspec.Struct, frozen=True):
-    """Utterances that only one of the two has right, and the exact p of such a split by chance."""
+    """Utterances that only one of the two classifies correctly, and McNemar's exact p-value."""
 
     only_first_right: int
     only_second_right: int
@@ -37,8 +37,8 @@ class Comparison(msgspec.Struct, frozen=True):
     """Two evaluations on the utterances that both scored.
 
     The figures are None where nothing can be compared, ``mcnemar`` also where an utterance has
-    several answers (seeds, or folds that share it): they are no independent trials, while the
-    intervals draw an utterance with all of them. ``notes`` say what else differs.
+    several predictions (of seeds, or of folds that share it): these are not independent trials. The
+    intervals resample an utterance with all its predictions. ``notes`` say what else differs.
     """
 
     first: str
@@ -51,7 +51,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 def compare(names: tuple[str, str], first: Evaluation, second: Evaluation) -> Comparison:
-    """Paired by utterance. ``names``: what the two are called."""
+    """Compare two evaluations, paired by utterance. ``names``: how to call them."""
     if set(first.labels) != set(second.labels):
         return Comparison(*names, 0, ["other labels: not comparable"])
     a, b = _by_utterance(first), _by_utterance(second)
@@ -91,7 +91,7 @@ def _difference(metric: Metric, one: Counts, other: Counts, speakers: list[str])
 def _by_utterance(evaluation: Evaluation) -> dict[str, list[Prediction]]:
     """Predictions for each utterance by its corpus's recordings and its name, e.g. "ravdess:...".
 
-    In a corpus that was merged from several, utterances are called so already.
+    In a merged corpus, utterances already have that prefix.
     """
     sources = tuple(f"{recordings_of(name)}:" for name in evaluation.corpus.split("+"))
     merged = len(sources) > 1 and all(a.utterance.startswith(sources) for a in evaluation.answers)
@@ -117,7 +117,7 @@ def _differences(first: Evaluation, second: Evaluation) -> list[str]:
 def _counts(
     predictions: dict[str, list[Prediction]], shared: Sequence[str], order: list[int]
 ) -> Counts:
-    """Counts (seeds, utterances, labels, labels), its label k being theirs of ``order[k]``."""
+    """Counts (seeds, utterances, labels, labels); their label k is ``order[k]`` in predictions."""
     rows = [p for name in shared for p in predictions[name]]
     units = [name for name in shared for _ in predictions[name]]
     predicted = np.array([row.predicted for row in rows], np.int64)

@@ -1,4 +1,4 @@
-"""What a voice is enrolled with: which other utterances were heard before, mostly of its own."""
+"""What a voice is enrolled with: other utterances heard before, in most kinds its own."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ Kind: TypeAlias = Literal[
 ]
 
 NEUTRAL_SHARE = 0.7
-"""Of "mostly neutral" and of people; the others are of any emotion."""
+"""Of neutral utterances in "mostly neutral" and in the kinds with another person."""
 
 
 class Enrolment(msgspec.Struct, frozen=True):
-    """What is known of a voice: ``utterances`` others of it, of a ``kind``; 0 for nothing.
+    """What is known of a voice: a number of other ``utterances``, of a ``kind``; 0 for nothing.
 
-    ``earlier``: all that came before, in an order drawn by chance, whatever the number. ``two
-    people``: half of them are of another speaker of the corpus, heard in turn; ``another person``:
-    all of them are. Both are mostly neutral.
+    ``earlier``: all that came before in a random order, whatever the number. ``two people``: half
+    of them, alternating, are by another speaker of the corpus; ``another person``: all of them are.
+    Both are mostly neutral.
     """
 
     utterances: int
@@ -51,7 +51,8 @@ class Enrolment(msgspec.Struct, frozen=True):
 
     @property
     def of_those_known(self) -> Enrolment:
-        """What was known when those that are known were heard: as much, of the same people."""
+        """The enrolment under which the enrolled utterances themselves were heard: as large, and of
+        the same people."""
         if self.kind == "another person":
             return Enrolment(self.utterances, "mostly neutral")
         return self
@@ -70,8 +71,8 @@ ENROLMENTS = (
 
 
 def enrolled_for(corpus: Corpus, enrolment: Enrolment, order: int) -> Iterator[list[int]]:
-    """For every utterance those that its voice is enrolled with, drawn by chance, the same for the
-    same ``order``. It is never among its own.
+    """For every utterance the ones that its voice is enrolled with, drawn at random with the seed
+    ``order``, never the utterance itself.
     """
     rng = np.random.default_rng(order)
     labels = [u.label for u in corpus.utterances]
@@ -100,8 +101,8 @@ def enrolled_for(corpus: Corpus, enrolment: Enrolment, order: int) -> Iterator[l
 
 
 def _companions(speakers: list[str], order: int) -> dict[str, str]:
-    """For each speaker the other one of two people, drawn by chance: in pairs, but for the last of
-    an odd number. One who is alone has none.
+    """For each speaker the other one of "two people", drawn at random: in pairs; the odd last one
+    gets the first. A single speaker has none.
     """
     drawn = [speakers[k] for k in np.random.default_rng(order).permutation(len(speakers))]
     pairs = dict(zip(drawn[::2], drawn[1::2], strict=False))
@@ -112,7 +113,7 @@ def _companions(speakers: list[str], order: int) -> dict[str, str]:
 
 
 def _in_turn(own: list[int], others: list[int]) -> list[int]:
-    """Both as they are heard: one of the others, one of its own, and so on to the end of both."""
+    """Both, alternating: one of ``others``, one of ``own``, and so on to the end of both."""
     turns = zip_longest(others, own)
     return [i for turn in turns for i in turn if i is not None]
 
@@ -120,7 +121,7 @@ def _in_turn(own: list[int], others: list[int]) -> list[int]:
 def chosen(
     others: list[int], labels: list[str], enrolment: Enrolment, rng: np.random.Generator
 ) -> list[int]:
-    """Those of ``others`` that are known; ``labels`` is of the whole corpus."""
+    """The enrolled ones of ``others``; ``labels`` is of the whole corpus."""
     number = enrolment.utterances
     shuffled = [others[k] for k in rng.permutation(len(others))]
     calm = [k for k in shuffled if labels[k] == "neutral"]

@@ -1,4 +1,4 @@
-"""What an evaluation found, as data: the content of report.json but for the recipe."""
+"""The results of an evaluation, as data: the content of report.json without the recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from edgeser.model.artefact import Estimate
 
 FORMAT = 2
-"""Of report.json; another one is not read."""
+"""Of report.json; other formats are not read."""
 
 ChosenOn: TypeAlias = Literal["last epoch", "validation UA"]
 
@@ -17,7 +17,7 @@ ChosenOn: TypeAlias = Literal["last epoch", "validation UA"]
 class FoldRow(msgspec.Struct, frozen=True):
     """Figures of one fold, as fractions of one, averaged over the seeds.
 
-    ``lacking``: labels that the scored part has no example of; UA leaves them out.
+    ``lacking``: labels of which the scored part has no example; UA leaves them out.
     """
 
     fold: str
@@ -40,9 +40,9 @@ class SeedRow(msgspec.Struct, frozen=True):
 
 
 class Training(msgspec.Struct, frozen=True):
-    """Folds' models that one commit of the code trained to their end on one day.
+    """How many of the folds' models one commit of the code finished training on one day.
 
-    ``commit`` ends in "+" where the code had changes, and is "unknown" where nothing tells.
+    ``commit`` ends in "+" if the code had uncommitted changes, and may be "unknown".
     """
 
     commit: str
@@ -62,7 +62,9 @@ class CorpusRow(msgspec.Struct, frozen=True):
 
 
 class ConditionRow(msgspec.Struct, frozen=True):
-    """What becomes of the figures in a listening condition; ``changed``: share of other labels."""
+    """Figures under a listening condition; ``changed``: share of predictions that differ from the
+    first condition's.
+    """
 
     condition: str
     wa: float
@@ -73,7 +75,7 @@ class ConditionRow(msgspec.Struct, frozen=True):
 class Curve(msgspec.Struct, frozen=True):
     """The training of one fold's model: mean loss and, where watched, validation UA by epoch.
 
-    ``chosen_epoch`` counts from 1: that of the weights which were scored.
+    ``chosen_epoch``: the epoch of the scored weights, counted from 1.
     """
 
     fold: str
@@ -98,20 +100,21 @@ class Prediction(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that ``report.md`` tells, for programs.
+    """The content of ``report.md``, for programs.
 
-    ``wa``, ``ua`` and ``f1`` pool the answers of all folds and average over the seeds; their
+    ``wa``, ``ua`` and ``f1`` pool the predictions of all folds and average over the seeds; their
     intervals resample utterances, those of ``by_speaker`` whole speakers (None with fewer than
-    five). ``confusion`` sums over the seeds. ``ece_after`` is of scores whose temperature comes
-    from what ``calibrated_on`` names; ``temperature`` is fitted on all answers, for the model that
-    ships. ``answered`` is the share of answers at or above ``abstain_below``, ``answered_wa`` the
-    accuracy on them. ``folds_left_out``: of the protocol, but not evaluated.
+    five). ``confusion`` sums over the seeds. ``ece_after`` is of scores whose temperature was
+    fitted on what ``calibrated_on`` names; ``temperature`` is fitted on all predictions, for the
+    model that ships. ``answered`` is the share of predictions with a confidence of at least
+    ``abstain_below``, ``answered_wa`` the accuracy on them. ``folds_left_out``: the protocol's
+    folds that were not evaluated.
 
-    ``trained``: when and by what code, empty in reports that are older than it; ``precision``: in
-    which numbers, "bf16" or "fp32", "" where that is not known; ``date``,
-    ``commit``, ``machine`` and ``versions`` are those of the report's writing. ``taught_by`` and
-    ``started_from`` name checkpoints or runs. ``ancestors_known``: False where it is not known
-    whether these have heard the speakers that are scored; nothing is ``speaker_independent`` then.
+    ``trained``: when and by what code, empty in older reports; ``precision``: of the training,
+    "bf16" or "fp32", "" if unknown; ``date``, ``commit``, ``machine`` and ``versions`` are those of
+    writing the report. ``taught_by`` and ``started_from`` name checkpoints or runs.
+    ``ancestors_known``: False if it is not known whether these have heard the speakers that are
+    scored; ``speaker_independent`` is False then.
     """
 
     format: int

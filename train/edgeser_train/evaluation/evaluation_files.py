@@ -20,7 +20,7 @@ class _Format(msgspec.Struct):
 
 
 def to_json(evaluation: Evaluation) -> bytes:
-    """One line for each field, so that the answers do not fill the screen."""
+    """One line for each field, so that the predictions do not fill the screen."""
     fields = msgspec.to_builtins(evaluation).items()
     lines = [f"{_json(name)}: {_json(value)}" for name, value in fields]
     return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
@@ -48,7 +48,7 @@ def read(path: Path, kind: type[AnyEvaluation]) -> AnyEvaluation:
     """
     path = find_report(path)
     try:
-        # Its name in reports that are older.
+        # The field's name in older reports.
         content = path.read_bytes().replace(b'"forebears_known"', b'"ancestors_known"')
         found = msgspec.json.decode(content, type=_Format)
         if found.confusion is not None and found.format != FORMAT:

@@ -35,13 +35,12 @@ Part: TypeAlias = Literal["test", "validation"]
 
 
 class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What one fold's model says of the utterances that it is scored on.
+    """The predictions of one fold's model for the utterances that it is scored on.
 
-    ``logits[c]`` is a row per utterance, heard in ``conditions[c]``; the first is "clean".
+    ``logits[c]`` has a row per utterance, under ``conditions[c]``; the first is "clean".
     ``losses`` is the mean training loss of each epoch, ``validation`` the UA on the validation
-    part, where it chose the epoch; ``chosen_epoch`` counts from 1. ``sounds``: a digest
-    of the corpus's sound, and ``precision``: in which numbers it was trained; "" in results that
-    are older than these.
+    part, if that chose the epoch; ``chosen_epoch`` counts from 1. ``sounds``: a digest of the
+    corpus's sound; ``precision``: that of the training; both "" in older results.
     """
 
     fold: str
@@ -64,7 +63,7 @@ class FoldResult(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 @dataclass(frozen=True)
 class Plan(TrainingPlan):
-    """All that decides the results of an evaluation: how folds are trained, and what is scored."""
+    """All that determines an evaluation's results: how folds are trained, and what is scored."""
 
     part: Part = "test"
     seeds: tuple[int, ...] = (1,)
@@ -95,11 +94,11 @@ def run_folds(
 ) -> list[FoldResult]:
     """Results of all folds of the first seed in their order, then of the next.
 
-    Those already in ``run`` are not trained again; one that was killed goes on where it was.
-    ``on_result`` is called with each, and whether it was there before. Raises UserError when
-    ``run`` holds folds of another plan or of a corpus that sounded otherwise, if more are to be
-    trained than it holds and these would be in another precision, if another process is at work in
-    it, and as ``Plan.check``, ``check_disjoint`` and ``train`` do.
+    Those already in ``run`` are not trained again; a killed training is resumed. ``on_result`` is
+    called with each, and whether ``run`` had it already. Raises UserError when ``run`` holds folds
+    of another plan or of a corpus whose sound has changed, if folds are missing and would be
+    trained in another precision than those it holds, if another process is at work in it, and as
+    ``Plan.check``, ``check_disjoint`` and ``train`` do.
     """
     check_scored(plan, folds)
     for fold in folds:
@@ -178,7 +177,7 @@ def _trained(
 
 
 def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult:
-    """Train one fold's model, score it, and keep both in ``run``; ``code``: the commit at work."""
+    """Train one fold's model, score it, and keep both in ``run``; ``code``: the running commit."""
     begun = time.monotonic()
     corpus, recipe, fold = plan.corpus, plan.recipe, job.fold
     digest = corpus_digest(corpus)
@@ -231,7 +230,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
 
 
 def origins_of(run: Path, results: Sequence[FoldResult]) -> list[Origin | None]:
-    """What the checkpoint of each result in ``run`` says; None where there is no checkpoint.
+    """The origin of each result's checkpoint in ``run``; None where there is no checkpoint.
 
     Raises UserError for one that is damaged.
     """
@@ -241,7 +240,7 @@ def origins_of(run: Path, results: Sequence[FoldResult]) -> list[Origin | None]:
 
 
 def kept_names(plan: Plan, folds: Sequence[Fold], run: Path) -> set[str]:
-    """Of the trainings of these folds that ``run`` holds already.
+    """Names of the trainings of these folds whose results ``run`` holds already.
 
     Raises UserError where it holds those of another plan.
     """
@@ -276,7 +275,7 @@ def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
 
 
 def _file_of(run: Path, fold: str, seed: int) -> Path | None:
-    """Where a fold's result is kept; its run was of several seeds or of this one."""
+    """The file of a fold's result, named for a run of several seeds or of one, or None."""
     for path in (run / f"{fold}-seed{seed}.json", run / f"{fold}.json"):
         if path.is_file() and _read(path).seed == seed:
             return path

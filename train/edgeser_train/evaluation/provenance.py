@@ -15,8 +15,8 @@ _LIBRARIES = ("edgeser", "torch", "lightning", "numpy", "soxr", "soundfile", "tr
 
 
 def versions() -> dict[str, str]:
-    """Of Python, of the libraries, where installed, that a figure may depend on, and of the
-    packages whose model, recipes, corpus, loss or protocol took part.
+    """Versions of Python, of the installed libraries on which a figure may depend, and of the
+    packages whose model, recipes, corpus, loss or protocol was used.
     """
     found = {"python": platform.python_version()}
     for library in _LIBRARIES:

@@ -68,9 +68,9 @@ def report_of(
     command: str,
     origins: Sequence[Origin | None] = (),
 ) -> Report:
-    """The report of all folds of a plan, of every seed.
+    """The report on all folds of a plan, with every seed.
 
-    ``origins``: of their checkpoints, None where there is none.
+    ``origins``: those of their checkpoints, None where there is none.
     """
     labels = list(plan.corpus.labels)
     a = _pooled(results, plan.seeds)
@@ -170,18 +170,18 @@ def _trainings(origins: Sequence[Origin | None]) -> list[Training]:
 
 
 def _precision(results: Sequence[FoldResult]) -> str:
-    """That of all folds; "" where it is not known of one."""
+    """The precision that all folds share; "" if they differ, or it is not known."""
     (first, *others) = {result.precision for result in results}
     return "" if others else first
 
 
 def _called(path: Path) -> str:
-    """A run's folder, or the checkpoint in it."""
+    """A run's folder name, or that and the checkpoint's."""
     return f"{path.parent.name}/{path.name}" if path.suffix == ".pt" else path.name
 
 
 def _pooled(results: Sequence[FoldResult], seeds: Sequence[int]) -> _Predictions:
-    """Raises ValueError when the seeds did not score the same utterances: a defect."""
+    """Raises ValueError when the seeds did not score the same utterances, which is a bug."""
     of = {(r.fold, r.seed): r for r in results}
     firsts = [r for r in results if r.seed == seeds[0]]
     same = all(

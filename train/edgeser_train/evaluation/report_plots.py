@@ -81,7 +81,7 @@ def _draw(
     colour: Mapping[str, tuple[float, ...]],
     name: str,
 ) -> None:
-    """Every line thin, their mean (as far as all reach) in black when there are several."""
+    """Every line thin; if there are several, their mean, up to the shortest, in black."""
     named: set[str] = set()
     for curve, values in lines:
         label = None if curve.fold in named else curve.fold

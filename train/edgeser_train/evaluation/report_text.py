@@ -12,14 +12,14 @@ from edgeser_train.evaluation.markdown import between, percent, table
 from edgeser_train.evaluation.report import Report
 
 CHOICE = "choice.md"
-"""A note by hand, beside the report: how the recipe was chosen."""
+"""A hand-written note beside the report: how the recipe was chosen."""
 
 _SPEAKERS_SHOWN = 4
 _NAMES = {"wa": "WA (accuracy)", "ua": "UA (mean recall)", "f1": "macro F1"}
 
 
 def markdown(report: Report, has_choice: bool) -> str:
-    """The report; ``has_choice``: the note lies beside it."""
+    """The report; ``has_choice``: whether the note ``CHOICE`` lies beside it."""
     parts = [
         _head(report, has_choice),
         _pooled(report),

@@ -29,7 +29,7 @@ class Sheet:
 
 
 def names_of(runs: Sequence[Path]) -> list[str]:
-    """What each is called: its folder, or all of its path where that is not enough."""
+    """A name for each run: its folder, or the whole path where folders have the same name."""
     short = [_folder(run).name or str(run) for run in runs]
     return short if len(set(short)) == len(short) else [str(run) for run in runs]
 
@@ -112,7 +112,7 @@ def _speakers(e: Evaluation) -> str:
 
 
 def _short(commit: str) -> str:
-    """Its first digits, and the mark of a changed tree."""
+    """A commit's first digits, and the "+" of uncommitted changes."""
     return commit[:_COMMIT_DIGITS] + ("+" if commit.endswith("+") else "")
 
 

@@ -70,7 +70,7 @@ def as_latex(names: Sequence[str], evaluations: Sequence[Evaluation]) -> str:
 
 
 def escaped(words: str) -> str:
-    """As LaTeX shows them."""
+    """With LaTeX's special characters escaped."""
     return "".join(_ESCAPED.get(character, character) for character in words)
 
 

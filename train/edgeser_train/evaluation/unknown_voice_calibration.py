@@ -1,4 +1,4 @@
-"""How far a model is to be believed of voices it never met, fitted on corpora held out of it."""
+"""Calibration of a model's confidence for unknown voices, fitted on held-out corpora."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from edgeser_train.metrics import Doubles, Ints
 class UnknownVoiceCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of strangers.json.
 
-    ``temperature``: that logits of a voice of which nothing is known are divided by; ``shift``, by
-    label: what is added to them then; ``known_scale``: as ``Centring`` has it; ``abstain_below``:
-    the confidence below which predictions for such a voice are right at most every second time.
+    ``temperature``: divides the logits of a voice of which nothing is known; ``shift``, by label:
+    then added to them; ``known_scale``: see ``Centring``; ``abstain_below``: the confidence below
+    which at most half of the predictions for such a voice are correct.
     """
 
     temperature: Positive
@@ -35,9 +35,8 @@ class UnknownVoiceCalibration(msgspec.Struct, frozen=True, forbid_unknown_fields
     def applied(
         self, centring: Centring, labels: Sequence[str], temperature: float | None = None
     ) -> Centring:
-        """For a model whose logits are divided by ``temperature``, by default as fitted.
-
-        Raises KeyError for a label it has nothing of.
+        """``centring`` with this calibration, for a model whose logits are divided by
+        ``temperature``, by default the fitted one. Raises KeyError for a label without a shift.
         """
         heat = temperature or self.temperature
         return msgspec.structs.replace(
@@ -61,9 +60,9 @@ def read(path: Path) -> UnknownVoiceCalibration:
 
 
 def fit(unknown: Sequence[Predictions], known: Sequence[Predictions]) -> UnknownVoiceCalibration:
-    """From the predictions for corpora with nothing known, and with all earlier utterances.
+    """Fit on the predictions for corpora with nothing known, and with all earlier utterances known.
 
-    Corpora count alike, and so does every class of one, however often it was recorded.
+    All corpora have the same weight, and so do all classes of one.
     """
     logits, targets, weights = _together(unknown)
     temperature, shift = calibration.shifted(logits, targets, weights)
@@ -78,7 +77,7 @@ def fit(unknown: Sequence[Predictions], known: Sequence[Predictions]) -> Unknown
 
 
 def _together(corpora: Sequence[Predictions]) -> tuple[Doubles, Ints, Doubles]:
-    """Logits, targets and weights; of a large corpus as many as the smallest has, by chance."""
+    """Logits, targets and weights; larger corpora are subsampled to the size of the smallest."""
     most = min(len(predictions.targets) for predictions in corpora)
     rng = np.random.default_rng(0)
     rows = [rng.permutation(len(predictions.targets))[:most] for predictions in corpora]

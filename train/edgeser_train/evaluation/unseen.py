@@ -1,9 +1,9 @@
-"""What a model says of voices and corpora it never met, by how much it knows of each voice.
+"""A model's predictions for unseen voices and corpora, by how much it knows of each voice.
 
 A corpus is scored several times: with no baseline, and with baselines of other utterances, of the
 same speaker unless the enrolment says otherwise, drawn anew for every utterance. Where logits are
 centred by voice, it is by the mean logits of those utterances, each with a baseline of its own, of
-the same kind. Of several corpora every one counts alike.
+the same kind. All corpora have the same weight.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from edgeser_train.models.scoring import frames_of
 from edgeser_train.sound.conditions import under
 
 Score: TypeAlias = Callable[[Sequence[Pieces]], Floats]
-"""Windows, each by its pieces, to logits (windows, labels) not yet centred."""
+"""Windows, each a list of pieces, to logits (windows, labels) not yet centred."""
 
 FOUR = ("angry", "happy", "neutral", "sad")
 HIGH, LOW = ("angry", "fearful", "happy"), ("neutral", "calm", "sad")
 POSITIVE, NEGATIVE = ("happy",), ("angry", "disgusted", "fearful", "sad")
 _RESAMPLES = 1000
 _AT_ONCE = 8
-"""Windows of about one length, in one batch; with more, memory slows a CPU down."""
+"""Windows of similar length in one batch; with more, memory slows a CPU down."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Predictions:
     speakers: tuple[str, ...]
 
     def among(self, wanted: Sequence[str]) -> tuple[Doubles, Ints, npt.NDArray[np.bool_]]:
-        """Logits and targets of the classes wanted that the corpus has, and whose rows they are."""
+        """Logits and targets restricted to those ``wanted`` classes that the corpus has, and a mask
+        of the rows kept.
+        """
         there = [k for k in np.unique(self.targets).tolist() if self.labels[k] in wanted]
         rows = np.isin(self.targets, there)
         return self.logits[rows][:, there], np.searchsorted(there, self.targets[rows]), rows
@@ -72,14 +74,14 @@ def pooled(parts: Sequence[Predictions]) -> Predictions:
 
 
 class Metrics(msgspec.Struct, frozen=True):
-    """Of one corpus, or the mean of several, as fractions of one.
+    """Metrics of one corpus, or the mean of several, as fractions of one.
 
-    ``ua4``: mean recall of angry, happy, neutral and sad, told apart from each other alone;
+    ``ua4``: mean recall of angry, happy, neutral and sad, with no other classes to choose from;
     ``ua``: of all classes that model and corpus share. ``arousal_ua``: angry, fearful, happy
     against neutral, calm, sad by the sums of their scores. ``arousal_auc`` and ``valence_auc``:
     of the projections, happy against angry, disgusted, fearful and sad for the latter. ``ece``,
-    ``answered`` and ``answered_wa`` are of what the model says with its own temperature and
-    threshold; nan where a corpus lacks the classes.
+    ``answered`` and ``answered_wa`` are with the model's own temperature and threshold. nan where
+    a corpus lacks the classes.
     """
 
     ua4: float
@@ -93,7 +95,7 @@ class Metrics(msgspec.Struct, frozen=True):
 
 
 def metrics_of(predictions: Predictions, temperature: float, abstain_below: float) -> Metrics:
-    """Of one corpus. ``abstain_below``: a confidence in [0, 1)."""
+    """Metrics of one corpus. ``abstain_below``: a confidence in [0, 1)."""
     scores = softmax(predictions.logits / temperature)
     confidence, right = scores.max(axis=1), scores.argmax(axis=1) == predictions.targets
     answered = confidence >= abstain_below
@@ -113,7 +115,7 @@ def metrics_of(predictions: Predictions, temperature: float, abstain_below: floa
 
 
 def mean_of(of_corpora: Sequence[Metrics]) -> Metrics:
-    """Every corpus counts alike; one that lacks a metric does not count in it."""
+    """The mean over corpora, equally weighted; a corpus whose metric is nan is left out of it."""
     rows = np.array([[getattr(m, name) for name in Metrics.__struct_fields__] for m in of_corpora])
     there = ~np.isnan(rows)
     sums = np.where(there, rows, 0.0).sum(axis=0)
@@ -139,11 +141,11 @@ def ua_gain(
     before: Sequence[Predictions],
     wanted: Sequence[str] | None = None,
 ) -> Estimate:
-    """How much ``ua_interval`` is above that of another model on the same utterances, with its 95 %
+    """How much higher the UA is than that of another model on the same utterances, with its 95 %
     interval: paired, the same speakers are drawn for both. Without ``wanted``, of the classes that
     both models know.
 
-    Raises UserError where they did not answer to the same utterances.
+    Raises UserError if the two did not score the same utterances.
     """
     wanted = wanted or [label for label in corpora[0].labels if label in before[0].labels]
     by_name = {predictions.corpus: predictions for predictions in before}
@@ -169,7 +171,7 @@ def _asked(predictions: Predictions, wanted: Sequence[str]) -> list[tuple[str, s
 
 
 def _resampled(corpora: Sequence[Predictions], wanted: Sequence[str] | None) -> Doubles:
-    """Mean UA (draws,) of speakers drawn with replacement, the same for the same corpora."""
+    """Mean UA (draws,) with speakers drawn with replacement; equal corpora get equal draws."""
     rng = np.random.default_rng(0)
     draws = np.zeros(_RESAMPLES)
     for predictions in corpora:
@@ -189,7 +191,7 @@ def _resampled(corpora: Sequence[Predictions], wanted: Sequence[str] | None) -> 
 
 
 def auc(positive: Doubles, negative: Doubles) -> float:
-    """Chance that a positive one lies above a negative one, half for a tie; nan without either."""
+    """Probability that a positive is above a negative, a tie counting half; nan without either."""
     if not len(positive) or not len(negative):
         return float("nan")
     values, place = np.unique(np.concatenate((positive, negative)), return_inverse=True)
@@ -212,9 +214,9 @@ class CorpusEvaluator:
         centring: Centring | None = None,
         condition: str = "clean",
     ) -> None:
-        """``labels``: the model's; utterances of other classes serve in baselines alone.
-        ``centring``: how the model's logits are centred by voice, if they are. ``condition``: what
-        is done to all recordings (``sound.conditions``).
+        """``labels``: the model's; utterances of other classes are used in baselines only.
+        ``centring``: how the model's logits are centred by voice, if they are. ``condition``: the
+        listening condition of all recordings (``sound.conditions``).
 
         Raises UserError for a file that cannot be read.
         """
@@ -233,7 +235,7 @@ class CorpusEvaluator:
         self._alone: tuple[Score, Floats] | None = None  # logits that no baseline can change
 
     def under(self, condition: str) -> CorpusEvaluator:
-        """The same corpus, for the same model, in another condition."""
+        """The same corpus, for the same model, under another condition."""
         return CorpusEvaluator(
             self.corpus,
             self.labels,
@@ -247,7 +249,7 @@ class CorpusEvaluator:
     def predictions(
         self, score: Score, enrolment: Enrolment, orders: Iterable[int]
     ) -> list[Predictions]:
-        """Of every order of chance by itself."""
+        """Predictions for each of the ``orders``, the seeds of ``enrolled_for``."""
         targets = np.array(
             [self.labels.index(self.corpus.utterances[i].label) for i in self.scored]
         )
@@ -275,11 +277,11 @@ class CorpusEvaluator:
         return np.stack(centred).astype(np.float64)
 
     def _rows(self, score: Score, enrolled: Sequence[Sequence[int]]) -> Floats:
-        """Logits (utterances, labels) against what is enrolled, not yet centred."""
+        """Logits (utterances, labels) with baselines of what is enrolled, not yet centred."""
         if self._alone is not None and self._alone[0] == score:
             return self._alone[1]
         rows = np.zeros((len(self.frames), len(self.labels)), np.float32)
-        # What is enrolled may be of classes that are not scored.
+        # Enrolled utterances may be of classes that are not scored.
         needed = self.scored if self.centring is None else list(range(len(self.frames)))
         by_length = sorted(needed, key=lambda i: len(self.frames[i]))
         for first in range(0, len(by_length), _AT_ONCE):
@@ -306,7 +308,7 @@ def _ua(predictions: Predictions, wanted: Sequence[str]) -> float:
 
 
 def _arousal_ua(predictions: Predictions) -> float:
-    """Among the classes that the corpus has, the scores of the others left out."""
+    """UA of high against low arousal, by the scores of the classes that the corpus has."""
     logits, targets, _ = predictions.among((*HIGH, *LOW))
     there = [
         k for k in np.unique(predictions.targets).tolist() if predictions.labels[k] in (*HIGH, *LOW)

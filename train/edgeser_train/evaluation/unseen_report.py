@@ -1,4 +1,4 @@
-"""``unseen.md`` and ``unseen.json``: figures of unseen voices by what was known of them."""
+"""``unseen.md`` and ``unseen.json``: metrics on unseen voices, by what was known of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edgeser_train.training.checkpoint import today
 
 
 class CorpusMetrics(msgspec.Struct, frozen=True):
-    """Of one corpus, the orders averaged; ``recalls`` by label, of the first order."""
+    """Metrics of one corpus, averaged over the orders; ``recalls`` by label, of the first order."""
 
     corpus: str
     utterances: int
@@ -36,7 +36,7 @@ class CorpusMetrics(msgspec.Struct, frozen=True):
 
 
 class EnrolmentRow(msgspec.Struct, frozen=True):
-    """With so much known of every voice. The intervals are of the first order, over speakers."""
+    """Metrics with ``known`` of every voice; the intervals: of the first order, over speakers."""
 
     known: str
     corpora: list[CorpusMetrics]
@@ -46,14 +46,14 @@ class EnrolmentRow(msgspec.Struct, frozen=True):
 
 
 class ConditionRow(msgspec.Struct, frozen=True):
-    """As recorded in a condition of ``sound.conditions``."""
+    """Metrics under a listening condition (``sound.conditions``)."""
 
     condition: str
     metrics: EnrolmentRow
 
 
 class Gain(msgspec.Struct, frozen=True):
-    """Of UA, above another model that answered the same; 95 % over speakers, paired."""
+    """The gain in UA over another model on the same utterances; 95 % over speakers, paired."""
 
     known: str
     ua4: Estimate
@@ -81,8 +81,8 @@ def enrolment_row(
     predictions: Sequence[Sequence[Predictions]],
     fitted: Sequence[tuple[float, float]],
 ) -> EnrolmentRow:
-    """``known``: of every voice. ``predictions``: of every corpus those of every order; ``fitted``:
-    temperature and threshold.
+    """``known``: what is known of every voice. ``predictions``: for every corpus, of every order;
+    ``fitted``: temperature and threshold of every corpus.
     """
     corpora = [_corpus(of_orders, *fit) for of_orders, fit in zip(predictions, fitted, strict=True)]
     first = [of_orders[0] for of_orders in predictions]
@@ -100,7 +100,7 @@ def gained(
     predictions: Sequence[Sequence[Predictions]],
     before: Sequence[Sequence[Predictions]],
 ) -> Gain:
-    """Predictions as ``enrolment_row`` takes them, of the two models; of the first order."""
+    """Predictions of both models, as for ``enrolment_row``; only the first order is used."""
     first, other = [a[0] for a in predictions], [a[0] for a in before]
     return Gain(known, ua_gain(first, other, FOUR), ua_gain(first, other))
 
@@ -136,12 +136,12 @@ def document(
 
 
 def as_json(document: msgspec.Struct) -> bytes:
-    """As it is kept in a file."""
+    """The content of its file."""
     return msgspec.json.format(msgspec.json.encode(document))
 
 
 def record(report: Document, sha256: str) -> Unseen:
-    """What of it is kept beside the artefact of that SHA-256."""
+    """The part of the report that is kept beside the artefact with that SHA-256."""
     rows = [
         UnseenRow(
             row.known,
@@ -161,7 +161,7 @@ def _there(value: float) -> float | None:
 
 
 def markdown(report: Document) -> str:
-    """As a page."""
+    """The report as a Markdown page."""
     first = report.rows[0]
     lines = [
         f"# Voices never met: {report.model}",
@@ -280,7 +280,7 @@ def _points(gain: Estimate) -> str:
 
 
 def _values(m: Metrics) -> list[str]:
-    """What ``_NAMES`` name."""
+    """The values of the columns ``_NAMES``."""
     shown = (m.arousal_ua, m.arousal_auc, m.valence_auc, m.ece, m.answered, m.answered_wa)
     return [percent(value) for value in shown]
 

@@ -1,5 +1,5 @@
-"""Unseen voices, row by row: what a model, or the folds of an evaluation, predicts for corpora
-that it has not learnt from, by what is known of each voice and by how it is recorded.
+"""Unseen voices, row by row: the predictions of a model, or of an evaluation's folds, for corpora
+that were not trained on, by what is known of each voice and by how it is recorded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ENROLMENTS_OF_CONDITIONS = (NOTHING, Enrolment(10, "mostly neutral"))
 
 
 class Row(NamedTuple):
-    """With so much known of every voice: predictions, by corpus and order, and their metrics."""
+    """Predictions under one enrolment, by corpus and order, and their metrics."""
 
     enrolment: Enrolment
     predictions: list[list[Predictions]]
@@ -36,9 +36,9 @@ class Row(NamedTuple):
 
 
 class Unseen(NamedTuple):
-    """A corpus in parts, and who has not learnt from each: one model, or the models of folds.
+    """A corpus in parts, each with a model that was not trained on it: one model, or the folds'.
 
-    Logits are divided by ``temperature``; a confidence below ``abstain_below`` is no answer.
+    Logits are divided by ``temperature``; below a confidence of ``abstain_below`` it abstains.
     """
 
     parts: list[tuple[CorpusEvaluator, Score]]
@@ -46,17 +46,17 @@ class Unseen(NamedTuple):
     abstain_below: float = 0.0
 
     def predictions(self, enrolment: Enrolment, orders: int) -> list[Predictions]:
-        """Of every order of chance by itself."""
+        """Predictions for each of so many orders, the seeds of ``enrolled_for``."""
         by_part = [part.predictions(score, enrolment, range(orders)) for part, score in self.parts]
         return [pooled(parts) for parts in zip(*by_part, strict=True)]
 
     def under(self, condition: str) -> Unseen:
-        """As recorded in a condition (``sound.conditions``)."""
+        """The same under a listening condition (``sound.conditions``)."""
         return self._replace(parts=[(part.under(condition), score) for part, score in self.parts])
 
     @property
     def enrolments(self) -> tuple[Enrolment, ...]:
-        """All that make a difference."""
+        """All enrolments that make a difference to these models."""
         learns = any(
             part.centring is not None or part.front_end.learns_voices for part, _ in self.parts
         )
@@ -64,7 +64,7 @@ class Unseen(NamedTuple):
 
 
 def check_corpora(corpora: Sequence[Corpus]) -> None:
-    """Raises UserError for recordings that are given twice: as if more speakers had been heard."""
+    """Raises UserError for recordings given twice, which would count their speakers twice."""
     given: dict[str, str] = {}
     for corpus in corpora:
         recordings = recordings_of(corpus.name)
@@ -122,7 +122,7 @@ def folds_of(run: Path, corpora: Sequence[Corpus]) -> dict[str, list[tuple[FoldR
 
 
 def _check_classes(corpus: Corpus, model: str, labels: Sequence[str]) -> None:
-    """Raises UserError where a model and a corpus have nothing to be told apart."""
+    """Raises UserError if a model and a corpus share fewer than two of the four classes."""
     shared = {utterance.label for utterance in corpus.utterances}.intersection(labels, FOUR)
     if len(shared) < 2:
         raise UserError(
@@ -133,7 +133,7 @@ def _check_classes(corpus: Corpus, model: str, labels: Sequence[str]) -> None:
 
 
 def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
-    """Each corpus beside the model. Raises UserError as ``check_model`` does."""
+    """Each corpus with the model. Raises UserError as ``check_model`` does."""
     check_model(model, corpora)
     info = model.info
     return [
@@ -156,9 +156,9 @@ def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
 def unseen_by_folds(
     run: Path, corpora: Sequence[Corpus]
 ) -> tuple[list[Unseen], UnknownVoiceCalibration | None]:
-    """Of a ``loco``, each corpus beside the fold that held it out, with the calibration that fits
-    the other folds, and the one that fits all. Of an evaluation that held out speakers of one
-    corpus, this one, without any.
+    """For a run of ``loco``: each corpus with the fold that held it out, calibrated on the other
+    folds; and the calibration fitted on all. For a run that held out speakers of one corpus: that
+    corpus, without calibration.
 
     Raises UserError as ``folds_of`` does.
     """
@@ -190,8 +190,8 @@ def rows_of(unseen: Sequence[Unseen], orders: int) -> Iterator[Row]:
 def conditions_of(
     unseen: Sequence[Unseen], conditions: Sequence[str], orders: int
 ) -> Iterator[ConditionRow]:
-    """With nothing known of a voice and, where that makes a difference, with ten utterances of it
-    that were recorded in the same condition.
+    """Metrics by condition, with nothing known of a voice and, where that makes a difference, with
+    ten utterances of it under the same condition.
     """
     for condition in conditions:
         changed = [corpus.under(condition) for corpus in unseen]
@@ -235,7 +235,7 @@ def _held_out(run: Path, fold: FoldResult, corpus: Corpus) -> Corpus:
 
 
 def _part(corpus: Corpus, seeds: Sequence[Path]) -> tuple[CorpusEvaluator, Score]:
-    """A corpus that checkpoints which differ in their seeds alone have never heard, and these."""
+    """A corpus, and the ensemble of checkpoints that never heard it and differ only in seeds."""
     network, origin = checkpoint.load_together(seeds)
     recipe = origin.recipe
     evaluator = CorpusEvaluator(
