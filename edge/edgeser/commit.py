@@ -11,8 +11,8 @@ _CODE = (":/edge/edgeser", ":/train", ":/export", ":!/edge/edgeser/models")
 def commit() -> str:
     """The commit of the code, with a '+' when the code has changes; 'unknown' outside git.
 
-    A repository counts only where it keeps this very file: an installed copy may lie in a virtual
-    environment inside somebody else's.
+    A repository counts only if it tracks this very file: an installed copy may lie in a virtual
+    environment inside another repository.
     """
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)

@@ -71,9 +71,8 @@ def selected(corpus: Corpus, classes: Classes) -> Corpus:
 
 
 def left_out(corpus: Corpus, chosen: Corpus, labels: Sequence[str]) -> dict[str, int]:
-    """How many utterances of each class of a corpus are in what was chosen none of ``labels``.
-
-    By the corpus' own names, the most first.
+    """How many utterances of each class of a corpus are missing from ``chosen``, the selection from
+    it, or are of no class in ``labels`` there; by the corpus's own class names, the most first.
     """
     kept = {u.name for u in chosen.utterances if u.label in labels}
     return dict(Counter(u.label for u in corpus.utterances if u.name not in kept).most_common())

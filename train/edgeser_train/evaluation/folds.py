@@ -119,7 +119,7 @@ def run_folds(
         for kept in results.values():
             on_result(kept, True)
         if todo:
-            # Read by scoring: what is wrong is said now.
+            # Only scoring needs the sound; errors and silent recordings are reported now.
             tell_silent(plan.corpus, load_sounds(plan.corpus, cache))
             corpus_frames(plan.corpus, plan.recipe, cache)
         for job, result in _trained(plan, todo, run, cache, jobs, code):

@@ -117,8 +117,8 @@ def document(
     note: str = "",
     left_out: dict[str, dict[str, int]] | None = None,
 ) -> Document:
-    """Signed with today's date and the commit of the code; ``beside``: the other model's name;
-    ``note``: what else a reader should know; ``left_out``: utterances, by corpus and class.
+    """With today's date and the commit of the code; ``beside``: the other model's name; ``note``:
+    what else a reader should know; ``left_out``: utterances not scored, by corpus and class.
     """
     return Document(
         model,
@@ -241,7 +241,7 @@ def markdown(report: Document) -> str:
 
 
 def counts(classes: Mapping[str, int]) -> str:
-    """``boredom 81, surprised 3``."""
+    """E.g. "boredom 81, surprised 3"."""
     return ", ".join(f"{label} {utterances}" for label, utterances in classes.items())
 
 

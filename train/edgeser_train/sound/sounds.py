@@ -18,7 +18,7 @@ from edgeser_train.corpora import Corpus
 from edgeser_train.files import whole_folder
 
 DITHER = 2
-"""Steps of 16 bits between the lowest and the highest sample of what is silent, at most."""
+"""Silent: at most so many 16-bit steps between the lowest and the highest sample."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
 
 
 def tell_silent(corpus: Corpus, sounds: Sounds) -> None:
-    """Say on standard error how many recordings nothing was recorded in, and which is the first."""
+    """Say on standard error how many recordings are silent, and which is the first."""
     silent = [u.path for i, u in enumerate(corpus.utterances) if _is_silent(sounds.of(i))]
     if silent:
         Console(stderr=True, highlight=False).print(
