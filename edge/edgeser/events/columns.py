@@ -1,4 +1,4 @@
-"""An emotion event as columns of a table: what every kind of table has of it."""
+"""An emotion event as columns of a table: those that all kinds of tables share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Events that a subscriber has received, received twice, or missed. Pure: no socket, no clock.
+"""Which events a subscriber has received, received twice, or missed. Pure: no socket, no clock.
 
-A publisher numbers the events of each topic from 1 without holes and names its run (epoch), so the
-numbers alone show it. A journal's replay needs nothing else: an event that arrives twice, once live
+A publisher numbers the events of each topic from 1 without gaps and names its run (epoch), so the
+numbers alone tell. That holds for a journal's replay, too: an event that arrives twice, once live
 and once replayed, is recognised here as well.
 """
 
@@ -27,17 +27,17 @@ class Gap(msgspec.Struct, frozen=True, tag_field="type", tag="gap"):
 
     @property
     def missed(self) -> int:
-        """How many numbers are missing at least; some may be those of partials."""
+        """At least how many numbers are missing; some may be those of partials."""
         return 0 if self.to_seq is None else self.to_seq - self.from_seq + 1
 
 
 class SequenceTracker:
     """The position of a subscriber in each topic.
 
-    The first event of a topic sets the position, whatever its number: a late joiner does not miss
-    what was before. A subscriber that was there when the epoch changed, or that continues from a
-    position, expects everything: if the first event's number is too high, there is a gap before it.
-    The same holds after the first ``set_floor``.
+    The first event of a topic sets the position, whatever its number: for a late joiner, what was
+    before is no gap. A subscriber that was connected when the epoch changed, or that continues from
+    a position, expects everything: if the first event's number is too high, there is a gap before
+    it. The same holds after the first ``set_floor``.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class SequenceTracker:
 
     @property
     def positions(self) -> dict[str, int]:
-        """The last number accounted for of each topic of this epoch."""
+        """For each topic of this epoch the last number that was received or counted as a gap."""
         return dict(self._last)
 
     @property
@@ -81,10 +81,10 @@ class SequenceTracker:
         return True, gap
 
     def unpublished(self, epoch: str, last_seq: Mapping[str, int]) -> list[Gap]:
-        """The gaps shown by the last numbers that a publisher has sent. Changes nothing.
+        """The gaps shown by the last number that a publisher has sent per topic. Changes nothing.
 
         They show losses that no later event of the topic has shown yet. Topics that begin with the
-        first event received are ignored until one was.
+        first event received are ignored until there was one.
         """
         gaps = (self.missing(topic, epoch, seq + 1) for topic, seq in last_seq.items())
         return [gap for gap in gaps if gap]
@@ -98,7 +98,7 @@ class SequenceTracker:
         return gaps
 
     def set_floor(self, last_seq: Mapping[str, int]) -> bool:
-        """Take the last numbers published before a late joiner came: it expects all that follows.
+        """Take the last numbers published before a late joiner came, which expects all after them.
 
         Returns False if the floor was set before.
         """
@@ -114,7 +114,7 @@ class SequenceTracker:
         self._last[topic] = max(self._last.get(topic, self._floor or 0), through)
 
     def enter(self, epoch: str) -> None:
-        """Go on in this epoch. A subscriber that was in another one expects all of it."""
+        """Switch to this epoch. A subscriber that was in another one expects all of it."""
         if epoch != self.epoch:
             if self.epoch:
                 self._floor = 0

@@ -1,8 +1,8 @@
 """How old entries are, whatever happens to the system's clock.
 
 The journal has a clock of its own, which starts at 0 with the file. While the machine is up it
-goes with the time since boot, which nobody sets, so a step of the system's clock means nothing.
-Only for the time that the machine was off must the system's clock be believed.
+follows the time since boot, so a step of the system's clock does not matter. Only for the time that
+the machine was off must the system's clock be trusted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 MARKS = 1000
-"""Into how many steps the longest age is divided: entries go so exactly."""
+"""Steps into which the maximum age is divided: the precision with which entries expire."""
 
 MIN_MARK_S = 1.0
 
@@ -40,14 +40,14 @@ class Now(NamedTuple):
     unix_s: float
 
     def since(self, earlier: Now) -> float:
-        """Seconds since then."""
+        """Seconds since ``earlier``."""
         if self.boot == earlier.boot:
             return max(0.0, self.up_s - earlier.up_s)
         return max(self.up_s, self.unix_s - earlier.unix_s)
 
 
 def now() -> Now:
-    """The point in time at which we are; sleep of the machine counts."""
+    """The present; time in suspend counts."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -69,11 +69,11 @@ class Ages:
         if row is None:
             self._mark_the_past(at)
         self._marked_s = database.execute("SELECT max(journal_s) FROM marks").fetchone()[0]
-        self._mark()  # what the last run had not: before the time that it was off is added
+        self._mark()  # what the last run left unmarked, before the time since is added
         self._go_on(at)
 
     def mark(self, at: Now, max_age_s: float) -> None:
-        """Note when the newest entry was there at the latest, now and then."""
+        """Note, at intervals, by what time the newest entry had been kept."""
         self._go_on(at)
         step_s = max(MIN_MARK_S, max_age_s / MARKS)
         if self._marked_s is None or self._journal_s >= self._marked_s + step_s:
@@ -106,8 +106,8 @@ class Ages:
         )
 
     def _mark_the_past(self, at: Now) -> None:
-        """A file of a version without this clock: its entries are as old as their stamps say, and
-        no older than those behind them."""
+        """For a file from before this clock: entries are as old as their timestamps say, but no
+        older than those before them."""
         self._database.execute(
             "INSERT INTO marks SELECT id, max(s) OVER (ORDER BY id) FROM (SELECT max(id) AS id,"
             " min(0.0, max(time) - ?) AS s FROM events GROUP BY CAST(time / 3600 AS INTEGER))",

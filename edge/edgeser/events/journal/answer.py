@@ -13,11 +13,11 @@ from edgeser.events.wire.replay import END_OF_NUMBERS, ReplayEnd, ReplayRequest,
 
 MAX_EVENTS = 256
 MAX_BYTES = 262_144
-"""An answer ends at the first event with which it has so many of either."""
+"""An answer ends once it has so many events or bytes."""
 
 
 class RunProgress(NamedTuple):
-    """How far the run that is being published now is, per topic."""
+    """How far the current run has been published, per topic."""
 
     epoch: str
     last_seq: Mapping[str, int]
@@ -28,7 +28,7 @@ class RunProgress(NamedTuple):
 def answer(request: ReplayRequest, journal: JournalReader | None, live: RunProgress) -> list[bytes]:
     """The parts of the answer. ``live`` must have been taken before the journal was opened.
 
-    Without a journal everything that it would have held is gone. Raises ``sqlite3.Error``.
+    Without a journal, all that it would have held counts as gone. Raises ``sqlite3.Error``.
     """
     epoch = request.epoch or (journal and journal.first_epoch()) or live.epoch
     found = _topics(request, epoch, journal, live)
@@ -68,7 +68,7 @@ def answer(request: ReplayRequest, journal: JournalReader | None, live: RunProgr
 
 
 def _start(journal: JournalReader | None, topic: Topic, request: ReplayRequest) -> int:
-    """The number behind which a topic is wanted."""
+    """The number after which a topic is wanted."""
     if topic.name in request.topics:
         return request.topics[topic.name]
     if journal is None or not request.not_before:
@@ -79,7 +79,7 @@ def _start(journal: JournalReader | None, topic: Topic, request: ReplayRequest) 
 def _last_wanted(journal: JournalReader | None, topic: Topic, until: int) -> int:
     """The number of the last event up to ``until`` that was to be kept, whether it is held or not.
 
-    Where nothing is left that could tell, ``until``.
+    ``until`` if no later entry is left to tell.
     """
     if topic.last <= until:
         return topic.last
@@ -90,7 +90,7 @@ def _last_wanted(journal: JournalReader | None, topic: Topic, until: int) -> int
 def _topics(
     request: ReplayRequest, epoch: str, journal: JournalReader | None, live: RunProgress
 ) -> list[Topic] | None:
-    """The wanted topics of a run, or None where nothing is known of it."""
+    """The wanted topics of a run, or None if the run is unknown."""
     known = {topic.name: topic for topic in journal.topics(epoch)} if journal else {}
     if epoch == live.epoch:
         for name, last in live.last_kept.items():
@@ -124,7 +124,7 @@ def _through(
 ) -> dict[str, int]:
     through = {topic.name: topic.last for topic in found}
     if epoch != live.epoch:
-        # What a run that has ended published behind its last entry was not to be kept.
+        # Whatever an ended run published after its last entry was not meant to be kept.
         if request.until < END_OF_NUMBERS:
             through |= dict.fromkeys(request.topics, request.until)
     else:
@@ -142,7 +142,7 @@ def _next(epoch: str, journal: JournalReader | None, live: RunProgress) -> str |
 
 
 def _unknown(request: ReplayRequest, epoch: str) -> list[bytes]:
-    """Nobody knows what there was: of each topic named, everything may be gone."""
+    """The gaps of an unknown run: everything may be gone of each topic named."""
     named = request.topics or dict.fromkeys(request.prefixes, request.after)
     return [
         encode_part(Gap(topic, epoch, after + 1, None))

@@ -1,4 +1,4 @@
-"""Deleting from a journal what somebody wants gone, also while a daemon writes to it."""
+"""Deleting events from a journal on request, also while a daemon writes to it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edgeser.events.journal.file import check_ours, connect, shrink
 from edgeser.regular_file import regular
 
 CHECKPOINT_WITHIN_S = 10.0
-"""How long to wait for readers, during which the log cannot be emptied."""
+"""How long to wait for readers, which keep the log from being emptied."""
 
 _AT_ONCE = 256
 _TRY_MS = 200
-"""While the log is tried, the daemon cannot write: less than it is prepared to wait."""
+"""Length of an attempt to empty the log, in which the daemon cannot write: less than it waits."""
 
 
 def erase(
@@ -28,9 +28,9 @@ def erase(
 ) -> int:
     """Delete the entries with ``since`` <= time < ``before`` for which ``wanted(topic, payload)``.
 
-    Returns how many. Their bytes are overwritten, the file shrinks, and its log is emptied. What a
-    subscriber asks for of them later is a gap. Raises ``OSError``, ``ForeignFileError``,
-    ``sqlite3.Error``, or UserError where somebody reads on and the log could not be emptied.
+    Returns how many. Their bytes are overwritten, the file shrinks, and its log is emptied. A
+    subscriber that asks for them later gets a gap. Raises ``OSError``, ``ForeignFileError``,
+    ``sqlite3.Error``, or UserError if a reader kept the log from being emptied.
     """
     with closing(connect(regular(path))) as database:
         check_ours(database)
@@ -44,13 +44,13 @@ def erase(
         for start in range(0, len(ids), _AT_ONCE):  # a daemon writes in between
             database.execute("BEGIN IMMEDIATE")
             database.executemany("DELETE FROM events WHERE id = ?", ids[start : start + _AT_ONCE])
-            if aged:  # numbers of the newest entries are used again
+            if aged:  # SQLite will reuse the ids of deleted newest entries
                 database.execute(
                     "DELETE FROM marks WHERE event_id > (SELECT ifnull(max(id), 0) FROM events)"
                 )
             database.execute("COMMIT")
         free = database.execute("PRAGMA freelist_count").fetchone()[0]
-        for _ in range(0, free, _AT_ONCE):  # a daemon writes in between, too
+        for _ in range(0, free, _AT_ONCE):  # here, too
             shrink(database, _AT_ONCE)
         if not _log_is_emptied(database):
             raise UserError(
@@ -62,7 +62,7 @@ def erase(
 
 
 def _log_is_emptied(database: sqlite3.Connection) -> bool:
-    """Whether all is in the file itself, after waiting for who reads."""
+    """Whether the log could be merged into the file; waits for readers."""
     database.execute(f"PRAGMA busy_timeout = {_TRY_MS}")
     deadline = time.monotonic() + CHECKPOINT_WITHIN_S
     while True:

@@ -13,13 +13,13 @@ from edgeser.events.wire.lock import holder
 from edgeser.regular_file import regular
 
 APPLICATION_ID = 0x65647372
-"""Marks the file as ours ("edsr"): a database of somebody else is never touched."""
+"""Marks the file as ours ("edsr"): another program's database is never touched."""
 
 FORMAT = 1
 
 BUSY_S = 1.0
-"""How long a connection to the file waits for another: the writer's for the checkpoint's, or for
-one that deletes."""
+"""How long a connection to the file waits for another, such as the writer for the checkpoint, or
+for a deletion."""
 
 _MODE = 0o640
 
@@ -29,28 +29,28 @@ _ASIDE = ".corrupt-"
 class ForeignFileError(Exception):
     """There is a file in the journal's place that is not ours, or of a later version.
 
-    It says what the file is; who tells people says which file.
+    The message says what the file is; whoever reports it adds which file.
     """
 
 
 def make(path: Path) -> None:
     """Make an empty file with our permissions, which SQLite gives to its log as well.
 
-    One that exists is not opened: closing it would drop the locks that SQLite has on it.
+    An existing one is not opened: closing it would drop SQLite's (POSIX) locks on it.
     """
     try:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE))
     except FileExistsError:
-        if not path.exists():  # what it points to would be made, with SQLite's permissions
+        if not path.exists():  # SQLite would make the target, with other permissions
             reason = "it is a symbolic link to nothing; remove it"
             raise OSError(errno.ELOOP, reason, str(path)) from None
         regular(path)
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that writes to a file that exists; it never makes one.
+    """A connection that writes to an existing file; it never makes one.
 
-    What it deletes is overwritten: free pages stay in the file for a while.
+    Deleted content is overwritten, since free pages stay in the file for a while.
     """
     locator = f"file:{quote(os.fsencode(path))}?mode=rw"
     database = sqlite3.connect(locator, uri=True, isolation_level=None, timeout=BUSY_S)
@@ -59,7 +59,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def check_ours(database: sqlite3.Connection) -> None:
-    """Raises ForeignFileError for what is no journal, or none that this version can read."""
+    """Raises ForeignFileError for a file that is no journal, or not of a readable format."""
     if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise ForeignFileError("it is no journal of edgeser")
     check_format(database.execute("PRAGMA user_version").fetchone()[0])
@@ -83,9 +83,9 @@ def size_of(path: Path) -> int:
 
 
 def shrink(database: sqlite3.Connection, pages: int) -> None:
-    """Give free pages back to the file system, so many at most.
+    """Give at most so many free pages back to the file system.
 
-    As a script: of a statement sqlite3 takes the first step alone, and each gives back one page.
+    Run as a script: ``execute`` would take only the first step of the statement, that is, one page.
     """
     database.executescript(f"PRAGMA incremental_vacuum({pages})")
 
@@ -101,7 +101,7 @@ def is_corrupt(error: BaseException) -> bool:
 
 
 def set_aside(path: Path) -> list[Path]:
-    """What ``move_aside`` has made of the files that were at a path."""
+    """The files that ``move_aside`` has made from those at a path."""
     names = f"{path.name}{_ASIDE}"
     return sorted(file for file in path.parent.iterdir() if file.name.startswith(names))
 

@@ -1,9 +1,9 @@
-"""The journal: keeps finals, speech and faults, and never stands in the way of an event.
+"""The journal: keeps finals, speech and faults, and never holds up an event.
 
-Its thread alone touches the file. ``keep`` waits for the file, so that an event is there before it
-is published, but not for long: a disk that is full, broken or stuck costs the journal, not the
-events. It is then tried again and again, and what was published meanwhile is kept after all as
-long as there is room to hold it.
+Only its own thread touches the file. ``keep`` waits for the file, so that an event is in it before
+it is published, but not for long: a disk that is full, broken or stuck costs the journal, not the
+events. The file is then tried again and again, and what was published meanwhile is written after
+all, as far as memory for it lasted.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ PATIENCE_S = 1.0
 """How long ``keep`` waits for the file before the journal counts as off."""
 
 RETRY_S = 5.0
-"""A journal that is off is tried again so often."""
+"""Interval of attempts to write a journal that is off."""
 
 MAINTENANCE_S = 60.0
-"""The journal is held within its bounds so often, and every ``MAINTENANCE_ENTRIES`` entries."""
+"""Interval of trimming the journal to its bounds; also done every ``MAINTENANCE_ENTRIES`` entries.
+"""
 
 MAINTENANCE_ENTRIES = 256
 
 MAX_WAITING = 4096
-"""Entries held in memory while the file cannot be written (about 5 MB); then the oldest go."""
+"""Most entries held in memory while the file cannot be written (about 5 MB); the oldest go first.
+"""
 
 CLOSE_S = 1.5
 """How long ``close`` waits for the disk."""
@@ -54,7 +56,7 @@ class JournalNews(NamedTuple):
 
 
 class JournalPlace(NamedTuple):
-    """Where a journal is, and how much it may hold. A file that fails is tried again so often."""
+    """Where a journal is, how much it may hold, and how often a file that fails is tried again."""
 
     path: Path
     max_days: float = 30.0
@@ -92,7 +94,7 @@ class Journal:
         self._thread.start()
 
     def keep(self, entry: Entry) -> None:
-        """Keep an entry; returns once the file has it, or it is clear that it takes longer."""
+        """Keep an entry; returns once the file has it, or after ``PATIENCE_S`` or a failure."""
         with self._changed:
             self._waiting.append(entry)
             self._handed_over += 1
@@ -109,12 +111,12 @@ class Journal:
                 self._turn_off(f"{self.path}: the disk does not answer")
 
     def await_open(self) -> None:
-        """Wait until the file knows this run, or it is clear that it takes longer."""
+        """Wait until the file knows this run, or for ``PATIENCE_S`` or a failure."""
         with self._changed:
             self._changed.wait_for(lambda: self._opened or self._trouble, PATIENCE_S)
 
     def ranges(self) -> dict[str, JournalRange]:
-        """First and last number of each topic of this epoch that is held; empty while off."""
+        """First and last number held of each topic of this epoch; empty while off."""
         with self._changed:
             return {} if self._trouble else dict(self._ranges)
 
@@ -203,7 +205,7 @@ class Journal:
         return self._store
 
     def _write(self, store: JournalStore) -> int:
-        """Put what waits into the file; returns the number of entries."""
+        """Write all waiting entries into the file; returns their number."""
         written = 0
         while True:
             with self._changed:
@@ -243,7 +245,7 @@ class Journal:
             return
         with self._changed:
             self._turn_off(in_words(error, self.path))
-        # Whatever is wrong, a fresh start is the surest way back.
+        # Whatever is wrong, reopening the file is the surest way to recover.
         self._close_store()
 
     def _set_aside(self, error: Exception) -> None:
@@ -258,7 +260,7 @@ class Journal:
             return
         with self._changed:
             self._turn_off(message)
-            # The new one is made at once, also by a run that is about to end.
+            # Make the new one at once, even if this run is about to end.
             if time.monotonic() >= self._aside_at + self._retry_s:
                 self._retry_now, self._tried_last = True, False
             self._aside_at = time.monotonic()

@@ -18,7 +18,7 @@ END_OF_IDS = 2**63 - 1
 
 
 class Topic(NamedTuple):
-    """A topic of one epoch. ``last``: number of its last entry, also when that is gone."""
+    """A topic of one epoch. ``last``: number of its last entry, even if that was trimmed."""
 
     id: int
     name: str
@@ -74,7 +74,7 @@ class JournalReader:
         self.close()
 
     def first_epoch(self) -> str | None:
-        """The oldest run of which something is known."""
+        """The oldest known run."""
         row = self._database.execute("SELECT epoch FROM topics ORDER BY id LIMIT 1").fetchone()
         return row[0] if row else None
 
@@ -88,7 +88,7 @@ class JournalReader:
         return row[0] if row else None
 
     def topics(self, epoch: str) -> list[Topic]:
-        """The topics of a run of which something was kept."""
+        """The topics of a run that have had entries."""
         rows = self._database.execute(
             "SELECT id, topic, last FROM topics WHERE epoch = ? AND topic != ''", (epoch,)
         )
@@ -109,7 +109,7 @@ class JournalReader:
         return map(Kept._make, rows)
 
     def before_next(self, topic: Topic, seq: int) -> int | None:
-        """Which entry came before the first that is held behind ``seq``; None where none is."""
+        """Number of the entry before the first one held after ``seq``; None if none is held."""
         row = self._database.execute(
             "SELECT after FROM events WHERE topic_id = ? AND seq > ? ORDER BY seq LIMIT 1",
             (topic.id, seq),
@@ -117,7 +117,7 @@ class JournalReader:
         return row[0] if row else None
 
     def before_time(self, topic: Topic, moment: float) -> int:
-        """The number up to which a topic's entries were published before a moment."""
+        """Number of a topic's last entry that was published before a moment."""
         row = self._database.execute(
             "SELECT after FROM events WHERE topic_id = ? AND time >= ? ORDER BY seq LIMIT 1",
             (topic.id, moment),
@@ -172,8 +172,8 @@ class JournalReader:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    """Without the permission to write, SQLite opens a journal that nobody writes only when told
-    that nobody does. That it may not read is no reason that it gives."""
+    """Without write permission, SQLite opens a journal that nobody writes only as ``immutable``.
+    It does not report a missing read permission as such, so that is checked here."""
     locator = f"file:{quote(os.fsencode(path))}?mode=ro"
     try:
         return _open(locator)

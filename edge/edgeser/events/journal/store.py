@@ -1,8 +1,8 @@
 """The journal's file: an SQLite database of what was published. One writer, any number of readers.
 
-Every entry knows the entry of its topic before it (``after``). So a reader can tell a number that
-was never kept, a partial's or a status's, from one that was kept and is gone: where the chain of
-a topic is whole nothing is missing, whatever numbers it skips.
+Every entry holds the number of the entry before it in its topic (``after``). So a reader can tell a
+number that was never kept, such as a partial's, from one that was kept and is gone: while the chain
+of a topic is unbroken nothing is missing, whatever numbers it skips.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from edgeser.events.wire.lock import FileLock
 
 PAGE_BYTES = 4096
 CACHE_KB = 256
-"""Memory for pages of the file: the system holds them anyway."""
+"""Memory for pages of the file: little, since the system caches them anyway."""
 
 TRIM_AT_ONCE = 256
 """Entries deleted in one transaction: a few milliseconds."""
 
 EPOCHS_REMEMBERED = 1000
-"""Runs of which the last numbers are known although no entry of them is left."""
+"""Runs whose last numbers are remembered after their entries are gone."""
 
 _TABLES = """
 CREATE TABLE topics (
@@ -71,7 +71,7 @@ class Entry(NamedTuple):
 class JournalStore:
     """The writer's end of the file. To be used in one thread.
 
-    Commits are written to the file's log (WAL) and not waited for: they survive the death of the
+    Commits go to the file's log (WAL) without waiting for the disk: they survive the death of the
     process at any instant, and a loss of power once ``JournalSync`` has run.
     """
 
@@ -102,7 +102,7 @@ class JournalStore:
             raise
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Keep entries, all or none. Those that are kept already stay as they are."""
+        """Keep entries, all or none. Those already kept stay as they are."""
         known = dict(self._topic_ids)
         with self._transaction():
             for entry in entries:
@@ -110,11 +110,11 @@ class JournalStore:
         self._topic_ids = known
 
     def trim(self, max_bytes: int, max_age_s: float) -> bool:
-        """Delete some of the oldest entries: those that are older, and what is above
+        """Delete some of the oldest entries: those older than ``max_age_s``, and as many as exceed
         ``max_bytes``. Returns whether there may be more to delete.
 
-        Older is what was there so long ago by the journal's own clock; the stamps of events, which
-        are the system's, do not matter.
+        Age is by the journal's own clock; the timestamps of events, which are the system's, do not
+        matter.
         """
         with self._transaction():
             self._ages.mark(self._now(), max_age_s)
@@ -153,7 +153,7 @@ class JournalStore:
         }
 
     def is_current(self) -> bool:
-        """Whether the file written to is still the one at the path: somebody may remove it."""
+        """Whether the open file is still the one at the path, which somebody may have removed."""
         try:
             return os.path.samestat(self.path.stat(), self._identity)
         except OSError:
@@ -188,7 +188,7 @@ class JournalStore:
                 self._database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
     def _enter_epoch(self) -> None:
-        """Every run is known, and its place among the others, even if it publishes nothing."""
+        """Record this run and its place among the others, even if it never publishes anything."""
         with self._transaction():
             self._ages = Ages(self._database, self._now())
             self._database.execute(
@@ -229,8 +229,8 @@ class JournalStore:
         return (self._pragma("page_count") - self._pragma("freelist_count")) * PAGE_BYTES
 
     def _has_room(self) -> bool:
-        """Whether more than a quarter of the file is free. Until then free pages stay for what
-        comes: to give them back and take them again would double what is written.
+        """Whether more than a quarter of the file is free. Below that, free pages are kept for new
+        entries: giving them back and taking them again would double what is written.
         """
         return 4 * self._pragma("freelist_count") > self._pragma("page_count")
 

@@ -1,4 +1,4 @@
-"""Brings the journal from memory to the disk, so that its writer need not wait for it."""
+"""Flushes the journal to the disk, so that its writer need not wait for that."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgeser.events.journal.file import connect
 log = logging.getLogger(__name__)
 
 SYNC_INTERVAL_S = 5.0
-"""A loss of power costs the journal what it was given in the last so many seconds."""
+"""A loss of power costs the journal the entries of the last so many seconds."""
 
 CHECKPOINT_BYTES = 4_000_000
-"""A log longer than this is merged into the file and cut, and at once: not after the interval."""
+"""A log longer than this is merged into the file and truncated at once, not after the interval."""
 
 CUT_BUSY_S = 0.1
-"""How long the cut waits for the writer: it is tried again with the next entry."""
+"""How long the truncation waits for the writer; it is tried again with the next entry."""
 
 
 class JournalSync:
@@ -36,7 +36,7 @@ class JournalSync:
         self._thread.start()
 
     def request_sync(self) -> None:
-        """Something was written: bring it to the disk within ``SYNC_INTERVAL_S``."""
+        """Flush what was written within ``SYNC_INTERVAL_S``."""
         self._needed.set()
         if self._log_bytes() >= CHECKPOINT_BYTES:
             self._hurry.set()
@@ -58,7 +58,7 @@ class JournalSync:
             try:
                 self._to_disk()
                 self._complained = ""
-            except Exception as error:  # whatever it is, the next may reach the disk
+            except Exception as error:  # whatever it is, the next attempt may succeed
                 self._complain(error)
 
     def _to_disk(self) -> None:
@@ -72,12 +72,12 @@ class JournalSync:
         if self._log_bytes() >= CHECKPOINT_BYTES:
             with closing(connect(self._path)) as database:
                 database.execute("PRAGMA synchronous = NORMAL")
-                # Most of it while the writer writes on; then the little that is left, and the cut,
-                # for which the writer waits.
+                # First most of it, while the writer writes on; then the little that is left and
+                # the truncation, for which the writer waits.
                 database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 database.execute(f"PRAGMA busy_timeout = {round(CUT_BUSY_S * 1000)}")
                 database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            if self._log_bytes() >= CHECKPOINT_BYTES:  # somebody reads what it held
+            if self._log_bytes() >= CHECKPOINT_BYTES:  # a reader still needs it
                 self._needed.set()
 
     def _log_bytes(self) -> int:
@@ -87,6 +87,6 @@ class JournalSync:
             return 0
 
     def _complain(self, error: Exception) -> None:
-        if str(error) != self._complained:  # the same again is not worth a line
+        if str(error) != self._complained:  # log a repeated error once
             self._complained = str(error)
             log.warning("the journal %s may not be on the disk yet: %s", self._path, error)

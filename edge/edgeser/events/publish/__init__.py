@@ -1,1 +1,1 @@
-"""Publishing: events go in from any thread, and out to whoever listens or asks for the past."""
+"""Publishing: events go in from any thread, and out to subscribers, live or by replay."""

@@ -14,7 +14,7 @@ from edgeser.events.schema import EmotionEvent, Event, JournalRange, StatusEvent
 
 
 class Numbering:
-    """A random ``epoch``, and how far each topic is in it. One thread writes, any may read."""
+    """A random ``epoch``, and each topic's last number in it. One thread writes, any may read."""
 
     def __init__(self) -> None:
         self.epoch = secrets.token_hex(8)
@@ -56,7 +56,7 @@ class Numbering:
         ``handed_over``: when the publisher got it (monotonic seconds); ``journal`` says what it
         holds.
         """
-        now = time.time()  # all else in the event is by clocks that do not step
+        now = time.time()  # the only time in the event by a clock that may step
         if isinstance(event, EmotionEvent):
             latency = event.latency_ms
             sent_at = time.monotonic()

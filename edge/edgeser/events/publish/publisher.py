@@ -25,26 +25,26 @@ from edgeser.events.wire.zap import CurveAuthenticator
 log = logging.getLogger(__name__)
 
 SEND_HWM = 4096
-"""Events held for each subscriber that falls behind (about 5 MB); the rest of its are dropped."""
+"""Events held for each subscriber that falls behind (about 5 MB); further ones are dropped."""
 
 MAX_SUBSCRIPTION_BYTES = 1024
 """Longest message taken from a subscriber; one that sends more is disconnected. The handshake of
 CURVE takes about 300."""
 
 CLOSE_S = 2.0
-"""How long ``close`` waits for what is still to be sent and kept."""
+"""How long ``close`` waits for events still to be sent and journaled."""
 
 MIN_GREETING_INTERVAL_S = 0.1
 """New subscribers within this time share one call of ``on_subscribe``."""
 
 
 class Publisher:
-    """Publishes events on all of its endpoints, numbered per topic without holes.
+    """Publishes events on all of its endpoints, numbered per topic without gaps.
 
     Finals, speech events and faults are in the journal before they are sent, and beside each
-    endpoint is one at which they can be asked for again. ``publish`` may be called from any
-    thread and never blocks. ``endpoints`` are the addresses as subscribers use them and ``epoch``
-    is this publisher's random id.
+    endpoint is another one for their replay. ``publish`` may be called from any thread and never
+    blocks. ``endpoints`` are the addresses as subscribers use them and ``epoch`` is this
+    publisher's random id.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class Publisher:
     ) -> None:
         """Bind every endpoint and start the thread.
 
-        ``on_subscribe`` is called in the publisher's thread when a subscriber came, so that it
-        can be sent a status at once, ``on_sent`` there with every event as it was sent; both must
-        return quickly and may call ``publish``. With ``keys`` TCP is encrypted, and only for those
-        whose key is allowed; without, an endpoint that other machines can reach is refused.
-        Raises ``UserError`` for an endpoint that is malformed, taken or refused, and for keys
-        that are missing or wrong.
+        Both callbacks run in the publisher's thread, must return quickly and may call ``publish``:
+        ``on_subscribe`` when a subscriber comes, so that it can be sent a status at once,
+        ``on_sent`` with every event as it was sent. With ``keys`` TCP is encrypted, and only for
+        clients whose key is allowed; without, an endpoint that other machines can reach is refused.
+        Raises ``UserError`` for an endpoint that is malformed, taken or refused, and for keys that
+        are missing or wrong.
         """
         self._keys = keys
         secret = keys.secret() if keys else None
@@ -85,7 +85,7 @@ class Publisher:
         replay = replay_socket(self._context)
         self._bindings: list[Binding] = []
         try:
-            for endpoint in sorted(endpoints, key=_is_tcp):  # what is encrypted comes last
+            for endpoint in sorted(endpoints, key=_is_tcp):  # encrypted ones last: curve.serve
                 self._bindings.append(Binding(self._socket, replay, endpoint, secret))
         except BaseException:
             replay.close(linger=0)
@@ -93,7 +93,7 @@ class Publisher:
             raise
         self.endpoints = tuple(binding.endpoint for binding in self._bindings)
         self._journal = Journal(journal, self.epoch) if journal else None
-        if self._journal:  # who hears of this run can ask for it from then on
+        if self._journal:  # subscribers may ask for this run's past from the first event on
             self._journal.await_open()
         self._rebinder = Rebinder(self._socket, [(b, b.endpoint) for b in self._bindings])
         beside = [(b, b.replay_endpoint) for b in self._bindings]
@@ -114,7 +114,7 @@ class Publisher:
 
         While ``QUEUE_SIZE`` events wait, status and level events and partials are dropped and
         counted; others are not. Raises ``RuntimeError`` when the publisher is closed or its thread
-        has stopped: an event that must not be lost is never lost without a word.
+        has stopped: an event that must not be lost is never lost silently.
         """
         if not self._thread.is_alive:
             self._queue.close()
@@ -135,14 +135,14 @@ class Publisher:
 
     @property
     def journal_is_off(self) -> bool:
-        """There is a journal, and it cannot be written just now."""
+        """There is a journal, and it cannot be written at present."""
         return self._journal is not None and self._journal.is_off
 
     def reload_keys(self) -> None:
         """Reload the list of keys that may connect; from any thread.
 
-        Where a key was revoked, every encrypted connection is cut, and who may connects again.
-        Raises ``UserError`` for keys that are wrong; the old ones then stay in force. The
+        If a key was revoked, every encrypted connection is cut, and clients still allowed connect
+        again. Raises ``UserError`` for keys that are wrong; the old ones then stay in force. The
         publisher's own key is read at its start only.
         """
         if self._keys is None or self._authenticator is None:
@@ -162,7 +162,7 @@ class Publisher:
 
     @property
     def failure(self) -> BaseException | None:
-        """The exception that ended a thread: nothing is sent any more, or nobody is accepted."""
+        """The exception that ended a thread: no event is sent any more, or no client accepted."""
         if self._thread.failure is None and self._authenticator is not None:
             return self._authenticator.failure
         return self._thread.failure
@@ -173,7 +173,7 @@ class Publisher:
         return self._subscriptions.wants(LEVEL_PREFIX.encode())
 
     def close(self, timeout_s: float | None = None) -> None:
-        """Send what waits, then give the endpoints up. May be called twice.
+        """Send what waits, then release the endpoints. May be called twice.
 
         ``timeout_s``: how long to wait for that, ``CLOSE_S`` by default.
         """
@@ -225,10 +225,10 @@ class Publisher:
                 event = self._complete(waiting, seq)
                 after = self._numbering.last_kept(topic)
                 self._journal.keep(Entry(topic, seq, after, event.time, encode(event)))
-            # The journal may have taken its time: what goes out says when it did.
+            # The journal may have been slow: the event states the time at which it is sent.
             event = self._complete(waiting, seq)
             payload = encode(event)
-        except Exception:  # it takes no number, so that it leaves no hole
+        except Exception:  # it uses no number, and so leaves no gap
             log.exception("an event of %s cannot be encoded and is lost", topic)
             return
         self._socket.send_multipart((topic.encode(), payload), zmq.NOBLOCK)

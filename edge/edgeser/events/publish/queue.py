@@ -13,14 +13,14 @@ QUEUE_SIZE = 512
 """Waiting events above which those that are not kept are dropped before they get a number.
 
 The thread sends an event in well under a millisecond and never waits for a subscriber, so this
-many wait only where the machine stands still for seconds.
+many wait only if the machine stalls for seconds.
 """
 
 QUEUE_LIMIT = 16_384
-"""Waiting events above which even finals, speech events and faults are refused, with an exception.
+"""Waiting events (about 30 MB) above which even finals, speech events and faults are refused, with
+an exception. Until then none of these is dropped.
 
-A stream has a few of these a second at most: this many mean that the thread has not run for an
-hour, and about 30 MB. Until then none is ever dropped.
+A stream has a few of them a second at most: this many mean that the thread has not run for an hour.
 """
 
 
@@ -43,7 +43,7 @@ class EventQueue:
         self._dropped: Counter[str] = Counter()
 
     def put(self, event: Event, captured_at: float | None) -> bool:
-        """Have an event sent; returns whether nothing waited before, so that it is news.
+        """Add an event; returns whether the queue was empty, so that the thread must be woken.
 
         Raises ``RuntimeError`` when the queue is closed or nobody takes anything out of it.
         """
@@ -66,13 +66,13 @@ class EventQueue:
             return self._events.popleft() if self._events else None
 
     def close(self) -> None:
-        """Take nothing more in; what waits can still be taken out."""
+        """Accept no more events; those that wait can still be taken out."""
         with self._lock:
             self._closed = True
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing waits and nothing will."""
+        """Whether it is closed and empty."""
         with self._lock:
             return self._closed and not self._events
 

@@ -1,4 +1,4 @@
-"""Answers requests for the past, in a thread of its own: whoever asks delays nobody else."""
+"""Answers requests for past events, in a thread of its own, so that they delay nothing else."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from edgeser.events.wire.sockets import LINGER_MS, server_socket
 log = logging.getLogger(__name__)
 
 RECEIVE_HWM = 2
-"""Requests held of a client (2 MB); who asks one at a time has none waiting."""
+"""Requests held for a client (2 MB); one that asks one at a time has none waiting."""
 
 SEND_HWM = 8
-"""Answers held for a client that does not take them (2 MB); further ones of its are dropped."""
+"""Answers held for a client that does not take them (2 MB); further ones are dropped."""
 
 REST_S = 0.05
-"""After a request the thread rests as long as that took, and no longer than this."""
+"""After a request the thread sleeps as long as that took, but no longer than this."""
 
 
 def replay_socket(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
-    """The socket to be served, still to be bound."""
+    """The socket for a ``ReplayServer``, still to be bound."""
     socket = server_socket(
         context, zmq.ROUTER, send_hwm=SEND_HWM, max_message_bytes=MAX_REQUEST_BYTES
     )
@@ -42,7 +42,7 @@ def replay_socket(context: zmq.Context[zmq.Socket[bytes]]) -> zmq.Socket[bytes]:
 
 
 class ReplayServer:
-    """Serves a socket that its owner has bound; from then on the socket is its own."""
+    """Serves a socket that the caller has bound, and takes it over."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class ReplayServer:
         try:
             with ExitStack() as stack:
                 parts = answer(request, self._open(stack), live)
-        except sqlite3.Error as error:  # who asked will ask again
+        except sqlite3.Error as error:  # the client will ask again
             log.warning("the journal cannot be read: %s", error)
             if is_corrupt(error) and self._journal:
                 self._journal.report_corruption()

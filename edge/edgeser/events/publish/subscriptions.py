@@ -16,15 +16,15 @@ class Subscriptions:
         self._counts: Counter[bytes] = Counter()
 
     def __len__(self) -> int:
-        """How many; a subscriber has one for each beginning of topics that it asked for."""
+        """How many; a subscriber has one for each topic prefix that it asked for."""
         return sum(dict(self._counts).values())
 
     def wants(self, beginning: bytes) -> bool:
-        """Whether somebody asked for topics that begin so, and not for everything."""
+        """Whether somebody asked for topics with this prefix, not counting those who want all."""
         return any(topic.startswith(beginning) for topic in list(self._counts))
 
     def read(self, socket: zmq.Socket[bytes]) -> bool:
-        """Take what an XPUB socket has to say; returns whether somebody came."""
+        """Read an XPUB socket's messages; returns whether there was a new subscription."""
         somebody_came = False
         for _ in range(_AT_ONCE):
             try:

@@ -1,4 +1,4 @@
-"""Whether a subscriber has reached its daemon, and if not, why: what libzmq's monitor saw."""
+"""Whether a subscriber has reached its daemon, and if not, why, from libzmq's socket monitor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import Endpoint, IpcEndpoint
 from edgeser.paths import service_folders
 
-# Which of them is chance: a daemon cuts whom it does not let in, and says nothing.
+# Which of these comes is chance: a daemon cuts a rejected client without saying why.
 _REFUSED = (
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -23,7 +23,7 @@ _REFUSED = (
 )
 _MADE = zmq.EVENT_HANDSHAKE_SUCCEEDED
 _numbers = itertools.count()
-"""libzmq frees a monitor's address some time after its end: none is used twice."""
+"""libzmq frees a monitor's address some time after its end, so each is used once."""
 
 
 class Connection:
@@ -36,11 +36,11 @@ class Connection:
         self._seen = 0
         self._process = os.getpid()
         address = f"inproc://edgeser-monitor-{next(_numbers)}"
-        # A socket in the file system refuses nobody: its permissions do.
+        # A Unix socket refuses nobody after the connect: its permissions do that.
         is_local = isinstance(endpoint, IpcEndpoint)
         socket.monitor(address, _MADE if is_local else _MADE | _REFUSED)
         self._monitor: zmq.Socket[bytes] = socket.context.socket(zmq.PAIR)
-        self._monitor.setsockopt(zmq.RCVHWM, 0)  # with a bound libzmq's own thread would wait
+        self._monitor.setsockopt(zmq.RCVHWM, 0)  # unlimited, else libzmq's own thread would wait
         self._monitor.setsockopt(zmq.LINGER, 0)
         self._monitor.connect(address)
         self._end = weakref.finalize(self, _end, socket, self._monitor, self._process)
@@ -63,14 +63,14 @@ class Connection:
         )
 
     def close(self) -> None:
-        """Watch no longer; ``trouble`` stays what it is. May be called twice."""
+        """Stop watching; ``trouble`` stays what it is. May be called twice."""
         self._look()
         self._end()
 
     def _look(self) -> None:
-        """Read what was seen; the first that was tells all there is to know.
+        """Read the monitor; its first event decides.
 
-        Nothing in a forked process, whose sockets are its parent's, or once libzmq has ended.
+        Does nothing in a forked process, whose sockets are its parent's, or once libzmq has ended.
         """
         if self._monitor.closed or self._process != os.getpid():
             return
@@ -81,10 +81,10 @@ class Connection:
 
 
 def _end(socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], process: int) -> None:
-    """Watch no longer, also where nobody closed the subscriber.
+    """Stop watching, also for a subscriber that nobody closed.
 
-    In this order: libzmq's own thread waits for ever for a monitor that is gone, and every other
-    socket of the process with it.
+    The order matters: if the monitor closed first, libzmq's own thread would wait for it for ever,
+    and with it every other socket of the process.
     """
     if process == os.getpid():
         with suppress(zmq.ZMQError):
@@ -93,7 +93,7 @@ def _end(socket: zmq.Socket[bytes], monitor: zmq.Socket[bytes], process: int) ->
 
 
 def _absence(endpoint: Endpoint) -> UserError:
-    """Nobody answers at an endpoint: where else a daemon may be."""
+    """The error when nobody answers at an endpoint, with where else a daemon may be."""
     what = "nothing publishes there yet"
     service = IpcEndpoint(service_folders("").runtime / "events.sock")
     if endpoint == service:
@@ -104,7 +104,7 @@ def _absence(endpoint: Endpoint) -> UserError:
 
 
 def _may_be_there(socket: Path) -> bool:
-    """Whether a socket is there, as far as we may look."""
+    """Whether a socket is there, or may be where we have no permission to look."""
     try:
         socket.stat()
     except PermissionError:

@@ -27,11 +27,11 @@ _SOCKET_UMASK = 0o117
 """Leaves 0660: the owner and the group may connect, which needs the permission to write."""
 
 FREE_PORT_ATTEMPTS = 32
-"""Pairs of ports tried where any free one will do."""
+"""Pairs of ports tried if the port may be any free one."""
 
 
 class Binding:
-    """One address held by two sockets, until ``release``: events, and beside it their replay.
+    """An endpoint bound until ``release``, by two sockets: events, and beside it their replay.
 
     ``endpoint`` is the address as subscribers use it (a free TCP port is filled in).
     """
@@ -43,9 +43,9 @@ class Binding:
         text: str,
         secret: bytes | None = None,
     ) -> None:
-        """Bind the sockets. Raises ``UserError`` where the address is malformed, taken, or refused.
+        """Bind the sockets. Raises ``UserError`` if the address is malformed, taken, or refused.
 
-        ``secret``: with this key TCP is encrypted; what is not must have been bound before.
+        ``secret``: encrypts TCP with this key; unencrypted endpoints must have been bound before.
         For a Unix socket the process's umask is changed for the length of a call.
         """
         endpoint = parse_bind_endpoint(text, encrypted=secret is not None)
@@ -74,7 +74,7 @@ class Binding:
         return self._secret is not None
 
     def bind_again(self, socket: zmq.Socket[bytes], address: str) -> None:
-        """Bind an address of ours that was unbound. Raises ``UserError``."""
+        """Bind one of the two addresses again after it was unbound. Raises ``UserError``."""
         _bind(socket, parse_endpoint(address))
 
     def _bind_both(
@@ -113,8 +113,8 @@ class Binding:
 def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
     """Prepare the folder and take the lock beside the socket.
 
-    Without the lock a second daemon would silently take the path over: libzmq removes whatever
-    socket it finds there, which is also how one that a dead daemon left goes away.
+    Without the lock a second daemon would silently take over the path: libzmq removes any socket
+    that it finds there, which is also how one left by a dead daemon disappears.
     """
     path = endpoint.path
     try:
@@ -140,7 +140,7 @@ def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
 def _bind(socket: zmq.Socket[bytes], endpoint: Endpoint) -> None:
     try:
         socket.setsockopt(zmq.IPV6, isinstance(endpoint, TcpEndpoint) and endpoint.is_ipv6)
-        # Taking TCP again, which threads do while the daemon runs, leaves the umask alone.
+        # Only for Unix sockets: TCP is bound again while the daemon's other threads run.
         is_file = isinstance(endpoint, IpcEndpoint)
         with socket_umask(_SOCKET_UMASK) if is_file else nullcontext():
             socket.bind(str(endpoint))

@@ -1,4 +1,4 @@
-"""Encryption of TCP: CURVE on a socket, for the daemon's end and for a subscriber's."""
+"""Encryption of TCP: CURVE on a socket, for the daemon and for a subscriber."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from edgeser.events.wire.zap import DOMAIN
 
 
 class CurveClient(NamedTuple):
-    """How a subscriber proves who it is, and knows the daemon. Keys in Z85."""
+    """How a subscriber authenticates itself and the daemon. Keys in Z85."""
 
     secret: bytes
     server_public: bytes
 
 
 def serve(socket: zmq.Socket[bytes], secret: bytes) -> None:
-    """From its next bind on this socket takes encrypted connections alone; there is no way back.
+    """From its next bind on this socket takes only encrypted connections; there is no way back.
 
     Without a ``CurveAuthenticator`` it accepts none.
     """

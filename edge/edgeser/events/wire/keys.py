@@ -66,7 +66,7 @@ class KeyFolder:
         _create(path, key, 0o644)
 
     def revoke(self, name: str) -> None:
-        """Let it connect no more. Raises UserError where it never could."""
+        """Stop admitting it. Raises UserError if it was not allowed."""
         try:
             self._allowed_path(name).unlink()
         except FileNotFoundError:
@@ -136,7 +136,7 @@ def _key(text: bytes, what: str) -> bytes:
 
 
 def _is_number(key: bytes) -> bool:
-    """Whether each five characters are 32 bits: the greatest are more."""
+    """Whether it decodes: five characters of Z85 can exceed the 32 bits that they stand for."""
     try:
         return len(z85.decode(key)) == 32
     except struct.error:

@@ -28,14 +28,15 @@ class FileLock:
             os.close(self._descriptor)
 
     def release(self) -> None:
-        """Remove the file and let the lock go."""
+        """Remove the file and release the lock."""
         try:
             self.path.unlink(missing_ok=True)
         finally:
             os.close(self._descriptor)
 
     def _is_current(self) -> bool:
-        """Whether the file locked is still the one in the folder: its last holder removes it."""
+        """Whether the locked file is still the one in the folder: its last holder may have removed
+        it."""
         try:
             found = self.path.lstat()
         except FileNotFoundError:
@@ -44,7 +45,7 @@ class FileLock:
 
 
 def holder_pid(path: Path) -> int | None:
-    """The process that holds a lock now; None: nobody does, or nobody who says so."""
+    """The process that holds a lock now; None if none does, or it has not written its pid yet."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -53,7 +54,7 @@ def holder_pid(path: Path) -> int | None:
         if _is_free(descriptor):
             return None
         return int(os.pread(descriptor, 20, 0))
-    except (OSError, ValueError):  # it has the lock, and has not said so yet
+    except (OSError, ValueError):  # locked, but the pid is not written yet
         return None
     finally:
         os.close(descriptor)

@@ -14,7 +14,7 @@ from edgeser.events.wire.socket_thread import PAUSE_MS
 log = logging.getLogger(__name__)
 
 RETRY_MS = 50
-"""How soon an address that could not be bound again is tried again."""
+"""Interval of attempts to bind an address again."""
 
 
 class Rebinder:
@@ -32,7 +32,7 @@ class Rebinder:
 
     @property
     def pause_ms(self) -> int:
-        """How soon to call ``retry``: an address may not be bound again yet."""
+        """How soon to call ``retry``; short while an address is not bound again yet."""
         return RETRY_MS if self._pending else PAUSE_MS
 
     def cut(self) -> None:
@@ -44,7 +44,7 @@ class Rebinder:
         self.retry()
 
     def retry(self) -> None:
-        """Bind the addresses again that are free by now; libzmq releases them in its own time."""
+        """Bind again the addresses that are free by now; libzmq releases them with a delay."""
         for binding, address in list(self._pending):
             try:
                 binding.bind_again(self._socket, address)

@@ -1,8 +1,8 @@
-"""Asking for the past: the messages. Pure.
+"""The messages of a replay. Pure.
 
 A request is one JSON message, an answer is one message of JSON parts: events, and ``gap`` where
-some are gone, in the order of publishing; last an ``end``. Nothing is remembered between requests:
-``more`` means that the same may be asked again from where this answer ended.
+some are gone, in the order of publishing; last an ``end``. The server keeps no state between
+requests: after ``more``, ask again from where this answer ended.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import msgspec
 from msgspec import Meta
 
 MAX_TOPICS = 4096
-"""More than 1,000 streams have: each has three that are kept."""
+"""More than 1,000 streams need: each has three topics that are kept."""
 
 MAX_REQUEST_BYTES = 1 << 20
-"""So many topics of the longest names take half of it. A client that sends more is disconnected."""
+"""Twice what ``MAX_TOPICS`` of the longest names take. A client that sends more is disconnected."""
 
 END_OF_NUMBERS = 2**63 - 1
 
@@ -78,7 +78,7 @@ encode_part = msgspec.json.Encoder().encode
 
 
 def read_request(message: bytes) -> ReplayRequest:
-    """Raises ``msgspec.MsgspecError``, ``ValueError`` or ``RecursionError`` for what is none."""
+    """Raises ``msgspec.MsgspecError``, ``ValueError`` or ``RecursionError`` for anything else."""
     return _decoder.decode(message)
 
 

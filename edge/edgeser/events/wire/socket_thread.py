@@ -12,11 +12,11 @@ import zmq
 log = logging.getLogger(__name__)
 
 PAUSE_MS = 1000
-"""Waking up now and then also lets libzmq free what peers held that are gone."""
+"""Longest sleep: waking up also lets libzmq free the resources of peers that are gone."""
 
 
 class SocketThread:
-    """Takes a turn whenever something comes in, it is woken, or the pause is over.
+    """Takes a turn whenever something arrives, it is woken, or the pause is over.
 
     ``failure``: the exception that ended it.
     """
@@ -30,11 +30,11 @@ class SocketThread:
         pause_ms: Callable[[], int] = lambda: PAUSE_MS,
         ended: Callable[[], None] = lambda: None,
     ) -> None:
-        """Still to be started.
+        """Does not start it.
 
         ``turn``: called in the thread with whether the socket has something to read; returns
-        whether to go on. ``pause_ms``: how long to wait at most before the next turn. ``ended``:
-        called in the thread at its end, also where ``turn`` raised.
+        whether to go on. ``pause_ms``: the longest wait before the next turn. ``ended``: called in
+        the thread at its end, also if ``turn`` raised.
         """
         self.failure: BaseException | None = None
         self._socket = socket
@@ -51,17 +51,17 @@ class SocketThread:
         return self._thread.is_alive() and self.failure is None
 
     def start(self) -> None:
-        """From now on the socket is the thread's."""
+        """Start; from now on the socket belongs to the thread."""
         self._thread.start()
 
     def wake(self) -> None:
-        """Have a turn taken soon; from any thread, also after the end."""
+        """Make it take a turn soon; from any thread, also after the end."""
         with self._lock:
             if self._wake is not None:
                 os.eventfd_write(self._wake, 1)
 
     def join(self, timeout_s: float | None = None) -> bool:
-        """Wait for the end; returns whether it has come."""
+        """Wait for the end; returns whether it has ended."""
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             return False

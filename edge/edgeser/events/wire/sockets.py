@@ -12,11 +12,11 @@ LINGER_MS = 500
 
 HEARTBEAT_MS = 5_000
 HEARTBEAT_TIMEOUT_MS = 20_000
-"""A peer that is silent for so long, stopped or unplugged, is disconnected."""
+"""A peer that is silent for this long, stopped or unplugged, is disconnected."""
 
 HANDSHAKE_MS = 3_000
-"""A connection that has not said who it is by then is closed. So is, after as long, one that was
-refused: its other end then tries again."""
+"""A connection that has not finished the handshake by then is closed, and so is a refused one: its
+client then tries again."""
 
 RECONNECT_MS = 100
 MAX_RECONNECT_MS = 2_000
@@ -39,8 +39,8 @@ def client_socket(
     kind: int, endpoint: Endpoint, curve: CurveClient | None = None
 ) -> zmq.Socket[bytes]:
     """A socket to be connected, with its bounds still to be set. It connects again by itself."""
-    # The process's own context: one of ours, collected as garbage before its socket, would wait
-    # for that socket for ever.
+    # The process's shared context: a separate one that is garbage-collected before its socket would
+    # wait for that socket for ever.
     socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.IPV6, isinstance(endpoint, TcpEndpoint) and endpoint.is_ipv6)

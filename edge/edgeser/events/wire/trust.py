@@ -14,9 +14,9 @@ _MAX_LINKS = 40
 
 
 def trap_in(path: Path) -> Path | None:
-    """What another user made on the way to ``path`` where everybody may make something, as in /tmp.
+    """A component of ``path`` that another user made in a world-writable folder such as /tmp.
 
-    Symbolic links are followed, and count themselves. None where there is no such thing.
+    Symbolic links are followed, and checked themselves. None if there is no such component.
     """
     here, names, links = Path("/"), list(path.absolute().parts[1:]), 0
     while names:
@@ -35,7 +35,7 @@ def trap_in(path: Path) -> Path | None:
                 here = Path("/") if target.is_absolute() else here
             else:
                 here = here.parent if step.name == ".." else step
-        except OSError:  # nothing is there yet, or we may not look: then nothing is opened either
+        except OSError:  # missing, or not searchable, and so not openable either
             return None
     return None
 

@@ -1,4 +1,4 @@
-"""The umask around the bind of a Unix socket: who may connect is right from the first moment."""
+"""The umask around the bind of a Unix socket, so that it never has too wide permissions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _umask_lock = threading.Lock()
 
 @contextmanager
 def socket_umask(mask: int) -> Iterator[None]:
-    """Sockets bound within get the mode 0777 less ``mask``.
+    """Sockets bound inside the ``with`` block get the mode 0777 less ``mask``.
 
     The umask belongs to the whole process: one thread at a time changes it, so that it is always
     put back as it was.

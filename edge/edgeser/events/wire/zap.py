@@ -1,4 +1,4 @@
-"""Authentication of CURVE connections to the daemon, which libzmq asks for (RFC 27, ZAP)."""
+"""Answers libzmq's requests to authenticate CURVE connections to the daemon (RFC 27, ZAP)."""
 
 from __future__ import annotations
 
@@ -62,5 +62,5 @@ class CurveAuthenticator:
             and credentials[0] in self._keys
         ):
             return [b"1.0", request, b"200", b"OK", b"", b""]
-        # 300, "try again": it may be allowed soon. After 400 libzmq's clients never would.
+        # 300 (temporary): it may be allowed soon. After 400 libzmq's clients never try again.
         return [b"1.0", request, b"300", b"not allowed", b"", b""]
