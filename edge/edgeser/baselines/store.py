@@ -1,4 +1,4 @@
-"""The folder of baselines: one small file a stream, means and counts, never sound."""
+"""The folder of baselines: one small file per stream, with means and counts, never sound."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _SUFFIX = ".json"
 _LOCK_SUFFIX = ".lock"
 _LONGEST_BYTES = 1 << 20
 _LONGEST_STEM = 255 - len(_SUFFIX)
-"""Of a file's name, which has at most 255 bytes; both suffixes have as many."""
+"""A file's name has at most 255 bytes; both suffixes are equally long."""
 _MAX_OTHERS = 7
 
 
 class KeptUsual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a model usually says of the voice: mean logits over so many frames of speech."""
+    """A model's mean logits for the voice, over so many frames of speech."""
 
     model: str
     logits: list[float]
@@ -40,11 +40,11 @@ class KeptUsual(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file's content.
 
-    ``front_end``: fingerprint of the front end whose frames these are; the baseline means nothing
-    to another. ``mean_db``: a value for each band. ``frames``: of speech, ``frame_s`` apart.
-    ``enrolled``: made on purpose, not learned by listening. ``kept_at``: Unix seconds. ``usual``:
-    of the model that heard it last; None of one whose logits are not centred by voice. ``others``:
-    what is kept of the same voice for other front ends, latest first; they have no others.
+    ``front_end``: fingerprint of the only front end that the baseline is valid for. ``mean_db``: a
+    value for each band. ``frames``: of speech, ``frame_s`` apart. ``enrolled``: from recordings
+    made on purpose, not learned by listening. ``kept_at``: Unix seconds. ``usual``: of the model
+    that heard it last; None if its logits are not centred by voice. ``others``: the same voice's
+    for other front ends, latest first; they have no others.
     """
 
     front_end: str
@@ -58,17 +58,17 @@ class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def speech_s(self) -> float:
-        """Seconds of speech that it is the mean of."""
+        """Seconds of speech in the mean."""
         return self.frames * self.frame_s
 
     @property
     def baseline(self) -> Baseline:
-        """How the voice sounds."""
+        """The voice's mean spectrum."""
         return Baseline(np.array(self.mean_db, np.float32), self.frames)
 
     @property
     def logit_baseline(self) -> LogitBaseline | None:
-        """What the model that heard it last usually says of the voice."""
+        """The voice's mean logits from the model that heard it last."""
         if self.usual is None:
             return None
         logits = np.array(self.usual.logits, np.float32)
@@ -98,10 +98,10 @@ class BaselineStore:
         return self.folder / f"{_stem(stream)}{_SUFFIX}"
 
     def lock(self, stream: str) -> FileLock:
-        """Keep other daemons from a stream's baseline; who enrols or resets it needs no lock.
+        """Keep other daemons from a stream's baseline; enrolling and resetting need no lock.
 
-        The lock's file belongs to the owner of the folder, whoever runs this: one that is killed
-        leaves it there. Raises UserError where another has the lock, and OSError.
+        The lock's file belongs to the owner of the folder, whoever runs this, since a killed daemon
+        leaves it there. Raises UserError if another daemon has the lock, and OSError.
         """
         self._make_folder()
         path = self.folder / f"{_stem(stream)}{_LOCK_SUFFIX}"
@@ -140,8 +140,8 @@ class BaselineStore:
         return kept.baseline
 
     def logit_baseline(self, stream: str, front_end: FrontEnd) -> LogitBaseline | None:
-        """What a model with this front end usually said of a stream's voice. Raises UserError like
-        ``load``.
+        """The mean logits from a model with this front end for a stream's voice. Raises UserError
+        like ``load``.
         """
         kept = self._read_for(stream, front_end)
         return None if kept is None else kept.logit_baseline
@@ -183,10 +183,10 @@ class BaselineStore:
         *,
         enrolled: bool = False,
     ) -> Version:
-        """Keep how a voice sounds, and what a model usually says of it.
+        """Save a voice's mean spectrum, and a model's mean logits for it.
 
-        What is kept for other front ends stays; the file is whole at every moment, and belongs to
-        the owner of the folder, whoever runs this. Raises OSError.
+        What is kept for other front ends stays. The file is replaced atomically, and belongs to the
+        owner of the folder, whoever runs this. Raises OSError.
         """
         kept = KeptBaseline(
             front_end=fingerprint(front_end),
@@ -217,7 +217,7 @@ class BaselineStore:
         _give_as(self.folder.parent, self.folder)
 
     def _others(self, stream: str, front_end: FrontEnd) -> list[KeptBaseline]:
-        """What is kept of a stream for other front ends; nothing of a damaged file."""
+        """What is kept of a stream for other front ends; nothing if the file is damaged."""
         try:
             kept = self.read(stream)
         except UserError:
@@ -240,7 +240,7 @@ class BaselineStore:
     def streams(self) -> Iterator[str]:
         """Names of the streams that have a baseline, sorted. Raises OSError.
 
-        One too long for a file's name comes shortened, and is known by that name, too.
+        A name too long for a file is shortened; the other methods know it by that name, too.
         """
         with suppress(FileNotFoundError):
             for file in sorted(self.folder.iterdir()):
@@ -256,7 +256,7 @@ def _give_as(folder: Path, path: Path) -> None:
 
 
 def _stem(stream: str) -> str:
-    """The file's name without its suffix: ASCII, and of another stream another one."""
+    """The file's name without its suffix: ASCII, and different for different streams."""
     stem = _escaped(stream)
     if len(stem) <= _LONGEST_STEM:
         return stem
@@ -273,7 +273,7 @@ def _escaped(stream: str) -> str:
 
 
 def fingerprint(front_end: FrontEnd) -> str:
-    """The same for front ends whose frames can be compared."""
+    """Equal for front ends whose frames can be compared."""
     return hashlib.sha256(msgspec.json.encode(front_end)).hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Runs the program of a hook: one at a time, in the order of events, never for ever."""
+"""Runs the program of a hook: one at a time, in the order of events, with a time limit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_WAITING = 100
 """Events that wait for the program; when more come, the oldest is dropped."""
 
 _STOP_S = 2.0
-"""How long a program that was asked to end may take."""
+"""How long a program may take to end after SIGTERM."""
 
 
 class Runner:
@@ -39,7 +39,7 @@ class Runner:
         self._closing = False
         self._process: subprocess.Popen[bytes] | None = None
         self.left: int | None = None
-        """Events that waited when ``break_off`` was called; None while it was not."""
+        """Events that waited when ``break_off`` was called; None if it was not."""
         self._thread = threading.Thread(target=self._run, name="hook")
         self._thread.start()
 
@@ -65,9 +65,9 @@ class Runner:
         self._thread.join()
 
     def break_off(self) -> None:
-        """End the program that runs, and run none for what waits: ``close`` returns soon.
+        """End the running program and drop the waiting events: ``close`` returns soon.
 
-        For the handler of a signal, in the thread that called ``close``.
+        For a signal handler in the thread that called ``close``.
         """
         with self._changed:
             if self.left is None:

@@ -32,7 +32,7 @@ TOPICS: dict[What, str] = {
     "speech": SPEECH_PREFIX,
     "fault": FAULT_PREFIX,
 }
-"""The beginning of the topics on which each kind of event comes."""
+"""The topic prefix of each kind of event."""
 
 _TYPES: dict[What, type[Event]] = {
     "final": EmotionEvent,
@@ -81,8 +81,8 @@ class Trigger:
         return True
 
     def labels_missing(self, status: StatusEvent) -> str | None:
-        """What to tell of wanted labels that the daemon's model never says; None if it says all,
-        or an older daemon does not tell."""
+        """A message about wanted labels that the daemon's model does not have; None if it has all,
+        or if an older daemon does not report its labels."""
         missing = sorted(self.labels - {*status.labels, UNKNOWN})
         if not missing or not status.labels:
             return None

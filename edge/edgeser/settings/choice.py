@@ -1,4 +1,4 @@
-"""The model that a settings file names, changed in the file itself: nothing else overrides it."""
+"""Changes the model in a settings file itself, so that there is no second place to override it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def with_model(text: str, name: str) -> str:
 
 
 class Before(NamedTuple):
-    """Bytes of a settings file and of the memory beside it; None where there was none."""
+    """Bytes of a settings file, and of the file beside it that remembers the replaced model; None
+    if there was none.
+    """
 
     settings: bytes | None
     memory: bytes | None
@@ -86,7 +88,7 @@ def put_back(file: Path, before: Before) -> None:
 
 @contextmanager
 def _named(file: Path) -> Iterator[None]:
-    """Says which file cannot be changed, and why."""
+    """Turns errors into a UserError that says which file cannot be changed, and why."""
     try:
         yield
     except FileNotFoundError as error:
@@ -107,7 +109,9 @@ def _bytes(path: Path) -> bytes | None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A new file the daemon's account can read, whatever root's umask is; another's stays its."""
+    """Write a file. A new one is readable for the daemon's account, whatever root's umask is; one
+    of another user is refused unless we are root.
+    """
     if path.exists() and os.geteuid() not in (0, path.stat().st_uid):
         raise PermissionError(errno.EPERM, "it belongs to somebody else", str(path))
     write_whole(path, content, None if path.exists() else 0o644)

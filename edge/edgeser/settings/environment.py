@@ -37,9 +37,9 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def unread_variables(environment: Mapping[str, str]) -> list[str]:
-    """A line for each variable that looks like a setting: a key of ours, of a section that is none.
+    """A line for each ignored variable that looks like a setting: a known key, an unknown section.
 
-    Kubernetes' EDGESER_SERVICE_HOST and the like name no key of ours.
+    Kubernetes' EDGESER_SERVICE_HOST and the like are not reported: they name no known key.
     """
     sections = [name for name in Settings.__struct_fields__ if name != "source"]
     keys = {key for section in sections for key in _kind_of(section).__struct_fields__}

@@ -23,7 +23,7 @@ def json_schema() -> dict[str, Any]:
     for struct, field in _OF_THE_MACHINE.items():
         schema["$defs"][struct]["properties"][field].pop("default", None)
     for section in schema["$defs"]["Settings"]["properties"].values():
-        section.pop("default", None)  # that of each key says the same
+        section.pop("default", None)  # redundant: each key has its own
     for definition in schema["$defs"].values():  # from Python 3.13 on they are clean already
         if "description" in definition:
             definition["description"] = inspect.cleandoc(definition["description"])

@@ -56,10 +56,10 @@ def load_settings(
     flags: Mapping[str, object] | None = None,
     defaults: Mapping[str, object] | None = None,
 ) -> Settings:
-    """Settings from a file, the environment and flags (``{"model.name": ...}``), later ones first.
+    """Settings from a file, the environment and flags (``{"model.name": ...}``); later ones win.
 
-    ``file``: TOML. ``environment``: by default this process's. ``defaults``: hold in place of our
-    own. Raises SettingsError, a UserError, naming the key, the value and what is expected.
+    ``file``: TOML. ``environment``: by default this process's. ``defaults``: replace the built-in
+    ones. Raises SettingsError, a UserError, naming the key, the value and what is expected.
     """
     origin = str(file) if file else "settings"
     tree = read_toml(Path(file)) if file else {}
@@ -88,9 +88,9 @@ def load_daemon_settings(
     environment: Mapping[str, str] = os.environ,
     flags: Mapping[str, object] | None = None,
 ) -> Settings:
-    """Settings as their daemon has them, for commands that look after what it keeps.
+    """Settings as their daemon has them, for commands that work on the daemon's data.
 
-    A file in /etc/edgeser is a service's, whose folders are not those of who asks. Raises
+    A file in /etc/edgeser is a service's, whose folders are not those of the calling user. Raises
     SettingsError like ``load_settings``.
     """
     name = service_name(file) if file else None
@@ -107,17 +107,17 @@ def load_daemon_settings(
 
 
 def _lay(tree: dict[str, Any], layer: Mapping[str, object]) -> None:
-    """Put values over those that are there."""
+    """Put a layer of values over the tree's."""
     below, source = tree.get("audio"), layer.get("audio.source")
     if isinstance(below, dict) and isinstance(source, str):
-        for key in _not_of(AudioSettings(source=source)):  # of what is not heard now
+        for key in _not_of(AudioSettings(source=source)):  # keys of the replaced source
             below.pop(key, None)
     for path, value in layer.items():
         _put(tree, path, value)
 
 
 def _put(tree: dict[str, Any], path: str, value: object, *, keep: bool = False) -> None:
-    """Set a value; ``keep``: only where there is none."""
+    """Set a value; ``keep``: only if there is none."""
     section, _, key = path.partition(".")
     table = tree.setdefault(section, {})
     if isinstance(table, dict) and not (keep and key in table):
@@ -180,7 +180,7 @@ def _check(settings: Settings) -> None:
 
 
 def _check_bind(events: EventSettings) -> None:
-    """Each endpoint takes two addresses: its own, and the one beside it, for the past."""
+    """Check that endpoints do not collide: each takes its own address, and one for its replay."""
     if not events.bind:
         raise UserError("events.bind: expected an endpoint at least, got []")
     taken: set[Endpoint] = set()
@@ -211,7 +211,7 @@ def _check_paths(settings: Settings) -> None:
 
 
 def _not_of(audio: AudioSettings) -> dict[str, str]:
-    """The keys that a source does not have, and of what kind they are."""
+    """The keys that do not apply to a source, each with the kind of source that it is for."""
     keys: dict[str, str] = {}
     if audio.source != "mic":
         keys |= dict.fromkeys(("device", "channel"), "microphone")
@@ -221,7 +221,7 @@ def _not_of(audio: AudioSettings) -> dict[str, str]:
 
 
 def _check_network(audio: AudioSettings, section: str) -> None:
-    """Beyond this machine sound comes encrypted, and from whom it should."""
+    """Check that sound from other machines is encrypted, and from known devices."""
     address = parse_address(audio.source)
     needed = ("certificate", "certificate_key")
     for key in needed:

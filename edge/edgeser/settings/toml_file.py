@@ -1,4 +1,4 @@
-"""A settings file as TOML, and in one line why one is none."""
+"""Reads a settings file as TOML, or says in one line why it cannot be read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_toml(file: Path) -> dict[str, Any]:
 
 
 def _explained(message: str, text: str) -> tuple[str, str]:
-    """What is wrong and how to fix it, of what the parser says, which is of keys as tuples."""
+    """What is wrong and how to fix it, from the parser's message, which has keys as tuples."""
     twice, over = _TWICE.fullmatch(message), _OVER.fullmatch(message)
     found = twice or over
     if found and _is_source(found["where"], text):
@@ -60,7 +60,7 @@ def _explained(message: str, text: str) -> tuple[str, str]:
 
 
 def _is_source(where: str, text: str) -> bool:
-    """Whether a place, as the parser says it, is a line that begins a source."""
+    """Whether a position in the parser's message is a line that begins a source."""
     line = _LINE.match(where)
     # Not splitlines: TOML knows no other ends of lines.
     return line is not None and bool(_SOURCE.match(text.split("\n")[int(line["number"]) - 1]))
