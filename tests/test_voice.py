@@ -89,6 +89,20 @@ def test_the_order_makes_no_difference(model: Model, recordings: list[Path]) -> 
         assert finals(recognizer, file, one) != finals(recognizer, file, None)
 
 
+def test_a_copy_tells_nothing_of_its_original(
+    model: Model, recordings: list[Path], tmp_path: Path
+) -> None:
+    copy, packed = tmp_path / "copy.wav", tmp_path / "packed.flac"
+    copy.write_bytes(recordings[0].read_bytes())
+    soundfile.write(packed, sound(0), 16_000)
+    recognizer = Recognizer(model)
+    without = recognizer.learn(recordings)
+    voices = recognizer.learn([copy, *recordings, packed])
+    for voice, expected in zip(voices, [without[0], *without, without[0]], strict=True):
+        assert same(voice.spectrum, expected.spectrum)
+        assert same(voice.logits, expected.logits)
+
+
 def test_an_event_says_how_much_was_known(recordings: list[Path]) -> None:
     recognizer = Recognizer()
     voice = recognizer.learn(recordings)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -69,7 +70,8 @@ class Recognizer:
     ) -> list[Voice]:
         """Hear recordings of one voice; return for each the voice as learned from all the others.
 
-        Results judged with these do not depend on the order of ``paths``. Of a recording with more
+        Results judged with these do not depend on the order of ``paths``. Copies, of the same
+        samples, are one recording: they tell nothing of each other. Of a recording with more
         speech than the model remembers, the end counts most. One that cannot be read is left out;
         ``unread`` is called with the reason. Takes about as long as recognising them.
 
@@ -79,17 +81,25 @@ class Recognizer:
         if isinstance(paths, str) or not isinstance(paths, Sequence):
             raise TypeError(f"expected a list of paths, got {type(paths).__name__}")
         info = learner(self.model).info
-        own_spectra = [self._spectrum_of(_blocks(path, unread)) for path in paths]
+        originals: dict[bytes, tuple[str | Path, Baseline]] = {}
+        sounds = []
+        for path in paths:
+            digest = hashlib.sha256()
+            spectrum = self._spectrum_of(_hashed(_blocks(path, unread), digest))
+            sounds.append(digest.digest())
+            originals.setdefault(digest.digest(), (path, spectrum))
+        own_spectra = [spectrum for _, spectrum in originals.values()]
         spectra = of_others(own_spectra, info.front_end.baseline_frames)
         voices = [Voice(self.model.ref.sha256, spectrum) for spectrum in spectra]
-        if info.centring is None:
-            return voices
-        own_logits = [
-            self._logits_of(_blocks(path, unread), voice)
-            for path, voice in zip(paths, voices, strict=True)
-        ]
-        usual = of_others(own_logits, info.centring.most_frames)
-        return [replace(voice, logits=logits) for voice, logits in zip(voices, usual, strict=True)]
+        if info.centring is not None:
+            own_logits = [
+                self._logits_of(_blocks(path, unread), voice)
+                for (path, _), voice in zip(originals.values(), voices, strict=True)
+            ]
+            usual = of_others(own_logits, info.centring.most_frames)
+            voices = [replace(v, logits=logits) for v, logits in zip(voices, usual, strict=True)]
+        by_sound = dict(zip(originals, voices, strict=True))
+        return [by_sound[sound] for sound in sounds]
 
     def samples(
         self, samples: AnySamples, rate: int = SAMPLE_RATE, voice: Voice | None = None
@@ -138,6 +148,13 @@ def _blocks(path: str | Path, unread: Callable[[UserError], None]) -> Iterator[A
                 yield block
     except UserError as error:
         unread(error)
+
+
+def _hashed(blocks: Iterator[AudioBlock], digest: hashlib._Hash) -> Iterator[AudioBlock]:
+    """The blocks; ``digest`` takes their samples."""
+    for block in blocks:
+        digest.update(block.samples.tobytes())
+        yield block
 
 
 def _finals(events: list[Heard]) -> Iterator[EmotionEvent]:
