@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 import click
 
-from edgeser.cli.options import given, settings_option
+from edgeser.cli.options import given_in, settings_option
 from edgeser.cli.server_options import (
     credentials_option,
     cursor_options,
@@ -79,19 +79,11 @@ def bridge() -> None:
 @daemon_options
 @cursor_options
 def mqtt(
-    broker: str | None,
     settings_file: Path | None,
-    tls: bool | None,
-    ca: str | None,
-    user: str | None,
-    password_file: str | None,
-    node: str | None,
-    discovery: str | None,
-    connect: str | None,
     key: Path | None,
     server_key: str | None,
-    cursor: str | None,
     since: str | None,
+    **flags: str | bool | None,
 ) -> None:
     """Hand events on to an MQTT broker, described for Home Assistant.
 
@@ -106,20 +98,7 @@ def mqtt(
     from edgeser.settings.load import load_settings
 
     logs.set_up(verbose=False)
-    settings = load_settings(
-        settings_file,
-        flags=given(
-            mqtt__broker=broker,
-            mqtt__tls=tls,
-            mqtt__ca=ca,
-            mqtt__user=user,
-            mqtt__password_file=password_file,
-            mqtt__node=node,
-            mqtt__discovery=discovery,
-            mqtt__connect=connect,
-            mqtt__cursor=cursor,
-        ),
-    )
+    settings = load_settings(settings_file, flags=given_in("mqtt", flags))
     wanted = settings.mqtt
     address = from_settings(wanted)
     address.password(), address.tls_context()  # say at once what is wrong with our own files
@@ -156,19 +135,11 @@ def mqtt(
 @daemon_options
 @cursor_options
 def nats(
-    server: str | None,
     settings_file: Path | None,
-    site: str | None,
-    device: str | None,
-    ca: str | None,
-    credentials: str | None,
-    user: str | None,
-    password_file: str | None,
-    connect: str | None,
     key: Path | None,
     server_key: str | None,
-    cursor: str | None,
     since: str | None,
+    **flags: str | None,
 ) -> None:
     """Hand events on to NATS JetStream, where those of a fleet meet: docs/fleet.md.
 
@@ -182,20 +153,7 @@ def nats(
     from edgeser.settings.load import load_settings
 
     logs.set_up(verbose=False)
-    settings = load_settings(
-        settings_file,
-        flags=given(
-            nats__server=server,
-            nats__site=site,
-            nats__device=device,
-            nats__ca=ca,
-            nats__credentials=credentials,
-            nats__user=user,
-            nats__password_file=password_file,
-            nats__connect=connect,
-            nats__cursor=cursor,
-        ),
-    )
+    settings = load_settings(settings_file, flags=given_in("nats", flags))
     wanted = settings.nats
     address = from_settings(wanted, "nats")
     address.check()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.options import PATH, Number, given, json_option, settings_option
+from edgeser.cli.options import PATH, Number, given_in, json_option, settings_option
 from edgeser.cli.server_options import credentials_option, login_options
 from edgeser.errors import UserError
 
@@ -38,7 +38,7 @@ def lake() -> None:
 @login_options
 @click.option(
     "--every",
-    "every_s",
+    "every_seconds",
     metavar="SECONDS",
     type=Number(min=1, max=3600),
     help="Write so often, if there is anything. Default: 300.",
@@ -55,19 +55,7 @@ def lake() -> None:
     is_flag=True,
     help="End when all that there is has been written, or cannot be (exit code 1).",
 )
-def fill(
-    server: str | None,
-    folder: str | None,
-    settings_file: Path | None,
-    ca: str | None,
-    credentials: str | None,
-    user: str | None,
-    password_file: str | None,
-    every_s: float | None,
-    stream_gb: float | None,
-    metrics: str | None,
-    once: bool,
-) -> None:
+def fill(settings_file: Path | None, once: bool, **flags: str | float | None) -> None:
     """Take events from JetStream into tables.
 
     They are acknowledged when they are on the disk; none is lost or in a table twice, whatever is
@@ -82,20 +70,7 @@ def fill(
     from edgeser.settings.load import load_settings
 
     logs.set_up(verbose=False)
-    settings = load_settings(
-        settings_file,
-        flags=given(
-            lake__server=server,
-            lake__folder=folder,
-            lake__ca=ca,
-            lake__credentials=credentials,
-            lake__user=user,
-            lake__password_file=password_file,
-            lake__every_seconds=every_s,
-            lake__stream_gb=stream_gb,
-            lake__metrics=metrics,
-        ),
-    )
+    settings = load_settings(settings_file, flags=given_in("lake", flags))
     wanted = settings.lake
     address = from_settings(wanted, "lake")
     address.check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -55,6 +55,11 @@ def backend_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def given_in(table: str, flags: Mapping[str, object]) -> dict[str, object]:
+    """The flags that were given, of a command whose options are called as a table's settings."""
+    return given(**{f"{table}__{name}": value for name, value in flags.items()})
 
 
 def given(**flags: object) -> dict[str, object]:
