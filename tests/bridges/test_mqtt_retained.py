@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgeser.bridges.feed import TOPICS
+from edgeser.bridges.feed import TOPICS, Upstream
 from edgeser.bridges.mqtt import session
 from edgeser.bridges.mqtt.address import Broker
 from edgeser.bridges.mqtt.bridge import MqttBridge
@@ -35,13 +35,15 @@ def impatient(
     """A bridge in this process to which a second is a long silence."""
     monkeypatch.setattr(session, "SILENT_S", 1.0)
     plan = session.Plan(
-        broker=Broker("127.0.0.1", broker.port),
-        topics=Topics("edgeser", "pi"),
-        subscribe=lambda since: Subscriber(publisher.endpoints[0], TOPICS, 0.1, since=since),
-        file=PositionFile(folder / "mqtt.cursor"),
+        Upstream(
+            lambda since: Subscriber(publisher.endpoints[0], TOPICS, 0.1, since=since),
+            PositionFile(folder / "mqtt.cursor"),
+        ),
+        Broker("127.0.0.1", broker.port),
+        Topics("edgeser", "pi"),
         discovery_prefix="homeassistant",
     )
-    bridge = MqttBridge(plan)
+    bridge = MqttBridge(plan, lambda: None)
     thread = threading.Thread(target=bridge.run)
     thread.start()
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from edgeser.bridges.cursor import Cursor
@@ -25,6 +26,19 @@ TOPICS = (EMOTION_PREFIX, SPEECH_PREFIX, FAULT_PREFIX, STATUS_PREFIX)
 SAVE_INTERVAL_S = 1.0
 SILENT_S = 10.0
 """A daemon says every second how it is: one of which nothing comes for so long has stopped."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """Where the events come from, and how far the other side has them.
+
+    ``subscribe`` makes a subscriber of ``TOPICS`` that begins after a position. ``start``: where to
+    begin when neither the other side nor ``file`` says; None: with what comes next.
+    """
+
+    subscribe: Callable[[Position | None], Subscriber]
+    file: PositionFile
+    start: Position | None = None
 
 
 class Delivery(NamedTuple):

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -19,30 +19,11 @@ from edgeser.cli.server_options import (
 )
 
 if TYPE_CHECKING:
-    from edgeser.bridges.figures import Figures
-    from edgeser.bridges.position_file import PositionFile
+    from edgeser.bridges.bridge import Bridge
+    from edgeser.bridges.feed import Upstream
     from edgeser.events.subscribe.catch_up import Position
     from edgeser.events.subscribe.subscriber import Subscriber
     from edgeser.settings.schema import Settings
-
-
-class Bridge(Protocol):
-    """Hands events on until it is stopped."""
-
-    figures: Figures
-
-    def run(self) -> None: ...
-
-    def stop(self) -> None: ...
-
-
-class Parts(NamedTuple):
-    """What every bridge is made of."""
-
-    subscribe: Callable[[Position | None], Subscriber]
-    file: PositionFile
-    start: Position | None
-    on_turn: Callable[[], None]
 
 
 TIMEOUT_S = 0.1
@@ -103,16 +84,10 @@ def mqtt(
     address = from_settings(wanted)
     address.password(), address.tls_context()  # say at once what is wrong with our own files
 
-    def make(parts: Parts) -> MqttBridge:
-        plan = Plan(
-            broker=address,
-            topics=Topics(wanted.prefix, wanted.name),
-            subscribe=parts.subscribe,
-            file=parts.file,
-            discovery_prefix=None if wanted.discovery == "off" else wanted.discovery,
-            start=parts.start,
-        )
-        return MqttBridge(plan, parts.on_turn)
+    def make(upstream: Upstream, on_turn: Callable[[], None]) -> MqttBridge:
+        discovery_prefix = None if wanted.discovery == "off" else wanted.discovery
+        topics = Topics(wanted.prefix, wanted.name)
+        return MqttBridge(Plan(upstream, address, topics, discovery_prefix), on_turn)
 
     _run("mqtt", "broker", settings, make, key, server_key, since)
 
@@ -146,7 +121,7 @@ def nats(
     Finals, speech events and faults arrive at least once, whatever is killed on the way. A server
     that cannot be reached is waited for.
     """
-    from edgeser.bridges.nats.bridge import NatsBridge, Plan
+    from edgeser.bridges.nats.bridge import NatsBridge
     from edgeser.bridges.nats.server import from_settings
     from edgeser.bridges.nats.subjects import Device
     from edgeser.daemon import logs
@@ -158,11 +133,8 @@ def nats(
     address = from_settings(wanted, "nats")
     address.check()
 
-    def make(parts: Parts) -> NatsBridge:
-        device = Device(wanted.site, wanted.name)
-        return NatsBridge(
-            Plan(address, device, parts.subscribe, parts.file, parts.start), parts.on_turn
-        )
+    def make(upstream: Upstream, on_turn: Callable[[], None]) -> NatsBridge:
+        return NatsBridge(upstream, address, Device(wanted.site, wanted.name), on_turn)
 
     _run("nats", "server", settings, make, key, server_key, since)
 
@@ -204,7 +176,7 @@ def _run(
     kind: Literal["mqtt", "nats"],
     other: str,
     settings: Settings,
-    make: Callable[[Parts], Bridge],
+    make: Callable[[Upstream, Callable[[], None]], Bridge],
     key: Path | None,
     server_key: str | None,
     since: str | None,
@@ -214,7 +186,7 @@ def _run(
     ``other``: what the other side is called.
     """
     from edgeser.bridges import figures
-    from edgeser.bridges.feed import TOPICS
+    from edgeser.bridges.feed import TOPICS, Upstream
     from edgeser.bridges.position_file import PositionFile
     from edgeser.daemon.service_manager import ServiceManager
     from edgeser.events.subscribe.catch_up import parse_since
@@ -245,7 +217,7 @@ def _run(
                 notifier.alive()
                 notifier.status(running.figures.line, well=is_well)
 
-        running = make(Parts(subscribe, file, start, on_turn))
+        running = make(Upstream(subscribe, file, start), on_turn)
         if wanted.metrics:
             figures.serve(running.figures, wanted.metrics, kind, other, settings.metrics.hosts)
         for number in (signal.SIGINT, signal.SIGTERM):

@@ -9,24 +9,19 @@ has forgotten everything: our own file says where we were half an hour ago.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
-from edgeser.bridges.figures import Figures
+from edgeser.bridges.bridge import Bridge
 from edgeser.bridges.mqtt.broker import BrokerError, Connection, Message
 from edgeser.bridges.mqtt.session import OFFLINE, ONLINE, Plan, Session, Stream
 from edgeser.bridges.mqtt.topics import safe_name
-from edgeser.bridges.pauses import Pauses
 from edgeser.events.subscribe.catch_up import Position
 
 log = logging.getLogger(__name__)
-
-STEADY_S = 10.0
-"""A connection that held so long was a good one: the next pause is short again."""
 
 SYNC_S = 10.0
 FLUSH_S = 1.0
@@ -40,39 +35,22 @@ class _Remembered(NamedTuple):
     """Topics where a stream is said to be there."""
 
 
-class MqttBridge:
-    """Hands events on until it is stopped."""
+class MqttBridge(Bridge):
+    """Hands events on to a broker."""
 
-    def __init__(self, plan: Plan, on_turn: Callable[[], None] = lambda: None) -> None:
-        """``on_turn`` is called a few times a second at least, also while the bridge waits."""
+    _away = BrokerError
+
+    def __init__(self, plan: Plan, on_turn: Callable[[], None]) -> None:
+        super().__init__(on_turn)
         self._plan = plan
-        self._on_turn = on_turn
-        self._stop = threading.Event()
         self._poison: set[bytes] = set()
         self._cautious = False
         self._streams: dict[str, Stream] = {}
-        self.figures = Figures()
 
-    def stop(self) -> None:
-        """End soon; from any thread or a signal's handler."""
-        self._stop.set()
-
-    def run(self) -> None:
-        """Until ``stop``. Raises UserError for what does not get better by waiting."""
-        pauses = Pauses()
-        while not self._stop.is_set():
-            began, known = time.monotonic(), len(self._poison)
-            try:
-                self._connection()
-            except BrokerError as error:
-                self._fail(str(error))
-            self.figures.connected = False
-            if time.monotonic() - began > STEADY_S or len(self._poison) > known:
-                pauses.reset()
-            until = time.monotonic() + pauses.next_s()
-            while time.monotonic() < until and not self._stop.is_set():
-                self._on_turn()
-                self._stop.wait(0.2)
+    @property
+    def _progress(self) -> int:
+        """Messages found out that cut connections."""
+        return len(self._poison)
 
     def _connection(self) -> None:
         plan, topics = self._plan, self._plan.topics
@@ -86,18 +64,21 @@ class MqttBridge:
         )
         try:
             theirs, online = self._synchronise(connection)
-            own = plan.file.load()
+            own = plan.upstream.file.load()
             if own and not theirs:
-                own = plan.file.earlier()
+                own = plan.upstream.file.earlier()
                 log.info("%s: has no cursor of ours and is told the last half hour", plan.broker)
-            start = theirs or own or plan.start
+            start = theirs or own or plan.upstream.start
             session = Session(plan, connection, start, self.figures, self._streams, online)
         except BaseException:
             self._cautious = connection.is_cut_by_protocol
             connection.close()
             raise
         try:
-            self._recover()
+            self.figures.connections += 1
+            self.figures.connected = True
+            self.figures.trouble = ""
+            log.info("%s: connected", plan.broker)
             while not self._stop.is_set():
                 session.turn()
                 self._on_turn()
@@ -134,17 +115,6 @@ class MqttBridge:
             topics.availability,
         )
         return _Remembered(found, online)
-
-    def _fail(self, trouble: str) -> None:
-        if trouble != self.figures.trouble:
-            log.warning("%s; trying again, at most a minute apart", trouble)
-        self.figures.trouble = trouble
-
-    def _recover(self) -> None:
-        self.figures.connections += 1
-        self.figures.connected = True
-        self.figures.trouble = ""
-        log.info("%s: connected", self._plan.broker)
 
 
 def _position_in(message: Message) -> Position | None:

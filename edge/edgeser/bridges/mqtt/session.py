@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
-from edgeser.bridges.feed import SILENT_S, Delivery, Feed
+from edgeser.bridges.feed import SILENT_S, Delivery, Feed, Upstream
 from edgeser.bridges.figures import Figures
 from edgeser.bridges.mqtt.address import Broker
 from edgeser.bridges.mqtt.broker import BrokerError, Connection, Message
 from edgeser.bridges.mqtt.discovery import discovery, discovery_topic
 from edgeser.bridges.mqtt.state import StateMessage, StreamState
 from edgeser.bridges.mqtt.topics import Topics
-from edgeser.bridges.position_file import PositionFile
 from edgeser.events.schema import StatusEvent
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import Position
-from edgeser.events.subscribe.subscriber import Subscriber
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +31,12 @@ ONLINE, OFFLINE = b"online", b"offline"
 
 @dataclass(frozen=True)
 class Plan:
-    """What is bridged, from where to where.
+    """What is bridged, from where to where."""
 
-    ``subscribe`` makes a subscriber of the feed's topics that begins after a position. ``start``:
-    where to begin when neither the broker nor ``file`` says; None: with what comes next.
-    """
-
+    upstream: Upstream
     broker: Broker
     topics: Topics
-    subscribe: Callable[[Position | None], Subscriber]
-    file: PositionFile
     discovery_prefix: str | None = None
-    start: Position | None = None
 
 
 @dataclass
@@ -84,10 +75,10 @@ class Session:
         """
         self._topics = plan.topics
         self._discovery = plan.discovery_prefix
-        self._file = plan.file
+        self._file = plan.upstream.file
         self._figures = figures
         self._connection = connection
-        self._feed = Feed(plan.subscribe, plan.file, position)
+        self._feed = Feed(plan.upstream.subscribe, self._file, position)
         self._streams = streams
         for stream in streams.values():
             stream.tell_again()
