@@ -23,6 +23,8 @@ from edgeser_train.training.progress import remove_progress
 
 BEST, LATEST = "best", "latest"
 _AT_LEAST_EVERY_S = 60.0
+_MOST_OF_TIME = 1 / 20
+"""The share of time for states of long epochs: a large one takes a minute to write."""
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -57,7 +59,7 @@ class MovableState(ModelCheckpoint):
 
 class LatestState(MovableState):
     """The state after every ``every``th epoch, and after an epoch that ends at least a minute after
-    the last state was kept. ``clock``: seconds.
+    the last state was kept; later where keeping it took long. ``clock``: seconds.
     """
 
     def __init__(
@@ -72,14 +74,15 @@ class LatestState(MovableState):
         )
         self._every = every
         self._clock = clock
-        self._kept_at = clock()
+        self._due_at = clock() + _AT_LEAST_EVERY_S
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        long_ago = self._clock() - self._kept_at >= _AT_LEAST_EVERY_S
-        due = long_ago or (trainer.current_epoch + 1) % self._every == 0
-        if trainer.strategy.broadcast(due):  # rank 0 decides: all processes must save together
+        begun = self._clock()
+        due = begun >= self._due_at or (trainer.current_epoch + 1) % self._every == 0
+        if trainer.strategy.broadcast(due):  # the first process decides: to keep is work of all
             super().on_train_epoch_end(trainer, pl_module)
-            self._kept_at = self._clock()
+            kept = self._clock()
+            self._due_at = kept + max(_AT_LEAST_EVERY_S, (kept - begun) / _MOST_OF_TIME)
 
 
 class NoEpochLeft(Callback):
