@@ -2,6 +2,6 @@
 
 import os
 
-# Before PyTorch is imported: a thread that waits for another sleeps. By default it spins, and where
-# other processes take the cores that costs many times the work itself.
+# Before PyTorch is imported: threads that wait for others sleep. By default they spin, and if other
+# processes need the cores, that costs many times the work itself.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

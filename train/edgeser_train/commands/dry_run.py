@@ -13,7 +13,7 @@ from edgeser_train.training.precision import precision_of
 
 
 def describe(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
-    """The plan's training of these folds; ``run``: the folder that may hold some already.
+    """What training these folds of the plan means; ``run``: the folder that may hold some already.
 
     Raises UserError as ``Plan.check`` does.
     """

@@ -1,4 +1,4 @@
-"""Options of the commands that need an extra, and what they say when it is missing."""
+"""Options shared by the commands that need an extra, and the error when it is missing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgeser.errors import OUT_OF_MEMORY, UserError, shortage
 from edgeser_train.models import MODELS
 
 LARGEST_SEED = 2**32 - 1
-"""That NumPy's and Lightning's generators take."""
+"""The largest that NumPy's and Lightning's generators accept."""
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -50,7 +50,7 @@ class _Model(click.ParamType[str]):
 
 
 class ProtocolName(click.ParamType[str]):
-    """The name of a protocol, ours or of another package; imported when it is asked for."""
+    """The name of a protocol, ours or of another package; protocols are imported only if needed."""
 
     name = "name"
 
@@ -137,14 +137,16 @@ _OPTIONS = (
 
 
 def experiment_options(command: _Command) -> _Command:
-    """What `edgeser train` and `edgeser evaluate` both ask: which model learns what, and how."""
+    """The options of both `edgeser train` and `edgeser evaluate`: model, corpora and recipe."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def command_line(corpora: tuple[str, ...]) -> str:
-    """As typed, without the folders of the corpora and those outside, which are nobody else's."""
+    """The command as typed, but without the corpora's paths and folders of absolute paths, which
+    mean nothing to others.
+    """
     words = [Path(word).name if Path(word).is_absolute() else word for word in sys.argv[1:]]
     for corpus in corpora:
         name, _, path = corpus.partition("=")
@@ -162,7 +164,7 @@ def need_extra(extra: str) -> None:
 
 
 def is_rank_zero() -> bool:
-    """Whether this process is the one that speaks, of those that ``torchrun`` started."""
+    """Whether this process is the one, of those that ``torchrun`` started, that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -171,9 +173,8 @@ def report_failures(
     kept: str = "the same command goes on where it was",
     less_memory: str = "lower --jobs or the batch",
 ) -> Iterator[None]:
-    """Of long work: raises UserError for what the machine lacks; Ctrl-C or SIGTERM is a line.
-
-    ``kept``: what there is of the work then; ``less_memory``: how to do with less.
+    """For long work: raises UserError when memory or disk run out; Ctrl-C or SIGTERM ends it with
+    one line. ``kept``: what remains of the work then; ``less_memory``: how to need less memory.
     """
     stopped_by = signal.SIGINT
 

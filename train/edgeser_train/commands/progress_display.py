@@ -1,4 +1,4 @@
-"""What a training shows while it runs: folds, epochs, loss and the time left."""
+"""The progress display of a training: folds, epochs, loss and the time left."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeser_train.training.progress import Progress, read_progress
 
 _EVERY_S = 1.0
 _LINES_EVERY_S = 60.0
-"""Where standard error is no terminal: a log is not filled."""
+"""If standard error is not a terminal, so as not to flood a log."""
 
 
 @dataclass
@@ -28,10 +28,10 @@ class Pace:
     epochs: int
     finished: int = 0
     _first: dict[str, float] = field(default_factory=dict)
-    """Epochs that each had done when it was first seen: what a resumption did not have to do."""
+    """Epochs that each had done when it was first seen, i.e. before it was resumed."""
 
     def lines(self, running: Sequence[Progress], elapsed_s: float) -> list[str]:
-        """One for all, and one for each that is running."""
+        """One line for all trainings, and one for each that is running."""
         for progress in running:
             self._first.setdefault(progress.name, progress.done if progress.done > 1 else 0.0)
         done = self.finished * self.epochs + sum(progress.done for progress in running)
@@ -86,14 +86,14 @@ class ProgressDisplay:
         self._thread.join()
 
     def finished(self, kept: bool) -> None:
-        """One training has ended; one that was kept from before is not worked at."""
+        """Count a training as finished, or, if it was ``kept`` from before, as not to be done."""
         if kept:
             self.pace.trainings -= 1
         else:
             self.pace.finished += 1
 
     def print(self, line: str) -> None:
-        """A line that stays, above those that change."""
+        """Print a permanent line above those that change."""
         self._console.print(line, markup=False)
 
     def _show(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgeser_train.evaluation.side_by_side import Sheet
 
 _NAME_WIDTH = 15
-"""Columns a run's name has at least, however narrow the terminal."""
+"""Fewest columns for a run's name, however narrow the terminal."""
 
 
 @click.command(
@@ -82,7 +82,7 @@ def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
 
 
 def _with_reports(runs: tuple[Path, ...]) -> tuple[Path, ...]:
-    """Those that are no folders without a report; each of these is named, if any other is left."""
+    """The runs but for folders without a report, which are listed, unless there is nothing else."""
     from edgeser_train.evaluation.evaluation_files import find_report
 
     kept: list[Path] = []

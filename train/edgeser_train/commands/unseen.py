@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LABELS = "angry,disgusted,fearful,happy,neutral=neutral+calm,sad"
 _WIDTH = 30
-"""Of a terminal's column that says what is known of a voice."""
+"""Of the column that says what is known of a voice."""
 
 
 @click.command()
@@ -155,7 +155,7 @@ def unseen(
     for row in rows_of(scored, orders):
         rows.append(row.metrics)
         click.echo(_line(row.metrics))
-        for other in islice(others, 1):  # a model that learns no voices has one row alone
+        for other in islice(others, 1):  # a model without baselines has only one row
             gains.append(gained(row.enrolment.name, row.predictions, other.predictions))
     for condition, reason in missing().items() if robustness else ():
         click.echo(f"condition '{condition}' is left out: {reason}", err=True)
@@ -183,7 +183,7 @@ def unseen(
 
 
 def _opened(model: str, corpora: Sequence[Corpus], option: str = "") -> Model | Path:
-    """A model, or the folder of a run, that can be scored on the corpora: before long work.
+    """A model, or the folder of a run, after a check that it can be scored on the corpora.
 
     Raises UserError, which begins with the option.
     """
@@ -204,7 +204,7 @@ def _opened(model: str, corpora: Sequence[Corpus], option: str = "") -> Model | 
 def _scored(
     opened: Model | Path, corpora: Sequence[Corpus]
 ) -> tuple[list[Unseen], UnknownVoiceCalibration | None]:
-    """The corpora beside a model, or beside those of a run, with what is fitted on a loco."""
+    """The corpora with a model, or with the models of a run and the calibration fitted on it."""
     from edgeser_train.evaluation.unseen_rows import unseen_by_folds, unseen_by_model
 
     if isinstance(opened, Path):
