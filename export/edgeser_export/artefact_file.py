@@ -1,4 +1,4 @@
-"""A graph and what it says of itself become a file."""
+"""Writes a graph and its metadata as an artefact."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from edgeser_train.files import write_whole
 
 
 def write_artefact(path: Path, graph: Any, key: str, info: ModelInfo) -> None:
-    """Write the ``onnx.ModelProto`` with its metadata. Raises UserError for what nothing could
-    load, and for a file that cannot be written; nothing is left then."""
+    """Write the ``onnx.ModelProto`` with its metadata. Raises UserError for metadata that nothing
+    could load, and for a file that cannot be written; nothing is left then."""
     encoded = msgspec.json.encode(info)
     try:
-        msgspec.json.decode(encoded, type=type(info))  # ranges are checked when decoding alone
+        msgspec.json.decode(encoded, type=type(info))  # msgspec checks ranges only when decoding
     except msgspec.ValidationError as error:
         raise UserError(
             f"export: nothing could load {path}: {error}", "give a --report that this edgeser wrote"

@@ -1,4 +1,4 @@
-"""What may be looked at when a model is exported: what trained it."""
+"""The data that an export may look at: only what the model was trained on."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def training_pieces(named_paths: Sequence[str], origin: Origin, min_frames: int)
 
 
 def trained_on(origin: Origin, named_path: str) -> list[Utterance]:
-    """What of a corpus NAME=PATH a checkpoint was trained on, by name; other corpora have equal
-    names. Raises UserError where it is nothing.
+    """The utterances of a corpus NAME=PATH that a checkpoint was trained on, by corpus and name.
+    Raises UserError if there are none.
     """
     corpus = load_corpus(named_path)
     part = []
     if corpus.name in origin.corpora:
         known = set(origin.trained_on)
-        merged = f"{corpus.recordings or corpus.name}:"  # in front of a name in a merged corpus
+        merged = f"{corpus.recordings or corpus.name}:"  # prefix of names in a merged corpus
         part = [u for u in corpus.utterances if not known.isdisjoint((u.name, merged + u.name))]
     if not part:
         raise UserError(

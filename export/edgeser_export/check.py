@@ -1,4 +1,4 @@
-"""Is an artefact what its checkpoint says? Asked of the file, long after the export."""
+"""Checks that an existing artefact matches its checkpoint, long after the export."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _GIVE_OPTIONS = (
 @dataclass(frozen=True)
 class CheckResult:
     """``difference``: the largest of a logit from the checkpoint's, and where it was seen;
-    ``not_compared``: what the file says of itself that only ``given`` could tell.
+    ``not_compared``: metadata that could not be compared without more export options.
     """
 
     difference: Difference
@@ -58,7 +58,7 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What the file was exported with, as far as it is known; None was not given then, or now."""
+    """Options that the file was exported with, as far as known; None: not given then, or now."""
 
     report: Report | None = None
     strangers: UnknownVoiceCalibration | None = None
@@ -77,10 +77,10 @@ def check(
     """Compare a file's graph, contract, golden vectors, record and calibration with a checkpoint's.
 
     ``sounds``: files and folders of real speech to compare on as well; ``seed``: of the random
-    batch sizes, lengths and choice of sounds; ``given``: without its report, figures and
-    calibration are compared only where the file says that it was not evaluated, or where ``given``
-    tells them otherwise. Raises UserError when the file is no artefact, says other than its
-    checkpoint, or differs by more than its precision may.
+    batch sizes, lengths and choice of sounds; ``given``: without a report, figures and calibration
+    are compared only if the file says that it was not evaluated, or other options give them.
+    Raises UserError when the file is no artefact, contradicts its checkpoint, or differs from it by
+    more than its precision allows.
     """
     content, metadata = _opened(path)
     samples = read_sounds(sounds, seed)
@@ -198,11 +198,11 @@ def _same_contract(path: Path, info: ArtefactInfo | WaveformInfo, origin: Origin
 def _same_record(
     path: Path, info: ArtefactInfo | WaveformInfo, origin: Origin, report: Report | None
 ) -> bool:
-    """Whether its figures could be compared."""
+    """Compare the training records; return whether the figures could be compared."""
     mine, theirs = info.training, record_of(origin, report)
     whole = report is not None or mine.protocol == theirs.protocol
     fields = mine.__struct_fields__ if whole else ("corpora", "licence", "date", "commit")
-    if not mine.licences:  # older than these two
+    if not mine.licences:  # an artefact from before these two fields
         fields = tuple(field for field in fields if field not in ("licences", "attribution"))
     source = "the checkpoint" if report is None else "checkpoint and report"
     for field in fields:
@@ -219,7 +219,9 @@ def _same_calibration(
     *,
     whole: bool,
 ) -> list[str]:
-    """What of it could not be compared. ``whole``: what was not given now was not given then."""
+    """Compare the calibration; return the fields that could not be compared. ``whole``: options
+    not given now were not given at the export, either.
+    """
     fitted, least = calibration_of(given.strangers or given.report)
     temperature = fitted if given.temperature is None else given.temperature
     threshold = least if given.abstain_below is None else given.abstain_below

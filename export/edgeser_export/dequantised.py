@@ -1,4 +1,4 @@
-"""Integer weights as a graph has them: integers in the file, unfolded when a runtime loads it."""
+"""Integer weights in a graph: integers in the file, dequantised when a runtime loads it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgeser_train.models.integer_weights import IntegerWeights, LearntWeights
 
 
 def dequantised(model: nn.Module) -> None:
-    """Let a model's integer weights be traced as DequantizeLinear, in place; the same results."""
+    """Make a model's integer weights traceable as DequantizeLinear, in place; same results."""
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if isinstance(child, IntegerWeights | LearntWeights):

@@ -1,4 +1,4 @@
-"""The scores that an artefact must give, computed where it was made."""
+"""Golden vectors: the scores that an artefact must reproduce, computed when it is exported."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Network = Callable[[Floats, Lengths], Floats]
 def golden_vectors(
     network: Network, front_end: FrontEnd, window: WindowPolicy, temperature: float, labels: int
 ) -> list[Golden]:
-    """Calibrated scores of the test sounds, each one window, and what a logit after those of the
-    labels says of noise.
+    """Calibrated scores of the test sounds, each one window; if the network has one more logit than
+    ``labels``, with its probability of noise.
     """
     vectors = []
     for seed, seconds in GOLDEN:

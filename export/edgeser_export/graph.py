@@ -20,15 +20,15 @@ _TRACED_FRAMES = 120
 
 
 def onnx_graph(model: SpeechModel, noise_after: int | None = None) -> Any:
-    """The model as an ``onnx.ModelProto``: features and frames in, logits out, and what it says of
-    noise after so many of them as an output of its own.
+    """The model as an ``onnx.ModelProto``: features and frames in, logits out. With ``noise_after``
+    (the number of labels) the logit of noise after these is an output of its own.
     """
     length = max(_TRACED_FRAMES, model.min_frames)
     features = torch.zeros(2, length, len(model.mean))
     frames = torch.tensor([length, max(model.min_frames, length - 30)])
     outputs = ["logits"] if noise_after is None else ["logits", "noise"]
     return traced(
-        prepared(model) if noise_after is None else _Apart(prepared(model), noise_after),
+        prepared(model) if noise_after is None else _NoiseApart(prepared(model), noise_after),
         {"features": features, "frames": frames},
         {
             "features": {0: "batch", 1: "frames"},
@@ -45,9 +45,9 @@ def traced(
     dynamic: Mapping[str, Mapping[int, str]],
     outputs: list[str],
 ) -> Any:
-    """A module's graph, traced with ``inputs``; ``dynamic`` names the axes that may change.
+    """A module's graph, traced with ``inputs``; ``dynamic`` names the axes of variable size.
 
-    The older exporter on purpose: torch 2.13's dynamo exporter freezes the length of a GRU.
+    Uses the older exporter on purpose: torch 2.13's dynamo exporter fixes the length of a GRU.
     """
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
@@ -68,8 +68,8 @@ def traced(
     return graph
 
 
-class _Apart(nn.Module):
-    """What a network says of the labels, and of noise."""
+class _NoiseApart(nn.Module):
+    """A network with its logits of the labels and of noise as two outputs."""
 
     def __init__(self, network: nn.Module, labels: int) -> None:
         super().__init__()

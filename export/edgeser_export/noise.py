@@ -1,8 +1,8 @@
-"""What is noise to a model, learnt when all else is: one logit of the vector its answer is made of.
+"""A noise logit for a trained model: one more linear output of the vector before its last layer.
 
-What is unlike all speech that a network has heard gets an answer all the same, and a sure one
-(Hendrycks and Gimpel 2017). But where its vectors of speech lie, vectors of noise do not. A
-logistic regression tells them apart, and leaves what the network says of speech as it is.
+A network answers with confidence even to input unlike any speech it has heard (Hendrycks and
+Gimpel 2017). But such input lies elsewhere in the space of those vectors. A logistic regression
+separates speech from noise there, and leaves the network's logits of speech unchanged.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from edgeser_train.sound.augment import WaveformAugmentation, vary
 from edgeser_train.training.checkpoint import Origin
 
 _UTTERANCES = 500
-"""Of a corpus, drawn by chance."""
+"""Of each corpus, drawn at random."""
 
 _CROPS = 4
-"""Of every sound without speech."""
+"""From every sound without speech."""
 
 _CROP_S = (1.0, 3.5)
 _SILENCE_RMS = 20
-"""Of 32768: where a sound is quieter, nothing would take it for speech."""
+"""Of 32768: quieter crops are left out, as they would not pass for speech anyway."""
 
 _SNR_DB = (0.0, 20.0)
 _ELSEWHERE = WaveformAugmentation(
@@ -49,21 +49,21 @@ _ELSEWHERE = WaveformAugmentation(
     band_chance=0.3,
     codec_chance=0.3,
 )
-"""Other microphones and rooms: what is not learnt here is a corpus."""
+"""Other microphones and rooms, so that no corpus's own sound is learnt."""
 
 _DECAY = 0.03
-"""Of weights over standardised vectors."""
+"""Weight decay, for standardised vectors."""
 
 _MISTAKEN = 0.01
-"""How much of a corpus that was held out may be taken for noise, as it was recorded."""
+"""The share of a held-out corpus, as recorded, that may be mistaken for noise."""
 
 Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class _Windows:
-    """Windows of one kind. ``groups``: (windows,), those of one are held out together;
-    ``recorded``: (windows,), whether a window is as it was recorded.
+    """Windows of speech, or of noise. ``groups``: (windows,), those of one group are held out
+    together; ``recorded``: (windows,), whether a window is as recorded.
     """
 
     sounds: list[Samples]
@@ -79,19 +79,19 @@ def learn_noise(
     pattern: str,
     credit: str,
 ) -> Noise:
-    """Give a model, or each member of an ensemble, a layer that says how much a sound is noise.
+    """Give a model, or each member of an ensemble, a layer with the log odds that a sound is noise.
 
     ``named_paths``: at least two corpora NAME=PATH that it was trained on; ``folder``: sounds
-    without speech, of which those with the regular expression ``pattern`` in their name count;
-    ``credit``: whose they are. Each utterance is heard as it is, with noise around it, and as from
-    other rooms. One corpus at a time and its share of the sounds are held out; the log odds are
-    shifted until of none of these corpora more than one per cent is noise by even odds.
+    without speech, of which those whose name matches the regular expression ``pattern`` are used;
+    ``credit``: whose they are. Each utterance is used as it is, with noise added, and as if in
+    other rooms. Each corpus in turn is held out with its share of the sounds; the log odds are
+    shifted so that at most one per cent of each held-out corpus has log odds above 0.
 
     Raises UserError for fewer corpora, for others, for a folder without sounds, and for a model
-    that cannot learn it.
+    that cannot have such a layer.
     """
     members = members_of(model)
-    _vectors(members[0], origin, [np.zeros(SAMPLE_RATE, np.int16)])  # can it learn noise at all?
+    _vectors(members[0], origin, [np.zeros(SAMPLE_RATE, np.int16)])  # raises if it cannot
     if len(named_paths) < 2:
         raise UserError(
             "--noise: how it judges speech it never heard is found by holding out a corpus",
@@ -140,8 +140,8 @@ def learn_noise(
 
 
 def least_shift(held_out: Sequence[Doubles]) -> float:
-    """By how much log odds of corpora (each (utterances,)) must be lower, if at all, for no more
-    than one per cent of any of them to be above 0.
+    """The least non-negative amount to subtract from the log odds of corpora, (utterances,) each,
+    so that at most one per cent of each are above 0.
     """
     return max(
         0.0, *(float(np.quantile(o, 1 - _MISTAKEN, method="inverted_cdf")) for o in held_out)
@@ -149,8 +149,8 @@ def least_shift(held_out: Sequence[Doubles]) -> float:
 
 
 def _noise(files: Sequence[Path], groups: int, rng: np.random.Generator) -> _Windows:
-    """Crops of the sounds. Files that follow each other by name are of one group: they may be
-    parts of one recording.
+    """Crops of the sounds. A group consists of files that are neighbours by name, since these may
+    be parts of one recording.
     """
     order = sorted(files, key=lambda file: file.name)
     sounds, group = [], []
@@ -169,7 +169,7 @@ def _noise(files: Sequence[Path], groups: int, rng: np.random.Generator) -> _Win
 def _speech(
     corpora: Sequence[Sequence[Utterance]], noise: _Windows, rng: np.random.Generator
 ) -> _Windows:
-    """Each utterance as it is, in noise of its own group, and twice as from elsewhere."""
+    """Each utterance as it is, in noise of its own group, and twice as if recorded elsewhere."""
     sounds: list[Samples] = []
     group: list[int] = []
     recorded: list[bool] = []
@@ -199,7 +199,7 @@ def _rms(sound: npt.NDArray[np.generic]) -> float:
 
 
 def _vectors(model: SpeechModel, origin: Origin, sounds: Sequence[Samples]) -> Tensor:
-    """(sounds, size): what the model gives its answer from. Raises UserError."""
+    """The vectors before the model's last layer, (sounds, size). Raises UserError."""
     model.noise = nn.Identity()
     recipe = origin.recipe
     rows = utterance_logits(model, sounds, recipe.front_end, recipe.window)
@@ -219,9 +219,8 @@ def _regression(
     parts: npt.NDArray[np.int64],
     left_out: int = -1,
 ) -> nn.Linear:
-    """From a vector to log odds of noise; every corpus counts alike, and noise as much as all.
-
-    Standardisation is in the layer's own weights.
+    """Logistic regression from a vector to the log odds of noise. All corpora have equal weights,
+    noise that of all of them together. The returned layer includes the standardisation.
     """
     kept, kept_noise = corpora != left_out, parts != left_out
     x = torch.cat((speech[kept], noise[kept_noise])).double()

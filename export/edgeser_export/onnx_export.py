@@ -43,9 +43,9 @@ from edgeser_train.training.checkpoint import Origin, centring_of
 
 @dataclass(frozen=True)
 class Release:
-    """What an artefact says of itself that is not in its checkpoint.
+    """The metadata of an artefact that is not in its checkpoint.
 
-    ``noise``: how its model learnt what noise is, if it did.
+    ``noise``: how its noise output was trained, if it has one.
     """
 
     name: str
@@ -69,10 +69,10 @@ def export(
 ) -> Difference:
     """Write the artefact; return the largest difference of a logit from PyTorch's that was seen.
 
-    ``calibration``: pieces of features of training windows, which int8 needs;
-    ``symmetric``: its integers lie around zero, as TensorRT demands it. Raises UserError when
-    the graph differs by more than its precision may, when ``release`` says what no artefact may,
-    or when it cannot be written; nothing is written then.
+    ``calibration``: pieces of features of training windows, which int8 needs; ``symmetric``: with
+    int8, activations have zero point 0, as TensorRT requires. Raises UserError when the graph
+    differs by more than its precision allows, when ``release`` is invalid, or when the file cannot
+    be written; nothing is written then.
     """
     check_precision(model, precision)
     recipe = origin.recipe
@@ -133,12 +133,12 @@ def export(
 def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Release) -> Difference:
     """Write the variant that takes a waveform; as ``export``, always in float32.
 
-    A network of streams takes a whole piece at once here, too.
+    Here even a streaming network takes a whole piece at once.
     """
     recipe = origin.recipe
     WaveformFrontEnd(
         recipe.front_end, recipe.window
-    )  # says what no graph can hear before the rest is made
+    )  # raises for a front end that no graph can compute, before any other work
     info = ModelInfo(
         name=release.name,
         version=release.version,
@@ -165,7 +165,7 @@ def centring_with(
 ) -> Centring | None:
     """How an artefact's logits, which are divided by ``temperature``, are centred by voice.
 
-    Raises UserError for strangers where there is nothing to centre by, or of other labels.
+    Raises UserError for ``strangers`` if the model does not centre, or has other labels.
     """
     centring = centring_of(model, origin)
     if strangers is None:
@@ -217,10 +217,7 @@ def variant(
 
 
 def reference(model: SpeechModel, content: bytes, precision: Precision) -> Network:
-    """What golden vectors are computed with.
-
-    PyTorch, or where the graph is meant to differ from it, the graph itself.
-    """
+    """What computes the golden vectors: PyTorch, or in a lower precision the graph itself."""
     if precision == "fp32":
         return lambda features, frames: torch_logits(model, features, frames)
     return network_of(content)

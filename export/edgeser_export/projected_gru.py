@@ -1,4 +1,4 @@
-"""The shared GRU as a device wants it: input projected once, recurrent weights stored once."""
+"""The shared GRU for devices: input projected once, recurrent weights stored once."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from edgeser_train.models.speech_model import SpeechModel
 
 
 class ProjectedBiGRU(nn.Module):
-    """``SharedBiGRU`` with its input weights in front, as one matrix product.
+    """``SharedBiGRU`` with its input weights taken out, into one matrix product before it.
 
-    Both directions see the same inputs under the same weights, so the product is computed once for
-    the two, and it can be quantised, which ONNX's GRU cannot. What is left of the input weights
-    inside the GRU is an identity matrix: multiplying by it is exact.
+    Both directions have the same inputs and weights, so the product is computed once for the two,
+    and can be quantised, which ONNX's GRU cannot. The input weights that remain in the GRU are an
+    identity matrix: multiplying by it is exact.
     """
 
     def __init__(self, source: SharedBiGRU) -> None:
@@ -54,7 +54,9 @@ class ProjectedBiGRU(nn.Module):
 
 
 def not_negative(places: Tensor) -> Tensor:
-    """Integers, 0 for those below; a clamp is a Clip, which TensorRT documents for floats only."""
+    """Integers, negative ones set to 0; not by clamp, whose Clip TensorRT documents only for
+    floats.
+    """
     return places.where(places > 0, 0)
 
 
@@ -70,7 +72,7 @@ def prepared(model: SpeechModel) -> SpeechModel:
 
 
 def without_identities(graph: Any) -> None:
-    """Let the runtime make a GRU's identity matrix when it loads: 590 kB less in the file."""
+    """Replace a GRU's identity matrix by nodes that make it on loading: 590 kB less in the file."""
     held = {tensor.name: tensor for tensor in graph.graph.initializer}
     made = []
     for node in graph.graph.node:

@@ -29,22 +29,22 @@ from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_floa
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 LAYERS = ("Conv", "MatMul", "Gemm")
-"""Operators with weights; these are what integers make faster."""
+"""Operators with weights: those that integers make faster."""
 
 BETWEEN = ("MaxPool", "Relu", "Reshape", "Transpose")
 """Operators that pass integers on, so that nothing is converted back between two layers."""
 
 _LARGEST_HALF = 3e4
 _EXACT = ("CumSum", "LogSoftmax", "ReduceLogSumExp", "Softmax")
-"""Operators that keep float32 in half precision: their sums over time would lose what counts."""
+"""Operators that stay float32 in half precision, as their sums over time would lose accuracy."""
 
 
 def half(graph: Any) -> Any:
     """The graph with weights and inner tensors in float16.
 
-    The standardisation of the features, every sum of probabilities and all that is made of
-    log-probabilities (CTC) stay in float32. The "far below any activation" of a mask becomes the
-    lowest value that float16 can still add to.
+    The standardisation of the features, every sum of probabilities and all that is computed from
+    log-probabilities (CTC) stay in float32. The FAR_BELOW of masks becomes -3e4, low enough, and to
+    which float16 can still add.
     """
     with _quiet():
         converted = convert_float_to_float16(
@@ -75,10 +75,10 @@ class Quantiser:
         pad_frames: int = 1,
         symmetric: bool = False,
     ) -> Quantiser:
-        """Ranges over pieces of features (frames, width); these must be of training windows.
+        """Ranges over pieces of features (frames, width), which must be of training windows.
 
         ``pad_frames``: as in the window policy.
-        ``symmetric``: signed activations with zero point 0, which TensorRT demands; otherwise
+        ``symmetric``: signed activations with zero point 0, which TensorRT requires; otherwise
         unsigned ones, which x86 and ARM multiply faster.
         """
         with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -107,7 +107,8 @@ class Quantiser:
     def quantised(self, left_alone: Sequence[str] = ()) -> Any:
         """The graph in QDQ form, weights per channel, all layers but ``left_alone`` in integers.
 
-        Weights have seven bits, so that no CPU's 16-bit sums of products can saturate.
+        Weights have seven bits (eight if ``symmetric``), so that on no CPU the 16-bit sums of
+        products saturate.
         """
         layers = self.layers
         quantiser = QDQQuantizer(
@@ -127,7 +128,7 @@ class Quantiser:
             extra_options={
                 "ActivationSymmetric": self.symmetric,
                 "WeightSymmetric": True,
-                "QuantizeBias": not self.symmetric,  # TensorRT takes biases as floats only
+                "QuantizeBias": not self.symmetric,  # TensorRT accepts biases only as floats
                 "ForceQuantizeNoInputCheck": False,
             },
         )
@@ -137,7 +138,7 @@ class Quantiser:
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    """Pieces one by one, as the calibrator asks for them."""
+    """Gives the calibrator the pieces one by one."""
 
     def __init__(self, pieces: Sequence[Floats], pad_frames: int) -> None:
         batches = (batch_of([piece], pad_frames) for piece in pieces)
@@ -148,7 +149,7 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
 
 def _finished(graph: Any) -> Any:
-    """In order, checked, and without what the libraries say of themselves."""
+    """The graph sorted, checked, and without the libraries' metadata."""
     without_identities(graph)
     OnnxModel(graph).topological_sort()
     del graph.metadata_props[:]
@@ -168,7 +169,7 @@ def _standardisation(graph: Any) -> list[str]:
 
 
 def _without_round_trips(graph: Any) -> None:
-    """Between two nodes in float32 nothing is rounded to float16; each cast is made once."""
+    """Remove casts to float16 between two nodes in float32, and duplicate casts."""
     rounded: dict[str, str] = {}
     exact: dict[str, str] = {}
     kept: dict[str, Any] = {}
@@ -191,7 +192,7 @@ def _without_round_trips(graph: Any) -> None:
 
 
 def _after_log_softmax(graph: Any) -> list[str]:
-    """Names of all nodes that use log-probabilities, or what is made of them."""
+    """Names of all nodes that use log-probabilities, or values computed from them."""
     reached: set[str] = set()
     names = []
     for node in graph.graph.node:

@@ -1,4 +1,4 @@
-"""What an artefact says of its training and how its scores are calibrated."""
+"""An artefact's training record, and the calibration of its scores."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from edgeser_train.training.checkpoint import Origin
 
 _UNKNOWN = Estimate(0.0, 0.0, 1.0)
 _OWN_FOLDS_ONLY = ("cross", "fixed")
-"""Protocols whose models train on a part that is chosen; others are not trained like them."""
+"""Protocols that choose who trains: their report is valid only for models of their own folds."""
 
 
 def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
     """The record of a checkpoint, with the figures of its recipe's evaluation.
 
-    Raises UserError when the report is not of models trained like this one: of another recipe,
-    corpus or set of labels, of a chosen training part, or with no ancestors where this one has; and
-    for a class that events cannot name.
+    Raises UserError when the report is not of models trained like this one: with another recipe,
+    corpus or set of labels, on a chosen training part, or without ancestors where this one has any;
+    and for a class that events cannot name.
     """
     check_label_names(origin.labels)
     if report is None:
@@ -65,8 +65,8 @@ class _Owed(TypedDict):
 
 
 def _owed(origin: Origin) -> _Owed:
-    """What the corpora that it has heard want to be said of them, as far as they are known, and
-    those whose weights it began with.
+    """The licences and attributions owed to the corpora that it has heard, as far as they are
+    registered, and to the source of its initial weights.
     """
     releases = {name: CORPORA[name] for name in origin.corpora if name in CORPORA}
     attributions = [release.attribution for release in releases.values()]
@@ -113,8 +113,8 @@ def _check_report(report: Report, origin: Origin) -> None:
 
 
 def _own_corpora(origin: Origin, report: Report, *, of_a_fold: bool) -> tuple[list[str], list[str]]:
-    """The checkpoint's corpora: those that the report is of, which come first, and those that only
-    its ancestors heard. The model of a fold may lack a corpus that is tested as a whole.
+    """The checkpoint's corpora, in two: first those that the report is on, then those that only its
+    ancestors heard. The model of a fold may lack a corpus that is wholly held out.
     """
     for count in range(len(origin.corpora), 0, -1):
         own, others = origin.corpora[:count], origin.corpora[count:]
@@ -125,7 +125,7 @@ def _own_corpora(origin: Origin, report: Report, *, of_a_fold: bool) -> tuple[li
 
 
 def _protocol(report: Report) -> str:
-    """What the figures are of, e.g. "loso, test part, 2 of 10 folds, pooled"."""
+    """The evaluation behind the figures, e.g. "loso, test part, 2 of 10 folds, pooled"."""
     folds = [row.fold for row in report.folds]
     words = [report.protocol, f"{report.part} part"]
     if report.protocol == "cross":

@@ -1,4 +1,4 @@
-"""The folds of an evaluation with their models and the utterances that these were scored on."""
+"""The folds of an evaluation, with their models and the utterances these were scored on."""
 
 from __future__ import annotations
 

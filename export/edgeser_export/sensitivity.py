@@ -1,4 +1,4 @@
-"""Which layers must not be quantised: measured on the calibration pieces, never on test ones."""
+"""Which layers must not be quantised: measured on calibration pieces, never on test data."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edgeser.onnx_session import open_session
 from edgeser_export.quantise import Quantiser
 
 MAX_ERROR = 0.05
-"""Root mean square error of a logit that is no reason to leave a layer alone."""
+"""Root mean square error of a logit up to which no layer is left unquantised."""
 
 
 class Sensitivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What quantising does to the logits of the calibration pieces.
 
     ``error``: root mean square difference from the unquantised graph with every layer quantised.
-    ``without``: the same with one layer left alone, measured if ``error`` is above ``MAX_ERROR``.
-    ``left_alone``: the layers that are left alone, the most harmful first. ``remaining``: the error
-    with them.
+    ``without``: that with one layer left unquantised, measured if ``error`` is above ``MAX_ERROR``.
+    ``left_alone``: the layers left unquantised, the most harmful first. ``remaining``: the error
+    then.
     """
 
     pieces: int
@@ -35,7 +35,7 @@ class Sensitivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def int8(graph: Any, pieces: Sequence[Floats], pad_frames: int, *, symmetric: bool = False) -> Any:
-    """The graph in integers but for its sensitive layers. Raises UserError without pieces."""
+    """The graph in integers, except its sensitive layers. Raises UserError without pieces."""
     quantised, _ = measured(graph, pieces, pad_frames, symmetric=symmetric)
     return quantised
 
@@ -46,7 +46,7 @@ def measured(
     """The quantised graph, and what was measured to make it.
 
     ``pieces``: features (frames, width) of windows of the training part; ``pad_frames``: as in the
-    window policy; ``symmetric``: as TensorRT demands it, see ``Quantiser.calibrated``.
+    window policy; ``symmetric``: as TensorRT requires, see ``Quantiser.calibrated``.
     """
     if not len(pieces):
         raise UserError("export: int8 needs windows of the training part to calibrate on")

@@ -1,4 +1,4 @@
-"""The graph of a network of streams: a block and a state in, votes and the next state out."""
+"""The graph of a streaming network: a block and a state in, votes and the next state out."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ OUTPUTS = ("votes", "weights", "next_state")
 
 
 def layout_of(model: SpeechModel) -> StreamLayout | None:
-    """How the runtime feeds a model's graph; None for a network of windows."""
+    """How the runtime feeds a model's graph; None if it is not a streaming network."""
     if not isinstance(model, StreamModel):
         return None
     return StreamLayout(BLOCK_STEPS * model.stride, model.stride, model.state_size)
 
 
 def stream_graph(model: StreamModel, layout: StreamLayout, noise_after: int | None = None) -> Any:
-    """The model as an ``onnx.ModelProto``, of any batch and blocks of one length; what it says of
-    noise after so many votes is an output of its own.
+    """The model as an ``onnx.ModelProto``, for any batch and blocks of one length. With
+    ``noise_after`` (the number of labels) the vote on noise after these is an output of its own.
     """
     outputs = OUTPUTS if noise_after is None else (*OUTPUTS, "noise")
     return traced(
@@ -46,7 +46,7 @@ def stream_graph(model: StreamModel, layout: StreamLayout, noise_after: int | No
 
 
 def tensors(model: StreamModel, layout: StreamLayout) -> tuple[list[TensorInfo], list[TensorInfo]]:
-    """The graph's inputs and outputs but for noise, as its metadata names them."""
+    """The graph's inputs and outputs, except noise, as its metadata names them."""
     steps = layout.block_frames // layout.step_frames
     state: list[int | str] = ["batch", layout.state]
     return (
@@ -63,7 +63,7 @@ def tensors(model: StreamModel, layout: StreamLayout) -> tuple[list[TensorInfo],
 
 
 def streamed(session: Any, layout: StreamLayout, features: Floats, frames: Lengths) -> Floats:
-    """Logits (batch, labels) of whole segments (batch, frames, width), (batch,), that a graph hears
+    """Logits (batch, labels) of whole segments (batch, frames, width), (batch,), given to a graph
     block by block.
     """
     size = layout.block_frames

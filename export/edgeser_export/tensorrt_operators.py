@@ -1,6 +1,6 @@
-"""What TensorRT's ONNX parser documents, and whether a graph asks for more.
+"""What TensorRT's ONNX parser documents, and whether a graph needs more.
 
-The engines' builder does not exist on the machines that export, so this is checked by the list.
+TensorRT is not installed on the machines that export, so graphs are checked against its list.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 import onnx
 
 SOURCE = "docs/operators.md of github.com/onnx/onnx-tensorrt, of TensorRT 10.15"
-"""Without what came after 10.3: an operator is in here when the same list of TensorRT 8.5 has it
-too, or the changelog beside it names a version up to 10.3 that brought it."""
+"""Without additions after 10.3: an operator is listed here if TensorRT 8.5's list has it, too, or
+if the changelog beside it says that a version up to 10.3 added it."""
 
 _OPSETS = range(9, 21)
-"""Of 10.0 to 10.3; 10.15 says up to 24."""
+"""Those of TensorRT 10.0 to 10.3; 10.15 has up to 24."""
 
 _FLOAT = ("FLOAT", "FLOAT16", "BFLOAT16")
 _INTEGER = ("INT32", "INT64")
@@ -46,11 +46,11 @@ _BY_TYPES: dict[tuple[str, ...], str] = {
     ("INT8",): "DequantizeLinear",
 }
 OPERATORS = {name: types for types, names in _BY_TYPES.items() for name in names.split()}
-"""Each operator that the parser takes, with the types of what it computes on."""
+"""Each operator that the parser accepts, with the types that it computes on."""
 
 _QUANTISED = ("QuantizeLinear", "DequantizeLinear")
 _DATA = {"Where": 1}
-"""Which input is computed on, where it is not the first; what has none is known by its output."""
+"""Which input is computed on, if not the first; without inputs the output is checked."""
 
 _INDEXED = (
     "ConstantOfShape CumSum DequantizeLinear Dropout Expand Gather GatherElements GatherND If Loop "
@@ -59,11 +59,11 @@ _INDEXED = (
     "ScatterND Slice Split Squeeze Tile TopK Trilu Unsqueeze"
 )
 _MIXED = frozenset(_INDEXED.split())
-"""Operators whose further inputs are indices, axes, shapes or scales, of a type of their own."""
+"""Operators whose other inputs are indices, axes, shapes or scales, of a type of their own."""
 
 
 def not_documented(graph: onnx.ModelProto) -> list[str]:
-    """What of a graph is not in the list or breaks strong typing; a line each, empty when all is.
+    """A line for each part of a graph that is not in the list or breaks strong typing.
 
     A strongly typed network computes in the types that the graph has and converts nothing: all
     inputs of an operator must have one type.

@@ -1,4 +1,4 @@
-"""Variants of one model side by side: what is lost, what is gained, and which may ship."""
+"""Comparison of a model's precisions: accuracy lost, time gained, and which may ship."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ from edgeser_train.training import checkpoint
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 MAX_LOSS = 0.01
-"""Of UA: a variant that loses more does not ship."""
+"""The largest loss of UA with which a variant ships."""
 
 ROUNDS = 200
 _WARM_UP = 10
 
 
 class Ratio(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Of a variant's time to fp32's in the same round: median and quartiles over all rounds."""
+    """A variant's time over fp32's in the same round: median and quartiles over all rounds."""
 
     median: float
     low: float
@@ -59,7 +59,7 @@ class Timing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One precision, on the scored utterances of all folds. Differences are to fp32, paired.
 
-    ``ece``: after a temperature fitted on the other folds, of this variant's own logits;
+    ``ece``: with a temperature fitted on this variant's own logits of the other folds;
     ``changed``: share of utterances that get another label; ``score_drift``: mean absolute
     difference of a score; ``calibration_error``: root mean square difference of a logit on the
     calibration pieces, mean over the folds (int8 only).
@@ -82,7 +82,7 @@ class Variant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class VariantsReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All variants of the folds of one evaluation, on the part of each that it scored."""
+    """All variants of one evaluation's folds, on the part of each fold that it scored."""
 
     model: str
     protocol: str
@@ -101,7 +101,7 @@ class VariantsReport(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 @dataclass
 class _Outputs:
-    """Those of the variants for the scored utterances of all folds so far."""
+    """Outputs of the variants for the scored utterances of all folds so far."""
 
     names: list[str] = field(default_factory=list)
     targets: list[int] = field(default_factory=list)
@@ -113,10 +113,10 @@ class _Outputs:
 
 
 def compare(run: Path, corpus: Corpus, command: str, rounds: int = ROUNDS) -> VariantsReport:
-    """Quantise every fold of a run of ``edgeser evaluate``, and score its utterances anew.
+    """Quantise every fold's model of a run of ``edgeser evaluate``, and score its utterances anew.
 
-    Ranges and sensitive layers come from what trained the fold and is not scored. Raises UserError
-    unless ``run`` holds folds of one plan, one seed and this corpus.
+    Ranges and sensitive layers come from utterances that trained the fold and are not scored.
+    Raises UserError unless ``run`` holds folds of one plan, one seed and this corpus.
     """
     outputs = _Outputs()
     graphs: dict[Precision, Any] = {}
@@ -177,7 +177,7 @@ def _fold(
 
 
 def windows_of(pieces: Sequence[Floats], pad_frames: int) -> list[Floats]:
-    """The piece of median length and the longest, where these differ once they are padded."""
+    """The piece of median length and the longest, if their padded lengths differ; else one."""
     ordered = sorted(pieces, key=len)
     chosen = {
         batch_of([p], pad_frames)[0].shape[1]: p for p in (ordered[len(ordered) // 2], ordered[-1])
@@ -188,7 +188,7 @@ def windows_of(pieces: Sequence[Floats], pad_frames: int) -> list[Floats]:
 def timings(
     graphs: dict[Precision, Any], windows: Iterable[Floats], rounds: int
 ) -> dict[Precision, list[Timing]]:
-    """One-thread times of every variant in turn, in the same rounds."""
+    """One-thread times of all variants, each round running every variant once."""
     sessions = {p: open_session(graph.SerializeToString()) for p, graph in graphs.items()}
     rows: dict[Precision, list[Timing]] = {p: [] for p in graphs}
     for window in windows:
@@ -238,7 +238,7 @@ def _variant(
 
 
 def verdict(precision: Precision, ua_change: float, times: Sequence[Timing]) -> tuple[bool, str]:
-    """Does a variant ship, and why."""
+    """Whether a variant ships, and why."""
     if precision == "fp32":
         return True, "it is what the others are measured against"
     if ua_change < -MAX_LOSS:

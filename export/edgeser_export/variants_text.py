@@ -8,7 +8,7 @@ from edgeser_export.variants import Timing, Variant, VariantsReport
 
 
 def markdown(report: VariantsReport) -> str:
-    """The page."""
+    """The comparison as a page."""
     fp32 = report.variants[0]
     lines = [
         f"# {report.model}: half precision and integers",

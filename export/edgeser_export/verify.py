@@ -1,4 +1,4 @@
-"""Does an ONNX graph compute what the PyTorch model computes?"""
+"""Verifies that an ONNX graph computes what the PyTorch model computes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2, "int8": 0.5}
 """Largest difference of a logit."""
 
 RELATIVE_ABOVE: dict[Precision, float] = {"fp32": 100.0, "fp16": 1.0, "int8": math.inf}
-"""Where a logit is larger, its difference counts in proportion: float32 has no finer numbers."""
+"""For larger logits the difference is relative, as the spacing of floats grows with them."""
 
 _DRAWS = 5
 _LARGEST_BATCH = 6
@@ -43,8 +43,8 @@ class Difference:
 
 
 def network_of(graph: bytes, layout: StreamLayout | None = None) -> Network:
-    """An exported graph as what it computes: (batch, frames, width) and (batch,) -> logits, and
-    after them what it says of noise, if anything. It is run as the daemon runs it.
+    """An exported graph as a function, run as the daemon runs it: (batch, frames, width) and
+    (batch,) -> logits, followed by that of noise if there is one.
     """
     session = open_session(graph)
     if layout is not None:
@@ -70,11 +70,11 @@ def verify(
     """The largest difference of a logit, over fixed and random batches and lengths with padding.
 
     ``longest``: frames of the longest window that the runtime may send; ``pieces``: real features
-    (frames, width), compared as well. Noise is no fair test of int8, whose ranges are those of
-    sound; it is judged by ``pieces`` alone. The padding differs between the two, so a graph that
-    looks at it is refused too. ``layout``: of a network of streams, which hears a piece block by
-    block. What a graph says of noise a checkpoint does not know. Raises UserError above the
-    precision's tolerance.
+    (frames, width), compared as well. Random features are no fair test of int8, whose ranges are
+    those of sound; it is compared on ``pieces`` alone. The two get different padding, so a graph
+    that depends on it is refused, too. ``layout``: of a streaming network, which gets a piece block
+    by block. A noise output is not compared, since a checkpoint has none. Raises UserError above
+    the precision's tolerance.
     """
     network = network_of(graph, layout)
     rng = np.random.default_rng(seed)
@@ -112,9 +112,10 @@ def torch_logits(model: SpeechModel, features: Floats, frames: Lengths) -> Float
 def difference(
     logits: Floats, expected: Floats, where: str, relative_above: float = math.inf
 ) -> Difference:
-    """The largest difference of two (batch, labels) arrays; NaN is infinitely far.
+    """The largest difference of two (batch, labels) arrays; infinite for NaN.
 
-    ``relative_above``: divided by how many times a logit is larger than this.
+    ``relative_above``: for a larger expected logit the difference is divided by
+    |expected| / relative_above.
     """
     if logits.shape != expected.shape:
         return Difference(float("inf"), f"{where}: shape {logits.shape}, not {expected.shape}")

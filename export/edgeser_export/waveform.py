@@ -22,10 +22,9 @@ _FAR = 1e9
 
 
 class WaveformFrontEnd(nn.Module):
-    """One piece of sound to what the network of a model takes.
+    """One piece of sound, as the window policy cuts it, to the input of a model's network.
 
-    The piece is what the window policy cuts. With ``fill`` the graph itself lays a shorter piece
-    into the middle of silence.
+    With ``fill`` the graph itself pads a shorter piece with silence on both sides.
     """
 
     def __init__(self, front_end: FrontEnd, window: WindowPolicy) -> None:
@@ -38,10 +37,10 @@ class WaveformFrontEnd(nn.Module):
         self.silence = front_end.silence
 
     def forward(self, waveform: Tensor, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """(batch, history + samples) in [-1, 1], (batch,) hops that count -> features (batch,
-        frames, width), and how many of these count (batch,).
+        """(batch, history + samples) in [-1, 1], (batch,) number of valid hops -> features (batch,
+        frames, width), and the number of valid frames (batch,).
 
-        What lies after ``frames`` hops never matters.
+        What comes after ``frames`` hops never matters.
         """
         x = self.frames(waveform)
         if self.canvas:
@@ -58,11 +57,11 @@ class WaveformFrontEnd(nn.Module):
 
 
 class Frames(nn.Module):
-    """Raw frames in dB, as ``FrontEnd.frames`` has them.
+    """Raw frames in dB, as from ``FrontEnd.frames``.
 
     The DFT is a convolution with windowed cosines and sines that are as long as the analysis
-    window, not as the DFT; pre-emphasis is one more tap. Two-dimensional, because TensorRT knows no
-    other convolution.
+    window, not as the DFT; pre-emphasis is one more tap. It is two-dimensional because TensorRT has
+    no one-dimensional convolution.
     """
 
     kernels: Tensor
@@ -103,9 +102,7 @@ class Frames(nn.Module):
 
 
 class Normalised(nn.Module):
-    """A piece of frames as the network sees it, as ``FrontEnd.normalised`` has it: of a voice
-    without a baseline.
-    """
+    """Frames of a piece to features, as ``FrontEnd.normalised`` makes them without a baseline."""
 
     def __init__(self, front_end: FrontEnd) -> None:
         super().__init__()
@@ -165,14 +162,14 @@ def _deltas(x: Tensor, frames: Tensor, reach: int) -> Tensor:
 
 
 def _picked(x: Tensor, places: Tensor, frames: Tensor) -> Tensor:
-    """Frames of (batch, time, bins) at ``places`` (1 or batch, n), the last one that counts for
-    those after it: (batch, n, bins)."""
+    """Frames of (batch, time, bins) at ``places`` (1 or batch, n), clamped to the last valid frame:
+    (batch, n, bins)."""
     places = torch.minimum(places, frames[:, None] - 1)
     return torch.gather(x, 1, places[:, :, None].expand(-1, -1, x.shape[2]))
 
 
 def _filters(front_end: FrontEnd) -> np.ndarray:
-    """Filter bank (n_fft // 2 + 1, bins); of a linear front end its bins themselves."""
+    """Filter bank (n_fft // 2 + 1, bins); for a linear front end it selects the bins."""
     if front_end.kind == "mel":
         return front_end.mel_filters
     return np.eye(front_end.n_fft // 2 + 1, dtype=np.float32)[:, front_end.linear_bins]

@@ -1,4 +1,4 @@
-"""The variant that takes a waveform, of a checkpoint or of an artefact."""
+"""Exports the variant of a checkpoint or an artefact that takes a waveform."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from edgeser_export.waveform_info import (
 def waveform_of_artefact(name_or_file: str, path: Path) -> Difference:
     """Put the front end of an artefact, by its name or file, in front of its network.
 
-    Returns the largest difference of a logit that was seen, from the network fed with features.
-    Raises UserError for what is no artefact, for one that is not in fp32 or is of streams, and as
-    ``export_graph`` does.
+    Returns the largest difference seen of a logit from the network fed with features. Raises
+    UserError for something else than an artefact, for one that is not in fp32 or is streaming, and
+    as ``export_graph`` does.
     """
-    loaded = load_model(name_or_file).info  # its golden vectors are run
+    loaded = load_model(name_or_file).info  # this checks its golden vectors
     if loaded.precision != "fp32":
         raise UserError(
             f"export: {name_or_file} is {loaded.precision}, and a front end needs fp32",
@@ -53,10 +53,10 @@ def export_graph(
 ) -> Difference:
     """Write the variant of a ``graph`` that takes features.
 
-    ``network``: what computes as the graph does; ``info``: what the graph says of itself. Returns
-    the largest difference of a logit that was seen. Raises UserError for a front end that no graph
-    can compute, when the variant differs by more than 1e-4 from the network, or a score by more
-    than 1e-3 from the daemon's, and when it cannot be written.
+    ``network``: a function equal to the graph; ``info``: the graph's metadata. Returns the largest
+    difference of a logit that was seen. Raises UserError for a front end that no graph can compute,
+    when the variant differs by more than 1e-4 from the network, or a score by more than 1e-3 from
+    the daemon's, and when it cannot be written.
     """
     front_end, window = info.front_end, info.window
     module = WaveformFrontEnd(front_end, window)

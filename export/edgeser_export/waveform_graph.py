@@ -23,10 +23,10 @@ _NETWORK = "network/"
 def waveform_graph(module: WaveformFrontEnd, network: Any, info: ModelInfo, least: int) -> Any:
     """An ``onnx.ModelProto``: waveform and frames in, probabilities and logits out.
 
-    ``network``: the graph of an artefact, features and frames in, logits out; ``info``: what it
-    says of itself; ``least``: the fewest frames that it can hear. The graph refuses fewer, more
-    than the waveform has, more than fill the canvas, and a sample that is NaN or infinite: a node
-    that is called by what is expected fails then, whatever runs it.
+    ``network``: the graph of an artefact, features and frames in, logits out; ``info``: its
+    metadata; ``least``: the fewest frames that it accepts. The graph refuses fewer, more than the
+    waveform has, more than the longest piece, and samples that are NaN or infinite: then a node
+    fails in any runtime, and its name says what is expected.
     """
     front = _front(module)
     _guard(front.graph, module, least)
@@ -48,9 +48,9 @@ def waveform_graph(module: WaveformFrontEnd, network: Any, info: ModelInfo, leas
 
 
 def least_frames(network: Any, width: int, pad_frames: int) -> int:
-    """The fewest frames that a network can hear: with fewer it answers as it does to none.
+    """The fewest frames that a network can hear: with fewer its output is that for no frames.
 
-    ``network``: the graph of an artefact. Found by asking it.
+    ``network``: the graph of an artefact. Found by running it.
     """
     session = open_session(network.SerializeToString())
     noise = np.random.default_rng(0).standard_normal((1, _MAX_PROBED, width), np.float32)
@@ -87,10 +87,10 @@ def _front(module: WaveformFrontEnd) -> Any:
 
 
 def _guard(graph: Any, module: WaveformFrontEnd, least: int) -> None:
-    """All that takes ``frames`` takes them after a look at their range, and at the samples.
+    """Let all nodes take ``frames`` only after a check of their range and of the samples.
 
-    A graph has no other way to refuse than a node that fails: the index of a Gather, 0 where all is
-    well and 1 where not, into a list of one zero.
+    A graph can refuse its input only by a node that fails: a Gather from a list of one zero, whose
+    index is 0 if all is well and 1 if not.
     """
     frames, most = module.frames, "hops"
     for node in graph.node:
@@ -122,7 +122,7 @@ def _guard(graph: Any, module: WaveformFrontEnd, least: int) -> None:
         helper.make_node("Cast", ["guard_wrong"], ["guard_index"], to=TensorProto.INT64),
         helper.make_node("Gather", ["guard_zero", "guard_index"], ["guard_ok"], name=expected),
         helper.make_node("Add", ["frames", "guard_ok"], ["frames_in_range"]),
-        # Not "greater": no comparison is true of NaN.
+        # Not Greater, which is false for NaN, too.
         helper.make_node("Abs", ["waveform"], ["guard_sizes"]),
         helper.make_node("LessOrEqual", ["guard_sizes", "guard_finite"], ["guard_numbers"]),
         helper.make_node("Not", ["guard_numbers"], ["guard_junk"]),
@@ -144,8 +144,8 @@ def _guard(graph: Any, module: WaveformFrontEnd, least: int) -> None:
 
 
 def _answers(graph: Any, info: ModelInfo) -> None:
-    """Logits of the labels under their own name, as of a voice never met, and calibrated
-    probabilities of them.
+    """Add the outputs: logits of the labels, as for an unknown voice, and their calibrated
+    probabilities.
     """
     logits, labels = graph.output[0], len(info.labels)
     constants = {

@@ -1,4 +1,4 @@
-"""What the variant that takes a waveform says of itself, and whether it is true."""
+"""The metadata of the variant that takes a waveform, and its verification."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
     """The contract of the graph: one piece of sound per row.
 
     ``waveform`` (batch, samples): mono, ``sample_rate``, in [-1, 1]. First the ``history`` samples
-    that were heard just before the piece, zeros at the beginning of a sound; then the piece; then
-    any numbers up to a multiple of ``hop * window.pad_frames`` samples after the history.
-    ``frames`` (batch,): hops of ``hop`` samples of the piece that count, at least ``min_frames``
-    and at most ``window.frames`` where that is not 0; the graph fails for others, and for NaN and
-    infinity among the samples. A longer sound is
-    cut as ``window`` says, and its pieces' logits are averaged. With ``window.fill`` the graph
-    fills a piece up itself. Golden scores are those of the test sounds, cut to ``seconds``.
+    just before the piece, zeros at the beginning of a sound; then the piece; then any numbers up to
+    a multiple of ``hop * window.pad_frames`` samples after the history.
+    ``frames`` (batch,): length of the piece in hops of ``hop`` samples, at least ``min_frames`` and
+    at most ``window.frames`` if that is not 0; the graph fails for others, and for NaN and infinity
+    among the samples. The caller cuts a longer sound as ``window`` says, and averages its pieces'
+    logits. With ``window.fill`` the graph itself pads a piece. Golden scores are those of the test
+    sounds, cut to ``seconds``.
     """
 
     sample_rate: int
@@ -50,8 +50,8 @@ class WaveformInfo(ModelInfo, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 def with_shift(network: Network, info: ModelInfo) -> Network:
-    """The network as its waveform graph has it: logits of labels alone, plus
-    ``Centring.stranger_shift``, for the graph knows no voices.
+    """The network as in its waveform graph: logits of labels only, plus
+    ``Centring.stranger_shift``, since to the graph every voice is unknown.
     """
     labels, shift = len(info.labels), np.array(info.stranger_shift or 0, np.float32)
     return lambda features, frames: network(features, frames)[:, :labels] + shift
@@ -77,13 +77,13 @@ def verify_waveform(
     min_frames: int,
     more: Sequence[Samples] = (),
 ) -> Difference:
-    """The largest difference of a logit from the network's, on test sounds alone and in one batch.
+    """The largest difference of a logit from the network's, on test sounds singly and in one batch.
 
-    ``network``: what the graph was made of; ``more``: other sounds, each compared alone in its
+    ``network``: what the graph was made from; ``more``: other sounds, each compared singly by its
     first piece.
 
-    Raises UserError when that is above 1e-4, and when a score is more than 1e-3 from what
-    the network makes of the features that the daemon computes.
+    Raises UserError when that is above 1e-4, and when a score is more than 1e-3 from the network's
+    on the features that the daemon computes.
     """
     session = open_session(content)
     worst = Difference()

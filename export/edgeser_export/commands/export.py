@@ -213,7 +213,7 @@ def export(
     fitted, threshold = calibration_of(strangers or report)
     divided_by = fitted if temperature is None else temperature
     check_precision(model, precision)
-    centring_with(model, origin, strangers, divided_by)  # what does not fit is said before any work
+    centring_with(model, origin, strangers, divided_by)  # raises for what does not fit, before work
     learnt = None
     if noise is not None:
         from edgeser_export.noise import learn_noise
@@ -296,7 +296,7 @@ def _consistent(
     """Raises UserError for options that do not go together."""
     if (output is None) == (artefact is None):
         raise UserError("give either -o, the file to write, or --check, the file to compare")
-    if output is not None and output.suffix != ".onnx":  # else a slip replaces the checkpoint
+    if output is not None and output.suffix != ".onnx":  # so that a typo replaces no checkpoint
         raise UserError(f"-o {output}: an artefact is a .onnx file", "name it so")
     if artefact is None and (sounds or seed is not None):
         raise UserError("--sounds and --seed go with --check")
