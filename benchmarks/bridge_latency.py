@@ -1,10 +1,10 @@
 """Does a bridge change the daemon's latency? python benchmarks/bridge_latency.py [--bridge nats]
 
 The daemon hears the bundled speech in real time, in turns without and with ``edgeser bridge mqtt``
-and a mosquitto, or ``edgeser bridge nats`` and a nats-server, beside it; the figures are
-``latency_ms.total`` of its events. Turns come in pairs, one without and one with, the first of a
-pair by lot, so that what else the machine does meets both alike; the ratio of the medians of a pair
-is given with its spread over the pairs.
+and a mosquitto, or ``edgeser bridge nats`` and a nats-server, running beside it; the figures are
+``latency_ms.total`` of its events. Turns come in pairs, one without and one with, in random order,
+so that other load on the machine affects both alike; the ratio of the medians of a pair is given
+with its spread over the pairs.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def latencies(kind: str | None) -> list[float]:
-    """Of each emotion event of one playing of the sound, in ms; ``kind`` of bridge, if any."""
+    """Latency of each emotion event while the sound is played once, ms; ``kind``: of bridge."""
     program = [sys.executable, "-m", "edgeser"]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeser-")))
@@ -89,7 +89,7 @@ def latencies(kind: str | None) -> list[float]:
 
 
 def server(kind: str, folder: Path, stack: ExitStack) -> str:
-    """Where a broker or server has been started that takes events."""
+    """The address of a broker or server, started here, that takes events."""
     if kind == "mqtt":
         broker = Mosquitto(folder / "mosquitto")
         broker.start()

@@ -1,9 +1,9 @@
 """What confirmation costs the daemon: python benchmarks/confirmation_cost.py [--turns N]
 
-A daemon hears unbroken speech in real time, and one hears a silent room, in turns with
-``speech.confirm`` and without, so that what else the machine does falls on both. "overhead" is the
-time from an event's last sample to its publication without the inference. Every figure is the
-median over the turns, of the 99th percentile within each for the overhead.
+A daemon hears uninterrupted speech in real time, and one hears a silent room, in turns without
+``speech.confirm`` and with it, so that other load on the machine affects both. "overhead" is the
+time from an event's last sample to its publication, without inference. Every figure is the median
+over the turns; "overhead, p99" is the median of the turns' 99th percentiles.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def p99(values: list[float]) -> float:
 
 
 def both(off: list[float], on: list[float], unit: str) -> str:
-    """Without and with confirmation, the difference and the ratio."""
+    """The medians without and with confirmation, their difference and ratio."""
     without, confirmed = statistics.median(off), statistics.median(on)
     return (
         f"{without:.2f} -> {confirmed:.2f} {unit} "

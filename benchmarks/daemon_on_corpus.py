@@ -35,7 +35,7 @@ from edgeser_train.metrics import confusion
 
 
 class Outcome(msgspec.Struct):
-    """One file: its label, what the daemon made of it, and what the model makes of it whole."""
+    """One file: its label, that of the daemon, and that of the model for the whole utterance."""
 
     name: str
     speaker: str
@@ -66,7 +66,7 @@ def examine(run: Path, corpus_name: str, jobs: int) -> list[Outcome]:
             record = record_of(fold.origin, None)
             release = Release(f"fold-{result.fold}", "0", 1.0, 0.0, record)
             export(fold.model, fold.origin, artefact, release)
-            # bind: each call within this turn of the loop
+            # artefact=artefact binds this fold's artefact to the lambda
             played = pool.map(
                 lambda utterance, artefact=artefact: play(utterance.path, artefact), fold.utterances
             )

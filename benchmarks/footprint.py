@@ -3,9 +3,10 @@
 python benchmarks/footprint.py [--seconds 20] [--source mic|virtual|FILE] [--model FILE] [--json]
 
 The source is a silent file played in real time unless another is named; "virtual" is a silent
-microphone of a PulseAudio server that is started for it, as in the tests. The daemon is a process
-of its own, started as a user starts it; its children (the microphone's) are counted with it, the
-server is not. "pss" is its memory with every page that several processes share divided among them.
+microphone of a PulseAudio server that is started for it, as in the tests. The daemon is a separate
+process, started as a user starts it; its children (the microphone's) are counted with it, the
+sound server is not. "pss" is its memory, with pages that several processes share divided among
+them.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def measure(seconds: float, source: str | None, model: str | None) -> dict[str, 
 
 @contextmanager
 def virtual_microphone() -> Iterator[None]:
-    """One that this process' children find. Raises UserError where it cannot be."""
+    """A microphone that this process's children find. Raises UserError where that is impossible."""
     from tests.virtual_microphone import VirtualMicrophone, why_unavailable
 
     if reason := why_unavailable():
@@ -102,7 +103,7 @@ def own_cpu_s(pid: int) -> float:
 
 
 def pss_mb(pid: int) -> float:
-    """Of a process and its children, MB."""
+    """Proportional set size of a process and its children, MB."""
     family = [pid]
     for task in Path(f"/proc/{pid}/task").iterdir():
         family += [int(child) for child in (task / "children").read_text().split()]
@@ -111,7 +112,7 @@ def pss_mb(pid: int) -> float:
 
 
 def follow(endpoint: str, seconds: float) -> str:
-    """The last state in the status events of so many seconds."""
+    """Read status events for so many seconds; return the last state."""
     state = "unknown"
     end = time.monotonic() + seconds
     with Subscriber(endpoint, topics=["status."], timeout_s=5.0) as subscriber:

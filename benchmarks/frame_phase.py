@@ -3,8 +3,7 @@
 python benchmarks/frame_phase.py RUN --corpus emodb=FOLDER [--delay 80]
 
 RUN is a folder of `edgeser evaluate --protocol loso`, of one seed. Every utterance is scored twice
-by the model that never heard its speaker: as it is, and delayed by half a frame, which nobody can
-hear.
+by the model that never heard its speaker: as it is, and delayed by half a hop, which is inaudible.
 """
 
 from __future__ import annotations

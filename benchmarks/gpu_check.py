@@ -3,11 +3,11 @@
 python benchmarks/gpu_check.py [NAME|FILE]... [--batches 1,8,64] [-o docs/reports/gpu]
 
 With TensorRT, the engine of every artefact (default: those that ship) is built, verified by its
-golden vectors, compared with ONNX Runtime on the CPU, and timed with CUDA events; integers that
-TensorRT does not take (those of an export without --symmetric) are not run. ONNX Runtime's
-CUDA provider and compiled PyTorch run beside it where they are installed. PyTorch is only timed:
-its weights are random, and its times are without the copies that TensorRT's contain. What was not
-run is named. Exit code 1 when something differs, 2 without a GPU.
+golden vectors, compared with ONNX Runtime on the CPU, and timed with CUDA events; int8 artefacts
+that TensorRT does not accept (exported without --symmetric) are not run. ONNX Runtime's CUDA
+provider and compiled PyTorch are run, too, where they are installed. PyTorch is only timed: its
+weights are random, and its times exclude the copies that TensorRT's include. What was not run is
+listed. Exit code 1 when something differs, 2 without a GPU.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ from edgeser.model.golden import waveform
 from edgeser.model.model import Model, load_model
 
 LIMITS: dict[Precision, float] = {"fp32": 1e-3, "fp16": 1e-2, "int8": 1e-1}
-"""Largest difference of a logit to ONNX Runtime's, of the largest logit, by precision. Where a
-value is rounded to one integer here and to the next one there, a logit moves by up to 3 % of the
-largest: so far apart are ONNX Runtime's own integer kernels and its float ones on one processor."""
+"""Largest difference of a logit from ONNX Runtime's, relative to the largest logit, by precision.
+If a value is rounded to neighbouring integers by the two, a logit changes by up to 3 % of the
+largest: that is how far ONNX Runtime's own integer and float kernels differ on one processor."""
 
 
 Inputs: TypeAlias = "dict[str, Any]"
 """A graph's inputs by name."""
 
 Run: TypeAlias = Callable[[Inputs], Any]
-"""What a graph says of the labels, (batch, ..., labels)."""
+"""From inputs to a graph's output for the labels, (batch, ..., labels)."""
 
 
 class Check:
-    """What is asked, and what was found, row by row."""
+    """What to check, and the results, row by row."""
 
     def __init__(self, batches: list[int], runs: int) -> None:
         self.batches = batches
@@ -59,14 +59,14 @@ class Check:
         self.failed: list[str] = []
 
     def add(self, model: str, runs_on: str, clock: str, batch: int, frames: int, ms: Any) -> None:
-        """A case's times, after a warm-up."""
+        """Add a case's times, measured after a warm-up."""
         p50, p99 = (float(np.percentile(ms, p)) for p in (50, 99))
         row = {"model": model, "runs on": runs_on, "batch": batch, "frames": frames}
         self.rows.append({**row, "p50 ms": p50, "p99 ms": p99, "clock": clock})
         print(f"{model} on {runs_on}, batch {batch}: p50 {p50:.3f} ms, p99 {p99:.3f} ms ({clock})")
 
     def differs(self, model: str, runs_on: str, difference: float, limit: float) -> None:
-        """How far a case is from ONNX Runtime on the CPU."""
+        """Add how far a case is from ONNX Runtime on the CPU."""
         wrong = not difference <= limit
         what = f"{model} on {runs_on}: logits differ by {difference:.1e} of the largest"
         self.rows.append({"model": model, "runs on": runs_on, "difference": difference})
@@ -100,7 +100,7 @@ def main() -> bool:
 
 
 def counts(text: str) -> list[int]:
-    """The type of an argument of several, separated by commas."""
+    """The type of an argument that is several counts, separated by commas."""
     return [script.count(part) for part in text.split(",")]
 
 
@@ -114,7 +114,7 @@ def engines(name: str, check: Check) -> None:
         check.not_run.append(f"{name} on TensorRT: {error}")
         return
     except UserError as error:
-        # Where there is TensorRT, an engine that is not built or drifts is what this looks for.
+        # With TensorRT installed, an engine that cannot be built or drifts is a failure.
         (check.failed if "platform" in locals() else check.not_run).append(f"{name}: {error}")
         return
     on = f"TensorRT {platform.tensorrt} {model.info.precision}"
@@ -133,13 +133,13 @@ def engines(name: str, check: Check) -> None:
 
 
 def onnx_runtime_cuda(name: str, check: Check) -> None:
-    """ONNX Runtime's CUDA provider, where it is in the installed package and really loads."""
+    """ONNX Runtime's CUDA provider, if the installed package has it and it really loads."""
     provider = "CUDAExecutionProvider"
     if provider not in onnxruntime.get_available_providers():
         check.not_run.append(f"{name} on ONNX Runtime's {provider}: install onnxruntime-gpu")
         return
     model = load_model(name, "onnxruntime")
-    # fp32 means all of its bits, as in an engine.
+    # fp32 means full precision, not TF32, as in an engine.
     session = onnxruntime.InferenceSession(
         str(model.artefact.path), providers=[(provider, {"use_tf32": "0"})]
     )
@@ -198,7 +198,7 @@ def pytorch(check: Check) -> None:
 
 
 def cuda_ms(torch: Any, runs: int, model: Any, features: Any, frames: Any) -> list[float]:
-    """Milliseconds of each run on the GPU; inputs lie there already."""
+    """Milliseconds of each run on the GPU, with inputs already there."""
     times = []
     with torch.inference_mode():
         for turn in range(runs + runs // 10):
@@ -213,7 +213,7 @@ def cuda_ms(torch: Any, runs: int, model: Any, features: Any, frames: Any) -> li
 
 
 def answering(model: Model) -> Run:
-    """What a model's backend says of the labels: logits, or of a network of streams votes."""
+    """A model's backend as a function to the labels' logits, or a streaming network's votes."""
     backend, labels = model.backend, len(model.info.labels)
     if model.info.streaming is not None:
         return lambda given: backend.step(given["features"], given["state"])[0][..., :labels]
@@ -221,8 +221,8 @@ def answering(model: Model) -> Run:
 
 
 def compare(name: str, on: str, model: Model, run: Run, check: Check) -> None:
-    """The largest difference to ONNX Runtime on the CPU: a partial alone and beside another, and
-    every batch at random lengths.
+    """The largest difference from ONNX Runtime on the CPU: of one partial and of two in a batch,
+    and of every batch size at a random length.
     """
     reference = answering(load_model(name, "onnxruntime"))
     shapes = shapes_of(model.info, 1)
@@ -246,8 +246,8 @@ def compare(name: str, on: str, model: Model, run: Run, check: Check) -> None:
 
 
 def inputs(model: Model, batch: int, length: int) -> Inputs:
-    """Features of as many test sounds, (batch, length, width), and their frames (batch,); of a
-    network of streams the state (batch, state) at the beginning of a segment.
+    """Features of as many test sounds, (batch, length, width), and their frames (batch,), or for a
+    streaming network the state (batch, state) at the beginning of a segment.
     """
     spec, window = model.info.front_end, model.info.window
     seconds = min(window.max_seconds, length * spec.hop / spec.sample_rate)
@@ -264,7 +264,7 @@ def inputs(model: Model, batch: int, length: int) -> Inputs:
 
 
 def wall_ms(runs: int, run: Run, given: Inputs) -> list[float]:
-    """Milliseconds of each call as its caller sees it, behind a warm-up."""
+    """Milliseconds of each call as its caller sees it, after a warm-up."""
     times = []
     for turn in range(runs + runs // 10):
         begun = time.perf_counter()

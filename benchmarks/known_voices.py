@@ -2,10 +2,10 @@
 
 python benchmarks/known_voices.py --corpus savee=FOLDER [--model moonshine6] [--jobs 2]
 
-Every corpus is one that the model never met. It is annotated twice, first with every recording of
-an unknown voice, then with --voices. The label of a recording is that of the likeliest class over
-its segments, weighted by their length, among angry, happy, neutral and sad; one without a segment
-is wrong. Brackets: 95 % over speakers, each drawn with all that he or she says.
+Every corpus must be one that the model was not trained on. It is annotated twice, first with every
+voice unknown, then with --voices. The label of a recording is that of the likeliest class over its
+segments, weighted by their length, among angry, happy, neutral and sad; one without a segment is
+wrong. Brackets: 95 %, resampling speakers with all their recordings.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def annotated(corpus: Corpus, model: str, jobs: int, voices: Sequence[str]) -> list[int | None]:
-    """The class that each utterance gets; None where no speech was found in it."""
+    """The class predicted for each utterance; None where no speech was found in it."""
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
         recordings, tables = Path(folder) / "list.csv", Path(folder) / "tables"
         with recordings.open("w") as file:
@@ -70,7 +70,7 @@ def annotated(corpus: Corpus, model: str, jobs: int, voices: Sequence[str]) -> l
 
 
 def row(corpus: Corpus, unknown: Sequence[int | None], known: Sequence[int | None]) -> str:
-    """Mean recall with unknown and known voices, and by how much the latter is higher."""
+    """The table row: mean recall with unknown and with known voices, and the gain."""
     speakers = sorted({u.speaker for u in corpus.utterances})
     counts = [
         np.stack([_counts(corpus, said, speaker) for speaker in speakers])
@@ -97,7 +97,7 @@ def _likeliest(totals: dict[str, Doubles], utterance: Utterance) -> int | None:
 
 
 def _counts(corpus: Corpus, said: Sequence[int | None], speaker: str) -> Doubles:
-    """How often a speaker's utterances of each class got each class, the last one for none."""
+    """Confusion matrix of a speaker's utterances, with a last class for no prediction."""
     own = [
         (FOUR.index(u.label), len(FOUR) if label is None else label)
         for u, label in zip(corpus.utterances, said, strict=True)

@@ -1,9 +1,9 @@
 """Many network microphones on one daemon: how late its events are, and what it costs.
 
-Each device sends in real time, in pieces of 20 ms over a connection of its own: some of them the
-bundled speech, from a place of its own on, the others the noise of a quiet room. The figures: the
-latency of every event as the daemon tells it, its processor time and memory, and sound that it
-says was lost.
+Each device sends in real time, in pieces of 20 ms over a connection of its own: some the bundled
+speech, each from a different position, the others the noise of a quiet room. The figures: the
+latency of every event as the daemon reports it, the daemon's processor time and memory, and the
+sound that it reports as lost.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def written(folder: Path, tokens: Sequence[str]) -> tuple[Path, int]:
-    """Settings, and the port that they name."""
+    """Write settings; return their file and the port that they name."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     file = folder / "tokens"
@@ -89,7 +89,7 @@ def written(folder: Path, tokens: Sequence[str]) -> tuple[Path, int]:
 
 
 def send(port: int, tokens: Sequence[str], talking: int, stop: threading.Event) -> None:
-    """One thread for all devices: it takes little of what is measured."""
+    """Send for all devices from one thread, which takes little processor time from the daemon."""
     sound = samples_of(SPEECH_FILE)
     noise = np.random.default_rng(1).normal(0, 10, PIECE).astype("<i2").tobytes()
     pieces = [sound[at : at + PIECE].tobytes() for at in range(0, len(sound) - PIECE, PIECE)]
@@ -115,7 +115,7 @@ def send(port: int, tokens: Sequence[str], talking: int, stop: threading.Event) 
 
 
 def heard(events: Subscriber, seconds: float) -> tuple[list[EmotionEvent], list[StatusEvent]]:
-    """What comes within so long."""
+    """The emotion and status events that come within so long."""
     emotions: list[EmotionEvent] = []
     statuses: list[StatusEvent] = []
     until = time.monotonic() + seconds

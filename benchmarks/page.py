@@ -3,9 +3,10 @@
 python benchmarks/page.py [--seconds 60] [--finals 50000] [--day 100000] [--json]
 
 Real processes: a publisher, ``edgeser page``, three clients, Debian's Chromium (playwright).
-``--finals``: so many in the journal's last 24 hours, for the timeline. ``--day``: so many events
-are published as fast as the browser takes them, as a tab sees in a long day. Everything runs on
-this machine, the browser's drawing too, which no GPU helps: read the load beside the figures.
+``--finals``: how many the journal's last 24 hours have, for the timeline. ``--day``: how many
+events, as many as a tab gets in a long day, are published as fast as the browser takes them.
+Everything runs on this machine, even the browser's drawing, without a GPU: mind the load reported
+with the figures.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ CLIENTS = 3
 EVENTS_A_SECOND = 10
 SETTLE_S = 5.0
 SHOWN_S = 140.0
-"""Longer than a tab keeps what it was told."""
+"""Longer than a tab keeps the events that it received."""
 
 FRAMES = 120
 
@@ -76,7 +77,7 @@ def main() -> None:
 
 
 def server(daemon: Daemon, page: PageProcess, seconds: float) -> dict[str, Any]:
-    """Processor and memory of the server at ten events a second, with three who look."""
+    """Processor and memory of the server at ten events a second, with three clients."""
     from tests.page.test_live import Told
 
     clients = [Told(page) for _ in range(CLIENTS)]
@@ -170,8 +171,8 @@ DRAG = """async (frames) => {
 def timeline(browser: Any, page: PageProcess) -> dict[str, Any]:
     """Milliseconds of work for each frame while a day is dragged and zoomed.
 
-    By the clock, which counts what others do on a busy machine, and by the processor's time of the
-    tab's main thread, which does not.
+    By wall-clock time, which includes other load on a busy machine, and by the processor time of
+    the tab's main thread, which does not.
     """
     tab = browser.new_page(viewport={"width": 1440, "height": 900})
     tab.set_default_timeout(1000 * PATIENCE_S)
@@ -204,10 +205,10 @@ def _thread_ms(session: Any) -> tuple[float, float]:
 
 
 def long_day(browser: Any, page: PageProcess, daemon: Daemon, events: int) -> dict[str, Any]:
-    """By how much a tab's heap grows, garbage collected, from before the day to after it.
+    """By how much a tab's heap, after garbage collection, grows from before the day to after it.
 
     The tab shows two minutes, and the day passes in about as long: at its end the tab rightly
-    holds all of it. So it is looked at again when those two minutes have passed.
+    holds all of it. So the heap is measured again when those two minutes have passed.
     """
     tab = browser.new_page()
     tab.set_default_timeout(1000 * PATIENCE_S)
@@ -239,7 +240,7 @@ def long_day(browser: Any, page: PageProcess, daemon: Daemon, events: int) -> di
 
 
 def _day(events: int) -> Iterator[list[Any]]:
-    """A hundred batches; the last event of each begins a segment that one can wait for."""
+    """A hundred batches; the last event of each begins a segment, so that one can wait for it."""
     segment = 1000
     for _ in range(100):
         batch: list[Any] = []
@@ -263,7 +264,7 @@ def _spread(values: list[float]) -> str:
 
 
 def _tonight() -> float:
-    """So that the whole of today is in the journal, however early it is."""
+    """The end of today, so that all of today is in the journal, however early it is."""
     now = time.localtime()
     return time.mktime((*now[:3], 23, 59, 59, 0, 0, -1))
 

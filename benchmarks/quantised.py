@@ -42,7 +42,7 @@ def main(
 
 
 def _without_folders(words: list[str]) -> list[str]:
-    """A corpus by name alone: where it lies is nobody's business."""
+    """The words with corpora by name only, without their private paths."""
     return [word.partition("=")[0] + "=..." if "=" in word else word for word in words]
 
 

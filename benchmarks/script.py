@@ -13,10 +13,10 @@ from edgeser.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong, and exits with 2."""
+    """Reports errors in one line, and exits with 2."""
 
     def error(self, message: str) -> NoReturn:
-        """As ``argparse`` has it."""
+        """As in ``argparse``."""
         self.exit(2, f"{Path(self.prog).stem}: {message}\n")
 
 
@@ -46,15 +46,15 @@ def show(figures: Mapping[str, object], *, as_json: bool) -> None:
 
 
 def without_folders(words: Sequence[str]) -> list[str]:
-    """A corpus by name alone: where it lies is nobody's business."""
+    """The words without private paths: corpora by name, absolute paths by their last part."""
     named = [w.partition("=")[0] + "=PATH" if "=" in w and "," not in w else w for w in words]
     return [Path(w).name if w.startswith("/") else w for w in named]
 
 
 def run(main: Callable[[], bool | None]) -> NoReturn:
-    """Exit with 0, or with 1 where ``main`` proves something and says that it does not hold.
+    """Run ``main`` and exit: with 1 if it returns False, i.e. what it checks does not hold, else 0.
 
-    What the user can fix is said in one line; the exit code is then 2.
+    A UserError is reported in one line; the exit code is then 2.
     """
     try:
         holds = main()

@@ -2,9 +2,10 @@
 
 python benchmarks/versions.py CHECKOUT CHECKOUT... [--streams 60] [--seconds 14] [--rounds 3]
 
-Each daemon hears as many streams of unbroken speech as ``edgeser bench throughput`` would give it,
-windows of 3 s every second, or with --streams 0 one of silence. What else the machine does falls on
-all alike: read the ratios, which repeat to some hundredths where milliseconds do not to a third.
+Each daemon hears --streams streams of uninterrupted speech, as in ``edgeser bench throughput``,
+with windows of 3 s every second, or with --streams 0 one of silence. Other load on the machine
+affects all alike: read the ratios, which repeat to a few hundredths; milliseconds may vary by a
+third.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def main() -> None:
 def measure(
     checkouts: list[Path], spoken: Samples, streams: int, seconds: float, number: int
 ) -> list[list[float]]:
-    """Milliseconds of each thread of each daemon, the busiest first, for a second of a stream."""
+    """Milliseconds of each thread of each daemon, the busiest first, per second of a stream."""
     spread_s = SEGMENT_S if streams else 0
     order = list(enumerate(checkouts))
     if number % 2:
@@ -94,7 +95,7 @@ def measure(
 
 
 def silence(file: Path, seconds: float) -> str:
-    """A quiet room, and its settings."""
+    """Write the sound of a quiet room; return settings that play it."""
     noise = np.random.default_rng(0).standard_normal(round(seconds * SAMPLE_RATE)) * 3
     sound.write(np.round(noise).astype(np.int16), file)
     return f'[[source]]\nsource = "{file}"\nstream = "room"\n'

@@ -1,7 +1,7 @@
 """openSMILE's functionals of whole utterances, kept on disk.
 
-ComParE_2016: 65 low-level descriptors and their slopes over time, and what statistics say of each.
-openSMILE's licence is for research only: it is measured here, never shipped.
+ComParE_2016: statistics of 65 low-level descriptors and of their slopes over time. openSMILE's
+licence is for research only: it is measured here, never shipped.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from edgeser.pcm import SAMPLE_RATE
 from edgeser_train.corpora import Corpus, Utterance
 from edgeser_train.files import write_whole
 
-_TOLD_EVERY = 500
+_PRINTED_EVERY = 500
 
 
 def functionals_of(corpus: Corpus, folder: Path | None, jobs: int) -> Floats:
-    """Of all utterances of one corpus, in their order (utterances, 6373) float32:
-    ``FOLDER/NAME.npz`` where it still fits the files, else computed by so many processes and kept
-    there, with the name, speaker and label of each row and the names of the columns.
+    """The functionals of all utterances of one corpus, in their order: (utterances, 6373) float32.
 
-    Raises UserError for a sound that cannot be read.
+    Read from ``FOLDER/NAME.npz`` if that still matches the files, otherwise computed by ``jobs``
+    processes and kept there, with the name, speaker and label of each row and the names of the
+    columns. Raises UserError for a sound that cannot be read.
     """
     version = f"{corpus.fingerprint} opensmile {opensmile.__version__}"
     kept = None if folder is None else folder / f"{corpus.name}.npz"
@@ -39,7 +39,7 @@ def functionals_of(corpus: Corpus, folder: Path | None, jobs: int) -> Floats:
     with ProcessPoolExecutor(jobs) as pool:
         for row in pool.map(_of_utterance, corpus.utterances, chunksize=8):
             rows.append(row)
-            if not len(rows) % _TOLD_EVERY:
+            if not len(rows) % _PRINTED_EVERY:
                 print(f"{corpus.name}: {len(rows)} of {len(corpus.utterances)}", file=sys.stderr)
     values = np.stack(rows)
     if kept is not None:
@@ -59,7 +59,7 @@ def functionals_of(corpus: Corpus, folder: Path | None, jobs: int) -> Floats:
 
 
 def _read(path: Path, version: str) -> Floats | None:
-    """None where there is none, or one of other files."""
+    """The values kept in a file; None if there is none, or it is of other files."""
     try:
         with np.load(path) as arrays:
             values: Floats = arrays["x"]

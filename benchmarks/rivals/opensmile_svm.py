@@ -5,20 +5,20 @@ python benchmarks/rivals/opensmile_svm.py --corpus emodb7=FOLDER --corpus mesd=F
     --corpus crema-d=FOLDER --labels LABELS --unseen savee=FOLDER --unseen ravdess=FOLDER -o FOLDER
 
 The sounds and folds of `edgeser evaluate` with the same options, the figures of
-`edgeser unseen`. With --unseen all of --corpus trains and those are scored. Each of
-these has a machine of its own, trained on features made the same way:
+`edgeser unseen`. With --unseen, all of --corpus trains and the unseen corpora are scored. For each
+of these ways to make features there is an SVM, trained on features made that way:
 
 * nothing known of a voice: the features as they are, standardised over the training part;
-* relative to the mean of ten other utterances of the speaker, seven of them neutral; it is scored
-  with less and with more known, too;
-* standardised by speaker, with the mean and deviation of all of a speaker's utterances. What is
-  scored is among them, and their emotions are balanced: no listener has that.
+* relative to the mean of ten other utterances of the speaker, seven of them neutral; this one is
+  scored with less and with more known, too;
+* standardised by speaker, with the mean and deviation of all of a speaker's utterances. These
+  include the scored ones, and their emotions are balanced: no listener has that.
 
-C is chosen inside the training part of a fold, on corpora left out where it has several, else on
-speakers. A part of more than 2000 utterances chooses it on some of them, its corpora, classes and
-speakers drawn alike, by the kernel of the whole part, whose features are standardised together (no
-label is in it). Needs `pip install opensmile scikit-learn` (openSMILE's licence is for research
-only: it is measured here, never shipped).
+C is chosen by cross-validation inside the training part of a fold, leaving out corpora if it has
+several, otherwise speakers. For a part of more than 2000 utterances this uses a subset, drawn
+evenly from corpora, classes and speakers, but the kernel of the whole part, whose features are
+standardised together (that uses no label). Needs `pip install opensmile scikit-learn` (openSMILE's
+licence is for research only: it is measured here, never shipped).
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ WAYS: dict[str, tuple[Way, ...]] = {
     "relative": (TEN, Enrolment(3, "neutral"), EARLIER),
     "standardised": (STANDARDISED,),
 }
-"""How features are made: a machine is trained with the first of each, and scored with all."""
+"""How features are made: for each, an SVM is trained with the first way and scored with all."""
 
 NOTE = (
     "Each row's machine has learnt from features made the same way; those of 3 and 10 utterances "
@@ -73,7 +73,9 @@ class Voices(NamedTuple):
     values: Floats
 
     def among(self, labels: str | None) -> Voices:
-        """Those of the classes that ``edgeser evaluate --labels`` names. Raises UserError."""
+        """The utterances of the classes in ``labels``, as in ``edgeser evaluate --labels``; all if
+        it is None. Raises UserError.
+        """
         if labels is None:
             return self
         place = {u.name: row for row, u in enumerate(self.corpus.utterances)}
@@ -148,7 +150,7 @@ def _once_each(folds: Sequence[Fold]) -> None:
 def _rows(
     ways: Sequence[Way], corpus: Corpus, voices: Sequence[Voices], folds: Sequence[Fold]
 ) -> list[EnrolmentRow]:
-    """One for each way, by machines that are trained in the first, fold by fold."""
+    """One row for each way, from SVMs that are trained with the first, fold by fold."""
     from benchmarks.rivals.svm import Machine
 
     raw = np.concatenate([v.values for v in voices])
@@ -176,13 +178,13 @@ def _rows(
 
 
 def _unseen(learnt: Sequence[Voices], utterances: int) -> Fold:
-    """What comes first trains, all others test."""
+    """A fold in which the utterances of ``learnt``, which come first, train and all others test."""
     train = sum(len(v.corpus.utterances) for v in learnt)
     return Fold("unseen", tuple(range(train)), (), tuple(range(train, utterances)))
 
 
 def _features(voices: Voices, way: Way) -> Floats:
-    """As ``way`` has them (utterances, 6373); nan where nothing is known of a voice yet."""
+    """Features made in that way (utterances, 6373); nan where nothing is known of a voice yet."""
     corpus, values = voices
     if isinstance(way, str):
         speakers = np.array([u.speaker for u in corpus.utterances])
@@ -202,7 +204,7 @@ def _features(voices: Voices, way: Way) -> Floats:
 
 
 def _tested(corpus: Corpus, temperatures: Doubles) -> list[list[int]]:
-    """By corpus those utterances that a machine has judged, and so has a temperature for."""
+    """The utterances of each corpus that were scored, i.e. have a temperature."""
     rows: dict[str, list[int]] = defaultdict(list)
     for i in np.flatnonzero(~np.isnan(temperatures)).tolist():
         rows[corpus.utterances[i].corpus].append(i)
@@ -210,7 +212,7 @@ def _tested(corpus: Corpus, temperatures: Doubles) -> list[list[int]]:
 
 
 def _predictions(corpus: Corpus, margins: Doubles, rows: list[int]) -> PairwisePredictions:
-    """Of utterances of one corpus."""
+    """Predictions for utterances of one corpus."""
     return PairwisePredictions(
         corpus.utterances[rows[0]].corpus or corpus.name,
         corpus.labels,

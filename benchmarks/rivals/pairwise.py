@@ -1,4 +1,4 @@
-"""Predictions of a classifier that sets one class against one."""
+"""Predictions of a one-against-one classifier."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from edgeser_train.metrics import Doubles, Ints
 class PairwisePredictions(Predictions):
     """``margins`` (n, labels, labels): how far each is on the side of the first class of two.
 
-    ``logits`` are their sums. Classes told apart from each other alone are judged by the pairs
-    among them alone: a machine trained on no other classes has the same.
+    ``logits`` are their sums. Among a subset of classes only the pairs within it are used, which
+    are those of a classifier trained on no other classes.
     """
 
     margins: Doubles

@@ -1,8 +1,8 @@
-"""An RBF-SVM whose C is chosen for voices, or corpora, that it never met.
+"""An RBF-SVM whose C is chosen on held-out voices, or corpora.
 
-scikit-learn's SVC as it comes (gamma "scale", one class against one, every class weighing alike),
-with its kernel computed beforehand: thousands of utterances by thousands of features are a product
-of matrices then, and every C shares it.
+scikit-learn's SVC with its defaults (gamma "scale", one-against-one), but balanced classes and a
+precomputed kernel: for thousands of utterances by thousands of features that is a product of
+matrices, shared by every C.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from edgeser_train.training.sampling import balanced_sample
 COSTS = (0.3, 1.0, 3.0, 10.0, 30.0)
 INNER_FOLDS = 9
 SEARCHED = 2000
-"""Of more utterances than these a part chooses C: those that twice as many draws bring."""
+"""If a part has more utterances, C is chosen on those that occur in twice as many draws."""
 
 _SURE = 10.0
-"""A margin that no utterance has, or hardly any."""
+"""A margin that hardly any utterance has."""
 
 
 class Machine:
-    """Margins of classes (n, labels, labels) for features (n, d), learnt from part of a corpus."""
+    """An SVM trained on part of a corpus: features (n, d) to margins (n, labels, labels)."""
 
     def __init__(self, corpus: Corpus, part: list[int], features: Floats) -> None:
-        """``features`` (part, d). Chooses C and the temperature of the scores, then learns.
+        """``features`` (part, d). Chooses C and the temperature of the scores, then trains.
 
         Raises UserError for a part of one speaker.
         """
@@ -49,12 +49,14 @@ class Machine:
         self._svc = _learnt(kernel, targets, self.cost)
 
     def margins(self, features: Floats) -> Doubles:
-        """Softmax of their sums by ``temperature`` is calibrated on the training part."""
+        """Margins of features. The softmax of their sums over ``temperature`` is calibrated (on the
+        training part).
+        """
         rows = self._scaler.transform(features.copy())
         return _margins(self._svc, self._kernel(rows), self._labels)
 
     def _kernel(self, rows: Floats) -> Floats:
-        """exp(-gamma |row - learnt|²) in single precision (rows, learnt)."""
+        """exp(-gamma |row - training row|²) in single precision, (rows, training rows)."""
         distances = -2 * (rows @ self._features.T)
         distances += (rows**2).sum(axis=1)[:, None]
         distances += (self._features**2).sum(axis=1)
@@ -64,7 +66,7 @@ class Machine:
     def _chosen(
         self, corpus: Corpus, part: list[int], kernel: Floats, targets: Ints
     ) -> tuple[float, float]:
-        """C with the best mean of recalls, and the temperature that fits what it says."""
+        """C with the best mean recall, and the temperature that fits its scores."""
         some = np.arange(len(part))
         if len(part) > SEARCHED:
             drawn = balanced_sample(corpus, part, 2 * SEARCHED, np.random.default_rng(0))
@@ -108,7 +110,7 @@ def _margins(svc: SVC, kernel: Floats, labels: int) -> Doubles:
     learnt = svc.classes_.tolist()
     decisions = svc.decision_function(kernel)
     if len(learnt) == 2:
-        decisions = -decisions[:, None]  # of two classes alone the second one's side is positive
+        decisions = -decisions[:, None]  # with only two classes, positive means the second
     margins = np.zeros((len(kernel), labels, labels))
     for column, (first, second) in enumerate(combinations(learnt, 2)):
         margins[:, first, second] = decisions[:, column]

@@ -2,8 +2,9 @@
 
 python benchmarks/rivals/windows.py [--seconds 60] [--speech FILE] [--json]
 
-Windows of 3 s every 0.5 s of unbroken speech, one after the other, all ways on the same window in
-turn. Processor time counts, of all threads. A way whose library is missing is skipped, and said.
+Windows of 3 s every 0.5 s of uninterrupted speech, one after the other, all ways in turn on the
+same window. Measures the processor time of all threads. A way whose library is missing is skipped,
+with a message.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from edgeser.pcm import SAMPLE_RATE, Samples
 
 WINDOW, HOP, SEGMENT = 3 * SAMPLE_RATE, SAMPLE_RATE // 2, 7 * SAMPLE_RATE
 WINDOWS, STREAMS = "lightweight-emodb", "streaming6"
-"""The first has the front end and the network that the rivals compute."""
+"""The first has the front end and the network that the other ways compute."""
 
 OURS = "edgeser: new frames only, ONNX Runtime on one thread"
 
@@ -202,7 +203,7 @@ def eager(samples: Samples) -> tuple[str, Way]:
 
 
 def wav2vec2(samples: Samples) -> tuple[str, Way]:
-    """The network alone, with weights by chance, which do not change the time."""
+    """The network alone, with random weights, which do not change the time."""
     import torch
 
     from edgeser_train.torchaudio import transforms
