@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def events_of(listener: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
-    """What the listener prints, until the daemon says that it stops."""
+    """The events that the listener prints, until the daemon says that it is stopping."""
     assert listener.stdout is not None
     for line in listener.stdout:
         event = json.loads(line)

@@ -29,7 +29,7 @@ PAUSE_S = 3.0
 
 
 def main() -> int:
-    """Start a daemon that reads from us, and a page that looks at it."""
+    """Start a daemon that reads from this process, and a page that shows its events."""
     arguments = sys.argv[1:]
     has_file = bool(arguments) and not arguments[0].startswith("-")
     sound = arguments.pop(0) if has_file else str(SPEECH_FILE)
@@ -59,7 +59,7 @@ def main() -> int:
 
 @contextmanager
 def running(command: list[str], **how: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with us."""
+    """A process that ends with this block."""
     process = subprocess.Popen(command, **how)
     try:
         yield process
@@ -69,9 +69,9 @@ def running(command: list[str], **how: Any) -> Iterator[subprocess.Popen[bytes]]
 
 
 def samples_of(path: str) -> bytes:
-    """A sound file as the daemon reads it: raw 16-bit mono at 16 kHz, and a pause behind it.
+    """A sound file as the daemon reads it: raw 16-bit mono at 16 kHz, followed by a pause.
 
-    Raises UserError for what is no sound file.
+    Raises UserError if it is not a sound file.
     """
     sound = []
     for item in FileSource(path, fast=True).blocks():
@@ -84,7 +84,7 @@ def samples_of(path: str) -> bytes:
 
 
 def play(samples: bytes, daemon: subprocess.Popen[bytes]) -> None:
-    """Write the samples to the daemon as fast as a microphone would, for ever."""
+    """Write the samples to the daemon at the pace of a microphone, forever."""
     assert daemon.stdin is not None
     begun, blocks, at = time.monotonic(), 0, 0
     try:

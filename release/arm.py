@@ -28,25 +28,25 @@ from typing import Any
 from release.source import CHECKOUT
 
 BY_THE_CLOCK = frozenset({"epoch", "time", "latency_ms"})
-"""Fields that are another in every run, on the same machine too."""
+"""Fields that differ in every run, even on the same machine."""
 
 AT_ONCE = 4
-"""Programs that are emulated at the same time: each is one thread."""
+"""Programs that are emulated at the same time; each has one thread."""
 
 _INCLUDED = "python3,libportaudio2,ca-certificates,bash,coreutils,dash"
 _SINGLE = 2.0**-24
-"""Half a unit in the last place of a float32 of 1: how exact a score can be."""
+"""Half a unit in the last place of a float32 of 1: the precision of a score."""
 
 
 def unpack(arch: str, package: Path, root: Path) -> None:
-    """A Debian of that architecture with the package in it: unpacked, so that nothing runs yet."""
+    """A Debian of that architecture with the package: only unpacked, without running anything."""
     _extract(root, "bookworm", _INCLUDED, arch)
     subprocess.run(["dpkg-deb", "-x", package, root], check=True)
     shutil.copy(CHECKOUT / "release/probe.py", root / "probe.py")
 
 
 def unpack_emulator(folder: Path) -> Path:
-    """qemu of Debian 13: that of Debian 12 hangs when ONNX Runtime is imported."""
+    """Unpack qemu of Debian 13; that of Debian 12 hangs when ONNX Runtime is imported."""
     _extract(folder / "trixie", "trixie", "qemu-user", "amd64")
     program = folder / "qemu-aarch64"
     shutil.copy2(folder / "trixie/usr/bin/qemu-aarch64", program)
@@ -61,7 +61,7 @@ def _extract(root: Path, suite: str, packages: str, arch: str) -> None:
 
 
 def hear(root: Path, emulator: Path | None) -> dict[str, Any]:
-    """What ``release/probe.py`` finds in that root."""
+    """The results of ``release/probe.py`` in that root."""
     variables = {**os.environ, **({"QEMU": str(emulator)} if emulator else {})}
     arguments = [str(CHECKOUT / "tools/in-root"), str(root), "/opt/edgeser/bin/python", "/probe.py"]
 
@@ -85,7 +85,7 @@ def hear(root: Path, emulator: Path | None) -> dict[str, Any]:
 
 
 def differences(ours: object, theirs: object, path: str = "") -> list[tuple[str, object, object]]:
-    """Every value that is not the same, with its path; what comes by the clock is left out."""
+    """Every value that differs, with its path, except fields that depend on the clock."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         keys = sorted((ours.keys() | theirs.keys()) - BY_THE_CLOCK)
         return [
@@ -105,7 +105,7 @@ def differences(ours: object, theirs: object, path: str = "") -> list[tuple[str,
 
 
 def in_order(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Events by stream and type, each in its order: topics have none among themselves."""
+    """Events by stream and type, each in order; between topics the order is undefined."""
     topics: dict[str, list[dict[str, Any]]] = {}
     for event in events:
         topics.setdefault(f"{event['type']}.{event['stream']}", []).append(event)
@@ -113,7 +113,7 @@ def in_order(events: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def report(arm: dict[str, Any], pc: dict[str, Any]) -> tuple[str, bool]:
-    """The report as Markdown, and whether every event is the same, but for a last decimal."""
+    """The report as Markdown, and whether all events are the same up to the last decimal."""
     golden = [_golden_row(name, arm["golden"][name], pc["golden"][name]) for name in pc["golden"]]
     ours, theirs = in_order(arm["events"]), in_order(pc["events"])
     rows, found = [], []
@@ -175,7 +175,7 @@ def _golden_row(name: str, ours: list[list[str]], theirs: list[list[str]]) -> st
 
 
 def _is_rounding(difference: tuple[str, object, object]) -> bool:
-    """Whether two numbers are the same but for one in the last decimal that is published."""
+    """Whether two numbers differ by no more than one in the last decimal that is published."""
     _, a, b = difference
     return isinstance(a, float) and isinstance(b, float) and abs(a - b) < 1.5e-6
 
@@ -193,7 +193,7 @@ def _processor() -> str:
 
 
 def main() -> int:
-    """Exit code 1 where an event differs by more than its last decimal; the report says all."""
+    """Write the report. Exit code 1 if an event differs by more than one in its last decimal."""
     parser = argparse.ArgumentParser(prog="python -m release.arm", description=__doc__)
     parser.add_argument("arm64", type=Path)
     parser.add_argument("amd64", type=Path)

@@ -27,7 +27,7 @@ from pathlib import Path
 from release.source import CHECKOUT, REQUIREMENTS, environment, epoch, version
 
 PARTS = ("edge", "train", "export")
-"""Where the packages lie: all is imported from the copy, nothing from the checkout around it."""
+"""Folders of the packages, which are imported from the copy, never from the checkout itself."""
 
 
 class ReleaseError(Exception):
@@ -60,13 +60,13 @@ def check_clean() -> None:
 
 
 def last_commit() -> str:
-    """Its name: a release takes minutes, and is of the commit that it began with."""
+    """The commit's hash. A release takes minutes, and is of the commit that it began with."""
     command = ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def build_once(folder: Path, commit: str, suites: list[str], image: bool) -> Path:
-    """Everything, from a copy of the commit in a folder of its own. Returns where it lies."""
+    """Build everything from a copy of the commit in a folder of its own; return the result's."""
     source, output = folder / "source", folder / "dist"
     source.mkdir(parents=True)
     copy = subprocess.run(
@@ -96,7 +96,7 @@ def build_once(folder: Path, commit: str, suites: list[str], image: bool) -> Pat
 
 
 def write_sbom(file: Path) -> None:
-    """What the packages and the image bring, as CycloneDX: each version and its hashes."""
+    """What the packages and the image contain, as CycloneDX: each version and its hashes."""
     command = [
         *(sys.executable, "-m", "cyclonedx_py", "requirements", str(REQUIREMENTS)),
         *("--pyproject", str(CHECKOUT / "pyproject.toml"), "--mc-type", "application"),
@@ -119,7 +119,7 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 def compare(first: dict[str, str], second: dict[str, str]) -> None:
-    """Raises ``ReleaseError`` where two builds are not the same."""
+    """Raises ``ReleaseError`` if two builds differ."""
     if differ := sorted(set(first.items()) ^ set(second.items())):
         names = ", ".join(sorted({name for name, _ in differ}))
         raise ReleaseError(f"built twice, and not the same bytes: {names}")

@@ -29,7 +29,7 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _GLIBC = "manylinux_2_28"
 
 _PURE = ("nkeys",)
-"""Published without a wheel, and of Python alone: one is made here, the same for every machine."""
+"""Pure-Python packages that are published without a wheel: one is made here for all machines."""
 
 _SCRIPT = """#!/opt/edgeser/bin/python
 import sys
@@ -43,7 +43,7 @@ sys.exit(run())
 def build(arch: str, suite: str, wheel: Path, output: Path, package_version: str = "") -> Path:
     """The package for one architecture and one Debian release. Raises ``CalledProcessError``.
 
-    ``package_version`` takes the place of the edgeser's own, to try upgrades.
+    ``package_version`` replaces edgeser's own, to try upgrades.
     """
     python = PYTHONS[suite]
     package_version = f"{package_version or version()}-{_REVISIONS[suite]}"
@@ -128,7 +128,7 @@ def _write_service(root: Path) -> None:
 
 
 def _write_control(debian: Path, site: Path, suite: str, package_version: str) -> None:
-    """The folder ``debian``: what is not the same for every package is filled in."""
+    """Write the folder ``debian``, filling in what differs between packages."""
     python = PYTHONS[suite]
     major, minor = python.split(".")
     units = [file.name.replace("@.", "@*.") for file in (CHECKOUT / "systemd").glob("*.service")]

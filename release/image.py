@@ -34,7 +34,7 @@ _NEEDLESS = (
 
 
 def build(package: Path, output: Path) -> Path:
-    """The image as an archive that ``podman load`` and ``docker load`` take."""
+    """The image as an archive for ``podman load`` and ``docker load``."""
     arch = package.stem.rsplit("_", 1)[1]
     name = f"localhost/edgeser:{version()}"
     with tempfile.TemporaryDirectory(prefix="edgeser-image-") as folder:
@@ -65,10 +65,10 @@ def build(package: Path, output: Path) -> Path:
 
 
 def leave_chance_out(archive: Path) -> None:
-    """Write the archive again without the id of the container in which the image was made.
+    """Rewrite the archive without the id of the container in which the image was made.
 
-    It is another each time, and so would be the name of the image's description, and the folders
-    that Docker before 1.10 reads.
+    The id differs each time, and with it the name of the image's configuration, which is its hash,
+    and the folders that only Docker before 1.10 reads.
     """
     settled = archive.with_suffix(".settled")
     with tarfile.open(archive) as made, tarfile.open(settled, "w") as kept:
@@ -94,7 +94,7 @@ def _content(archive: tarfile.TarFile, name: str) -> IO[bytes]:
 
 
 def _make_root(package: Path, archive: Path) -> None:
-    """Debian with the package in it, less what a container does not read."""
+    """Debian with the package installed, without the files that a container does not need."""
     shared = CHECKOUT / "release/image"
     account = f"-u {ACCOUNT} -U -G audio -d /var/lib/edgeser -s /usr/sbin/nologin"
     hooks = [

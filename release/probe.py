@@ -1,4 +1,4 @@
-"""What an installed edgeser makes of its bundled sounds, as JSON; runs where there is only edgeser.
+"""What an installed edgeser hears in its bundled sounds, as JSON; needs nothing but edgeser.
 
 python probe.py versions | models | golden MODEL | events
 """
@@ -18,7 +18,7 @@ EDGESER = [sys.executable, "-m", "edgeser"]
 
 
 def versions() -> dict[str, str]:
-    """What it runs on."""
+    """Versions of edgeser and of what it runs on."""
     import numpy as np
     import onnxruntime
 
@@ -56,7 +56,7 @@ def golden(name: str) -> list[list[str]]:
 
 
 def events() -> list[dict[str, Any]]:
-    """What the daemon publishes about the bundled sound, but for what comes by the clock."""
+    """The daemon's events for the bundled sound, except those that come by the clock."""
     from edgeser.bench import SPEECH_FILE
 
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:

@@ -2,8 +2,8 @@
 
 python -m release.requirements
 
-The versions are those of constraints.txt, for every supported Python at once. What installs from it
-takes only files that somebody has seen before: a package that was changed on the way is refused.
+The versions are those of constraints.txt, for every supported Python at once. Installing from it
+accepts only files with known hashes: a package that was changed since is refused.
 """
 
 from __future__ import annotations

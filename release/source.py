@@ -1,4 +1,4 @@
-"""What the sources say of a release: version, date, and what the installed program can do."""
+"""What the sources determine of a release: version, date, and the extras it includes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REQUIREMENTS = CHECKOUT / "release" / "requirements.txt"
 """What the service needs, each file by its hash (``make requirements``)."""
 
 EXTRAS = ("mqtt", "nats", "page")
-"""What the packages bring of edgeser's extras: what needs no compiler and is small."""
+"""The extras of edgeser that the packages include: those that are small and need no compiler."""
 
 
 def version() -> str:
@@ -24,9 +24,9 @@ def version() -> str:
 
 
 def epoch() -> int:
-    """The time that everything built carries: SOURCE_DATE_EPOCH, or that of the last commit.
+    """The time stamp of everything built: SOURCE_DATE_EPOCH, or that of the last commit.
 
-    An unpacked sdist has no commits; its files carry that time. Raises ``CalledProcessError``.
+    An unpacked sdist has no commits; its files have that time. Raises ``CalledProcessError``.
     """
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return int(given)
@@ -38,5 +38,5 @@ def epoch() -> int:
 
 
 def environment() -> dict[str, str]:
-    """Variables with which a build gives the same bytes again."""
+    """Environment variables that make builds reproducible."""
     return {**os.environ, "SOURCE_DATE_EPOCH": str(epoch()), "LC_ALL": "C.UTF-8", "TZ": "UTC"}

@@ -32,7 +32,7 @@ print(edgeser.__version__, len(finals))
 
 
 def check_contents(wheel: Path) -> None:
-    """The page's files and the licences of all that is foreign are in the wheel."""
+    """Check that the page's files and the licences of third-party code are in the wheel."""
     sys.path.insert(0, str(CHECKOUT / "tools"))
     import page_assets  # type: ignore[import-not-found]
 
@@ -71,7 +71,7 @@ TOOLS: dict[str, Callable[[Path, Path, dict[str, str]], Path]] = {
 
 
 def try_out(wheel: Path, tool: str) -> str:
-    """Install with this tool; the version that runs and how many segments it heard."""
+    """Install with this tool; return the version that runs and how many segments it heard."""
     with tempfile.TemporaryDirectory(prefix="edgeser-") as name:
         folder = Path(name)
         environment = {
@@ -94,7 +94,7 @@ def try_out(wheel: Path, tool: str) -> str:
 
 
 def _run(command: list[str | Path], environment: dict[str, str]) -> str:
-    """What it prints. Raises ``CalledProcessError``; what it says of itself is seen."""
+    """The command's output; its standard error is shown. Raises ``CalledProcessError``."""
     done = subprocess.run(command, env=environment, cwd="/", check=True, stdout=subprocess.PIPE)
     return done.stdout.decode().strip()
 

@@ -12,7 +12,7 @@ from release.source import CHECKOUT, environment, version
 
 
 def build_wheel(output: Path, sdist: bool = False) -> Path:
-    """The wheel, with the page's front end; with ``sdist`` that as well, beside it.
+    """Build the wheel, with the page's front end, and with ``sdist`` the sdist beside it.
 
     Raises ``CalledProcessError``.
     """
@@ -32,7 +32,7 @@ def build_wheel(output: Path, sdist: bool = False) -> Path:
 
 
 def pinned(wheel: Path) -> str:
-    """The line of a requirements file that takes this very wheel."""
+    """The line of a requirements file that accepts only this wheel."""
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     return f"edgeser=={version()} --hash=sha256:{digest}"
 

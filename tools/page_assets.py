@@ -1,9 +1,9 @@
-"""Brings what the page is built on, from npm: pinned in edge/edgeser/page/package.json.
+"""Fetches the page's libraries from npm, as pinned in edge/edgeser/page/package.json.
 
 python tools/page_assets.py
 
 Copies the few files that are needed, and the licences, to edge/edgeser/page/static/vendor. A file
-whose content is not the known one is refused.
+whose hash is not the known one is refused.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STAMP = ".versions.json"
 
 
 class AssetError(Exception):
-    """The files cannot be had; the message says why."""
+    """The files cannot be fetched; the message says why."""
 
 
 def is_complete() -> bool:
@@ -52,7 +52,7 @@ def bring() -> None:
         raise AssetError("npm is not installed: apt-get install npm")
     with tempfile.TemporaryDirectory(prefix="edgeser-npm-") as folder:
         shutil.copy(PAGE / "package.json", folder)
-        # No script of a package is run.
+        # --ignore-scripts: no script of a package is run.
         quiet = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
         done = subprocess.run([npm, "install", *quiet], cwd=folder, capture_output=True, text=True)
         if done.returncode:
@@ -61,7 +61,7 @@ def bring() -> None:
         _check(modules)
         try:
             _take(modules)
-        except OSError as error:  # another user's, or a checkout that is read-only
+        except OSError as error:  # another user's files, or a read-only checkout
             raise AssetError(f"{error}; whose is {VENDOR}?") from error
 
 
@@ -88,7 +88,7 @@ def _pinned() -> object:
 
 
 def main() -> int:
-    """Bring them unless they are there."""
+    """Fetch the files unless they are there already."""
     if is_complete():
         return 0
     try:

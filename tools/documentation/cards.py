@@ -1,4 +1,4 @@
-"""Model cards: what each shipped artefact says of itself, with the plots of its reports."""
+"""Model cards: the metadata of each shipped artefact, with the plots of its reports."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from edgeser.model.unseen import Unseen, read_unseen
 
 PLOTS = {"confusion.png": "Confusion matrix", "curves.png": "Training"}
 UNSEEN = "unseen/unseen.json"
-"""Of a model's reports: how it fares with voices it never met."""
+"""The one of a model's reports that is about unseen voices."""
 
 
 def pages(root: Path) -> dict[str, str]:
-    """Markdown of a card for each model, and of the page that lists them, by its name.
+    """Markdown of a card for each model, and of the page that lists them, by file name.
 
-    Every model is loaded, and so its golden vectors are run.
+    Every model is loaded, which checks its golden vectors.
     """
     made = {}
     for name in shipped_models():
@@ -81,7 +81,7 @@ def _trained(training: TrainingRecord) -> dict[str, str]:
 
 
 def _unseen(unseen: Unseen | None) -> dict[str, str]:
-    """On corpora that it never met: with nothing known of a voice, and with the most."""
+    """Rows on unseen corpora: with nothing known of a voice, and with the most known."""
     if unseen is None:
         return {}
     title = f"UA of angry, happy, neutral, sad in {', '.join(unseen.corpora)}"
@@ -96,7 +96,7 @@ def _percent(figure: Estimate) -> str:
 
 
 def unseen_plot(path: Path) -> str:
-    """Right labels on corpora that the model never met, by how much is known of each voice: SVG."""
+    """Mean recall on unseen corpora, by how much is known of each voice, as SVG."""
     rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
     corpora = [corpus["corpus"] for corpus in rows[0]["corpora"]]
     with matplotlib.rc_context({"svg.hashsalt": path.name, "svg.fonttype": "none"}):
@@ -117,7 +117,7 @@ def unseen_plot(path: Path) -> str:
 
 
 def _folders(model: Model, root: Path) -> list[Path]:
-    """The folder of reports that has the model's name, and of a variant then the original's."""
+    """The folder of reports with the model's name, and for a variant also the original's."""
     name = model.info.name
     names = dict.fromkeys((name, name.removesuffix(f"-{model.info.precision}")))
     folders = [root / "docs" / "reports" / name for name in names]

@@ -1,4 +1,4 @@
-"""What Sphinx is told; the pages are staged by pages.py."""
+"""Sphinx's configuration; the pages are staged by pages.py."""
 
 from edgeser import __version__
 
@@ -30,7 +30,7 @@ html_theme = "furo"
 html_title = f"edgeser {__version__}"
 html_copy_source = False
 html_show_sphinx = False
-# A page that was opened from a folder may not fetch the others, of which a summary is made.
+# The search makes summaries by fetching pages, which a page opened from disk may not do.
 html_show_search_summary = False
 
 suppress_warnings = ["misc.highlighting_failure"]  # examples with … in them are no JSON

@@ -1,4 +1,4 @@
-"""Whether what a built site links to is there: pages, pictures, anchors."""
+"""Finds dead links within a built site: to pages, pictures and anchors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LINKING = {"a": "href", "link": "href", "img": "src", "script": "src", "source"
 
 
 class _Page(HTMLParser):
-    """What a page links to, and what can be linked to in it."""
+    """The links of a page, and its anchors."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class _Page(HTMLParser):
 
 
 def dead_links(site: Path) -> list[str]:
-    """``page: link`` for every link within the site to what is not in it; others are not tried."""
+    """``page: link`` for every link within the site whose target is missing."""
     pages = {path: _Page(path.read_text(encoding="utf-8")) for path in sorted(site.rglob("*.html"))}
     return [
         f"{path.relative_to(site)}: {link}"

@@ -1,4 +1,4 @@
-"""The one list of pages that is kept by hand: the table "Read on" of the README."""
+"""The navigation, from the one list of pages kept by hand: the README's table "Read on"."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Row(NamedTuple):
 
 
 def navigation(readme: str) -> list[Row]:
-    """The rows, with paths as the repository has them. The caption ends where the first cell has a
-    colon or a comma. Raises ValueError without such a table."""
+    """The rows, with paths in the repository. The caption is the first cell up to a colon or a
+    comma. Raises ValueError without such a table."""
     table = _TABLE.search(readme)
     if table is None:
         raise ValueError("README.md: no table below the heading 'Read on'")

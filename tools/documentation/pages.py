@@ -1,4 +1,4 @@
-"""The pages of the site: which there are, and their links as the site has them."""
+"""The pages of the site, with their links adapted to it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 FRONT = PurePosixPath("README.md")
 BESIDE_DOCS = ("CONTRIBUTING.md", "CHANGELOG.md")
 BROWSER = PurePosixPath("examples/browser")
-"""A page of its own, which the site has in a folder of its own."""
+"""A web page that is copied to a folder of its own on the site."""
 
 LISTED = PurePosixPath("docs/reports")
-"""Reports are many and made by programs: one page lists them all."""
+"""Reports need not be in the README's table: one page lists them all."""
 
 _FENCE = re.compile(r"^ *(```|~~~)")
 _LINK = re.compile(r"(?<=\]\()([^)\s]+)(?=\))")
@@ -30,7 +30,7 @@ class SiteError(Exception):
 
 
 def written(root: Path = ROOT) -> list[PurePosixPath]:
-    """The pages that somebody wrote, by their path in the repository."""
+    """The hand-written pages, by their path in the repository."""
     there = [name for name in BESIDE_DOCS if (root / name).is_file()]
     docs = sorted(path.relative_to(root) for path in (root / "docs").rglob("*.md"))
     return [FRONT, *map(PurePosixPath, there), *map(PurePosixPath, docs)]
@@ -72,7 +72,7 @@ def _contents(rows: list[Row]) -> str:
 
 
 def _place(path: PurePosixPath) -> PurePosixPath:
-    """Where the site has a file of the repository."""
+    """The path on the site of a file of the repository."""
     if path == FRONT:
         return PurePosixPath("index.md")
     if path.parts[0] == "docs":
@@ -81,7 +81,7 @@ def _place(path: PurePosixPath) -> PurePosixPath:
 
 
 def _linked(page: PurePosixPath, text: str, folder: Path, root: Path) -> str:
-    """The page with links as the site has them; what they lead to beside the pages is copied."""
+    """The page with its links adapted to the site; linked files other than pages are copied."""
     here = _place(page).parent
 
     def moved(found: re.Match[str]) -> str:

@@ -29,7 +29,7 @@ SHIPPED_SETTINGS = Path(__file__).parents[2] / "systemd" / "edgeser.toml"
 
 
 def pages() -> dict[str, str]:
-    """Markdown of every page by its name; those of the models are of ``cards``."""
+    """Markdown of every page by file name; the models' pages come from ``cards``."""
     return {
         "reference/python.md": python_page(),
         "reference/settings.md": settings_page(),
@@ -112,7 +112,7 @@ def settings_page() -> str:
 
 
 def _comments(text: str) -> dict[tuple[str, str], str]:
-    """What stands above each key of the shipped file, in Markdown."""
+    """The comment above each key of the shipped file, in Markdown, by section and key."""
     found: dict[tuple[str, str], str] = {}
     section = ""
     above: list[str] = []
@@ -205,7 +205,7 @@ def _rst(directive: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text as Markdown that shows it: code in its quotes as it is."""
+    """Text escaped for Markdown, except code in backticks."""
     parts = re.split(r"(`[^`]*`)", text)
     shown = [re.sub(r"([\\*_<>\[\]#|])", r"\\\1", part) for part in parts[::2]]
     parts[::2] = shown
