@@ -59,14 +59,25 @@ _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 def view(state: ListenState, size: ConsoleDimensions, now: float) -> RenderableType:
     """The whole screen."""
+    title = Text.assemble(("edgeser", "bold"), *(f" · {stream}" for stream in state.streams))
     header = _header(state, now)
-    segment = _segment(state, size.width, now)
+    segment = _segment(state, size.width)
     faults = _faults(state, size.width)
-    used = 3 + _header_rows(state) + _segment_height(state) + (len(faults) + 2 if faults else 0)
-    parts: list[RenderableType] = [header, segment]
+    parts: list[RenderableType] = [
+        Panel(Group(*header), title=title, title_align="left", border_style="bright_black"),
+        Panel(
+            Group(*segment),
+            title=_segment_title(state.segment, now),
+            title_align="left",
+            subtitle=_smoothed(state.segment),
+            subtitle_align="right",
+            border_style="green" if state.in_speech else "bright_black",
+        ),
+    ]
     if faults:
         parts.append(Panel(Group(*faults), title="faults", title_align="left", border_style="red"))
-    if (rows := size.height - used - 3) > 0:
+    used = sum(len(lines) + 2 for lines in (header, segment, faults) if lines)
+    if (rows := size.height - used - 4) > 0:  # two for the frame, one for the headings, one free
         parts.append(_history(state, size.width, rows))
     return Group(*parts)
 
@@ -96,37 +107,37 @@ def bar(share: float, width: int) -> str:
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width)
 
 
-def _header(state: ListenState, now: float) -> RenderableType:
-    status = state.status
+def _header(state: ListenState, now: float) -> list[RenderableType]:
+    """Its lines."""
+    if state.status is None and state.events == 0:  # nothing was heard of a daemon so far
+        waited = f" waiting for a daemon … {state.silent_s(now):.0f} s"
+        why = (Text(line, "dim", overflow="ellipsis", no_wrap=True) for line in _why(state, now))
+        waiting = Text.assemble((_spinner(now), "yellow"), waited)
+        return [_spread(waiting, Text(state.endpoint, "dim")), *why]
+    silent_s = now - state.heard_at
+    statuses = list(state.statuses.values())
+    lines: list[RenderableType] = []
+    if silent_s > SILENT_AFTER_S:
+        gone = Text(f"● no daemon for {silent_s:.0f} s, reconnecting", "bold red")
+        lines.append(_spread(gone, Text()))
+    elif not statuses:
+        lines.append(_spread(Text("● receiving", "green"), _counts_text(state, None)))
+    else:
+        for status in statuses[:STREAMS_SHOWN]:
+            lines.append(_spread(_state_text(state, status), _counts_text(state, status)))
+        if more := len(statuses[STREAMS_SHOWN:]):
+            lines.append(_spread(Text(f"and {_plural(more, 'stream')} more", "dim"), Text()))
+    uptime = _uptime_text(state.status, now - state.status_at)
+    return [*lines, _spread(_model_text(state), uptime)]
+
+
+def _spread(left: Text, right: Text) -> Table:
+    """Both on one line, at its ends."""
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(justify="right", no_wrap=True, overflow="ellipsis")
-    if _waits(state):
-        waited = state.silent_s(now)
-        grid.add_row(
-            Text.assemble((_spinner(now), "yellow"), f" waiting for a daemon … {waited:.0f} s"),
-            Text(state.endpoint, "dim"),
-        )
-        why = (Text(line, "dim", overflow="ellipsis", no_wrap=True) for line in _why(state, now))
-        return _header_panel(Group(grid, *why), state)
-    silent_s = now - state.heard_at
-    if silent_s > SILENT_AFTER_S:
-        grid.add_row(Text(f"● no daemon for {silent_s:.0f} s, reconnecting", "bold red"), "")
-    elif status is None:
-        grid.add_row(Text("● receiving", "green"), _counts_text(state, None))
-    else:
-        shown = list(state.statuses.values())[:STREAMS_SHOWN]
-        for one in shown:
-            grid.add_row(_state_text(state, one), _counts_text(state, one))
-        if more := len(state.statuses) - len(shown):
-            grid.add_row(Text(f"and {_plural(more, 'stream')} more", "dim"), "")
-    grid.add_row(_model_text(state), _uptime_text(status, now - state.status_at))
-    return _header_panel(grid, state)
-
-
-def _waits(state: ListenState) -> bool:
-    """Whether nothing was heard of a daemon so far."""
-    return state.status is None and state.events == 0
+    grid.add_row(left, right)
+    return grid
 
 
 def _why(state: ListenState, now: float) -> list[str]:
@@ -135,22 +146,6 @@ def _why(state: ListenState, now: float) -> list[str]:
     if trouble is None or state.silent_s(now) < SILENT_AFTER_S:
         return ["", ""]
     return [trouble.what, trouble.fix or ""]
-
-
-def _header_panel(grid: RenderableType, state: ListenState) -> Panel:
-    title = Text.assemble(("edgeser", "bold"), *(f" · {stream}" for stream in state.streams))
-    return Panel(grid, title=title, title_align="left", border_style="bright_black")
-
-
-def _header_rows(state: ListenState) -> int:
-    """A row for each stream, as far as they are shown, and one for the model.
-
-    Three while a daemon is waited for.
-    """
-    if _waits(state):
-        return 3
-    streams = len(state.statuses)
-    return max(1, min(streams, STREAMS_SHOWN) + (streams > STREAMS_SHOWN)) + 1
 
 
 def _state_text(state: ListenState, status: StatusEvent) -> Text:
@@ -204,31 +199,23 @@ def _uptime_text(status: StatusEvent | None, age_s: float) -> Text:
     return Text(f"up {_duration(status.uptime_s + min(age_s, 1.0))}", "dim")
 
 
-def _segment_height(state: ListenState) -> int:
-    return 4 + max(1, len(state.labels))
+def _segment(state: ListenState, width: int) -> list[Text]:
+    """Its lines."""
+    emotion = state.segment.emotion if state.segment else None
+    scores = [_score_line(label, emotion, width) for label in state.labels or [""]]
+    return [_segment_line(state.segment, width), Text(), *scores]
 
 
-def _segment(state: ListenState, width: int, now: float) -> Panel:
-    segment = state.segment
-    title = Text("no speech yet", "dim") if segment is None else _segment_title(segment, now)
-    emotion = segment.emotion if segment else None
-    rows = [_segment_line(segment, width), Text()]
-    rows += [_score_line(label, emotion, width) for label in state.labels or [""]]
-    smoothed = Text()
-    if emotion is not None:
-        label = emotion.smoothed.label
-        smoothed = Text.assemble(("smoothed: ", "dim"), (label, label_style(label)))
-    return Panel(
-        Group(*rows),
-        title=title,
-        title_align="left",
-        subtitle=smoothed,
-        subtitle_align="right",
-        border_style="green" if state.in_speech else "bright_black",
-    )
+def _smoothed(segment: Segment | None) -> Text:
+    if segment is None or segment.emotion is None:
+        return Text()
+    label = segment.emotion.smoothed.label
+    return Text.assemble(("smoothed: ", "dim"), (label, label_style(label)))
 
 
-def _segment_title(segment: Segment, now: float) -> Text:
+def _segment_title(segment: Segment | None, now: float) -> Text:
+    if segment is None:
+        return Text("no speech yet", "dim")
     is_open = segment.length_s is None
     clock = f"{segment.clock_s(now):.1f} s"
     mark = ("● ", "bold red") if is_open else ("■ ", "dim")
