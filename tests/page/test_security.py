@@ -273,7 +273,7 @@ def test_a_browser_is_cut_that_reads_no_more(daemon: Daemon) -> None:
     """The kernel does it: the option is set on the socket that listens."""
     from edgeser.page.server import STALLED_MS, _bind
 
-    with _bind(Listen("127.0.0.1", 0), STALLED_MS) as bound:
+    with _bind(Listen("127.0.0.1", 0)) as bound:
         address = bound.getsockname()
         with socket.create_connection(address), bound.accept()[0] as served:
             option = served.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)

@@ -10,8 +10,8 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio.to_thread
@@ -55,8 +55,7 @@ def serve(
     token: str | None,
     tls: Tls | None = None,
     *,
-    stalled_ms: int = STALLED_MS,
-    ready: Callable[[str], None] = lambda url: None,
+    ready: Callable[[str], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
@@ -64,9 +63,8 @@ def serve(
     once it answers. Raises ``UserError`` where it cannot listen or connect.
     """
     endpoint = daemon.check()
-    bound = _bind(listen, stalled_ms)
-    port = bound.getsockname()[1]
-    listen = Listen(listen.host, port, listen.proxy, listen.tls, listen.names)
+    bound = _bind(listen)
+    listen = replace(listen, port=bound.getsockname()[1])
     with bound, contextlib.ExitStack() as stack:
         past = journal or stack.enter_context(JournalCopy())
         asyncio.run(_serve(daemon, endpoint, past, Guard(listen, token), tls, bound, ready))
@@ -91,8 +89,8 @@ async def _serve(
     server = _Server(_config(Page(hub, guard, endpoint, journal).app(), tls), hub)
     listening = asyncio.create_task(listener.run())
     serving = asyncio.create_task(server.serve(sockets=[bound]))
-    async for _ in _until(lambda: server.started or serving.done()):
-        pass
+    while not (server.started or serving.done()):
+        await asyncio.sleep(0.02)
     if server.started:
         ready(guard.listen.url)
     try:
@@ -161,7 +159,7 @@ def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
     return config
 
 
-def _bind(listen: Listen, stalled_ms: int) -> socket.socket:
+def _bind(listen: Listen) -> socket.socket:
     try:
         bound = socket.create_server(
             (listen.host, listen.port),
@@ -176,7 +174,7 @@ def _bind(listen: Listen, stalled_ms: int) -> socket.socket:
             "choose another port with --listen HOST:PORT",
         ) from error
     # Connections inherit it.
-    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, stalled_ms)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
     return Entrance(bound)
 
 
@@ -191,9 +189,3 @@ def _recall(hub: Hub, journal: Path) -> None:
                 hub.recall(entry.topic, entry.payload)
     except history.NoJournalError as error:
         log.info("%s", error)
-
-
-async def _until(condition: Callable[[], bool]) -> AsyncIterator[None]:
-    while not condition():
-        await asyncio.sleep(0.02)
-        yield
