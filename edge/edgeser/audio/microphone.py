@@ -19,6 +19,9 @@ from edgeser.audio.timeline import Timeline
 from edgeser.audio.wire import Kind, Message
 from edgeser.pcm import SAMPLE_RATE
 
+STEADY_S = 5.0
+"""A device that has given sound for so long is well: the next wait is short again."""
+
 
 class Microphone:
     """Yields what a device records, for ever: if it disappears, its return is awaited.
@@ -27,7 +30,7 @@ class Microphone:
     from 0; None takes the mean of those recorded (one, where the device offers mono).
     ``stall_s``: a device that delivers nothing for this long is lost. ``open_s``: the same before
     its first block. ``backoff_s``: wait before a restart, doubled up to ``backoff_max_s`` until
-    sound has flowed for ``steady_s``. ``overflow_every_s``: overflows within this time are one
+    sound has flowed for ``STEADY_S``. ``overflow_every_s``: overflows within this time are one
     fault. ``wait``: also await a device that is missing at the start.
     ``command``: starts the capture process, which writes the messages of ``wire.py``.
 
@@ -57,7 +60,6 @@ class Microphone:
         open_s: float = 10.0,
         backoff_s: float = 0.5,
         backoff_max_s: float = 30.0,
-        steady_s: float = 5.0,
         overflow_every_s: float = 10.0,
         wait: bool = False,
         command: Sequence[str] | None = None,
@@ -72,7 +74,6 @@ class Microphone:
         self._open_s = open_s
         self._backoff_s = backoff_s
         self._backoff_max_s = backoff_max_s
-        self._steady_s = steady_s
         self._command = list(command) if command else _capture_command(device, channel)
         self._closed = threading.Event()
         self._child: CaptureChild | None = None
@@ -126,7 +127,7 @@ class Microphone:
                     lost = True
                     yield AudioFault("audio_lost", f"{self._title}: {error}", recovered=False)
             # A device that comes and goes must not be opened twice a second for ever.
-            if self._timeline.end - end_before >= self._steady_s * SAMPLE_RATE:
+            if self._timeline.end - end_before >= STEADY_S * SAMPLE_RATE:
                 backoff_s = self._backoff_s
             if self._closed.wait(backoff_s):
                 return

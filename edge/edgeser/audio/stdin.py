@@ -34,18 +34,18 @@ class RawSource:
     Fault: ``odd_byte``, when the stream ends in the middle of a sample.
     """
 
+    name = "stdin"
     live = False
     restarts = 0
     frames_at_once = 1
     block_size_is_immediate = True
 
-    def __init__(self, stream: BinaryIO, name: str = "stdin") -> None:
-        self.name = name
+    def __init__(self, stream: BinaryIO) -> None:
         self._fd = stream.fileno()
         self._closed = threading.Event()
         self._held = bytearray()  # received, but not yet in a block
         if os.isatty(self._fd):
-            raise SourceError(f"{name}: a terminal", "pipe raw 16 kHz mono s16le sound into it")
+            raise SourceError("stdin: a terminal", "pipe raw 16 kHz mono s16le sound into it")
 
     def blocks(self) -> Iterator[AudioBlock | AudioFault]:
         """Yield what arrives, until the end of the stream."""

@@ -19,6 +19,9 @@ from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
 from edgeser.settings.environment import ENVIRONMENT_PREFIX
 
+READY_S = 60.0
+"""A daemon that is not ready by then is ill."""
+
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
 
@@ -48,13 +51,13 @@ class DaemonProcess:
     def pid(self) -> int:
         return self.process.pid
 
-    def wait_until_ready(self, timeout_s: float = 60) -> float:
+    def wait_until_ready(self) -> float:
         """Seconds from exec to the first block heard. Raises UserError when it ends instead."""
         while "ready:" not in self._log.read_text():
             if self.has_ended:
                 raise self.death()
-            if time.monotonic() - self.started_at > timeout_s:
-                raise UserError(f"the daemon was not ready within {timeout_s:g} s")
+            if time.monotonic() - self.started_at > READY_S:
+                raise UserError(f"the daemon was not ready within {READY_S:g} s")
             time.sleep(0.005)
         return time.monotonic() - self.started_at
 

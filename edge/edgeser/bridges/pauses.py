@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt. Pure."""
+"""How long to wait before the next attempt."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ class Pauses:
     So a fleet does not come back to its broker all at once.
     """
 
-    def __init__(self, rng: random.Random | None = None) -> None:
-        self._rng = rng or random.Random()
+    def __init__(self) -> None:
         self._next_s = FIRST_S
 
     def next_s(self) -> float:
         """The next pause, in seconds."""
-        pause_s = self._next_s * self._rng.uniform(1.0, 1.2)
+        pause_s = self._next_s * random.uniform(1.0, 1.2)
         self._next_s = min(LONGEST_S, self._next_s * 2)
         return pause_s
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Literal, TypeAlias
 
@@ -62,22 +61,17 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields)
 
 
-def set_up(
-    *,
-    verbose: bool,
-    log_format: LogFormat = "text",
-    environment: Mapping[str, str] = os.environ,
-) -> None:
+def set_up(*, verbose: bool, log_format: LogFormat = "text") -> None:
     """Log to standard error, with levels for journald when that is where it leads."""
     handler = logging.StreamHandler()
     if log_format == "json":
         handler.setFormatter(JsonFormatter())
     else:
-        handler.setFormatter(TextFormatter(for_journald=_leads_to_journald(environment)))
+        handler.setFormatter(TextFormatter(for_journald=_leads_to_journald()))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
 
 
-def _leads_to_journald(environment: Mapping[str, str]) -> bool:
+def _leads_to_journald() -> bool:
     """Whether standard error is still the stream that systemd connected: the variable alone does
     not tell, since it is also inherited when standard error is redirected (systemd.exec(5)).
     """
@@ -85,4 +79,4 @@ def _leads_to_journald(environment: Mapping[str, str]) -> bool:
         facts = os.fstat(_STDERR)
     except OSError:
         return False
-    return environment.get("JOURNAL_STREAM") == f"{facts.st_dev}:{facts.st_ino}"
+    return os.environ.get("JOURNAL_STREAM") == f"{facts.st_dev}:{facts.st_ino}"
