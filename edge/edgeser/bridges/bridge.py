@@ -15,17 +15,17 @@ from edgeser.bridges.pauses import Pauses
 log = logging.getLogger(__name__)
 
 STEADY_S = 10.0
-"""A connection that held so long was a good one: the next pause is short again."""
+"""After a connection that lasted this long, the next pause is short again."""
 
 
 class Bridge(ABC):
     """Hands events on until it is stopped."""
 
     _away: ClassVar[type[Exception]]
-    """The other side cannot be used now; it may get better."""
+    """The exception for a failure of the other side that may pass."""
 
     def __init__(self, on_turn: Callable[[], None]) -> None:
-        """``on_turn`` is called a few times a second at least, also while the bridge waits."""
+        """``on_turn`` is called at least a few times a second, also while the bridge waits."""
         self.figures = Figures()
         self._on_turn = on_turn
         self._stop = threading.Event()
@@ -35,7 +35,7 @@ class Bridge(ABC):
         self._stop.set()
 
     def run(self) -> None:
-        """Until ``stop``. Raises UserError for what does not get better by waiting."""
+        """Run until ``stop``. Raises UserError for errors that do not pass by waiting."""
         pauses = Pauses()
         while not self._stop.is_set():
             began, before = time.monotonic(), self._progress
@@ -60,4 +60,4 @@ class Bridge(ABC):
     @property
     @abstractmethod
     def _progress(self) -> int:
-        """Rises with each connection that was not in vain, however short."""
+        """Increases with each connection that achieved something, however short."""

@@ -10,8 +10,8 @@ from edgeser.regular_file import regular
 
 
 def refuse_login(what: str, address: str) -> None:
-    """Raises UserError for an address with a user or a password, which is not repeated: the line
-    goes into logs, and into faults at a reload.
+    """Raises UserError for an address with a user or a password. It does not quote the address,
+    since the message goes into logs, and into faults at a reload.
     """
     if "@" in address:
         raise UserError(
@@ -34,7 +34,7 @@ def read_password(file: str) -> str:
 
 
 def tls_context(ca: str | None) -> ssl.SSLContext:
-    """Trusts a CA's file (PEM), or those of the system. Raises UserError."""
+    """A context that trusts a CA's file (PEM), or the system's CAs. Raises UserError."""
     try:
         return ssl.create_default_context(cafile=ca and str(regular(expanded(ca))))
     except (OSError, ssl.SSLError) as error:

@@ -1,8 +1,8 @@
 """How far a receiver has acknowledged what was handed over to it. Pure: no socket, no clock.
 
 Every event that is handed over gets a ticket. The receiver acknowledges tickets in any order; the
-position moves past an event only when that one and all before it are acknowledged. Whoever goes
-on from there hands over again what was not acknowledged, and nothing is left out.
+position moves past an event only when that one and all before it are acknowledged. A bridge that
+continues from there hands over again what was not acknowledged, and nothing is left out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Cursor:
     """The position of one receiver, and what it has not acknowledged yet."""
 
     def __init__(self, position: Position | None = None) -> None:
-        """``position``: after it the receiver goes on; None: with what comes next."""
+        """``position``: where the receiver continues; None: with new events."""
         self.position = position
         self._handed_over: deque[_HandedOver] = deque()
         self._next_ticket = 0

@@ -25,7 +25,7 @@ TOPICS = (EMOTION_PREFIX, SPEECH_PREFIX, FAULT_PREFIX, STATUS_PREFIX)
 
 SAVE_INTERVAL_S = 1.0
 SILENT_S = 10.0
-"""A daemon says every second how it is: one of which nothing comes for so long has stopped."""
+"""A daemon publishes its status every second: one that is silent for this long has stopped."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Upstream:
 
 
 class Delivery(NamedTuple):
-    """Something for the receiver. ``ticket`` is to be acknowledged, where there is one."""
+    """Something for the receiver. ``ticket``, if any, must be acknowledged."""
 
     item: Received
     payload: bytes
@@ -55,7 +55,7 @@ class Feed:
     Kept events (finals, speech events, faults) come at least once, others as they are published.
 
     The daemon's journal is the only queue: a new feed begins where the receiver's acknowledgements
-    ended, and whoever is not ready for more asks for no more.
+    ended, and a bridge that is not ready for more does not call ``next``.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class Feed:
         self._cursor = Cursor(start)
         self._silent_s = silent_s
         self._silence_s = 0.0
-        """How long was waited in vain. While nobody asks for more, nothing is missed."""
+        """How long ``next`` has waited in vain. Time in which nobody calls it does not count."""
         self.save()
 
     @property
     def position(self) -> Position | None:
-        """All before it is acknowledged."""
+        """Everything before it is acknowledged."""
         return self._cursor.position
 
     @property
@@ -90,7 +90,7 @@ class Feed:
 
     @property
     def trouble(self) -> str:
-        """Why nothing comes of a daemon; empty where something does."""
+        """Why nothing comes from the daemon; empty if events do."""
         if (absent := self._subscriber.trouble) is not None:
             return str(absent)
         if self._silence_s <= self._silent_s:

@@ -24,12 +24,12 @@ class Figures:
 
     @property
     def is_well(self) -> bool:
-        """Whether what the daemon says is handed on."""
+        """Whether events are being handed on."""
         return self.connected and not (self.trouble or self.cursor_trouble or self.daemon_trouble)
 
     @property
     def line(self) -> str:
-        """For people: how it is."""
+        """The state in one line, for people."""
         if not self.connected:
             return f"waits: {self.trouble}" if self.trouble else "connects"
         words = [f"connected, {self.handed_over} events handed over, {self.in_flight} in flight"]
@@ -44,8 +44,8 @@ def serve(
 ) -> MetricsServer:
     """Serve ``/metrics`` at ``HOST:PORT`` until the process ends.
 
-    ``kind``: ``mqtt`` or ``nats``, in the metrics' names; ``server``: what that is called;
-    ``hosts``: by what other ``HOST:PORT`` it may be asked. Raises UserError when ``listen`` is
+    ``kind``: ``mqtt`` or ``nats``, in the metrics' names; ``server``: its word for the server;
+    ``hosts``: other values of the Host header that it accepts. Raises UserError when ``listen`` is
     malformed or in use.
     """
 

@@ -1,8 +1,8 @@
 """Scores and markers for Lab Streaming Layer, so that a recorder puts them beside other signals.
 
-Of each stream of the daemon there are two of LSL: ``edgeser-<stream>``, a channel of float32 per
-label, and ``edgeser-<stream>-markers``, text. LSL has no past: what is published while nobody
-records is not kept for later, so there is no cursor.
+Each stream of the daemon becomes two of LSL: ``edgeser-<stream>``, a channel of float32 per label,
+and ``edgeser-<stream>-markers``, text. LSL has no history: what is published while nobody records
+is not kept for later, so there is no cursor.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ class LslStreams:
         self._clock = clock
         self._wall = wall
         self._promptest_s = self._promptest_before_s = math.inf
-        """The least time that an event was on its way, and how far the daemon's clock is off, in
-        this window and in the one before: the clock may drift, or be set.
+        """The least delay of an event, which includes the offset of the daemon's clock, in this
+        window and in the one before. Old windows are forgotten: the clock may drift, or be set.
         """
         self._window_ends = -math.inf
         self._scores: dict[str, tuple[tuple[str, ...], pylsl.StreamOutlet]] = {}
         self._markers: dict[str, pylsl.StreamOutlet] = {}
 
     def push(self, event: AnyEvent) -> None:
-        """Hand an event on that has just been received.
+        """Hand on an event that has just been received.
 
-        It is stamped with the time at which it was published, by LSL's clock: now, less how much
-        longer it was on its way than the promptest of the last two minutes. An emotion is stamped
-        with the capture of the last sample that it needed: less the event's latency, too.
+        Its timestamp is the time of publication by LSL's clock: now, less its delay beyond that of
+        the promptest event of the last two minutes. An emotion's is the capture of the last sample
+        that it needed: less the event's latency, too.
         """
         now, on_its_way_s = self._clock(), self._wall() - event.time
         if now >= self._window_ends:

@@ -9,9 +9,8 @@ LONGEST_S = 60.0
 
 
 class Pauses:
-    """Doubles from a second to a minute, each up to a fifth longer by chance.
-
-    So a fleet does not come back to its broker all at once.
+    """Exponential backoff from a second to a minute, each pause up to a fifth longer by chance, so
+    that a fleet does not come back to its broker all at once.
     """
 
     def __init__(self) -> None:
@@ -24,5 +23,5 @@ class Pauses:
         return pause_s
 
     def reset(self) -> None:
-        """All was well for a while."""
+        """Start again with the shortest pause, after all was well for a while."""
         self._next_s = FIRST_S

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 MARK_INTERVAL_S = 300.0
 MARKS_KEPT_S = 1800.0
-"""By default Mosquitto writes its state to disk every half an hour."""
+"""By default Mosquitto writes its state to disk every half hour."""
 
 
 class _Mark(msgspec.Struct, frozen=True):
@@ -33,10 +33,10 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 class PositionFile:
-    """The file of one bridge, which nobody else may use meanwhile.
+    """The file of one bridge, locked against others.
 
-    Its folder is made. After a power cut it holds the position saved last or the one before. Beside
-    the position are those of the last half an hour, five minutes apart, for a receiver that has
+    Its folder is made. After a power cut it holds the position saved last or the one before. It
+    also holds the positions of the last half hour, five minutes apart, for a receiver that has
     forgotten what it acknowledged.
     """
 
@@ -79,7 +79,7 @@ class PositionFile:
         return self._saved.position if self._saved else None
 
     def earlier(self, now: float | None = None) -> Position | None:
-        """The position half an hour ago, or the oldest that is known; None where there is none."""
+        """The position half an hour ago, or the oldest known; None if there is none."""
         if self._saved is None:
             return None
         limit = (time.time() if now is None else now) - MARKS_KEPT_S
@@ -90,8 +90,8 @@ class PositionFile:
     def save(self, position: Position | None, now: float | None = None) -> None:
         """Write a position, whole or not at all.
 
-        One that cannot be written is said once and counts as ``trouble``: the bridge goes on, and
-        after a restart hands over again what came since the last one that was.
+        If that fails, it is logged once and set as ``trouble``: the bridge goes on, and after a
+        restart hands over again what came since the last position written.
         """
         saved, now = self._saved, time.time() if now is None else now
         if position is None or (saved and position == saved.position and not self.trouble):
@@ -116,14 +116,14 @@ class PositionFile:
         self._saved = kept
 
     def close(self) -> None:
-        """Let others use it."""
+        """Release the lock."""
         self._lock.release()
 
 
 def _with_mark(marks: list[_Mark], position: Position, now: float) -> list[_Mark]:
-    """The marks, with one more where the last is old enough, less those that are not needed.
+    """The marks, with one more if the last is old enough, less those that are not needed.
 
-    Those of the future are of now at the latest: the clock was set back since.
+    Marks in the future are moved to now: the clock has been set back.
     """
     marks = [_Mark(min(mark.time, now), mark.position) for mark in marks]
     if marks and now - marks[-1].time < MARK_INTERVAL_S:

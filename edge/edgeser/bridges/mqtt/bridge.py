@@ -1,9 +1,9 @@
-"""The bridge: events of the daemon, and how its streams are, to one MQTT broker.
+"""The bridge: events of the daemon, and the state of its streams, to one MQTT broker.
 
-The broker keeps a cursor of ours, retained, in the same store as its queues. After a crash it says
-how far the broker remembers, which its acknowledgements do not: mosquitto acknowledges what it has
-in memory only. So each connection goes on from the broker's cursor. Where it has none, it is new or
-has forgotten everything: our own file says where we were half an hour ago.
+The broker retains our cursor in the same store as its queues. After a crash of the broker the
+cursor says how far it remembers, which its acknowledgements do not: mosquitto acknowledges what it
+has in memory only. So each connection continues from the broker's cursor. A broker without one is
+new or has forgotten everything: we continue from where our own file says we were half an hour ago.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Remembered(NamedTuple):
 
     cursor: Position | None
     online: set[str]
-    """Topics where a stream is said to be there."""
+    """Availability topics of streams that say online."""
 
 
 class MqttBridge(Bridge):
@@ -49,7 +49,7 @@ class MqttBridge(Bridge):
 
     @property
     def _progress(self) -> int:
-        """Messages found out that cut connections."""
+        """Messages identified so far that make the broker cut a connection."""
         return len(self._poison)
 
     def _connection(self) -> None:
@@ -87,9 +87,10 @@ class MqttBridge(Bridge):
             session.close(flush_s=FLUSH_S if self._stop.is_set() else 0.0)
 
     def _synchronise(self, connection: Connection) -> _Remembered:
-        """How far the broker remembers, and which streams it says are there.
+        """Our cursor at the broker, and the streams that it has as online.
 
-        Brokers send what is retained before what is published after the subscription.
+        Brokers send retained messages before those published after the subscription, so our own
+        availability message, once it comes back, ends the wait.
         """
         topics = self._plan.topics
         connection.publish(topics.availability, ONLINE, retain=True)

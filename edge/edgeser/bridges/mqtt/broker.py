@@ -1,4 +1,4 @@
-"""A connection to an MQTT broker, from its beginning to its end: one that is lost is not remade."""
+"""A single connection to an MQTT broker: a lost one is not reconnected."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ except ImportError as error:
     raise UserError("paho-mqtt is not installed", "pip install 'edgeser[mqtt]'") from error
 
 MAX_IN_FLIGHT = 100
-"""Messages sent and not yet acknowledged. Mosquitto drops, without a word, what is above its
+"""Most messages sent and not yet acknowledged. Mosquitto silently drops what exceeds its
 ``max_queued_messages`` (1000) for a consumer that is slower than we are."""
 
 MAX_PACKET_BYTES = 1 << 22
-"""Of what the broker sends us, which leaves out what is longer: others may write where we read. The
-longest of our own is the cursor, of a thousand streams."""
+"""Longest message that the broker may send us; it drops longer ones: others may publish where we
+read. The longest of our own is the cursor of a thousand streams."""
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 10.0
 KEEPALIVE_S = 30
 
 _HOPELESS = ("Payload format invalid", "Topic name invalid")
-"""Why a broker refuses a message that it would refuse again."""
+"""Reasons with which a broker would refuse a message again."""
 
 _HEADER_BYTES = 32
 """Upper bound of what a message needs beside topic and payload."""
 
 
 class BrokerError(UserError):
-    """The broker cannot be reached, or refuses us; it may get better."""
+    """The broker cannot be reached, or refuses us; this may pass."""
 
 
 class Message(NamedTuple):
@@ -66,7 +66,7 @@ class _Outgoing(NamedTuple):
 
 
 class _Client(Client):
-    """The library's, which says when its thread has ended, and why."""
+    """The library's client, which also reports when and why its thread has ended."""
 
     ended: Callable[[str], None]
     """Called in that thread."""
@@ -74,11 +74,11 @@ class _Client(Client):
     def loop_forever(
         self, timeout: float = 1.0, retry_first_connection: bool = False
     ) -> MQTTErrorCode:
-        """What ``loop_start`` runs in the thread."""
+        """Run by ``loop_start`` in the thread."""
         why = "the connection is lost"
         try:
             return super().loop_forever(timeout, retry_first_connection)
-        except Exception as error:  # whatever a broker makes it trip over
+        except Exception as error:  # the library has no common error for malformed packets
             why = f"it sent what the MQTT library cannot read: {error}"
             return MQTTErrorCode.MQTT_ERR_UNKNOWN
         finally:
@@ -86,7 +86,7 @@ class _Client(Client):
 
 
 class Connection:
-    """Publishes at a broker with QoS 1, and knows what it has acknowledged.
+    """Publishes to a broker with QoS 1, and tracks what it has acknowledged.
 
     The network runs in a thread of the library's; all methods are for one other thread.
     """
@@ -101,10 +101,10 @@ class Connection:
         poison: set[bytes] | None = None,
         cautious: bool = False,
     ) -> None:
-        """Connect and subscribe. Raises BrokerError, UserError where a file of ours is wrong.
+        """Connect and subscribe. Raises BrokerError, UserError if a file of ours is wrong.
 
-        ``poison``: messages that cut connections of this broker, which are left out. ``cautious``:
-        send one message at a time, so that one which cuts this connection is known, and added.
+        ``poison``: digests of messages that made the broker cut a connection, which are left out.
+        ``cautious``: send one message at a time, to identify and add the one that does.
         """
         self.broker = broker
         self._poison = set() if poison is None else poison
@@ -120,7 +120,7 @@ class Connection:
         self._at_once = 1 if cautious else MAX_IN_FLIGHT
         self._max_bytes = 268_435_455
         self.refused: list[str] = []
-        """Messages that the broker does not take and never will; each was acknowledged."""
+        """Messages that the broker will never take, which count as acknowledged."""
         self._client = _Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -147,7 +147,7 @@ class Connection:
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is in flight that no event should follow now."""
+        """Whether so much is in flight that no more events should be published now."""
         return bool(self._outbox) or len(self._in_flight) >= self._at_once
 
     @property
@@ -170,8 +170,8 @@ class Connection:
     def acknowledged(self) -> list[int]:
         """The tickets of messages that the broker has taken since the last call.
 
-        Raises BrokerError when the connection is lost, or the broker refuses what it may take
-        another time.
+        Raises BrokerError when the connection is lost, or the broker refuses a message that it may
+        take later.
         """
         tickets: list[int] = []
         self._changed.clear()
@@ -197,10 +197,10 @@ class Connection:
 
     @property
     def is_cut_by_protocol(self) -> bool:
-        """Whether it was lost to an answer that MQTT does not know.
+        """Whether it was lost to a protocol error.
 
-        Mosquitto 2.0 gives such a one (Packet too large) to what is above its
-        ``message_size_limit``.
+        Mosquitto 2.0 answers a message above its ``message_size_limit`` so, with a code that is
+        not allowed there (Packet too large).
         """
         return "Protocol error" in self._trouble
 
@@ -212,11 +212,11 @@ class Connection:
         return found
 
     def wait(self, seconds: float) -> None:
-        """Wait until something has changed, for so long at most."""
+        """Wait until something has changed, or the time is over."""
         self._changed.wait(seconds)
 
     def close(self, flush_s: float = 0.0) -> None:
-        """Say good-bye; wait before for so long at most until all is acknowledged."""
+        """Disconnect, after waiting at most ``flush_s`` until all is acknowledged."""
         deadline = time.monotonic() + flush_s
         try:
             while self.in_flight and time.monotonic() < deadline:

@@ -23,10 +23,10 @@ _FINAL = (
     "{% if is_new and now_s - value_json.time < " + str(FRESH_S) + " %}"
     "{{ dict(value_json, event_type=value_json.label) | to_json }}{% endif %}"
 )
-"""What Home Assistant makes of a final: its event, or nothing where it is old or told again.
+"""Template by which Home Assistant turns a final into an event; empty for old and repeated finals.
 
-``this`` is the event before, with neither epoch, seq nor time when it is the first. A final of
-another run that is no later than it is told again, unless the clock was set back since.
+``this`` is the event before; for the first it has no epoch, seq or time. A final of another run
+that is no later than ``this`` is a repetition, unless the clock has been set back since.
 """
 
 Described = dict[str, object]

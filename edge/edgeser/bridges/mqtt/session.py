@@ -22,7 +22,7 @@ from edgeser.events.subscribe.catch_up import Position
 log = logging.getLogger(__name__)
 
 STATE_INTERVAL_S = 0.2
-"""A stream's state is published at most so often."""
+"""Least interval between messages with a stream's state."""
 
 CURSOR_INTERVAL_S = 1.0
 
@@ -41,7 +41,7 @@ class Plan:
 
 @dataclass
 class Stream:
-    """The state of a stream, which outlives a connection, and what was sent of it to the broker."""
+    """The state of a stream, which outlives a connection, and what the broker was sent of it."""
 
     state: StreamState = field(default_factory=StreamState)
     heard_at: float | None = None
@@ -68,10 +68,10 @@ class Session:
         streams: dict[str, Stream],
         claims: set[str],
     ) -> None:
-        """``streams``: those of earlier sessions, by name; what is heard is added.
+        """``streams``: those of earlier sessions, by name; new ones are added.
 
-        ``claims``: topics where the broker still says that a stream is online. What is not heard
-        of soon is taken back there: that stream has another name now, or there is no daemon.
+        ``claims``: topics where the broker still says that a stream is online. A stream that is not
+        heard of soon is set offline there: it was renamed, or no daemon runs.
         """
         self._topics = plan.topics
         self._discovery = plan.discovery_prefix
@@ -87,7 +87,7 @@ class Session:
         self._reported_at = 0.0
         self._is_live = False
         self._listens_since = time.monotonic()
-        """Before it no status could have come: there was no session, or others were replayed."""
+        """No status could come before: there was no session, or past events were replayed."""
 
     def turn(self) -> None:
         """Hand over one event, or wait a little. Raises BrokerError."""
@@ -106,7 +106,7 @@ class Session:
         figures.daemon_trouble = self._feed.trouble
 
     def close(self, flush_s: float) -> None:
-        """Say that nobody is there any more, and save how far we came."""
+        """Publish that the bridge goes offline, and save the position."""
         try:
             if flush_s:
                 deadline = time.monotonic() + flush_s
@@ -137,7 +137,7 @@ class Session:
         self._connection.refused.clear()
 
     def _heed(self, message: Message) -> None:
-        """Home Assistant was started, and needs again what somebody may have removed meanwhile."""
+        """If Home Assistant has started, send it everything again."""
         if message == (f"{self._discovery}/status", ONLINE, message.retained):
             self._connection.publish(self._topics.availability, ONLINE, retain=True)
             for stream in self._streams.values():
@@ -149,7 +149,7 @@ class Session:
             self._figures.missed += item.missed
             log.warning("the journal no longer holds %s", _words(item))
             return
-        self._is_live |= isinstance(item, StatusEvent)  # these alone are never replayed
+        self._is_live |= isinstance(item, StatusEvent)  # statuses are never replayed
         stream = self._streams.setdefault(item.stream, Stream())
         if self._is_live:
             stream.state.apply(item)

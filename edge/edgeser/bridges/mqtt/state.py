@@ -36,12 +36,12 @@ class StateMessage(msgspec.Struct, frozen=True, omit_defaults=False):
 
 
 class StreamState:
-    """A stream as its events tell it."""
+    """The state of a stream, from its events."""
 
     def __init__(self) -> None:
         self.model: ModelRef | None = None
         self.labels: tuple[str, ...] = ()
-        """The labels of its model; empty while nobody has said them."""
+        """The labels of its model; empty while unknown."""
         self.is_online = False
         self._speech = False
         self._muted = False
@@ -63,7 +63,7 @@ class StreamState:
             self._describe(event.model, event.labels)
 
     def catch_up(self, event: AnyEvent) -> None:
-        """Take account of an event that was replayed: of what is past, the last emotion stays."""
+        """Take account of a replayed event: of the past, only the last emotion matters."""
         if not isinstance(event, EmotionEvent):
             return
         last = self._emotion
@@ -71,7 +71,7 @@ class StreamState:
             self.apply(event)
 
     def mark_offline(self) -> None:
-        """The daemon has given no sign of life for too long."""
+        """Note that the daemon has given no sign of life for too long."""
         self.is_online = False
         self._speech = False
 

@@ -1,4 +1,4 @@
-"""Where what is published. Pure.
+"""The topics, and what is published in each. Pure.
 
 ``<prefix>/<node>/availability``           online, offline (the last will)
 ``<prefix>/<node>/cursor``                 the last event delivered to the broker
@@ -48,7 +48,7 @@ class Topics:
 
     @property
     def availability(self) -> str:
-        """Whether the bridge is there."""
+        """The topic that says whether the bridge is online."""
         return f"{self.root}/availability"
 
     @property
@@ -57,34 +57,34 @@ class Topics:
         return f"{self.root}/cursor"
 
     def stream_availability(self, stream: str) -> str:
-        """Whether the daemon is there."""
+        """The topic that says whether a stream's daemon is online."""
         return f"{self.root}/{safe_name(stream)}/availability"
 
     @property
     def stream_availabilities(self) -> str:
-        """A filter: whether the daemon is there, of all streams."""
+        """A topic filter for ``stream_availability`` of all streams."""
         return f"{self.root}/+/availability"
 
     def is_stream_availability(self, topic: str) -> bool:
-        """Whether the filter takes a topic."""
+        """Whether a topic matches that filter."""
         return topic.startswith(f"{self.root}/") and topic.endswith("/availability")
 
     def state(self, stream: str) -> str:
-        """How the stream is."""
+        """The topic of a stream's state."""
         return f"{self.root}/{safe_name(stream)}/state"
 
     def event(self, event: AnyEvent) -> str:
-        """Where a kept event goes."""
+        """The topic of a kept event."""
         kind = event.kind if isinstance(event, EmotionEvent) else event.__struct_config__.tag
         return f"{self.root}/{safe_name(event.stream)}/{kind}"
 
     def final(self, stream: str) -> str:
-        """Where the finals of a stream go."""
+        """The topic of a stream's finals."""
         return f"{self.root}/{safe_name(stream)}/final"
 
 
 def check_prefix(key: str, prefix: str) -> None:
-    """Whether topics may begin so. Raises UserError naming the settings' ``key``."""
+    """Check that topics may begin with this. Raises UserError naming the settings' ``key``."""
     bad = not prefix.isprintable() or any(character in prefix for character in "+#$ ")
     if not prefix or bad or prefix.strip("/") != prefix or len(prefix) > MAX_PREFIX:
         raise UserError(

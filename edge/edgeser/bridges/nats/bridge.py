@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 2.0
 HEADERS_BYTES = 1024
-"""Upper bound of the message id's share of the server's limit."""
+"""Upper bound of the headers (the message id), which count towards the server's limit."""
 
 
 class NatsBridge(Bridge):
@@ -59,7 +59,7 @@ class NatsBridge(Bridge):
                 while not self._stop.is_set():
                     self._turn(connection, feed)
                     if figures.trouble and time.monotonic() - began > STEADY_S:
-                        figures.trouble = ""  # only now: a full server lets us in, too
+                        figures.trouble = ""  # not earlier: a full server accepts connections, too
                         log.info("%s: events go on", self._server)
                     self._on_turn()
                 self._flush(connection, feed)

@@ -1,4 +1,4 @@
-"""The NATS library, with what goes wrong said in one line."""
+"""Connects with the NATS library, and turns its errors into one line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ try:
 except ImportError as error:
     raise UserError("nats-py is not installed", "pip install 'edgeser[nats]'") from error
 
-logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it speaks of the library's own tasks
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # it warns of the library's own tasks
 
 CONNECT_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 10.0
@@ -34,10 +34,10 @@ class NatsError(Exception):
 
 
 async def connect(server: Server, inbox: str, troubles: list[str]) -> Client:
-    """Connect; a connection that is lost is not remade. Raises NatsError.
+    """Connect; a lost connection is not reconnected. Raises NatsError.
 
-    ``inbox``: answers come to subjects below it. ``troubles`` gets what the server complains of
-    later.
+    ``inbox``: answers come to subjects below it. ``troubles``: the server's later errors are
+    appended to it.
     """
 
     async def complain(error: Exception) -> None:
@@ -64,7 +64,7 @@ async def connect(server: Server, inbox: str, troubles: list[str]) -> Client:
             CONNECT_TIMEOUT_S,
         )
     except (nats.errors.Error, OSError, asyncio.TimeoutError, ValueError) as error:
-        with contextlib.suppress(Exception):  # with TLS that failed it would not come back
+        with contextlib.suppress(Exception):  # after a failed TLS handshake it would never return
             await asyncio.wait_for(client.close(), 1.0)
         why = troubles[-1] if troubles else words(error)
         raise NatsError(f"{server}: {why}") from None
@@ -73,7 +73,7 @@ async def connect(server: Server, inbox: str, troubles: list[str]) -> Client:
 
 @contextlib.contextmanager
 def explained(server: Server, troubles: list[str]) -> Iterator[None]:
-    """Raises NatsError for whatever the library raises."""
+    """Turn the library's errors into NatsError."""
     try:
         yield
     except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:

@@ -1,7 +1,7 @@
-"""A connection to a NATS server, from its beginning to its end, for a thread without an event loop.
+"""A single connection to a NATS server, for a thread without an event loop.
 
-The library is asynchronous and has a thread of its own here. What is published is acknowledged by
-JetStream when it is stored.
+The library is asynchronous and runs in a thread of its own. JetStream acknowledges a message when
+it has stored it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Sent(NamedTuple):
 
 
 class Connection:
-    """Publishes until something fails; then it is to be closed, and a new one made."""
+    """Publishes until something fails; then close it, and make a new one."""
 
     def __init__(self, server: Server, inbox: str) -> None:
         """``inbox``: answers come to subjects below it.
@@ -70,13 +70,14 @@ class Connection:
         self._sent.append(_Sent(ticket, asyncio.run_coroutine_threadsafe(store, self._loop)))
 
     def tell(self, subject: str, payload: bytes) -> None:
-        """Publish for whoever listens just now. Raises NatsError."""
+        """Publish without storage, to present subscribers only. Raises NatsError."""
         self._wait(self._tell(subject, payload), ANSWER_TIMEOUT_S)
 
     def acknowledged(self, wait_s: float = 0.0) -> list[int]:
-        """Tickets of what is stored by now, in the order of publishing; ``wait_s`` for the next.
+        """Tickets of messages stored by now, in the order of publishing; waits ``wait_s`` for the
+        first.
 
-        Raises NatsError where something cannot be stored, or the connection is lost.
+        Raises NatsError if a message cannot be stored, or the connection is lost.
         """
         if not self._client.is_connected:
             why = self._troubles[-1] if self._troubles else "the connection was lost"

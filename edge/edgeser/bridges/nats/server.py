@@ -64,7 +64,7 @@ class Server(msgspec.Struct, frozen=True):
         return str(path)
 
     def check(self) -> None:
-        """Say at once what is wrong with our own files. Raises UserError."""
+        """Check that our own files can be used. Raises UserError."""
         self.password()
         self.tls_context()
         self.credentials_path()
@@ -97,7 +97,7 @@ def server_of(
     user: str | None = None,
     password_file: str | None = None,
 ) -> Server:
-    """The server, and who we are to it. Raises UserError for what does not go together."""
+    """The server, and who we are to it. Raises UserError for options that contradict each other."""
     host, port, tls = parse_url(url)
     if ca is not None and not tls:
         raise UserError(f"NATS server {url}: a CA, but no TLS", f"use tls://{host}:{port}")

@@ -1,4 +1,4 @@
-"""Under which subjects a fleet publishes. Pure.
+"""The subjects under which a fleet publishes. Pure.
 
 ``edgeser.SITE.DEVICE.TYPE.STREAM``, where the type is final, speech or fault, which are stored, or
 status, which is not. Names are made safe as for MQTT: no dots, stars or blanks.
@@ -17,28 +17,28 @@ STORED = tuple(f"{ROOT}.*.*.{kind}.*" for kind in TYPES)
 """Subjects of the hub's stream."""
 
 LAKE_INBOX = "_INBOX_lake"
-"""Where the lake is answered, and given events: below no inbox of a device."""
+"""Where the lake gets answers and events: not below the inbox of a device."""
 
 
 class Device(NamedTuple):
-    """A machine of a fleet: with its site it is unique."""
+    """A machine of a fleet, unique by site and name."""
 
     site: str
     name: str
 
     def subject(self, event: AnyEvent) -> str:
-        """Where an event goes."""
+        """The subject of an event."""
         return f"{ROOT}.{safe_name(self.site)}.{safe_name(self.name)}.{_type(event)}." + safe_name(
             event.stream
         )
 
     @property
     def inbox(self) -> str:
-        """Below this it is answered. So it need not be let listen where others are."""
+        """It gets answers below this, so that it needs no permission to read other devices'."""
         return f"_INBOX.{safe_name(self.site)}.{safe_name(self.name)}"
 
     def message_id(self, event: AnyEvent) -> str:
-        """The same for an event that is delivered again: the server stores it once."""
+        """Equal for an event that is delivered again, so that the server stores it once."""
         subject = self.subject(event).removeprefix(f"{ROOT}.")
         return f"{subject}:{event.epoch}:{event.seq}"
 
