@@ -1,4 +1,4 @@
-"""The page's URLs. Nothing here changes anything: all that can be sent is a token."""
+"""The page's URLs. They are read-only: all that can be sent is a token."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from edgeser.page.security import HEADERS, Guard, Request
 MAX_FIELDS = 32
 MAX_FORM_BYTES = 4096
 FORM_S = 10.0
-"""How long a form may take to come."""
+"""How long a form may take to arrive."""
 
 WRONG_TOKEN_S = 1.0
-"""How long a wrong token waits for its answer."""
+"""Delay of the answer to a wrong token."""
 
 READERS = 2
-"""So many read the journal at once."""
+"""Requests that may read the journal at once."""
 
 Answer = TypeVar("Answer")
 
@@ -51,7 +51,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Page:
-    """What the URLs answer. ``journal``: the daemon's file, or the copy of it."""
+    """Answers requests to the URLs. ``journal``: the daemon's file, or the copy of it."""
 
     def __init__(self, hub: Hub, guard: Guard, endpoint: str, journal: Path | JournalCopy) -> None:
         self._hub = hub
@@ -119,7 +119,7 @@ class Page:
     async def _live(self, request: HttpRequest) -> ASGIApp:
         if self._hub.clients >= MAX_BROWSERS:
             return _json({"error": f"{MAX_BROWSERS} browsers look already"}, 503)
-        # A browser says by itself where it was; a program may say so in the URL.
+        # A browser sends its last event id by itself; a program may give it in the URL.
         position = request.headers.get("last-event-id") or request.query_params.get("since")
         return LiveResponse(self._hub, self._hello, position)
 
@@ -148,7 +148,7 @@ class Page:
         ending: str,
         write: Callable[[history.Events, int], bytes],
     ) -> Response:
-        """All that is found, page by page, so that little of it is in memory."""
+        """Everything found, streamed page by page, so that little of it is in memory."""
         query = msgspec.structs.replace(read_query(_fields(request), DOWNLOAD), limit=MAX_LIMIT)
         first = await self._read(lambda path: history.search(path, query))
 
@@ -182,7 +182,7 @@ class Page:
         return _json(card)
 
     async def _read(self, ask: Callable[[Path], Answer]) -> Answer:
-        """The journal is read in a thread, so that live events do not wait for it."""
+        """Read the journal in a thread, so that live events do not wait for it."""
         journal = self._journal
         if isinstance(journal, JournalCopy):
             if not journal.is_whole:
@@ -193,8 +193,8 @@ class Page:
 
 
 class FrontEnd(StaticFiles):
-    """Our files. A browser asks of each whether it is still the same: one that goes by their age
-    would mix them with those of before an upgrade, for days."""
+    """Our static files. A browser must revalidate each: with caching by age it would mix them with
+    those from before an upgrade, for days."""
 
     def file_response(
         self,
@@ -203,14 +203,14 @@ class FrontEnd(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """The file, or that it is still the same."""
+        """The file, or 304 if it has not changed."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["cache-control"] = "no-cache"
         return response
 
 
 class Doorkeeper:
-    """Asks the guard about every request, and adds the headers that bind a browser."""
+    """Asks the guard about every request, and adds the security headers."""
 
     def __init__(self, app: ASGIApp, guard: Guard) -> None:
         self._app = app
@@ -218,7 +218,7 @@ class Doorkeeper:
         self._headers = [(k.encode(), v.encode()) for k, v in HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
+        """Handle a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -9,7 +9,7 @@ from edgeser.errors import UserError
 STATIC = Path(__file__).parent / "static"
 VENDOR = STATIC / "vendor"
 CHECKOUT = Path(__file__).parents[3]
-"""Where the package lies in one; a copy that was installed lies elsewhere."""
+"""The root of the checkout, if this is one and not an installed copy."""
 
 NEEDED = ("uPlot.iife.min.js", "uPlot.min.css", "preact.js", "inter.woff2")
 

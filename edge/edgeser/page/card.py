@@ -1,4 +1,4 @@
-"""The card of the model that a daemon runs, where it is one of the shipped."""
+"""The card of the model that a daemon runs, if it is a shipped one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE_S = 120.0
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """A share with its interval."""
+    """A fraction with its interval."""
 
     value: float
     low: float
@@ -25,7 +25,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 
 class Training(msgspec.Struct, frozen=True):
-    """What it was trained on, and how well it does: None where it was not evaluated."""
+    """What it was trained on, and how well it does; None if it was not evaluated."""
 
     corpora: list[str]
     licence: str
@@ -37,14 +37,14 @@ class Training(msgspec.Struct, frozen=True):
 
 
 class UnseenRow(msgspec.Struct, frozen=True):
-    """With so much known of every voice: mean recall of angry, happy, neutral and sad."""
+    """Mean recall of angry, happy, neutral and sad, with so much ``known`` of every voice."""
 
     known: str
     ua4: Figure
 
 
 class Unseen(msgspec.Struct, frozen=True):
-    """How it does on corpora that it did not learn from."""
+    """How well it does on corpora that it was not trained on."""
 
     corpora: list[str]
     rows: list[UnseenRow]
@@ -59,7 +59,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """Of what an artefact says of itself, what the page shows."""
+    """The part of an artefact's description that the page shows."""
 
     name: str
     version: str
@@ -79,9 +79,9 @@ class ModelCard:
         self._one_at_a_time = asyncio.Lock()
 
     async def read(self, name: str, sha256: str) -> Card:
-        """Raises ``UserError`` where the model is none of those that were installed with edgeser.
+        """Raises ``UserError`` if the model is none of those installed with edgeser.
 
-        The name comes from the network: it is matched before it is used.
+        The name comes from the network, so it is validated before use.
         """
         if not _NAME.fullmatch(name) or not _SHA256.fullmatch(sha256):
             raise UserError("a model has a name and a SHA-256")
@@ -95,7 +95,7 @@ class ModelCard:
 
 
 async def _ask(name: str) -> Card:
-    """In a process of its own: to read an artefact takes NumPy, and the memory for it."""
+    """Read it in a separate process, since reading an artefact needs NumPy and its memory."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "edgeser.page.card", name),
         stdin=asyncio.subprocess.DEVNULL,
@@ -116,7 +116,7 @@ async def _ask(name: str) -> Card:
 
 
 def _print(name: str) -> None:
-    """The card of a shipped model, as JSON. Nothing is run: the daemon checks its model itself."""
+    """Print the card of a shipped model as JSON, without verifying it: the daemon does that."""
     from edgeser.model.artefact import info_from_metadata, shipped_models
     from edgeser.model.onnx_file import read_onnx
     from edgeser.model.unseen import read_unseen

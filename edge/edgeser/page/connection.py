@@ -1,4 +1,4 @@
-"""Connections to the page: so many at a time, and none that asks for nothing."""
+"""Limits on connections to the page: their number, and how long one may go without a request."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_CONNECTIONS = 256
 REQUEST_S = 10
-"""A connection is closed over which no whole request has come for so long."""
+"""A connection is closed if it sends no complete request for this long."""
 
 
 class Entrance(socket.socket):
-    """A socket that listens, and closes at once what comes while ``MAX_CONNECTIONS`` are open."""
+    """A listening socket that closes new connections while ``MAX_CONNECTIONS`` are open."""
 
     def __init__(self, bound: socket.socket) -> None:
         """``bound`` is taken over."""
@@ -24,7 +24,7 @@ class Entrance(socket.socket):
         self._accepted: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Raises ConnectionAbortedError where it is one too many: who accepts goes on waiting."""
+        """Raises ConnectionAbortedError, which asyncio ignores, if it is one too many."""
         connection, address = super().accept()
         if sum(one.fileno() >= 0 for one in self._accepted) >= MAX_CONNECTIONS:
             connection.close()
@@ -34,7 +34,7 @@ class Entrance(socket.socket):
 
 
 class Connection(H11Protocol):
-    """uvicorn's, which would wait for the rest of a request for ever."""
+    """uvicorn's protocol, with a limit: it would wait for ever for the rest of a request."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -43,7 +43,7 @@ class Connection(H11Protocol):
         )
 
     def data_received(self, data: bytes) -> None:
-        """Unlike in uvicorn's own, only a whole request puts the end off, not each part of one."""
+        """Unlike in uvicorn's own, only a complete request resets the time-out, not any data."""
         self.conn.receive_data(data)
         self.handle_events()
 
@@ -54,7 +54,7 @@ class Connection(H11Protocol):
             self._unset_keepalive_if_required()
 
     def send_400_response(self, msg: str) -> None:
-        """What is malformed behind a request that is being answered has no answer of its own."""
+        """Abort if the malformed data follows a request that is still being answered."""
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             super().send_400_response(msg)
         else:

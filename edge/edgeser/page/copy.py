@@ -1,4 +1,4 @@
-"""A copy of a daemon's journal, for a page that cannot open its file: filled by replay."""
+"""A copy of a daemon's journal, filled by replay, for a page that cannot open the file."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class JournalCopy:
         self._folder = tempfile.TemporaryDirectory(prefix="edgeser-page-")
         self.path = Path(self._folder.name) / "journal.db"
         self.is_whole = False
-        """Whether all has come that the daemon's journal held: statuses are told behind it."""
+        """Whether all of the daemon's journal has come: the first status follows it."""
         self._epoch = ""
         self._store: JournalStore | None = None
         self._written = 0
 
     def keep(self, item: Received, payload: bytes) -> None:
-        """Keep an event, if it is of those. Raises ``OSError`` or ``sqlite3.Error``."""
+        """Keep an event of these types. Raises ``OSError`` or ``sqlite3.Error``."""
         self.is_whole = self.is_whole or isinstance(item, StatusEvent)
         if isinstance(item, Gap) or not is_kept(item):
             return
         store = self._opened(item.epoch)
-        # The chain of entries (``after``) is the replay's; nobody replays a copy.
+        # The chain of entries (``after``) is only for replay, and nobody replays a copy.
         store.append([Entry(topic_of(item), item.seq, 0, item.time, payload)])
         self._written += 1
         if self._written >= MAINTENANCE_ENTRIES:

@@ -1,6 +1,6 @@
-"""The past, out of a journal. Each call opens the file, reads, and closes it: run it in a thread.
+"""Past events from a journal. Each call opens the file, reads, and closes it: run it in a thread.
 
-All raise ``NoJournalError`` where the journal cannot be read, and say why.
+All raise ``NoJournalError``, with the reason, if the journal cannot be read.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class NoJournalError(UserError):
 
 
 class Found(msgspec.Struct, frozen=True):
-    """An event, just as it was published."""
+    """An event exactly as it was published."""
 
     id: int
     event: msgspec.Raw
 
 
 class Events(msgspec.Struct, frozen=True):
-    """A page of them. ``next``: what to ask ``after`` for the next page; null: there is none."""
+    """A page of events. ``next``: the ``after`` of the next page's query; null: there is none."""
 
     events: list[Found]
     next: int | None
@@ -58,9 +58,9 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Timeline(msgspec.Struct, frozen=True):
-    """Finals in columns. ``label`` and ``stream`` are places in ``labels`` and ``streams``.
+    """Finals in columns. ``label`` and ``stream`` are indices into ``labels`` and ``streams``.
 
-    ``end_ms``: when it was published, since ``since``; ``length_ms``: of the speech;
+    ``end_ms``: when it was published, after ``since``; ``length_ms``: of the speech;
     ``confidence``: in percent.
     """
 
@@ -172,7 +172,7 @@ def bins(path: Path, query: Query, edges: Sequence[float]) -> list[Bin]:
 
 
 def extent(path: Path) -> JournalExtent:
-    """From when to when the journal goes, and how large it is."""
+    """The times that the journal covers, and its size."""
     with _opened(path) as reader:
         held = reader.extent()
     size = size_of(path)

@@ -1,9 +1,9 @@
-"""What a daemon publishes, held for a short while, and told to every browser that asks.
+"""What a daemon publishes, held for a short while, and sent to every connected browser.
 
-One ring of messages for all: a browser has no queue of its own, only its place in the ring. One
-that stops reading falls off the ring's end, and is then told everything anew when it is back. A
-second ring is for who has just come: what passes, which is most, does not push out of it what is
-shown for two minutes.
+All browsers share one ring of messages: each has no queue of its own, only a position in the ring.
+One that stops reading falls off the ring's end, and gets a new snapshot when it is back. A second
+ring holds the snapshot for new browsers: statuses and levels, which are most of the messages, are
+not in it, and so do not displace what is shown for two minutes.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ MAX_MESSAGES = 8192
 MAX_BYTES = 8_000_000
 
 SILENT_S = 3.5
-"""A daemon publishes its status every second: after so long it counts as gone."""
+"""A daemon publishes its status every second: one that is silent for this long counts as gone."""
 
 PASSING = ("status.", "level.")
-"""Topics of which only the latest says something to who has just come."""
+"""Topics of which a new browser needs only the latest message."""
 
 _encode = msgspec.json.Encoder().encode
 
 
 class Link(msgspec.Struct, frozen=True, tag_field="type", tag="link"):
-    """Whether the daemon is heard. The page says it, not the daemon."""
+    """Whether the daemon is heard: a message from the page's server, not from the daemon."""
 
     heard: bool
     time: float | None
-    """Unix seconds since when, by the daemon's clock; None where it was never heard."""
+    """Since when, in Unix seconds by the daemon's clock; None if it was never heard."""
     trouble: str = ""
-    """Why not, where that is known."""
+    """Why it is not heard, if known."""
 
 
 class Message(NamedTuple):
@@ -62,12 +62,12 @@ class Ring:
         self._bytes = 0
 
     def add(self, message: Message) -> None:
-        """Behind all others; ``trim`` makes room."""
+        """Append a message; ``trim`` makes room."""
         self.messages.append(message)
         self._bytes += len(message.frame)
 
     def trim(self, now: float) -> None:
-        """Drop the oldest, as far as they are too many or too old (``now``: monotonic)."""
+        """Drop the oldest while there are too many, or they are too old (``now``: monotonic)."""
         while self.messages and (
             len(self.messages) > MAX_MESSAGES
             or self._bytes > MAX_BYTES
@@ -81,10 +81,10 @@ class Hub:
 
     def __init__(self) -> None:
         self.run = secrets.token_hex(4)
-        """Names this run of the page: the numbers of another one mean nothing here."""
+        """Names this run of the page's server: numbers are valid within one run."""
         self.link: Link = Link(False, None)
         self.latest: dict[str, Message] = {}
-        """Of each passing topic, in this run of the daemon."""
+        """The latest message of each ``PASSING`` topic, in this run of the daemon."""
         self.state: str | None = None
         self._all = Ring()
         self._shown = Ring()
@@ -99,12 +99,12 @@ class Hub:
 
     @property
     def clients(self) -> int:
-        """How many browsers are being told."""
+        """How many browsers are connected."""
         return self._clients
 
     @property
     def closed(self) -> bool:
-        """Whether this process ends."""
+        """Whether this process is ending."""
         return self._closed
 
     @property
@@ -113,15 +113,15 @@ class Hub:
         return self._last
 
     def clock(self) -> float:
-        """What time it is where the daemon runs, by its last status, in Unix seconds."""
+        """The time by the daemon's clock, from its last status, in Unix seconds."""
         return time.time() + self._ahead_s
 
     def take(self, item: AnyEvent | Gap, payload: bytes) -> None:
-        """What the subscriber gave; of the past only what is shown."""
+        """Take an item from the subscriber; past events only as far as they are shown."""
         if isinstance(item, Gap):
             self._add(f"gap.{item.topic}", _encode(item))
             return
-        if isinstance(item, StatusEvent):  # which is never told late
+        if isinstance(item, StatusEvent):  # which is never replayed
             self.state = item.state
             self._ahead_s = item.time - time.time()
         if item.time < self.clock() - KEPT_S:
@@ -135,45 +135,45 @@ class Hub:
         self._add(topic_of(item), payload)
 
     def recall(self, topic: str, payload: bytes) -> None:
-        """An event from before this process began, out of the journal."""
+        """Add an event of the journal from before this process began."""
         self._add(topic, payload)
 
     def check(self) -> None:
-        """To be called about once a second: notes that nothing comes any more."""
+        """To be called about once a second: notices when nothing comes any more."""
         if self.link.heard and time.monotonic() > self._heard_at + SILENT_S:
             since = self.clock() - (time.monotonic() - self._heard_at)
             self.state = None
             self._set_link(Link(False, since))
 
     def report_trouble(self, trouble: str) -> None:
-        """Nothing can be heard, and why."""
+        """Note that nothing can be heard, and why."""
         if trouble != self.link.trouble:
             since = self.clock() if self.link.heard else self.link.time
             self._set_link(Link(False, since, trouble))
 
     def close(self) -> None:
-        """This process ends: let every browser go."""
+        """This process ends: end every browser's response."""
         self._closed = True
         self._wake()
 
     def enter(self) -> None:
-        """One browser more."""
+        """Count a browser that connects."""
         self._clients += 1
         for tell in self._listeners:
             tell(self._clients)
 
     def leave(self) -> None:
-        """One less."""
+        """Count a browser that leaves."""
         self._clients -= 1
         for tell in self._listeners:
             tell(self._clients)
 
     def on_clients(self, tell: Callable[[int], None]) -> None:
-        """Be told how many browsers there are, whenever that changes."""
+        """Register a callback for the number of browsers, called whenever that changes."""
         self._listeners.append(tell)
 
     def behind(self, number: int) -> bytes | None:
-        """Everything after a message, to be sent at once; None where some of it is gone."""
+        """All frames after a message, joined; None if some of them are gone."""
         if number > self._last:
             return None
         missing = self._last - number
@@ -184,12 +184,12 @@ class Hub:
         return b"".join(messages[i].frame for i in range(start, len(messages)))
 
     def snapshot(self) -> bytes:
-        """For who has just come: what is still shown, and the latest of what passes."""
+        """Frames for a new browser: what is still shown, and the latest of ``PASSING`` topics."""
         shown = sorted([*self._shown.messages, *self.latest.values()])
         return b"".join(message.frame for message in shown)
 
     def position(self) -> str:
-        """Where a browser is that has everything."""
+        """The position of a browser that has everything."""
         return f"{self.run}:{self._last}"
 
     def number_of(self, position: str | None) -> int | None:
@@ -199,7 +199,7 @@ class Hub:
         return int(number) if run == self.run and is_number else None
 
     async def news(self, number: int, patience_s: float) -> bool:
-        """Wait until there is something after a message; False when it took too long."""
+        """Wait until there is something after a message; False after ``patience_s``."""
         if number != self._last or self._closed:
             return True
         try:
@@ -213,7 +213,7 @@ class Hub:
         self._add("link", _encode(link))
 
     def _add(self, topic: str, payload: bytes) -> None:
-        if b"\n" in payload or b"\r" in payload:  # would end the frame before its end
+        if b"\n" in payload or b"\r" in payload:  # would end the frame too early
             payload = msgspec.json.format(payload, indent=-1)
         self._last += 1
         frame = b"id: %s:%d\ndata: %s\n\n" % (self.run.encode(), self._last, payload)

@@ -1,4 +1,4 @@
-"""Brings what a daemon publishes to the hub, and to the copy of its journal where there is one."""
+"""Passes a daemon's events to the hub, and to the copy of its journal if there is one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEVELS = ("level.",)
 """The daemon measures these more often than once a second only while somebody asks for them."""
 
 SHOWN = "3m"
-"""So much of the past is asked for at once, where no journal's file has it: what is shown of it."""
+"""The past to ask for first, if there is no journal's file: as much as is shown."""
 
 CHECK_S = 1.0
 RETRY_S = 5.0
@@ -48,8 +48,9 @@ class Daemon(NamedTuple):
 
 
 class Listener:
-    """Two subscriptions: one all the time, and one for the levels while a browser looks. A copy
-    of the journal has a third, whose past takes a while: what is heard now does not wait for it."""
+    """Two subscriptions: one all the time, and one for the levels while a browser is connected. A
+    copy of the journal needs a third, whose replay takes a while, so that live events do not wait.
+    """
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Listener:
         hub: Hub,
         keep: Callable[[Received, bytes], None] | None = None,
     ) -> None:
-        """``keep``: gets all that the daemon's journal holds, and what comes behind it."""
+        """``keep``: gets all that the daemon's journal holds, and then what is new."""
         self._daemon = daemon
         self._hub = hub
         self._keep = keep
@@ -96,7 +97,7 @@ class Listener:
             await asyncio.sleep(RETRY_S)
 
     async def _heard(self) -> None:
-        while not self._hub.link.heard:  # the first subscription says why
+        while not self._hub.link.heard:  # ``_events`` reports why
             await asyncio.sleep(CHECK_S)
 
     async def _listen(
@@ -123,7 +124,7 @@ class Listener:
         try:
             keep(item, payload)
             self._complained = ""
-        except (OSError, sqlite3.Error) as error:  # what is heard now is shown all the same
+        except (OSError, sqlite3.Error) as error:  # live events are shown all the same
             if str(error) != self._complained:
                 self._complained = str(error)
                 log.warning("the copy of the journal cannot be written: %s", error)

@@ -1,4 +1,4 @@
-"""What is asked of the journal, out of a URL. Pure."""
+"""Queries to the journal, parsed from a URL. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BINS = FILTERS | {"edges"}
 
 
 class Glance(msgspec.Struct, frozen=True):
-    """Of an event, what it is searched by. All else in it is skipped without being looked at."""
+    """The fields by which an event is searched; the decoder skips all others."""
 
     type: str
     stream: str = ""
@@ -40,7 +40,7 @@ class Glance(msgspec.Struct, frozen=True):
 
     @property
     def length_s(self) -> float:
-        """Seconds of speech; 0 where it has none."""
+        """Seconds of speech; 0 if it has none."""
         return max(0.0, self.end - self.start) if self.end is not None else 0.0
 
 
@@ -58,7 +58,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
 
     def wants(self, event: Glance, topic: str) -> bool:
-        """Whether an event is one of those. Labels and confidence leave only emotions."""
+        """Whether an event matches. Labels and confidence match only emotions."""
         if self.topics and not topic.startswith(self.topics):
             return False
         if self.streams and event.stream not in self.streams:
@@ -69,7 +69,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_query(fields: Mapping[str, list[str]], known: Set[str]) -> Query:
-    """The query in the fields of a URL, of which some are ``known``. Raises ``UserError``."""
+    """The query in the fields of a URL. Raises ``UserError`` for bad values and any field that is
+    not ``known``."""
     for name in fields:
         if name not in known:
             raise UserError(f"{name[:40]}: expected one of {', '.join(sorted(known))}")
@@ -91,7 +92,7 @@ def read_query(fields: Mapping[str, list[str]], known: Set[str]) -> Query:
 
 
 def read_edges(fields: Mapping[str, list[str]]) -> list[float]:
-    """Times that part the bins, ascending. Raises ``UserError``."""
+    """Times that separate the bins, ascending. Raises ``UserError``."""
     texts = "".join(fields.get("edges", [])).split(",")
     if not 2 <= len(texts) <= MAX_EDGES:
         raise UserError(f"edges: expected 2 to {MAX_EDGES} times, in Unix seconds, with commas")

@@ -1,6 +1,6 @@
-"""Who may look at the page: decisions on a request, and the headers that bind a browser. Pure.
+"""Who may read the page: decisions on requests, and the security headers. Pure.
 
-Every line of the attack list in docs/security.md rests on something here.
+Every defence in the attack list of docs/security.md depends on something here.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgeser.host_port import is_loopback, parse_port
 from edgeser.regular_file import regular_or_shells
 
 MIN_TOKEN = 16
-"""Characters. Guessing is slow over a network, but nobody counts the tries."""
+"""Characters. Guessing is slow over a network, but attempts are not limited."""
 
 COOKIE_AGE_S = 30 * 86_400
 
@@ -57,7 +57,7 @@ class Refusal(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Of a request, what decides. Headers that are not there are empty."""
+    """The parts of a request that decide. Missing headers are empty."""
 
     method: str
     path: str
@@ -78,7 +78,7 @@ class Listen:
     """The origin under which a reverse proxy serves it, e.g. ``https://home.example``."""
     tls: bool = False
     names: tuple[str, ...] = ()
-    """Names and addresses under which it is reached besides."""
+    """Other names and addresses under which it is reached."""
 
     @property
     def is_loopback(self) -> bool:
@@ -92,7 +92,7 @@ class Listen:
 
     @property
     def origins(self) -> frozenset[str]:
-        """What a browser that is at the right place calls it."""
+        """The origins by which a browser may legitimately know it."""
         if self.proxy:
             return frozenset({self.proxy})
         scheme = "https" if self.tls else "http"
@@ -105,12 +105,12 @@ class Listen:
 
     @property
     def hosts(self) -> frozenset[str]:
-        """What the ``Host`` header may be, port and all."""
+        """Valid values of the ``Host`` header, with the port."""
         return frozenset(origin.partition("://")[2] for origin in self.origins)
 
     @property
     def url(self) -> str:
-        """For a person."""
+        """The URL to show to people."""
         if self.proxy:
             return self.proxy
         name = _bracketed(self.names[0] if self.names else self.host)
@@ -119,7 +119,7 @@ class Listen:
 
 @dataclass(frozen=True)
 class Guard:
-    """Decides on requests. ``token``: what one must show; None: nothing."""
+    """Decides on requests. ``token``: the one to present; None: none is needed."""
 
     listen: Listen
     token: str | None = None
@@ -127,12 +127,12 @@ class Guard:
 
     @property
     def cookie_name(self) -> str:
-        """Browsers do not keep the cookies of two ports apart; the name does."""
+        """Has the port in it, since browsers share cookies between ports of a host."""
         name = f"edgeser-page-{self.listen.port}"
         return f"__Host-{name}" if self.listen.is_secure else name
 
     def refusal(self, request: Request) -> Refusal | None:
-        """Why a request is not served; None: it is."""
+        """Why a request is not served; None if it is."""
         if request.host.lower() not in self.listen.hosts:
             return Refusal(421, "this name is not served here")
         if request.origin and request.origin.lower() not in self.listen.origins:
@@ -148,7 +148,7 @@ class Guard:
         return None if self.is_known(request) else Refusal(401, "a token is needed")
 
     def is_known(self, request: Request) -> bool:
-        """Whether a request shows the token, or the cookie that was given for it."""
+        """Whether a request presents the token, or the cookie that was given for it."""
         if self.token is None:
             return True
         scheme, _, given = request.authorization.partition(" ")
@@ -161,11 +161,11 @@ class Guard:
         )
 
     def is_token(self, given: str) -> bool:
-        """Whether it is the token; takes as long for a wrong one as for the right one."""
+        """Whether it is the token, compared in constant time."""
         return self.token is not None and _equal(given, self.token)
 
     def cookie(self) -> str:
-        """The ``Set-Cookie`` header for who showed the token."""
+        """The ``Set-Cookie`` header for a client that presented the token."""
         secure = "; Secure" if self.listen.is_secure else ""
         return (
             f"{self.cookie_name}={self._cookie_value()}; Path=/; Max-Age={COOKIE_AGE_S}; "
@@ -173,7 +173,7 @@ class Guard:
         )
 
     def _cookie_value(self) -> str:
-        # Not the token itself, and worth nothing once this process has ended.
+        # Not the token itself, and invalid once this process has ended.
         token = (self.token or "").encode()
         return hmac.new(self._session.encode(), token, hashlib.sha256).hexdigest()
 
@@ -188,7 +188,7 @@ def parse_listen(
 ) -> Listen:
     """``HOST:PORT``; ``[::1]:7780`` for IPv6. Raises ``UserError``.
 
-    Beyond loopback it takes a token, and TLS here or at a reverse proxy that is named.
+    Beyond loopback it needs a token, and TLS, here or at the reverse proxy ``proxy``.
     """
     host, separator, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):

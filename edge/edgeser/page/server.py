@@ -33,8 +33,8 @@ from edgeser.regular_file import regular
 log = logging.getLogger(__name__)
 
 STALLED_MS = 20_000
-"""A connection over which nothing gets through for so long is cut by the kernel, whether the
-browser stopped reading or the phone left the house."""
+"""The kernel cuts a connection over which nothing gets through for this long, whether the browser
+stopped reading or the phone left the house."""
 
 MAX_HEADER_BYTES = 16_384
 SHUTDOWN_S = 2
@@ -59,8 +59,8 @@ def serve(
 ) -> None:
     """Serve until SIGINT or SIGTERM.
 
-    ``journal``: its file; without one the past is asked from the daemon. ``ready``: told the URL
-    once it answers. Raises ``UserError`` where it cannot listen or connect.
+    ``journal``: its file; without one the past is requested from the daemon. ``ready``: called with
+    the URL once it answers. Raises ``UserError`` if it cannot listen or connect.
     """
     endpoint = daemon.check()
     bound = _bind(listen)
@@ -95,7 +95,7 @@ async def _serve(
         ready(guard.listen.url)
     try:
         await asyncio.wait({listening, serving}, return_when=asyncio.FIRST_COMPLETED)
-        if listening.done():  # a defect: it goes on until it is cancelled
+        if listening.done():  # a bug: it should run until cancelled
             server.should_exit = True
             hub.close()
             await serving
@@ -107,7 +107,7 @@ async def _serve(
 
 
 class _Server(uvicorn.Server):
-    """Lets the browsers go when it ends: their responses would not end by themselves."""
+    """Ends the browsers' responses at shutdown: they would not end by themselves."""
 
     def __init__(self, config: uvicorn.Config, hub: Hub) -> None:
         super().__init__(config)
@@ -115,8 +115,8 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Unlike uvicorn's own, does not send itself the signal again once all is closed: what
-        comes after it, such as removing the copy of the journal, is to be done."""
+        """Unlike uvicorn's own, does not raise the signal again after shutdown, so that later
+        clean-up, such as removing the copy of the journal, still runs."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGINT, signal.SIGTERM)
         for number in numbers:
@@ -140,7 +140,7 @@ def _config(app: ASGIApp, tls: Tls | None) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
-        log_level="error",  # its warnings are of what any stranger sends
+        log_level="error",  # its warnings are about anything that strangers send
         access_log=False,
         proxy_headers=False,
         server_header=False,
@@ -167,20 +167,20 @@ def _bind(listen: Listen) -> socket.socket:
             backlog=64,
         )
     except OSError as error:
-        code = error.errno or 0  # negative: of a name that leads nowhere
+        code = error.errno or 0  # negative: a name that cannot be resolved
         raise UserError(
             f"--listen {listen.host}:{listen.port}: "
             f"{os.strerror(code) if code > 0 else error.strerror}",
             "choose another port with --listen HOST:PORT",
         ) from error
-    # Connections inherit it.
+    # Accepted connections inherit it.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
     return Entrance(bound)
 
 
 def _recall(hub: Hub, journal: Path) -> None:
-    """The last two minutes, from before this process began; not what a clock that was put back
-    has made the future."""
+    """Give the hub the last two minutes before this process began, but no events in the future,
+    which there are if the clock was set back."""
     now = time.time()
     try:
         for entry in history.recent(journal, now - KEPT_S, now):
