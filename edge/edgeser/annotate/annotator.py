@@ -1,4 +1,4 @@
-"""A shard of recordings in, its two tables out: what every process runs, however many there are."""
+"""A shard of recordings in, its two tables out: what every worker process runs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Annotator:
         self.schema = schema(self._recognizer.model.info.labels)
 
     def check(self, plan: Plan) -> None:
-        """Raises UserError, which names this machine, unless its model is the one of the plan."""
+        """Raises UserError, naming this machine, unless its model is the one of the plan."""
         model = self._recognizer.model
         ours, theirs = model.ref.sha256, plan.model.sha256
         if (ours, model.backend.name) != (theirs, plan.backend):
@@ -53,16 +53,17 @@ class Annotator:
             )
 
     def __call__(self, shard: Shard) -> Annotated:
-        """The segments of each file in the order of the files; of one that breaks off, its first.
+        """The segments of each file, in the order of the files; of a broken file, those before the
+        break.
 
-        A file that cannot be read is a row of ``errors``. Raises ArchiveError where the archive is
-        away.
+        A file that cannot be read is a row of ``errors``. Raises ArchiveError if the archive is
+        not reachable.
         """
         began = time.process_time()
         segments: list[dict[str, object]] = []
         errors: list[dict[str, str]] = []
         sound_s = 0.0
-        said = shard.voices or {}
+        voice_names = shard.voices or {}
         voices = self._voices(shard)
         for path in shard.paths:
             shown = as_utf8(path)
@@ -70,7 +71,7 @@ class Annotator:
             try:
                 sound_s += FileSource(file, fast=True).duration_s
                 heard = self._recognizer.file(file, voices.get(path))
-                segments.extend(_row(shown, said.get(path), event) for event in heard)
+                segments.extend(_row(shown, voice_names.get(path), event) for event in heard)
             except UserError as error:
                 check_archive(shard)
                 errors.append({"path": shown, "error": str(error).replace(str(file), shown)})
@@ -82,9 +83,9 @@ class Annotator:
         )
 
     def _voices(self, shard: Shard) -> dict[str, Voice]:
-        """For each path what all others tell of its voice, where there are others.
+        """For each path its voice as learned from that voice's other recordings, if there are any.
 
-        Raises ArchiveError where the archive is away.
+        Raises ArchiveError if the archive is not reachable.
         """
         root = Path(shard.root)
         by_voice: dict[str, list[str]] = defaultdict(list)

@@ -11,15 +11,15 @@ from edgeser.errors import UserError
 
 
 class ArchiveError(UserError):
-    """This machine does not see the recordings: no fault of theirs."""
+    """This machine cannot reach the recordings, which may be intact."""
 
     exit_code = 1
 
 
 def check_archive(shard: Shard) -> None:
-    """See that a file of a shard, or the folder it was in, failed alone.
+    """After a failure, check that it is only of single files or folders, not of the archive.
 
-    Raises ArchiveError where no file of the shard and none in the archive can be read: it was moved
+    Raises ArchiveError if no file of the shard and none in the archive can be read: it was moved
     away, or is not mounted.
     """
     root = Path(shard.root)
@@ -48,7 +48,7 @@ def _can_be_read(file: Path) -> bool:
 
 
 def _holds_a_file(folder: Path) -> bool:
-    """One that can be read, in it or below."""
+    """Whether there is a readable file in the folder or below."""
     try:
         with os.scandir(folder) as entries:
             return any(

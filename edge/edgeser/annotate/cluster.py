@@ -1,8 +1,8 @@
-"""Shards done by actors of a Ray cluster, each with a model of its own; this process writes.
+"""Runs shards on actors of a Ray cluster, each with a model of its own; this process writes.
 
-Every node has edgeser installed and sees the recordings under the same path. An actor is given a
-shard when it has done the one before, so that nothing piles up; a shard whose actor or node dies,
-or does not see the recordings, is given to another, and what is written is never done again.
+Every node has edgeser installed and sees the recordings under the same path. An actor gets a shard
+when it has finished the one before, so that nothing piles up. A shard whose actor or node dies, or
+does not see the recordings, goes to another; what is written is never done again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it sends statistics to its makers
 
 from edgeser.annotate.annotator import Annotator
 from edgeser.annotate.archive import ArchiveError
@@ -34,19 +34,19 @@ except ImportError as error:
 log = logging.getLogger(__name__)
 
 MAX_DEATHS = 3
-"""An actor may die so often on one shard, or on starting, before the run ends."""
+"""Deaths of actors on one shard, or at start, after which the run ends."""
 
 GPUS_AN_ACTOR = 0.25
-"""With TensorRT: four actors share a card."""
+"""With TensorRT four actors share a GPU."""
 
 
 class Cluster:
-    """A Ray cluster that is connected. It makes no cluster of its own."""
+    """A connection to an existing Ray cluster."""
 
     def __init__(self, address: str, plan: Plan) -> None:
         """``address``: ``HOST:PORT`` of its head, or ``auto``. Raises UserError.
 
-        ``plan``: whose model every actor must have.
+        ``plan``: every actor must have its model.
         """
         self._plan = plan
         try:
@@ -65,23 +65,23 @@ class Cluster:
 
     @property
     def cores(self) -> int:
-        """All that its nodes give."""
+        """Total cores of its nodes."""
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         return max(1, int(resources.get("CPU", 1)))
 
     def run(
         self, todo: Sequence[Shard], settings: Settings, folder: Path, jobs: int
     ) -> Iterator[Done]:
-        """Do the shards by ``jobs`` actors; yields each as it is written.
+        """Run the shards on ``jobs`` actors; yields each as it is written.
 
-        An actor that does not see the recordings is let go. Raises ArchiveError when none is left,
-        UserError where one has another model, actors die again and again, or the disk is full; what
-        is finished stays.
+        An actor that does not see the recordings is dropped. Raises ArchiveError when none is left,
+        UserError if one has another model, actors die repeatedly, or the disk is full; what is
+        finished stays.
         """
         waiting = deque(shard._replace(root=str(Path(shard.root).absolute())) for shard in todo)
         deaths: Counter[int] = Counter()
         working: dict[Any, tuple[Any, Shard | None]] = {}
-        spare: list[Any] = []  # one that has nothing to do, while another may fail
+        spare: list[Any] = []  # an idle actor, kept in case another fails
         away: set[str] = set()
         gpus = GPUS_AN_ACTOR if settings.model.backend == "tensorrt" else 0
         make: Any = ray.remote(Annotator).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
@@ -113,7 +113,7 @@ class Cluster:
                         raise _defect(error) from error
                     give_back(shard)
                     ray.kill(actor)
-                    if error.cause.what not in away:  # once a node
+                    if error.cause.what not in away:  # log once per node
                         away.add(error.cause.what)
                         log.warning("%s; others do its share", error.cause)
                     continue
@@ -124,7 +124,7 @@ class Cluster:
                     if shard is not None:
                         give_back(shard)
                     if waiting:
-                        begin()  # waits, where no node has room
+                        begin()  # Ray waits while no node has room
                     continue
                 if shard is None:
                     deaths[-1] = 0
@@ -141,12 +141,12 @@ class Cluster:
                 ray.kill(actor)
 
     def close(self) -> None:
-        """Disconnect; the cluster goes on."""
+        """Disconnect; the cluster keeps running."""
         ray.shutdown()
 
 
 def _knock(address: str) -> None:
-    """See that somebody listens there: Ray would try for minutes. Raises OSError, ValueError."""
+    """Check that something listens there; Ray would try for minutes. Raises OSError, ValueError."""
     if address == "auto":
         return
     found = split_host_port(address)
@@ -156,7 +156,7 @@ def _knock(address: str) -> None:
 
 
 def _defect(error: RayTaskError) -> Exception:
-    """What went wrong on a node: an error that the user can fix, or a defect of ours."""
+    """What went wrong on a node: an error that the user can fix, or a bug."""
     cause = error.cause
     return cause if isinstance(cause, UserError) else error
 

@@ -1,4 +1,4 @@
-"""Which recordings: those of a folder, of a list, or that match a pattern."""
+"""Finds the recordings: those in a folder, in a list, or that match a pattern."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edgeser.errors import UserError
 from edgeser.folder import files_below, refuse
 
 FOLDER = "folder"
-"""What ``find`` calls the voice of a recording after the folder that it is in."""
+"""Value of ``voices`` for ``find`` with which recordings in a folder share a voice."""
 
 
 class Recordings(NamedTuple):
     """Files by their paths below ``root``, each once; sorted, or in the order of a list.
 
-    ``voices``: whose voice is in a file, by its path; a file that is missing there is of a voice
-    that is in no other.
+    ``voices``: whose voice is in a file, by its path; a file without an entry has a voice of its
+    own.
     """
 
     root: Path
@@ -33,11 +33,11 @@ class Recordings(NamedTuple):
 def find(what: str, voices: str | None = None) -> Recordings:
     """The recordings of a folder (all below it), a list, or a pattern with ``*``, ``**`` or ``?``.
 
-    ``voices``: where it is said whose voice is in each: a column or field of the list, or
-    ``folder``. None where it is not known.
+    ``voices``: what tells whose voice is in each: a column or field of the list, or ``folder``;
+    None if nothing does.
 
-    Paths of a list are relative to its own folder. Whether a listed file is there is not asked
-    here. Raises UserError where there is none, and for a folder that cannot be read.
+    Paths of a list are relative to its own folder. Whether a listed file exists is not checked
+    here. Raises UserError if there is no recording, and for a folder that cannot be read.
     """
     source = Path(what)
     column = None if voices == FOLDER else voices
@@ -85,9 +85,9 @@ def _below(folder: Path) -> Iterable[str]:
 
 
 def _check_readable(pattern: str) -> None:
-    """Raises UserError for a folder that the pattern looks into and that may not be read.
+    """Raises UserError for an unreadable folder that the pattern would search.
 
-    ``glob`` leaves such a folder out without a word.
+    ``glob`` skips such a folder silently.
     """
     parts = Path(pattern).parts
     for depth in filter(lambda depth: glob.has_magic(parts[depth]), range(len(parts))):

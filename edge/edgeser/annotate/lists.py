@@ -1,4 +1,4 @@
-"""Lists of recordings: the path of each and, where that is asked, whose voice is in it."""
+"""Lists of recordings: the path of each and, on request, whose voice is in it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SUFFIXES = (".txt", ".csv", ".jsonl")
 
 
 class Entry(NamedTuple):
-    """A recording. ``voice``: empty where it is not known."""
+    """A recording. ``voice``: empty if unknown."""
 
     path: str
     voice: str = ""
 
 
 def entries(file: Path, voices: str | None = None) -> Iterator[Entry]:
-    """What a list names: a path on each line (``.txt``), in the column ``path`` (``.csv``) or in
-    the field ``path`` (``.jsonl``).
+    """The entries of a list: a path on each line (``.txt``), in the column ``path`` (``.csv``) or
+    in the field ``path`` (``.jsonl``).
 
     ``voices``: the column or field with the voice. Raises UserError for a list that cannot be read,
     or that has no such column.

@@ -1,4 +1,4 @@
-"""One process at a time does a part of a plan."""
+"""A lock, so that only one process at a time works on a part of a plan."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeser.events.wire.lock import FileLock, holder
 
 @contextmanager
 def only_one(folder: Path, part: str) -> Iterator[None]:
-    """Raises UserError where another process does this part of this folder."""
+    """Hold the lock. Raises UserError if another process works on this part of this folder."""
     path = folder / f".part-{part}.lock"
     try:
         lock = FileLock(path)

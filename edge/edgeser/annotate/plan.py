@@ -1,4 +1,4 @@
-"""What is to be done, cut into shards that do not depend on who does them."""
+"""The work, cut into shards that do not depend on which worker does them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from edgeser.whole_file import write_whole
 class Shard(NamedTuple):
     """Some of the recordings; their rows go into one file of each table.
 
-    ``archive``: the folder that all recordings of the plan are below, itself below ``root``.
-    ``voices``: whose voice is in a file, by its path, where that is known.
+    ``archive``: the common folder of all recordings of the plan, relative to ``root``. ``voices``:
+    whose voice is in a file, by its path, if known.
     """
 
     number: int
@@ -37,10 +37,10 @@ class Shard(NamedTuple):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What the tables of a folder are made of: another plan is another folder.
+    """What the tables in a folder are made from; another plan needs another folder.
 
-    ``voices``: as ``find`` takes it. ``labels`` and ``learn``: as ``ModelSettings`` and
-    ``BaselineSettings`` have them. ``v``: of the tables' columns.
+    ``voices``: the argument of ``find``. ``labels`` and ``learn``: see ``ModelSettings`` and
+    ``BaselineSettings``. ``v``: version of the tables' columns.
     """
 
     files: int
@@ -67,14 +67,13 @@ _OTHERWISE = {
     "labels": "other model.labels",
     "learn": "another baseline.learn",
 }
-"""What to say of a field that is not as it was."""
+"""Words for a field that differs from the folder's plan."""
 
 
 def shards(recordings: Recordings, size: int) -> list[Shard]:
     """The recordings in shards of ``size`` files.
 
-    Those of one voice stay together: they come where its first one is, and may be more than
-    ``size``.
+    All files of a voice are in the shard of its first one, which may exceed ``size``.
     """
     root, archive = str(recordings.root), _common_folder(recordings.paths)
     by_voice: dict[tuple[str, bool], list[str]] = {}
@@ -93,7 +92,7 @@ def shards(recordings: Recordings, size: int) -> list[Shard]:
 
 
 def _common_folder(paths: list[str]) -> str:
-    """Empty where there is none, as of absolute and relative paths."""
+    """Empty if there is none, as for absolute and relative paths together."""
     try:
         return os.path.commonpath([os.path.dirname(path) for path in paths])
     except ValueError:
@@ -101,7 +100,7 @@ def _common_folder(paths: list[str]) -> str:
 
 
 def files_sha256(recordings: Recordings) -> str:
-    """Stands for the list of files: their paths, order and voices, not what is in them."""
+    """Identifies the list of files: their paths, order and voices, but not their content."""
     digest = hashlib.sha256()
     for path in recordings.paths:
         for text in (path, recordings.voices.get(path, "")):
@@ -110,9 +109,9 @@ def files_sha256(recordings: Recordings) -> str:
 
 
 def settle(plan: Plan, folder: Path) -> None:
-    """Write the plan into a new folder, or see that it is the one which the folder was begun with.
+    """Write the plan into a new folder, or check that the folder was begun with the same plan.
 
-    Raises UserError where it is not, or the folder cannot be written to.
+    Raises UserError if it was not, or the folder cannot be written to.
     """
     file = folder / "plan.json"
     try:

@@ -1,4 +1,4 @@
-"""Shards done by processes of this machine."""
+"""Runs shards in processes of this machine."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Done(NamedTuple):
 
 
 def run(todo: Sequence[Shard], settings: Settings, folder: Path, jobs: int) -> Iterator[Done]:
-    """Do the shards in ``jobs`` processes; yields each as it is finished.
+    """Run the shards in ``jobs`` processes; yields each as it is finished.
 
-    Raises UserError where a process dies or the disk is full, ArchiveError where the archive is
-    away; what is finished stays.
+    Raises UserError if a process dies or the disk is full, ArchiveError if the archive is not
+    reachable; what is finished stays.
     """
     if jobs == 1:
         annotator = Annotator(settings)
@@ -54,7 +54,7 @@ def run(todo: Sequence[Shard], settings: Settings, folder: Path, jobs: int) -> I
 
 
 def written(folder: Path, shard: Shard, annotated: Annotated) -> Done:
-    """Write the rows of a shard, which then is finished. Raises UserError if the disk is full."""
+    """Write the rows of a shard, which finishes it. Raises UserError if the disk is full."""
     tables.write(folder, shard, annotated)
     segments, errors = annotated.segments.num_rows, annotated.errors.num_rows
     return Done(len(shard.paths), segments, errors, annotated.sound_s, annotated.core_s)

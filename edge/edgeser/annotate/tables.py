@@ -1,4 +1,4 @@
-"""The tables on disk: a file per shard, there when the shard is finished and not before."""
+"""The tables on disk: one file per shard, which exists only once the shard is finished."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ def rows(table: Path) -> int:
 
 
 def write(folder: Path, shard: Shard, annotated: Annotated) -> None:
-    """Write a shard's parts, whole or not at all; that of the segments comes last.
+    """Write a shard's parts, each whole or not at all; that of the segments, which marks the shard
+    as finished, comes last.
 
-    Raises UserError where the disk does not take them.
+    Raises UserError if they cannot be written.
     """
     try:
         errors = folder / "errors" / shard.file_name
