@@ -1,4 +1,4 @@
-"""Whether sound comes in: as the daemon that runs says it, or a second of the device."""
+"""Whether sound comes in: according to the running daemon, or to a second of the device."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from edgeser.speech.vad import VoiceActivity
 
 LISTEN_S = 1.0
 ASK_S = 3.0
-"""A daemon says every second how it is."""
+"""How long to wait for a status, which a daemon publishes every second."""
 
 DIGITAL_SILENCE_DBFS = -85.0
-"""Below the noise of every microphone: what comes is noughts, muted or of another input."""
+"""Below the noise of every microphone: the samples are zeros, muted or from another input."""
 
 _QUIETEST_DBFS, _CELL_DB = -90.0, 5.0
 
 
 def running_streams(endpoint: str) -> dict[str, StatusEvent]:
-    """What a daemon at an endpoint says of its streams; empty where none answers.
+    """The status of each stream of the daemon at an endpoint; empty if none answers.
 
-    A status that comes as we connect may have heard nothing since the one before: of up to three
-    of each stream the first with a level counts.
+    A status sent as we connect may have no level, since nothing was heard after the one before: of
+    up to three of each stream the first with a level counts.
     """
     found: dict[str, StatusEvent] = {}
     rounds: Counter[str] = Counter()
@@ -38,12 +38,12 @@ def running_streams(endpoint: str) -> dict[str, StatusEvent]:
                 if not isinstance(event, StatusEvent):
                     continue
                 rounds[event.stream] += 1
-                told = found.get(event.stream)
-                if told is None or told.level_dbfs is None:
+                known = found.get(event.stream)
+                if known is None or known.level_dbfs is None:
                     found[event.stream] = event
-                every_turn = min(rounds.values()) > 1
+                all_came_twice = min(rounds.values()) > 1
                 heard = (found[s].level_dbfs is not None or n >= 3 for s, n in rounds.items())
-                if every_turn and all(heard):
+                if all_came_twice and all(heard):
                     break
     except (TimeoutError, UserError):
         pass
@@ -51,7 +51,7 @@ def running_streams(endpoint: str) -> dict[str, StatusEvent]:
 
 
 def level_dbfs(audio: AudioSettings) -> float:
-    """The loudest 20 ms of a second of a microphone. Raises UserError where none comes."""
+    """The loudest 20 ms of a second of a microphone. Raises UserError if no sound comes."""
     source = open_source(
         "mic", device=audio.device, channel=audio.channel, stall_s=audio.stall_seconds
     )

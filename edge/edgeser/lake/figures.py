@@ -1,4 +1,4 @@
-"""What the lake has taken and how it is, for people and for Prometheus."""
+"""Counters and state of filling the lake, for people and for Prometheus."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edgeser.metrics_server import MetricsServer, Named, ReadFigures, new_regist
 
 @dataclass
 class Figures:
-    """What the lake has done, and how it is. Read by other threads."""
+    """Counters and state. Read by other threads."""
 
     connected: bool = False
     trouble: str = ""
@@ -24,12 +24,12 @@ class Figures:
 
     @property
     def is_well(self) -> bool:
-        """Whether it takes what comes."""
+        """Whether events are being taken."""
         return self.connected and not self.trouble
 
     @property
     def line(self) -> str:
-        """For people: how it is."""
+        """The state in one line, for people."""
         if not self.connected:
             return f"waits: {self.trouble}" if self.trouble else "connects"
         line = f"connected, {self.rows} rows written, {self.held} held, {self.pending} to come"
@@ -39,7 +39,7 @@ class Figures:
 def serve(figures: Figures, listen: str, hosts: Sequence[str] = ()) -> MetricsServer:
     """Serve ``/metrics`` at ``HOST:PORT`` until the process ends.
 
-    ``hosts``: by what other ``HOST:PORT`` it may be asked. Raises UserError when ``listen`` is
+    ``hosts``: other values of the Host header that it accepts. Raises UserError when ``listen`` is
     malformed or in use.
     """
 

@@ -1,7 +1,7 @@
-"""From JetStream into the lake: a durable consumer that acknowledges what is on the disk.
+"""From JetStream into the lake: a durable consumer that acknowledges events once on the disk.
 
-What was written and not acknowledged, because either side was killed in between, is delivered
-again, and left out by the store.
+Events that were written but not acknowledged, because either side was killed in between, are
+delivered again, and left out by the store.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ log = logging.getLogger(__name__)
 
 STREAM, CONSUMER = "EDGESER", "lake"
 ROWS = 20_000
-"""A part has so many at most, and so many are in memory."""
+"""Most rows in a part, and in memory."""
 
 MESSAGES_BYTES = 32_000_000
-"""So much of messages is asked for at once, were each as large as the server takes, for it cuts off
-whom it owes 64 MiB; and with so much in memory a part is written."""
+"""Most bytes of messages in a request, if each were as large as the server allows (it disconnects a
+client that is owed 64 MiB), and in memory, at which a part is written."""
 
 FETCH = 500
 FETCH_S = 2.0
 TURN_S = 1.0
 NO_STORAGE = 10047
-"""JetStream's JSStorageResourcesExceededErr: what a stream may hold is set aside as it is made."""
+"""JetStream's JSStorageResourcesExceededErr: a stream's storage is reserved when it is made."""
 
 STEADY_S = 10.0
-"""A connection that held so long was a good one."""
+"""After a connection that lasted this long, the next pause is short again."""
 
 
 @dataclass(frozen=True)
 class Filling:
     """What is taken from where to where.
 
-    ``every_s``: a part is written so often, or with ``ROWS``. ``once``: end when nothing is left.
-    ``stream_gb``: what the stream may hold, where it has to be made.
+    ``every_s``: a part is written at this interval, or at ``ROWS``. ``once``: end when nothing is
+    left. ``stream_gb``: size limit of the stream, if it has to be made.
     """
 
     server: Server
@@ -67,7 +67,7 @@ class Filler:
     """Fills a lake until it is stopped."""
 
     def __init__(self, filling: Filling, on_turn: Callable[[], None] = lambda: None) -> None:
-        """``on_turn`` is called every other second at least, also while it waits or writes."""
+        """``on_turn`` is called at least every other second, also while it waits or writes."""
         self._filling = filling
         self._on_turn = on_turn
         self._stop = asyncio.Event()
@@ -76,13 +76,14 @@ class Filler:
         self.figures = Figures()
 
     def stop(self) -> None:
-        """Write what is here, and end; from the event loop's thread."""
+        """Write what is in memory, and end; from the event loop's thread."""
         self._stop.set()
 
     async def run(self) -> None:
-        """Until ``stop``, or nothing is left. Raises UserError for files that cannot be read.
+        """Run until ``stop``, or with ``once`` until nothing is left.
 
-        Raises NatsError and FullError only where it is to be filled once: otherwise it waits.
+        Raises UserError for files that cannot be read, and NatsError and FullError only with
+        ``once``: otherwise it waits.
         """
         figures, pauses = self.figures, Pauses()
         while not self._stop.is_set():
@@ -106,7 +107,7 @@ class Filler:
                 await asyncio.sleep(0.2)
 
     async def _connection(self) -> None:
-        """Raises NatsError and FullError; returns when it is all over."""
+        """Take events until the end. Raises NatsError and FullError."""
         server, troubles = self._filling.server, list[str]()
         client = await connect(server, LAKE_INBOX, troubles)
         try:
@@ -123,10 +124,10 @@ class Filler:
             await client.close()
 
     async def _make_stream(self, jetstream: JetStreamContext) -> None:
-        """Unless there is one. What the lake has acknowledged is deleted from it.
+        """Make the stream unless there is one. What the lake has acknowledged is deleted from it.
 
-        A full one refuses what is new: devices keep that, and nothing is lost. Raises NatsError
-        where the server may not store so much.
+        A full stream refuses new events: devices keep those, and nothing is lost. Raises NatsError
+        if the server may not store so much.
         """
         try:
             await jetstream.stream_info(STREAM)
@@ -155,10 +156,10 @@ class Filler:
     async def _subscribe(self, jetstream: JetStreamContext) -> JetStreamContext.PullSubscription:
         """A consumer of our own that is given all that the stream holds.
 
-        The one that is there is made anew: what another lake took and did not write, because it was
-        killed, comes at once, and so does what a server that was killed has kept although it was
-        acknowledged. The store leaves out what it has. Raises NatsError where another lake asks for
-        events just now.
+        An existing one is replaced. So events that a killed lake took and did not write are
+        delivered at once, as are those that a killed server still holds although they were
+        acknowledged; the store leaves out what it has. Raises NatsError if another lake is asking
+        for events at present.
         """
         with contextlib.suppress(nats.js.errors.NotFoundError):
             if (await jetstream.consumer_info(STREAM, CONSUMER)).num_waiting:
@@ -177,9 +178,9 @@ class Filler:
         return await jetstream.pull_subscribe_bind(durable=CONSUMER, stream=STREAM)
 
     async def _check_ours(self, messages: JetStreamContext.PullSubscription) -> None:
-        """Raises NatsError where another lake has made the consumer anew: it is given all of this.
+        """Raises NatsError if another lake has replaced the consumer, and so gets these events.
 
-        It did not see us ask for events, because we or the network had stopped.
+        It did not see us ask for events, because we or the network had stalled.
         """
         if (await messages.consumer_info()).config.description != self._mark:
             raise self._another()
@@ -198,7 +199,7 @@ class Filler:
                 held += fetched
                 held_bytes += sum(len(message.data) for message in fetched)
                 is_empty = False
-            except asyncio.TimeoutError:  # the library's own is one, too
+            except asyncio.TimeoutError:  # the library's own is a subclass
                 if not client.is_connected:
                     raise nats.errors.ConnectionClosedError from None
                 is_empty = True
@@ -248,7 +249,8 @@ class Filler:
         await client.flush()
 
     async def _added(self, rows: Sorted) -> int:
-        """Events of many days are many files, and may take minutes. Raises FullError."""
+        """Add rows in a thread: events of many days are many files, and may take minutes. Raises
+        FullError."""
         adding = asyncio.ensure_future(asyncio.to_thread(self._filling.store.add, rows))
         while not (await asyncio.wait([adding], timeout=TURN_S))[0]:
             self._on_turn()

@@ -1,4 +1,4 @@
-"""Questions to a lake, answered by DuckDB in this process: no server."""
+"""Queries on a lake, run by DuckDB in this process, without a server."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FROM told t, clock
 GROUP BY site, device, stream, now
 ORDER BY silent_h DESC, faults DESC, site, device, stream
 """
-"""What is ahead of now is told by clocks that are wrong: it counts for ``ahead_h`` alone."""
+"""Events in the future come from devices whose clock is wrong: they count for ``ahead_h`` only."""
 
 DEVICES = """
 SELECT site, device, min(day), max(day) FROM (
@@ -78,10 +78,9 @@ ORDER BY time, stream
 
 
 def views(folder: Path) -> str:
-    """SQL that makes a view of each table that has anything in it, for any DuckDB.
+    """SQL that makes a view of each table that is not empty, for any DuckDB.
 
-    Raises UserError for a folder that is not there, or cannot be read: DuckDB leaves it out without
-    a word.
+    Raises UserError for a folder that is missing or cannot be read, which DuckDB skips silently.
     """
     if not folder.is_dir():
         raise UserError(
@@ -99,7 +98,7 @@ def views(folder: Path) -> str:
 
 
 _NAMED = 10
-"""So many devices are listed to somebody who named another."""
+"""Most devices listed in the error about an unknown one."""
 
 
 class DeviceDays(NamedTuple):
@@ -112,17 +111,17 @@ class DeviceDays(NamedTuple):
 
 
 class Lake:
-    """A lake that is read; whoever fills it meanwhile is not disturbed."""
+    """A lake opened for reading, also while it is being filled."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError where there is no lake, nothing in it, or what cannot be read."""
+        """Raises UserError if there is no lake, nothing in it, or something cannot be read."""
         sql = views(folder)
         if not sql:
             raise UserError(
                 f"lake {folder}: there is nothing in it", "fill it with 'edgeser lake fill'"
             )
         self._connection = duckdb.connect()
-        self._connection.execute("SET TimeZone = 'UTC'")  # now() is to be compared with `time`
+        self._connection.execute("SET TimeZone = 'UTC'")  # now() is compared with `time`
         for table, schema in SCHEMAS.items():
             empty = schema.empty_table()  # noqa: F841  DuckDB finds it by its name
             self._connection.execute(
@@ -139,7 +138,7 @@ class Lake:
     def device(self, name: str, site: str | None) -> DeviceDays:
         """The only device of this name, at that site if one is given.
 
-        Raises UserError where there is none, or where several sites have one.
+        Raises UserError if there is none, or if several sites have one.
         """
         devices = [DeviceDays(*map(str, row)) for row in self.ask(DEVICES)[1]]
         found = [one for one in devices if one.device == name and site in (None, one.site)]

@@ -1,8 +1,8 @@
-"""The lake on disk: ``TABLE/day=YYYY-MM-DD/part-….parquet``, each there when it is whole.
+"""The lake on disk: ``TABLE/day=YYYY-MM-DD/part-….parquet``, each written whole or not at all.
 
 No event is in it twice, however often it is delivered: what a day already holds is left out before
-a part is written. Told again, an event may be some milliseconds older or younger, so at midnight
-the day beside it is looked at, too. Nor is what is no event twice among what was rejected.
+a part is written. A repeated event's time may differ by some milliseconds, so near midnight the
+adjacent day is searched, too. Rejected messages are not stored twice, either.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 REJECTED_FOLDER = "rejected"
 
 MIDNIGHT = np.timedelta64(10, "s")
-"""An event this close to midnight may stand in the day beside its own."""
+"""An event this close to midnight may also be in the adjacent day."""
 
 
 class FullError(Exception):
-    """The disk does not take what is to be written; one line that names the folder and why."""
+    """The disk is full or fails; one line that names the folder and why."""
 
     def __init__(self, why: str, added: int) -> None:
-        """``added``: rows that were written before."""
+        """``added``: rows that had been written by then."""
         super().__init__(why)
         self.added = added
 
@@ -44,7 +44,7 @@ class Store:
     """The folder of a lake; one process writes to it."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError where another process writes to it, or we may not."""
+        """Raises UserError if another process writes to it, or we may not."""
         self.folder = folder
         path = folder / ".lake.lock"
         try:
@@ -59,7 +59,7 @@ class Store:
             raise UserError(f"lake {folder}: {error.strerror}", "name another folder") from error
 
     def add(self, messages: Sorted) -> int:
-        """Write what is not there yet, so that it outlives a power cut; returns how many rows.
+        """Write what is not there yet, synced to the disk; returns how many rows.
 
         Raises FullError; then some of it may be written, and all of it can be added again.
         """
@@ -78,11 +78,11 @@ class Store:
         return added
 
     def close(self) -> None:
-        """Let others write to it."""
+        """Release the lock."""
         self._lock.release()
 
     def _remove_asides(self) -> None:
-        """What killed processes left: who holds the lock is alone."""
+        """Remove what killed processes left; safe, since we hold the lock."""
         for table in (*SCHEMAS, REJECTED_FOLDER):
             for aside in (self.folder / table).rglob(ASIDE):
                 aside.unlink()
@@ -91,7 +91,7 @@ class Store:
         return self.folder / place.table / f"day={place.day}"
 
     def _parts(self, place: Place, rows: pyarrow.Table) -> list[Path]:
-        """Where some of these rows may stand already."""
+        """The parts that may already hold some of these rows."""
         days = (self._part_folder(place._replace(day=day)) for day in _days(place.day, rows))
         return [part for folder in days for part in _parts_in(folder)]
 
@@ -114,7 +114,7 @@ class Store:
 
 
 def _days(day: str, rows: pyarrow.Table) -> list[str]:
-    """In which days some of these rows of one day may stand already."""
+    """The days that may already hold some of these rows of one day."""
     times = rows["time"].to_numpy()
     around = (times.min() - MIDNIGHT, times.max() + MIDNIGHT)
     return sorted({day, *(str(np.datetime_as_string(time, unit="D")) for time in around)})
@@ -127,13 +127,13 @@ def _parts_in(folder: Path) -> list[Path]:
 def _new(
     rows: pyarrow.Table, key: tuple[str, ...], narrow: str, parts: list[Path]
 ) -> pyarrow.Table:
-    """The rows whose key is in none of the parts. ``narrow``: a column of the key; of the parts
-    only what has one of the rows' values there is read.
+    """The rows whose key is in none of the parts. ``narrow``: a column of the key, by whose values
+    reading the parts is limited.
     """
-    there = dataset.field(narrow).isin(rows[narrow].unique())
+    shared = dataset.field(narrow).isin(rows[narrow].unique())
     keys = list(_columns(rows, key))
-    told = set(keys)  # of all that the parts hold, no more than is told again is kept in memory
-    known = {found for part in parts for found in _keys(part, key, there) if found in told}
+    wanted = set(keys)  # of the parts' keys, only these are kept in memory
+    known = {found for part in parts for found in _keys(part, key, shared) if found in wanted}
     return rows.filter(pyarrow.array([one not in known for one in keys], pyarrow.bool_()))
 
 
@@ -142,11 +142,11 @@ def _columns(rows: pyarrow.Table, names: tuple[str, ...]) -> Iterator[tuple[obje
 
 
 def _keys(
-    part: Path, key: tuple[str, ...], there: dataset.Expression
+    part: Path, key: tuple[str, ...], shared: dataset.Expression
 ) -> Iterator[tuple[object, ...]]:
-    """What a part holds. One that is damaged, or not ours, is set aside."""
+    """The keys that a part holds, filtered. A part that is damaged, or not ours, is moved aside."""
     try:
-        rows = dataset.dataset(str(part), format="parquet").to_table(list(key), filter=there)
+        rows = dataset.dataset(str(part), format="parquet").to_table(list(key), filter=shared)
         return _columns(rows, key)
     except (OSError, ValueError, TypeError, NotImplementedError) as error:  # as Arrow finds it
         if isinstance(error, OSError) and error.errno:

@@ -21,7 +21,7 @@ from edgeser.events.schema import (
 )
 
 KEY = ("site", "device", "stream", "epoch", "seq")
-"""What no two rows of a table have in common."""
+"""The columns that identify a row of a table."""
 
 _TEXT, _REAL, _WHOLE = pyarrow.string(), pyarrow.float64(), pyarrow.int64()
 _FIRST = [
@@ -72,7 +72,7 @@ SCHEMAS = {
         [*_FIRST, ("code", _TEXT), ("message", _TEXT), ("recovered", pyarrow.bool_())]
     ),
 }
-"""Times are UTC, without saying so; ``start`` and ``end``: seconds of the stream."""
+"""Times are UTC, without a time zone; ``start`` and ``end``: seconds of the stream."""
 
 REJECTED = pyarrow.schema([("subject", _TEXT), ("payload", pyarrow.binary()), ("error", _TEXT)])
 REJECTED_KEY = ("subject", "payload")
@@ -93,15 +93,15 @@ class Place(NamedTuple):
 
 
 class Sorted(NamedTuple):
-    """Messages by where they go; what is no event of ours is set aside."""
+    """Messages as rows by table and day; those that are no events of ours are separate."""
 
     rows: dict[Place, pyarrow.Table]
     rejected: pyarrow.Table
 
 
 def sort(messages: Iterable[Message]) -> Sorted:
-    """Rows of each table and day, each key once, in the order of their keys; and what is no event
-    of ours, each message once.
+    """Rows of each table and day, each key once, in the order of their keys; and messages that are
+    no events of ours, each once.
     """
     found: defaultdict[Place, dict[tuple[object, ...], dict[str, object]]] = defaultdict(dict)
     rejected: dict[Message, str] = {}
@@ -123,7 +123,7 @@ def sort(messages: Iterable[Message]) -> Sorted:
 
 
 def _row(message: Message) -> tuple[Place, dict[str, object]]:
-    """Raises ValueError for what is no event that is stored."""
+    """The place and row of a message. Raises ValueError unless it is an event of a stored type."""
     came_from = origin(message.subject)
     if came_from is None:
         raise ValueError("the subject is not edgeser.SITE.DEVICE.TYPE.STREAM")
