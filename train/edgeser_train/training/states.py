@@ -79,7 +79,7 @@ class LatestState(MovableState):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         begun = self._clock()
         due = begun >= self._due_at or (trainer.current_epoch + 1) % self._every == 0
-        if trainer.strategy.broadcast(due):  # the first process decides: to keep is work of all
+        if trainer.strategy.broadcast(due):  # rank 0 decides: all processes must save together
             super().on_train_epoch_end(trainer, pl_module)
             kept = self._clock()
             self._due_at = kept + max(_AT_LEAST_EVERY_S, (kept - begun) / _MOST_OF_TIME)
