@@ -9,6 +9,8 @@ from pathlib import Path
 
 import soundfile
 
+from edgeser.doctor.installation import examine
+from edgeser.settings.schema import EventSettings, Settings
 from tests.sounds import SPEECH_FILE, monologue, silence, speech
 from tests.system.daemons import edgeser, running
 
@@ -56,6 +58,10 @@ def test_wrong_settings_are_refused_and_the_old_ones_stay(tmp_path: Path) -> Non
         assert fault.code == "settings_rejected"
         assert "speech.hop_seconds: expected float >= 0.1, got -1" in fault.message
         assert "WARNING settings_rejected: " in daemon.log.read_text()
+        daemon.wait_for("self.statuses[-1].counters.faults")
+        events = EventSettings(bind=(daemon.endpoint,))
+        [finding] = examine(Settings(events=events), only=["endpoints"])
+        assert ", 1 fault), 'edgeser events --topic fault' lists the faults" in finding.found
         file.write_text('[audio]\nstall_seconds = 3\n[model]\nname = "lightweight-emodb"\n')
         daemon.signal(signal.SIGHUP)
         daemon.wait_for("len(self.faults) == 2")

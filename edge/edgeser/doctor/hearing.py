@@ -50,6 +50,14 @@ def running_streams(endpoint: str) -> dict[str, StatusEvent]:
     return found
 
 
+def described(status: StatusEvent) -> str:
+    """``mic: listening, 2 faults``; faults since the daemon began."""
+    state = "muted" if status.muted else status.state.replace("_", " ")
+    faults = status.counters.faults
+    counted = f", {faults} fault{'s' if faults > 1 else ''}" if faults else ""
+    return f"{status.stream}: {state}{counted}"
+
+
 def level_dbfs(audio: AudioSettings) -> float:
     """The loudest 20 ms of a second of a microphone. Raises UserError if no sound comes."""
     source = open_source(

@@ -190,7 +190,7 @@ def _telemetry(_: Settings) -> str:
 
 
 def _endpoints(settings: Settings) -> str:
-    from edgeser.doctor.hearing import running_streams
+    from edgeser.doctor.hearing import described, running_streams
     from edgeser.events.wire.keys import KeyFolder
 
     keys = KeyFolder(settings.events.key_folder) if settings.events.curve else None
@@ -203,10 +203,10 @@ def _endpoints(settings: Settings) -> str:
             streams = running_streams(endpoint).values()
             if not streams:
                 raise
-            states = ", ".join(
-                f"{s.stream}: {'muted' if s.muted else s.state.replace('_', ' ')}" for s in streams
-            )
+            states = ", ".join(map(described, streams))
             found.append(f"{endpoint} is held by a daemon that runs ({states})")
+            if any(s.counters.faults for s in streams):
+                found.append("'edgeser events --topic fault' lists the faults")
             if endpoint.startswith("ipc://") and any(s.muted for s in streams):
                 fix = f"edgeser mute off --connect {endpoint}"
     if fix:
