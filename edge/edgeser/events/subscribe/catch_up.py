@@ -1,8 +1,8 @@
 """The replay requests of a subscriber that catches up. Pure: no socket, no clock.
 
 A live event is held while something before it is missing: the rest of a topic, or of a run of the
-daemon that has ended. Then ``request`` is what to ask, ``answered`` takes the answer, and so on
-until ``request`` is None and the event may be taken.
+daemon that has ended. Then ``request`` is the next request, ``answered`` takes the answer, and so
+on until ``request`` is None and the event may be taken.
 """
 
 from __future__ import annotations
@@ -36,11 +36,12 @@ Told: TypeAlias = tuple[AnyEvent | Gap, bytes]
 """An event or a gap, and the event's JSON just as it was received."""
 
 WAY_BACK = 32
-"""More runs than ever follow each other without a journal that knows one of them."""
+"""Most runs to ask for in search of one that the journal knows; more than ever follow each other
+without a journal."""
 
 
 class Position(msgspec.Struct, frozen=True):
-    """How far a subscriber has come: what it wants is after this."""
+    """How far a subscriber has come: it wants what is after this."""
 
     epoch: Annotated[EpochName, Meta(description="the run of the daemon; empty: before the oldest")]
     after: Annotated[
@@ -90,10 +91,10 @@ class CatchUp:
         self._crossing_to: str | None = None  # the epoch of the event held
         self._resumes = since is not None
         self._passed: deque[str] = deque(maxlen=RUNS_REMEMBERED)  # runs that were delivered
-        self._way_back: deque[str] | None = None  # which of them to ask what came after it
-        self._strays: set[str] = set()  # runs before this one, of which the journal knows nothing
+        self._way_back: deque[str] | None = None  # those of them whose successor is to be asked for
+        self._strays: set[str] = set()  # earlier runs that the journal does not know
         self._joining = since is not None  # until the live epoch has been reached
-        self._stopped_well = False  # the last event said that its run ends
+        self._stopped_well = False  # the last event announced the end of its run
         self._asked = 0
         self.joined: Position | None = None
         """The last numbers published before a late joiner came, once they are known."""
@@ -104,14 +105,14 @@ class CatchUp:
 
     @property
     def must_not_fail(self) -> bool:
-        """Whether nothing may be delivered before the past has been."""
+        """Whether nothing may be delivered before the requested past."""
         return self._joining
 
     @property
     def request(self) -> ReplayRequest | None:
         """The next request; None if there is none."""
         sequence = self.sequence
-        if self._way_back:  # nothing of that run: just which came after it
+        if self._way_back:  # no events of that run, only which run came after it
             return ReplayRequest(id=self._asked, epoch=self._way_back[0])
         if self._joining or self._crossing_to is not None:
             return ReplayRequest(
@@ -134,7 +135,7 @@ class CatchUp:
         return None
 
     def hold(self, event: AnyEvent) -> bool:
-        """Whether something must be asked before this live event may be taken."""
+        """Whether something must be requested before this live event may be taken."""
         sequence = self.sequence
         if self.is_old(event.epoch):
             return False
@@ -153,12 +154,12 @@ class CatchUp:
 
     def take(self, event: AnyEvent) -> tuple[bool, list[Gap]]:
         """Take a live event: whether to deliver it, and the gaps before it."""
-        if self.is_old(event.epoch):  # it was on its way while newer ones were asked for
+        if self.is_old(event.epoch):  # it arrived while newer ones were requested
             is_wanted = topic_of(event).startswith(self._prefixes)
             return is_wanted and self.is_stray(event.epoch), []
         deliver, gap = self.sequence.accept(topic_of(event), event.epoch, event.seq)
         gaps = [gap] if gap and not isinstance(event, LevelEvent) else []
-        if isinstance(event, StatusEvent):  # one that is missing is made up for by this one
+        if isinstance(event, StatusEvent):  # it replaces any missing statuses
             wanted = self._wanted(event.last_seq)
             gaps = self.sequence.published(event.epoch, wanted)
             if self.sequence.set_floor(wanted):
@@ -167,17 +168,17 @@ class CatchUp:
         return deliver and topic_of(event).startswith(self._prefixes), gaps
 
     def is_old(self, epoch: str) -> bool:
-        """Whether this run was before the present one: delivered, or its events are unknown."""
+        """Whether this run was before the present one: either delivered, or a stray."""
         return self.is_stray(epoch) or (epoch != self.sequence.epoch and epoch in self._passed)
 
     def is_stray(self, epoch: str) -> bool:
-        """Whether this run was before the present one, and the journal knows nothing of it."""
+        """Whether this run was before the present one, and the journal does not know it."""
         return epoch != self.sequence.epoch and epoch in self._strays
 
     def answered(self, parts: Iterable[Told], end: ReplayEnd) -> list[Told]:
-        """Take an answer; what to deliver of it.
+        """Take an answer; return what to deliver of it.
 
-        Raises ``ValueError`` for one that would be asked for again and again.
+        Raises ``ValueError`` for one that would lead to the same request for ever.
         """
         request = self.request
         assert request is not None
@@ -188,7 +189,7 @@ class CatchUp:
         if not request.epoch:
             self.sequence.enter(end.epoch)
         if self._stopped_well and not end.known and end.next == end.live:
-            parts = ()  # its events are unknown, but its end was announced, and no run followed it
+            parts = ()  # no gaps for the unknown run: its end was announced, and none followed it
         before = self.sequence.positions
         delivered = [told for told in parts if self._accepts(told[0])]
         for topic, seq in end.through.items():
@@ -205,10 +206,10 @@ class CatchUp:
         return delivered
 
     def give_up(self, *, refused: bool) -> list[Gap]:
-        """There is no answer: what may be missing of the old run; the event held shows the rest.
+        """Give up the request; return the gaps of the old run. The held event will show the others.
 
-        ``refused``: the question was too much, but another may be answered: after the rest of that
-        run is not asked for any more, what came after it is.
+        ``refused``: the request was too large, but a smaller one may be answered: instead of the
+        rest of that run, ask which run came after it.
         """
         gaps: list[Gap] = []
         crossing_to = self._crossing_to
@@ -250,7 +251,7 @@ class CatchUp:
         return True
 
     def _repaired(self) -> list[Gap]:
-        """The first repair is done; what it did not account for is missing."""
+        """Finish the first repair; what its answer did not account for is a gap."""
         gap = self._repairs.popleft()
         assert gap.to_seq is not None
         last = self.sequence.positions.get(gap.topic, gap.from_seq - 1)
@@ -265,18 +266,18 @@ class CatchUp:
             return
         self._stopped_well = False
         if end.epoch == end.live and self._crossing_to is not None:
-            # Nothing comes after this one yet: the event held is of a run before it.
+            # No run comes after this one yet, so the held event is of an earlier run.
             self._strays.add(self._crossing_to)
             self._crossing_to = None
         elif end.known:
             self._enter_next(end.next, end.live)
-        else:  # where it stands among the others, only those before it can tell
+        else:  # its place in the order is unknown: ask the runs before it
             knows_others = end.next != end.live
             self._way_back = deque(islice(self._passed, WAY_BACK) if knows_others else ())
             self._go_back(end)
 
     def _go_back(self, end: ReplayEnd) -> None:
-        """Look for the latest run before this one that is known, and go on behind it."""
+        """Find the latest earlier run that the journal knows, and continue after it."""
         assert self._way_back is not None
         if self._way_back and end.epoch == self._way_back[0] and end.known:
             self._way_back = None
@@ -287,8 +288,8 @@ class CatchUp:
         if self._way_back:
             return
         self._way_back = None
-        # None of them is known. Who wanted all of the past gets all that there is; of what is
-        # there, nobody can tell a late joiner whether it was before it joined.
+        # None of them is known. A subscriber that wanted the past gets all that there is; for a
+        # late joiner nobody can tell whether that was before it joined.
         first = end.next if self._resumes and end.next not in self._passed else None
         self._enter_next(first or self._crossing_to, end.live)
 

@@ -1,4 +1,4 @@
-"""A subscriber's end of replay: one question at a time, asked again when no answer comes."""
+"""A subscriber's end of replay: one request at a time, repeated when no answer comes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from edgeser.events.wire.replay import MAX_REQUEST_BYTES, ReplayEnd, ReplayError
 from edgeser.events.wire.sockets import client_socket
 
 PATIENCE_S = 3.0
-"""An answer takes milliseconds; after so long the question is asked again."""
+"""An answer takes milliseconds; after this long the request is repeated."""
 
 ABSENT_S = 1.0
-"""A socket that has been missing for so long is not just being made again."""
+"""A replay socket that is missing for this long is not just about to be created."""
 
 ATTEMPTS = 20
-"""How often a question is asked over TCP where nobody has ever answered: a minute. There may be
-nobody beside that publisher; a daemon answers in time even where it was just started again."""
+"""How often a request is sent over TCP if none has ever been answered: for a minute. That publisher
+may have no replay server; a daemon answers in time even just after a restart."""
 
 _part_decoder: msgspec.json.Decoder[AnyEvent | Gap] = msgspec.json.Decoder(AnyEvent | Gap)
 _end_decoder: msgspec.json.Decoder[ReplayEnd | ReplayError] = msgspec.json.Decoder(
@@ -37,7 +37,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Answer(NamedTuple):
-    """The answer; ``malformed``: how many more parts there were that are not understood, as of a
+    """An answer. ``malformed``: number of its parts that could not be decoded, for example from a
     later version.
     """
 
@@ -47,10 +47,10 @@ class Answer(NamedTuple):
 
 
 class ReplayClient:
-    """Asks at one endpoint; connected from the first question to ``rest``."""
+    """Sends requests to one endpoint; connected from the first request until ``rest``."""
 
     def __init__(self, endpoint: Endpoint, curve: CurveClient | None = None) -> None:
-        """``endpoint``: where events are published; the past is asked for beside it."""
+        """``endpoint``: where events are published; replay is beside it."""
         self._publisher = endpoint
         self._endpoint = replay_endpoint(endpoint)
         self._curve = curve
@@ -62,7 +62,7 @@ class ReplayClient:
         self._found_absent_at: float | None = None
         self._was_answered = False
         self.refusal: str | None = None
-        """Why the question asked last gets no answer, where that was said."""
+        """Why the last request was refused, if it was."""
 
     @property
     def socket(self) -> zmq.Socket[bytes]:
@@ -82,9 +82,9 @@ class ReplayClient:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether the question was refused, or there is nobody who ever answers any.
+        """Whether the request was refused, or there is no replay server that ever answers.
 
-        A daemon that is gone is not hopeless: whoever comes next knows what it kept.
+        A daemon that is gone is not hopeless: the next one knows what it kept.
         """
         if self.refusal is not None:
             return True
@@ -97,14 +97,14 @@ class ReplayClient:
 
     @property
     def is_overdue(self) -> bool:
-        """Once for every ``ATTEMPTS`` questions that got no answer."""
+        """True once for every ``ATTEMPTS`` requests without an answer."""
         overdue = self._attempts > self._overdue_at
         if overdue:
             self._overdue_at = self._attempts + ATTEMPTS
         return overdue
 
     def ask(self, request: ReplayRequest) -> None:
-        """Ask, or ask again after ``PATIENCE_S``; to be called whenever the wait is over."""
+        """Send a request, or repeat it after ``PATIENCE_S``; call it whenever the wait is over."""
         now = time.monotonic()
         if request == self._asked and now < self._asked_at + PATIENCE_S:
             return
@@ -114,16 +114,16 @@ class ReplayClient:
             self._attempts, self._overdue_at = 1, ATTEMPTS
         self._asked, self._asked_at, self.refusal = request, now, None
         message = _encode(request)
-        if len(message) > MAX_REQUEST_BYTES:  # the connection would be cut, without a word
+        if len(message) > MAX_REQUEST_BYTES:  # the connection would be cut silently
             self.refusal = f"a request has {MAX_REQUEST_BYTES} bytes at most, not {len(message)}"
             return
         with suppress(zmq.Again):  # the last one has not been sent yet
             self.socket.send(message, zmq.NOBLOCK)
 
     def answer(self) -> Answer | None:
-        """The answer to the question asked last, if it is there; others are thrown away.
+        """The answer to the last request, if it is there; others are discarded.
 
-        An answer that says why there is none becomes the ``refusal``.
+        An error as the answer becomes the ``refusal``.
         """
         try:
             *frames, last = self.socket.recv_multipart(zmq.NOBLOCK)
@@ -144,14 +144,14 @@ class ReplayClient:
         return Answer(parts, end, len(frames) - len(parts))
 
     def rest(self) -> None:
-        """Disconnect until the next question."""
+        """Disconnect until the next request."""
         self._asked = None
         if self._socket is not None:
             self._socket.close(linger=0)
             self._socket = None
 
     def _absent_since(self) -> float | None:
-        """Since when there has been nobody to ask: a daemon that starts binds one after another."""
+        """Since when the replay socket has been missing: a starting daemon binds it a bit later."""
         if not self._is_absent():
             self._found_absent_at = None
         elif self._found_absent_at is None:
@@ -159,7 +159,7 @@ class ReplayClient:
         return self._found_absent_at
 
     def _is_absent(self) -> bool:
-        """Whether there is a publisher and nobody beside it to ask; of TCP that is not known."""
+        """Whether there is a publisher without a replay socket beside it; unknown for TCP."""
         return (
             isinstance(self._endpoint, IpcEndpoint)
             and isinstance(self._publisher, IpcEndpoint)

@@ -1,4 +1,4 @@
-"""Subscribing: events come out in order, each once, and what is missing is said."""
+"""Subscribing: events come out in order, each once, with gaps for missing ones."""
 
 from __future__ import annotations
 
@@ -39,26 +39,27 @@ log = logging.getLogger(__name__)
 Received: TypeAlias = AnyEvent | Gap
 
 RECEIVE_HWM = 4096
-"""Events held while the program is busy; more are held by the publisher, then dropped."""
+"""Events held while the program is busy; further ones are held by the publisher, then dropped."""
 
 MAX_MESSAGE_BYTES = 1 << 20
-"""Longer messages are skipped. libzmq's own limit is not set: a connection that breaks it is not
-made again, and the subscriber would be deaf for good."""
+"""Longer messages are skipped. libzmq's own limit is not used: after a message above it the
+connection is closed and not made again, so that nothing would be received any more."""
 
 SAY_AFTER_S = 3.0
-"""A daemon tells every second how it is: who hears of none for so long is told why."""
+"""A daemon publishes its status every second: if none comes for this long, the log says why."""
 
-_LOOK_EVERY_S = 1.0
+_MAX_STEP_S = 1.0
+"""Longest time between two calls of ``_patience`` that counts as waiting."""
 
 
 class Subscriber:
     """Events of a daemon, to iterate over with ``for`` or ``async for``.
 
-    Yields events in order within each topic, each once. What was lost on the way, or while the
-    daemon was started again, is asked for again; a ``Gap`` stands where finals, speech events or
-    faults may be gone for good. Connects whenever the daemon is there, also after its restart,
-    and does not end by itself; while there is none, a warning in the log says so, once. Messages
-    that are no events are skipped and counted in ``malformed``.
+    Yields events in order within each topic, each once. What was lost on the way, or during a
+    restart of the daemon, is requested again; a ``Gap`` stands where finals, speech events or
+    faults may be gone for good. Connects whenever the daemon is there, also after its restart, and
+    does not end by itself; if there is none, a warning in the log says so, once. Messages that are
+    no events are skipped and counted in ``malformed``.
 
     Not thread-safe; use one in each thread. Close it, or use it in a ``with`` statement.
     """
@@ -76,21 +77,20 @@ class Subscriber:
     ) -> None:
         """Start to connect.
 
-        ``endpoint``: where the daemon publishes; by default where it does by default.
-        ``topics``: beginnings of topics, e.g. ``emotion.`` or ``speech.mic``; by default all.
-        ``timeout_s``: the iteration raises ``TimeoutError`` when no event comes for so long;
+        ``endpoint``: where the daemon publishes; by default the daemon's default.
+        ``topics``: prefixes of topics, e.g. ``emotion.`` or ``speech.mic``; by default all.
+        ``timeout_s``: the iteration raises ``TimeoutError`` when no event comes for this long;
         iterating may then go on. By default it waits.
-        ``since``: begin with the past that the daemon's journal holds: behind a ``position`` of
-        an earlier subscriber, ``EPOCH:SEQ`` (that number in each topic), since a time (``10m``,
-        ``2d`` ago, or a date), or ``all``. By default
-        with what comes from now on.
+        ``since``: begin with past events from the daemon's journal: after a ``position`` of an
+        earlier subscriber, or ``EPOCH:SEQ`` (that number in each topic), since a time (``10m``,
+        ``2d`` ago, or a date), or ``all``. By default with new events only.
         ``key``, ``server_key``: the file of our secret key and the daemon's public key, for TCP
         that is encrypted.
         ``receive_hwm``: events held while the program is busy; more wait at the daemon, within its
-        bounds, and what is dropped there is asked for again. 0: no limit.
-        Raises ``UserError`` for a malformed endpoint or position, keys that are wrong, or a
-        socket that may not be used, ``TypeError`` for what is no text, ``ValueError`` for numbers
-        that are none or out of range; the iteration ``ValueError`` after ``close``.
+        bounds, and what is dropped there is requested again. 0: no limit.
+        Raises ``UserError`` for a malformed endpoint or position, wrong keys, or a socket that may
+        not be used, ``TypeError`` for values of another type, ``ValueError`` for numbers out of
+        range; the iteration ``ValueError`` after ``close``.
         """
         for name, value, type_ in (
             ("endpoint", endpoint, str),
@@ -110,7 +110,7 @@ class Subscriber:
         self.endpoint = str(parsed)
         self.malformed = 0
         self.is_heard = False
-        """Whether anything came of the daemon so far, be it yielded or not."""
+        """Whether anything has come from the daemon, yielded or not."""
         self.payload = b""
         """The event yielded last, as JSON, just as it was received; empty for a ``Gap``."""
         self._timeout_s = timeout_s
@@ -125,14 +125,14 @@ class Subscriber:
         self._socket = client_socket(zmq.SUB, parsed, curve)
         self._socket.setsockopt(zmq.RCVHWM, int(receive_hwm))
         self._async = AsyncWaiting()
-        # A status tells of losses that no later event shows.
+        # A status shows losses that no later event shows.
         has_status = STATUS_PREFIX.startswith(tuple(topics))
         for topic in topics if has_status else (*topics, STATUS_PREFIX):
             self._socket.subscribe(topic)
         self._connection = Connection(self._socket, parsed, encrypted=curve is not None)
         self._patience_s = SAY_AFTER_S if curve is None else SAY_AFTER_S + HANDSHAKE_MS / 1000
-        """For how long to wait yet until it is said why nothing comes. A daemon that refuses our
-        key lets us wait for the length of a handshake."""
+        """How much longer to wait before the log says why nothing comes. A daemon that refuses our
+        key makes us wait for the length of a handshake."""
         self._looked_at: float | None = None
         self.has_said_why = False
         """Whether a warning in the log has said why nothing comes."""
@@ -140,14 +140,14 @@ class Subscriber:
 
     @property
     def trouble(self) -> UserError | None:
-        """Why nothing was heard so far; None once the connection was made."""
+        """Why nothing has been heard so far; None once the connection was made."""
         return None if self.is_heard else self._connection.trouble
 
     @property
     def position(self) -> Position | None:
-        """How far the iteration has come: another subscriber with this ``since`` carries on.
+        """How far the iteration has come: another subscriber with this ``since`` continues there.
 
-        None before anything came.
+        None before anything has come.
         """
         joined, yielded = self._catch_up.joined, self._yielded
         if joined is None or (yielded and yielded.epoch != joined.epoch):
@@ -209,10 +209,10 @@ class Subscriber:
         return item
 
     def _awaited(self, deadline: float | None) -> tuple[zmq.Socket[bytes], float | None] | None:
-        """The socket from which the next thing comes, and until when to wait for it.
+        """The socket to wait for next, and until when.
 
-        None when something is ready. While the past is asked for, live events wait where libzmq
-        holds them, within its bounds. Raises ValueError after ``close``.
+        None when something is ready. While past events are requested, live ones wait in libzmq's
+        queue, within its bounds. Raises ValueError after ``close``.
         """
         if self._socket.closed:
             raise ValueError("this subscriber is closed; make another with since=its position")
@@ -275,12 +275,12 @@ class Subscriber:
         log.warning("endpoint '%s': %s", self.endpoint, trouble)
 
     def _rest(self) -> None:
-        """Nothing is asked for at present."""
+        """Disconnect from the replay server until the next request."""
         self._async.forget_all_but(self._socket)
         self._client.rest()
 
     def _release(self, *, ask_first: bool) -> None:
-        """Deliver the event that was held, unless something must be asked for before it."""
+        """Deliver the held event, unless something must be requested before it."""
         if self._held is None or (ask_first and self._catch_up.hold(self._held[0])):
             return
         (event, payload), self._held = self._held, None
@@ -290,18 +290,18 @@ class Subscriber:
             self._ready.append((event, payload))
 
     def _patience(self, deadline: float | None) -> float | None:
-        """Until when to wait. Says why nothing comes, once, when that has lasted.
+        """Until when to wait. When nothing has come for too long, logs why, once.
 
-        A look counts for a second at most: who stood still, and libzmq with him, did not wait.
+        Between two calls at most a second counts: if the process was suspended, libzmq was, too.
         """
         if self.is_heard or self.has_said_why:
             return deadline
         now = time.monotonic()
         if self._looked_at is not None:
-            self._patience_s -= min(now - self._looked_at, _LOOK_EVERY_S)
+            self._patience_s -= min(now - self._looked_at, _MAX_STEP_S)
         self._looked_at = now
         if self._patience_s > 0 or (deadline is not None and now >= deadline):
-            until = now + min(self._patience_s, _LOOK_EVERY_S)
+            until = now + min(self._patience_s, _MAX_STEP_S)
             return until if deadline is None else min(until, deadline)
         self.has_said_why = True
         if (trouble := self.trouble) is not None:
@@ -329,7 +329,7 @@ def _is_number(value: Any, kind: type[Any], least: float, most: float) -> bool:
 
 
 def _event_in(parts: list[bytes]) -> AnyEvent | None:
-    """The event in a message, or None where it is none."""
+    """The event in a message; None for any other message."""
     if len(parts) != 2 or len(parts[1]) > MAX_MESSAGE_BYTES:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Waiting for a message of a ZeroMQ socket, in a thread or in a task of asyncio."""
+"""Waiting for a message on a ZeroMQ socket, in a thread or in an asyncio task."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SIGNALS_EVERY_MS = 1000
 
 
 def has_message(socket: zmq.Socket[bytes], until: float | None) -> bool:
-    """Wait for a message, at most until then (monotonic), and return whether one came.
+    """Wait for a message, at most until a monotonic time; returns whether one came.
 
-    Of a signal that comes just before libzmq waits, or in another thread, Python does not learn
-    before it is back: it never waits for long.
+    Each wait inside libzmq is short: Python handles a signal that arrives just before it, or in
+    another thread, only after it.
     """
     while True:
         left_ms = _left_ms(until)
@@ -31,14 +31,14 @@ def has_message(socket: zmq.Socket[bytes], until: float | None) -> bool:
 
 
 class AsyncWaiting:
-    """The same for tasks. Each socket waited for has a shadow, which ends before it does."""
+    """The same for tasks. Each socket waited for gets a shadow, which is closed before it is."""
 
     def __init__(self) -> None:
         self._shadows: dict[zmq.Socket[bytes], zmq.asyncio.Socket] = {}
         self._waits: set[asyncio.Future[Any]] = set()
 
     async def has_message(self, socket: zmq.Socket[bytes], until: float | None) -> bool:
-        """As ``has_message``; False when ``close`` was called meanwhile."""
+        """Like the function; False if ``close`` was called meanwhile."""
         import asyncio
 
         wait = asyncio.ensure_future(self._shadow(socket).poll(_left_ms(until)))
@@ -49,15 +49,15 @@ class AsyncWaiting:
             self._waits.discard(wait)
 
     def forget_all_but(self, kept: zmq.Socket[bytes]) -> None:
-        """The other sockets are about to be closed."""
+        """Close the shadows of all other sockets, before these are closed."""
         for socket in [socket for socket in self._shadows if socket is not kept]:
             self._shadows.pop(socket).close(linger=0)
 
     def close(self) -> None:
-        """All sockets are about to be closed: nobody waits any more."""
+        """End all waits and close all shadows, before the sockets are closed."""
         for wait in self._waits:
             if not wait.done():
-                wait.set_result([])  # left to the socket, it would look like a cancelled task
+                wait.set_result([])  # else the socket would cancel it, like a cancelled task
         for shadow in self._shadows.values():
             shadow.close(linger=0)
 
