@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """The result of a check. ``fix`` is empty when all is well; where ``ok`` says so nevertheless,
-    it undoes what somebody asked for.
+    """The result of a check. ``fix``: empty if all is well; with ``ok``, it undoes something that a
+    user asked for.
     """
 
     check: str
@@ -35,7 +35,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class AskedForError(UserError):
-    """A check found what somebody asked for: no failure, but worth knowing. ``fix`` undoes it."""
+    """A state that a user asked for: not a failure, but worth knowing. ``fix`` undoes it."""
 
 
 def examine(settings: Settings, only: Sequence[str] | None = None) -> Iterator[Finding]:
@@ -101,7 +101,7 @@ def _level(settings: Settings) -> str:
                 f"the daemon hears nothing on {audio.name}",
                 "'edgeser listen' shows its faults; plug the microphone in again",
             )
-        else:  # it has the device to itself
+        else:  # the daemon has the device to itself
             level = status.level_dbfs
         found.append(meter(level))
         silent = silent or level < DIGITAL_SILENCE_DBFS
@@ -215,9 +215,9 @@ def _endpoints(settings: Settings) -> str:
 
 
 def _try_endpoint(endpoint: str, keys: KeyFolder | None) -> None:
-    """See that a daemon could publish there. Raises UserError.
+    """Check that a daemon could publish there. Raises UserError.
 
-    A socket's folder that is not there is not made: nobody else publishes in it.
+    A missing folder of a socket is not made: it is enough that it could be.
     """
     from edgeser.events.publish.publisher import Publisher
     from edgeser.events.wire.endpoint import IpcEndpoint, parse_endpoint, replay_endpoint
@@ -238,9 +238,9 @@ def _try_endpoint(endpoint: str, keys: KeyFolder | None) -> None:
 
 
 def _writable(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there. Raises OSError where no file can be made.
+    """The folder, or its nearest existing parent. Raises OSError if no file can be made there.
 
-    None is left.
+    Leaves no file behind.
     """
     there = next(path for path in (folder, *folder.parents) if path.exists())
     with tempfile.TemporaryFile(dir=there):

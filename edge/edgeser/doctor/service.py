@@ -32,11 +32,11 @@ _BRIDGES = ("edgeser-mqtt", "edgeser-nats", "edgeser-lake")
 _SINGLE = ("edgeser", *_BRIDGES)
 _KEYS = Path("/etc/edgeser/keys")
 _PACKAGE = Path("/var/lib/dpkg/info/edgeser.list")
-"""The files of the Debian package, where it is or was installed."""
+"""dpkg's list of the Debian package's files, if it is or was installed."""
 
 
 class _NoUnitError(UserError):
-    """There is no such unit here, so there is nothing else to say of it."""
+    """There is no such unit here, so no further check makes sense."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Service:
 
     @cached_property
     def state(self) -> dict[str, str]:
-        """What systemd says of the unit. Raises UserError where there is no systemd."""
+        """The unit's properties from systemd. Raises UserError if there is no systemd."""
         if not _SYSTEMD.is_dir():
             raise _NoUnitError("systemd does not run here", "use 'edgeser run' without it")
         done = subprocess.run(
@@ -76,12 +76,12 @@ class Service:
 
     @property
     def is_well(self) -> bool:
-        """Whether it says that it hears, or hands on, now."""
+        """Whether it reports that it hears, or hands events on, at present."""
         return self.is_active and self.state.get("StatusErrno", "0") == "0"
 
     @property
     def program(self) -> Path | None:
-        """What it runs."""
+        """The program that it runs."""
         found = re.search(r"path=(/\S+)", self.state.get("ExecStart", ""))
         return Path(found[1]) if found else None
 
@@ -97,19 +97,19 @@ class Service:
 
     @property
     def is_bridge(self) -> bool:
-        """Whether it hands events on, or takes them, instead of making them."""
+        """Whether it hands on or stores events instead of publishing them."""
         return self.unit.removesuffix(".service") in _BRIDGES
 
     @property
     def state_folder(self) -> Path:
-        """Folder of what it keeps."""
+        """Folder of its lasting data."""
         if self.is_bridge:
             return Path("/var/lib") / self.unit.removesuffix(".service")
         return self._folders.state
 
     @cached_property
     def account(self) -> pwd.struct_passwd:
-        """Its user. Raises UserError where there is none."""
+        """Its user. Raises UserError if there is none."""
         name = self.state["User"] or "edgeser"
         try:
             return pwd.getpwnam(name)
@@ -117,9 +117,9 @@ class Service:
             raise UserError(f"no user '{name}'", "sudo make install-service") from None
 
     def check_can_read(self, file: Path) -> None:
-        """Raises UserError where its account or its sandbox keeps it from a file.
+        """Raises UserError if its account or its sandbox keeps it from reading a file.
 
-        Only root can tell, and only where systemd knows the unit.
+        Does nothing unless run by root, with systemd knowing the unit.
         """
         if os.geteuid() != 0 or not _SYSTEMD.is_dir() or self.state["LoadState"] != "loaded":
             return
@@ -191,7 +191,7 @@ def _activity(service: Service) -> str:
 
 
 def _remedy(service: Service) -> str:
-    """What to do where it does not run, hear or hand on."""
+    """What to do if it does not run, hear or hand events on."""
     state, log = service.state, f"see journalctl -u {service.unit}"
     if state["ActiveState"] == "inactive":
         return f"sudo systemctl start {service.unit}"
@@ -316,7 +316,7 @@ def _password(service: Service) -> str:
 
 
 def _installation(service: Service) -> str:
-    """The command that installs the unit, in the way that edgeser was installed here."""
+    """The command that installs the unit, depending on how edgeser was installed here."""
     if service.unit.startswith("edgeser-lake"):  # a Debian package has none
         return "sudo make install-service LAKE=1"
     if _PACKAGE.exists():
