@@ -13,14 +13,14 @@ from click.shell_completion import CompletionItem
 from edgeser import __version__
 from edgeser.errors import UserError, shortage
 
-# Before NumPy is imported: its pool of BLAS threads has no work here and would only hold memory.
+# Must be set before NumPy is imported, whose BLAS threads have no work here and take up memory.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 class Entry(NamedTuple):
-    """A command: the package with its module, which defines it under its own name.
+    """A command: the package of its module, which defines it under its own name.
 
-    ``clears_up``: it has something to finish or to remove at Ctrl-C; any other just ends.
+    ``clears_up``: it has something to finish or to remove at Ctrl-C; other commands just end.
     """
 
     room: str
@@ -96,7 +96,7 @@ COMMANDS = {
 
 
 class _Commands(click.Group):
-    """Knows every command by its line of help, and imports the one that is asked for."""
+    """Lists all commands with their line of help, and imports only the one that runs."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -116,7 +116,7 @@ class _Commands(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Names and lines of help; none of the commands is imported for it."""
+        """Names and lines of help, without importing the commands."""
         named = [
             CompletionItem(name, help=entry.summary)
             for name, entry in COMMANDS.items()
@@ -131,7 +131,7 @@ class _Commands(click.Group):
             return ctx.exit(128 + signal.SIGINT)
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Every failure that the user or the machine causes is one line, and its exit code."""
+        """Turn every failure that the user or the machine causes into one line and an exit code."""
         code = UserError.exit_code
         try:
             return super().main(*args, **extra)

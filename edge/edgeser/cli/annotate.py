@@ -161,7 +161,7 @@ def annotate(
 
 @contextmanager
 def _engine(address: str | None, plan: Plan) -> Iterator[tuple[Run, int]]:
-    """What does the shards, and how many cores it has: this machine, or a Ray cluster."""
+    """What runs the shards, and its number of cores: this machine, or a Ray cluster."""
     if address is None:
         from edgeser.annotate.processes import run
 
@@ -186,7 +186,7 @@ def _part(text: str | None) -> tuple[int, int]:
 
 
 class _Progress:
-    """What is done of this run, shown as it grows: a bar on a terminal, lines elsewhere."""
+    """Progress of this run: a bar on a terminal, lines elsewhere."""
 
     def __init__(self, files: int, before: int) -> None:
         self._total = files
@@ -221,7 +221,7 @@ class _Progress:
             self._bar.__exit__(None, None, None)
 
     def summary(self, folder: Path, jobs: int) -> str:
-        """For people, with what it cost."""
+        """The summary for people, with the cost."""
         from edgeser.annotate.tables import rows
 
         def in_all(table: str) -> str:

@@ -180,7 +180,7 @@ def _none_known(store: BaselineStore, settings_file: Path | None) -> str:
 
 
 def _service_beside(settings_file: Path | None) -> Path | None:
-    """The settings of the service that is installed, where none were named."""
+    """The settings of the installed service, unless others were named."""
     from edgeser.paths import SERVICE_SETTINGS
 
     return SERVICE_SETTINGS if settings_file is None and SERVICE_SETTINGS.exists() else None
@@ -189,7 +189,7 @@ def _service_beside(settings_file: Path | None) -> Path | None:
 def _microphone(settings: Settings, stream: str | None) -> tuple[str, AudioSettings]:
     """The stream of that name, or the only one, with its source.
 
-    Raises UserError where there is none, or more than one, or where no baseline is ever kept.
+    Raises UserError if there is none, or more than one, or if no baseline is kept for it.
     """
     from edgeser.audio.open import stream_names
 
@@ -221,7 +221,7 @@ def _learner(settings: Settings) -> Model:
 
 
 def _weight(model: Model, voice: Voice) -> float:
-    """How much what was learned counts: how the voice sounds, or else what is said of it."""
+    """Weight of what was learned: of the mean spectrum, or else of the mean logits."""
     info = model.info
     if info.front_end.learns_voices or info.centring is None:
         return voice.spectrum.weight(info.front_end.own_frames)
@@ -229,7 +229,7 @@ def _weight(model: Model, voice: Voice) -> float:
 
 
 def _pipeline(stream: str, model: Model, settings: Settings) -> Pipeline:
-    """One that learns whatever the settings say."""
+    """A pipeline that learns voices even if the settings turn that off."""
     from edgeser.pipeline import Pipeline, learning
 
     return Pipeline(stream, model, learning(settings))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 TIMEOUT_S = 0.1
-"""A bridge waits for events at most so long before it looks after the other side."""
+"""How long a bridge waits for events before it serves the other side."""
 
 STATUS_INTERVAL_S = 2.0
 
@@ -82,7 +82,7 @@ def mqtt(
     settings = load_settings(settings_file, flags=given_in("mqtt", flags))
     wanted = settings.mqtt
     address = from_settings(wanted)
-    address.password(), address.tls_context()  # say at once what is wrong with our own files
+    address.password(), address.tls_context()  # raise at once if our own files are wrong
 
     def make(upstream: Upstream, on_turn: Callable[[], None]) -> MqttBridge:
         discovery_prefix = None if wanted.discovery == "off" else wanted.discovery
@@ -181,7 +181,7 @@ def _run(
     server_key: str | None,
     since: str | None,
 ) -> None:
-    """Run a bridge until it is told to end, by its table of the settings.
+    """Run the bridge of a table of the settings until it is told to end.
 
     ``other``: what the other side is called.
     """

@@ -27,6 +27,6 @@ def completion(shell: str) -> None:
         return
     completer = get_completion_class(shell)
     assert completer is not None
-    # Not `source()`: it asks the bash there is for its version, and a device may have none.
+    # Not `source()`: that runs bash to get its version, and a device may have no bash.
     made = completer(main, {}, "edgeser", "_EDGESER_COMPLETE")
     click.echo(made.source_template % made.source_vars())

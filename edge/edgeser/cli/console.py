@@ -1,4 +1,4 @@
-"""A terminal for text that others wrote: names of files, answers of a lake, words of a report."""
+"""A terminal for text from outside: names of files, answers of a lake, words of a report."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _UNBOUNDED = 1_000_000
 
 
 def plain_console() -> Console:
-    """Shows text as it is: what looks like markup or an emoji's name to rich may be a file's."""
+    """A console that prints text literally: a file's name may look like markup or emoji to rich."""
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def width_of(table: Table, console: Console) -> Measurement:
-    """How many columns of a terminal a table takes, at least and at most."""
+    """The least and the most columns of a terminal that a table takes."""
     return Measurement.get(console, console.options.update(max_width=_UNBOUNDED), table)
 
 
 def print_table(table: Table, kept: int) -> None:
-    """Print a table at full width; a terminal that is too narrow gets it without the last columns.
+    """Print a table at full width; on a terminal that is too narrow, without the last columns.
 
-    Columns that may wrap do so between words. ``kept``: columns that are shown in any case.
+    Columns that may wrap do so between words. ``kept``: number of columns that are always shown.
     """
     console = plain_console()
     for column in table.columns:

@@ -159,7 +159,7 @@ def _cached() -> list[Path]:
 
 
 def _described(path: Path) -> tuple[Engine | None, str]:
-    """What an engine is, and why it cannot run here; empty where it can."""
+    """An engine's description, and why it cannot run here; empty if it can."""
     from edgeser.model.backends.tensorrt.cache import read_header
     from edgeser.model.backends.tensorrt.errors import EngineError
     from edgeser.model.backends.tensorrt.platform import this_platform
@@ -174,7 +174,7 @@ def _described(path: Path) -> tuple[Engine | None, str]:
 
 
 def _model_of(path: Path) -> str:
-    """The name of an engine's model; that of its file, where the engine does not tell it."""
+    """The name of an engine's model; taken from the file's name if it cannot be read."""
     from edgeser.model.backends.tensorrt.cache import read_header
     from edgeser.model.backends.tensorrt.errors import EngineError
 
@@ -185,7 +185,7 @@ def _model_of(path: Path) -> str:
 
 
 def _artefacts() -> list[str]:
-    """The artefacts of all engines for this machine. Raises UserError where nothing can run."""
+    """The artefacts of all engines for this machine. Raises UserError if no engine can run here."""
     from edgeser.model.backends.tensorrt.platform import this_platform
 
     this_platform()

@@ -125,14 +125,14 @@ def events(
 
 
 class Wanted(NamedTuple):
-    """Which events are meant."""
+    """Which events are wanted."""
 
     topics: tuple[str, ...]
     streams: tuple[str, ...]
     labels: tuple[str, ...]
 
     def has(self, topic: str, payload: bytes) -> bool:
-        """Whether an entry of the journal is among them; what is not understood has no label."""
+        """Whether an entry of the journal is wanted; one that cannot be decoded has no label."""
         import msgspec
 
         from edgeser.events.schema import decode
@@ -180,7 +180,7 @@ def _matching(
 
 
 def _tell_labels(reader: JournalReader, path: Path, labels: tuple[str, ...]) -> None:
-    """Say so when no event has any of these labels, whenever it was published."""
+    """Print a note if no event of any time has one of these labels."""
     from edgeser.events.schema import EMOTION_PREFIX
 
     emotions = _matching(reader, Wanted((EMOTION_PREFIX,), (), ()), 0.0, float("inf"))

@@ -50,8 +50,8 @@ def new(name: str, folder: Path | None, settings_file: Path | None) -> None:
     click.echo(_folder(folder, settings_file).new(name))
 
 
-# A public key may begin with a dash: what is no option of ours is a value. Without -h, which
-# would be found in the midst of such a key as a short option in a bundle.
+# A public key may begin with a dash, so unknown options are values. There is no -h, which would be
+# recognised inside such a key as one of several combined short options.
 @keys.command(
     context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]},
 )

@@ -190,7 +190,7 @@ def _print_json(columns: list[str], rows: list[tuple[object, ...]]) -> None:
 
 
 def _print(columns: list[str], rows: list[tuple[object, ...]]) -> None:
-    """A table; where the terminal has no room for all its columns, each row as lines."""
+    """Print a table; if the terminal is too narrow for its columns, each row as several lines."""
     from rich.table import Table
 
     from edgeser.cli.console import plain_console, width_of

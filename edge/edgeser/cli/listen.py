@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from edgeser.events.subscribe.subscriber import Subscriber
 
 FRAME_S = 0.1
-"""The live view is drawn at most so often, however many events come."""
+"""Least interval between redraws of the live view, however many events come."""
 
 IDLE_FRAME_S = 0.5
-"""It is drawn so often while nothing moves in it."""
+"""Interval of redraws while nothing in it moves."""
 
 
 @click.command(
@@ -117,7 +117,7 @@ def _can_draw() -> bool:
 
 
 def _print_lines(subscriber: Subscriber, count: int | None) -> int:
-    """Print what comes until ``count`` events or the time-out; returns the number of events."""
+    """Print events until ``count`` or the time-out; returns their number."""
     import msgspec
 
     from edgeser.events.sequence import Gap
@@ -143,9 +143,9 @@ def _print_lines(subscriber: Subscriber, count: int | None) -> int:
 def _show(
     subscriber: Subscriber, topics: Sequence[str], count: int | None, timeout_s: float | None
 ) -> int:
-    """Draw what comes until ``count`` events or the time-out; returns the number of events.
+    """Show events until ``count`` or the time-out; returns their number.
 
-    Those of ``topics`` count.
+    Only those of ``topics`` are counted.
     """
     import logging
 

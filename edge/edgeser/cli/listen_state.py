@@ -1,4 +1,4 @@
-"""What the live view knows, from the events so far. Pure: the time is handed in."""
+"""The state of the live view, from the events so far. Pure: the time is a parameter."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Segment:
     emotion: EmotionEvent | None = None
 
     def clock_s(self, now: float) -> float:
-        """How long it is, or was."""
+        """Its length: so far, or final."""
         return now - self.opened_at if self.length_s is None else self.length_s
 
 
@@ -43,10 +43,10 @@ class ListenState:
     """All that is shown. Times are monotonic seconds unless they come from an event."""
 
     def __init__(self, endpoint: str, now: float, topics: Sequence[str] = ("",)) -> None:
-        """``topics``: the beginnings of those that count; a status of others is only shown."""
+        """``topics``: prefixes of those that are counted; statuses of others are only shown."""
         self.endpoint = endpoint
         self.trouble: UserError | None = None
-        """Why nothing was heard so far."""
+        """Why nothing has been heard so far."""
         self._topics = tuple(topics)
         self.events = 0
         self.missed = 0
@@ -75,7 +75,7 @@ class ListenState:
     def apply(self, item: Received, now: float) -> None:
         """Take an event or a gap."""
         self.heard_at = now
-        if isinstance(item, LevelEvent):  # the meter's, not asked for
+        if isinstance(item, LevelEvent):  # only for the meter, so not counted
             self.levels[item.stream] = item
             return
         counts = isinstance(item, Gap) or topic_of(item).startswith(self._topics)

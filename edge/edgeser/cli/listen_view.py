@@ -1,4 +1,4 @@
-"""The live view of ``edgeser listen``: a state in, something rich can print out. Pure."""
+"""The live view of ``edgeser listen``: turns a state into something that rich can print. Pure."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edgeser.events.schema import UNKNOWN, EmotionEvent, StatusEvent
 from edgeser.pcm import SAMPLE_RATE
 
 SILENT_AFTER_S = 3.0
-"""A daemon sends its status every second: after this it counts as gone, or as not there."""
+"""A daemon sends its status every second: after this long without one it counts as gone."""
 
 STREAMS_SHOWN = 4
 
 METER_DB = 70.0
-"""The meter is empty so far below full scale."""
+"""The meter is empty at this many dB below full scale."""
 
 METER_WIDTH = 14
 
@@ -83,7 +83,7 @@ def view(state: ListenState, size: ConsoleDimensions, now: float) -> RenderableT
 
 
 def summary(state: ListenState) -> Text:
-    """One line for the terminal when the view is gone."""
+    """A summary for the terminal, once the view is gone."""
     text = Text(f"{_plural(state.events, 'event')}, {_plural(len(state.finals), 'final')}, ")
     text.append(f"{state.missed} missed", "red" if state.missed else "")
     for event in state.finals:
@@ -141,7 +141,7 @@ def _spread(left: Text, right: Text) -> Table:
 
 
 def _why(state: ListenState, now: float) -> list[str]:
-    """Two lines on why nothing comes, empty while it may just have to be waited for."""
+    """Two lines on why nothing comes; empty during the first seconds."""
     trouble = state.trouble
     if trouble is None or state.silent_s(now) < SILENT_AFTER_S:
         return ["", ""]
@@ -252,7 +252,7 @@ def _score_line(label: str, emotion: EmotionEvent | None, width: int) -> Text:
 
 def _faults(state: ListenState, width: int) -> list[Text]:
     lines = []
-    now = state.status.time if state.status else time.time()  # the daemon's clock may be another
+    now = state.status.time if state.status else time.time()  # the daemon's clock may differ
     latest = [fault for fault in state.faults if now - fault.time < FAULTS_SHOWN_S]
     for fault in latest[-FAULTS_SHOWN:]:
         style = "yellow" if fault.recovered else "bold red"

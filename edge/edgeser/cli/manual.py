@@ -1,4 +1,4 @@
-"""The manual page, made from what every command says of itself."""
+"""The manual page, generated from the help of every command."""
 
 from __future__ import annotations
 

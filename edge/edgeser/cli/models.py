@@ -1,4 +1,4 @@
-"""``edgeser models``: the artefacts there are, what one says of itself, and the daemon's choice."""
+"""``edgeser models``: lists artefacts, describes one, and changes the daemon's choice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Models(click.Group):
-    """What is no command of it is the model to describe."""
+    """A group in which anything but a subcommand is the model to describe."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -185,14 +185,14 @@ def _list(loaded: list[Model]) -> None:
 
 
 def _voices(unseen: Unseen | None) -> list[str]:
-    """With nothing known of a voice, and with the most."""
+    """Mean recall with nothing known of a voice, and with the most."""
     if unseen is None:
         return ["-", "-"]
     return [f"{row.ua4.value * 100:.1f}" for row in (unseen.rows[0], unseen.rows[-1])]
 
 
 def _owed(training: TrainingRecord) -> dict[str, str]:
-    """What the licences of the data want to be said."""
+    """The licences of the data, and the notices that they require."""
     rows = {}
     if training.licences:
         rows["licences"] = ", ".join(f"{name} {text}" for name, text in training.licences.items())
@@ -227,7 +227,7 @@ def _describe(model: Model) -> None:
 
 
 def _own_corpus(info: ArtefactInfo) -> dict[str, str]:
-    """How it does on parts of its corpora that were left out, if that was asked."""
+    """Figures on held-out parts of its corpora, if it was evaluated."""
     training = info.training
     if not training.is_evaluated:
         return {"own corpus": "not evaluated"}
@@ -241,7 +241,7 @@ def _own_corpus(info: ArtefactInfo) -> dict[str, str]:
 
 
 def _unseen(unseen: Unseen | None) -> dict[str, str]:
-    """On corpora that it never met: with nothing known of a voice, and with the most."""
+    """Figures on unseen corpora: with nothing known of a voice, and with the most."""
     if unseen is None:
         return {"unseen corpora": "not evaluated"}
     ends = unseen.rows[:1] if len(unseen.rows) == 1 else [unseen.rows[0], unseen.rows[-1]]

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 _LOOK_S = 0.5
-"""How often it is looked whether a signal came."""
+"""Interval of checks for a signal."""
 
 AT_ONCE_S = 2.0
-"""Signals that come within this time of the first are one with it."""
+"""Signals within this time of the first count as the same."""
 
 
 @click.command(
@@ -108,7 +108,7 @@ def on(
     from edgeser.events.subscribe.subscriber import Subscriber
     from edgeser.hooks.runner import Runner
 
-    if command[0].startswith("-"):  # click takes an option that it does not know for the command
+    if command[0].startswith("-"):  # click takes an unknown option for the command
         raise click.NoSuchOption(command[0], ctx=click.get_current_context())
     kind = cast(What, what)
     trigger = Trigger(kind, frozenset(labels), above, frozenset(streams), state)
@@ -117,7 +117,7 @@ def on(
         raise UserError(f"{command[0]}: no such program", "give its path, or install it")
     logs.set_up(verbose=False)
     throttle = HookThrottle(every_s)
-    checked = False  # whether the daemon has such labels and streams: a status says
+    checked = False  # labels and streams, against a status of the daemon
     left_out = 0
     runner = Runner(command, timeout_s)
     asked = _ending(runner)
@@ -132,11 +132,11 @@ def on(
                 if isinstance(event, Gap):
                     continue
                 is_old = time.time() - event.time > max_age_s
-                # A status is never told late: if it is old as well, the clocks differ.
+                # A status is never replayed: if it is old as well, the clocks differ.
                 if left_out and (isinstance(event, StatusEvent) or not is_old):
                     click.echo(f"left out {left_out} older than {max_age_s:g} s", err=True)
                     left_out = 0
-                # By its second status a daemon has told of every stream that it began with.
+                # By its second status a daemon has reported every stream that it began with.
                 if not checked and isinstance(event, StatusEvent) and event.seq > 1:
                     checked = True
                     for missing in (trigger.labels_missing(event), trigger.streams_missing(event)):
@@ -156,9 +156,10 @@ def on(
 
 
 def _ending(runner: Runner) -> list[float]:
-    """When signals asked for the end, from now on: a handler that raised could leave a lock held.
+    """Times at which signals asked for the end. The handler only notes them: if it raised, a lock
+    could stay held.
 
-    A second one breaks off the end, unless it comes at once: 'timeout' sends two.
+    A second one makes the end abrupt, unless it comes at once: 'timeout' sends two.
     """
     asked: list[float] = []
 
@@ -168,6 +169,6 @@ def _ending(runner: Runner) -> list[float]:
             runner.break_off()
 
     for number in _ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as of a job in the background
+        if signal.getsignal(number) is not signal.SIG_IGN:  # ignored in background jobs
             signal.signal(number, ask)
     return asked

@@ -12,11 +12,11 @@ import click
 Command = TypeVar("Command", bound=Callable[..., object])
 
 PATH = click.Path(path_type=Path, readable=False)
-"""A path as it was given: who opens it says in one line why that cannot be."""
+"""A path as it was given, unchecked: the code that opens it reports errors in one line."""
 
 
 class Number(click.FloatRange):
-    """A number within a range; ``nan`` is in every range of click's, ``inf`` in one without end."""
+    """A finite number within a range; click's own accepts ``nan``, and ``inf`` in open ranges."""
 
     def convert(
         self, value: float, param: click.Parameter | None, ctx: click.Context | None

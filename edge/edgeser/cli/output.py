@@ -1,4 +1,4 @@
-"""Standard output as a user may leave it: closed, full, or a pipe whose reader has seen enough."""
+"""Copes with standard output that is closed, full, or a pipe whose reader has ended."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReaderGone(SystemExit):
 
 
 class _Output(io.FileIO):
-    """Standard output, whose failure is a UserError of its own, unlike that of another file."""
+    """Standard output, whose failure becomes a UserError that names it."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
@@ -38,10 +38,10 @@ class _Output(io.FileIO):
 
 
 def guard() -> None:
-    """Make standard output say what is wrong with it in a line.
+    """Make failures of standard output one-line errors.
 
-    A closed descriptor 1 or 2 is taken up, or the next file that is opened would get its number
-    and what was meant to be printed. Reading-only: writing fails as it does on a closed one.
+    A closed descriptor 1 or 2 is opened on /dev/null, else the next file opened would get its
+    number, and the output. 1 is read-only, so that writing still fails as on a closed one.
     """
     _take_up(STDOUT, os.O_RDONLY)
     _take_up(STDERR, os.O_WRONLY)
@@ -72,7 +72,7 @@ def _take_up(descriptor: int, mode: int) -> None:
 
 
 def _discard() -> None:
-    """What is left in buffers goes nowhere: it must not fail a second time at the end."""
+    """Send what is left in buffers to /dev/null, so that it does not fail again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, STDOUT)
     os.close(nowhere)

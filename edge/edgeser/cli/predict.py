@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _LABELS_WIDTH = 24
-"""Letters in the headings of the scores, at most."""
+"""Most letters in the headings of the scores together."""
 
 _KEPT_COLUMNS = 4
 """Number, start, end and label are shown on every terminal."""
@@ -103,7 +103,7 @@ def _table(file: str, labels: list[str]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("label", no_wrap=True)
     table.add_column("confidence", justify="right", no_wrap=True)
-    # Of many labels the first letters: a narrow table has room on more terminals.
+    # Abbreviate many labels: a narrow table fits more terminals.
     letters = None if sum(map(len, labels)) <= _LABELS_WIDTH else 4
     for label in labels:
         table.add_column(label[:letters], justify="right", style="dim", no_wrap=True)

@@ -23,7 +23,7 @@ class RefusedError(UserError):
 def reload_daemon(settings: Settings, expected: ModelRef) -> int | None:
     """Reload the daemon that publishes where the settings say, and wait until it runs the model.
 
-    Returns its process id; None: none runs, or only on TCP, where nobody can tell whose it is.
+    Returns its process id; None if none runs, or only on TCP, where its process cannot be known.
     Raises RefusedError, or UserError when the daemon says nothing within a minute.
     """
     for endpoint in settings.events.bind:

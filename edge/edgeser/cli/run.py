@@ -108,7 +108,7 @@ def run(
     terminals = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
 
     def hang_up(*_: object) -> None:
-        """A user who closes its terminal window does not expect it to go on listening."""
+        """Stop if the terminal was closed, since its user expects that; else reload."""
         is_closed = terminals and not any(map(os.isatty, terminals))
         (daemon.stop if is_closed else daemon.reload)()
 
@@ -122,6 +122,6 @@ def run(
         lacking = shortage(error)
         if lacking is None:
             raise
-        # It did run: another start may help, which 2 says it would not.
+        # Exit with 1: it did run, so a restart may help; 2 would say that it does not.
         click.echo(f"edgeser: {lacking}", err=True)
         raise SystemExit(1) from None

@@ -24,7 +24,7 @@ def daemon_options(command: Command) -> Command:
 
 
 def cursor_options(command: Command) -> Command:
-    """``--cursor FILE`` and ``--since TIME|EPOCH:SEQ``: how far the other side has been told."""
+    """``--cursor FILE`` and ``--since TIME|EPOCH:SEQ``: what the other side already has."""
     for option in (
         click.option(
             "--since",
@@ -41,7 +41,7 @@ def cursor_options(command: Command) -> Command:
 
 
 def login_options(command: Command) -> Command:
-    """``--ca FILE``, ``--user NAME`` and ``--password-file FILE``: who they are, and who we are."""
+    """``--ca FILE``, ``--user NAME`` and ``--password-file FILE``: how both sides authenticate."""
     for option in (
         click.option(
             "--password-file", metavar="FILE", help="A file with the password in its first line."

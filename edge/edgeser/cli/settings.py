@@ -78,14 +78,14 @@ def show(file: Path | None, as_json: bool) -> None:
         for table in values if listed else [values]:
             click.echo(f"[[{section}]]" if listed else f"[{section}]")
             for key, value in table.items():
-                # A JSON string, number or list is TOML as it stands; TOML has no null.
+                # A JSON string, number or list is also valid TOML; TOML has no null.
                 text = _as_json(value)
                 click.echo(f"# {key} is not set" if value is None else f"{key} = {text}")
             click.echo()
 
 
 def _as_json(value: object) -> str:
-    """A path's bytes that are no text come as escapes, which msgspec does not write."""
+    """JSON with a path's undecodable bytes as escapes, which msgspec does not write."""
     import json
 
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -17,7 +17,7 @@ from edgeser.cli.bench.throughput import throughput
 
 @contextmanager
 def _cleared_up() -> Iterator[None]:
-    """SIGTERM and a closed terminal end a benchmark as Ctrl-C does, with its daemon and files."""
+    """Make SIGTERM and SIGHUP end a benchmark as Ctrl-C does, with its daemon and files."""
     caught = [
         number
         for number in (signal.SIGTERM, signal.SIGHUP)
@@ -26,7 +26,7 @@ def _cleared_up() -> Iterator[None]:
 
     def end(number: int, _: object) -> None:
         for each in caught:
-            signal.signal(each, signal.SIG_IGN)  # a second one must not break off the end
+            signal.signal(each, signal.SIG_IGN)  # a second one must not interrupt the clean-up
         raise SystemExit(128 + number)
 
     for number in caught:

@@ -75,7 +75,7 @@ def latency(
     from edgeser.cli.console import plain_console
 
     old = None if old_file is None else _read(old_file)
-    violated(conditions, dict.fromkeys(_names(), 0.0))  # a misspelt one is said before the run
+    violated(conditions, dict.fromkeys(_names(), 0.0))  # raises for a misspelt one before the run
     report = measure(
         speech or SPEECH_FILE,
         seconds,

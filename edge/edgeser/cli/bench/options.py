@@ -39,14 +39,14 @@ def report_option(command: Command) -> Command:
 
 
 def this_command() -> str:
-    """As it was typed, for the report."""
+    """The command as it was typed, for the report."""
     return as_utf8(shlex.join(["edgeser", *sys.argv[1:]]))
 
 
 def written_later(_: click.Context, __: click.Parameter, file: Path | None) -> Path | None:
-    """For options with a file that is written at the end of long work.
+    """Callback of options whose file is written at the end of long work.
 
-    Raises UserError now where it cannot be written, and leaves nothing behind.
+    Raises UserError at once if it cannot be written, and leaves nothing behind.
     """
     if file is None:
         return None

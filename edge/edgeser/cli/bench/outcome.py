@@ -23,11 +23,11 @@ def conclude(
     show: Callable[[], None] = lambda: None,
     broken: Sequence[str] = (),
 ) -> NoReturn:
-    """Save, show, judge, in this order: no report hangs on what becomes of standard output.
+    """Save, show, judge, in this order, so that failing output costs no report.
 
-    ``reports``: what is to be in each file. ``broken``: the conditions that do not hold. Exits with
-    1 for one of these or a report that cannot be saved, with 0 otherwise, also where nobody reads
-    on. Raises UserError for a standard output that cannot be written.
+    ``reports``: the content of each file. ``broken``: the violated conditions. Exits with 1 if
+    there is one, or a report cannot be saved, with 0 otherwise, also if the output's reader has
+    gone. Raises UserError if standard output cannot be written.
     """
     failures = list(broken)
     for file, content in reports.items():
@@ -46,9 +46,9 @@ def conclude(
 
 
 def printer(file: Path | None) -> Callable[[str], None]:
-    """What prints a line of a benchmark that goes on.
+    """A function that prints a line of a running benchmark.
 
-    ``file``: where its report will be saved; then it goes on without a reader, too.
+    ``file``: where its report will be saved; then it also goes on when the reader has gone.
     """
 
     def say(line: str) -> None:
@@ -59,7 +59,7 @@ def printer(file: Path | None) -> Callable[[str], None]:
 
 
 def as_json(file: Path | None, report: msgspec.Struct) -> dict[Path, Callable[[], bytes]]:
-    """The report for ``conclude``; nothing where no file is wanted."""
+    """The report for ``conclude``; empty without a file."""
     import msgspec
 
     if file is None:
@@ -73,7 +73,7 @@ def unwritable(file: Path, error: OSError) -> UserError:
 
 
 def _save(file: Path, content: bytes) -> None:
-    """Write a file, whole or not at all; into a device or a pipe as it is. Raises OSError."""
+    """Write a file whole or not at all, but a device or pipe directly. Raises OSError."""
     if file.exists() and not file.is_file():
         file.write_bytes(content)
         return

@@ -173,7 +173,7 @@ def rejects(
 
 
 def _said(labels: dict[str, int], confidence: float | None) -> str:
-    """Which labels, how often, and how surely; empty where nothing was said."""
+    """The labels, their counts and the median confidence; empty if there are none."""
     if confidence is None:
         return ""
     return f"  {', '.join(f'{label} {n}' for label, n in labels.items())}; {confidence:.2f}"
