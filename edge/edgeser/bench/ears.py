@@ -45,8 +45,8 @@ class Ears:
     def hear(self, sound: Samples, *, confirm: bool, known_s: float = 0.0) -> Heard:
         """int16 (n,), from its first sample to its last.
 
-        ``known_s``: how much of its beginning has been there for long, so that its noise floor is
-        known: it takes the VAD ten seconds to learn a loud one.
+        ``known_s``: length of its beginning whose noise floor counts as already known: the VAD
+        takes ten seconds to learn a loud one.
         """
         known = level_dbfs(quietest(sound[: round(known_s * SAMPLE_RATE)]))
         begin = HearingState(floor_dbfs=max(LOWEST_FLOOR_DBFS, known))
@@ -71,6 +71,6 @@ class Ears:
         return Heard(finals, windows, rejected, cpu_s)
 
     def said(self, windows: Sequence[Window]) -> list[EmotionEvent]:
-        """What the model makes of windows that follow each other."""
+        """The emotion events of consecutive windows."""
         decider = Decider(self._decision, Losses())
         return [decider.decide(w, self.model.answers([w.speech])[0], w.ready_at) for w in windows]

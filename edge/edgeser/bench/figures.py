@@ -40,7 +40,7 @@ class Distribution(msgspec.Struct, frozen=True):
 def flat(
     distributions: Mapping[str, Distribution], singles: Mapping[str, float]
 ) -> dict[str, float]:
-    """Every figure by name: ``total_p99_ms``, and ``p99_ms`` for short, ``cpu_percent``, ..."""
+    """All figures by name: ``total_p99_ms``, also as ``p99_ms``, ``cpu_percent``, ..."""
     figures: dict[str, float] = {}
     for stage, distribution in distributions.items():
         for name in PERCENTILES:
@@ -79,7 +79,7 @@ def ratios(
         if before <= 0:
             continue
         percentile = PERCENTILES[name]
-        rng = np.random.default_rng(0)  # one for both: neither run knows of the other
+        rng = np.random.default_rng(0)  # one generator: both runs are drawn independently
         numerators = _resampled(new[stage].values, percentile, rng)
         denominators = np.maximum(_resampled(old[stage].values, percentile, rng), 1e-9)
         found[stage] = (
@@ -92,9 +92,9 @@ def ratios(
 def _resampled(values: Sequence[float], percentile: float, rng: np.random.Generator) -> np.ndarray:
     """A percentile of 1000 samples drawn with replacement, each as long as ``values``: (1000,).
 
-    Only the two values between which it lies are drawn. Which values a sample takes is uniform;
-    of n uniform numbers the smallest but k has a beta distribution with k + 1 and n - k, and the
-    next one is the smallest of the n - k - 1 above it.
+    Only the two order statistics between which it lies are drawn. Ranks are uniform: of n uniform
+    numbers, the one above k others has the beta distribution (k + 1, n - k), and the next one is
+    the least of the n - k - 1 above it.
     """
     known = np.sort(np.asarray(values, float))
     count = len(known)

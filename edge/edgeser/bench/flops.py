@@ -8,7 +8,7 @@ from typing import Any
 
 
 def flops(path: Path, batch: int, frames: int) -> float | None:
-    """Operations (2 a multiply-add) of Conv, MatMul, Gemm and GRU; None without ``onnx``."""
+    """Operations (2 per multiply-add) of Conv, MatMul, Gemm and GRU; None without ``onnx``."""
     try:
         import onnx
     except ImportError:

@@ -1,4 +1,4 @@
-"""Sound files in a folder: by class, by name, and so many drawn of them."""
+"""Sound files in a folder: by class, by name, or a random choice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def sounds_in(folder: Path) -> list[Path]:
 
 
 def drawn(files: Sequence[Path], number: int, seed: int) -> list[Path]:
-    """So many of the files, drawn with the seed; all of them if there are fewer."""
+    """At most ``number`` of the files, drawn at random with the seed."""
     chosen = np.random.default_rng(seed).permutation(len(files))[:number]
     return [files[i] for i in sorted(chosen)]
 

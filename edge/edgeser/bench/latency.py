@@ -31,11 +31,11 @@ SINGLES = (
 )
 
 SETTLE_S = 3.0
-"""Memory is compared with what it was so long after the start."""
+"""Memory growth is measured from this long after the start."""
 
 
 class Algorithmic(msgspec.Struct, frozen=True):
-    """Delay by design, no matter how fast the machine: not in the latency."""
+    """Delay by design, however fast the machine; not part of the latency."""
 
     hop_s: float
     closing_silence_s: float
@@ -72,7 +72,7 @@ class LatencyReport(Report, frozen=True, kw_only=True, tag="edgeser-latency-1"):
         return {**self.stages, "overhead": self.overhead}
 
     def doubts(self, old: LatencyReport) -> str:
-        """What but another edgeser may have made a difference to an older run; empty: nothing."""
+        """What else than edgeser itself differs from an older run; empty: nothing."""
         known = self.continuous is not None and old.continuous is not None
         pairs = {
             "processor": (old.machine.cpu, self.machine.cpu),
@@ -97,7 +97,7 @@ def measure(
     model: str | None,
     command: str,
 ) -> LatencyReport:
-    """Run it. ``continuous``: leave out the pauses of the speech. Raises UserError."""
+    """Run the benchmark. ``continuous``: without the pauses of the speech. Raises UserError."""
     samples = sound.samples_of(speech)
     spoken = sound.without_pauses(samples, speech)
     with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
@@ -159,7 +159,7 @@ def measure(
 
 @dataclass
 class _Run:
-    """What was seen of a run."""
+    """What was observed in a run."""
 
     emotions: list[tuple[float, EmotionEvent]] = field(default_factory=list)
     statuses: list[StatusEvent] = field(default_factory=list)
@@ -168,7 +168,7 @@ class _Run:
 
 
 def _follow(received: Receiver, daemon: process.DaemonProcess) -> _Run:
-    """Collect events until the daemon says that it stops; look at it with every status."""
+    """Collect events until the daemon says that it stops; measure its usage at every status."""
     run = _Run()
     for received_at, event in received:
         if isinstance(event, EmotionEvent):
@@ -204,7 +204,7 @@ def _stages(emotions: list[tuple[float, EmotionEvent]]) -> dict[str, Distributio
 
 
 def _receive(received_at: float, event: EmotionEvent) -> float:
-    """Milliseconds from sending to having been decoded; both clocks are this machine's."""
+    """Milliseconds from being sent to being decoded; both times are by this machine's clock."""
     return max(0.0, received_at - event.time) * 1000
 
 

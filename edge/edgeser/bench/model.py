@@ -21,15 +21,15 @@ from edgeser.pcm import SAMPLE_RATE
 
 _PRODUCT_SIZE = 768
 _PRODUCT_SHARE = 0.1
-"""Share of a case's time for the matrix product that it is compared with."""
+"""Share of a case's time that is spent on the matrix product for comparison."""
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One model at one shape. ``gflops`` and ``multiply_adds_per_audio_s`` are null where ``onnx``
     is not installed to count them.
 
-    ``product_gflops``: NumPy's float32 matrix product on one thread, the best of its turns in
-    between. No bound: a network with more threads or better kernels is faster.
+    ``product_gflops``: NumPy's float32 matrix product on one thread, the best of several runs in
+    between. Not an upper bound: a network with more threads or better kernels is faster.
     """
 
     model: ModelRef
@@ -49,7 +49,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 class ModelReport(Report, frozen=True, kw_only=True, tag="edgeser-model-2"):
     """The result of ``edgeser bench model``.
 
-    ``left_out``: by the names of models, windows (s) that are longer than they take.
+    ``left_out``: for each model's name, the windows (s) that are too long for it.
     """
 
     cases: list[Case]
@@ -69,8 +69,8 @@ def measure(
 ) -> ModelReport:
     """Run every case for ``seconds``. ``load``: the models for a number of threads.
 
-    ``begin``: called before the first case, when nothing is left to refuse; ``tell``: after each.
-    Raises UserError for a window that is too short for a model, or too long for all.
+    ``begin``: called before the first case, after all checks; ``tell``: after each. Raises
+    UserError for a window that is too short for a model, or too long for all.
     """
     before, cpu = cpu_times(), time.process_time()
     cases: list[Case] = []
@@ -144,13 +144,13 @@ def _case(model: Model, threads: int, batch: int, window_s: float, seconds: floa
             None if operations is None else operations / 2 / (batch * window_s)
         ),
         gflops=None if operations is None else operations / median / 1e9,
-        # The best: what the machine can do when it is left alone.
+        # The best: what the machine can do when undisturbed.
         product_gflops=2 * _PRODUCT_SIZE**3 / min(products) / 1e9,
     )
 
 
 def _runs(model: Model, windows: Sequence[Pieces]) -> tuple[int, int]:
-    """Rows of the graph's input, and frames of each, that these windows are in all."""
+    """Rows of the graph's input for all of these windows, and frames in each row."""
     frames = model.row_frames(windows[0])
     if model.info.streaming is None:
         return sum(map(len, windows)), frames
@@ -158,7 +158,7 @@ def _runs(model: Model, windows: Sequence[Pieces]) -> tuple[int, int]:
 
 
 def _for(seconds: float) -> Iterator[None]:
-    """At least five turns, and as many as begin within the time."""
+    """At least five turns, and as many as start within the time."""
     end = time.perf_counter() + seconds
     turn = 0
     while turn < 5 or time.perf_counter() < end:

@@ -1,4 +1,4 @@
-"""A latency report as one self-contained HTML page: no script, no font, nothing from elsewhere."""
+"""A latency report as one self-contained HTML page, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _COLOURS = {
     "receive": "#5b7db1",
 }
 _MAX_BARS = 1000
-"""Bars of a plot; a longer run is split into so many stretches, each shown by its slowest event."""
+"""Most bars of a plot; a longer run is split into as many stretches, each shown by its slowest
+event."""
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 220, 46, 26
 
@@ -152,7 +153,7 @@ def _timeline(report: LatencyReport) -> str:
 
 
 def _slowest(totals: Distribution) -> list[int]:
-    """Which events are drawn: all, or of ``_MAX_BARS`` stretches the slowest one each."""
+    """Indices of the events to draw: all, or the slowest of each of ``_MAX_BARS`` stretches."""
     count = min(len(totals.values), _MAX_BARS)
     stretches = np.array_split(np.arange(len(totals.values)), count)
     return [max(stretch.tolist(), key=totals.values.__getitem__) for stretch in stretches]

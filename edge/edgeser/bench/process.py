@@ -27,7 +27,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def end_with_parent() -> None:
-    """In a child, before its exec: it gets SIGTERM when this process is killed."""
+    """To run in a child before its exec: it then gets SIGTERM when this process dies."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
@@ -66,7 +66,7 @@ class DaemonProcess:
         return self.process.poll() is not None
 
     def usage(self) -> Usage | None:
-        """What it has used until now; None when it has ended, which its events tell better."""
+        """What it has used until now; None when it has ended."""
         try:
             return usage(self.pid)
         except ProcessLookupError:
@@ -89,7 +89,7 @@ class DaemonProcess:
 def daemon(
     arguments: Sequence[str], *, transport: str = "ipc", settings: str | None = None
 ) -> Iterator[DaemonProcess]:
-    """A daemon on an endpoint of its own, gone with the block, whatever happens in it.
+    """A daemon on an endpoint of its own, which is ended with the block, whatever happens in it.
 
     ``transport``: ``ipc`` or ``tcp`` (a free port of the loopback interface). ``settings``:
     text of a settings file. Raises UserError where the temporary folder's name is too long.
@@ -117,14 +117,14 @@ def daemon(
                 running.process.kill()
                 running.process.wait()
             if running.process.stdin is not None:
-                with suppress(BrokenPipeError):  # what it did not take
+                with suppress(BrokenPipeError):  # unread input
                     running.process.stdin.close()
 
 
 def _environment(journal: Path) -> dict[str, str]:
-    """This process's without its settings: what is measured has those that the benchmark names.
+    """This process's environment without settings: the benchmark sets those of the daemon.
 
-    The journal is part of what is measured, and nobody else's.
+    The journal is part of what is measured, and is the daemon's own.
     """
     others = {k: v for k, v in os.environ.items() if not k.startswith(ENVIRONMENT_PREFIX)}
     return {**others, f"{ENVIRONMENT_PREFIX}JOURNAL_PATH": str(journal)}

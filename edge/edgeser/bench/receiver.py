@@ -23,14 +23,14 @@ from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Subscriber
 
 HANG_S = 60.0
-"""A daemon says every second how it is: one that was silent for so long hangs."""
+"""A daemon publishes its status every second: one that is silent for this long hangs."""
 
 PATIENCE_S = 2.0
-"""A daemon that has ended is waited for no longer than this after the last that came of it."""
+"""How long to wait for more events from a daemon that has ended."""
 
 
 def main(endpoint: str) -> None:
-    # Whether the daemon is there is the benchmark's to say, in one line.
+    # The benchmark itself reports, in one line, if the daemon is not there.
     logging.getLogger("edgeser").setLevel(logging.ERROR)
     with Subscriber(endpoint) as subscriber:
         for event in subscriber:
@@ -53,7 +53,7 @@ class Receiver:
         self._daemon = daemon
 
     def __iter__(self) -> Iterator[tuple[float, AnyEvent]]:
-        """Without end: whoever reads stops when the daemon says that it does.
+        """Endless: the caller stops when the daemon's status says that it stops.
 
         Raises UserError when nothing more will come: the daemon or the subscriber has died, or the
         daemon hangs.
@@ -64,7 +64,7 @@ class Receiver:
                 self.gaps += 1
             else:
                 yield float(received_at), decode(payload)
-        with suppress(subprocess.TimeoutExpired):  # what ended one may be about to end the other
+        with suppress(subprocess.TimeoutExpired):  # the cause may be ending the daemon, too
             self._daemon.process.wait(PATIENCE_S)
         if self._daemon.has_ended:
             raise self._daemon.death()
@@ -77,12 +77,12 @@ class Receiver:
             yield from lines
 
     def _printed(self) -> bytes:
-        """What the subscriber has printed since; empty when it ended, or the daemon long ago."""
+        """New output of the subscriber; empty when it has ended, or the daemon some time ago."""
         assert self._process.stdout is not None
         output = self._process.stdout.fileno()
         silent_since = time.monotonic()
         while True:
-            had_ended = self._daemon.has_ended  # asked first: its last events may be on their way
+            had_ended = self._daemon.has_ended  # before the select: its last events may arrive now
             if select.select([output], [], [], PATIENCE_S)[0]:
                 return os.read(output, 65_536)
             if had_ended:
@@ -96,7 +96,7 @@ class Receiver:
 
 @contextmanager
 def receiver(daemon: DaemonProcess) -> Iterator[Receiver]:
-    """A subscriber process that follows the daemon, gone with the block."""
+    """A subscriber process that follows the daemon, and is ended with the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "edgeser.bench.receiver", daemon.endpoint],
         stdout=subprocess.PIPE,
@@ -110,7 +110,7 @@ def receiver(daemon: DaemonProcess) -> Iterator[Receiver]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # it ends with whoever reads it
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end with the reader
     try:
         main(sys.argv[1])
     except KeyboardInterrupt:

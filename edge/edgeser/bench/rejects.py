@@ -1,7 +1,7 @@
 """How well speech is distinguished from noise: how much of each passes, and what it costs.
 
-The hearing of the daemon, with and without its confirmation, says what is speech; the model says
-what it would make of that which is none.
+The daemon's hearing, with and without confirmation, decides what is speech; the model shows which
+labels wrongly accepted noise would get.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ from edgeser.speech.vad import level_dbfs
 SNRS_DB = (20, 10, 5, 0)
 
 _ROOM_S = 10.0
-"""A quiet room before the sounds, so that the noise floor is known; it does not count as noise."""
+"""A quiet room before the sounds, so that the noise floor is known; not counted as noise."""
 
 _LEAD_S, _TAIL_S = 2.0, 1.0
 """The room before and after an utterance, as loud as its own quietest moment."""
 
 _FAINT_DB = 20.0
-"""Further below the loudest final of its utterance, a final is a breath or a step, and not asked
-for."""
+"""A final that is so much fainter than the loudest of its utterance is a breath or a step, and not
+counted."""
 
 _BACKGROUNDS = 40
-"""Sounds of the folder at most that utterances are mixed with."""
+"""Most sounds of the folder that utterances are mixed with."""
 
 
 class Rejected(msgspec.Struct, frozen=True):
     """What was heard in sound of one class without speech.
 
-    ``finals``: emotions that would be published. ``speech_s``: how long their segments are.
-    ``rejected``: sounds that were held for speech at first. ``plain_finals``: without confirmation;
-    ``plain_named``: of these, those that the model does not call unknown.
+    ``finals``: emotions that would be published. ``speech_s``: total length of their segments.
+    ``rejected``: sounds that were taken for speech at first. ``plain_finals``: without
+    confirmation; ``plain_named``: of these, those that the model does not call unknown.
     ``said``: labels of the finals, the most frequent first; ``confidence``: their median, null
-    where there are none.
+    if there are none.
     """
 
     name: str
@@ -65,12 +65,12 @@ class Rejected(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What of the utterances is still heard under a condition.
+    """How many of the utterances are still heard under a condition.
 
-    ``utterances``: finals in the clean sound without confirmation, but for those that are much
-    fainter than another of the same file. ``kept``, ``plain_kept``: those
-    of which finals cover half, with and without confirmation. ``start_s``, ``end_s``: by how much
-    a final that was kept begins and ends later than the clean one: 5 %, median and 95 %.
+    ``utterances``: finals in the clean sound without confirmation, except those that are much
+    fainter than another of the same file. ``kept``, ``plain_kept``: those at least half covered by
+    finals, with and without confirmation. ``start_s``, ``end_s``: by how much a kept final begins
+    and ends later than the clean one: 5 %, median and 95 %.
     """
 
     condition: str
@@ -93,12 +93,12 @@ class Cost(msgspec.Struct, frozen=True):
 
     @property
     def core_percent(self) -> float:
-        """What confirmation takes of a core while somebody speaks."""
+        """Share of a core that confirmation takes while somebody speaks."""
         return (self.confirmed_ms_per_s - self.plain_ms_per_s) / 10
 
 
 class HeardBy(msgspec.Struct, frozen=True):
-    """The settings of the hearing and of what was asked what it heard."""
+    """The settings of the hearing, and of the model that judged what was heard."""
 
     speech: SpeechSettings
     decision: DecisionSettings
@@ -106,7 +106,7 @@ class HeardBy(msgspec.Struct, frozen=True):
 
 
 class RejectsReport(Report, frozen=True, kw_only=True, tag="edgeser-rejects-1"):
-    """The whole benchmark; ``speech`` and ``cost`` by the folder that they came from, as given.
+    """The whole benchmark; ``speech`` and ``cost`` by the folder of utterances, as given.
 
     ``folder``: of the noise. ``seed``: of the choice of files and of the noise.
     """
@@ -149,8 +149,8 @@ def kept(
 ) -> tuple[list[Kept], Cost]:
     """Utterances, clean and in each noise at each ratio.
 
-    ``clips``: sounds of the background; None for clean utterances only. ``tell`` is called with
-    each row when it is known. Raises UserError for a file that is no sound.
+    ``clips``: background sounds; None for clean utterances only. ``tell`` is called with each row
+    when it is known. Raises UserError for a file that is no sound.
     """
     utterances = [_in_its_room(samples_of(file)) for file in files]
     clean = [
@@ -197,7 +197,7 @@ def _in_its_room(utterance: Samples) -> Samples:
 
 
 def _loud(finals: list[tuple[int, int]], sound: Samples) -> list[tuple[int, int]]:
-    """The finals in which somebody speaks: not the breath before them."""
+    """The finals that are loud enough to be speech, not a breath before it."""
     levels = [level_dbfs(sound[start:end]) for start, end in finals]
     least = max(levels, default=0.0) - _FAINT_DB
     return [final for final, level in zip(finals, levels, strict=True) if level >= least]
@@ -235,7 +235,8 @@ def _conditions(
 
 
 def _covered(final: tuple[int, int], found: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
-    """First start and last end of the finals that cover half of one, if they do."""
+    """First start and last end of the found finals that overlap ``final``; None unless they cover
+    at least half of it."""
     there = [(start, end) for start, end in found if start < final[1] and end > final[0]]
     covered = sum(min(end, final[1]) - max(start, final[0]) for start, end in there)
     if 2 * covered < final[1] - final[0]:

@@ -1,4 +1,4 @@
-"""What the reports of all benchmarks have in common."""
+"""The common part of all benchmarks' reports."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeser.paths import as_utf8
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, tag_field="format"):
-    """What one must know of a run to compare its figures; ``format`` says of which benchmark.
+    """What one must know of a run to compare its figures; ``format`` names the benchmark.
 
     ``command``: as it was typed. ``date``: local time. ``warning``: what else the machine did
-    meanwhile; empty when that was little.
+    meanwhile; empty if that was little.
     """
 
     command: str

@@ -16,7 +16,7 @@ _BINS = 60
 
 
 def show(report: LatencyReport, console: Console) -> None:
-    """Print the report, on a console that takes text as it is."""
+    """Print the report. ``console``: a ``plain_console``."""
     machine = report.machine
     console.print(
         Text.assemble(

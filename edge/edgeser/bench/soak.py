@@ -1,4 +1,4 @@
-"""Months in hours: speech and silence through a real daemon as fast as it takes them."""
+"""Months in hours: speech and silence through a real daemon, as fast as it can process them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from edgeser.events.schema import EmotionEvent, ModelRef, SpeechEvent, StatusEve
 from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE, Samples
 
 SILENCE_S = 20.0
-"""Behind each turn of the speech, as a quiet room gives it."""
+"""Silence of a quiet room after each repetition of the speech."""
 
 WARM_UP_SHARE = 0.1
-"""Memory is compared with what it was after this share of the run."""
+"""Memory growth is measured from after this share of the run."""
 
 
 SLOPE_HOURS = 6.0
-"""Shortest run for which memory growth a day means anything: a shorter one is all warm-up."""
+"""Shortest run for which memory growth per day is meaningful: a shorter one is all warm-up."""
 
 
 class SoakReport(Report, frozen=True, kw_only=True, tag="edgeser-soak-1"):
     """The result of ``edgeser bench soak``.
 
     ``segments``: those that ended with enough speech for a final. ``lost_finals``: how many of them
-    had none, and finals that came more than once. ``gaps``: holes that the
-    subscriber saw. ``drift_samples``: how far the last turn's segments are from where the first
-    turn's were. ``rss_growth_mb_per_day``: null where the run was too short to tell.
+    had none, plus duplicate finals. ``gaps``: those that the subscriber saw. ``drift_samples``: how
+    far the last turn's segments have moved from the second turn's. ``rss_growth_mb_per_day``: null
+    if the run was too short to tell.
     """
 
     model: ModelRef
@@ -67,7 +67,7 @@ def measure(
     *,
     command: str,
 ) -> SoakReport:
-    """Run it; ``tell`` hears the audio hours done and the memory in MB. Raises UserError.
+    """Run it; ``tell`` is called with the audio hours done and the memory in MB. Raises UserError.
 
     ``model``: a name or a file; None: the default.
     """
@@ -135,14 +135,14 @@ def measure(
 
 
 def _slope(grown_mb: float, audio_hours: float) -> float | None:
-    """MB in 24 h of sound; None for a run that was too short."""
+    """MB per 24 h of sound; None for a run that was too short."""
     if audio_hours < SLOPE_HOURS:
         return None
     return grown_mb / (audio_hours * (1 - WARM_UP_SHARE) / 24)
 
 
 def _turn(samples: Samples) -> Samples:
-    """Speech, then a quiet room; a whole number of VAD frames, so that turns are alike."""
+    """Speech, then a quiet room; a whole number of VAD frames, so that all turns are equal."""
     rng = np.random.default_rng(0)
     noise = np.round(rng.standard_normal(round(SILENCE_S * SAMPLE_RATE)) * 3).astype(np.int16)
     both = np.concatenate((samples, noise))
@@ -150,7 +150,7 @@ def _turn(samples: Samples) -> Samples:
 
 
 def _feed(daemon: subprocess.Popen[bytes], turn: Samples, turns: int) -> None:
-    """Write the sound into the daemon's standard input; it takes what it has time for."""
+    """Write the sound into the daemon's standard input, at the pace at which it reads."""
     assert daemon.stdin is not None
     data = turn.astype("<i2").tobytes()
     try:
@@ -158,13 +158,13 @@ def _feed(daemon: subprocess.Popen[bytes], turn: Samples, turns: int) -> None:
             daemon.stdin.write(data)
         daemon.stdin.close()
     except (BrokenPipeError, ValueError):
-        return  # the daemon has ended, which whoever reads its events finds out
+        return  # the daemon has ended, which the reader of its events finds out
 
 
 def _drift(starts: list[int], turn: int) -> int:
-    """Largest move of a segment within its turn, from the second turn to the last.
+    """Largest shift of a segment within its turn, from the second turn to the last.
 
-    The first turn is left out: the noise floor is not learnt yet.
+    The first turn is left out, since the noise floor is not learnt yet.
     """
     by_turn: dict[int, list[int]] = {}
     for start in starts:

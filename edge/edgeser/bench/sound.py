@@ -1,4 +1,4 @@
-"""Speech of any length for benchmarks, out of a short sample."""
+"""Speech of any length for benchmarks, made from a short sample."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edgeser.recognizer import Recognizer
 log = logging.getLogger(__name__)
 
 _SPARE_BYTES = 16_000_000
-"""For the daemon's journal and log, which are in a temporary folder, too."""
+"""For the daemon's journal and log, which are in the temporary folder, too."""
 
 _OTHER_FOLDER = "make room, or set TMPDIR to a folder that has it"
 
 
 def samples_of(file: Path) -> Samples:
-    """A sound file as 16 kHz mono, int16 (n,); of a damaged one what it holds, with a warning.
+    """A sound file as 16 kHz mono, int16 (n,); a damaged one as far as readable, with a warning.
 
     Raises UserError.
     """
@@ -40,7 +40,7 @@ def samples_of(file: Path) -> Samples:
 
 
 def repeated(samples: Samples, seconds: float) -> Samples:
-    """The sample again and again, for so long."""
+    """The sample repeated to this length."""
     return np.resize(samples, round(seconds * SAMPLE_RATE))
 
 
@@ -56,7 +56,7 @@ def without_pauses(samples: Samples, file: Path) -> Samples:
 
 
 def check_room(folder: Path, seconds: float) -> None:
-    """Raise UserError for a temporary folder without room for so much sound, of all its files."""
+    """Raise UserError unless a temporary folder has room for so much sound in all its files."""
     needed = round(2 * seconds * SAMPLE_RATE) + _SPARE_BYTES
     if (free := shutil.disk_usage(folder).free) < needed:
         raise UserError(
@@ -66,9 +66,9 @@ def check_room(folder: Path, seconds: float) -> None:
 
 
 def write(samples: Samples, path: Path, seconds: float | None = None) -> None:
-    """As a WAV file: cheap to read, so that the decoder is not what is measured.
+    """Write a WAV file: cheap to read, so that decoding does not distort the measurement.
 
-    ``seconds``: again and again, for so long; None: once. Raises UserError where it has no room.
+    ``seconds``: repeat the samples to this length; None: once. Raises UserError if it has no room.
     """
     left = len(samples) if seconds is None else round(seconds * SAMPLE_RATE)
     try:

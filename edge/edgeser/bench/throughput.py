@@ -39,14 +39,14 @@ from edgeser.settings.schema import DEFAULT_MODEL
 
 MAX_STREAMS = 1024
 SETTLE_S = 2.0
-"""Events do not count so long after the last stream has begun, nor before the end of all.
+"""Events are not counted this long after the last stream has begun and before all end.
 
-All streams end at once, with a final each: that is no load that rooms make.
+All streams end at once, with a final each, which is not a load that occurs in practice.
 """
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """A number of streams, and how the daemon bore it.
+    """A number of streams, and how the daemon coped with it.
 
     Lateness is ``latency_ms.total``; ``stage_ms``: mean time of an event in each stage.
     """
@@ -63,7 +63,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     warning: str
 
     def holds(self, limit_ms: float) -> bool:
-        """In time, and nothing dropped."""
+        """Whether events were in time, and nothing was dropped."""
         in_time = self.events > 0 and self.lateness_p99_ms <= limit_ms
         return in_time and not self.dropped_partials and not self.lost_finals
 
@@ -93,9 +93,9 @@ def measure(
     command: str,
     tell: Callable[[Step], None] = lambda step: None,
 ) -> ThroughputReport:
-    """Double the streams until the daemon, on one core, falls behind; then search in between.
+    """Double the streams until the daemon, on one core, falls behind; then bisect.
 
-    The daemon has a core to itself where there are two: the subscriber runs on the others.
+    If there are at least two cores the daemon has one to itself: the subscriber runs on the others.
     """
     spoken = sound.without_pauses(sound.samples_of(speech), speech)
     longest_s = load_model(model or DEFAULT_MODEL).info.window.max_seconds
@@ -120,7 +120,7 @@ def measure(
     good, bad = 0, 1
     while bad <= MAX_STREAMS and holds(bad):
         good, bad = bad, bad * 2
-    # To within a tenth: a finer figure would say more than the machine repeats.
+    # To within a tenth: the machine does not repeat more precisely.
     while bad - good > max(1, good // 10) and bad <= MAX_STREAMS:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if holds(middle) else (good, middle)
@@ -145,9 +145,9 @@ def measure(
 def sources_of(folder: Path, spoken: Samples, streams: int, spread_s: float, seconds: float) -> str:
     """A file for each stream, and their settings.
 
-    Each begins at another time within ``spread_s``, the length of the longest segment, and
-    elsewhere in the speech: rooms do not speak in chorus. All speak for ``seconds`` at least, and
-    end together. Raises UserError where the folder has no room for them.
+    Each begins at another time within ``spread_s``, the length of the longest segment, and at
+    another place in the speech, as independent rooms would. All speak for at least ``seconds``, and
+    end together. Raises UserError if the folder has no room for them.
     """
     sound.check_room(folder, streams * (spread_s + seconds))
     settings = []
@@ -158,7 +158,7 @@ def sources_of(folder: Path, spoken: Samples, streams: int, spread_s: float, sec
         silence = np.zeros(round(before_s * SAMPLE_RATE), np.int16)
         file = folder / f"{number}.wav"
         sound.write(np.concatenate((silence, np.resize(rolled, length))), file)
-        # A string of JSON is one of TOML.
+        # A JSON string is also a TOML string.
         path = json.dumps(str(file), ensure_ascii=False)
         settings.append(f'[[source]]\nsource = {path}\nstream = "s{number}"\n')
     return "\n".join(settings)
@@ -166,7 +166,7 @@ def sources_of(folder: Path, spoken: Samples, streams: int, spread_s: float, sec
 
 @contextmanager
 def one_core() -> Iterator[int]:
-    """A core for the daemon; this process and those that it starts keep to the others."""
+    """Reserve a core for the daemon; this process and its children run on the others."""
     cores = os.sched_getaffinity(0)
     core = max(cores)
     os.sched_setaffinity(0, cores - {core} or cores)
@@ -177,7 +177,7 @@ def one_core() -> Iterator[int]:
 
 
 class _Run:
-    """A daemon with so many streams, and what was seen of it from one stream second to another."""
+    """A daemon with so many streams, and what was observed between two stream seconds."""
 
     def __init__(self, streams: int, begin_s: float, end_s: float) -> None:
         self.streams = streams
@@ -192,12 +192,12 @@ class _Run:
 
     @property
     def is_complete(self) -> bool:
-        """There is something to judge."""
+        """Whether there is enough to judge."""
         return bool(self.events) and len(self._looks) > 1
 
     @property
     def lost_finals(self) -> int:
-        """Segments that were to have a final and had none."""
+        """Segments that should have had a final and had none."""
         return len(self._ended - self._finals)
 
     def follow(self, arguments: list[str], settings: str, core: int) -> None:
@@ -236,7 +236,7 @@ class _Run:
                 self._looks.append((used, ours_s, cpu_times(self._core)))
 
     def step(self, seconds: float) -> Step:
-        """What came of it."""
+        """The result."""
         stages: defaultdict[str, list[float]] = defaultdict(list)
         for event in self.events:
             for stage in Latency.__struct_fields__:
