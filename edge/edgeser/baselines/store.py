@@ -132,19 +132,14 @@ class BaselineStore:
 
         Raises UserError if the file is damaged or may not be read.
         """
-        kept = self._read_for(stream, front_end)
+        read, wanted = self.read(stream), fingerprint(front_end)
+        found = () if read is None else (read, *read.others)
+        kept = next((one for one in found if one.front_end == wanted), None)
         if kept is None:
             return None
         if len(kept.mean_db) != front_end.bins:
             raise _damaged(self.file(stream), f"{len(kept.mean_db)} bands")
         return kept.baseline
-
-    def logit_baseline(self, stream: str, front_end: FrontEnd) -> LogitBaseline | None:
-        """The mean logits from a model with this front end for a stream's voice. Raises UserError
-        like ``load``.
-        """
-        kept = self._read_for(stream, front_end)
-        return None if kept is None else kept.logit_baseline
 
     def read(self, stream: str) -> KeptBaseline | None:
         """A file's content, whatever front end it is for: what was kept last, and the others.
@@ -167,12 +162,6 @@ class BaselineStore:
         if not all(_is_possible(one) for one in (kept, *kept.others)):
             raise _damaged(file, "impossible values")
         return kept
-
-    def _read_for(self, stream: str, front_end: FrontEnd) -> KeptBaseline | None:
-        kept = self.read(stream)
-        found = () if kept is None else (kept, *kept.others)
-        wanted = fingerprint(front_end)
-        return next((one for one in found if one.front_end == wanted), None)
 
     def save(
         self,
