@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from edgeser.events.schema import AnyEvent, StatusEvent, topic_of
+from edgeser.events.schema import PASSING, AnyEvent, StatusEvent, topic_of
 from edgeser.events.sequence import Gap
 
 KEPT_S = 150.0
@@ -28,9 +28,6 @@ MAX_BYTES = 8_000_000
 
 SILENT_S = 3.5
 """A daemon publishes its status every second: one that is silent for this long counts as gone."""
-
-PASSING = ("status.", "level.")
-"""Topics of which a new browser needs only the latest message."""
 
 _encode = msgspec.json.Encoder().encode
 

@@ -12,13 +12,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgeser.errors import UserError
+from edgeser.events.schema import (
+    EMOTION_PREFIX,
+    FAULT_PREFIX,
+    LEVEL_PREFIX,
+    SPEECH_PREFIX,
+    STATUS_PREFIX,
+)
 from edgeser.events.subscribe.subscriber import Received, Subscriber
 from edgeser.page.hub import Hub
 
 log = logging.getLogger(__name__)
 
-EVENTS = ("emotion.", "speech.", "fault.", "status.")
-LEVELS = ("level.",)
+EVENTS = (EMOTION_PREFIX, SPEECH_PREFIX, FAULT_PREFIX, STATUS_PREFIX)
+LEVELS = (LEVEL_PREFIX,)
 """The daemon measures these more often than once a second only while somebody asks for them."""
 
 SHOWN = "3m"

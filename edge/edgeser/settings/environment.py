@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_origin
 
 import msgspec
@@ -18,10 +18,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     A variable whose second word is no section is not read. Raises SettingsError.
     """
     found: dict[str, object] = {}
-    for variable, text in environment.items():
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
-        section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+    for variable, section, key in _ours(environment):
         if section == "source":
             raise SettingsError(
                 f"{variable}: [[source]] is a list, which only a file can give",
@@ -32,6 +29,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
             names = ", ".join(f"{variable}_{key.upper()}" for key in keys)
             raise SettingsError(f"{variable}: a section, no key; there are {names}")
         if section in Settings.__struct_fields__:
+            text = environment[variable]
             found[f"{section}.{key}"] = _listed(text) if _is_list(section, key) else text
     return found
 
@@ -43,14 +41,19 @@ def unread_variables(environment: Mapping[str, str]) -> list[str]:
     """
     sections = [name for name in Settings.__struct_fields__ if name != "source"]
     keys = {key for section in sections for key in _kind_of(section).__struct_fields__}
-    lines = []
-    for variable in sorted(environment):
-        if not variable.startswith(ENVIRONMENT_PREFIX):
-            continue
-        section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
-        if section not in Settings.__struct_fields__ and (key or section) in keys:
-            lines.append(f"{variable}: not read; there is no section '{section}'")
-    return lines
+    return [
+        f"{variable}: not read; there is no section '{section}'"
+        for variable, section, key in sorted(_ours(environment))
+        if section not in Settings.__struct_fields__ and (key or section) in keys
+    ]
+
+
+def _ours(environment: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Each variable with our prefix, and the section and the key that it names."""
+    for variable in environment:
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            section, _, key = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+            yield variable, section, key
 
 
 def _kind_of(section: str) -> Any:
