@@ -1,18 +1,18 @@
-// The past, a day at a time, as the server tells it. Days that were read lately are kept.
+// The past from the server, a day at a time. The days used last are kept.
 
 import { FRESH_MS, ask } from "./ask.js";
 
 const DAYS_KEPT = 6;
 
-/** Hours and days as clocks on the wall have them: not every zone is whole hours from UTC, and
- * where clocks are put back an hour comes twice. */
+/** Hours and days in local time: not every zone is whole hours from UTC, and when clocks are put
+ * back an hour comes twice. */
 export function hourStart(unix) {
   const date = new Date(unix * 1000);
   return Math.floor(unix) - 60 * date.getMinutes() - date.getSeconds();
 }
 export const dayStart = (unix) => new Date(unix * 1000).setHours(0, 0, 0, 0) / 1000;
 
-/** Midnights have no fixed distance: clocks are put forward and back. */
+/** Not always 24 h later: clocks are put forward and back. */
 export function dayAfter(start, days = 1) {
   const date = new Date(start * 1000);
   return new Date(date.getFullYear(), date.getMonth(), date.getDate() + days).getTime() / 1000;
@@ -21,7 +21,7 @@ export function dayAfter(start, days = 1) {
 export const isOneDay = (from, to) => to <= dayAfter(dayStart(from));
 
 export class Archive {
-  /** `clock`: what time it is where the daemon runs, in Unix seconds. */
+  /** `clock`: returns the time by the daemon's clock, in Unix seconds. */
   constructor(changed, clock) {
     this.changed = changed;
     this.clock = clock;
@@ -30,8 +30,8 @@ export class Archive {
     this.streams = [];
   }
 
-  /** Days that overlap a span and are there; the others are asked for, and so are, from time to
-   * time, today and days of which the asking failed. */
+  /** The loaded days that overlap a span; the others are requested, as are, from time to time, today
+   * and days whose request failed. */
   between(from, to) {
     const found = [];
     for (const day of overlapping(from, to)) {
@@ -43,7 +43,7 @@ export class Archive {
     return found;
   }
 
-  /** Why days of a span are not there, or not as they are now; "" where all is well. */
+  /** Why days of a span are missing or out of date; "" if none is. */
   troubleIn(from, to) {
     for (const day of overlapping(from, to)) {
       const held = this.days.get(day);
@@ -97,7 +97,7 @@ function overlapping(from, to) {
   return days;
 }
 
-/** Whether a final is shown, as a test of numbers: it is asked 50,000 times for each frame. */
+/** A test whether a final is shown. It compares numbers only: it runs 50,000 times for each frame. */
 export function sieve(archive, filter) {
   const labels = Uint8Array.from(archive.labels, (l) => filter.labels.length === 0 || filter.labels.includes(l));
   const everyStream = filter.stream === "";
@@ -106,7 +106,7 @@ export function sieve(archive, filter) {
   return (data, i) => labels[data.label[i]] === 1 && (everyStream || data.stream[i] === stream) && data.confidence[i] >= confidence;
 }
 
-/** The first final that ends behind a time. */
+/** The first final that ends at or after a time. */
 export function firstAfter(data, time) {
   let low = 0;
   let high = data.n;
@@ -118,7 +118,7 @@ export function firstAfter(data, time) {
   return low;
 }
 
-/** Sums over a span, of what is shown. */
+/** Sums over a span, of the finals that pass the filter. */
 export function summarise(archive, days, from, to, filter) {
   const sums = { finals: 0, speech: 0, byLabel: new Map(), confidence: 0, hours: new Map(), faults: 0, first: null, last: null, longest: 0 };
   const passes = sieve(archive, filter);

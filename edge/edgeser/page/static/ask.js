@@ -1,8 +1,8 @@
-// Questions to the page's server, and when one is asked again.
+// Requests to the page's server, and when to repeat one.
 
 import { useEffect, useState } from "./vendor/preact.js";
 
-/** An answer that may have changed since, or that failed, is asked for again after so long. */
+/** A request whose answer may have changed, or that failed, is repeated after this long. */
 export const FRESH_MS = 20_000;
 const ANSWER_MS = 60_000;
 
@@ -22,7 +22,7 @@ export async function ask(path, fields = {}) {
   return body;
 }
 
-/** Counts up from time to time while something is to be asked again. */
+/** A counter that increases at intervals while a request is to be repeated. */
 export function useAgain(wanted) {
   const [times, setTimes] = useState(0);
   useEffect(() => {

@@ -1,4 +1,4 @@
-// uPlot in a component: one time axis, drawn by a painter of ours, at home in both themes.
+// uPlot as a component: one time axis, content drawn by our own painter, in the colours of the theme.
 
 import { html, useEffect, useLayoutEffect, useRef } from "./vendor/preact.js";
 import { clockTime, dayOfMonth, hourMinute } from "./format.js";
@@ -9,12 +9,12 @@ const EDGE_PX = 30;
 
 const FAMILY = '"Inter Variable", system-ui, sans-serif';
 
-/** Pixels of a size that was meant for a desk: letters are larger on a wall. */
+/** A size in pixels, scaled with the page's font size, which is larger on wall displays. */
 const scaled = (size) => (size * parseFloat(getComputedStyle(document.documentElement).fontSize)) / 16;
 
 /**
  * `range`: [from, to] in Unix seconds; `paint(u, ctx)` draws within the plot's box;
- * `label` says the same in words. `onPlot(u)` gets the plot once it is there.
+ * `label`: the content in words. `onPlot(u)` is called with the plot once it exists.
  */
 export function TimeChart({ height, range, paint, label, version, themed, onPlot, onHover, seconds }) {
   const host = useRef(null);
@@ -23,7 +23,7 @@ export function TimeChart({ height, range, paint, label, version, themed, onPlot
   latest.current = { range, paint, onHover };
 
   useLayoutEffect(() => {
-    const axis = { // its font in whole pixels: of others uPlot multiplies what is behind the point
+    const axis = { // whole pixels, since uPlot scales only the digits after the point of a fraction
       stroke: () => colour("muted"), font: `${Math.round(scaled(12))}px ${FAMILY}`, size: scaled(28), gap: 6, space: 90,
       grid: { stroke: () => colour("line"), width: 1 },
       ticks: { show: false },
@@ -72,14 +72,14 @@ export function TimeChart({ height, range, paint, label, version, themed, onPlot
   return html`<div class="plot" ref=${host} role="img" aria-label=${label}></div>`;
 }
 
-/** Midnight is a date; where the marks are near each other, seconds count. */
+/** Midnight as a date; other times with seconds if the marks are close together. */
 function timeOfDay(time, apart) {
   const date = new Date(time * 1000);
   if (date.getHours() + date.getMinutes() + date.getSeconds() === 0) return dayOfMonth(time);
   return apart < 60 ? clockTime(time) : hourMinute(time);
 }
 
-/** Slanted lines: nothing is known of this time. */
+/** Slanted lines over a time of which nothing is known. */
 export function hatch(u, ctx, from, to) {
   const { left, top, width, height } = u.bbox;
   const a = Math.max(left, u.valToPos(from, "x", true));
@@ -103,7 +103,7 @@ export function hatch(u, ctx, from, to) {
   return [a, b];
 }
 
-/** A fault's mark: a thin line and a triangle, which is no colour alone. */
+/** A fault's mark: a thin line and a triangle, so that colour is not the only cue. */
 export function mark(u, ctx, time, recovered) {
   const x = u.valToPos(time, "x", true);
   const { top, height } = u.bbox;

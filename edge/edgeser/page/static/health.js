@@ -52,7 +52,7 @@ const Cards = ({ streams, now }) => streams.map(({ stream, said }) => html`<sect
 
 const Details = ({ stream, said, now }) => html`<p class="muted why">${said.why || "All is well."}</p><${Facts} facts=${factsOf(stream, now)} />`;
 
-/** Of the facts, those that a row has room for. */
+/** The facts that fit into a row. */
 const COLUMNS = ["Last sound", "Finals", "Dropped windows", "Lost sound", "Restarts", "Faults"];
 
 const Rows = (known) => html`<${Table} kind="counts" ...${known} Cells=${Counts} Opened=${Opened} head=${COLUMNS.map((name) => html`<span>${name}</span>`)} />`;
@@ -88,7 +88,7 @@ function Journal({ state }) {
 function Model({ status }) {
   const { name, version, sha256 } = status.model;
   const [read, setRead] = useState(null);
-  const card = read?.sha256 === sha256 ? read : null; // while a new one is read, not the card of the model before
+  const card = read?.sha256 === sha256 ? read : null; // not the previous model's while a new one loads
   const [trouble, setTrouble] = useState("");
   useEffect(() => {
     ask(`/api/model/${encodeURIComponent(name)}/${encodeURIComponent(sha256)}`).then((c) => { setRead(c); setTrouble(""); }).catch((e) => setTrouble(e.message));

@@ -1,5 +1,5 @@
-// A browser's language may be none: WebKitGTK calls it "C" where the system has no locale, as small
-// devices have none. The charts would fail over it while they are loaded; undefined is the default.
+// A browser's language may be invalid: WebKitGTK reports "C" on a system without a locale, such as a
+// small device. The charts' library would fail on it while loading; undefined means the default.
 "use strict";
 try {
   new Intl.NumberFormat(navigator.language);

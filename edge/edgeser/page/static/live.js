@@ -1,5 +1,5 @@
-// The connection to the page's server. EventSource comes back by itself where it is told of an end;
-// one that nobody tells it of is ended here, and begun anew from the last message.
+// The connection to the page's server. EventSource reconnects by itself when it notices an end; a
+// connection that dies silently is closed here, and reopened from the last message.
 
 import { apply } from "./state.js";
 
@@ -7,8 +7,7 @@ import { apply } from "./state.js";
 const SILENT_MS = 25_000;
 const RECOVER_MS = 2000;
 
-/** A browser has six connections to a server, for all tabs together: one that nobody looks at lets
- * go of its own. */
+/** A browser has six connections to a server, for all tabs together: a hidden tab closes its own. */
 const UNSEEN_MS = 20_000;
 
 /** Feed a state; `changed` is called after each message. */
@@ -46,7 +45,7 @@ export function connect(state, changed) {
     state.connected = false;
     changed();
   };
-  // A device that lost its power or its network says no farewell, and a server that hangs none.
+  // A device without power or network closes no connection, nor does a server that hangs.
   const heard = () => {
     clearTimeout(silence);
     silence = setTimeout(() => {
@@ -54,14 +53,14 @@ export function connect(state, changed) {
       open();
     }, SILENT_MS);
   };
-  // An answer that is no stream ends an EventSource for good: the server may be too full, or the
-  // token is no longer known.
+  // An answer that is not a stream ends an EventSource for good: the server may be full, or the token
+  // no longer valid.
   const recover = async () => {
     try {
       const answer = await fetch("/api/journal");
       if (answer.status === 401) location.assign("/login");
     } catch {
-      // it is not there
+      // the server is not there
     }
     open();
   };
@@ -70,7 +69,7 @@ export function connect(state, changed) {
     clearTimeout(silence);
     source?.close();
   };
-  const letGo = () => { // what was heard last is not so for ever
+  const letGo = () => { // the last state must not pass for the present one
     end();
     state.connected = null;
     changed();

@@ -1,4 +1,4 @@
-// A month as a calendar: how long was spoken on each day, and how it sounded.
+// A month as a calendar: how much speech there was on each day, and of which labels.
 
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { dayAfter } from "./archive.js";

@@ -17,7 +17,7 @@ const KNOWN = {
 
 const given = new Map();
 
-/** Name of a label's hue; a label nobody knows gets one that is not taken yet. */
+/** Name of a label's hue; an unknown label gets the next one in turn. */
 export function hue(label) {
   const known = KNOWN[label];
   if (known) return known;
@@ -27,7 +27,7 @@ export function hue(label) {
 
 let cached = new Map();
 
-/** A hue or another colour of the theme, as CSS says it now. */
+/** A hue or another colour of the present theme, from CSS. */
 export function colour(name) {
   if (!cached.has(name)) {
     cached.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());

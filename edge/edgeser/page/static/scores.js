@@ -10,7 +10,7 @@ import { clockTime, percent, words } from "./format.js";
 const NAMED_PX = 74;
 const NAMED_SHARE = 0.2;
 
-/** Points of one segment belong together; between segments nothing was said. */
+/** Points grouped by segment; between segments there was no speech. */
 function segmentsOf(points) {
   const segments = [];
   for (const point of points) {
@@ -21,7 +21,7 @@ function segmentsOf(points) {
   return segments;
 }
 
-/** Its own: the daemon may have been given a model of other labels since. */
+/** A point's own labels: the daemon may have loaded a model with other labels since. */
 const labelsOf = (point) => Object.keys(point.scores);
 
 function shares(point, labels) {
@@ -50,7 +50,7 @@ function paintBands(u, ctx, segment, labels) {
   });
 }
 
-/** The name within its band, where there is room: colour never stands alone. */
+/** Draw the label's name in its band if there is room: colour must not be the only cue. */
 function name(ctx, label, i, xs, columns, below, top, height) {
   const width = (xs.at(-1) - xs[0]) / devicePixelRatio;
   if (width < NAMED_PX) return;

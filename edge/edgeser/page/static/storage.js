@@ -1,5 +1,5 @@
-// What a browser remembers between visits. One that keeps nothing of sites throws at every touch;
-// the page is then as on a first visit.
+// What a browser remembers between visits. If site data is blocked, localStorage throws at every
+// access; the page is then as on a first visit.
 
 export function remembered(name) {
   try {
@@ -13,6 +13,6 @@ export function remember(name, value) {
   try {
     localStorage.setItem(name, value);
   } catch {
-    // until the page is left it stays what was chosen
+    // the choice then lasts until the page is left
   }
 }

@@ -1,12 +1,12 @@
-// The last two minutes of a stream in one line: what was said has the colour of its label, and is
-// the higher, the surer the model was.
+// The last two minutes of a stream in one line: speech has the colour of its label, and the height of
+// the model's confidence.
 
 import { html, useEffect, useRef } from "./vendor/preact.js";
 import { colour, labelColour } from "./palette.js";
 import { SHOWN_S } from "./state.js";
 import { duration, words } from "./format.js";
 
-/** [from, to, label, confidence] of each window; those of a segment follow each other. */
+/** [from, to, label, confidence] of each window; within a segment each begins where the last ended. */
 function windowsOf(points) {
   return points.map((p, i) => {
     const before = points[i - 1];
