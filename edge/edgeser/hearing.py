@@ -173,7 +173,7 @@ class Hearing:
         return outputs
 
     def skip(self, block: AudioBlock) -> list[HearingOutput]:
-        """Skip a block that does not count: an open segment ends, and time goes on."""
+        """Skip a block, as while muted: an open segment ends, and the position advances."""
         end = block.first_sample + len(block.samples)
         if end <= self.position:
             return []

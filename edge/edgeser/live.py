@@ -58,11 +58,11 @@ class Live:
     ) -> None:
         """``model``: a name, a file or a loaded model; default: the one in the settings.
 
-        ``rate``: frames per second of what will be pushed. ``stream``: its name in events.
-        ``voice``: what is known of it before, from another ``Live`` or a ``Recognizer`` with the
-        same model. Raises UserError if the model cannot be loaded or does not suit the settings,
-        ValueError for a rate that is no whole number from 1 to 2147483647, and for a voice that
-        another model has learnt.
+        ``rate``: frames per second of the pushed samples. ``stream``: its name in events.
+        ``voice``: what is already known of the voice, from another ``Live`` or a ``Recognizer``
+        with the same model. Raises UserError if the model cannot be loaded or does not suit the
+        settings, ValueError for a rate that is no whole number from 1 to 2147483647, and for a
+        voice that another model has learnt.
         """
         settings = settings or Settings()
         if not isinstance(rate, _NUMBERS) or not 1 <= rate <= _MAX_RATE or rate % 1:
@@ -81,9 +81,9 @@ class Live:
     def push(self, samples: AnySamples) -> list[Heard]:
         """The events of the next block.
 
-        Raises TypeError for what is no array or has a mask, ValueError for other types and shapes
-        than ``AnySamples``, more than 64 channels, another number of them than before, and floats
-        far beyond full scale; and after ``finish``.
+        Raises TypeError for anything but an array without a mask, ValueError for other types and
+        shapes than ``AnySamples``, more than 64 channels, another number of them than before, and
+        floats far beyond full scale; and after ``finish``.
         """
         if self._finished:
             raise ValueError("this stream has ended; make a new Live for the next")

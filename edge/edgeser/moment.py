@@ -12,7 +12,7 @@ _AGO = re.compile(r"([0-9]{1,9})([smhd])")
 
 
 def looks_like_moment(text: str) -> bool:
-    """Whether the text is meant as a point in time: so long ago, or a date."""
+    """Whether the text is meant as a point in time: a duration ago, or a date."""
     return bool(_AGO.fullmatch(text)) or bool(re.match(r"[0-9]{4}-", text))
 
 

@@ -39,7 +39,7 @@ def service_name(settings_file: Path) -> str | None:
 def expanded(path: str, key: str = "") -> Path:
     """A path whose ``~`` or ``~name`` is a home folder. ``key``: the setting that holds it.
 
-    Raises UserError where there is no such home, or for what can be no path.
+    Raises UserError if there is no such home, or for text that cannot be a path.
     """
     where = f"{key}: {path}" if key else path
     if "\0" in path:
@@ -53,7 +53,7 @@ def expanded(path: str, key: str = "") -> Path:
 
 
 def as_utf8(path: str) -> str:
-    """The path with each byte that is no UTF-8 as its escape, for JSON and tables."""
+    """The path with bytes that are not UTF-8 as escapes, for JSON and tables."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -27,10 +27,10 @@ class Pipeline:
     def __init__(
         self, name: str, model: Model, settings: Settings, voice: Voice | None = None
     ) -> None:
-        """``name``: the stream's. ``voice``: what is known of it before the first sound.
+        """``name``: the stream's. ``voice``: what is known of the voice before the first sound.
 
         Raises UserError if the settings do not suit the model, ValueError for a voice that another
-        model has learnt, TypeError for what is no voice.
+        model has learnt, TypeError for anything but a ``Voice``.
         """
         if voice is not None:
             if not isinstance(voice, Voice):

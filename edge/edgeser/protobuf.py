@@ -34,7 +34,7 @@ def fields(message: memoryview) -> Iterator[tuple[int, Value]]:
 
 
 def message(value: Value) -> memoryview:
-    """A value that is no number. Raises ValueError."""
+    """The value as bytes. Raises ValueError for a number."""
     if isinstance(value, int):
         raise ValueError("a number where a message was expected")
     return value

@@ -46,7 +46,7 @@ class Recognizer:
     def file(self, path: str | Path, voice: Voice | None = None) -> Iterator[EmotionEvent]:
         """The segments of a sound file, one by one.
 
-        ``voice``: what is known of it before, from ``learn`` or a ``Live`` with the same model.
+        ``voice``: what is already known of it, from ``learn`` or a ``Live`` with the same model.
 
         Raises UserError if it is no sound file, and after the last segment if it breaks off;
         ValueError for a voice that another model has learnt. Samples that are no numbers are

@@ -20,7 +20,7 @@ from edgeser.audio.wire import Kind, Message
 from edgeser.pcm import SAMPLE_RATE
 
 STEADY_S = 5.0
-"""A device that has given sound for so long is well: the next wait is short again."""
+"""After a device has given sound for this long, the next wait is short again."""
 
 
 class Microphone:

@@ -1,4 +1,4 @@
-"""``edgeser keys``: who a daemon or a subscriber is, and who may connect over TCP."""
+"""``edgeser keys``: key pairs of daemons and subscribers, and who may connect over TCP."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def bar(share: float, width: int) -> str:
 
 
 def _header(state: ListenState, now: float) -> list[RenderableType]:
-    """Its lines."""
+    """The lines of the header."""
     if state.status is None and state.events == 0:  # nothing was heard of a daemon so far
         waited = f" waiting for a daemon … {state.silent_s(now):.0f} s"
         why = (Text(line, "dim", overflow="ellipsis", no_wrap=True) for line in _why(state, now))
@@ -132,7 +132,7 @@ def _header(state: ListenState, now: float) -> list[RenderableType]:
 
 
 def _spread(left: Text, right: Text) -> Table:
-    """Both on one line, at its ends."""
+    """Both texts on one line, at its ends."""
     grid = Table.grid(expand=True, padding=(0, 1))
     grid.add_column(no_wrap=True)
     grid.add_column(justify="right", no_wrap=True, overflow="ellipsis")
@@ -200,7 +200,7 @@ def _uptime_text(status: StatusEvent | None, age_s: float) -> Text:
 
 
 def _segment(state: ListenState, width: int) -> list[Text]:
-    """Its lines."""
+    """The lines of the segment's panel."""
     emotion = state.segment.emotion if state.segment else None
     scores = [_score_line(label, emotion, width) for label in state.labels or [""]]
     return [_segment_line(state.segment, width), Text(), *scores]

@@ -58,5 +58,5 @@ def login_options(command: Command) -> Command:
 
 
 def credentials_option(command: Command) -> Command:
-    """``--credentials FILE``: who we are to NATS."""
+    """``--credentials FILE``: our credentials for NATS."""
     return click.option("--credentials", metavar="FILE", help="Who we are: a .creds file.")(command)

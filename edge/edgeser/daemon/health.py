@@ -1,8 +1,8 @@
 """Whether the daemon is healthy, and what is reported to the service manager.
 
 It is reported ready when sound arrives, or when microphones may connect, and alive while sound and
-inference flow. Troubles show to those who ask long before they stop the watchdog notifications,
-since most of them pass.
+inference flow. ``troubles`` shows a problem long before the watchdog notifications stop, since most
+problems pass.
 """
 
 from __future__ import annotations

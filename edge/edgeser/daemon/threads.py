@@ -36,7 +36,7 @@ class Threads:
         self._threads.append(thread)
 
     def join(self, within_s: float | None = None) -> bool:
-        """Wait for all to end, at most so long for each. Returns whether all have."""
+        """Wait at most ``within_s`` for each to end. Returns whether all have."""
         for thread in self._threads:
             thread.join(within_s)
         return not any(thread.is_alive() for thread in self._threads)

@@ -27,7 +27,7 @@ LEVEL_PREFIX = "level."
 """The beginning of the topics of each type of event; the stream's name follows."""
 
 PASSING = (STATUS_PREFIX, LEVEL_PREFIX)
-"""Topics of which nothing is kept: their latest event says all that the earlier ones did."""
+"""Topics that are not kept: their latest event replaces all earlier ones."""
 
 FaultCode: TypeAlias = Literal[
     "audio_lost",
@@ -48,8 +48,8 @@ FaultCode: TypeAlias = Literal[
     "source_failed",
     "daemon_failed",
 ]
-"""What went wrong, as this version says it. A later one may have more, so ``FaultEvent.code`` is a
-text: who subscribes is not to fail on a code that it does not know."""
+"""The fault codes of this version. A later one may have more, so ``FaultEvent.code`` is a ``str``:
+a subscriber must not fail on a code that it does not know."""
 
 FAULT_CODES: dict[FaultCode, str] = {
     "audio_lost": "no sound arrives any more; the source is being restarted",
@@ -298,7 +298,7 @@ def topic_of(event: Event) -> str:
 def is_kept(event: Event) -> bool:
     """Whether the journal keeps it: finals, speech events and faults.
 
-    For the others, partials, statuses and levels, a later one makes up.
+    The others, partials, statuses and levels, are superseded by later ones.
     """
     if isinstance(event, EmotionEvent):
         return event.kind == "final"
@@ -306,7 +306,7 @@ def is_kept(event: Event) -> bool:
 
 
 def is_speech(event: SpeechEvent) -> bool:
-    """Whether it tells of speech: a sound that was none has an end, but never had a start."""
+    """Whether it is about speech: a rejected sound has an end event, but had no start event."""
     return event.reason != "not_speech"
 
 
@@ -319,8 +319,8 @@ _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 def decode(payload: bytes) -> AnyEvent:
     """The event in a JSON payload; unknown fields are ignored.
 
-    Raises ``msgspec.ValidationError`` for JSON that is no event, ``msgspec.DecodeError`` for what
-    is no JSON, no UTF-8, or is nested too deep.
+    Raises ``msgspec.ValidationError`` for JSON that is no event, ``msgspec.DecodeError`` for
+    anything that is not JSON, not UTF-8, or nested too deep.
     """
     try:
         return _decoder.decode(payload)
@@ -329,12 +329,12 @@ def decode(payload: bytes) -> AnyEvent:
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of every event and of what stands where some were missed."""
+    """JSON Schema (draft 2020-12) of every event, and of the gap that stands for missed ones."""
     schema = msgspec.json.schema(AnyEvent | Gap)
     del schema["discriminator"]  # OpenAPI's word, which validators of JSON Schema refuse
     for struct in get_args(AnyEvent):
         described = schema["$defs"][struct.__name__]
-        for name in ("v", "epoch", "seq", "time"):  # the defaults are the publisher's to fill in
+        for name in ("v", "epoch", "seq", "time"):  # the publisher replaces their defaults
             del described["properties"][name]["default"]
         fields = described["properties"]
         described["required"] = [name for name in fields if "default" not in fields[name]]

@@ -15,7 +15,7 @@ ENVIRONMENT_PREFIX = "EDGESER_"
 def from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     """``EDGESER_SPEECH_MIN_SECONDS=0.3`` means ``speech.min_seconds``; lists are comma-separated.
 
-    A variable whose second word is no section is not read. Raises SettingsError.
+    A variable whose second word is not a section is ignored. Raises SettingsError.
     """
     found: dict[str, object] = {}
     for variable, section, key in _ours(environment):

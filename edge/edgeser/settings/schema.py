@@ -25,7 +25,7 @@ BackendName: TypeAlias = Literal["auto", "onnxruntime", "tensorrt"]
 """What may run a model, as a user names it."""
 
 MAX_STREAM_NAME = 120
-"""Characters; a topic, the name behind ``emotion.`` or the like, has at most 128."""
+"""Characters; a topic, which is ``emotion.`` or the like and the name, has at most 128."""
 
 Duration = Annotated[float, Meta(gt=0, le=60)]
 Decibels = Annotated[float, Meta(ge=0, le=60)]
@@ -54,7 +54,7 @@ class AudioSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def name(self) -> str:
-        """Of the stream, in topics and events; with ``tokens`` those name the streams."""
+        """The stream's name, in topics and events; with ``tokens`` these name the streams."""
         known = {"mic": "mic", "-": "stdin"}
         return self.stream or known.get(self.source, "network" if self.is_network else "file")
 
@@ -113,7 +113,7 @@ class EventSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def nearest(self) -> str:
-        """The endpoint for who is on this machine: the first ipc://, if there is one."""
+        """The endpoint for programs on this machine: the first ipc://, if there is one."""
         return next((one for one in self.bind if one.startswith("ipc:")), self.bind[0])
 
     @property
@@ -145,7 +145,7 @@ class BaselineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def store(self) -> Path:
-        """The folder of what is kept."""
+        """The folder of the baselines."""
         return expanded(self.path, "baseline.path") if self.path else default_baselines()
 
 
@@ -173,7 +173,7 @@ class MqttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def name(self) -> str:
-        """Of this machine, in topics."""
+        """This machine's name in topics."""
         return self.node or socket.gethostname()
 
 
@@ -193,7 +193,7 @@ class NatsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def name(self) -> str:
-        """Of this machine, in subjects."""
+        """This machine's name in subjects."""
         return self.device or socket.gethostname()
 
 

@@ -1,4 +1,4 @@
-"""Where an MQTT broker is, and who we are to it. Needs no MQTT library."""
+"""The address of an MQTT broker, and our login there. Needs no MQTT library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Broker(msgspec.Struct, frozen=True):
-    """Where the broker is, and who we are to it."""
+    """The broker's address, and our login there."""
 
     host: str
     port: int

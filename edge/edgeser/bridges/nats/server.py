@@ -1,4 +1,4 @@
-"""Where a NATS server is, and who we are to it. Needs no NATS library."""
+"""The address of a NATS server, and our login there. Needs no NATS library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Server(msgspec.Struct, frozen=True):
-    """Where the server is, and who we are to it."""
+    """The server's address, and our login there."""
 
     host: str
     port: int
@@ -97,7 +97,7 @@ def server_of(
     user: str | None = None,
     password_file: str | None = None,
 ) -> Server:
-    """The server, and who we are to it. Raises UserError for options that contradict each other."""
+    """The server with our login. Raises UserError for options that contradict each other."""
     host, port, tls = parse_url(url)
     if ca is not None and not tls:
         raise UserError(f"NATS server {url}: a CA, but no TLS", f"use tls://{host}:{port}")

@@ -53,8 +53,8 @@ class Numbering:
     ) -> Event:
         """The event as it is sent now.
 
-        ``handed_over``: when the publisher got it (monotonic seconds); ``journal`` says what it
-        holds.
+        ``handed_over``: when the publisher got it (monotonic seconds). ``journal``: returns what
+        the journal holds.
         """
         now = time.time()  # the only time in the event by a clock that may step
         if isinstance(event, EmotionEvent):

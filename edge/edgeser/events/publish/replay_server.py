@@ -113,7 +113,7 @@ class ReplayServer:
             self._socket.send_multipart(frames, zmq.NOBLOCK)
 
     def _receive(self) -> list[bytes]:
-        """One message: who sent it, and at most two of its parts."""
+        """One message: the sender's id, and at most two of its parts."""
         frames = [self._socket.recv(zmq.NOBLOCK)]
         while self._socket.getsockopt(zmq.RCVMORE):
             part = self._socket.recv(zmq.NOBLOCK)

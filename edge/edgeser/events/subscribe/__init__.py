@@ -1,1 +1,1 @@
-"""Subscribing: each event once, in order, and what was missed is said."""
+"""Subscribing: each event once, in order, with gaps for missed ones."""

@@ -77,7 +77,7 @@ def parse_bind_endpoint(text: str, *, encrypted: bool = False) -> Endpoint:
     """An endpoint at which this machine may publish.
 
     Raises ``UserError`` for a TCP address that other machines could reach, unless it is
-    ``encrypted``: events would travel in the clear to whoever asks.
+    ``encrypted``: events would travel unencrypted to anybody who asks.
     """
     endpoint = parse_endpoint(text)
     if isinstance(endpoint, TcpEndpoint) and not endpoint.is_loopback and not encrypted:
@@ -98,7 +98,7 @@ def parse_connect_endpoint(text: str) -> Endpoint:
 
 
 def replay_endpoint(endpoint: Endpoint) -> Endpoint:
-    """Where the past of what is published at ``endpoint`` can be asked for.
+    """The endpoint for replay of what is published at ``endpoint``.
 
     The socket beside it, or the next port. Raises ``UserError`` where there is none.
     """

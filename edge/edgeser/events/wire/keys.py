@@ -1,4 +1,4 @@
-"""Keys for CURVE: who a daemon or a subscriber is, and who may listen.
+"""Keys for CURVE: the identities of daemon and subscribers, and who may connect.
 
 A folder holds ``NAME.secret``, a key pair's secret half, which nobody but its owner may read, and
 in ``allowed`` a file for each subscriber that may connect, with its public half. Keys are 40
@@ -109,7 +109,7 @@ class KeyFolder:
         return self.folder / f"{_checked(name)}.secret"
 
     def _allowed_path(self, name: str) -> Path:
-        """Of a file to be made or removed. Raises UserError."""
+        """The path of a file to be made or removed. Raises UserError."""
         _check_links(self._allowed)
         return self._allowed / _checked(name)
 

@@ -51,7 +51,7 @@ def check_trusted(endpoint: IpcEndpoint) -> None:
 
 
 def check_permission(endpoint: Endpoint) -> None:
-    """Raises UserError where we may not connect: libzmq would try for ever, without a word."""
+    """Raises UserError if we may not connect: libzmq would silently try for ever."""
     if not isinstance(endpoint, IpcEndpoint):
         return
     check_trusted(endpoint)
