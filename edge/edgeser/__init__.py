@@ -3,9 +3,9 @@
 Public: ``Subscriber`` and what it yields (``EmotionEvent``, ``SpeechEvent``, ``FaultEvent``,
 ``StatusEvent``, ``LevelEvent`` and ``Gap``, told apart by their ``type``), ``Live`` (blocks of
 samples in, events out, without a daemon), ``Recognizer`` (samples or a file in, segments with
-scores out), ``Voice`` (what these two learn of one), ``load_model``, ``load_settings``, ``decode``
-(JSON in, an event out) and ``UserError``; and the types in their signatures. Each is imported when
-it is first used.
+scores out), ``Voice`` (what these two learn of a voice), ``load_model``, ``load_settings``,
+``decode`` (JSON in, an event out) and ``UserError``; and the types in their signatures. Each is
+imported when it is first used.
 """
 
 from __future__ import annotations

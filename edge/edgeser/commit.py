@@ -1,4 +1,4 @@
-"""Which commit of the code runs, where it runs from a checkout."""
+"""Which commit of the code runs, if it runs from a checkout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def commit() -> str:
 
 
 def _git(*words: str) -> str:
-    """What git answers; it writes nothing, so that root leaves no files of its own."""
+    """Git's output. Nothing is written, so that root leaves no files of its own."""
     run = subprocess.run(
         ["git", "--no-optional-locks", *words],
         cwd=Path(__file__).parent,

@@ -122,7 +122,7 @@ class Hearing:
 
     @property
     def state(self) -> HearingState:
-        """From where a successor continues; to be read between segments."""
+        """The state from which a successor continues; to be read between segments."""
         whole = self.position - self.position % FRAME_SAMPLES
         return HearingState(
             position=whole,

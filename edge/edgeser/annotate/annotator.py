@@ -25,7 +25,7 @@ ERRORS = pyarrow.schema([("path", pyarrow.string()), ("error", pyarrow.string())
 
 
 class Annotated(NamedTuple):
-    """The rows of a shard, and what they cost."""
+    """The rows of a shard, its seconds of sound, and the core seconds that it took."""
 
     segments: pyarrow.Table
     errors: pyarrow.Table

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         out.write(json.dumps(_listing()).encode())
         out.flush()
         os._exit(0)
-    # Ctrl-C and a service's stop signal reach the whole group: record on until the parent ends.
+    # Ctrl-C and a service's stop signal reach the whole group; but record until the parent ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     control = _ControlInput()

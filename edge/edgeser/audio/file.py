@@ -94,7 +94,7 @@ class FileSource:
         self._closed.set()
 
     def _cut(self, runs: Iterator[Samples]) -> Iterator[Samples]:
-        """Blocks of ``frames_at_once`` frames each, read anew for every block."""
+        """Blocks of ``frames_at_once`` frames, which may change from block to block."""
         held = np.zeros(0, np.int16)
         for run in runs:
             held, first = np.concatenate((held, run)), 0

@@ -1,1 +1,1 @@
-"""Events of the daemon, handed on to other systems: MQTT, Lab Streaming Layer."""
+"""Events of the daemon, handed on to other systems: MQTT, NATS, Lab Streaming Layer."""

@@ -1,1 +1,1 @@
-"""The daemon: sources heard, windows recognised, events published, and a watch over all of it."""
+"""The daemon: hears sources, recognises windows, publishes events, and supervises all of it."""

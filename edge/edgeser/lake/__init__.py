@@ -1,1 +1,1 @@
-"""The events of a fleet as Parquet tables, and questions to them."""
+"""The events of a fleet as Parquet tables, and queries on them."""

@@ -1,1 +1,1 @@
-"""Artefacts, what runs them, and what is made of their scores."""
+"""Artefacts, the backends that run them, and the decisions from their scores."""

@@ -1,1 +1,1 @@
-"""The page: what a daemon hears, in a browser. A process of its own, which the daemon needs not."""
+"""The page: what a daemon hears, in a browser. The daemon does not depend on its process."""

@@ -35,7 +35,7 @@ AWAITED_FRAMES = 7
 
 
 class Room:
-    """Frames between segments in, where a voice begins out. Pure."""
+    """Takes the frames between segments, and finds where a voice begins. Pure."""
 
     def __init__(self, loud_dbfs: float | None, first: int = 0) -> None:
         """``loud_dbfs``: noise floor of a loud room; None where the detector never listens.

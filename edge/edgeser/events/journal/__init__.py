@@ -1,1 +1,1 @@
-"""The journal: what is kept of the events that were published."""
+"""The journal: the published events that are kept."""

@@ -189,7 +189,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _check_links(folder: Path) -> None:
-    """Raises UserError where another user's link leads there: root's hand would be led anywhere."""
+    """Raises UserError if a link of another user is in the path: it could lead root anywhere."""
     for step in (folder.absolute(), *folder.absolute().parents):
         if step.is_symlink() and step.lstat().st_uid not in (0, os.geteuid()):
             raise UserError(
