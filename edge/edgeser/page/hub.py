@@ -12,7 +12,6 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
@@ -82,32 +81,20 @@ class Hub:
         self.link: Link = Link(False, None)
         self.latest: dict[str, Message] = {}
         """The latest message of each ``PASSING`` topic, in this run of the daemon."""
-        self.state: str | None = None
+        self.last = 0
+        """Number of the latest message."""
+        self.clients = 0
+        """How many browsers are connected."""
+        self.watched = asyncio.Event()
+        """Set while any browser is."""
+        self.closed = False
+        """Whether this process is ending."""
         self._all = Ring()
         self._shown = Ring()
-        self._last = 0
         self._heard_at = 0.0
         self._ahead_s = 0.0
         self._epoch = ""
         self._news = asyncio.Event()
-        self._listeners: list[Callable[[int], None]] = []
-        self._clients = 0
-        self._closed = False
-
-    @property
-    def clients(self) -> int:
-        """How many browsers are connected."""
-        return self._clients
-
-    @property
-    def closed(self) -> bool:
-        """Whether this process is ending."""
-        return self._closed
-
-    @property
-    def last(self) -> int:
-        """Number of the latest message."""
-        return self._last
 
     def clock(self) -> float:
         """The time by the daemon's clock, from its last status, in Unix seconds."""
@@ -119,7 +106,6 @@ class Hub:
             self._add(f"gap.{item.topic}", _encode(item))
             return
         if isinstance(item, StatusEvent):  # which is never replayed
-            self.state = item.state
             self._ahead_s = item.time - time.time()
         if item.time < self.clock() - KEPT_S:
             return
@@ -139,7 +125,6 @@ class Hub:
         """To be called about once a second: notices when nothing comes any more."""
         if self.link.heard and time.monotonic() > self._heard_at + SILENT_S:
             since = self.clock() - (time.monotonic() - self._heard_at)
-            self.state = None
             self._set_link(Link(False, since))
 
     def report_trouble(self, trouble: str) -> None:
@@ -150,30 +135,25 @@ class Hub:
 
     def close(self) -> None:
         """This process ends: end every browser's response."""
-        self._closed = True
+        self.closed = True
         self._wake()
 
     def enter(self) -> None:
         """Count a browser that connects."""
-        self._clients += 1
-        for tell in self._listeners:
-            tell(self._clients)
+        self.clients += 1
+        self.watched.set()
 
     def leave(self) -> None:
         """Count a browser that leaves."""
-        self._clients -= 1
-        for tell in self._listeners:
-            tell(self._clients)
-
-    def on_clients(self, tell: Callable[[int], None]) -> None:
-        """Register a callback for the number of browsers, called whenever that changes."""
-        self._listeners.append(tell)
+        self.clients -= 1
+        if not self.clients:
+            self.watched.clear()
 
     def behind(self, number: int) -> bytes | None:
         """All frames after a message, joined; None if some of them are gone."""
-        if number > self._last:
+        if number > self.last:
             return None
-        missing = self._last - number
+        missing = self.last - number
         messages = self._all.messages
         if missing > len(messages):
             return None
@@ -187,7 +167,7 @@ class Hub:
 
     def position(self) -> str:
         """The position of a browser that has everything."""
-        return f"{self.run}:{self._last}"
+        return f"{self.run}:{self.last}"
 
     def number_of(self, position: str | None) -> int | None:
         """The number in a position of this run; None for any other text."""
@@ -197,7 +177,7 @@ class Hub:
 
     async def news(self, number: int, patience_s: float) -> bool:
         """Wait until there is something after a message; False after ``patience_s``."""
-        if number != self._last or self._closed:
+        if number != self.last or self.closed:
             return True
         try:
             await asyncio.wait_for(self._news.wait(), patience_s)
@@ -212,9 +192,9 @@ class Hub:
     def _add(self, topic: str, payload: bytes) -> None:
         if b"\n" in payload or b"\r" in payload:  # would end the frame too early
             payload = msgspec.json.format(payload, indent=-1)
-        self._last += 1
-        frame = b"id: %s:%d\ndata: %s\n\n" % (self.run.encode(), self._last, payload)
-        message = Message(self._last, time.monotonic(), topic, frame)
+        self.last += 1
+        frame = b"id: %s:%d\ndata: %s\n\n" % (self.run.encode(), self.last, payload)
+        message = Message(self.last, time.monotonic(), topic, frame)
         if topic.startswith(PASSING):
             self.latest[topic] = message
         else:

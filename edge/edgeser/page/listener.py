@@ -70,8 +70,6 @@ class Listener:
         self._hub = hub
         self._keep = keep
         self._complained = ""
-        self._looked_at = asyncio.Event()
-        hub.on_clients(self._clients_changed)
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -90,10 +88,10 @@ class Listener:
 
     async def _levels(self) -> None:
         while True:
-            await self._looked_at.wait()
+            await self._hub.watched.wait()
             await self._heard()
             with suppress(UserError), self._daemon.subscribe(LEVELS) as subscriber:
-                await self._listen(subscriber, self._hub.take, self._looked_at.is_set)
+                await self._listen(subscriber, self._hub.take, self._hub.watched.is_set)
             await asyncio.sleep(CHECK_S)
 
     async def _past(self) -> None:
@@ -135,9 +133,3 @@ class Listener:
             if str(error) != self._complained:
                 self._complained = str(error)
                 log.warning("the copy of the journal cannot be written: %s", error)
-
-    def _clients_changed(self, clients: int) -> None:
-        if clients:
-            self._looked_at.set()
-        else:
-            self._looked_at.clear()
