@@ -114,21 +114,12 @@ class _State(Collector):
         yield GaugeMetricFamily("edgeser_healthy", "1 if /healthz says ok.", not gauges.troubles)
         if gauges.journal is not None:
             yield from _journal(gauges.journal, off=gauges.journal_off)
-        age = GaugeMetricFamily(
-            "edgeser_frame_age_seconds", "Since the last audio block.", labels=["stream"]
-        )
-        speech = GaugeMetricFamily("edgeser_in_speech", "A segment is open.", labels=["stream"])
-        muted = GaugeMetricFamily(
-            "edgeser_muted", "What is heard does not count.", labels=["stream"]
-        )
-        level = GaugeMetricFamily(
-            "edgeser_level_dbfs",
-            "RMS level of the sound of the last status' second, dB below full scale.",
-            labels=["stream"],
-        )
-        floor = GaugeMetricFamily(
-            "edgeser_noise_floor_dbfs", "Noise floor, dB below full scale.", labels=["stream"]
-        )
+        for name, (text, value_of) in _GAUGES.items():
+            gauge = GaugeMetricFamily(f"edgeser_{name}", text, labels=["stream"])
+            for stream, intake in self._intakes.items():
+                if (value := value_of(intake)) is not None:
+                    gauge.add_metric([stream], value)
+            yield gauge
         info = GaugeMetricFamily(
             "edgeser_model_info",
             "The model in use.",
@@ -147,15 +138,6 @@ class _State(Collector):
             for name, text in _TOTALS.items()
         }
         for name, intake in self._intakes.items():
-            if intake.frame_age_s is not None:
-                age.add_metric([name], intake.frame_age_s)
-            speech.add_metric([name], intake.hearing.in_speech)
-            muted.add_metric([name], intake.is_muted)
-            meter = intake.hearing.meter
-            if meter.last_dbfs is not None:
-                level.add_metric([name], meter.last_dbfs)
-            if meter.floor_dbfs is not None:
-                floor.add_metric([name], meter.floor_dbfs)
             model = intake.model
             described = [name, model.ref.name, model.ref.version, model.ref.sha256]
             info.add_metric([*described, model.backend.name], 1)
@@ -166,7 +148,7 @@ class _State(Collector):
             counters = intake.counters
             for total, family in totals.items():
                 family.add_metric([name], getattr(counters, total))
-        yield from (age, speech, muted, level, floor, info, drops, unsent, *totals.values())
+        yield from (info, drops, unsent, *totals.values())
 
 
 def _journal(path: Path, *, off: bool) -> Iterable[Metric]:
@@ -189,6 +171,21 @@ def _journal(path: Path, *, off: bool) -> Iterable[Metric]:
         oldest.add_metric([], held.first)
     yield oldest
 
+
+_GAUGES: dict[str, tuple[str, Callable[[Intake], float | None]]] = {
+    "frame_age_seconds": ("Since the last audio block.", lambda intake: intake.frame_age_s),
+    "in_speech": ("A segment is open.", lambda intake: intake.hearing.in_speech),
+    "muted": ("What is heard does not count.", lambda intake: intake.is_muted),
+    "level_dbfs": (
+        "RMS level of the sound of the last status' second, dB below full scale.",
+        lambda intake: intake.hearing.meter.last_dbfs,
+    ),
+    "noise_floor_dbfs": (
+        "Noise floor, dB below full scale.",
+        lambda intake: intake.hearing.meter.floor_dbfs,
+    ),
+}
+"""Of each stream: description and value, which may be missing."""
 
 _TOTALS = {
     "samples": "Samples heard.",
