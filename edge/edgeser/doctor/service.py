@@ -125,8 +125,8 @@ class Service:
             return
         user, group = self.account.pw_uid, self.account.pw_gid
         groups = os.getgrouplist(self.account.pw_name, group)
-        asked = ["test", "-r", str(file)]
-        done = subprocess.run(asked, user=user, group=group, extra_groups=groups)
+        command = ["test", "-r", str(file)]
+        done = subprocess.run(command, user=user, group=group, extra_groups=groups)
         if done.returncode or any(file.resolve().is_relative_to(path) for path in self._hidden):
             raise UserError(
                 f"{file}: the service {self.unit} may not read it",

@@ -122,7 +122,7 @@ class Journal:
 
     @property
     def is_off(self) -> bool:
-        """The file cannot be written just now."""
+        """The file cannot be written at present."""
         return bool(self._trouble)
 
     def news(self) -> list[JournalNews]:
@@ -153,7 +153,7 @@ class Journal:
         try:
             while self._await_work(maintained_at + MAINTENANCE_S):
                 try:
-                    self._heed_readers()
+                    self._check_readers()
                     store = self._open()
                     written += self._write(store)
                     due = time.monotonic() >= maintained_at + MAINTENANCE_S
@@ -186,7 +186,8 @@ class Journal:
             tried, self._tried_last = self._tried_last, True
             return bool(self._waiting) and not tried
 
-    def _heed_readers(self) -> None:
+    def _check_readers(self) -> None:
+        """Raises sqlite3.DatabaseError if a reader has reported the file as corrupt."""
         with self._changed:
             broken, self._broken = self._broken, False
         if broken:
