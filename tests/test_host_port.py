@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeser.host_port import is_loopback, parse_port, split_host_port
+from edgeser.host_port import bracketed, is_loopback, parse_port, split_host_port
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,11 @@ def test_a_host_and_its_port(
     text: str, default_port: int | None, expected: tuple[str, int] | None
 ) -> None:
     assert split_host_port(text, default_port) == expected
+
+
+@pytest.mark.parametrize("host", ["::1", "127.0.0.1", "hub.example"])
+def test_what_is_put_together_comes_apart_again(host: str) -> None:
+    assert split_host_port(f"{bracketed(host)}:80") == (host, 80)
 
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1_0", "٣", "65536", "0000099999"])

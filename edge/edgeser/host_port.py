@@ -23,6 +23,11 @@ def parse_port(text: str) -> int | None:
     return int(text) if is_number and int(text) <= 65_535 else None
 
 
+def bracketed(host: str) -> str:
+    """A host as it stands before a port: an IPv6 address has brackets there."""
+    return f"[{host}]" if ":" in host else host
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach a host. Of names only ``localhost`` counts."""
     if host == "localhost":

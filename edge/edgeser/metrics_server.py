@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 
 from edgeser import __version__
 from edgeser.errors import UserError
+from edgeser.host_port import bracketed
 from edgeser.settings.load import host_and_port
 
 log = logging.getLogger(__name__)
@@ -115,7 +116,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
         own = (address[0], "localhost", "127.0.0.1", "::1")
         port: int = self.server_address[1]
-        self.hosts = {f"[{name}]:{port}" if ":" in name else f"{name}:{port}" for name in own}
+        self.hosts = {f"{bracketed(name)}:{port}" for name in own}
         self.hosts |= {host.lower() for host in hosts}
 
     def verify_request(self, request: Any, client_address: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from edgeser.errors import UserError
-from edgeser.host_port import is_loopback, parse_port
+from edgeser.host_port import bracketed, is_loopback, parse_port
 from edgeser.regular_file import regular_or_shells
 
 MIN_TOKEN = 16
@@ -101,7 +101,7 @@ class Listen:
             names |= {"localhost", "127.0.0.1" if "." in self.host else "::1"}
         default = {"http": 80, "https": 443}[scheme]
         port = "" if self.port == default else f":{self.port}"
-        return frozenset(f"{scheme}://{_bracketed(name)}{port}" for name in names)
+        return frozenset(f"{scheme}://{bracketed(name)}{port}" for name in names)
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -113,7 +113,7 @@ class Listen:
         """The URL to show to people."""
         if self.proxy:
             return self.proxy
-        name = _bracketed(self.names[0] if self.names else self.host)
+        name = bracketed(self.names[0] if self.names else self.host)
         return next(o for o in sorted(self.origins) if o.partition("://")[2].startswith(name))
 
 
@@ -246,10 +246,6 @@ def _origin(text: str) -> str:
     if parts.scheme != "https" or not parts.hostname or text.lower().rstrip("/") != origin:
         raise UserError(f"--proxy {text!r}: expected an origin", "e.g. https://home.example")
     return origin
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
 
 
 def _equal(one: str, other: str) -> bool:

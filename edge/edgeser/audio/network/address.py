@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import TcpEndpoint, parse_endpoint
+from edgeser.host_port import bracketed
 
 
 class Address(NamedTuple):
@@ -16,8 +17,7 @@ class Address(NamedTuple):
     tls: bool
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'tls' if self.tls else 'tcp'}://{host}:{self.port}"
+        return f"{'tls' if self.tls else 'tcp'}://{bracketed(self.host)}:{self.port}"
 
 
 def parse_address(text: str) -> Address:

@@ -9,7 +9,7 @@ import msgspec
 
 from edgeser.bridges.credentials import read_password, refuse_login, tls_context
 from edgeser.errors import UserError
-from edgeser.host_port import split_host_port
+from edgeser.host_port import bracketed, split_host_port
 from edgeser.paths import expanded
 from edgeser.regular_file import regular
 
@@ -34,8 +34,7 @@ class Server(msgspec.Struct, frozen=True):
     @property
     def url(self) -> str:
         """The URL for the NATS library."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'tls' if self.tls else 'nats'}://{host}:{self.port}"
+        return f"{'tls' if self.tls else 'nats'}://{bracketed(self.host)}:{self.port}"
 
     def password(self) -> str | None:
         """The password of ``user``. Raises UserError."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edgeser.errors import UserError
-from edgeser.host_port import is_loopback, parse_port
+from edgeser.host_port import bracketed, is_loopback, parse_port
 
 MAX_IPC_BYTES = 107
 """Longest path of a Unix socket on Linux (``sun_path`` less its closing zero)."""
@@ -45,8 +45,7 @@ class TcpEndpoint:
     port: int
 
     def __str__(self) -> str:
-        host = f"[{self.host}]" if self.is_ipv6 else self.host
-        return f"tcp://{host}:{self.port or '*'}"
+        return f"tcp://{bracketed(self.host)}:{self.port or '*'}"
 
     @property
     def is_ipv6(self) -> bool:
