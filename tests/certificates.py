@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def certificates(folder: Path, host: str = "localhost") -> tuple[Path, Path]:
-    """A certificate that is its own CA, and its key; the folder is made."""
+    """A self-signed certificate and its key; makes the folder."""
     folder.mkdir(exist_ok=True)
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(

@@ -8,5 +8,5 @@ from edgeser.cli import main
 
 
 def edgeser(*words: object) -> Result:
-    """What ``edgeser`` with these words answers."""
+    """Run ``edgeser`` with these words; return its result."""
     return CliRunner().invoke(main, [str(word) for word in words])

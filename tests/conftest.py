@@ -25,8 +25,8 @@ settings.load_profile("patient")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``-n`` a file's tests run one after the other, and so do all of ``system``: one box is
-    booted, and its services have their ports for themselves.
+    """With ``-n``, the tests of a file run in one process, and so do all of ``system``: only one
+    box is booted, and its services have their ports to themselves.
     """
     from xdist.scheduler import LoadFileScheduling
 
@@ -40,7 +40,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session", autouse=True)
 def state_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test leaves a journal in the home folder."""
+    """Keep journals of tests out of the home folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield

@@ -24,7 +24,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def filled(disk: Path, but_bytes: int = 0) -> Path:
-    """A file that takes what the disk has, but for so many bytes."""
+    """A file that fills the disk, except for ``but_bytes``."""
     filler = disk / "filler"
     facts = os.statvfs(disk)
     filler.write_bytes(bytes(facts.f_bavail * facts.f_frsize - but_bytes))

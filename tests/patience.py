@@ -1,4 +1,4 @@
-"""How long a test waits for what is to happen."""
+"""How long tests wait for a condition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 PATIENCE_S = 120.0
-"""A machine may be very busy: a test waits long, and fails for what happens, not for when."""
+"""Long, since the machine may be very busy: a test checks what happens, not when."""
 
 
 def until(condition: Callable[[], object]) -> None:

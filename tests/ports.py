@@ -1,4 +1,4 @@
-"""TCP ports of this machine that nobody else gets before the server starts that is to have them."""
+"""TCP ports of this machine, reserved until the server that needs them starts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _held: list[socket.socket] = []
 def free_port(in_a_row: int = 1) -> int:
     """The first of so many ports; a connection to one is refused until a server listens there.
 
-    They stay bound, and never listen, until this process ends. A server may bind one besides, since
-    it says SO_REUSEADDR, too; the kernel gives it to no other, not as an outgoing connection's
-    either.
+    They stay bound, but never listen, until this process ends. A server can bind one nevertheless,
+    as it sets SO_REUSEADDR, too; the kernel gives it to nobody else, not even for an outgoing
+    connection.
     """
     while True:
         first = _bound(0)

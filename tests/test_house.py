@@ -1,4 +1,4 @@
-"""The rules of the house: who imports whom, and what a running daemon loads."""
+"""Rules of the code: what may import what, and what a running daemon loads."""
 
 from __future__ import annotations
 

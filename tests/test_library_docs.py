@@ -1,4 +1,4 @@
-"""The Python of docs/library.md does what the page says."""
+"""The Python code of docs/library.md does what the page says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bytes from elsewhere, at everything that reads some: taken, or refused as it says it refuses.
+"""Foreign bytes to every parser: each accepts them, or raises the error that it documents.
 
 `make fuzz` tries much more (--hypothesis-profile=fuzz). Sound files and raw sound have a trial of
 their own, tests/trials/fuzz_files.py, as have the open ports of a daemon: fuzz_ports.py.

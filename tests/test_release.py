@@ -1,4 +1,4 @@
-"""What releases are made of: cheap to check, and wrong in ways that a build shows only late."""
+"""The parts of a release: cheap checks for errors that a build would show only late."""
 
 from __future__ import annotations
 

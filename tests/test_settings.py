@@ -1,4 +1,4 @@
-"""Settings: file, environment, flags, and what is said of a wrong one."""
+"""Settings: file, environment, flags, and the errors for wrong ones."""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ NOBODY = 65_534
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Not root. What is imported lazily must be imported before: nobody may not read everything."""
+    """Run the block not as root but as ``nobody``, who may not read all files: lazy imports must be
+    done before.
+    """
     user = os.geteuid()
     if user == 0:
         os.setresuid(NOBODY, NOBODY, user)  # the real one, too: os.access asks for it

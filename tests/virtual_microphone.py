@@ -83,8 +83,8 @@ class VirtualMicrophone:
         done = self._pactl("load-module module-null-sink sink_name=mic rate=16000 channels=1")
         done.check_returncode()
         self._module = done.stdout.strip()
-        # Someone must listen: a sleeping sink takes up to two seconds to give its first block. For
-        # one who asks for less than others do the server would wake them more often, too.
+        # Someone must listen: a suspended sink takes up to two seconds to give its first block.
+        # With a lower latency than others ask for, the server would wake those more often, too.
         self._keeper = self._listen(latency_ms=100)
 
     def unload(self) -> None:
@@ -145,7 +145,7 @@ class VirtualMicrophone:
             recorder.wait()
 
     def stop(self) -> None:
-        """Kill the server and remove its folder."""
+        """Kill the server and delete its folder."""
         self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 

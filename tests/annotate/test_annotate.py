@@ -1,4 +1,4 @@
-"""``edgeser annotate``: tables of an archive, whoever makes them and however often he is killed."""
+"""``edgeser annotate``: an archive's tables, whatever processes make them or are killed."""
 
 from __future__ import annotations
 

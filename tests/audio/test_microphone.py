@@ -27,7 +27,7 @@ from tests.audio.conftest import Plan
 from tests.patience import PATIENCE_S, until
 
 PERIOD = 30_011
-"""The fake's samples count the frames of the world, modulo this."""
+"""The fake's samples count the frames since the machine's start, modulo this."""
 
 
 def heard(microphone: Microphone, seconds: float, told: str = "") -> list[AudioBlock | AudioFault]:
@@ -57,7 +57,7 @@ def codes_of(items: list[AudioBlock | AudioFault]) -> list[str]:
 
 
 def error_in_place(blocks: list[AudioBlock]) -> int:
-    """By how many samples positions stray from the frames of the world (16 kHz mono only)."""
+    """By how many samples positions stray from the frames of the fake (16 kHz mono only)."""
     stray = [
         (block.samples.astype(int) - np.arange(block.first_sample, block.end_sample)) % PERIOD
         for block in blocks

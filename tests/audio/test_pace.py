@@ -1,4 +1,4 @@
-"""How fast sound comes: wrong rates are told, whatever the network does is not."""
+"""How fast sound comes: wrong rates are reported, irregularities of a network are not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_another_rate_is_told_once_and_how_fast_sound_came(
 def test_what_is_held_back_and_comes_later_is_not_told(
     rate: float, stalls: list[tuple[float, float, float]]
 ) -> None:
-    """Each stall: seconds until it, its length, and how fast what was held back then comes."""
+    """Each stall: seconds until it, its length, and how fast the delayed sound then comes."""
     arrivals, at = [], 0.0
     for before_s, length_s, catch_up in stalls:
         for _ in range(round(before_s)):

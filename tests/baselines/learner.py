@@ -15,7 +15,7 @@ FRONT_END = FrontEnd(mels=40, normalise="voice")
 
 
 def learner(folder: Path) -> Path:
-    """Its artefact, in that folder."""
+    """Write its artefact into that folder."""
     path = folder / "learner.onnx"
     network = SmallNetwork(FRONT_END.width)
 

@@ -1,4 +1,4 @@
-"""What every report says."""
+"""What every benchmark report contains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def named(report: dict[str, Any], benchmark: str) -> bool:
-    """Whether it says what was measured, where and how."""
+    """Whether a report says what was measured, where and how."""
     return (
         report["format"].startswith(f"edgeser-{benchmark}-")
         and {"command", "date", "machine", "warning"} <= set(report)

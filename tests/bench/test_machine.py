@@ -1,4 +1,4 @@
-"""What the machine does beside."""
+"""Other load on the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has found is kept, whatever becomes of standard output and of the disk."""
+"""The results of a run are kept, whatever happens to standard output and to the disk."""
 
 from __future__ import annotations
 

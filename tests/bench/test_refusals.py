@@ -1,4 +1,4 @@
-"""Nonsense, and a machine that cannot measure, are told in one line."""
+"""Nonsense, and a machine that cannot measure, are reported in one line."""
 
 from __future__ import annotations
 

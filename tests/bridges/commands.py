@@ -1,4 +1,4 @@
-"""Commands that run in processes of their own, and what they say."""
+"""Commands that run in processes of their own, and what they log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 class Running:
-    """A command that runs, and what it says."""
+    """A running command, and its log."""
 
     def __init__(self, log: Path, *command: str) -> None:
         self._log = log
@@ -40,7 +40,7 @@ class Running:
         return self._log.read_text().splitlines()
 
     def says(self, part: str) -> str:
-        """The first line with this in it, once it is there."""
+        """Wait for a line of the log with this in it; return the first."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             if found := [line for line in self.log if part in line]:
@@ -86,7 +86,7 @@ def fill(url: str, lake: Path, *options: str) -> subprocess.CompletedProcess[str
 
 @contextmanager
 def filling(url: str, lake: Path, *options: str) -> Iterator[Running]:
-    """The lake is filled all the while, once a second; the stream is there."""
+    """Fill the lake once a second during the block, which begins when the stream exists."""
     folder = Path(tempfile.mkdtemp(dir=lake.parent))
     filler = Running(folder / "log", "lake", "fill", url, "-o", str(lake), "--every", "1", *options)
     try:

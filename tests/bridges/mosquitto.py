@@ -1,4 +1,4 @@
-"""A real mosquitto, which may be killed and started again, and a consumer of what it is told."""
+"""A real mosquitto, which may be killed and started again, and a consumer of its messages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Mosquitto:
                 time.sleep(0.05)
 
     def save(self) -> None:
-        """Wait until what it remembers is on its disk: sessions, and what is retained."""
+        """Wait until its sessions and retained messages are on its disk."""
         assert self._process is not None
         database = self.folder / "mosquitto.db"
         before = database.stat().st_mtime_ns if database.exists() else 0
@@ -69,7 +69,7 @@ class Mosquitto:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        """As a power cut does."""
+        """Kill it, as a power cut does."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -116,12 +116,12 @@ class Consumer:
         self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(PATIENCE_S)
 
     def payloads(self, topic: str) -> list[bytes]:
-        """What came at a topic so far."""
+        """The payloads received at a topic so far."""
         with self.changed:
             return [payload for where, payload, _ in self.messages if where == topic]
 
     def wait_for(self, topic: str, payload: bytes | None = None, count: int = 1) -> bytes:
-        """The last payload at a topic, once it came so often (with this payload)."""
+        """The last payload at a topic, after ``count`` messages (with this payload, if given)."""
 
         def found() -> list[bytes]:
             return [

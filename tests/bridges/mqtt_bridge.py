@@ -1,4 +1,4 @@
-"""A bridge to MQTT, and statuses until it is heard."""
+"""A bridge to MQTT, and events for it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ ROOT = "edgeser/pi"
 
 @contextmanager
 def to_mqtt(publisher: Publisher, broker: str, folder: Path, *options: str) -> Iterator[Running]:
-    """A bridge of the node ``pi``."""
+    """A bridge to MQTT as the node ``pi``."""
     with bridging("mqtt", publisher, broker, folder, "--node", "pi", *options) as bridge:
         yield bridge
 
 
 def say(publisher: Publisher, *events: Event) -> None:
-    """Publish events, then how the daemon is: after a while the bridge is up to date."""
+    """Publish events, then a status, after which the bridge soon is up to date."""
     for event in events:
         publisher.publish(event)
     publisher.publish(msgspec.structs.replace(status(), labels=LABELS))
 
 
 def alive(publisher: Publisher, consumer: Consumer) -> None:
-    """Publish statuses until the bridge is seen to hear them."""
+    """Publish statuses until the bridge has announced the stream."""
 
     def heard() -> bool:
         say(publisher)

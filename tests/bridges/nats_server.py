@@ -15,7 +15,7 @@ from tests.patience import PATIENCE_S
 from tests.ports import free_port
 
 FETCHED = Path(__file__).parents[2] / "build/nats-server/usr/sbin/nats-server"
-"""What tools/nats-server has fetched, where the distribution's is old."""
+"""The one that tools/nats-server fetches if the distribution's is too old."""
 
 PROGRAM = (
     os.environ.get("NATS_SERVER")
@@ -26,13 +26,13 @@ PROGRAM = (
 
 @functools.cache
 def version() -> str:
-    """Of the server, as ``2.10.27``."""
+    """The server's version, e.g. ``2.10.27``."""
     printed = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
     return printed.stdout.split()[-1].removeprefix("v")
 
 
 def durability() -> str:
-    """What makes an acknowledged event outlive a power cut, where the server knows it."""
+    """The setting with which acknowledged events survive a power cut, if the server has it."""
     numbers = tuple(int(number) for number in version().split(".")[:2])
     return "sync_interval: always" if numbers >= (2, 10) else ""
 
@@ -41,7 +41,7 @@ class NatsServer:
     """A server with JetStream at a port of its own on this machine."""
 
     def __init__(self, folder: Path, settings: str = "", jetstream: str = "") -> None:
-        """``settings``: more lines of its file; ``jetstream``: of that table."""
+        """``settings``: more lines of its file; ``jetstream``: more lines of that table."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
@@ -82,7 +82,7 @@ class NatsServer:
             self._process = None
 
     def freeze(self) -> None:
-        """What a cut network looks like: connections stand, and nothing comes."""
+        """Stop the process, which looks like a cut network: connections stay, nothing comes."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 

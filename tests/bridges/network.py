@@ -18,7 +18,7 @@ CHUNK_BYTES = 1 << 16
 class Network:
     """Passes connections on, in a process of its own.
 
-    While it is cut nothing passes, either way, and neither side is told: both live on, and send.
+    While it is cut nothing passes in either direction, and neither side notices: both keep sending.
     """
 
     def __init__(self, to_port: int) -> None:

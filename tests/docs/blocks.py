@@ -26,7 +26,7 @@ class Block:
 
 
 def all_blocks() -> list[Block]:
-    """Those of every page that somebody wrote; reports are made by programs."""
+    """The blocks of all hand-written pages, i.e. of all but the reports."""
     pages = [page for page in written() if LISTED not in page.parents]
     return [block for page in pages for block in _blocks(str(page))]
 

@@ -1,7 +1,7 @@
-"""What of the documentation is not run as it stands, and why: all in one place.
+"""The parts of the documentation that are not run as they stand, and why.
 
-Options of an ``edgeser`` command are checked all the same, as are targets of make and extras of
-pip. What nothing is said of here is run.
+Options of an ``edgeser`` command are checked even so, as are targets of make and extras of pip.
+Everything that is not listed here is run.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ COMMANDS = {
     "edgeser export lightweight-emodb": "",
     "edgeser predict --model": "takes what was exported: tests/train/test_extending.py",
 }
-"""Beginnings of commands, of which the longest that fits holds; an empty reason: it is run."""
+"""Beginnings of commands; the longest match counts. With an empty reason the command is run."""
 
 PAGES = {"docs/tensorrt.md": "takes an NVIDIA GPU: tests/model/tensorrt"}
 """Pages of which no command is run."""

@@ -1,4 +1,4 @@
-"""What a block of shell would run: its commands, and whether their options exist."""
+"""The commands in a block of shell, and whether their options exist."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def commands(line: str) -> Iterator[list[str]]:
 
 
 def reason(command: list[str]) -> str | None:
-    """Why it is not run; None where it is to be."""
+    """Why a command is not run; None if it is to be run."""
     start = rule(command)
     return None if start is None or _ONLY_SAYS & set(command) else COMMANDS[start] or None
 
 
 def rule(command: list[str]) -> str | None:
-    """The beginning of it that reasons.py knows."""
+    """The longest beginning of a command that is listed in reasons.py."""
     text = " ".join(command)
     fitting = [start for start in COMMANDS if f"{text} ".startswith(start)]
     return max(fitting, key=len, default=None)

@@ -18,7 +18,7 @@ from .helpers import PATIENCE_S, Start
 
 @pytest.fixture(autouse=True)
 def a_busy_machine_is_no_broken_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes long is waited for; tests of a disk that hangs have their own patience."""
+    """Wait long for a slow disk; tests of a disk that hangs set their own patience."""
     monkeypatch.setattr(journal, "PATIENCE_S", PATIENCE_S)
     monkeypatch.setattr(journal, "CLOSE_S", PATIENCE_S)
     monkeypatch.setattr(publisher, "CLOSE_S", PATIENCE_S)

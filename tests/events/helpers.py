@@ -143,7 +143,7 @@ def sent(publisher: Publisher, count: int, message: str = "") -> None:
 def faults_until(
     subscriber: Subscriber, publisher: Publisher, condition: Callable[[list[Received]], bool]
 ) -> list[Received]:
-    """Faults and gaps; meanwhile the publisher says that it is there."""
+    """What a subscriber gets until the condition holds, while the publisher sends statuses."""
     items: list[Received] = []
 
     def holds() -> bool:

@@ -32,7 +32,7 @@ def entry(
 
 
 def codes(journal: Journal | Publisher, wanted: str) -> list[str]:
-    """The news up to a code; fails when it does not come."""
+    """The codes of the journal's news up to ``wanted``; fails if that does not come."""
     found: list[str] = []
 
     def came() -> bool:

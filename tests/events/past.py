@@ -1,5 +1,5 @@
-"""A daemon's past as a subscriber meets it: what was published, what was lost on the way or by the
-journal, and what was forgotten with it.
+"""A daemon's past from a subscriber's view: what was published, what was lost on the way or by the
+journal, and which journals were lost as a whole.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class World:
         self._now = max(self._now, until)
 
     def last_status(self) -> AnyEvent:
-        """The status that says what was published, and arrives."""
+        """A last status, which arrives, with the last number of every topic."""
         topic = topic_of(status())
         seq = self._last_seq.get(topic, 0) + 1
         last_seq = self._last_seq | {topic: seq}
@@ -108,7 +108,7 @@ class World:
 
 
 class Listener:
-    """A subscriber without sockets: ``fate`` says of each request that may fail what becomes of it,
+    """A subscriber without sockets. ``fate`` returns what becomes of each request that may fail:
     ``answered``, ``unanswered`` or ``refused``.
     """
 
@@ -119,7 +119,7 @@ class Listener:
         self.told: list[Told] = []
 
     def ask(self) -> bool:
-        """Ask for all that is to be asked for; whether the last request was answered."""
+        """Send all requests that are due; return whether the last one was answered."""
         for _ in range(200):
             request = self._catch_up.request
             if request is None:
@@ -135,7 +135,7 @@ class Listener:
         raise AssertionError("it asks for ever")
 
     def take(self, event: AnyEvent) -> None:
-        """A live event."""
+        """Receive a live event."""
         for _ in range(20):
             if not self._catch_up.hold(event) or not self.ask():
                 deliver, gaps = self._catch_up.take(event)

@@ -28,7 +28,7 @@ def test_runs_that_nobody_could_tell_of_for_long_are_told_at_last(
     monkeypatch: pytest.MonkeyPatch,
     leaves_sockets: bool,
 ) -> None:
-    """A run that it hears and then dies, killed or cleanly, before it can be asked."""
+    """Each run is heard and then ends, killed or cleanly, before it can be asked."""
     monkeypatch.setattr(replay_client, "PATIENCE_S", 0.01)
     monkeypatch.setattr(replay_client, "ABSENT_S", 120.0)  # a busy machine binds slowly
     path = Path(endpoint.removeprefix("ipc://"))

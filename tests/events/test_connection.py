@@ -1,4 +1,4 @@
-"""Who hears of no daemon is told why, and where the service's is."""
+"""A subscriber that hears no daemon is told why, and where that of the service is."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ class Kills(RuleBasedStateMachine):
         self.kill()
         self.folder.cleanup()
         assert len(set(self.told)) == len(self.told), "told twice"
-        # Where a run belongs that the journal never knew, nobody knows.
+        # Where a run that the journal never knew belongs is unknown.
         runs = [self.order.index(epoch) for epoch, _, _ in self.told if not self.unknown(epoch)]
         assert runs == sorted(runs), "the runs are out of order"
         for topic in {topic for _, topic, _ in self.told}:

@@ -1,4 +1,4 @@
-"""The fixtures of training serve here too."""
+"""The fixtures of training, used here, too, and an artefact."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ __all__ = ["_one_thread", "_same_draws", "cache", "emodb", "tiny_run"]
 
 @pytest.fixture(scope="module")
 def artefact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of a small lightweight model with random weights."""
+    """The artefact of a small lightweight model with random weights."""
     path = tmp_path_factory.mktemp("artefact") / "small.onnx"
     export(*small("lightweight"), path, RELEASE)
     return path

@@ -1,4 +1,4 @@
-"""Every registered model, small enough for a test, with the front end and windows it hears with."""
+"""Every registered model, small enough for a test, with its front end and window policy."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ RELEASE = Release(
 
 
 def small(name: str, recipe_name: str = "edgeser") -> tuple[SpeechModel, Origin]:
-    """A model with random weights that has seen the test sounds, and where it comes from."""
+    """A model with random weights, standardised on the test sounds, and its origin."""
     recipe = recipe_of(name, recipe_name if recipe_name in RECIPES[name] else "voices")
     config = msgspec.structs.replace(recipe.model, **SMALL[name])
     recipe = msgspec.structs.replace(recipe, model=config)

@@ -1,4 +1,4 @@
-"""``edgeser export --check``: is a file what its checkpoint says?"""
+"""``edgeser export --check``: does a file match its checkpoint?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden vectors tell a file that hears or says other than it was exported."""
+"""Golden vectors detect a file whose input or output differs from the exported one's."""
 
 from __future__ import annotations
 

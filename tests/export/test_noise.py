@@ -1,4 +1,4 @@
-"""A model learns what noise is when it is exported, and its artefact says so ever after."""
+"""A model learns what noise is when it is exported, and its artefact then recognises it."""
 
 from __future__ import annotations
 

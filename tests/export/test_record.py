@@ -1,4 +1,4 @@
-"""Whose evaluation a checkpoint may carry, and what its record says of it."""
+"""Which evaluation a checkpoint may be exported with, and what its record says about it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeser_train.training.checkpoint import Origin
 
 @pytest.fixture
 def origin(tiny_run: Path) -> Origin:
-    """Of a model that all of Emo-DB trained."""
+    """The origin of a model that was trained on all of Emo-DB."""
     return checkpoint.load(tiny_run / "model.pt")[1]
 
 
@@ -33,7 +33,7 @@ def changed(thing: Any, **fields: Any) -> Any:
 
 
 def as_cross(report: Report) -> Report:
-    """As if it were of models that emodb trained and mine tested."""
+    """The report as if its models had been trained on emodb and tested on mine."""
     (row, *_) = report.folds
     return changed(
         report,

@@ -1,4 +1,4 @@
-"""Every front end that a recipe has, by the model that hears it, and every STFT version."""
+"""Every front end that a recipe has, by its model, and every STFT version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small artefacts for every front end and window policy, and what they must say, in plain NumPy."""
+"""Small artefacts for every front end and window policy, and their scores in plain NumPy."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class SmallNetwork:
         self.weights = weights.astype(np.float32)
 
     def logits(self, features: Features) -> np.ndarray:
-        """Of one piece (frames, width)."""
+        """Logits of one piece (frames, width)."""
         swing = np.cos(np.arange(len(features)) * 1.0)[:, None]
         return (np.tanh(features.astype(float) @ self.weights) * swing).sum(axis=0)
 
     def scores(self, pieces: list[Features]) -> np.ndarray:
-        """Of one window."""
+        """Scores of one window, given by its pieces."""
         logits = np.mean([self.logits(piece) for piece in pieces], axis=0) / TEMPERATURE
         powers = np.exp(logits - logits.max())
         return powers / powers.sum()
@@ -90,7 +90,8 @@ class SmallNetwork:
 def write_artefact(
     path: Path, front_end: FrontEnd, window: WindowPolicy, expected: Callable[[Any], np.ndarray]
 ) -> SmallNetwork:
-    """``expected``: int16 samples to scores, for the golden vectors."""
+    """Write an artefact with a small network. ``expected``: int16 samples to scores, for the golden
+    vectors."""
     network = SmallNetwork(front_end.width)
     none = Estimate(0.5, 0.4, 0.6)
     info = ArtefactInfo(

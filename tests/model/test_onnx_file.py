@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself, read without onnx, beside what onnx reads."""
+"""An ONNX file's metadata, read without onnx, compared with what onnx reads."""
 
 from __future__ import annotations
 

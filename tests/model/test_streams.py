@@ -1,4 +1,4 @@
-"""A network of streams in the runtime: each frame once, and never another bit of a score."""
+"""A streaming network in the runtime: each frame is run once, and scores are equal to the bit."""
 
 from __future__ import annotations
 

@@ -42,9 +42,9 @@ def opened(
     script: str = "",
     **more: Any,
 ) -> Iterator[Any]:
-    """A tab, in which nothing may go wrong.
+    """A tab; the test fails if there was an error in it.
 
-    ``clock``: its time can be moved, so that nobody waits. ``script``: runs before the page's own.
+    ``clock``: a test can move its time instead of waiting. ``script``: runs before the page's own.
     """
     context = browser.new_context(**{"viewport": size, "locale": "en-GB", **more})
     if clock:
@@ -72,6 +72,6 @@ def shows(tab: Any, words: str, meanwhile: Callable[[], None] = lambda: None) ->
 
 
 def shot(tab: Any, name: str) -> None:
-    """Draw what is seen into a file in the folder EDGESER_SCREENSHOTS, if there is one."""
+    """Save a screenshot in the folder EDGESER_SCREENSHOTS, if that is set."""
     if folder := os.environ.get("EDGESER_SCREENSHOTS"):
         tab.screenshot(path=Path(folder) / f"{name}.png")

@@ -1,4 +1,4 @@
-"""How the page's front end is brought, what a browser keeps of it, and what is said without it."""
+"""How the page's front end is fetched and cached by browsers, and the error if it is missing."""
 
 from __future__ import annotations
 

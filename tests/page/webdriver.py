@@ -1,8 +1,8 @@
 """Debian's Firefox and WebKitGTK, each with a tab, driven by WebDriver's commands and actions.
 
-Playwright's Firefox and WebKit are builds of its own. Firefox is asked in Marionette, the protocol
+Playwright's Firefox and WebKit are builds of its own. Firefox is driven by Marionette, the protocol
 beneath its WebDriver, for which Debian has no program; WebKitGTK through its ``WebKitWebDriver``,
-on a screen of Xvfb's. Both keep what they keep, and what they download, in a folder that is given.
+on a screen of Xvfb. Both keep their profile and downloads in a given folder.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TAB, UP = "\ue004", "\ue013"
 """Keys without a character, as WebDriver numbers them."""
 
 Ask = Callable[[str, dict[str, Any]], Any]
-"""A command of WebDriver, by its name in Marionette, and its fields; its answer."""
+"""Sends a command of WebDriver: its name in Marionette and its fields, to its answer."""
 
 MIDDLE = """const part = document.querySelector(arguments[0]);
 part.scrollIntoView({ block: 'center' });
@@ -77,7 +77,7 @@ class Tab:
         self._script(LISTEN)
 
     def wrong(self) -> list[str]:
-        """What has gone wrong in the page, by its scripts or its policy, since it was loaded."""
+        """Errors of the page's scripts and violations of its policy since it was loaded."""
         found: list[str] = self.get("window.wrong")
         return found
 
@@ -89,7 +89,7 @@ class Tab:
         return str(self.get(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
     def size(self, width: int, height: int) -> None:
-        """Of the page; a browser that is wider at least stays so."""
+        """Set the page's size, as far as the browser's smallest window allows."""
         outer = (width, height)
         for _ in range(2):  # the second time without the frame and bars
             self._ask("SetWindowRect", {"width": outer[0], "height": outer[1]})
@@ -101,7 +101,7 @@ class Tab:
         path.write_bytes(base64.b64decode(self._ask("TakeScreenshot", {"full": False})))
 
     def middle(self, selector: str) -> tuple[int, int]:
-        """Of what is scrolled into view for it."""
+        """The middle of an element, which is scrolled into view for it."""
         x, y = self._script(MIDDLE, selector)
         return x, y
 

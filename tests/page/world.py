@@ -149,7 +149,7 @@ def until(condition: Callable[[], object], what: str, patience_s: float = PATIEN
 
 
 class Daemon:
-    """What a daemon does towards a page: publishes, keeps a journal, answers for the past."""
+    """The side of a daemon that a page sees: it publishes, keeps a journal and answers replays."""
 
     def __init__(self, endpoint: str, journal: Path) -> None:
         self.endpoint = endpoint
@@ -164,7 +164,7 @@ class Daemon:
         self.publisher.close()
 
     def again(self) -> None:
-        """Another run. On a busy machine the first one's thread may take a while to let go."""
+        """Begin another run. On a busy machine the first one's thread may take a while to end."""
         self.stop()
         deadline = time.monotonic() + PATIENCE_S
         while True:
@@ -204,7 +204,7 @@ class PageProcess:
     def get(
         self, path: str, method: str = "GET", body: str | None = None, **headers: str
     ) -> tuple[int, dict[str, str], bytes]:
-        """Ask as a program; headers with _ for -."""
+        """Send a request; headers are named with _ instead of -."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, {"Host": self.host, **named})
@@ -294,7 +294,7 @@ def write_journal(path: Path, timed: Iterable[tuple[float, Any]], epoch: str = "
 
 
 def days_of_speech(days: int, now: float, a_day: int) -> Iterator[tuple[float, Any]]:
-    """Finals as people speak: more by day than by night, in conversations; the same every time."""
+    """Finals as people speak: clustered, more by day than by night; the same every time."""
     chance = random.Random(7)
     for back in range(days - 1, -1, -1):
         midnight = datetime.fromtimestamp(now - back * 86_400).replace(

@@ -1,4 +1,4 @@
-"""A segmenter and a voice detector, without the networks: a test says what these would."""
+"""A segmenter and a voice detector without the networks: a test gives their outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FLOOR_DBFS = -40.0
 
 
 class Frame(NamedTuple):
-    """What is found in a frame.
+    """The detectors' outputs for a frame.
 
     ``voiced``: WebRTC VAD takes it for speech. ``probability``: of a voice. ``snr_db``: its level
     above the noise floor.
@@ -46,11 +46,11 @@ class Frame(NamedTuple):
 
 
 class Judged:
-    """A segmenter, and a detector that gives it the chunks of a sound it asks for.
+    """A segmenter, and a detector that gives it the chunks of a sound that it asks for.
 
-    ``rescored``: how probable a voice is in each frame at reduced gain. ``at_once``: so many chunks
-    are given together, where not every one is awaited. ``hnr_db``: of every sound. ``floor_dbfs``:
-    the noise. ``asked``: where it wanted chunks from, at every frame.
+    ``rescored``: probability of a voice in each frame at reduced gain. ``at_once``: so many chunks
+    are given together, unless the segmenter awaits every one. ``hnr_db``: harmonicity of every
+    sound. ``floor_dbfs``: the noise floor. ``asked``: from where it wanted chunks, at every frame.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Judged:
         return self.hear(sound) + self.segmenter.flush()
 
     def chunks(self, end: int, *, at_last: bool = False) -> list[VoiceChunk]:
-        """Those that are due by the sample ``end``; all of them ``at_last``."""
+        """The chunks that are due by the sample ``end``; ``at_last``: however few they are."""
         wanted = self.segmenter.score_from
         self.asked.append(wanted)
         if wanted is None:

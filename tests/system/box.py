@@ -77,7 +77,7 @@ class Box:
         (self.root / "etc/systemd/system/box.target").write_text(_TARGET)
 
     def boot(self) -> None:
-        """Start systemd in the box and return when it takes orders. Raises CannotRunError."""
+        """Start systemd in the box and return when it is ready. Raises CannotRunError."""
         with self.log.open("wb") as log:
             self._nspawn = subprocess.Popen(
                 [
@@ -128,7 +128,7 @@ class Box:
         return printed
 
     def path(self, inside: str | Path) -> Path:
-        """Where the running box's file is seen from outside, sockets and /proc too."""
+        """The path outside of a file in the running box, including sockets and /proc."""
         return Path(f"/proc/{self._init}/root") / str(inside).lstrip("/")
 
     def state(self, unit: str = "edgeser") -> dict[str, str]:
@@ -151,7 +151,7 @@ class Box:
 
     def journal(self, unit: str = "edgeser") -> str:
         """The last lines that the unit and systemd logged about it."""
-        self.run("journalctl", "--sync")  # what was said is not yet what is kept
+        self.run("journalctl", "--sync")  # otherwise the last lines may not be written yet
         return self.run("journalctl", "--no-pager", "-o", "cat", "-n", "300", "-u", unit)
 
     def drop_in(self, name: str, text: str, unit: str = "edgeser.service") -> None:
@@ -162,7 +162,7 @@ class Box:
         self.run("systemctl", "daemon-reload")
 
     def undo(self) -> None:
-        """Stop the services and take their drop-ins away."""
+        """Stop the services and remove their drop-ins."""
         units = (
             "edgeser-mqtt.service",
             "edgeser-nats.service",

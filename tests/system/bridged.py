@@ -1,4 +1,4 @@
-"""A service in a box that has something to hand on."""
+"""A service in a box, with sound for the bridges' events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SETTINGS = "/etc/edgeser/edgeser.toml"
 
 
 def hears_remarks(box: Box, tables: str) -> None:
-    """Let the daemon hear a remark after the other; ``tables``: what else the settings have."""
+    """Let the daemon hear one remark after another; ``tables``: the rest of its settings."""
     remark = np.concatenate((waveform(1, 0.7), silence(0.8)))
     soundfile.write(box.shared / "remarks.flac", np.tile(remark, 200), 16_000)
     audio = f'[audio]\nsource = "{SHARED}/remarks.flac"\nstream = "hall"\n'

@@ -55,7 +55,7 @@ class Finished:
 
 @dataclass
 class Daemon:
-    """A running ``edgeser run`` and all events that it has published to us."""
+    """A running ``edgeser run`` and all events that were received from it."""
 
     process: subprocess.Popen[bytes]
     endpoint: str
@@ -90,9 +90,8 @@ class Daemon:
         return self.statuses[-1].state if self.statuses else ""
 
     def wait(self, timeout_s: float = 100) -> int:
-        """Exit code of the process; every event it published is here by then.
-
-        Each stream says last that it stops.
+        """Exit code of the process, after all of its events have arrived, i.e. when every stream
+        has sent its last status, "stopping".
         """
         code = self.process.wait(timeout_s)
         with self.changed:
@@ -107,7 +106,7 @@ class Daemon:
 
     @contextmanager
     def hearing(self, sound: Samples) -> Iterator[None]:
-        """Meanwhile a sound comes on standard input, over and over, in real time at most."""
+        """During the block, a sound comes on standard input, repeated, at most in real time."""
         pipe = self.process.stdin
         assert pipe is not None
         enough = threading.Event()

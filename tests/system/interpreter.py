@@ -1,4 +1,4 @@
-"""An interpreter that makes empty environments at once: what pip was asked for is in ``pip``."""
+"""A fake Python that makes empty environments quickly, and logs pip's arguments in ``pip``."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ esac
 
 
 def write_interpreter(file: Path) -> None:
-    """Put it there, as a program."""
+    """Write it to that file, executable."""
     file.write_text(_TEXT)
     file.chmod(0o755)

@@ -69,7 +69,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
 
 
 def main() -> None:
-    """Try everything; a library that is missing is no success either."""
+    """Make all attempts, and write down those that succeeded."""
     done = []
     for name, attempt in ATTEMPTS.items():
         try:

@@ -1,4 +1,4 @@
-"""Models made hard to please, and their graphs held against them."""
+"""Models with awkward statistics, and comparison of their graphs with them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def spoilt_statistics(model: Model, seed: int = 0) -> Model:
 
 
 def session(model: SpeechModel) -> Any:
-    """The graph as the exporter makes it, in ONNX Runtime."""
+    """The exported graph of a model in ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     graph = onnx_graph(model).SerializeToString()
@@ -43,7 +43,7 @@ def session(model: SpeechModel) -> Any:
 def assert_agrees(
     running: Any, model: SpeechModel, features: torch.Tensor, lengths: Sequence[int]
 ) -> None:
-    """The graph's logits are the model's; ``features`` (batch, frames, width)."""
+    """Assert that graph and model give the same logits; ``features`` (batch, frames, width)."""
     frames = torch.tensor(lengths)
     with torch.inference_mode():
         expected = model(features, frames).numpy()
@@ -53,9 +53,9 @@ def assert_agrees(
 
 
 def assert_onnx_agrees(model: SpeechModel, lengths: Sequence[int]) -> None:
-    """One graph at every length with batches of 1 and 4.
+    """Assert that a model's graph agrees with it at every length, with batches of 1 and 4.
 
-    In the batch of 4 the utterances differ in length; the shortest is as short as ``lengths``'.
+    The utterances of a batch of 4 differ in length, down to the shortest of ``lengths``.
     """
     model.eval()
     running = session(model)

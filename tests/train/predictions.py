@@ -1,4 +1,4 @@
-"""Results of folds, and predictions for voices never met, without any training."""
+"""Results of folds, and predictions for unseen voices, made up without any training."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def plan(
 
 
 def results(plan: Plan, *, skill: float = 2.0, stream: int = 0) -> list[FoldResult]:
-    """Of every fold and seed; ``skill`` is how far the right logit stands out."""
+    """Results of every fold and seed; ``skill``: how much higher the correct logit is."""
     folds = folds_of(plan.protocol, plan.corpus, plan.data_seed)
     return [_result(plan, fold, seed, skill, stream) for seed in plan.seeds for fold in folds]
 

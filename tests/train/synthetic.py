@@ -35,7 +35,7 @@ def tiny_settings() -> list[str]:
 
 
 def training_data_of(folder: Path, cache: Path, recipe: Recipe = TINY_RECIPE) -> TrainingData:
-    """Of an Emo-DB."""
+    """The training data of a folder with (synthetic) Emo-DB."""
     corpus = load(folder)
     return TrainingData(corpus, corpus_frames(corpus, recipe, cache), recipe)
 

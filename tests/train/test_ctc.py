@@ -13,7 +13,7 @@ from edgeser_train.models.ctc import class_log_probs
 
 
 def of_torch(log_probs: Tensor, steps: Tensor) -> Tensor:
-    """-CTCLoss of every label as the only one of its utterance, in float64."""
+    """-CTCLoss of every label as the only one of an utterance, in float64."""
     batch, _, units = log_probs.shape
     scores = []
     for label in range(units - 1):

@@ -1,4 +1,4 @@
-"""What can go wrong in a training, each told in one line, with nothing half-written."""
+"""What can go wrong in a training: each is one line, and nothing is left half-written."""
 
 from __future__ import annotations
 

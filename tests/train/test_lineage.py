@@ -47,7 +47,7 @@ def fold_of(corpus: Corpus, name: str, protocol: str = "loso") -> Fold:
 
 
 def kept(path: Path, corpus: Corpus, fold: Fold, *ancestors: Origin, old: bool = False) -> Path:
-    """A checkpoint of a fold of a corpus; ``old``: from before it told what it heard."""
+    """A checkpoint of a fold; ``old``: from before checkpoints recorded what they heard."""
     recipe = changed(recipe_of("lightweight", labels=2), [f"model.{word}" for word in TINY])
     origin = checkpoint.origin_of(corpus, recipe, "loso", fold, 1, ancestors)
     if old:

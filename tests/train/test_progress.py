@@ -1,4 +1,4 @@
-"""What a training tells while it runs, and in which numbers it computes."""
+"""What a training reports while it runs, and the precision in which it computes."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def evaluated(recipe: Recipe, manifest: Path, cache: Path, run: Path) -> None:
-    """Train and score one fold, and hold its checkpoint against what was scored."""
+    """Train and score one fold, and compare its checkpoint's scores with those in the result."""
     corpus = load_corpus(f"manifest={manifest}")
     plan = Plan(corpus, recipe, "loso_val", conditions=("clean",))
     fold = folds_of("loso_val", corpus)[0]

@@ -1,4 +1,4 @@
-"""The rival is judged on the same folds, with what a listener could know and no more."""
+"""The openSMILE baseline is scored on the same folds, with what a listener could know."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ from tests.export.models import NAMES, small
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_computed_beside_the_weights(name: str) -> None:
-    """On a device without numbers, which stands for a GPU: an operation on tensors of two devices
-    fails otherwise, and what fails at last is to fetch the logits.
+    """On the device "meta", which stands for a GPU: an operation that mixed devices would fail
+    differently; here only fetching the logits fails.
     """
     model, origin = small(name)
     with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):

@@ -1,4 +1,4 @@
-"""The classes that are to be told apart."""
+"""The choice of classes to distinguish."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
     monkeypatch.setattr(training._Classifier, "on_validation_epoch_end", validated)
 
     def trained(name: str, states: int) -> Trained:
-        """Ended by an error as it writes a state, or behind that, when it wrote so many."""
+        """A training that an error ends as, or after, it writes a state, after so many states."""
         left = iter(range(states, 0, -1))
 
         def saved(

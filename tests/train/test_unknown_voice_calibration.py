@@ -1,4 +1,4 @@
-"""How far a model is to be believed of voices it never met, fitted on others."""
+"""Calibration of a model for unknown voices, fitted on other voices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of voices never met, by what is known of them."""
+"""Metrics on unseen voices, by what is known of them."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_an_interval_holds_the_figure() -> None:
 
 
 class Loudness:
-    """Says how many frames, and the mean of the features, in place of logits."""
+    """Returns the number of frames and the mean of the features in place of logits."""
 
     def __call__(self, windows: Sequence[Pieces]) -> Floats:
         rows = [[len(w[0]), float(np.concatenate(w).mean()), 0, 0, 0] for w in windows]
@@ -267,7 +267,7 @@ def test_folds_of_speakers_are_pooled(tiny_run: Path, emodb: Path, tmp_path: Pat
 
 
 def refused(*words: object) -> str:
-    """What a command says that is refused before anything was scored."""
+    """The error of a command that is refused before anything was scored."""
     done = CliRunner().invoke(main, ["unseen", *map(str, words)])
     assert done.exit_code == 2, done.output
     assert len(done.output.splitlines()) == 1

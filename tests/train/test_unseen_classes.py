@@ -1,4 +1,4 @@
-"""Classes of a corpus that a model which never met it is not asked about."""
+"""Classes of an unseen corpus on which a model is not scored."""
 
 from __future__ import annotations
 

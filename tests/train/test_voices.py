@@ -1,4 +1,4 @@
-"""Training as the device will hear: even draws, one room for a voice, baselines of its speech."""
+"""Training under a device's conditions: even draws, one room per voice, baselines of its speech."""
 
 from __future__ import annotations
 
@@ -210,9 +210,9 @@ def test_training_centres_logits_as_the_device_does() -> None:
 def test_a_teacher_of_strangers_knows_the_rest_of_the_voice(
     corpus: Corpus, cache: Path, tmp_path: Path
 ) -> None:
-    """Its answer to an utterance is that of a device that heard all the others of the part.
+    """Its logits for an utterance are those of a device that heard all the others of the part.
 
-    As a device it forgets what was heard first.
+    Like a device, it forgets what was heard first.
     """
     recipe = changed(RECIPE, ["front_end.baseline_frames=30"])
     torch.manual_seed(1)

@@ -45,7 +45,7 @@ SETTLE_S = 5.5
 
 
 class Break(msgspec.Struct):
-    """One time: seconds until the loss was published, and from the mending to the recovery."""
+    """One break: seconds until the loss was published, and from the repair to the recovery."""
 
     kind: str
     lost_s: float
@@ -55,7 +55,7 @@ class Break(msgspec.Struct):
 
 
 class Report(msgspec.Struct):
-    """All of them, and the account of the samples at the end."""
+    """All breaks, and the account of the samples at the end."""
 
     breaks: list[Break]
     epochs: int
@@ -66,7 +66,7 @@ class Report(msgspec.Struct):
     lasted_s: float
 
     def complaints(self) -> list[str]:
-        """What is not as it must be."""
+        """What is wrong."""
         found = [
             f"break {number} ({b.kind}): faults {b.faults}, {b.finals} finals"
             for number, b in enumerate(self.breaks, 1)
@@ -105,7 +105,7 @@ def main() -> bool:
 
 
 def measure(times: int, settle_s: float) -> Report:
-    """Break the sound so often."""
+    """Break the sound so many times."""
     microphone = VirtualMicrophone()
     with tempfile.TemporaryDirectory() as folder:
         remark = Path(folder) / "remark.wav"

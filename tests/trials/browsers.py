@@ -2,9 +2,9 @@
 
 python tests/trials/browsers.py [--only firefox|webkit] [--pictures FOLDER]
 
-A publisher with a journal, its page, and a real browser, in which is clicked, dragged and typed.
-``--pictures`` keeps one of each view. Exit code 1 if something is not as it should be. Much more is
-tried in Chromium (``tests/page``).
+A publisher with a journal, its page, and a real browser, in which it clicks, drags and types.
+``--pictures`` keeps one of each view. Exit code 1 if something is wrong. Much more is tested in
+Chromium (``tests/page``).
 """
 
 from __future__ import annotations
@@ -209,11 +209,11 @@ STEPS = (
     Trial.nothing_has_gone_wrong_meanwhile,
     Trial.a_server_that_was_away_is_found_again,
 )
-"""In this order: each goes on where the one before has ended."""
+"""In this order: each begins where the one before ended."""
 
 
 def holds(name: str, pictures: Path | None) -> bool:
-    """Whether all is well in a browser; says what is not, and then tries no more of it."""
+    """Whether all steps pass in a browser; prints the first that does not, and stops there."""
     if pictures:
         pictures = pictures / name
         pictures.mkdir(parents=True, exist_ok=True)

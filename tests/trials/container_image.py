@@ -78,7 +78,7 @@ class Image:
 
 
 def inside(container: subprocess.Popen[str], *command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command where a container's first process is, as the image's user."""
+    """Run a command in the namespaces of a container's program, as the image's user."""
     pid = _program(container)
     status = Path(f"/proc/{pid}/status").read_text()
     facts = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -162,7 +162,7 @@ def check(image: Image, folder: Path) -> None:
 
 
 def _until_well(daemon: subprocess.Popen[str]) -> str:
-    """What the health check prints when it is well."""
+    """Wait until the health check passes; return what it prints."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         assert daemon.poll() is None, "the daemon has ended"

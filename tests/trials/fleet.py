@@ -41,11 +41,11 @@ from tests.events.helpers import emotion
 IN_FLIGHT = 10
 EVERY_S = 5.0
 CUT_S = (2.0, 15.0)
-"""A network is away so long: shorter and longer than a device waits for an answer."""
+"""How long the network is cut: both shorter and longer than a device waits for an answer."""
 
 
 class Simulated:
-    """A device with events to tell, and how far it has been acknowledged."""
+    """A device with events to send, and how many of them were acknowledged."""
 
     def __init__(self, number: int, events: int) -> None:
         self.device = Device("trial", f"device-{number:03d}")
@@ -60,7 +60,7 @@ class Simulated:
         return self.told < self.events
 
     async def tell(self, server: Server) -> None:
-        """All from the cursor on; a connection that fails is made anew."""
+        """Send all events from the cursor on; reconnect when a connection fails."""
         while self.is_telling:
             try:
                 await self._connection(server)
@@ -131,7 +131,7 @@ class LakeProcess:
 async def harm(
     fleet: list[Simulated], nats: NatsServer, network: Network, lake: LakeProcess, kills: int
 ) -> None:
-    """Kill the server, kill the lake, cut the network, whenever the fleet is so much further."""
+    """Kill server and lake and cut the network ``kills`` times, evenly spread over the events."""
     events = sum(device.events for device in fleet)
     for number in range(1, kills + 1):
         while sum(device.told for device in fleet) < events * number / (kills + 1):
@@ -152,7 +152,7 @@ async def harm(
 
 
 async def watch(fleet: list[Simulated]) -> None:
-    """Say once a minute how far it is."""
+    """Print the progress once a minute."""
     while True:
         await asyncio.sleep(60)
         told = sum(device.told for device in fleet)
@@ -190,7 +190,7 @@ async def trial(folder: Path, devices: int, events: int, kills: int) -> bool:
         await harmed
         await late.tell(server)
         await emptied(server)
-        nats.kill()  # one that reads an empty stream anew knows no message ids
+        nats.kill()  # restarted with an empty stream, it knows no message ids
         nats.start()
         late.told, known = 0, late.stored
         await late.tell(server)

@@ -79,7 +79,7 @@ def settings(rng: np.random.Generator) -> bytes:
 
 
 def sounds() -> Callable[[np.random.Generator], bytes]:
-    """Makes broken sound files out of one second of speech in several formats."""
+    """A function that makes broken sound files from a second of speech in several formats."""
     samples, rate = soundfile.read(SPEECH_FILE, frames=16_000)
     good = []
     for kind, subtype in FORMATS:
@@ -113,7 +113,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def take(name: str, data: bytes) -> str:
-    """What became of it."""
+    """Feed the data to its reader; return the outcome."""
     if name == "standard input":
         read, write = os.pipe()
         feeder = threading.Thread(target=feed, args=(write, data))

@@ -47,12 +47,12 @@ class Trial:
         self.broker = Mosquitto(folder / "mosquitto", OPEN + PERSISTENT)
         self.broker.start()
         self.consumer = Consumer(self.broker.port)
-        self.broker.save()  # a consumer that the broker forgets misses what comes before it is back
+        self.broker.save()  # a broker that forgot the consumer would not queue messages for it
         self.publisher = self._publisher()
         self.bridge = self._bridge()
 
     def publish(self) -> None:
-        """One final, mostly behind a partial."""
+        """One final, mostly after a partial."""
         stream = self._rng.choice(STREAMS)
         topic = f"emotion.{stream}"
         events = [emotion(kind="partial", stream=stream)] * (self._rng.random() < 0.7)
@@ -85,7 +85,7 @@ class Trial:
         return [(event.epoch, topic_of(event), event.seq) for event in events]
 
     def await_all(self) -> None:
-        """Until the consumer has what was published, or nothing helps."""
+        """Wait until the consumer has all that was published, or time is up."""
         deadline = time.monotonic() + PATIENCE_S
         while set(self.received()) != set(self.published) and time.monotonic() < deadline:
             self.publisher.publish(status())

@@ -54,14 +54,14 @@ class Witness:
         self.kept: dict[tuple[str, str, int], bytes] = {}  # without their stamps
 
     def watch(self, seconds: float) -> None:
-        """Write down what comes in so much time."""
+        """Write down what comes within so many seconds."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             if self._socket.poll(max(1, round(left * 1000))):
                 self._note(self._socket.recv_multipart()[1])
 
     def drain(self) -> None:
-        """Write down what had come when the daemon died."""
+        """Write down what was still in the queue when the daemon died."""
         while self._socket.poll(100):
             self._note(self._socket.recv_multipart()[1])
 
@@ -183,8 +183,8 @@ def start(
 
 
 def is_whole(journal: Path) -> bool:
-    """Whether the journal opens and SQLite finds nothing wrong with it; none is whole, too."""
-    with tempfile.TemporaryDirectory() as folder:  # a copy: the next daemon is to mend its own
+    """Whether the journal opens and SQLite finds nothing wrong with it, or there is none yet."""
+    with tempfile.TemporaryDirectory() as folder:  # a copy: the next daemon must recover its own
         for file in journal.parent.glob(f"{journal.name}*"):
             shutil.copy(file, folder)
         with closing(sqlite3.connect(Path(folder) / journal.name)) as database:
@@ -227,7 +227,7 @@ def holes(journal: Path) -> int:
 
 
 def caught_up(follower: Follower, journal: Path) -> None:
-    """Wait until the follower has been told as much as is held."""
+    """Wait until the follower has received as many events as the journal holds."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         with suppress(FileNotFoundError, ForeignFileError):  # it is not made yet, or being made

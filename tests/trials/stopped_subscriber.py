@@ -44,7 +44,7 @@ with Subscriber(sys.argv[1], timeout_s=30) as subscriber:
         pass
 """
 IDLE_S = 8.0
-"""The source has ended when no event but statuses came for so long."""
+"""The source has ended if nothing but statuses came for so long."""
 
 
 def main() -> bool:

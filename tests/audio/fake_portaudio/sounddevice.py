@@ -1,8 +1,8 @@
 """Stands in for sounddevice in a capture process: a device that misbehaves as FAKE_DEVICE says.
 
-The samples are a clock: frame number k of the world since the machine's start is ``k % PERIOD`` in
-channel 0, and half of it in the others, so that a test sees exactly which frames it got. From the
-first of them on, it is this process's clock too: how late a busy machine reads them does not show.
+The samples are a clock: frame k since the machine's start is ``k % PERIOD`` in channel 0, and half
+of it in the others, so that a test sees exactly which frames it got. From the first frame on,
+they are this process's clock, too: how late a busy machine reads them does not show.
 FAKE_DEVICE is JSON; a list holds one item per run of the process, the last one for all later runs.
 FAKE_RUNS is the file that counts the runs.
 """
@@ -45,7 +45,7 @@ if _run.get("hangs"):
 _rate = _run.get("rate", 16_000)
 _channels = _run.get("channels", 1)
 _frames_per_s = _rate * _run.get("speed", 1.0)
-"""By our clock."""
+"""By this machine's clock; ``speed`` makes it differ from the rate that the device states."""
 
 _devices = [
     {

@@ -1,4 +1,4 @@
-"""A clock for the server, which a test sets."""
+"""A clock of the server that a test can set."""
 
 from __future__ import annotations
 

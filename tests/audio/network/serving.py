@@ -1,4 +1,4 @@
-"""A server of network microphones that runs, and devices that connect to it."""
+"""A running server for network microphones, and devices that connect to it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEN_S = speech()[: 10 * SAMPLE_RATE]
 
 
 class Clock:
-    """The server's time: it stands still but for what a test adds, however busy the machine is."""
+    """The server's time: only a test advances it, however busy the machine is."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -36,7 +36,7 @@ class Clock:
 
 
 class Heard:
-    """A server that runs in a thread, and what came of each stream."""
+    """A server that runs in a thread, and what it has received of each stream."""
 
     def __init__(self, server: NetworkServer) -> None:
         self.server = server

@@ -1,4 +1,4 @@
-"""A driver that is none, and a cache with one engine, built with the fake TensorRT."""
+"""A stub of NVIDIA's driver, and a cache with one engine, built with the fake TensorRT."""
 
 from __future__ import annotations
 

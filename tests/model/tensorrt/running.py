@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 WINDOWS = "voices6"
-"""A shipped network of windows."""
+"""A shipped model that hears windows, not streams."""
 STEADY, LONGEST = 150, 350
 """Frames of its windows of 3 s and of 7 s."""
 OF_A_PROCESSOR = "lightweight-emodb-int8"
@@ -22,13 +22,13 @@ Run: TypeAlias = "Callable[..., subprocess.CompletedProcess[str]]"
 """Runs such a command."""
 
 FAKE = Path(__file__).parent / "fake"
-"""Packages ``tensorrt`` and ``cuda`` that are no NVIDIA code: see ``fake/tensorrt``."""
+"""Fake packages ``tensorrt`` and ``cuda``: see ``fake/tensorrt``."""
 
 
 def environment(
     *, path: tuple[Path, ...], libraries: tuple[Path, ...], **more: str
 ) -> dict[str, str]:
-    """Of a process with these packages in front, and of shared libraries these alone."""
+    """The environment of a process with these packages first, and only these shared libraries."""
     packages = [*map(str, path), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     return {
         **os.environ,

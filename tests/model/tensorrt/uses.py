@@ -1,4 +1,4 @@
-"""What our source asks of a library, read from its syntax tree.
+"""How our source uses a library, read from its syntax tree.
 
 A name of the library is ``trt.X`` (or ``cudart.X``). An object of it is a variable or attribute
 that is annotated ``trt.X``: its members are checked as X's.
@@ -21,7 +21,7 @@ class Call:
 
 @dataclass
 class Uses:
-    """What was found; a use is where it stands, what it names, and how it is called if it is."""
+    """What was found. A use is its place, the name used, and the call if it is one."""
 
     names: list[tuple[str, list[str], Call | None]] = field(default_factory=list)
     members: list[tuple[str, str, str, Call | None]] = field(default_factory=list)
@@ -74,7 +74,7 @@ def _in_scope(scope: ast.AST, types: dict[str, str], alias: str, file: str, foun
 
 
 def _annotated(scope: ast.AST, alias: str) -> dict[str, str]:
-    """Variables, parameters and ``self.x`` that are annotated as the module's."""
+    """Variables, parameters and ``self.x`` that are annotated with a class of the module."""
     types = {}
     for node in ast.walk(scope):
         if isinstance(node, ast.AnnAssign):
@@ -90,7 +90,7 @@ def _annotated(scope: ast.AST, alias: str) -> dict[str, str]:
 
 
 def _chain(node: ast.AST) -> list[str]:
-    """``a.b.c`` as its parts; what is no such chain has the part ``?`` in front."""
+    """The parts of ``a.b.c``; anything else than a name at the beginning is ``?``."""
     if isinstance(node, ast.Attribute):
         return [*_chain(node.value), node.attr]
     return [node.id] if isinstance(node, ast.Name) else ["?"]

@@ -12,7 +12,7 @@ FOLDER = Path(sys.prefix) / "bindings-for-tests"
 
 
 def installed(*requirements: str) -> Path:
-    """A folder to put on the path. Skips the test where the package index has none for us."""
+    """A folder to put on the path. Skips the test if pip cannot install the packages."""
     folder = FOLDER / "+".join(requirements)
     done = folder / ".complete"
     if not done.exists():

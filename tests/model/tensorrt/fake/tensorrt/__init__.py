@@ -1,7 +1,7 @@
 """A FAKE of TensorRT, for machines that have none: ONNX Runtime computes, nothing is optimised.
 
 It shows that our code calls in the right order with the right buffers, never that TensorRT would
-accept or compute the same. ``test_bindings`` holds its names and parameters to the real bindings.
+accept or compute the same. ``test_bindings`` compares names and parameters with the real bindings.
 A plan is this module's version, the shapes of its profiles and the ONNX file itself. Addresses are
 those of ordinary memory (``cuda.bindings.runtime`` beside it).
 """

@@ -1,6 +1,6 @@
-"""A FAKE of the CUDA runtime's bindings: a stream is a list of calls that ``wait`` makes.
+"""A FAKE of the CUDA runtime's bindings: a stream is a list of calls, made on synchronisation.
 
-``test_bindings`` holds its names and the number of parameters to the real bindings.
+``test_bindings`` compares its names and numbers of parameters with the real bindings.
 """
 
 # ruff: noqa: N801, N802, N803, N815, N816 (the names are NVIDIA's)
