@@ -192,14 +192,14 @@ def said(
     return decider.decide(window, Answer(ANGRY * 2, noise), 0.0).scores[LABELS[0]]
 
 
-def test_what_is_always_said_of_a_voice_is_said_less_and_less() -> None:
+def test_a_label_that_a_voice_always_gets_becomes_less_likely() -> None:
     decider = Decider(DecisionSettings(), Losses())
     scores = [said(decider, segment) for segment in range(5)]
     assert scores == sorted(scores, reverse=True)
     assert scores[0] > scores[1] > scores[4] > 1 / len(LABELS)
 
 
-def test_of_a_voice_that_is_known_a_model_is_surer() -> None:
+def test_a_model_is_more_confident_with_a_known_voice() -> None:
     centring = Centring([0.5, 0.0, 0.0], own_frames=100, most_frames=1000, known_scale=3.0)
     plain = msgspec.structs.replace(centring, known_scale=1.0)
     logits = np.array([1.0, 0.5, -1.0], np.float32)
@@ -213,7 +213,7 @@ def test_of_a_voice_that_is_known_a_model_is_surer() -> None:
         np.testing.assert_allclose(scaled, unscaled * (1 + 2 * known), rtol=1e-5)
 
 
-def test_a_voice_that_is_usually_as_all_are_is_judged_as_if_unknown() -> None:
+def test_a_voice_whose_usual_logits_are_the_prior_is_judged_as_if_unknown() -> None:
     prior = np.array([0.5, 0.0, -1.0], np.float32)
     centring = Centring(prior.tolist(), own_frames=100, most_frames=1000)
     logits = np.array([1.0, 0.5, -1.0], np.float32)
@@ -237,7 +237,7 @@ def test_a_segment_is_judged_by_what_was_usual_when_it_began() -> None:
     assert said(decider, 2, "partial") == said(decider, 2) < first
 
 
-def test_partials_teach_nothing_and_neither_does_who_shall_not_learn() -> None:
+def test_nothing_is_learnt_from_partials_or_with_learning_off() -> None:
     decider = Decider(DecisionSettings(), Losses())
     fixed = Decider(DecisionSettings(), Losses(), learn=False)
     assert said(decider, 1, "partial") == said(decider, 2, "partial")
@@ -279,7 +279,7 @@ def test_what_is_adopted_is_known_before_it_waits_no_more() -> None:
     assert known == [adopted]
 
 
-def test_nothing_is_usual_before_a_final_was_decided() -> None:
+def test_nothing_is_known_of_a_voice_before_its_first_final() -> None:
     decider = Decider(DecisionSettings(), Losses())
     said(decider, 1, "partial")
     said(decider, 1, noise=0.9)

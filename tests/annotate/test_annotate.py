@@ -109,7 +109,7 @@ def test_parts_of_several_machines_make_the_whole(
     assert parts(tmp_path / "out") == parts(annotated)
 
 
-def test_killed_it_goes_on_and_does_nothing_again(
+def test_a_killed_run_resumes_and_repeats_nothing(
     archive: Path, annotated: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -245,7 +245,7 @@ def test_a_list_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("part", ["0/2", "3/2", "x", "1/"])
-def test_a_part_that_is_none_is_one_line(part: str, archive: Path, tmp_path: Path) -> None:
+def test_an_invalid_part_is_one_line(part: str, archive: Path, tmp_path: Path) -> None:
     done = annotate(archive, tmp_path / "out", "--part", part)
     assert done.exit_code == 2
     assert f"--part '{part}': expected I/N" in done.stderr
@@ -253,7 +253,7 @@ def test_a_part_that_is_none_is_one_line(part: str, archive: Path, tmp_path: Pat
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("mounted", [False, True])
-def test_an_archive_that_is_away_is_no_fault_of_its_files(
+def test_an_unmounted_archive_is_not_reported_as_missing_files(
     mounted: bool, jobs: str, archive: Path, tmp_path: Path
 ) -> None:
     """The folder of a mount that is lost is there, and empty."""
@@ -275,7 +275,7 @@ def test_an_archive_that_is_away_is_no_fault_of_its_files(
     assert [row["path"] for row in table(out, "errors")] == [str(calls / "7.wav")]
 
 
-def test_an_archive_that_goes_away_in_the_middle_leaves_no_holes(
+def test_an_archive_that_is_unmounted_meanwhile_leaves_no_holes(
     archive: Path, annotated: Path, tmp_path: Path
 ) -> None:
     calls, away, out = tmp_path / "calls", tmp_path / "away", tmp_path / "out"
@@ -295,7 +295,7 @@ def test_an_archive_that_goes_away_in_the_middle_leaves_no_holes(
 
 
 @pytest.mark.parametrize("what", ["calls", "calls/list.txt", "all.txt", "calls/*/*.wav"])
-def test_a_folder_that_vanished_alone_is_rows(
+def test_files_of_a_single_vanished_folder_get_error_rows(
     what: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By folder, by lists of relative and absolute paths, and by pattern; the archive is not."""
@@ -318,7 +318,7 @@ def test_a_folder_that_vanished_alone_is_rows(
             annotator(shard)
 
 
-def test_a_file_that_vanished_alone_is_a_row(archive: Path, tmp_path: Path) -> None:
+def test_a_single_vanished_file_gets_an_error_row(archive: Path, tmp_path: Path) -> None:
     """Also where it is the only one of its shard."""
     (archive / "list.txt").write_text("0.wav\n1.flac\nvanished.wav\n")
     try:

@@ -137,7 +137,7 @@ def test_a_node_with_another_model_is_refused(
     assert "Traceback" not in err
 
 
-def test_what_cannot_be_is_refused_in_one_line(archive: Path, tmp_path: Path) -> None:
+def test_impossible_options_are_refused_in_one_line(archive: Path, tmp_path: Path) -> None:
     done = annotate(archive, tmp_path / "a", "--engine", "ray")
     assert done.exit_code == 2
     assert "belong together" in done.output

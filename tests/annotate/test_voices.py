@@ -187,7 +187,7 @@ def test_a_list_that_does_not_say_whose_voice_it_is_is_one_line(
         find(str(tmp_path / name), "id")
 
 
-def test_an_archive_that_is_away_while_its_voices_are_learnt_is_no_archive_of_strangers(
+def test_an_archive_unmounted_while_voices_are_learnt_is_not_judged_as_unknown_voices(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, away = tmp_path / "here", tmp_path / "away"
@@ -212,7 +212,7 @@ def test_an_archive_that_is_away_while_its_voices_are_learnt_is_no_archive_of_st
     assert all(row["baseline_s"] > 0 for row in known)
 
 
-def test_what_has_no_voices_begins_no_folder(archive: Path, tmp_path: Path) -> None:
+def test_a_model_or_list_without_voices_begins_no_folder(archive: Path, tmp_path: Path) -> None:
     for told, options in {
         f"--voices id: {archive} is no list; name a list, or --voices folder": ["--voices", "id"],
         "model 'eca-emodb' hears every sentence by itself and learns no voices": [

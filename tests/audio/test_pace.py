@@ -41,7 +41,7 @@ def test_another_rate_is_told_once_and_how_fast_sound_came(
     st.floats(1 - 0.04, 1 + 0.04),
     st.lists(st.tuples(st.floats(0, 120), st.floats(0, 50), st.floats(1.1, 20)), max_size=10),
 )
-def test_what_is_held_back_and_comes_later_is_not_told(
+def test_delayed_sound_is_not_reported(
     rate: float, stalls: list[tuple[float, float, float]]
 ) -> None:
     """Each stall: seconds until it, its length, and how fast the delayed sound then comes."""
@@ -59,7 +59,9 @@ def test_what_is_held_back_and_comes_later_is_not_told(
 
 
 @given(st.lists(st.tuples(st.floats(0, 55), st.floats(0, 600), st.floats(1.6, 600)), max_size=10))
-def test_who_comes_and_goes_is_not_told_of(visits: list[tuple[float, float, float]]) -> None:
+def test_a_device_that_comes_and_goes_is_not_reported(
+    visits: list[tuple[float, float, float]],
+) -> None:
     """Each: sound that was kept and comes at once, seconds of sound after it, seconds of pause."""
     arrivals, at = [], 0.0
     for kept_s, sound_s, pause_s in visits:
@@ -76,7 +78,7 @@ def test_a_device_that_sends_only_what_it_takes_for_speech_is_not_told_of() -> N
     assert told(arrivals) == []
 
 
-def test_it_is_told_again_after_all_was_well() -> None:
+def test_a_wrong_rate_is_reported_again_after_a_right_one() -> None:
     pace = Pace()
     slow = steady(0.5, 600)
     assert len(told(slow, pace)) == 1

@@ -77,7 +77,7 @@ def test_it_is_said_once_and_what_comes_later_is_heard(
         assert listener.trouble is None
 
 
-def test_who_gives_up_says_it_himself(
+def test_a_subscriber_that_times_out_logs_nothing_besides(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(subscriber, "SAY_AFTER_S", 0.1)
@@ -86,7 +86,7 @@ def test_who_gives_up_says_it_himself(
     assert not caplog.records
 
 
-def test_a_program_that_stood_still_has_not_waited(
+def test_the_time_of_a_stopped_program_is_no_waiting_time(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Subscriber(endpoint, timeout_s=0) as listener:

@@ -139,7 +139,7 @@ def test_a_graph_that_differs_is_refused(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_graph_that_looks_at_padding_is_refused() -> None:
+def test_a_graph_that_depends_on_padding_is_refused() -> None:
     model, _ = small("eca-cnn")
     graph = onnx_graph(model)
     (mask,) = [node for node in graph.graph.node if node.op_type == "Where"]

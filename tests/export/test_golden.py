@@ -26,7 +26,7 @@ FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_golden_vectors_catch(fault: str, tmp_path: Path) -> None:
+def test_golden_vectors_catch_a_changed_file(fault: str, tmp_path: Path) -> None:
     path = changed(model_path("lightweight-emodb"), tmp_path, FAULTS[fault])
     with pytest.raises(ArtefactError, match="drifts from its golden vectors") as caught:
         load_model(str(path))

@@ -155,7 +155,7 @@ def test_a_shipped_model_hears_the_waveform_as_predict_does(shipped: Path) -> No
         np.testing.assert_allclose(scores, list(segment.scores.values()), atol=1e-3)
 
 
-def test_the_graph_takes_every_voice_for_a_stranger(tmp_path: Path) -> None:
+def test_to_the_graph_every_voice_is_unknown(tmp_path: Path) -> None:
     """A model that centres by voice says of the first segment what the graph says of any."""
     waveform_of_artefact("voices6", tmp_path / "waveform.onnx")
     session = ort.InferenceSession(str(tmp_path / "waveform.onnx"))

@@ -16,14 +16,14 @@ def test_every_label_that_corpora_share_has_a_place() -> None:
 
 
 @pytest.mark.parametrize("label", COORDINATES)
-def test_a_certain_label_lies_at_its_place(label: str) -> None:
+def test_a_certain_label_has_its_own_valence_and_arousal(label: str) -> None:
     labels = list(COORDINATES)
     scores = np.array([name == label for name in labels], np.float32)
     assert affect_of(scores, labels) == pytest.approx(COORDINATES[label], abs=1e-6)
 
 
 @given(st.lists(st.floats(2**-9, 1, width=32), min_size=9, max_size=9))
-def test_uncertain_scores_lie_between_the_places(weights: list[float]) -> None:
+def test_uncertain_scores_lie_between_the_labels(weights: list[float]) -> None:
     scores = np.array(weights, np.float32) / np.float32(sum(weights))
     affect = affect_of(scores, list(COORDINATES))
     assert affect is not None

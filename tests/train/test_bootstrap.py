@@ -53,7 +53,7 @@ def test_speakers_that_differ_make_it_wider() -> None:
     assert width(uneven, speakers) > 1.5 * width(uneven, names(400))
 
 
-def test_alike_speakers_do_not_make_it_wider() -> None:
+def test_similar_speakers_do_not_make_it_wider() -> None:
     speakers = [f"s{i // 10}" for i in range(400)]
     alike = np.random.default_rng(3).random(400) < 0.75
     assert width(alike, speakers) == pytest.approx(width(alike, names(400)), rel=0.35)

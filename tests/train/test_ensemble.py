@@ -116,7 +116,7 @@ def test_checkpoints_of_several_seeds_become_one_artefact(name: str, tmp_path: P
     np.testing.assert_allclose(loaded.logits([[features]])[0], expected, atol=1e-4)
 
 
-def test_what_was_trained_otherwise_is_not_put_together(tmp_path: Path) -> None:
+def test_models_trained_differently_make_no_ensemble(tmp_path: Path) -> None:
     recipe = changed(recipe_of("streaming", "voices", labels=3), SMALL)
     model, other = members(recipe.model, 2)
     paths = [

@@ -210,7 +210,7 @@ def test_equal_names_in_other_corpora_are_other_sounds_but_may_be_the_same_peopl
     assert len(student.heard.sounds) == 10
 
 
-def test_an_old_checkpoint_is_judged_by_names_and_its_pupils_with_it(tmp_path: Path) -> None:
+def test_an_old_checkpoint_and_its_descendants_are_judged_by_names(tmp_path: Path) -> None:
     corpus = listed(tmp_path, "mine", takes="1")
     teacher = kept(tmp_path / "old.pt", corpus, fold_of(corpus, "a"), old=True)
     with pytest.raises(UserError, match="has seen 2 utterances that fold b holds out"):
@@ -250,7 +250,7 @@ def test_the_table_of_releases_is_that_of_the_loaders(tmp_path: Path) -> None:
     )
 
 
-def test_a_corpus_sounds_otherwise_when_one_of_its_files_does(tmp_path: Path) -> None:
+def test_the_digest_of_a_corpus_changes_with_any_file(tmp_path: Path) -> None:
     corpus = listed(tmp_path, "mine", takes="1")
     before = corpus_digest(corpus)
     path = corpus.utterances[0].path

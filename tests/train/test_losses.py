@@ -221,7 +221,7 @@ def test_model_must_offer_what_the_loss_asks_for(spec: Loss, batch: Batch) -> No
 
 
 @pytest.mark.parametrize(("spec", "network"), [(CTC(), Stepwise), (MultiTask(), Estimator)])
-def test_what_cannot_be_centred_by_voice_takes_no_episodes(
+def test_losses_that_cannot_centre_by_voice_refuse_episodes(
     spec: Loss, network: type[Linear]
 ) -> None:
     model = network()
@@ -251,7 +251,7 @@ def test_teacher_who_agrees_adds_nothing(spec: Loss, network: type[Linear], batc
 @pytest.mark.parametrize(
     ("spec", "network"), [(CrossEntropy(), Linear), (CTC(), Stepwise), (MultiTask(), Estimator)]
 )
-def test_of_a_class_that_a_corpus_lacks_nothing_is_learnt(
+def test_a_class_that_a_corpus_lacks_gets_no_gradient(
     spec: Loss, network: type[Linear], batch: Batch
 ) -> None:
     """Neither from the labels nor from a teacher, who may think it likely."""

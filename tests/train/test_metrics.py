@@ -110,7 +110,7 @@ def test_cross_fitting_never_uses_a_group_s_own_answers(
     assert not np.allclose(scores[groups == 1], again[groups == 1])
 
 
-def test_there_is_always_a_confidence_that_answers() -> None:
+def test_the_abstention_threshold_is_at_most_0_99() -> None:
     wrong = np.stack([np.ones(20), np.zeros(20)], axis=1)
     assert abstention(wrong, np.ones(20, int)) == 0.99
 

@@ -50,7 +50,7 @@ def tiny() -> Moonshine:
     return model.eval()
 
 
-def test_its_beginning_is_that_of_the_package() -> None:
+def test_its_first_layers_are_those_of_the_package() -> None:
     """The whole encoder, as far as integers of both kinds allow: theirs round activations, too."""
     package = find_spec("moonshine_voice")
     assert package is not None
@@ -133,7 +133,7 @@ def test_its_last_layers_learn_and_begin_as_they_were() -> None:
     assert not Moonshine(msgspec.structs.replace(config, pretrained=None)).pretrained()
 
 
-def test_steps_count_by_their_scores_where_there_are_any() -> None:
+def test_steps_are_weighted_by_learnt_scores_with_attention() -> None:
     pooling, h = WeightedPooling(2), torch.tensor([[[1.0, 5.0], [3.0, 7.0], [9.0, 9.0]]])
     counts = torch.tensor([[True, True, False]])
     torch.testing.assert_close(pooling(h, counts), torch.tensor([[2.0, 6.0]]))
@@ -143,7 +143,7 @@ def test_steps_count_by_their_scores_where_there_are_any() -> None:
     torch.testing.assert_close(pooling(h, counts), torch.tensor([[1 + 2 * share, 5 + 2 * share]]))
 
 
-def test_what_is_pretrained_waits_and_then_moves_less() -> None:
+def test_pretrained_weights_wait_and_then_learn_more_slowly() -> None:
     model = learning(1)
     spec = Optimiser(learning_rate=0.01, warm_up=0, pretrained_rate=0.1, pretrained_after=0.5)
     made = optimiser_of(model, spec, 10, 1)
@@ -171,7 +171,7 @@ def test_what_is_pretrained_waits_and_then_moves_less() -> None:
     assert rates[True][5:] == sorted(rates[True][5:], reverse=True)
 
 
-def test_what_has_learnt_is_rounded_in_its_graph_as_it_was_in_training() -> None:
+def test_trained_layers_are_rounded_in_the_graph_as_in_training() -> None:
     model = learning(2)
     with torch.no_grad():
         for parameter in (*model.pretrained(), *model.pooling.parameters()):

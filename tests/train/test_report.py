@@ -190,7 +190,7 @@ def test_a_temperature_at_its_bound_is_told() -> None:
     assert "the bound of what is searched" not in markdown(made(), has_choice=False)
 
 
-def test_seeds_of_other_folds_are_a_defect() -> None:
+def test_seeds_that_scored_different_folds_are_a_bug() -> None:
     p = plan(seeds=(1, 2))
     with pytest.raises(ValueError, match="the seeds have not scored the same"):
         report_of(p, results(p)[:-1], "")
@@ -236,7 +236,7 @@ def test_it_is_of_the_model_of_the_recipe(model: str) -> None:
     assert r.parameters != made().parameters
 
 
-def test_of_no_answers_none_are_right() -> None:
+def test_the_text_says_when_no_prediction_reaches_the_threshold() -> None:
     silent = msgspec.structs.replace(made(), answered=0.0, answered_wa=0.0)
     assert "It then gives none of its answers." in markdown(silent, has_choice=False)
 

@@ -27,7 +27,7 @@ def voices(emodb: Path) -> Voices:
     return Voices(corpus, np.random.default_rng(0).normal(3, 2, shape).astype(np.float32))
 
 
-def test_every_speaker_is_standardised_by_himself(voices: Voices) -> None:
+def test_every_speaker_is_standardised_separately(voices: Voices) -> None:
     made = opensmile_svm._features(voices, STANDARDISED)
     speakers = np.array([u.speaker for u in voices.corpus.utterances])
     for speaker in voices.corpus.speakers:
@@ -50,7 +50,7 @@ def test_an_utterance_is_relative_to_others_of_its_voice(voices: Voices) -> None
         np.testing.assert_allclose(made[i], expected, atol=1e-5)
 
 
-def test_of_the_first_utterance_of_a_voice_nothing_is_known(voices: Voices) -> None:
+def test_nothing_is_known_of_a_voice_at_its_first_utterance(voices: Voices) -> None:
     unknown = np.isnan(opensmile_svm._features(voices, EARLIER)).all(axis=1)
     assert unknown.sum() == len(voices.corpus.speakers)
 

@@ -20,7 +20,7 @@ from tests.export.models import NAMES, small
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_is_computed_beside_the_weights(name: str) -> None:
+def test_everything_is_computed_on_the_device_of_the_weights(name: str) -> None:
     """On the device "meta", which stands for a GPU: an operation that mixed devices would fail
     differently; here only fetching the logits fails.
     """

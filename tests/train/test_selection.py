@@ -113,7 +113,7 @@ def test_loco_needs_two_corpora() -> None:
         folds_of("loco", corpus_of("x", "angry sad"))
 
 
-def test_no_class_is_called_what_events_say_of_none() -> None:
+def test_no_class_may_be_called_unknown() -> None:
     corpus = corpus_of("x", "angry sad unknown")
     with pytest.raises(UserError, match=r"called unknown, .*other=unknown"):
         planned("lightweight", corpus, protocol="loso")

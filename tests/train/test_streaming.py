@@ -57,7 +57,7 @@ def spoken() -> Floats:
 
 @settings(max_examples=40)
 @given(st.data())
-def test_in_any_pieces_as_whole(model: Streaming, data: st.DataObject) -> None:
+def test_logits_are_the_same_in_any_pieces(model: Streaming, data: st.DataObject) -> None:
     frames = data.draw(st.integers(model.min_frames, 360))
     cuts = data.draw(st.lists(st.integers(1, frames), max_size=12))
     torch.manual_seed(frames)

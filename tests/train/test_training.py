@@ -189,7 +189,7 @@ def test_a_loss_that_is_no_number_stops_training(emodb: Path, cache: Path, tmp_p
         train(data, part(*range(339)), tmp_path, seed=1, data_seed=1)
 
 
-def test_weights_that_the_last_step_spoilt_are_no_model(
+def test_weights_that_the_last_step_made_infinite_are_refused(
     emodb: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No loss comes after it that would tell."""

@@ -13,7 +13,7 @@ from edgeser_train.evaluation.unseen import (
 from tests.train.predictions import UNSEEN_LABELS, predictions_of
 
 
-def test_what_strangers_are_never_said_to_be_is_made_up_for() -> None:
+def test_labels_that_unknown_voices_get_too_rarely_are_shifted_up() -> None:
     rng = np.random.default_rng(0)
     corpora = []
     for _ in range(3):

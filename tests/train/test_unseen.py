@@ -150,7 +150,7 @@ def test_a_baseline_changes_what_is_heard_and_chance_is_repeatable(
 
 
 @pytest.mark.parametrize("enrolment", ENROLMENTS, ids=lambda enrolment: enrolment.name)
-def test_every_step_of_the_ladder_chooses_others_of_its_kind(
+def test_every_enrolment_chooses_other_utterances_of_its_kind(
     evaluator: CorpusEvaluator, enrolment: Enrolment
 ) -> None:
     rng = np.random.default_rng(0)
@@ -197,7 +197,7 @@ def test_of_two_people_both_are_heard_in_turn_and_of_another_person_nobody_else(
     assert own == alone
 
 
-def test_who_is_alone_has_nobody_to_take_turns_with(evaluator: CorpusEvaluator) -> None:
+def test_a_single_speaker_has_no_companion(evaluator: CorpusEvaluator) -> None:
     one = tuple(u for u in evaluator.corpus.utterances if u.speaker == "03")
     corpus = replace(evaluator.corpus, utterances=one)
     assert not any(enrolled_for(corpus, Enrolment(4, "another person"), 0))

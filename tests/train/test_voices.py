@@ -100,7 +100,7 @@ def test_most_of_a_baseline_is_neutral_where_the_draw_says_so(
     assert (baseline.mean <= means.max(axis=0) + 1e-2).all()
 
 
-def test_sometimes_there_is_none(corpus: Corpus, frames: CorpusFrames) -> None:
+def test_sometimes_there_is_no_baseline(corpus: Corpus, frames: CorpusFrames) -> None:
     drawn = voices(corpus, frames, BaselineDraw(none_chance=1.0), list(range(40)))
     assert drawn.baseline(0, 0, np.random.default_rng(0)) is None
 
@@ -207,7 +207,7 @@ def test_training_centres_logits_as_the_device_does() -> None:
     np.testing.assert_array_equal(trained[1:], logits[1:])
 
 
-def test_a_teacher_of_strangers_knows_the_rest_of_the_voice(
+def test_a_teacher_that_centres_by_voice_knows_the_rest_of_the_voice(
     corpus: Corpus, cache: Path, tmp_path: Path
 ) -> None:
     """Its logits for an utterance are those of a device that heard all the others of the part.
@@ -274,7 +274,9 @@ def test_more_processes_than_episodes_in_a_batch_are_refused(
     assert len(list(crops)) == whole
 
 
-def test_what_an_episode_only_knows_teaches_nothing(corpus: Corpus, frames: CorpusFrames) -> None:
+def test_known_utterances_of_an_episode_are_not_in_the_loss(
+    corpus: Corpus, frames: CorpusFrames
+) -> None:
     rows = np.zeros((len(corpus.utterances), 4), np.float32)
     data = TrainingData(corpus, frames, RECIPE, rows)
     batch = next(iter(CropDataset(data, tuple(range(len(corpus.utterances))), 1)))

@@ -234,7 +234,7 @@ def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
         WavlmSap(WavlmSapConfig(**settings)).load_pretrained()
 
 
-def test_absent_weights_are_an_answer_not_a_trace(tmp_path: Path) -> None:
+def test_missing_weights_are_one_line_not_a_traceback(tmp_path: Path) -> None:
     model = WavlmSap(WavlmSapConfig(**{**TINY, "pretrained": str(tmp_path / "absent")}))
     with pytest.raises(UserError, match=r"no weights from .*set model\.pretrained to the folder"):
         model.load_pretrained()

@@ -43,7 +43,7 @@ def test_a_flood_is_held_back_to_the_pace_and_harms_no_other() -> None:
     assert not hose.is_alive()
 
 
-def test_who_connects_again_may_not_send_more_than_who_stays(clock: Clock) -> None:
+def test_reconnecting_does_not_let_a_device_send_more(clock: Clock) -> None:
     with serving() as heard:
         with device(heard) as connected:
             connected.sendall(TEN_S.astype("<i2").tobytes())

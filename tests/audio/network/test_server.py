@@ -79,7 +79,7 @@ def test_without_tokens_sound_comes_from_the_first_byte() -> None:
         until(lambda: heard.samples("network") == TEN_S.tolist())
 
 
-def test_one_that_goes_is_a_fault_and_time_goes_on_without_it(clock: Clock) -> None:
+def test_a_disconnected_device_is_a_fault_and_its_time_goes_on(clock: Clock) -> None:
     with serving() as heard:
         with device(heard) as connected:
             connected.sendall(TEN_S[:1600].tobytes())

@@ -22,7 +22,7 @@ from tests.certificates import certificates
 from tests.patience import PATIENCE_S, until
 
 
-def test_tls_carries_the_same_and_who_speaks_none_gets_nothing(tmp_path: Path) -> None:
+def test_tls_carries_the_same_and_clients_without_it_get_nothing(tmp_path: Path) -> None:
     cert, key = certificates(tmp_path)
     trusted = ssl.create_default_context(cafile=cert)
     with serving(tls=tls_context(cert, key)) as heard:
@@ -56,7 +56,7 @@ def test_nothing_of_a_record_waits_for_the_next(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\n\r\n"])
-def test_who_resets_before_tls_begins_ends_nothing(
+def test_a_reset_before_tls_begins_ends_nothing_else(
     tmp_path: Path, said: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     cert, key = certificates(tmp_path)
