@@ -80,12 +80,12 @@ def server(daemon: Daemon, page: PageProcess, seconds: float) -> dict[str, Any]:
     """Processor and memory of the server at ten events a second, with three clients."""
     from tests.page.test_live import Told
 
-    clients = [Told(page) for _ in range(CLIENTS)]
+    clients = [Told(page, accept="gzip") for _ in range(CLIENTS)]  # as browsers
     stopped = threading.Event()
 
     def drain(client: Told) -> None:
         while not stopped.is_set():
-            client.read()
+            client._receive()
             client._raw = b""
 
     threads = [threading.Thread(target=drain, args=(client,)) for client in clients]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import socket
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,16 +41,23 @@ class Told:
     """A client of ``/api/live`` over a plain socket."""
 
     def __init__(
-        self, page: PageProcess, position: str = "", query: str = "", *, small: bool = False
+        self,
+        page: PageProcess,
+        position: str = "",
+        query: str = "",
+        *,
+        small: bool = False,
+        accept: str = "",
     ) -> None:
-        """``small``: with little room for what has not been read."""
+        """``small``: with little room for what has not been read. ``accept``: an encoding."""
         self._socket = socket.socket()
         if small:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self._socket.connect(("127.0.0.1", page.port))
         self._socket.settimeout(0.2)
         last = f"Last-Event-ID: {position}\r\n" if position else ""
-        request = f"GET /api/live{query} HTTP/1.1\r\nHost: {page.host}\r\n{last}\r\n"
+        taken = f"Accept-Encoding: {accept}\r\n" if accept else ""
+        request = f"GET /api/live{query} HTTP/1.1\r\nHost: {page.host}\r\n{taken}{last}\r\n"
         self._socket.sendall(request.encode())
         self._raw = b""
         self._latest = 0
@@ -128,6 +137,30 @@ def test_events_come_as_they_were_published(daemon: Daemon, page: PageProcess) -
         assert event["latency_ms"]["total"] > 0
 
 
+def test_who_takes_it_packed_gets_less_and_at_once(daemon: Daemon, page: PageProcess) -> None:
+    def told_long() -> int:
+        daemon.tell(*(emotion("sad", segment=n, stream="long") for n in range(50)))
+        return str(plain.read()).count("'long'")
+
+    with told(page) as plain:
+        until(lambda: told_long() > 100, "it is told")
+    connection = http.client.HTTPConnection("127.0.0.1", page.port, timeout=PATIENCE_S)
+    connection.request("GET", "/api/live", headers={"Host": page.host, "Accept-Encoding": "gzip"})
+    response = connection.getresponse()
+    assert response.getheader("content-encoding") == "gzip"
+    unpack, packed, body = zlib.decompressobj(31), b"", b""
+    try:
+        for event, words in ((status(), b'"ready"'), (emotion(stream="new"), b'"new"')):
+            daemon.tell(event)
+            while words not in body:
+                packed += (part := response.read1())
+                body += unpack.decompress(part)
+    finally:
+        connection.close()
+    assert body.count(b'"long"') > 100
+    assert len(packed) < len(body) / 4
+
+
 def test_where_nothing_comes_a_beat_shows_that_the_connection_stands() -> None:
     async def beaten() -> None:
         beat = asyncio.Event()
@@ -141,7 +174,7 @@ def test_where_nothing_comes_a_beat_shows_that_the_connection_stands() -> None:
             return {"type": "http.disconnect"}
 
         response = LiveResponse(Hub(), {}, None, beat_s=0.01)
-        await asyncio.wait_for(response({}, receive, send), PATIENCE_S)
+        await asyncio.wait_for(response({"headers": []}, receive, send), PATIENCE_S)
 
     asyncio.run(beaten())
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator
 
 import msgspec
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from edgeser.page.hub import Hub
@@ -19,6 +21,10 @@ comment: of a comment the page's script would never know. ``static/live.js`` wai
 
 RETRY_MS = 1000
 MAX_BROWSERS = 64
+
+PACKED = (5, zlib.DEFLATED, 16 + 12, 5)
+"""Level, method, gzip with a window of 4 kB, memory of 32 kB for each browser: events resemble the
+ones before. Two minutes of speech of one stream are 200 kB, and packed 20."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -37,13 +43,16 @@ class LiveResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until either side goes."""
+        accepted = Headers(scope=scope).get("accept-encoding", "")
+        pack = zlib.compressobj(*PACKED) if "gzip" in accepted else None
         headers = [
             (b"content-type", b"text/event-stream; charset=utf-8"),
             (b"cache-control", b"no-store"),
             (b"x-accel-buffering", b"no"),  # nginx is to pass it on at once
+            *([(b"content-encoding", b"gzip")] if pack else []),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        sending = asyncio.create_task(self._send(send))
+        sending = asyncio.create_task(self._send(send, pack))
         leaving = asyncio.create_task(_left(receive))
         self._hub.enter()
         try:
@@ -54,10 +63,13 @@ class LiveResponse:
             leaving.cancel()
             await asyncio.gather(sending, leaving, return_exceptions=True)
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, send: Send, pack: zlib._Compress | None) -> None:
         async for body in self._bodies():
+            if pack:
+                body = pack.compress(body) + pack.flush(zlib.Z_SYNC_FLUSH)
             await send({"type": "http.response.body", "body": body, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        end = pack.flush() if pack else b""
+        await send({"type": "http.response.body", "body": end, "more_body": False})
 
     async def _bodies(self) -> AsyncIterator[bytes]:
         hub = self._hub
