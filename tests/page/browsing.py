@@ -14,6 +14,10 @@ from .world import PATIENCE_S, PageProcess, until
 DESK = {"width": 1440, "height": 900}
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+LISTEN_TO_WHAT_IS_SAID = """window.spoken = []; new MutationObserver(() => {
+    const said = document.querySelector('[role=status]')?.innerText;
+    if (said && said !== window.spoken.at(-1)) window.spoken.push(said);
+}).observe(document, { subtree: true, childList: true, characterData: true });"""
 BROKEN = """(parts) => [...document.querySelectorAll(parts.join())].filter((e) => {
     const words = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
     const lines = new Set();

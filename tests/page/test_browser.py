@@ -137,7 +137,8 @@ def test_that_it_is_muted_is_said(browser: Any, page: PageProcess, daemon: Daemo
         muted = msgspec.structs.replace(status(level_dbfs=None), muted=True)
         shows(tab, "until it is unmuted: edgeser mute off", lambda: daemon.tell(muted))
         assert tab.inner_text(".top .chip") == "Muted"
-        assert tab.inner_text("[role=status]").endswith("Muted")
+        said = tab.locator("[role=status]")
+        until(lambda: daemon.tell(muted) or said.inner_text().endswith("Muted"), "it is said")
 
 
 def test_what_is_a_day_old_has_its_day(browser: Any, page: PageProcess, daemon: Daemon) -> None:
@@ -326,6 +327,7 @@ def test_what_is_drawn_is_also_said(browser: Any, page: PageProcess, daemon: Dae
         shows(tab, "Happy", lambda: daemon.tell(status(), told))
         assert "happy 80" in tab.get_attribute(".scores .plot", "aria-label")
         assert "inference 4.4 ms" in tab.get_attribute(".strip", "aria-label")
-        assert "happy" in tab.inner_text("[role=status]")
+        said = lambda: str(tab.inner_text("[role=status]"))  # noqa: E731
+        until(lambda: daemon.tell(status()) or "happy" in said(), "it is said")
         unnamed = "[...document.querySelectorAll('button, a, input, select')].filter(e => !(e.textContent.trim() || e.ariaLabel || e.labels?.length)).length"  # noqa: E501
         assert tab.evaluate(unnamed) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .browsing import WIDER, opened, shows
+from .browsing import LISTEN_TO_WHAT_IS_SAID, WIDER, opened, shows
 from .world import Daemon, PageProcess, emotion, fault, level, status, until
 
 ROOMS = tuple(f"room {number}" for number in range(1, 12))
@@ -115,6 +115,23 @@ def test_a_row_in_trouble_is_the_first_and_says_why(
         assert tab.inner_text("main").count("The daemon has gone") == 1  # not once for each row
         daemon.again()
         until(lambda: beat(daemon) or names(tab) == list(ROOMS), "all is well again")
+
+
+def test_of_many_streams_a_screen_reader_is_told_of_trouble_alone(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    def spoken(dead: str = "") -> str:
+        beat(daemon, dead)
+        return str(tab.evaluate("window.spoken.join()"))
+
+    with opened(browser, page, script=LISTEN_TO_WHAT_IS_SAID) as tab:
+        until(lambda: beat(daemon) or names(tab) == list(ROOMS), "rows")
+        daemon.tell(*(emotion("angry", stream=room, segment=9, kind="final") for room in ROOMS))
+        angry = tab.locator(".row .name", has_text="angry")
+        until(lambda: beat(daemon) or angry.count() == len(ROOMS), "the new mood")
+        until(lambda: f"{DEAD}: No sound arrives" in spoken(DEAD), "the trouble")
+        until(lambda: f"{DEAD}: Listening" in spoken(), "its end")
+        assert "angry" not in spoken()
 
 
 def test_cards_or_table_is_remembered(browser: Any, page: PageProcess, daemon: Daemon) -> None:

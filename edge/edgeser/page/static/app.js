@@ -4,6 +4,7 @@ import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
 import { connect } from "./live.js";
 import { clockOf, explainLink, isTrouble, newState, summary, survey } from "./state.js";
 import { Now } from "./now.js";
+import { MOST_CARDS } from "./overview.js";
 import { Past } from "./past.js";
 import { Health } from "./health.js";
 import { forgetColours } from "./palette.js";
@@ -13,6 +14,7 @@ import { words } from "./format.js";
 const VIEWS = { now: ["Now", Now], past: ["Past", Past], health: ["Health", Health] };
 const DRAWN_MS = 200;
 const HIDDEN_MS = 2000;
+const SPOKEN_MS = 3000; // a line, and a pause behind it
 const THEMES = { auto: ["◐", "Theme: as the system"], light: ["☀", "Theme: light"], dark: ["☾", "Theme: dark"] };
 
 const state = newState();
@@ -81,21 +83,26 @@ function App() {
     <${Announcer} state=${state} now=${now} />`;
 }
 
-/** Tells a screen reader what changed, and nothing twice; a line that ends, by what is so instead. */
+/** Tells a screen reader what changed, and nothing twice; a line that ends, by what is so instead. It
+ * is told more only when it has said that, and what is so then. Moods of many streams would never end. */
 function Announcer({ state, now }) {
   const told = useRef(new Map());
   const spoken = useRef("");
+  const free = useRef(0);
   const lost = explainLink(state, now);
-  const lines = lost ? [["", lost.what]]
-    : [["", "", "The daemon is heard"], ...survey(state, now).map(({ stream, said }) => [stream.name, lineOf(stream, said), said.what])];
+  const streams = lost || !state.live ? [] : survey(state, now).filter(({ stream }) => stream.status);
+  const lines = [lost ? ["", lost.what] : ["", "", "The daemon is heard"],
+    ...streams.map(({ stream, said }) => [stream.name, lineOf(stream, said, streams.length <= MOST_CARDS), said.what])];
   const changed = lines.filter(([name, line]) => (told.current.get(name) ?? "") !== line);
-  for (const [name, line] of changed) told.current.set(name, line);
-  const news = changed.map(([name, line, instead]) => (name && state.streams.size > 1 ? `${name}: ${line || instead}` : line || instead));
-  if (news.length) spoken.current = news.join(", ");
+  if (changed.length && lost?.kind !== "wait" && performance.now() >= free.current) {
+    for (const [name, line] of changed) told.current.set(name, line);
+    spoken.current = changed.map(([name, line, instead]) => (name && state.streams.size > 1 ? `${name}: ${line || instead}` : line || instead)).join(", ");
+    free.current = performance.now() + SPOKEN_MS * changed.length;
+  }
   return html`<p class="hidden" role="status" aria-live="polite">${spoken.current}</p>`;
 }
 
-const lineOf = (stream, said) => (isTrouble(said) || said.kind === "wait" || stream.status?.muted ? said.what : words(stream.smoothed ?? ""));
+const lineOf = (stream, said, withMood) => (isTrouble(said) || said.kind === "wait" || stream.status?.muted ? said.what : withMood ? words(stream.smoothed ?? "") : "");
 
 const root = document.getElementById("app");
 root.textContent = "";

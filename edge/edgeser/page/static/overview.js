@@ -6,7 +6,7 @@ import { remember, remembered } from "./storage.js";
 import { count } from "./format.js";
 
 /** More streams are a table, until the reader chooses. */
-const MOST_CARDS = 6;
+export const MOST_CARDS = 6;
 const KINDS = { cards: "Cards", table: "Table" };
 
 /** `note`: of them all, in a few words. `Cards`, `Table`: components, who are given `known`. */
