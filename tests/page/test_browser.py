@@ -29,6 +29,30 @@ from .world import (
 
 PHONE = {"width": 390, "height": 844}
 
+CONTRAST = """([over, under]) => {
+    const light = (name) => {
+        const hex = getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+        const part = (at) => parseInt(hex.slice(at, at + 2), 16) / 255;
+        const linear = [1, 3, 5].map(part).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] + 0.05;
+    };
+    return Math.max(light(over) / light(under), light(under) / light(over));
+}"""  # noqa: E501
+ON = [
+    *((f"--on-{hue}", f"--{hue}") for hue in ("vermillion", "orange", "sky", "blue", "purple")),
+    *((f"--on-{hue}", f"--{hue}") for hue in ("green", "yellow", "brown", "grey")),
+    *(("--ink", f"--l{stage}") for stage in (0, 1, 2, 3, 5)),
+    ("--surface", "--l4"),
+    *(("--muted", paper) for paper in ("--paper", "--surface", "--sunken")),
+    *((f"--{kind}", f"--{kind}-soft") for kind in ("good", "warn", "bad")),
+]
+"""What is written in which colour on which, of both themes."""
+FAINT = """[...document.querySelectorAll('.stream *')].filter((e) => {
+    const says = [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim());
+    for (let part = e; says && part; part = part.parentElement)
+        if (getComputedStyle(part).opacity < 1 && !e.closest('.strip')) return true;
+    return false;
+}).map((e) => e.textContent)"""
 COVERED = """[...document.querySelectorAll('.day:has(.sign)')].filter((day) => {
     const [number, sign, stack] = ['.number', '.sign', '.stack'].map((s) => day.querySelector(s).getBoundingClientRect());
     const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
@@ -139,6 +163,29 @@ def test_that_it_is_muted_is_said(browser: Any, page: PageProcess, daemon: Daemo
         assert tab.inner_text(".top .chip") == "Muted"
         said = tab.locator("[role=status]")
         until(lambda: daemon.tell(muted) or said.inner_text().endswith("Muted"), "it is said")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_words_can_be_read_on_their_colours(browser: Any, page: PageProcess, theme: str) -> None:
+    with opened(browser, page, color_scheme=theme) as tab:
+        low = {pair: tab.evaluate(CONTRAST, list(pair)) for pair in ON}
+        assert {pair: ratio for pair, ratio in low.items() if ratio < 4.5} == {}  # WCAG 2, AA
+
+
+def test_a_mood_that_was_is_not_said_to_last(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    heard = [emotion("sad", segment=710, end=2.0), speech(710, 2.0)]
+    with opened(browser, page) as tab:
+        shows(tab, "last heard", lambda: daemon.tell(*heard, status()))
+        assert "the mood for" not in tab.inner_text("main")
+        shows(
+            tab, "the mood for", lambda: daemon.tell(status("speech"), level(-20.0, talking=True))
+        )
+        beat = lambda: daemon.tell(status("no_audio", level_dbfs=None))  # noqa: E731
+        shows(tab, "No sound arrives", beat)
+        assert tab.evaluate(FAINT) == []
+        assert tab.get_attribute("[role=meter]", "aria-valuenow"), "an attribute that ARIA wants"
 
 
 def test_what_is_a_day_old_has_its_day(browser: Any, page: PageProcess, daemon: Daemon) -> None:

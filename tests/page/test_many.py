@@ -244,6 +244,8 @@ def test_a_screen_reader_is_told_that_trouble_is_over(
         tab.evaluate("window.spoken.length = 0")  # of a moment in which no status came
         daemon.stop()
         until(lambda: is_said("The daemon has gone"), "the daemon's")
+        assert tab.locator("article").count() > 1
+        assert tab.inner_text("main").count("Nothing has come from") == 1  # not once in each card
         tab.evaluate("window.spoken.length = 0")
         daemon.again()
         until(lambda: is_said("The daemon is heard", well), "it is back")

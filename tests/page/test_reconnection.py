@@ -31,6 +31,7 @@ def test_a_gap_is_shown_and_filled_when_the_daemon_is_back(
         until(lambda: tab.evaluate(ABSENT), "the gap is open")
         daemon.again()
         shows(tab, "nothing recognised lately", lambda: daemon.tell(status(uptime_s=0.1)))
+        assert set(tab.locator(".scorebars .value").all_inner_texts()) == {"–"}  # and no score
         told = emotion("sad", segment=300, kind="final", end=2.0)
         daemon.tell(status(uptime_s=0.5), told)
         shows(tab, "Sad", lambda: daemon.tell(status(uptime_s=1.0)))

@@ -34,10 +34,11 @@ export function Card({ stream, said, state, now, themed, whole }) {
  * the state stands in its place, as while nobody listens. */
 function Emotion({ stream, said, gone, now }) {
   const label = gone ? null : stream.smoothed;
-  const since = label ? `${label === "unknown" ? "not sure enough to say" : "the mood"} for ${duration(now - stream.smoothedFrom)}`
+  const since = label && said.kind !== "speech" ? `last heard ${duration(now - stream.lastSpeech)} ago`
+    : label ? `${label === "unknown" ? "not sure enough to say" : "the mood"} for ${duration(now - stream.smoothedFrom)}`
     : stream.smoothed ? `last heard as ${words(stream.smoothed)}, until ${recentTime(stream.lastSpeech, now)}` : `nothing recognised ${stream.status?.counters.finals ? "lately" : "yet"}`;
   const loud = stream.speaking && stream.level !== null ? Math.max(0, Math.min(1, (stream.level + 60) / 50)) : 0;
-  const why = said.why ? `${said.why}${said.from && said.kind === "quiet" ? ` Last speech ${duration(now - said.from)} ago.` : ""}` : "";
+  const why = said.why ? `${said.why}${said.from && said.kind === "quiet" && !label ? ` Last speech ${duration(now - said.from)} ago.` : ""}` : "";
   const line = why || (stream.speaking ? `Speaking for ${duration(now - stream.segmentFrom)}` : "");
   return html`<div class="emotion">
     <div class=${`orb c-${label ? hue(label) : "grey"} ${stream.speaking ? "live" : ""}`} style=${{ "--loud": loud.toFixed(2) }} aria-hidden="true"><i></i><b></b></div>
@@ -51,13 +52,12 @@ function Emotion({ stream, said, gone, now }) {
 
 /** The scores of the latest window: name, bar, number. */
 function Bars({ stream }) {
-  const scores = stream.emotion?.scores ?? {};
-  const labels = stream.labels.length ? stream.labels : [];
+  const scores = stream.emotion?.scores; // none yet of this run
   return html`<ul class="scorebars" aria-label="Scores of the latest window">
-    ${labels.map((label) => html`<li key=${label} class=${`c-${hue(label)}`}>
+    ${stream.labels.map((label) => html`<li key=${label} class=${`c-${hue(label)}`}>
       <span class="name"><i aria-hidden="true"></i>${words(label)}</span>
-      <span class="track" aria-hidden="true"><b style=${{ transform: filled(scores[label] ?? 0) }}></b></span>
-      <span class="value">${percent(scores[label] ?? 0)}</span>
+      <span class="track" aria-hidden="true">${scores && html`<b style=${{ transform: filled(scores[label] ?? 0) }}></b>`}</span>
+      <span class="value">${scores ? percent(scores[label] ?? 0) : "–"}</span>
     </li>`)}
   </ul>`;
 }
@@ -75,7 +75,7 @@ function Meter({ stream }) {
   return html`<div class="meter">
     <h3>Level</h3>
     <div class=${`track ${stream.speaking ? "speech" : ""}`} role="meter" aria-label="Level" aria-valuemin=${LOWEST_DBFS} aria-valuemax="0"
-        aria-valuenow=${level === null ? undefined : Math.round(level)} aria-valuetext=${text || "not known"}>
+        aria-valuenow=${Math.round(level ?? LOWEST_DBFS)} aria-valuetext=${text || "not known"}>
       <span class="fill"><b style=${{ transform: filled(share) }}></b></span>
       ${level !== null && html`<i class="peak" style=${{ left: `${(100 * peak.current.value).toFixed(1)}%` }}></i>`}
       ${floor !== null && html`<i class="floor" style=${{ left: `${(100 * place(floor)).toFixed(1)}%` }} title=${`noise floor ${decibels(floor)}`}></i>`}

@@ -30,15 +30,15 @@ export const plural = (n, noun) => `${whole.format(n)} ${noun}${n === 1 ? "" : "
 export const words = (text) => text.replaceAll("_", " ");
 export const title = (text) => (text ? text[0].toUpperCase() + text.slice(1) : "");
 
-/** 42 s, 3 min 20 s, 2 h 5 min, 3 d 4 h. */
+/** 42 s, 3 min 20 s, 2 h 5 min, 3 d 4 h; no line ends between a number and its unit. */
 export function duration(seconds) {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min${s % 60 && s < 600 ? ` ${s % 60} s` : ""}`;
+  if (s < 60) return `${s}\u00a0s`;
+  if (s < 3600) return `${Math.floor(s / 60)}\u00a0min${s % 60 && s < 600 ? ` ${s % 60}\u00a0s` : ""}`;
   const minutes = Math.round(s / 60);
-  if (minutes < 1440) return `${Math.floor(minutes / 60)} h${minutes % 60 ? ` ${minutes % 60} min` : ""}`;
+  if (minutes < 1440) return `${Math.floor(minutes / 60)}\u00a0h${minutes % 60 ? ` ${minutes % 60}\u00a0min` : ""}`;
   const hours = Math.round(s / 3600);
-  return `${Math.floor(hours / 24)} d${hours % 24 ? ` ${hours % 24} h` : ""}`;
+  return `${Math.floor(hours / 24)}\u00a0d${hours % 24 ? ` ${hours % 24}\u00a0h` : ""}`;
 }
 
 export const decibels = (dbfs) => `${Math.round(dbfs)} dBFS`.replace("-", "−");

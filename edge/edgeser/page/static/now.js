@@ -4,9 +4,9 @@ import { html } from "./vendor/preact.js";
 import { Card, place } from "./card.js";
 import { Overview } from "./overview.js";
 import { Strip } from "./strip.js";
-import { Table } from "./table.js";
+import { Lost, Table } from "./table.js";
 import { hue } from "./palette.js";
-import { explain, survey } from "./state.js";
+import { explain, explainLink, survey } from "./state.js";
 import { count, decibels, filled, percent, words } from "./format.js";
 
 export function Now({ state, now, themed }) {
@@ -19,7 +19,9 @@ export function Now({ state, now, themed }) {
 
 function Cards({ streams, ...known }) {
   const whole = streams.length === 1;
-  return html`<div class=${`streams ${whole ? "one" : "many"}`}>${streams.map((one) => html`<${Card} key=${one.stream.name} whole=${whole} ...${one} ...${known} />`)}</div>`;
+  const lost = whole ? null : explainLink(known.state, known.now);
+  return html`<${Lost} lost=${lost} />
+    <div class=${`streams ${whole ? "one" : "many"}`}>${streams.map(({ stream, said }) => html`<${Card} key=${stream.name} ...${{ stream, whole, ...known }} said=${lost ? { ...said, why: "" } : said} />`)}</div>`;
 }
 
 function Rows(known) {

@@ -141,7 +141,7 @@ function Filter({ filter, setFilter, labels, streams }) {
   const toggle = (label) => setFilter({ ...filter, labels: filter.labels.includes(label) ? filter.labels.filter((l) => l !== label) : [...filter.labels, label] });
   return html`<div class="filter" role="search" aria-label="Search the journal">
     <div class="labels" role="group" aria-label="Labels">${labels.map((l) => html`<button class=${`tag c-${hue(l)}`} aria-pressed=${filter.labels.includes(l)} onClick=${() => toggle(l)}><i aria-hidden="true"></i>${words(l)}</button>`)}</div>
-    <label class="range">at least <input type="range" min="0" max="95" step="5" value=${filter.confidence} onInput=${(e) => setFilter({ ...filter, confidence: Number(e.target.value) })} aria-valuetext=${`${filter.confidence} percent`} /><output>${percent(filter.confidence / 100)}</output></label>
+    <label class="range">score from <input type="range" min="0" max="95" step="5" value=${filter.confidence} onInput=${(e) => setFilter({ ...filter, confidence: Number(e.target.value) })} aria-valuetext=${`${filter.confidence} percent`} /><output>${percent(filter.confidence / 100)}</output></label>
     <label class="pick">Stream <select value=${filter.stream} onChange=${(e) => setFilter({ ...filter, stream: e.target.value })}><option value="">all</option>${streams.map((s) => html`<option value=${s}>${s}</option>`)}</select></label>
   </div>`;
 }

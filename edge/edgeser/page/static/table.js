@@ -3,12 +3,15 @@
 import { html, useState } from "./vendor/preact.js";
 import { explainLink, isTrouble } from "./state.js";
 
+/** Why nothing is known of any stream: said once of all. */
+export const Lost = ({ lost }) => (lost ? html`<p class="trouble card">${lost.what}. ${lost.why}</p>` : null);
+
 /** `kind`: its class. `head`: cells beside those of name and state. `Cells`, `Opened`: components. */
 export function Table({ kind = "", streams, state, now, themed, head, Cells, Opened, children }) {
   const [open, setOpen] = useState([]);
   const toggle = (one) => setOpen(open.includes(one) ? open.filter((n) => n !== one) : [...open, one]);
-  const lost = explainLink(state, now); // is so of all: said once
-  return html`${lost && html`<p class="trouble card">${lost.what}. ${lost.why}</p>`}
+  const lost = explainLink(state, now);
+  return html`<${Lost} lost=${lost} />
     <section class=${`card table ${kind}`}>
       <div class="row head" aria-hidden="true"><span>Stream</span><span>State</span>${head}</div>
       <ul>${streams.map(({ stream, said }) => {

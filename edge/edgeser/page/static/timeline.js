@@ -11,7 +11,7 @@ const FAULT_LANE_PX = 26;
 const AXIS_PX = 36;
 const SHORTEST_S = 20;
 const LONGEST_S = 3 * 86_400;
-const ALPHAS = [0.35, 0.55, 0.75, 1];
+const ALPHAS = [0.5, 0.65, 0.8, 1];
 
 const clamped = ([from, to]) => {
   const length = Math.min(LONGEST_S, Math.max(SHORTEST_S, to - from));
