@@ -18,7 +18,7 @@ TEST_PACKAGES := libportaudio2 libasound2-plugins pulseaudio pulseaudio-utils \
 	systemd systemd-container dbus python3-venv prometheus mosquitto nats-server \
 	chromium-headless-shell fonts-dejavu-core openssl
 
-.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check browsers-check clean requirements wheel deb deb-check image image-check arm-check release audit fuzz pythons install-service uninstall-service
+.PHONY: help demo page page-assets site test quick lint types unit footprint evaluate results gpu-check home-assistant-check fleet-check browsers-check clean requirements wheel deb deb-check image image-check arm-check release audit fuzz pythons debian-python install-service uninstall-service
 
 help:
 	@echo "make demo      emotion events from a bundled sound file, through the real daemon"
@@ -42,6 +42,7 @@ help:
 	@echo "make audit     known vulnerabilities of what the service needs"
 	@echo "make fuzz      foreign bytes at everything that reads some (an hour; FILES=100000)"
 	@echo "make pythons   the runtime's tests on Python 3.10, 3.12 and 3.13; PYTHONS='3.12 ...'"
+	@echo "sudo make debian-python SUITE=forky    the same on the Python of another Debian"
 	@echo "make footprint start-up time, memory and load of the daemon in silence"
 	@echo "make evaluate DATA=FOLDER      leave one speaker of Emo-DB out at a time, the report, and"
 	@echo "                               the daemon on every file (about an hour on two cores)"
@@ -195,6 +196,10 @@ PYTHONS ?= 3.10 3.12 3.13
 
 pythons: $(RELEASE)/.ready examples/node_modules/.installed
 	tools/pythons $(RELEASE)/bin/uv $(PYTHONS)
+
+debian-python:
+	@tools/debian-packages mmdebstrap
+	tools/debian-python $(SUITE)
 
 footprint: $(VENV)/.runtime
 	$(BIN)/python benchmarks/footprint.py

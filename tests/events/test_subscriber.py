@@ -108,7 +108,6 @@ def test_what_is_no_event_is_skipped_and_counted(wire: zmq.Socket[bytes], endpoi
         [b"fault.mic", b""],
         [b"fault.mic", b"\x80\x04\x95"],
         [b"fault.mic", b"[" * 100_000],
-        [b"fault.mic", good[:-1] + b',"new":' + b"[" * 100_000 + b"]" * 100_000 + b"}"],
         [b"fault.mic", good.replace(b'"v":1', b'"v":2')],
         [b"fault.mic", good.replace(b'"fault"', b'"earthquake"')],
         [b"fault.mic", good.replace(b'"recovered":false', b'"recovered":"no"')],
@@ -128,6 +127,20 @@ def test_what_is_no_event_is_skipped_and_counted(wire: zmq.Socket[bytes], endpoi
         assert isinstance(item, FaultEvent)
         assert item.seq == 1
         assert subscriber.malformed == len(malformed)
+
+
+def test_a_deep_nest_in_an_unknown_field_is_survived(
+    wire: zmq.Socket[bytes], endpoint: str
+) -> None:
+    """From Python 3.14 on it is no recursion that is too deep: the field is ignored."""
+    first, second = numbered(fault(), 1), numbered(fault(), 2)
+    nest = first[:-1] + b',"new":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    with Subscriber(endpoint, timeout_s=PATIENCE_S) as subscriber:
+        wire.recv()
+        for payload in (nest, first, second):
+            wire.send_multipart([b"fault.mic", payload])
+        assert [getattr(item, "seq", None) for item in take(subscriber, 2)] == [1, 2]
+        assert subscriber.malformed == (0 if sys.version_info >= (3, 14) else 1)
 
 
 def test_duplicates_are_dropped_and_losses_told(wire: zmq.Socket[bytes], endpoint: str) -> None:

@@ -17,6 +17,7 @@ Its metadata property ``edgeser`` holds an ``ArtefactInfo`` as JSON.
 
 from __future__ import annotations
 
+import stat
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -255,8 +256,10 @@ def model_path(name_or_file: str | Path) -> Path:
         return shipped[name_or_file]
     path = Path(name_or_file)
     try:
-        if path.is_file():
+        if stat.S_ISREG(path.stat().st_mode):
             return path
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # a null character
+        pass
     except OSError as error:  # a name of 300 characters, a folder that may not be entered
         raise ArtefactError(f"model '{name_or_file}': cannot be read: {error.strerror}") from error
     raise ArtefactError(
