@@ -127,7 +127,7 @@ class Kills(RuleBasedStateMachine):
         with JournalReader(self.path) as reader:
             *parts, end = map(_decoder.decode, answer(request, reader, live))
         assert isinstance(end, ReplayEnd)
-        told = self.catch_up.answered(parts, end)  # type: ignore[arg-type]
+        told = self.catch_up.answered([(part, b"") for part in parts], end)
         self.tell([item for item, _ in told])
         return True
 

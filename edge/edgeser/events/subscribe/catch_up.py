@@ -32,7 +32,7 @@ from edgeser.moment import looks_like_moment, parse_moment
 RUNS_REMEMBERED = 1000
 """As many runs as a journal remembers."""
 
-Told: TypeAlias = tuple[AnyEvent | Gap, bytes]
+WithPayload: TypeAlias = tuple[AnyEvent | Gap, bytes]
 """An event or a gap, and the event's JSON just as it was received."""
 
 WAY_BACK = 32
@@ -175,7 +175,7 @@ class CatchUp:
         """Whether this run was before the present one, and the journal does not know it."""
         return epoch != self.sequence.epoch and epoch in self._strays
 
-    def answered(self, parts: Iterable[Told], end: ReplayEnd) -> list[Told]:
+    def answered(self, parts: Iterable[WithPayload], end: ReplayEnd) -> list[WithPayload]:
         """Take an answer; return what to deliver of it.
 
         Raises ``ValueError`` for one that would lead to the same request for ever.

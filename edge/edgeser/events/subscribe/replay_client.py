@@ -12,7 +12,7 @@ import zmq
 
 from edgeser.events.schema import AnyEvent
 from edgeser.events.sequence import Gap
-from edgeser.events.subscribe.catch_up import Told
+from edgeser.events.subscribe.catch_up import WithPayload
 from edgeser.events.wire.curve import CurveClient
 from edgeser.events.wire.endpoint import Endpoint, IpcEndpoint, replay_endpoint
 from edgeser.events.wire.replay import MAX_REQUEST_BYTES, ReplayEnd, ReplayError, ReplayRequest
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
     later version.
     """
 
-    parts: list[Told]
+    parts: list[WithPayload]
     end: ReplayEnd
     malformed: int
 
@@ -136,7 +136,7 @@ class ReplayClient:
             self.refusal = end.message
             return None
         self._was_answered = True
-        parts: list[Told] = []
+        parts: list[WithPayload] = []
         for frame in frames:
             with suppress(*_NOT_UNDERSTOOD):
                 part = _part_decoder.decode(frame)

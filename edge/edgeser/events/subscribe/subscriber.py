@@ -23,7 +23,7 @@ from edgeser.events.schema import (
     topic_of,
 )
 from edgeser.events.sequence import Gap
-from edgeser.events.subscribe.catch_up import CatchUp, Position, Told, parse_since
+from edgeser.events.subscribe.catch_up import CatchUp, Position, WithPayload, parse_since
 from edgeser.events.subscribe.connection import Connection
 from edgeser.events.subscribe.replay_client import ReplayClient
 from edgeser.events.subscribe.waiting import AsyncWaiting, has_message
@@ -118,7 +118,7 @@ class Subscriber:
         self._catch_up = CatchUp(topics, start)
         self._levels_wanted = any(topic.startswith(LEVEL_PREFIX) for topic in topics)
         self._yielded = start
-        self._ready: deque[Told] = deque()
+        self._ready: deque[WithPayload] = deque()
         self._held: tuple[AnyEvent, bytes] | None = None
         curve = _curve(parsed, key, server_key)
         self._client = ReplayClient(parsed, curve)
