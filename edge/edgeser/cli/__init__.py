@@ -36,32 +36,32 @@ COMMANDS = {
         "Show in a browser what a daemon hears (extra: page).",
         clears_up=True,
     ),
-    "events": Entry("edgeser.cli", "Look into the journal: what was heard, and when."),
-    "on": Entry("edgeser.cli", "Run a program when something is heard.", clears_up=True),
+    "events": Entry("edgeser.cli", "Print the events in the journal."),
+    "on": Entry("edgeser.cli", "Run a program on events.", clears_up=True),
     "bridge": Entry(
         "edgeser.cli",
-        "Hand the events on: MQTT with Home Assistant, NATS, Lab Streaming Layer.",
+        "Forward events: MQTT with Home Assistant, NATS, Lab Streaming Layer.",
         clears_up=True,
     ),
     "lake": Entry(
         "edgeser.cli",
-        "Keep a fleet's events as tables, and ask them questions (extra: lake).",
+        "Store and query the events of a fleet (extra: lake).",
         clears_up=True,
     ),
     "baseline": Entry(
-        "edgeser.cli", "Show, forget or make what is known of a stream's voice.", clears_up=True
+        "edgeser.cli", "Show, reset or enrol the baseline of a stream's voice.", clears_up=True
     ),
-    "keys": Entry("edgeser.cli", "Make keys for encrypted TCP, and say whose are allowed."),
-    "mute": Entry("edgeser.cli", "Leave out what is heard while a loudspeaker beside it talks."),
+    "keys": Entry("edgeser.cli", "Make and allow keys for encrypted TCP."),
+    "mute": Entry("edgeser.cli", "Mute the daemon, for example while a loudspeaker talks."),
     "predict": Entry("edgeser.cli", "Recognise the speech in sound files."),
     "annotate": Entry(
         "edgeser.cli",
-        "Recognise an archive of recordings into tables (extra: annotate).",
+        "Recognise an archive of recordings, as tables (extra: annotate).",
         clears_up=True,
     ),
     "bench": Entry("edgeser.cli", "Measure the daemon on this machine.", clears_up=True),
     "devices": Entry("edgeser.cli", "List the microphones."),
-    "models": Entry("edgeser.cli", "List the models, describe one, or choose the daemon's."),
+    "models": Entry("edgeser.cli", "List the models, describe one, or switch the daemon's."),
     "settings": Entry("edgeser.cli", "Check or show the settings."),
     "doctor": Entry("edgeser.cli", "Check this installation and say how to fix it."),
     "completion": Entry("edgeser.cli", "Print completion for a shell, or the manual page."),
@@ -79,16 +79,16 @@ COMMANDS = {
         clears_up=True,
     ),
     "report": Entry(
-        "edgeser_train.commands", "Put evaluations side by side, and say how sure a difference is."
+        "edgeser_train.commands", "Compare evaluations, with the significance of each difference."
     ),
     "export": Entry(
         "edgeser_export.commands",
-        "Make a verified artefact of a checkpoint (extra: export).",
+        "Export a checkpoint to a verified artefact (extra: export).",
         clears_up=True,
     ),
     "engine": Entry(
         "edgeser.cli",
-        "Build TensorRT engines for an NVIDIA GPU, and keep them (extra: tensorrt).",
+        "Build and manage TensorRT engines for an NVIDIA GPU (extra: tensorrt).",
         clears_up=True,
     ),
 }
@@ -163,7 +163,7 @@ def _say_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_say_version,
-    help="Show the version and exit; of a checkout the commit, too, with a + if it was changed.",
+    help="Show the version and exit; in a checkout also the commit, with a + if it was changed.",
 )
 def main() -> None:
     """Speech in, emotion events out, on the device.

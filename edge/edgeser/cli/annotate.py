@@ -54,7 +54,7 @@ LINE_INTERVAL_S = 10.0
     required=True,
     type=PATH,
     metavar="FOLDER",
-    help="Where the tables go.",
+    help="Folder of the tables.",
 )
 @settings_option
 @model_option
@@ -62,8 +62,8 @@ LINE_INTERVAL_S = 10.0
 @click.option(
     "--voices",
     metavar="folder|COLUMN",
-    help="Whose voice is in a recording: that of its folder, or what a column of the list says. "
-    "It is judged against how that voice sounds in its other recordings.",
+    help="Whose voice is in a recording: that of its folder, or of a column of the list. It is "
+    "judged relative to how that voice sounds in its other recordings.",
 )
 @click.option(
     "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one per core."
@@ -101,12 +101,11 @@ def annotate(
     part: str | None,
     as_json: bool,
 ) -> None:
-    """Recognise every recording of an archive, cut into segments as `edgeser run` cuts it.
+    """Recognise every recording of an archive, segmented as by `edgeser run`.
 
-    The same command again goes on where it was killed: what is finished is not done again. A file
-    that cannot be read, or was deleted meanwhile, is a row of the table `errors`, not the end; the
-    exit code is 0. It is 1 where the whole archive went away: the same command does the rest when
-    it is back.
+    The same command, run again, continues where it was killed. A file that cannot be read, or was
+    deleted meanwhile, becomes a row of the table `errors`; the exit code is still 0. It is 1 if the
+    whole archive disappeared: the same command does the rest when it is back.
     """
     from edgeser.annotate.files import find
     from edgeser.annotate.lock import only_one

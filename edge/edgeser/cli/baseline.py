@@ -25,11 +25,11 @@ SENTENCES = 3
 
 @click.group()
 def baseline() -> None:
-    """How the voices that streams hear usually sound: show it, forget it, or make it at once.
+    """Show, reset or enrol the baselines: how the voice on each stream usually sounds.
 
-    A model that learns voices judges speech against the everyday voice of its stream. It learns
-    that by listening; what is kept is a mean spectrum, what the model usually says of the voice,
-    and how much speech these are means of, never sound.
+    A model that learns voices judges speech relative to how the voice on its stream usually sounds.
+    It learns that by listening. A baseline holds a mean spectrum, the mean of the model's outputs
+    and the amount of speech behind them, never sound.
 
     Example: edgeser baseline enrol
     """
@@ -39,9 +39,9 @@ def baseline() -> None:
 @settings_option
 @json_option
 def show(settings_file: Path | None, as_json: bool) -> None:
-    """Show of which streams a voice is known, and from how much speech.
+    """Show the streams with a baseline, and the amount of speech in it.
 
-    What was kept last comes first; models with other features have their own.
+    The newest comes first; models with other features have their own.
 
     Example: edgeser baseline show --json
     """
@@ -82,7 +82,8 @@ def show(settings_file: Path | None, as_json: bool) -> None:
 @settings_option
 @click.option("--stream", metavar="NAME", help="Only this stream's.")
 def reset(settings_file: Path | None, stream: str | None) -> None:
-    """Forget the voices of all streams, or of one. A daemon that runs forgets within a second.
+    """Delete the baselines of all streams, or of one. A running daemon forgets them within a
+    second.
 
     \b
     Examples: edgeser baseline reset --stream kitchen
@@ -109,13 +110,13 @@ def reset(settings_file: Path | None, stream: str | None) -> None:
 @click.argument("files", nargs=-1, type=PATH)
 @settings_option
 @model_option
-@click.option("--stream", metavar="NAME", help="For this stream; default: the only one.")
+@click.option("--stream", metavar="NAME", help="Stream of the voice. Default: the only one.")
 def enrol(
     files: tuple[Path, ...], settings_file: Path | None, model: str | None, stream: str | None
 ) -> None:
-    """Make a voice known at once: three calm sentences, spoken or in sound files.
+    """Enrol a voice: three calm sentences, spoken or in sound files.
 
-    Speak as on any other day, where you usually speak. The daemon takes it over within a second.
+    Speak as usual, where you usually speak. A running daemon adopts the baseline within a second.
 
     \b
     Examples: edgeser baseline enrol

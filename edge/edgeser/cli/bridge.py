@@ -34,9 +34,9 @@ STATUS_INTERVAL_S = 2.0
 
 @click.group()
 def bridge() -> None:
-    """Hand the events of a daemon on to other systems.
+    """Forward the events of a daemon to other systems.
 
-    A bridge is a process of its own: it cannot slow the daemon. See docs/bridges.md.
+    A bridge is a separate process: it cannot block the daemon. See docs/bridges.md.
 
     Example: edgeser bridge mqtt homeassistant.local
     """
@@ -53,7 +53,7 @@ def bridge() -> None:
 )
 @click.argument("broker", metavar="HOST[:PORT]", required=False)
 @settings_option
-@click.option("--tls", is_flag=True, default=None, help="Encrypt, and check the certificate.")
+@click.option("--tls", is_flag=True, default=None, help="Use TLS, and verify the certificate.")
 @login_options
 @click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
 @click.option("--discovery", metavar="PREFIX|off", help="Describe the streams to Home Assistant.")
@@ -66,10 +66,10 @@ def mqtt(
     since: str | None,
     **flags: str | bool | None,
 ) -> None:
-    """Hand events on to an MQTT broker, described for Home Assistant.
+    """Forward events to an MQTT broker, with Home Assistant discovery.
 
-    Finals, speech events and faults arrive at least once, whatever is killed on the way. A broker
-    that cannot be reached is waited for.
+    Finals, speech events and faults arrive at least once, whatever is killed on the way. If the
+    broker cannot be reached, the bridge keeps trying.
     """
     from edgeser.bridges.mqtt.address import from_settings
     from edgeser.bridges.mqtt.bridge import MqttBridge
@@ -103,7 +103,7 @@ def mqtt(
 )
 @click.argument("server", metavar="nats://HOST[:PORT]|tls://...", required=False)
 @settings_option
-@click.option("--site", metavar="NAME", help="Where this machine is. Default: home.")
+@click.option("--site", metavar="NAME", help="Site of this machine. Default: home.")
 @click.option("--device", metavar="NAME", help="Name of this machine. Default: its host name.")
 @credentials_option
 @login_options
@@ -116,10 +116,10 @@ def nats(
     since: str | None,
     **flags: str | None,
 ) -> None:
-    """Hand events on to NATS JetStream, where those of a fleet meet: docs/fleet.md.
+    """Forward events to NATS JetStream, for a fleet: docs/fleet.md.
 
-    Finals, speech events and faults arrive at least once, whatever is killed on the way. A server
-    that cannot be reached is waited for.
+    Finals, speech events and faults arrive at least once, whatever is killed on the way. If the
+    server cannot be reached, the bridge keeps trying.
     """
     from edgeser.bridges.nats.bridge import NatsBridge
     from edgeser.bridges.nats.server import from_settings
@@ -150,9 +150,9 @@ def nats(
 @daemon_options
 @click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
 def lsl(connect: str | None, key: Path | None, server_key: str | None, node: str | None) -> None:
-    """Stream scores and markers to recorders of Lab Streaming Layer.
+    """Stream scores and markers to Lab Streaming Layer recorders.
 
-    For each stream of the daemon one of LSL with a channel per label, and one of markers.
+    Each stream of the daemon becomes an LSL stream with a channel per label, and one of markers.
     """
     import socket
 

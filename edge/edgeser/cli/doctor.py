@@ -23,7 +23,7 @@ def doctor(settings_file: Path | None, service: str | None, as_json: bool) -> No
     """Check environment, microphones, level, permissions, VAD, model, telemetry, endpoints, broker.
 
     With --service: unit, activity, account, settings, folders and sandbox of the system service.
-    Exit code 1 when something needs fixing; what somebody asked for, such as muting, is a note.
+    Exit code 1 if something needs fixing; intended states, such as muting, are notes.
 
     \b
     Examples: edgeser doctor

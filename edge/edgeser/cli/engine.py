@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def engine() -> None:
-    """Build and keep TensorRT engines for an NVIDIA GPU (docs/tensorrt.md).
+    """Build and manage TensorRT engines for an NVIDIA GPU (docs/tensorrt.md).
 
     An engine is found by the artefact's checksum, the GPU, the version of TensorRT and the
-    precision; `edgeser run` takes it when its golden vectors hold.
+    precision; `edgeser run` uses it if it passes its golden vectors.
 
     Example: edgeser engine build lightweight-emodb
     """
@@ -34,7 +34,7 @@ def engine() -> None:
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
-    help="Refuse a file that computes in another.  [default: that of the file]",
+    help="Refuse a file with another precision.  [default: that of the file]",
 )
 @click.option(
     "--batch",
@@ -44,7 +44,7 @@ def engine() -> None:
     help="Windows run at once, at most.",
 )
 def build(model: str, precision: Precision | None, batch: str) -> None:
-    """Build the engine of an artefact on this machine, and run its golden vectors.
+    """Build the engine for an artefact on this machine, and run its golden vectors.
 
     It takes minutes. The precision is the file's own: build fp16 and int8 from the files that
     `edgeser export --precision` makes. Root builds into /var/cache/edgeser/engines, where the
@@ -66,7 +66,7 @@ def build(model: str, precision: Precision | None, batch: str) -> None:
 @engine.command("list")
 @json_option
 def list_engines(as_json: bool) -> None:
-    """List the engines there are, and whether they can run here.
+    """List the engines, and whether they can run here.
 
     Example: edgeser engine list --json
     """
@@ -97,9 +97,9 @@ def list_engines(as_json: bool) -> None:
 @engine.command()
 @click.argument("models", nargs=-1, metavar="[NAME|FILE]...")
 def verify(models: tuple[str, ...]) -> None:
-    """Run the golden vectors through the engines of this machine; of the named artefacts, or all.
+    """Run the golden vectors with the engines of this machine: of the named artefacts, or all.
 
-    Exit code 1 when one drifts or cannot run.
+    Exit code 1 if one deviates or cannot run.
 
     Example: edgeser engine verify
     """

@@ -36,17 +36,21 @@ if TYPE_CHECKING:
 )
 @settings_option
 @click.option("--journal", metavar="FILE", type=PATH, help="The journal.")
-@click.option("--since", metavar="TIME", help="Only from then on: 15m, 1h, 2d (ago), or a date.")
+@click.option("--since", metavar="TIME", help="Only since then: 15m, 1h, 2d (ago), or a date.")
 @click.option("--before", metavar="TIME", help="Only what was published before that.")
 @click.option(
-    "--topic", "topics", metavar="PREFIX", multiple=True, help="Only topics that begin so."
+    "--topic", "topics", metavar="PREFIX", multiple=True, help="Only topics with this prefix."
 )
-@click.option("--stream", "streams", metavar="NAME", multiple=True, help="Only of this stream.")
-@click.option("--label", "labels", multiple=True, help="Only emotions of this label (repeatable).")
+@click.option("--stream", "streams", metavar="NAME", multiple=True, help="Only this stream.")
+@click.option(
+    "--label", "labels", multiple=True, help="Only emotions with this label (repeatable)."
+)
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Only the first N.")
 @click.option("--last", metavar="N", type=click.IntRange(min=1), help="Only the last N.")
-@click.option("--delete", is_flag=True, help="Delete them instead, for good; the daemon may run.")
-@click.option("--all", "everything", is_flag=True, help="With --delete: all events that there are.")
+@click.option(
+    "--delete", is_flag=True, help="Delete them permanently instead; the daemon may be running."
+)
+@click.option("--all", "everything", is_flag=True, help="With --delete: all events.")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
 def events(
@@ -64,10 +68,10 @@ def events(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Print the finals, speech events and faults that the journal holds, oldest first.
+    """Print the finals, speech events and faults in the journal, oldest first.
 
-    Times are local unless they say otherwise. With --json each line is an event just as it was
-    published.
+    Times are local unless they state a time zone. With --json each line is an event exactly as it
+    was published.
     """
     from edgeser.events.journal.erase import erase
     from edgeser.events.journal.file import ForeignFileError, set_aside

@@ -20,13 +20,13 @@ def folder_option(command: Command) -> Command:
         "folder",
         metavar="FOLDER",
         type=PATH,
-        help="The folder of the keys.",
+        help="Folder of the keys.",
     )(settings_option(command))
 
 
 @click.group()
 def keys() -> None:
-    """Make keys for TCP that is encrypted (CURVE), and say whose are allowed.
+    """Make and allow keys for encrypted TCP (CURVE).
 
     Example: edgeser keys list
 
@@ -43,7 +43,7 @@ def keys() -> None:
 @click.argument("name")
 @folder_option
 def new(name: str, folder: Path | None, settings_file: Path | None) -> None:
-    """Make a key pair and print its public key; the secret one stays in NAME.secret.
+    """Make a key pair and print its public key; the secret key stays in NAME.secret.
 
     Example: edgeser keys new server
     """
@@ -59,7 +59,7 @@ def new(name: str, folder: Path | None, settings_file: Path | None) -> None:
 @click.argument("public_key")
 @folder_option
 def allow(name: str, public_key: str, folder: Path | None, settings_file: Path | None) -> None:
-    """Let the owner of a public key connect, once the daemon has been reloaded.
+    """Allow a public key to connect, after the daemon is reloaded.
 
     Example: edgeser keys allow phone 'Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID'
     """
@@ -71,7 +71,7 @@ def allow(name: str, public_key: str, folder: Path | None, settings_file: Path |
 @click.argument("name")
 @folder_option
 def revoke(name: str, folder: Path | None, settings_file: Path | None) -> None:
-    """Let somebody connect no more, once the daemon has been reloaded.
+    """Revoke an allowed key; takes effect when the daemon is reloaded.
 
     Example: edgeser keys revoke phone
     """
@@ -83,7 +83,7 @@ def revoke(name: str, folder: Path | None, settings_file: Path | None) -> None:
 @folder_option
 @json_option
 def list_(folder: Path | None, settings_file: Path | None, as_json: bool) -> None:
-    """List our own public keys, and those that are allowed.
+    """List own public keys and allowed ones.
 
     Example: edgeser keys list
     """

@@ -13,7 +13,7 @@ from edgeser.errors import UserError
 
 @click.group()
 def lake() -> None:
-    """Keep the events of a fleet as Parquet tables, and ask them questions.
+    """Store the events of a fleet as Parquet tables, and query them.
 
     The fleet's devices publish with 'edgeser bridge nats'. See docs/fleet.md.
 
@@ -32,7 +32,7 @@ def lake() -> None:
     """
 )
 @click.argument("server", metavar="nats://HOST[:PORT]|tls://...", required=False)
-@click.option("-o", "--output", "folder", metavar="FOLDER", help="Where the tables are.")
+@click.option("-o", "--output", "folder", metavar="FOLDER", help="Folder of the tables.")
 @settings_option
 @credentials_option
 @login_options
@@ -41,25 +41,25 @@ def lake() -> None:
     "every_seconds",
     metavar="SECONDS",
     type=Number(min=1, max=3600),
-    help="Write so often, if there is anything. Default: 300.",
+    help="Write a part this often, if there are events. Default: 300.",
 )
 @click.option(
     "--stream-gb",
     metavar="GB",
     type=Number(min=0.001, max=100_000),
-    help="What the server's stream may hold, if it has to be made. Default: 10.",
+    help="Size limit of the server's stream, if it has to be created. Default: 10.",
 )
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus here.")
 @click.option(
     "--once",
     is_flag=True,
-    help="End when all that there is has been written, or cannot be (exit code 1).",
+    help="End when everything available is written, or cannot be (exit code 1).",
 )
 def fill(settings_file: Path | None, once: bool, **flags: str | float | None) -> None:
-    """Take events from JetStream into tables.
+    """Write events from JetStream into tables.
 
-    They are acknowledged when they are on the disk; none is lost or in a table twice, whatever is
-    killed on the way. Makes the stream EDGESER on the server if there is none.
+    Events are acknowledged when they are on disk; none is lost or stored twice, whatever is killed
+    on the way. Creates the stream EDGESER on the server if it does not exist.
     """
     import asyncio
     import signal
@@ -120,9 +120,9 @@ def fill(settings_file: Path | None, once: bool, **flags: str | float | None) ->
 )
 @click.argument("folder", type=PATH)
 @click.argument("question", metavar="mood|silence|day|SQL")
-@click.option("--device", metavar="NAME", help="For 'day': whose.")
-@click.option("--site", metavar="NAME", help="For 'day': where, if several sites have the device.")
-@click.option("--day", metavar="YYYY-MM-DD", help="For 'day': which, in UTC.")
+@click.option("--device", metavar="NAME", help="For 'day': the device.")
+@click.option("--site", metavar="NAME", help="For 'day': the site, if several have the device.")
+@click.option("--day", metavar="YYYY-MM-DD", help="For 'day': the day, in UTC.")
 @json_option
 def ask(
     folder: Path,
@@ -132,13 +132,13 @@ def ask(
     day: str | None,
     as_json: bool,
 ) -> None:
-    """Answer a question about a fleet.
+    """Query the events of a fleet.
 
-    'mood': labels, valence and arousal by device and hour; 'silence': who has not been heard for
-    how many hours until now (silent_h), was deaf, has faults, or a clock that is ahead of ours
-    (ahead_h); 'day': one day of one device; or SQL of DuckDB over the views finals, speech and
-    faults. Where there are more columns than the terminal has room for, each has a line. Times are
-    UTC.
+    'mood': labels, valence and arousal by device and hour; 'silence': for each device the hours
+    without events until now (silent_h), times without sound, faults, and by how many hours its
+    clock is ahead (ahead_h); 'day': one day of one device; or DuckDB SQL on the views finals,
+    speech and faults. If there are more columns than fit into the terminal, each gets a line. Times
+    are UTC.
     """
     import datetime
 

@@ -41,13 +41,16 @@ IDLE_FRAME_S = 0.5
     "topics",
     metavar="PREFIX",
     multiple=True,
-    help="Only topics that begin so, e.g. emotion. or speech.mic (repeatable).",
+    help="Only topics with this prefix, e.g. emotion. or speech.mic (repeatable).",
 )
-@click.option("--json", "as_json", is_flag=True, help="A JSON line per event, also on a terminal.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON line per event, also on a terminal."
+)
 @click.option(
     "--since",
     metavar="TIME|EPOCH:SEQ",
-    help="First what the journal holds since 10m, 2h (ago), a date or an event; 'all': everything.",
+    help="Begin with the journal's events since 10m, 2h (ago), a date or an event; 'all': "
+    "everything.",
 )
 @daemon_options
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="End after N events.")
@@ -56,7 +59,7 @@ IDLE_FRAME_S = 0.5
     "timeout_s",
     metavar="SECONDS",
     type=Number(min=0, max=1e9, min_open=True),
-    help="End when nothing comes for so long; with exit code 2 when nothing came at all.",
+    help="End when no event comes for this long; exit code 2 if none came at all.",
 )
 def listen(
     connect: str | None,
@@ -70,9 +73,8 @@ def listen(
 ) -> None:
     """Show a daemon's events as they come.
 
-    On a terminal this is a live view. Elsewhere, on a terminal that cannot be drawn on
-    (TERM=dumb), or with --json, it is a JSON line per event, just as it was received, and a line
-    of type "gap" where events were missed.
+    On a terminal this is a live view. Elsewhere, on a dumb terminal (TERM=dumb), or with --json, it
+    prints one JSON line per event, exactly as received, and a line of type "gap" for missed events.
     """
     from edgeser.events.schema import LEVEL_PREFIX, STATUS_PREFIX
     from edgeser.events.subscribe.subscriber import Subscriber

@@ -35,7 +35,7 @@ class _Models(click.Group):
 @json_option
 @click.pass_context
 def models(ctx: click.Context, as_json: bool) -> None:
-    """List the shipped models, describe one after checking its golden vectors, or choose one.
+    """List the shipped models, describe one after checking its golden vectors, or switch to one.
 
     \b
     Examples: edgeser models
@@ -79,7 +79,7 @@ def describe(asked_json: bool, name: str, as_json: bool) -> None:
 
 @models.command()
 @click.argument("name", required=False, metavar="[NAME|FILE]")
-@click.option("--rollback", is_flag=True, help="Go back to the model before.")
+@click.option("--rollback", is_flag=True, help="Go back to the previous model.")
 @click.option(
     "--settings",
     "file",
@@ -87,14 +87,14 @@ def describe(asked_json: bool, name: str, as_json: bool) -> None:
     default=SERVICE_SETTINGS,
     show_default=True,
     metavar="FILE",
-    help="The settings file that is changed.",
+    help="Settings file to change.",
 )
 def use(name: str | None, rollback: bool, file: Path) -> None:
-    """Choose the model of a daemon, by its settings file, and tell the daemon to take it up.
+    """Set the model in a daemon's settings file, and make the daemon load it.
 
-    The model's golden vectors are run first: one that drifts is not chosen. The name is written
-    into the file, and the one that it replaces beside it (FILE.model-before), for --rollback. The
-    file is put back when the daemon refuses.
+    The model's golden vectors are run first: a model that deviates is refused. The previous name is
+    kept next to the file (FILE.model-before), for --rollback. If the daemon refuses the model, the
+    file is restored.
 
     \b
     Examples: sudo edgeser models use lightweight-emodb-int8

@@ -15,16 +15,16 @@ from edgeser.errors import UserError
     "for_s",
     metavar="SECONDS",
     type=Number(min=0, max=86_400, min_open=True),
-    help="Off again by itself after so long; 'on' may then be left out.",
+    help="Unmute automatically after this long; 'on' may then be left out.",
 )
 @click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes: ipc://PATH.")
 @json_option
 def mute(state: str | None, for_s: float | None, connect: str | None, as_json: bool) -> None:
-    """Mute the daemon on this machine, or say whether it is muted.
+    """Mute the daemon on this machine, or show whether it is muted.
 
-    For whatever talks through a loudspeaker beside the microphone, so that its voice is not judged.
-    The open segment ends at once, with its final; time goes on, and nothing else is published of
-    what is heard. Who may do this: docs/security.md.
+    For programs that talk through a loudspeaker next to the microphone, so that their voice gets no
+    events. The open segment ends at once, with its final; after that, no speech or emotion events
+    are published. docs/security.md says who may mute.
 
     \b
     Examples: edgeser mute on; aplay answer.wav; edgeser mute off

@@ -42,25 +42,29 @@ AT_ONCE_S = 2.0
 )
 @click.argument("what", type=click.Choice(KINDS))
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.option("--label", "labels", multiple=True, metavar="LABEL", help="This label (repeatable).")
+@click.option(
+    "--label", "labels", multiple=True, metavar="LABEL", help="Only this label (repeatable)."
+)
 @click.option(
     "--above",
     type=Number(0, 1),
     default=0.0,
     metavar="CONFIDENCE",
-    help="At least so sure, 0 to 1.",
+    help="Only with at least this confidence, 0 to 1.",
 )
 @click.option(
-    "--stream", "streams", multiple=True, metavar="NAME", help="Of this stream (repeatable)."
+    "--stream", "streams", multiple=True, metavar="NAME", help="Only this stream (repeatable)."
 )
-@click.option("--state", type=click.Choice(["start", "end"]), help="Of speech events.")
+@click.option(
+    "--state", type=click.Choice(["start", "end"]), help="Only speech events with this state."
+)
 @click.option(
     "--every",
     "every_s",
     type=Number(min=0),
     default=0.0,
     metavar="SECONDS",
-    help="Not more often than this, counted for each stream.",
+    help="Minimum time between runs, per stream.",
 )
 @click.option(
     "--timeout",
@@ -69,7 +73,7 @@ AT_ONCE_S = 2.0
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="End a program that takes longer.",
+    help="Kill a program that takes longer.",
 )
 @click.option(
     "--max-age",
@@ -78,7 +82,7 @@ AT_ONCE_S = 2.0
     default=300.0,
     show_default=True,
     metavar="SECONDS",
-    help="Leave out what is older, as what is told late after an outage.",
+    help="Skip older events, such as those replayed after an outage.",
 )
 @daemon_options
 def on(
@@ -97,10 +101,11 @@ def on(
 ) -> None:
     """Run COMMAND on every event of a kind: final, partial, speech or fault.
 
-    {field} in an argument stands for that field of the event, e.g. {label} or {confidence}; the
-    whole event is on the program's standard input, as JSON. One program runs at a time, in the
-    order of events; no shell is involved unless COMMAND is one. Ends with Ctrl-C or SIGTERM, after
-    the programs for what was heard already; a second signal, after two seconds, ends them too.
+    {field} in an argument is replaced by that field of the event, e.g. {label} or {confidence}; the
+    program's standard input is the whole event, as JSON. One program runs at a time, in the order
+    of events; no shell is involved unless COMMAND is one. Ctrl-C or SIGTERM ends it after COMMAND
+    has run for the events already received; a second signal, after two seconds, kills the running
+    program.
     """
     from edgeser.daemon import logs
     from edgeser.events.schema import STATUS_PREFIX, StatusEvent

@@ -48,7 +48,7 @@ def model_option(command: Command) -> Command:
 def backend_option(command: Command) -> Command:
     """``--backend NAME``."""
     return click.option(
-        "--backend", metavar="auto|onnxruntime|tensorrt", help="What runs the model."
+        "--backend", metavar="auto|onnxruntime|tensorrt", help="The backend that runs the model."
     )(command)
 
 

@@ -30,8 +30,8 @@ from edgeser.errors import UserError
     "--journal",
     metavar="FILE",
     type=PATH,
-    help="The daemon's journal. By default that of the settings; with --connect the past is "
-    "asked from the daemon.",
+    help="The daemon's journal. By default that of the settings; with --connect the page "
+    "requests past events from the daemon.",
 )
 @settings_option
 @click.option(
@@ -49,11 +49,15 @@ from edgeser.errors import UserError
     multiple=True,
     help="Also reached under this name or address (repeatable).",
 )
-@click.option("--token", "token_file", metavar="FILE", type=PATH, help="Ask for what is in it.")
+@click.option(
+    "--token", "token_file", metavar="FILE", type=PATH, help="Require the token in this file."
+)
 @click.option("--tls-cert", metavar="FILE", type=PATH, help="Certificate, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", type=PATH, help="Its key.")
-@click.option("--proxy", metavar="ORIGIN", help="A reverse proxy serves it as https://NAME.")
-@click.option("--key", metavar="FILE", type=PATH, help="Our secret key, for a daemon's TCP.")
+@click.option("--proxy", metavar="ORIGIN", help="A reverse proxy serves the page as https://NAME.")
+@click.option(
+    "--key", metavar="FILE", type=PATH, help="The page's secret key, for a daemon's encrypted TCP."
+)
 @click.option("--server-key", metavar="KEY", help="The daemon's public key.")
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
 def page(
@@ -70,10 +74,10 @@ def page(
     server_key: str | None,
     opens: bool,
 ) -> None:
-    """Serve a page that shows what a daemon hears: now, in the past, and how it is.
+    """Serve a page that shows what a daemon hears, its history and its health.
 
-    The daemon need not run yet, and may be restarted. The page can only be read. Beyond this
-    machine it takes a token, and TLS or a reverse proxy: docs/security.md.
+    The daemon need not run yet, and may be restarted. The page is read-only. Beyond this machine it
+    needs a token, and TLS or a reverse proxy: docs/security.md.
     """
     try:
         from edgeser.page.server import Tls, serve

@@ -32,7 +32,7 @@ _KEPT_COLUMNS = 4
 @click.option(
     "--one-voice",
     is_flag=True,
-    help="All files are of one voice: judge each against how it sounds in the others.",
+    help="All files are of one voice: judge each relative to how it sounds in the others.",
 )
 @json_option
 def predict(
@@ -43,15 +43,15 @@ def predict(
     one_voice: bool,
     as_json: bool,
 ) -> None:
-    """Recognise the speech in sound files, cut into segments as `edgeser run` cuts it.
+    """Recognise the speech in sound files, segmented as by `edgeser run`.
 
-    Every file is a voice never heard before, unless --one-voice says otherwise: then all are heard
-    before the first is judged, and their order makes no difference.
+    Every file is treated as an unknown voice, unless --one-voice is given: then all files are
+    processed before the first is judged, and their order makes no difference.
 
-    --json prints one line per segment: {"file": ..., "event": ...}, the event as in
-    docs/events.md; what is no UTF-8 in a file's name is escaped. A file that cannot be read is
-    named on standard error, the others are recognised, and the exit code is 2. Samples that are no
-    numbers are heard as silence; standard error says so.
+    --json prints one line per segment: {"file": ..., "event": ...}, the event as in docs/events.md;
+    bytes of a file name that are not UTF-8 are escaped. A file that cannot be read is named on
+    standard error, the others are recognised, and the exit code is 2. Samples that are not numbers
+    count as silence; a message on standard error says so.
 
     \b
     Examples: edgeser predict call.wav

@@ -34,8 +34,8 @@ log = logging.getLogger(__name__)
 @click.option("--bind", multiple=True, metavar="ENDPOINT", help="Publish here; may be repeated.")
 @click.option("--fast", is_flag=True, help="Read a file as fast as it can be recognised.")
 @click.option("--once", is_flag=True, help="End when the source ends.")
-@click.option("--wait", is_flag=True, help="Wait for a microphone that is not there.")
-@click.option("--await-subscriber", is_flag=True, help="Begin when the first subscriber is there.")
+@click.option("--wait", is_flag=True, help="Wait for a missing microphone.")
+@click.option("--await-subscriber", is_flag=True, help="Start when the first subscriber connects.")
 @click.option("--verbose", is_flag=True, help="Log every emotion event.")
 @click.option(
     "--log",
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
     type=click.Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="Lines for people, or a JSON object a line.",
+    help="Plain lines, or one JSON object per line.",
 )
 def run(
     settings_file: Path | None,
@@ -61,8 +61,8 @@ def run(
 ) -> None:
     """Listen to a source and publish emotion events until stopped.
 
-    Ctrl-C, SIGTERM and closing the terminal finish the open segment first; any other SIGHUP reads
-    settings and model anew. See docs/events.md for the events.
+    Ctrl-C, SIGTERM and closing the terminal finish the open segment first; any other SIGHUP reloads
+    settings and model. See docs/events.md for the events.
 
     \b
     Examples: edgeser run

@@ -15,7 +15,7 @@ def daemon_options(command: Command) -> Command:
             "--key",
             metavar="FILE",
             type=PATH,
-            help="Our secret key, for TCP that is encrypted ('edgeser keys new').",
+            help="The subscriber's secret key, for encrypted TCP ('edgeser keys new').",
         ),
         click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes."),
     ):
@@ -29,11 +29,13 @@ def cursor_options(command: Command) -> Command:
         click.option(
             "--since",
             metavar="TIME|EPOCH:SEQ",
-            help="Where to begin at the very first time: 10m, 2h (ago), a date or an event; "
-            "'all': everything.",
+            help="Where the very first run begins: 10m, 2h (ago), a date or an event; 'all': "
+            "everything.",
         ),
         click.option(
-            "--cursor", metavar="FILE", help="Where to note how far the other side has been told."
+            "--cursor",
+            metavar="FILE",
+            help="File for the position up to which events are delivered.",
         ),
     ):
         command = option(command)
@@ -46,11 +48,11 @@ def login_options(command: Command) -> Command:
         click.option(
             "--password-file", metavar="FILE", help="A file with the password in its first line."
         ),
-        click.option("--user", metavar="NAME", help="Who we are, by a password."),
+        click.option("--user", metavar="NAME", help="User name, with --password-file."),
         click.option(
             "--ca",
             metavar="FILE",
-            help="The CA of its certificate (PEM). Default: the system's.",
+            help="CA of the server's certificate (PEM). Default: the system's.",
         ),
     ):
         command = option(command)
@@ -59,4 +61,6 @@ def login_options(command: Command) -> Command:
 
 def credentials_option(command: Command) -> Command:
     """``--credentials FILE``: our credentials for NATS."""
-    return click.option("--credentials", metavar="FILE", help="Who we are: a .creds file.")(command)
+    return click.option("--credentials", metavar="FILE", help="Credentials: a .creds file.")(
+        command
+    )

@@ -21,9 +21,9 @@ def settings() -> None:
 @settings.command()
 @click.argument("file", type=PATH, metavar="FILE")
 def check(file: Path) -> None:
-    """Say whether 'edgeser run' would accept a settings file, and the environment with it.
+    """Check whether 'edgeser run' would accept a settings file, together with the environment.
 
-    Model, sound files and keys that it names must be there.
+    The model, sound files and keys that it names must exist.
 
     Example: edgeser settings check edgeser.toml
     """

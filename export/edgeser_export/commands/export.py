@@ -40,20 +40,19 @@ if TYPE_CHECKING:
 @click.option(
     "--temperature",
     type=Number(min=0, min_open=True),
-    help="That logits are divided by, in place of the report's.",
+    help="Temperature that divides the logits, instead of the report's.",
 )
 @click.option(
     "--strangers",
     "strangers_file",
     type=PATH,
     help="strangers.json of `edgeser unseen RUN`, of a loco with the same recipe: temperature, "
-    "threshold, what is hardly ever said of a voice never met, and how much surer the "
-    "model is of one that it knows.",
+    "threshold, the offset for unknown voices, and the scale for known ones.",
 )
 @click.option(
     "--abstain-below",
     type=Number(min=0, max=1, max_open=True),
-    help="Confidence below which it says unknown, in place of the report's.",
+    help="Confidence below which the label is unknown, instead of the report's.",
 )
 @click.option("--name", help="Name of the model.  [default: that of the file]")
 @click.option("--release", help="Version of the model.  [default: 1.0.0]")
@@ -62,38 +61,38 @@ if TYPE_CHECKING:
     type=click.Choice(["fp32", "fp16", "int8"]),
     default="fp32",
     show_default=True,
-    help="Of weights and inner tensors; inputs and outputs stay as they are.",
+    help="Precision of weights and inner tensors; inputs and outputs are not changed.",
 )
 @click.option(
     "--calibrate",
     multiple=True,
     metavar="NAME=PATH",
-    help="With int8 or --noise: a corpus that the checkpoint was trained on. Only utterances that "
-    "trained it are looked at.",
+    help="With int8 or --noise: a corpus that the checkpoint was trained on. Only utterances "
+    "that trained it are used.",
 )
 @click.option(
     "--noise",
     type=PATH,
     metavar="FOLDER",
-    help="Sounds without speech: what is like them is unknown to the model. Needs two corpora "
-    "with --calibrate.",
+    help="Sounds without speech: the model learns to label such sounds unknown. Needs two "
+    "corpora with --calibrate.",
 )
 @click.option(
     "--noise-named",
     default="",
     metavar="REGEX",
-    help="With --noise: only files with this in their name.",
+    help="With --noise: only files whose name matches.",
 )
 @click.option(
     "--noise-credit",
     metavar="TEXT",
-    help="With --noise: whose sounds these are, for the model's card.  [default: the folder]",
+    help="With --noise: credit for the sounds, for the model's card.  [default: the folder]",
 )
 @click.option(
     "--symmetric",
     is_flag=True,
-    help="With int8: integers around zero, and biases as they are, as TensorRT demands it. "
-    "Without it, as x86 and ARM are faster with it.",
+    help="With int8: symmetric quantisation and unquantised biases, as TensorRT requires. "
+    "Without this option: what is faster on x86 and ARM.",
 )
 @click.option(
     "--waveform",
@@ -112,7 +111,7 @@ if TYPE_CHECKING:
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    help="With --check: of batch sizes, lengths and choice of sounds.  [default: random]",
+    help="With --check: seed of batch sizes, lengths and choice of sounds.  [default: random]",
 )
 def export(
     checkpoints: tuple[Path, ...],
@@ -134,19 +133,19 @@ def export(
     sounds: tuple[Path, ...],
     seed: int | None,
 ) -> None:
-    """Export a checkpoint to ONNX with all that the daemon needs to know in its metadata.
+    """Export a checkpoint to ONNX, with everything that the daemon needs in its metadata.
 
     The graph is compared with PyTorch at several lengths and batch sizes first; one that differs by
     more than 1e-4 in a logit (fp16: 1 % of a logit; int8: 0.5 on speech) is refused. Without
     --report the scores are not calibrated, the model never abstains, and it says that it was not
     evaluated.
 
-    Several checkpoints that differ in nothing but --seed become one model, the mean of what they
-    say: surer of what they have in common, and as many times as expensive.
+    Several checkpoints that differ only in --seed become one model, an ensemble: it averages their
+    logits and costs as much as all of them.
 
-    --check asks the same of a file that is there already, at random lengths and batch sizes, says
-    where the largest difference was, and compares what the file says of itself. Give it the
-    --report, --strangers, --temperature and --abstain-below that the file was exported with.
+    --check compares an existing file in the same way, at random lengths and batch sizes, reports
+    where the largest difference was, and checks the metadata. Give it the --report, --strangers,
+    --temperature and --abstain-below that the file was exported with.
 
     \b
     Examples: edgeser export runs/emodb/model.pt --report runs/loso/report/report.json

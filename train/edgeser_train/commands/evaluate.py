@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @click.option(
     "--robustness",
     is_flag=True,
-    help="Score in noise, a room, a telephone and a codec, too, not with other gains alone.",
+    help="Also score in noise, a room, a telephone band and a codec, not only with other gains.",
 )
 @click.option(
     "--jobs",
@@ -94,7 +94,7 @@ def evaluate(
 ) -> None:
     """Train and score every fold of a protocol, then write the report.
 
-    Stop it at any time, or kill it: the same command goes on after the last epochs that it kept.
+    Stop or kill it at any time: the same command continues after the last saved epoch.
 
     \b
     Examples: edgeser evaluate --model lightweight --corpus emodb=/data/emodb

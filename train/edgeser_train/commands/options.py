@@ -88,13 +88,13 @@ _OPTIONS = (
     click.option(
         "--labels",
         metavar="A,B,C=C+D",
-        help="Only these classes; C=C+D counts both as C. By default all that the corpora have.",
+        help="Only these classes; C=C+D counts both as C. Default: all classes of the corpora.",
     ),
     click.option(
         "--recipe",
         "recipe_name",
         help="edgeser: how we train it; paper: how its paper did; voices (lightweight, streaming, "
-        "moonshine): for strangers.  [default: edgeser, or the only one there is]",
+        "moonshine): for unknown voices.  [default: edgeser, or the only one there is]",
     ),
     click.option(
         "--set",
@@ -109,14 +109,14 @@ _OPTIONS = (
         multiple=True,
         type=PATH,
         metavar="CKPT|RUN",
-        help="Learn from this model, too; a folder holds one per fold. Several are averaged.",
+        help="Distil from this model; a folder holds one per fold. Several are averaged.",
     ),
     click.option(
         "--initialise",
         type=PATH,
         metavar="CKPT|RUN",
-        help="Start from this model's weights: all where the architecture is the same, else the "
-        "trunk (pcnse-sadrn-ctc); a folder holds one per fold.",
+        help="Start from this model's weights: all of them if the architecture is the same, "
+        "otherwise the trunk (pcnse-sadrn-ctc); a folder holds one per fold.",
     ),
     click.option(
         "--data-seed",
@@ -130,9 +130,9 @@ _OPTIONS = (
         default=Path("runs/cache"),
         show_default=True,
         type=PATH,
-        help="Folder where the frames of the corpus are kept.",
+        help="Folder for the cached frames of the corpora.",
     ),
-    click.option("--dry-run", is_flag=True, help="Say what would be trained, and train nothing."),
+    click.option("--dry-run", is_flag=True, help="Show what would be trained, without training."),
 )
 
 

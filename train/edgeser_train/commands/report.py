@@ -33,11 +33,11 @@ _NAME_WIDTH = 15
     "--output",
     metavar="FILE",
     type=PATH,
-    help="Also write them there: FILE.md all tables, FILE.csv figures, FILE.tex a table.",
+    help="Also write to a file: FILE.md all tables, FILE.csv figures, FILE.tex a table.",
 )
 @json_option
 def report(runs: tuple[Path, ...], output: Path | None, as_json: bool) -> None:
-    """Put the reports of 'edgeser evaluate' side by side.
+    """Compare the reports of 'edgeser evaluate'.
 
     RUN is the folder of an evaluation, of its report, or a report.json; folders without a report,
     such as those of trainings, are left out. Every other run is compared

@@ -55,11 +55,10 @@ def train(
 ) -> None:
     """Train a model and write OUTPUT/model.pt.
 
-    It trains on the CPU, or on a GPU where there is one; `torchrun --nproc-per-node N -m edgeser
-    train ...` trains on several, or on several hosts. Curves go to OUTPUT/logs, as CSV and for
-    TensorBoard. Stop it at any time: the same command goes on after the last epochs that it kept,
-    and a model.pt that is finished stays.
-    Nothing is scored: that is what `edgeser evaluate` is for.
+    It trains on a GPU if there is one, otherwise on the CPU; `torchrun --nproc-per-node N -m
+    edgeser train ...` trains on several, or on several hosts. Curves go to OUTPUT/logs, as CSV and
+    for TensorBoard. Stop it at any time: the same command continues after the last saved epoch. A
+    finished model.pt is not overwritten. Nothing is scored: use `edgeser evaluate` for that.
 
     \b
     Examples: edgeser train --model lightweight --corpus emodb=/data/emodb -o runs/emodb

@@ -48,20 +48,20 @@ _WIDTH = 30
     default=2,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How often chance draws what is known of the voices; the figures are averaged.",
+    help="How often the known utterances are drawn at random; the figures are averaged.",
 )
 @click.option(
-    "--beside", metavar="MODEL|RUN", help="Also by how much MODEL is better than this one, paired."
+    "--beside", metavar="MODEL|RUN", help="Also report the paired difference from this model."
 )
 @click.option(
     "--robustness",
     is_flag=True,
-    help="Score in noise, a room, a telephone and a codec, too.",
+    help="Also score in noise, a room, a telephone band and a codec.",
 )
 @click.option(
     "--card",
     is_flag=True,
-    help="Write the figures beside the model's file, too, where `edgeser models` finds them.",
+    help="Also write the figures next to the model's file, where `edgeser models` finds them.",
 )
 @click.option(
     "-o",
@@ -83,10 +83,10 @@ def unseen(
 ) -> None:
     """Score a model on voices and corpora that it never met.
 
-    With nothing known of a voice, and with 1, 3, 10 and all earlier utterances of it, of any
-    emotion, mostly neutral, neutral or of one emotion; and with what was heard of another
-    person, or of two in turn. MODEL is a name or a file, as for `edgeser run`, and every corpus
-    one that it has not learnt from. RUN is the folder of an `edgeser evaluate`:
+    With nothing known of a voice; with 1, 3, 10 and all earlier utterances of it, of any emotion,
+    mostly neutral, neutral or of one emotion; and after hearing another person, or two in turn.
+    MODEL is a name or a file, as for `edgeser run`; it must not have been trained on any of the
+    corpora. RUN is the folder of an `edgeser evaluate`:
 
     \b
     --protocol loco      each fold is scored on the corpus that it held out, its seeds

@@ -43,8 +43,8 @@ def _cleared_up() -> Iterator[None]:
 def bench(ctx: click.Context) -> None:
     """Measure the daemon and its models on this machine.
 
-    The daemon has its default settings but for what the options say; EDGESER_* variables do not
-    reach it.
+    The daemon has its default settings except for the options given; EDGESER_* variables do not
+    affect it.
 
     Example: edgeser bench latency --seconds 60
     """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--seconds", default=30.0, show_default=True, help="How long to measure.")
 @speech_option
-@click.option("--continuous", is_flag=True, help="Leave out the pauses: speech all the time.")
+@click.option("--continuous", is_flag=True, help="Continuous speech, without pauses.")
 @click.option("--transport", type=click.Choice(["ipc", "tcp"]), default="ipc", show_default=True)
 @model_option
 @report_option
@@ -43,7 +43,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Compare with a saved report.",
 )
-@click.option("--fail-if", "conditions", multiple=True, help="Exit with 1 if so, e.g. 'p99_ms>20'.")
+@click.option(
+    "--fail-if",
+    "conditions",
+    multiple=True,
+    help="Exit with code 1 if this is true, e.g. 'p99_ms>20'.",
+)
 def latency(
     seconds: float,
     speech: Path | None,
@@ -57,7 +62,7 @@ def latency(
 ) -> None:
     """How late are my events?
 
-    A real daemon hears speech in real time, and a subscriber in another process notes when it has
+    A real daemon hears speech in real time, and a subscriber in another process records when it has
     decoded each event.
 
     \b

@@ -36,11 +36,11 @@ def model(
     seconds: float,
     json_file: Path | None,
 ) -> None:
-    """Which model fits, and how?
+    """How fast is each model?
 
-    Every model with every number of threads, batch and window length: its time, its millions of
-    multiply-adds (madd) for a second of sound, and its speed beside that of NumPy's matrix product
-    on one thread in between, the best of its turns.
+    Times every model with every number of threads, batch size and window length, and shows its
+    millions of multiply-adds (madd) per second of sound, and its speed relative to NumPy's matrix
+    product on one thread, the best of the runs in between.
 
     \b
     Example: edgeser bench model --threads 1,2 --batch 1,8 --window 3

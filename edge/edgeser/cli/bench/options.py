@@ -22,7 +22,7 @@ def speech_option(command: Command) -> Command:
         "--speech",
         type=PATH,
         metavar="FILE",
-        help="Speech to play, again and again.  [default: a synthetic voice]",
+        help="Speech to play in a loop.  [default: a synthetic voice]",
     )(command)
 
 

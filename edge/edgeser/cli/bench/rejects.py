@@ -25,23 +25,24 @@ from edgeser.paths import as_utf8
     help="Utterances that must be kept; may be repeated.",
 )
 @click.option(
-    "--files", default=50, show_default=True, help="Utterances drawn of each folder, at most."
+    "--files", default=50, show_default=True, help="Utterances drawn from each folder, at most."
 )
 @click.option(
-    "--sounds", default=1000, show_default=True, help="Sounds drawn of each class, at most."
+    "--sounds", default=1000, show_default=True, help="Sounds drawn from each class, at most."
 )
 @click.option(
-    "--clean-only", is_flag=True, help="Utterances without noise only: ten times as many an hour."
+    "--clean-only", is_flag=True, help="Only utterances without noise: ten times as fast."
 )
-@click.option("--seed", default=1, show_default=True, help="Of what is drawn, and of the noise.")
+@click.option("--seed", default=1, show_default=True, help="Seed of the drawing, and of the noise.")
 @click.option(
     "--sounds-named",
     default="",
     metavar="REGEX",
-    help="Only sounds with this in their name: one half chooses a threshold, the other reports it.",
+    help="Only sounds whose name matches, e.g. to choose a threshold on one half and report on "
+    "the other.",
 )
 @click.option(
-    "--files-named", default="", metavar="REGEX", help="Only utterances with this in their name."
+    "--files-named", default="", metavar="REGEX", help="Only utterances whose name matches."
 )
 @settings_option
 @model_option
@@ -59,15 +60,15 @@ def rejects(
     model: str | None,
     json_file: Path | None,
 ) -> None:
-    """What passes that is no speech, and what speech is lost?
+    """Which noise passes as speech, and which speech is lost?
 
-    FOLDER holds sounds without speech, in a folder for each class. They go through the hearing of
-    the daemon one after the other; what gets a final is counted, with what the model says of it
-    and how surely (the median); "unconfirmed" are the finals without confirmation, "named" those
-    of them that the model does not call unknown. The utterances go through it clean, in pink noise,
+    FOLDER holds sounds without speech, in a folder for each class. They go through the daemon's
+    speech detection one after the other. The finals are counted, with the model's labels and the
+    median of their confidence; "unconfirmed" are the finals without confirmation, "named" those of
+    them that the model does not label unknown. The utterances go through it clean, in pink noise,
     in babble and in the sounds of FOLDER, with confirmation and without.
 
-    It takes about half a second of one core for each sound, and a second for each utterance.
+    It takes about half a second of CPU time for each sound, and a second for each utterance.
 
     \b
     Example: edgeser bench rejects ESC-10 --speech emodb --files 50

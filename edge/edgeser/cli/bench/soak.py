@@ -14,14 +14,14 @@ from edgeser.errors import UserError
 
 
 @click.command()
-@click.option("--hours", default=1.0, show_default=True, help="Hours of sound, not of your time.")
+@click.option("--hours", default=1.0, show_default=True, help="Hours of sound, not of run time.")
 @speech_option
 @model_option
 @report_option
 def soak(hours: float, speech: Path | None, model: str | None, json_file: Path | None) -> None:
     """Does anything grow, drift or get lost in the long run?
 
-    Speech and silence go through a real daemon as fast as it takes them. Exit code 1 when a final
+    Speech and silence go through a real daemon as fast as it processes them. Exit code 1 if a final
     or an event was lost, or the sample clock drifted.
 
     \b

@@ -15,9 +15,11 @@ from edgeser.errors import UserError
 
 @click.command()
 @click.option("--seconds", default=10.0, show_default=True, help="Time for each step.")
-@click.option("--limit", "limit_ms", default=250.0, show_default=True, help="Latest p99, ms.")
+@click.option(
+    "--limit", "limit_ms", default=250.0, show_default=True, help="Largest p99 latency, ms."
+)
 @click.option("--hop", "hop_s", default=1.0, show_default=True, help="Seconds between partials.")
-@click.option("--window", "window_s", default=3.0, show_default=True, help="Their length, s.")
+@click.option("--window", "window_s", default=3.0, show_default=True, help="Length of partials, s.")
 @model_option
 @speech_option
 @report_option
@@ -30,9 +32,9 @@ def throughput(
     speech: Path | None,
     json_file: Path | None,
 ) -> None:
-    """How many microphones does one core carry?
+    """How many microphones can one core handle?
 
-    A real daemon on one core hears unbroken speech on more and more streams, in real time, until
+    A real daemon on one core hears continuous speech on more and more streams, in real time, until
     events come late or windows are dropped.
 
     \b
