@@ -202,9 +202,15 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ('[metrics]\nlisten = "x"', "metrics.listen: expected HOST:PORT, got 'x'"),
         (f'[metrics]\nlisten = "h:{"9" * 5000}"', "metrics.listen: expected HOST:PORT"),
         ('[metrics]\nhosts = ["http://h:9464"]', "metrics.hosts: expected HOST:PORT, got 'http:"),
-        ('[mqtt]\nbroker = "u:s3cret@h"', "broker: its address holds a user or a password"),
-        ('[nats]\nserver = "tls://u:s3cret@h"', "NATS server: its address holds a user or a pass"),
-        ('[lake]\nserver = "tls://u:s3cret@h"', "NATS server: its address holds a user or a pass"),
+        ('[mqtt]\nbroker = "u:s3cret@h"', "broker: its address contains a user or a password"),
+        (
+            '[nats]\nserver = "tls://u:s3cret@h"',
+            "NATS server: its address contains a user or a pass",
+        ),
+        (
+            '[lake]\nserver = "tls://u:s3cret@h"',
+            "NATS server: its address contains a user or a pass",
+        ),
         ('[audio]\nstream = "a\\nb"', "audio.stream: expected at most 120 printable characters"),
         (f'[audio]\nstream = "{"s" * 300}"', "printable characters, got 300: 'sss"),
         ("[[source]]\n[[source]]", "source.stream: two sources are called 'mic'"),
@@ -286,7 +292,7 @@ def test_a_variable_for_the_list_of_sources_is_refused_not_ignored(variable: str
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:9464", "[::]:9464", "sensor.lan:9464"])
 def test_metrics_are_open_to_other_machines_by_name_only(listen: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"metrics\.listen: .* in the clear.*metrics\.hosts"):
+    with pytest.raises(SettingsError, match=r"metrics\.listen: .* unencrypted.*metrics\.hosts"):
         load_settings(None, {"EDGESER_METRICS_LISTEN": listen})
     load_settings(
         None, {"EDGESER_METRICS_LISTEN": listen, "EDGESER_METRICS_HOSTS": "sensor.lan:9464"}
@@ -318,7 +324,7 @@ def test_the_schema_for_editors_takes_the_shipped_file_and_refuses_a_wrong_key()
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('source = "tcp://0.0.0.0:7790"', "in the clear"),
+        ('source = "tcp://0.0.0.0:7790"', "sent unencrypted"),
         ('source = "tls://0.0.0.0:7790"', "audio.tokens: .* needs it"),
         (
             'source = "tls://0.0.0.0:1"\ntokens = "t"\ncertificate = "c"',

@@ -139,7 +139,7 @@ def test_live_goes_on_with_a_voice_that_was_kept(model: Model, recordings: list[
 
 
 def test_a_model_that_learns_no_voices_says_so() -> None:
-    with pytest.raises(UserError, match=r"'lightweight-emodb' hears every sentence by itself"):
+    with pytest.raises(UserError, match=r"'lightweight-emodb' judges every sentence by itself"):
         Recognizer("lightweight-emodb").learn([SPEECH_FILE])
 
 

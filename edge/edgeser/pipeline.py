@@ -92,8 +92,8 @@ def learner(model: Model) -> Model:
     """The same model. Raises UserError if it learns no voices."""
     if not model.info.learns_voices:
         raise UserError(
-            f"model '{model.info.name}' hears every sentence by itself and learns no voices",
-            "choose one that does, moonshine6 say; 'edgeser models NAME' tells of each",
+            f"model '{model.info.name}' judges every sentence by itself and learns no voices",
+            "choose one that does, such as moonshine6; 'edgeser models NAME' describes each",
         )
     return model
 

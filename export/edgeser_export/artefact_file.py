@@ -21,7 +21,8 @@ def write_artefact(path: Path, graph: Any, key: str, info: ModelInfo) -> None:
         msgspec.json.decode(encoded, type=type(info))  # msgspec checks ranges only when decoding
     except msgspec.ValidationError as error:
         raise UserError(
-            f"export: nothing could load {path}: {error}", "give a --report that this edgeser wrote"
+            f"export: no edgeser could load {path}: {error}",
+            "give a --report that this edgeser wrote",
         ) from error
     entry = graph.metadata_props.add()
     entry.key, entry.value = key, encoded.decode()

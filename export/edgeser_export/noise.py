@@ -94,7 +94,7 @@ def learn_noise(
     _vectors(members[0], origin, [np.zeros(SAMPLE_RATE, np.int16)])  # raises if it cannot
     if len(named_paths) < 2:
         raise UserError(
-            "--noise: how it judges speech it never heard is found by holding out a corpus",
+            "--noise: its effect on other speech is measured by holding out a corpus",
             "give two or more that trained the model with --calibrate",
         )
     files = with_name(sounds_in(folder), pattern)
@@ -206,7 +206,7 @@ def _vectors(model: SpeechModel, origin: Origin, sounds: Sequence[Samples]) -> T
     vectors = torch.from_numpy(rows[:, len(origin.labels) :])
     if not vectors.shape[1]:
         raise UserError(
-            "--noise: this architecture does not say what its answer is made of",
+            "--noise: this architecture does not name the vector behind its logits",
             "leave it out, or take lightweight, streaming or moonshine",
         )
     return vectors

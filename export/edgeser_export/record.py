@@ -79,9 +79,7 @@ def _owed(origin: Origin) -> _Owed:
 
 def _check_report(report: Report, origin: Origin) -> None:
     if report.recipe != origin.recipe:
-        raise UserError(
-            "--report: it is of another recipe than the checkpoint", "evaluate this one"
-        )
+        raise UserError("--report: its recipe is not the checkpoint's", "evaluate this one")
     folds = [row.fold for row in report.folds]
     of_a_fold = origin.protocol in {f"{report.protocol} fold {fold}" for fold in folds}
     if report.protocol in _OWN_FOLDS_ONLY and not of_a_fold:

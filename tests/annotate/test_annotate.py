@@ -143,7 +143,7 @@ def test_ctrl_c_is_one_line(archive: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(processes, "run", stopped)
     done = annotate(archive, tmp_path / "out")
     assert done.exit_code == 130
-    assert done.stderr.endswith("edgeser: stopped; the same command goes on from here\n")
+    assert done.stderr.endswith("edgeser: stopped; the same command continues from here\n")
 
 
 def test_a_folder_begun_with_other_files_model_or_settings_is_refused(
@@ -237,7 +237,7 @@ def test_a_list_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
     for text, told in {
         "path;speaker": "no column 'path'; its columns are path;speaker; .* with commas",
         "": "its columns are none",
-        "path\n\xe4": "no UTF-8; save it as UTF-8",
+        "path\n\xe4": "not UTF-8; save it as UTF-8",
     }.items():
         (tmp_path / "l.csv").write_text(text, "latin-1")
         with pytest.raises(UserError, match=f"l.csv: .*{told}"):

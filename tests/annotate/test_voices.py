@@ -214,8 +214,11 @@ def test_an_archive_unmounted_while_voices_are_learnt_is_not_judged_as_unknown_v
 
 def test_a_model_or_list_without_voices_begins_no_folder(archive: Path, tmp_path: Path) -> None:
     for told, options in {
-        f"--voices id: {archive} is no list; name a list, or --voices folder": ["--voices", "id"],
-        "model 'eca-emodb' hears every sentence by itself and learns no voices": [
+        f"--voices id: {archive} is not a list; name a list, or --voices folder": [
+            "--voices",
+            "id",
+        ],
+        "model 'eca-emodb' judges every sentence by itself and learns no voices": [
             *("--voices", "folder", "--model", "eca-emodb")
         ],
     }.items():

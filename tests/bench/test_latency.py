@@ -56,7 +56,7 @@ def test_compare_page_and_judgement(saved: Path, tmp_path: Path) -> None:
     unlike = "not alike in transport (ipc, now tcp), speech (with pauses, now continuous)"
     for told in (" ".join(done.out.split()), text):
         assert unlike in told
-        assert ": take the ratio with care" in told
+        assert ": treat the ratio with caution" in told
     assert text.count("<svg") == 2
     assert "http" not in text.replace("http-equiv", "")
 

@@ -41,7 +41,7 @@ def test_a_daemon_that_is_killed_ends_the_benchmark(arguments: list[str]) -> Non
     finally:
         bench.kill()
     refusal = Finished(bench.returncode, out.decode(), err.decode()).refusal
-    assert "the daemon was killed (Killed); it said last: " in refusal
+    assert "the daemon was killed (Killed); its last message: " in refusal
     assert not [pid for pid in children.values() if Path(f"/proc/{pid}").exists()]
 
 
@@ -96,7 +96,7 @@ def test_a_daemon_that_hangs_ends_the_benchmark(monkeypatch: pytest.MonkeyPatch)
         next(events)
         os.kill(running.pid, signal.SIGSTOP)
         monkeypatch.setattr(receiver, "HANG_S", 1.0)
-        with pytest.raises(UserError, match="the daemon hangs: nothing came of it for"):
+        with pytest.raises(UserError, match="the daemon hangs: nothing came from it for"):
             list(events)
 
 

@@ -35,7 +35,7 @@ from tests.system.daemons import edgeser
         (["throughput", "--limit", "0"], "--limit: expected milliseconds over 0, got 0"),
         (["throughput", "--limit", "nan"], "--limit: expected milliseconds over 0, got nan"),
         (["throughput", "--limit", "inf"], "--limit: expected milliseconds over 0, got inf"),
-        (["throughput", "--hop", "0"], "the daemon ended with 2; it said last: "),
+        (["throughput", "--hop", "0"], "the daemon ended with 2; its last message: "),
         (["soak", "--hours", "0"], "--hours: expected more than 0"),
     ],
 )

@@ -124,7 +124,7 @@ def test_names_choose_a_half_of_a_folder() -> None:
     files = [Path(f"{fold}-dog.wav") for fold in range(1, 6)]
     assert with_name(files, "^[45]-") == files[3:]
     assert with_name(files, "") == files
-    with pytest.raises(UserError, match="is no regular expression"):
+    with pytest.raises(UserError, match="is not a regular expression"):
         with_name(files, "[")
 
 

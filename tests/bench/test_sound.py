@@ -33,5 +33,5 @@ def test_a_sound_that_breaks_off_at_once_is_refused_in_one_line(tmp_path: Path) 
     noise = np.random.default_rng(0).integers(-9000, 9000, SAMPLE_RATE)
     soundfile.write(path, noise.astype(np.int16), SAMPLE_RATE)
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match=r"torn\.flac: nothing of it can be read"):
+    with pytest.raises(UserError, match=r"torn\.flac: nothing in it can be read"):
         samples_of(path)

@@ -327,5 +327,5 @@ assert file.load() == Position("a", {{"fault.mic": 9}})
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 2, lines
-    assert "cannot be written: File too large; events go on" in lines[0]
+    assert "cannot be written: File too large; events are still forwarded" in lines[0]
     assert lines[1].endswith("is written again")

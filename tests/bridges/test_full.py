@@ -31,7 +31,7 @@ def test_a_full_disk_for_the_cursor_stops_nothing(
         alive(publisher, consumer)
         filler = filled(small_disk)
         say(publisher, emotion(), emotion())
-        bridge.says("cannot be written: No space left on device; events go on")
+        bridge.says("cannot be written: No space left on device; events are still forwarded")
         say(publisher, emotion())
         consumer.wait_for(f"{ROOT}/mic/final", count=3)
         assert sum("cannot be written" in line for line in bridge.log) == 1
@@ -109,7 +109,12 @@ def test_a_lake_whose_disk_is_full_waits_and_goes_on(
         until(lambda: total("rejected") == 1)
         assert (total("rows"), total("known")) == (EVENTS, 0)
         log = filling.log[1:]  # after that the stream was made
-        said = ("takes from", f"lake {lake}: No space left", "written again", "no events of ours")
+        said = (
+            "takes from",
+            f"lake {lake}: No space left",
+            "written again",
+            "not events of edgeser",
+        )
         assert len(log) == len(said), log
         assert all(part in line for part, line in zip(said, log, strict=True)), log
     finally:

@@ -126,7 +126,7 @@ def test_a_damaged_part_is_set_aside_and_the_lake_goes_on(
     assert aside.read_bytes() == content
     assert keys(tmp_path) == [("hall", "e", 2)]
     [said] = caplog.messages
-    assert said == f"{part}: damaged, or no part of a lake; it is now {aside.name}"
+    assert said == f"{part}: damaged, or not a part of a lake; it is now {aside.name}"
 
 
 def test_what_could_not_all_be_written_says_how_much_was(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_a_second_lake_on_one_stream_waits(server: NatsServer, tmp_path: Path) -
             second.kill()
 
     with filling(server.url, tmp_path / "a"):  # seen while it asks for events: nearly always
-        until(lambda: "another lake takes from it; stop that" in said_by_the_second())
+        until(lambda: "another lake reads from it; stop that one" in said_by_the_second())
 
 
 def test_a_lake_that_was_stopped_while_another_began_writes_no_more(
@@ -323,7 +323,7 @@ def test_a_lake_that_was_stopped_while_another_began_writes_no_more(
 
     def the_first_says_so() -> bool:
         asyncio.run(tell())
-        return any("another lake takes from it; stop that" in line for line in first.log)
+        return any("another lake reads from it; stop that one" in line for line in first.log)
 
     with filling(server.url, tmp_path / "a") as first:
         first.process.send_signal(signal.SIGSTOP)

@@ -62,7 +62,7 @@ def ask(lake: Path, question: str, *options: str) -> Result:
         ("", (), "the question: it is empty; ask mood, silence, day, or in SQL"),
         (";", (), "the question: it is empty"),
         ("SELECT 1 AS a, 2 AS a", ("--json",), "two columns are called 'a'"),
-        ("moood", (), "the question 'moood': it is none; ask mood, silence, day, or in SQL"),
+        ("moood", (), "the question 'moood': unknown; ask mood, silence, day, or in SQL"),
         ("mood", ("--site", "berlin"), "only the question 'day' takes them"),
         ("SELECT 1", ("--day", "2026-11-21"), "only the question 'day' takes them"),
     ],
@@ -107,13 +107,15 @@ def test_a_device_is_told_from_its_namesake_at_another_site(lake: Path) -> None:
     assert len(ask(lake, "day", *day, "--site", "paris").stdout.splitlines()) == 3
     done = ask(lake, "day", *day, "--site", "rome")
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
-    assert "--device hall --site rome: the lake has none of that name" in done.stderr
+    assert "--device hall --site rome: the lake has no device of this name" in done.stderr
 
 
 def test_a_device_or_a_day_that_is_not_there_is_told_what_is(lake: Path) -> None:
     done = ask(lake, "day", "--device", "hal", "--day", "2001-09-09")
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
-    assert "--device hal: the lake has none of that name; there is hall (berlin)" in done.stderr
+    assert (
+        "--device hal: the lake has no device of this name; there is hall (berlin)" in done.stderr
+    )
     for options in ((), ("--json",)):
         done = ask(lake, "day", "--device", "hall", "--day", "2001-09-10", *options)
         assert (done.exit_code, done.stdout) == (0, "")

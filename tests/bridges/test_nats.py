@@ -89,7 +89,7 @@ def test_what_is_wrong_is_said_in_one_line_and_waited_for(
         with filling(server.url, tmp_path / "lake"):
             until(lambda: keys(tmp_path / "lake"))
         assert sum("no stream" in line for line in bridge.log) == 1
-        bridge.says("events go on")
+        bridge.says("events continue")
         server.kill()
         until(lambda: any("was lost" in x or "be reached" in x for x in bridge.log))
 
@@ -124,7 +124,7 @@ def test_an_event_larger_than_the_server_takes_is_left_out(
         publisher.publish(fault("x" * 5000))
         publisher.publish(fault("short"))
         with to_nats(publisher, server.url, tmp_path) as bridge:
-            bridge.says("takes 4096 bytes at most; larger events are left out")
+            bridge.says("takes 4096 bytes at most; larger events are skipped")
             with filling(server.url, lake):
                 until(lambda: len(keys(lake, "faults")) == 1)
     finally:

@@ -111,7 +111,7 @@ def test_what_no_daemon_would_keep_is_not_enrolled(tmp_path: Path, model: str, s
     )
     enrol = ("enrol", settings, "--model", model)
     done = baseline(tmp_path, *enrol, "--stream", "st3", str(SPEECH_FILE))
-    assert "'st3': no baseline is kept of sound files" in done.refusal
+    assert "'st3': no baseline is kept for sound files" in done.refusal
     assert "mic" in baseline(tmp_path, *enrol, str(SPEECH_FILE)).out
 
 

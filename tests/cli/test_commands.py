@@ -134,7 +134,7 @@ def test_predict_of_one_voice_judges_each_file_against_the_others(tmp_path: Path
     assert len(before) == len(after) == SPEECH_SEGMENTS
     assert before[0] == 0 < after[0]
     refused = edgeser("predict", "--one-voice", "--model", "eca-emodb", first)
-    assert "model 'eca-emodb' hears every sentence by itself" in refused.refusal
+    assert "model 'eca-emodb' judges every sentence by itself" in refused.refusal
 
 
 def test_predict_says_what_it_heard_as_silence(tmp_path: Path) -> None:
@@ -188,11 +188,11 @@ def test_settings_check_refuses_what_run_refuses(tmp_path: Path) -> None:
 
     assert "events.bind" in refusal('[events]\nbind = ["bogus"]\n')
     assert "no such file" in refusal('[audio]\nsource = "none.wav"\n')
-    assert "no file can have this name" in refusal('[audio]\nsource = "a\\u0000b"\n')
+    assert "not a valid file name" in refusal('[audio]\nsource = "a\\u0000b"\n')
     (tokens := tmp_path / "tokens").write_text(f"hall {'x' * 16}\n")
     tokens.chmod(0o600)
     two = [f'[[source]]\nsource = "tcp://{ip}:0"\ntokens = "{tokens}"\n' for ip in LOOPBACK]
-    assert "'hall': two sources are called so" in refusal("".join(two))
+    assert "'hall': two sources have this name" in refusal("".join(two))
     curve = f'[audio]\nsource = "{SPEECH_FILE}"\n[events]\ncurve = true\nkeys = "{keys}"\n'
     assert "server.secret: No such file or directory; 'edgeser keys new'" in refusal(curve)
     assert edgeser("keys", "new", "server", "--keys", str(keys)).code == 0

@@ -163,11 +163,14 @@ def test_what_is_deleted_is_gone_while_the_daemon_runs(tmp_path: Path) -> None:
         stored = b"".join(path.read_bytes() for path in tmp_path.glob("journal.db*"))
         assert b'"segment":' not in stored, "overwritten, and out of the log"
         assert len(stored) <= before + 65_536  # the shared memory of the log
-    assert "which events is not clear" in edgeser("events", "--delete").refusal
+    assert "either a selection or --all" in edgeser("events", "--delete").refusal
     for option in ("--json", "--csv"):
         refusal = edgeser("events", "--delete", "--all", option).refusal
         assert "--delete takes no --count, --last, --json or --csv" in refusal
-    assert "not clear" in edgeser("events", "--delete", "--all", "--label", "sad").refusal
+    assert (
+        "either a selection or --all"
+        in edgeser("events", "--delete", "--all", "--label", "sad").refusal
+    )
 
 
 def test_on_a_full_disk_nothing_is_deleted_and_it_is_said(small_disk: Path) -> None:

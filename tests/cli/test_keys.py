@@ -59,7 +59,7 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
     said("new", "server", *folder)
     assert "one already" in edgeser("keys", "new", "server", *folder).refusal
     assert "40 characters" in edgeser("keys", "allow", "phone", "nonsense", *folder).refusal
-    assert "nobody of that name" in edgeser("keys", "revoke", "phone", *folder).refusal
+    assert "no allowed key has this name" in edgeser("keys", "revoke", "phone", *folder).refusal
     too_great = "#" * 40  # of the right characters, and yet no key
     assert "40 characters" in edgeser("keys", "allow", "phone", too_great, *folder).refusal
     assert not (tmp_path / "allowed").exists()

@@ -58,7 +58,7 @@ def test_of_a_daemon_on_tcp_alone_it_does_not_say_that_none_runs(tmp_path: Path)
     file = tmp_path / "edgeser.toml"
     file.write_text('[events]\nbind = ["tcp://127.0.0.1:7788"]\n')
     out = edgeser("models", "use", OTHER, "--settings", str(file)).out
-    assert out.endswith("over which no daemon can be told: reload it\n")
+    assert out.endswith("over which no daemon can be told to reload: reload it\n")
 
 
 def test_a_new_settings_file_is_said_to_be_new(tmp_path: Path) -> None:
@@ -81,10 +81,13 @@ def test_a_model_that_drifts_is_not_chosen(tmp_path: Path) -> None:
         tmp_path, {"golden": [{"seed": 1, "seconds": 1.0, "scores": [0.9, 0.1, 0, 0, 0, 0]}]}
     )
     refusal = edgeser("models", "use", str(wrong), "--settings", str(file)).refusal
-    assert "drifts from its golden vectors" in refusal
+    assert "deviates from its golden vectors" in refusal
     assert file.read_text() == "[speech]\n"
     back = ("models", "use", "--rollback", "--settings", str(file))
-    assert "chosen before (edgeser.toml.model-before is not there)" in edgeser(*back).refusal
+    assert (
+        "previous model is not known (edgeser.toml.model-before is not there)"
+        in edgeser(*back).refusal
+    )
     (tmp_path / "edgeser.toml.model-before").write_bytes(b"\xff")
     assert "(edgeser.toml.model-before cannot be read: no UTF-8)" in edgeser(*back).refusal
 

@@ -166,7 +166,9 @@ def test_a_publisher_that_fails_takes_nothing_else_with_it(
         assert not thread.is_alive()
     assert not [path for path in tmp_path.iterdir() if path.is_socket()]
     assert "the daemon ends: MemoryError: no room for a status" in caplog.text
-    assert "subscribers are not told of the end: the publisher is closed" in caplog.text
+    assert (
+        "subscribers could not be told that the daemon ends: the publisher is closed" in caplog.text
+    )
 
 
 @pytest.mark.parametrize("answers", [True, False])
@@ -206,7 +208,7 @@ def test_a_disk_that_does_not_answer_holds_nothing_up_but_the_baseline(
     assert not listener.is_alive()
     kept = BaselineStore(tmp_path / "baselines").read("mic")
     assert (kept is not None) == answers
-    assert ("the disk has not answered" in caplog.text) != answers
+    assert ("the disk has not responded" in caplog.text) != answers
     answered.set()
     for thread in threading.enumerate():
         if thread.name == "baselines":

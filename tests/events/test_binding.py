@@ -111,7 +111,7 @@ def test_a_socket_without_a_lock_is_replaced(endpoint: str) -> None:
 
 def test_a_file_that_is_no_socket_is_left_alone(endpoint: str) -> None:
     path_of(endpoint).write_text("precious")
-    with pytest.raises(UserError, match="no socket"):
+    with pytest.raises(UserError, match="is not a socket"):
         Publisher([endpoint])
     assert path_of(endpoint).read_text() == "precious"
 

@@ -70,7 +70,7 @@ def test_what_is_no_text_is_a_type_error(endpoint: str, since: Any) -> None:
         Subscriber(endpoint, since=since)
     with pytest.raises(TypeError, match="endpoint is a text"):
         Subscriber(since)
-    with pytest.raises(TypeError, match="topics is a list of beginnings"):
+    with pytest.raises(TypeError, match="topics is a list of prefixes"):
         Subscriber(endpoint, [since])
 
 

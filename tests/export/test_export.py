@@ -150,7 +150,7 @@ def test_a_graph_that_depends_on_padding_is_refused() -> None:
 
 def test_what_nothing_could_load_is_not_written(tmp_path: Path) -> None:
     release = replace(RELEASE, abstain_below=1.0)
-    with pytest.raises(UserError, match=r"nothing could load .*abstain_below") as caught:
+    with pytest.raises(UserError, match=r"no edgeser could load .*abstain_below") as caught:
         export(*small("lightweight"), tmp_path / "no.onnx", release)
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
@@ -185,7 +185,7 @@ def test_what_cannot_be_exported_is_one_line(tiny_run: Path, tmp_path: Path) -> 
         ((text, *to_out), "this is something else, not a checkpoint"),
         ((tmp_path / "none.pt", *to_out), "no such file"),
         ((model, "--report", tmp_path / "r.json", *to_out), "no such file"),
-        ((model, "--report", other, *to_out), "of another recipe"),
+        ((model, "--report", other, *to_out), "its recipe is not"),
         ((model,), "either -o"),
         ((model, "-o", model), "an artefact is a .onnx file; name it so"),
         ((model, "--check", text, *to_out), "either -o"),

@@ -157,7 +157,7 @@ def test_a_graph_that_has_forgotten_what_noise_is_is_refused(knowing: Path, tmp_
             del golden["noise"]
 
     for change, told in [
-        (other, "drifts from its golden vectors: 'noise'"),
+        (other, "deviates from its golden vectors: 'noise'"),
         (gone, "its graph gives 4 logits, its metadata has 4 labels and noise"),
         (unsaid, "its graph gives 5 logits, its metadata has 4 labels and no noise"),
     ]:
@@ -187,10 +187,10 @@ def test_what_cannot_teach_noise_is_refused(
         ((model, origin, corpora, hisses, "bark", ""), "too few sounds"),
         ((model, origin, corpora, tmp_path / "silent", "", ""), "too few of its sounds are loud"),
         ((model, origin, corpora, tmp_path / "short", "", ""), "too few of its sounds are loud"),
-        ((model, origin, corpora, hisses, "*", ""), "no regular expression"),
+        ((model, origin, corpora, hisses, "*", ""), "not a regular expression"),
         ((model, origin, corpora, hisses / "none", "", ""), "No such file or directory; name"),
         # Told before anything is read:
-        ((other, of_other, absent, hisses / "none", "", ""), "does not say what its answer is"),
+        ((other, of_other, absent, hisses / "none", "", ""), "does not name the vector"),
         ((model, origin, absent, hisses, "bark", ""), "too few sounds"),
     ]:
         with pytest.raises(UserError, match=told):

@@ -231,7 +231,7 @@ def test_what_is_told_late_runs_nothing_and_is_counted(
         on.publish(emotion(3))
         wait_for(lambda: lines(got) == ["3"])
         _, said = on.end()
-    assert said == "left out 2 older than 300 s\n"
+    assert said == "skipped 2 older than 300 s\n"
 
 
 def test_what_only_seems_old_by_a_wrong_clock_is_counted_all_the_same(
@@ -247,7 +247,7 @@ def test_what_only_seems_old_by_a_wrong_clock_is_counted_all_the_same(
         on.publish(emotion(3))
         wait_for(lambda: lines(got) == ["3"])
         _, said = on.end()
-    assert said == "left out 1 older than 300 s\n" * 2
+    assert said == "skipped 1 older than 300 s\n" * 2
 
 
 def test_not_more_often_than_asked_for(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def refused(content: bytes) -> bool:
     try:
         read_onnx(content, SHIPPED)
     except ArtefactError as error:
-        return "no ONNX file" in str(error)
+        return "not an ONNX file" in str(error)
     return False
 
 

@@ -203,7 +203,7 @@ def test_golden_vectors_catch(
         tree[part].update(change)
     entry.value = msgspec.json.encode(tree).decode()
     onnx.save(graph, tmp_path / "changed.onnx")
-    with pytest.raises(ArtefactError, match="drifts from its golden vectors"):
+    with pytest.raises(ArtefactError, match="deviates from its golden vectors"):
         load_model(str(tmp_path / "changed.onnx"))
 
 
@@ -216,5 +216,5 @@ def test_golden_vectors_catch_swapped_labels(
     swapped = onnx.numpy_helper.to_array(weights)[:, [1, 0, 2]]
     weights.CopyFrom(onnx.numpy_helper.from_array(swapped, "weights"))
     onnx.save(graph, tmp_path / "swapped.onnx")
-    with pytest.raises(ArtefactError, match="drifts from its golden vectors"):
+    with pytest.raises(ArtefactError, match="deviates from its golden vectors"):
         load_model(str(tmp_path / "swapped.onnx"))

@@ -29,4 +29,4 @@ def test_health_says_how_a_model_does_with_unknown_voices(
         assert "Unweighted accuracy" not in said
         assert re.search(r"Recall of an unknown voice\s+45.0 % \(42.1 to 47.7\)", said)
         assert re.search(r"Recall of a known voice\s+51.6 %", said)
-        assert re.search(r"Says unknown below\s+never", said)
+        assert re.search(r"Label is unknown below\s+never", said)

@@ -187,7 +187,7 @@ def test_without_a_file_the_past_comes_by_replay(daemon: Daemon, tmp_path: Path)
     page = PageProcess("--connect", daemon.endpoint, folder=tmp_path)
     try:
         code, _, body = page.get("/api/events")
-        assert (code, "has not all come" in json.loads(body)["error"]) == (404, True)
+        assert (code, "not all past events" in json.loads(body)["error"]) == (404, True)
         told = (status(), emotion(kind="final", label="sad", segment=77))
         until(lambda: daemon.tell(*told) or page.get("/api/events")[0] == 200, "all is there")
         assert len(found(page, DAY)) == 5

@@ -33,7 +33,7 @@ def beat(daemon: Daemon, dead: str = "") -> Callable[[], None]:
 def last_said(tab: Any) -> str:
     """To a screen reader; where statuses come late the daemon seems to have gone for a moment."""
     said: str = tab.inner_text("[role=status]")
-    return said.removeprefix("The daemon is heard, ")
+    return said.removeprefix("Connected to the daemon, ")
 
 
 def cards(tab: Any) -> list[str]:
@@ -248,4 +248,4 @@ def test_a_screen_reader_is_told_that_trouble_is_over(
         assert tab.inner_text("main").count("Nothing has come from") == 1  # not once in each card
         tab.evaluate("window.spoken.length = 0")
         daemon.again()
-        until(lambda: is_said("The daemon is heard", well), "it is back")
+        until(lambda: is_said("Connected to the daemon", well), "it is back")

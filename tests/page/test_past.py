@@ -225,7 +225,7 @@ def test_nothing_is_claimed_of_what_a_daemon_heard_that_keeps_no_journal(
             until(lambda: daemon.tell(status()) or tab.evaluate(heard), "a status")
             tab.click("[aria-label=Back]")
             beat = lambda: daemon.tell(status())  # noqa: E731
-            shows(tab, "Nothing is known of this day", beat)
+            shows(tab, "No data for this day", beat)
     finally:
         page.close()
 
@@ -233,7 +233,7 @@ def test_nothing_is_claimed_of_what_a_daemon_heard_that_keeps_no_journal(
 def test_nothing_is_claimed_of_days_that_the_journal_does_not_reach(
     browser: Any, page: PageProcess
 ) -> None:
-    unknown = "Nothing is known of this day"
+    unknown = "No data for this day"
     with looked_at(browser, page) as tab:
         for day in ("2024-05-15", "2200-05-15"):
             tab.fill(DAY, day)

@@ -24,7 +24,7 @@ def test_what_is_no_checkpoint_is_told_in_plain_words(tmp_path: Path) -> None:
             with pytest.raises(UserError, match=f"{name}: {said}.*give the model.pt"):
                 read(tmp_path / name)
     torch.save({"weights": {}}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match="not one of this version"):
+    with pytest.raises(UserError, match="not a checkpoint of this version"):
         checkpoint.load(tmp_path / "other.pt")
 
 
@@ -62,7 +62,9 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes | None) -
         torch.save({"weights": {}}, path)
     else:
         path.write_bytes(content)
-    said = "not one of this version" if content is None else "this is something else, not a"
+    said = (
+        "not a checkpoint of this version" if content is None else "this is something else, not a"
+    )
     with pytest.raises(UserError, match=rf"model\.pt: {said}"):
         checkpoint.load(path)
     with pytest.raises(UserError, match="no such file"):

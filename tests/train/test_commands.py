@@ -34,7 +34,7 @@ def test_an_evaluation_killed_between_folds_goes_on(
     two = ("--folds", "08,16")
     done = edgeser("evaluate", *common, *two)
     assert done.exit_code == 130
-    assert "stopped; the same command goes on" in done.output
+    assert "stopped; the same command continues" in done.output
     assert trained == ["08"]
     assert not (tmp_path / "run" / "report").exists()
     kept = (tmp_path / "run" / "08.json").read_bytes()
@@ -72,7 +72,7 @@ def test_an_evaluation_goes_on_in_the_precision_that_it_began_in(
         assert edgeser(*auto, "16").exit_code == 130
 
     processor = "flags : fpu avx512_bf16"
-    told = "was trained in fp32, this machine would go on in bf16"
+    told = "was trained in fp32, this machine would continue in bf16"
     for what, words in (("fold 08", "08,16"), ("unfinished", "16")):
         done = edgeser(*auto, words)
         assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output
@@ -123,7 +123,7 @@ def test_a_model_that_is_finished_is_neither_trained_anew_nor_replaced(
     words = ("train", "--corpus", f"emodb={emodb}", "--cache", cache, *tiny_settings())
     again = edgeser(*words, "-o", tiny_run)
     assert again.exit_code == 0, again.output
-    assert "trained already; remove it to train it anew" in again.output
+    assert "trained already; remove it to train it again" in again.output
     for other in (("--set", "epochs=3"), ("--seed", 2), ("--data-seed", 2)):
         done = edgeser(*words, *other, "-o", tiny_run)
         assert done.exit_code == 2
@@ -294,7 +294,7 @@ def test_a_checkpoint_is_no_model_and_a_folder_no_checkpoint(
     weights = tiny_run / "model.pt"
     done = edgeser("predict", "--model", weights, tmp_path)
     assert done.exit_code == 2
-    assert f"model {weights}: a checkpoint, no exported model" in done.output
+    assert f"model {weights}: a checkpoint, not an exported model" in done.output
     done = edgeser("export", tiny_run, "-o", tmp_path / "q.onnx")
     assert done.exit_code == 2
     assert f"checkpoint {tiny_run}: a folder; give {weights}" in done.output

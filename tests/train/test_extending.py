@@ -240,7 +240,7 @@ TOLD = {
         "FAR": "protocol 'far' fold a: test has utterance 99, the corpus those from 0 to 15",
         "FOLDLESS": "protocol 'foldless': it has no folds of tones",
         "SAME": "protocol 'same': two folds are named 'second-half'",
-        "SLASH": "protocol 'slash': a fold is named 'a/b', which no file can be",
+        "SLASH": "protocol 'slash': a fold is named 'a/b', which is not a valid file name",
         "halves": r"protocol 'halves-2' of broken \(broken:halves\): a function, no Protocol",
     },
 }

@@ -177,7 +177,7 @@ def test_what_a_killed_training_left_damaged_is_not_used(
     assert (run / "a.json").read_bytes().split(b"seconds")[0] == result.split(b"seconds")[0]
 
     (run / "a.json").write_bytes(result[:100])
-    assert_told(evaluate(), "a.json: no result of a fold", "remove it")
+    assert_told(evaluate(), "a.json: not the result of a fold", "remove it")
 
 
 def test_a_run_folder_is_for_one_at_a_time(evaluate: Evaluate, tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_run_folder_is_for_one_at_a_time(evaluate: Evaluate, tmp_path: Path) -
     run.mkdir()
     other = os.open(run, os.O_RDONLY)
     fcntl.flock(other, fcntl.LOCK_EX)
-    assert_told(evaluate(), f"{run}: another edgeser is at work in it")
+    assert_told(evaluate(), f"{run}: another edgeser is working in it")
     os.close(other)
     assert not list(run.iterdir())
 
@@ -197,7 +197,7 @@ def test_what_ends_at_once_leaves_no_folder(evaluate: Evaluate, tmp_path: Path) 
     assert not (tmp_path / "run" / "unfinished").exists()
     at_once = ("--set", "epochs=1", "--set", "batch=64", "--set", "ema_decay=0")
     done = evaluate(*words, *at_once, run=tmp_path / "once")  # before a loss could tell
-    assert_told(done, "its model's scores are no numbers", "learning_rate")
+    assert_told(done, "its model's scores are not numbers", "learning_rate")
     assert not list((tmp_path / "once").glob("*.json"))
     assert_told(evaluate("--folds", ""), "fold ''")
     assert_told(evaluate("--set", "model.labels=5", run=tmp_path / "b"), "the corpus has 4")

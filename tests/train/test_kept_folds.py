@@ -44,5 +44,5 @@ def test_what_is_no_run_of_one_plan_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="several recipes, corpora or protocols"):
         kept_folds(tmp_path)
     (tmp_path / f"{one.fold}.json").write_text("{}")
-    with pytest.raises(UserError, match="no result of a fold"):
+    with pytest.raises(UserError, match="not the result of a fold"):
         kept_folds(tmp_path)

@@ -160,7 +160,7 @@ def test_what_is_stopped_is_a_line_and_leaves_no_process(
     told, _ = begun.communicate()  # which ends when the last process has closed its end
     assert begun.returncode == 128 + number, told
     lines = [line for line in told.splitlines() if not line.startswith(("trained", "  "))]
-    assert lines == ["edgeser: stopped; the same command goes on where it was"]
+    assert lines == ["edgeser: stopped; the same command continues from there"]
 
 
 def test_two_processes_train_one_model(

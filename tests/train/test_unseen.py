@@ -135,7 +135,7 @@ def test_a_gain_is_of_the_same_utterances_and_of_classes_that_both_know() -> Non
         predictions_of([0, 1, 2, 4, 3] * 12, right),
         predictions_of(targets[:30], wrong),
     ):
-        with pytest.raises(UserError, match="not asked about the same utterances"):
+        with pytest.raises(UserError, match="have not scored the same utterances"):
             ua_gain([here], [other])
 
 
@@ -235,7 +235,11 @@ def test_what_a_model_scores_on_corpora_it_never_met_stands_beside_its_file(tmp_
 
     assert read_unseen(model, "of another file") is None
     unseen_file(model).write_text("{")
-    with pytest.raises(ArtefactError, match=r"model.unseen.json: no figures of a model: .*--card"):
+    with pytest.raises(
+        ArtefactError,
+        match=r"model.unseen.json: not the figures of a model: "
+        ".*--card",
+    ):
         read_unseen(model, sha256)
 
     run = CliRunner().invoke(main, ["unseen", str(tmp_path), *words[1:], "1", *labels])

@@ -101,7 +101,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise UserError(
-                f"{folder}: another edgeser is at work in it",
+                f"{folder}: another edgeser is working in it",
                 "wait for its end, or choose another folder with -o",
             ) from error
         except OSError:  # Not every network file system supports locks.

@@ -29,7 +29,7 @@ def check_archive(shard: Shard) -> None:
     raise ArchiveError(
         f"{socket.gethostname()} does not see the recordings",
         f"nothing can be read in {archive}: see that it is mounted there; the same command "
-        "goes on from here",
+        "continues from here",
     )
 
 

@@ -170,5 +170,5 @@ def _hopeless(error: RayActorError, shard: Shard | None) -> UserError:
         )
     return UserError(
         f"{MAX_DEATHS} actors died over part {shard.number}, {shard.paths[0]} and on: {why}",
-        "see whether the nodes lack memory; the same command goes on from here",
+        "see whether the nodes lack memory; the same command continues from here",
     )

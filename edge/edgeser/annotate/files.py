@@ -58,7 +58,9 @@ def find(what: str, voices: str | None = None) -> Recordings:
     if not paths:
         raise UserError(f"{what}: no sound files in it", "name another folder, list or pattern")
     if column is not None:
-        raise UserError(f"--voices {column}: {what} is no list", "name a list, or --voices folder")
+        raise UserError(
+            f"--voices {column}: {what} is not a list", "name a list, or --voices folder"
+        )
     if voices == FOLDER:
         said = {path: os.path.normpath(os.path.dirname(path)) for path in paths}
     return Recordings(root, paths, {path: voice for path, voice in said.items() if voice})

@@ -38,7 +38,7 @@ def entries(file: Path, voices: str | None = None) -> Iterator[Entry]:
         raise UserError(f"list {file}: {error.strerror}", "name a list that can be read") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"list {file}: no UTF-8", "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
+            f"list {file}: not UTF-8", "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
         ) from error
     if kind == ".csv":
         return _rows(file, text, voices)

@@ -18,7 +18,7 @@ def only_one(folder: Path, part: str) -> Iterator[None]:
         lock = FileLock(path)
     except BlockingIOError:
         raise UserError(
-            f"{folder}: {holder(path)} is at it", "wait, or name another folder with -o"
+            f"{folder}: in use by {holder(path)}", "wait, or name another folder with -o"
         ) from None
     except OSError as error:
         raise UserError(f"{folder}: {error.strerror}", "name another folder with -o") from error

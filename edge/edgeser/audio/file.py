@@ -180,7 +180,7 @@ def _opened(path: Path) -> Iterator[tuple[soundfile.SoundFile, int]]:
         }.get(error.errno or 0, (error.strerror or str(error), None))
         raise SourceError(f"{path}: {why}", fix) from None
     except ValueError:
-        raise SourceError(f"{str(path)!r}: no file can have this name") from None
+        raise SourceError(f"{str(path)!r}: not a valid file name") from None
     try:
         if os.fstat(fd).st_size == 0:
             raise SourceError(f"{path}: the file is empty", "give a file with sound in it")

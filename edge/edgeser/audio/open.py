@@ -40,7 +40,7 @@ def check_names(wanted: Sequence[AudioSettings]) -> None:
     for audio in wanted:
         for name in stream_names(audio):
             if name in known:
-                raise SourceError(f"stream '{name}': two sources are called so", "rename one")
+                raise SourceError(f"stream '{name}': two sources have this name", "rename one")
             known.add(name)
 
 
@@ -108,7 +108,7 @@ def open_source(
     if fast and spec == "-":
         raise SourceError("--fast: standard input is read as fast as it comes", "leave --fast out")
     if spec != "mic" and (device is not None or channel is not None):
-        raise SourceError(f"{spec!r}: this is no microphone", "leave device and channel out")
+        raise SourceError(f"{spec!r}: this is not a microphone", "leave device and channel out")
     if spec == "mic":
         return Microphone(device, channel=channel, stall_s=stall_s, wait=wait)
     if spec == "-":

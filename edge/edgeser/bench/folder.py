@@ -47,5 +47,5 @@ def with_name(files: Sequence[Path], pattern: str) -> list[Path]:
         return [file for file in files if re.search(pattern, file.name)]
     except re.error as error:
         raise UserError(
-            f"{pattern!r} is no regular expression ({error})", "give another"
+            f"{pattern!r} is not a regular expression ({error})", "give another"
         ) from error

@@ -82,7 +82,7 @@ def page(report: LatencyReport, old: LatencyReport | None = None) -> str:
             f"<p class=dim>{escape(report.date)}, {report.seconds:g} s of speech, "
             f"{report.partials} partial and {report.finals} final events, subscriber over "
             f"{escape(report.transport)}</p>",
-            f"<p class=warning>{escape(report.warning)}: take these figures with care.</p>"
+            f"<p class=warning>{escape(report.warning)}: treat these figures with caution.</p>"
             if report.warning
             else "",
             "<div class=cards>",
@@ -99,7 +99,9 @@ def page(report: LatencyReport, old: LatencyReport | None = None) -> str:
             else "",
             "<h2>Stages</h2>",
             _table(report, old),
-            f"<p class=warning>{escape(doubts)}: take the ratio with care.</p>" if doubts else "",
+            f"<p class=warning>{escape(doubts)}: treat the ratio with caution.</p>"
+            if doubts
+            else "",
             f"<p class=dim>By design, and not in these figures: a partial comes every "
             f"{delay.hop_s:g} s of speech, a final {delay.closing_silence_s:g} s after its last "
             "sample.</p>",

@@ -82,7 +82,8 @@ class DaemonProcess:
         code = self.process.wait()
         how = f"ended with {code}" if code >= 0 else f"was killed ({signal.strsignal(-code)})"
         said = self._log.read_text().strip().splitlines() or ["nothing"]
-        return UserError(f"the daemon {how}; it said last: {said[-1].removeprefix('edgeser: ')}")
+        last = said[-1].removeprefix("edgeser: ")
+        return UserError(f"the daemon {how}; its last message: {last}")
 
 
 @contextmanager

@@ -89,7 +89,7 @@ class Receiver:
                 return b""
             if (silent_s := time.monotonic() - silent_since) > HANG_S:
                 raise UserError(
-                    f"the daemon hangs: nothing came of it for {silent_s:.0f} s",
+                    f"the daemon hangs: nothing came from it for {silent_s:.0f} s",
                     "run 'edgeser run' by hand, and 'kill -ABRT' it to see where it is",
                 )
 

@@ -30,7 +30,7 @@ def show(report: LatencyReport, console: Console) -> None:
         f"Python {machine.python}"
     )
     if report.warning:
-        console.print(f"{report.warning}: take these figures with care", style="bold red")
+        console.print(f"{report.warning}: treat these figures with caution", style="bold red")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("ms")
     for name in PERCENTILES:
@@ -76,7 +76,7 @@ def show_comparison(new: LatencyReport, old: LatencyReport, console: Console) ->
         table.add_row(stage, *cells)
     console.print(table)
     if doubts := new.doubts(old):
-        console.print(f"{doubts}: take the ratio with care", style="bold red")
+        console.print(f"{doubts}: treat the ratio with caution", style="bold red")
 
 
 def histogram(distribution: Distribution) -> str:

@@ -35,7 +35,7 @@ def samples_of(file: Path) -> Samples:
         else:
             log.warning(item.message)
     if not blocks:
-        raise UserError(f"{file}: nothing of it can be read", "give another file")
+        raise UserError(f"{file}: nothing in it can be read", "give another file")
     return np.concatenate(blocks)
 
 

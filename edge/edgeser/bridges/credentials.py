@@ -15,7 +15,7 @@ def refuse_login(what: str, address: str) -> None:
     """
     if "@" in address:
         raise UserError(
-            f"{what}: its address holds a user or a password",
+            f"{what}: its address contains a user or a password",
             "name them by user and password_file, as --user and --password-file do",
         )
 

@@ -103,8 +103,8 @@ class PositionFile:
             trouble = error.strerror or str(error)
             if trouble != self.trouble:
                 log.warning(
-                    "cursor %s: cannot be written: %s; events go on, and what comes until it can "
-                    "is told again after a restart",
+                    "cursor %s: cannot be written: %s; events are still forwarded, and those "
+                    "until then are sent again after a restart",
                     self.path,
                     trouble,
                 )

@@ -151,7 +151,7 @@ def annotate(
                 for done in run(todo, settings, folder, jobs):
                     progress.add(done)
         except KeyboardInterrupt:
-            click.echo("edgeser: stopped; the same command goes on from here", err=True)
+            click.echo("edgeser: stopped; the same command continues from here", err=True)
             raise SystemExit(130) from None
         finally:
             progress.close()

@@ -145,9 +145,9 @@ def enrol(
         f"this voice by {_weight(model_, voice):.0%}, and for the rest by itself."
     )
     if heard < SENTENCES:
-        click.echo(f"{SENTENCES} sentences are worth more.")
+        click.echo(f"{SENTENCES} sentences work better.")
     if service := _service_beside(settings_file):
-        click.echo(f"Only a daemon of yours knows it; for the service, --settings {service}")
+        click.echo(f"Only your own daemon uses it; for the service, --settings {service}")
 
 
 def _settings(file: Path | None, model: str | None = None) -> Settings:
@@ -208,7 +208,7 @@ def _microphone(settings: Settings, stream: str | None) -> tuple[str, AudioSetti
         )
     if stream not in heard:
         raise UserError(
-            f"stream '{stream}': no baseline is kept of sound files and standard input",
+            f"stream '{stream}': no baseline is kept for sound files and standard input",
             "enrol for a microphone's stream",
         )
     return stream, sources[stream]
@@ -254,7 +254,7 @@ def _from_microphone(pipeline: Pipeline, audio: AudioSettings) -> int:
     from edgeser.audio.open import open_sources
 
     (source,) = open_sources([audio]).values()
-    click.echo(f"Say {SENTENCES} sentences as on any other day, with a pause after each.")
+    click.echo(f"Say {SENTENCES} sentences as usual, with a pause after each.")
     heard = 0
     try:
         for finals in _spoken(pipeline, source):

@@ -159,7 +159,7 @@ class Wanted(NamedTuple):
 def _check_delete(everything: bool, something: bool) -> None:
     if everything == something:
         raise UserError(
-            "--delete: which events is not clear",
+            "--delete: expected either a selection or --all",
             "name them by --since, --before, --stream, --topic or --label, or give --all alone",
         )
 

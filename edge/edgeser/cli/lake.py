@@ -147,9 +147,7 @@ def ask(
 
     known = {"mood": MOOD, "silence": SILENCE, "day": DAY}
     if question not in known and question.isidentifier():
-        raise UserError(
-            f"the question '{question}': it is none", f"ask {', '.join(known)}, or in SQL"
-        )
+        raise UserError(f"the question '{question}': unknown", f"ask {', '.join(known)}, or in SQL")
     if question != "day" and (device or site or day):
         raise UserError(
             "--device, --site and --day: only the question 'day' takes them",
@@ -157,7 +155,9 @@ def ask(
         )
     if question == "day":
         if device is None or day is None:
-            raise UserError("day: whose, and which?", "add --device NAME --day YYYY-MM-DD")
+            raise UserError(
+                "day: of which device, and which day?", "add --device NAME --day YYYY-MM-DD"
+            )
         try:
             datetime.date.fromisoformat(day)
         except ValueError:

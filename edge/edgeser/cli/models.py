@@ -132,9 +132,11 @@ def use(name: str | None, rollback: bool, file: Path) -> None:
     if pid is not None:
         click.echo(f"the daemon (pid {pid}) runs {model.info.name} {model.info.version}")
     elif any(endpoint.startswith("ipc:") for endpoint in settings.events.bind):
-        click.echo("no daemon runs with these settings; the next one takes it up")
+        click.echo("no daemon runs with these settings; the next one loads it")
     else:
-        click.echo("events.bind is TCP alone, over which no daemon can be told: reload it")
+        click.echo(
+            "events.bind has only TCP, over which no daemon can be told to reload: reload it"
+        )
 
 
 def _as_tree(model: Model) -> dict[str, object]:

@@ -139,7 +139,7 @@ def on(
                 is_old = time.time() - event.time > max_age_s
                 # A status is never replayed: if it is old as well, the clocks differ.
                 if left_out and (isinstance(event, StatusEvent) or not is_old):
-                    click.echo(f"left out {left_out} older than {max_age_s:g} s", err=True)
+                    click.echo(f"skipped {left_out} older than {max_age_s:g} s", err=True)
                     left_out = 0
                 # By its second status a daemon has reported every stream that it began with.
                 if not checked and isinstance(event, StatusEvent) and event.seq > 1:
@@ -156,7 +156,7 @@ def on(
     finally:
         runner.close()
     if runner.left is not None:
-        click.echo(f"ended by a second signal; {runner.left} events still waited", err=True)
+        click.echo(f"ended by a second signal; {runner.left} events were still queued", err=True)
         sys.exit(1)
 
 

@@ -33,7 +33,7 @@ class _Output(io.FileIO):
             _discard()
             raise UserError(
                 f"standard output: cannot be written: {error.strerror}",
-                "lead it to a file with space, a pipe or a terminal",
+                "redirect it to a file with space, a pipe or a terminal",
             ) from None
 
 

@@ -39,7 +39,7 @@ def reload_daemon(settings: Settings, expected: ModelRef) -> int | None:
 
 def _reload(pid: int, endpoint: str, expected: ModelRef) -> None:
     silent = UserError(
-        f"the daemon (pid {pid}) did not take the model up within {PATIENCE_S:g} s",
+        f"the daemon (pid {pid}) did not load the model within {PATIENCE_S:g} s",
         "see its log, or go back with 'edgeser models use --rollback'",
     )
     with Subscriber(endpoint, (STATUS_PREFIX, FAULT_PREFIX), PATIENCE_S) as subscriber:

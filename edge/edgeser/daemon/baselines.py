@@ -175,7 +175,7 @@ class BaselineThread:
         self._due.set()
         if not self._threads.join(END_WITHIN_S):
             log.warning(
-                "what was learned of voices is not kept: the disk has not answered for %.0f s",
+                "what was learnt about voices is not saved: the disk has not responded for %.0f s",
                 END_WITHIN_S,
             )
 

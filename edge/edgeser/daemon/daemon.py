@@ -197,7 +197,7 @@ class Daemon:
                 self._tell_failure(failure)
             self._report(stopping=True)
         except RuntimeError as error:
-            log.warning("subscribers are not told of the end: %s", error)
+            log.warning("subscribers could not be told that the daemon ends: %s", error)
 
     def _tell_failure(self, failure: BaseException) -> None:
         if isinstance(failure, UserError):

@@ -79,7 +79,7 @@ class Reload:
         self._say_what_waits(settings)
         self._model = model
         log.info(
-            "settings read anew; %s %s on %s",
+            "settings reloaded; %s %s on %s",
             model.info.name,
             model.info.version,
             model.backend.name,

@@ -55,7 +55,7 @@ def _environment(_: Settings) -> str:
 
     if lines := unread_variables(os.environ):
         raise UserError(
-            ", ".join(lines), "name a section that there is ('edgeser settings show'), or unset it"
+            ", ".join(lines), "name an existing section ('edgeser settings show'), or unset it"
         )
     return "every variable that looks like a setting is one"
 
@@ -107,7 +107,7 @@ def _level(settings: Settings) -> str:
         silent = silent or level < DIGITAL_SILENCE_DBFS
     if silent:
         raise UserError(
-            f"{', '.join(found)}: no sound comes, not even noise",
+            f"{', '.join(found)}: no sound arrives, not even noise",
             "unmute it and turn it up (alsamixer, pavucontrol), or choose another device",
         )
     hint = "" if set(found) == {"muted"} else " (say something, and it rises)"

@@ -49,7 +49,7 @@ class Runner:
             if len(self._waiting) == MAX_WAITING:
                 dropped, _ = self._waiting.popleft()
                 log.warning(
-                    "the program is too slow: %d events wait, number %d of %s is dropped",
+                    "the program is too slow: %d events are queued, number %d of %s is dropped",
                     MAX_WAITING,
                     dropped.seq,
                     dropped.stream,
@@ -101,7 +101,7 @@ class Runner:
         try:
             process.communicate(payload + b"\n", timeout=self._timeout_s)
         except subprocess.TimeoutExpired:
-            log.warning("%s: not done within %g s, ended", command[0], self._timeout_s)
+            log.warning("%s: not done within %g s, killed", command[0], self._timeout_s)
             _end(process)
             if process.stdin is not None:
                 with suppress(OSError):

@@ -186,7 +186,7 @@ class Filler:
             raise self._another()
 
     def _another(self) -> NatsError:
-        return NatsError(f"{self._filling.server}: another lake takes from it; stop that")
+        return NatsError(f"{self._filling.server}: another lake reads from it; stop that one")
 
     async def _take(self, client: Client, messages: JetStreamContext.PullSubscription) -> None:
         held: list[Msg] = []
@@ -240,7 +240,7 @@ class Filler:
         figures.trouble, self._is_full = "", False
         if rows.rejected.num_rows:
             log.warning(
-                "%d messages are no events of ours; they are in %s",
+                "%d messages are not events of edgeser; they are in %s",
                 rows.rejected.num_rows,
                 store.folder / REJECTED_FOLDER,
             )

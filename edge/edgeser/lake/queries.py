@@ -147,7 +147,7 @@ class Lake:
             known = [f"{one.device} ({one.site})" for one in devices]
             more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
             raise UserError(
-                f"--device {name}{where}: the lake has none of that name",
+                f"--device {name}{where}: the lake has no device of this name",
                 f"there is {', '.join(known[:_NAMED])}{more}",
             )
         if len(found) > 1:

@@ -152,7 +152,7 @@ def _keys(
         if isinstance(error, OSError) and error.errno:
             raise
         aside = move_aside(part)
-        log.warning("%s: damaged, or no part of a lake; it is now %s", part, aside.name)
+        log.warning("%s: damaged, or not a part of a lake; it is now %s", part, aside.name)
         return iter(())
 
 

@@ -151,7 +151,7 @@ class Model:
             difference = abs(score - expected)
             if not difference <= limit:
                 raise ArtefactError(
-                    f"model {self.artefact.path}: drifts from its golden vectors: '{name}' "
+                    f"model {self.artefact.path}: deviates from its golden vectors: '{name}' "
                     f"of test sound {golden.seed} is {score:.4f}, expected {expected:.4f}",
                     self.backend.fix,
                 )
@@ -169,7 +169,7 @@ class Model:
             if not difference <= limit:
                 raise ArtefactError(
                     f"model {self.artefact.path}: on {self.backend.name} a test sound scores "
-                    f"otherwise alone than among {count}, by {difference:.4f}",
+                    f"differently alone and in a batch of {count}, by {difference:.4f}",
                     self.backend.fix,
                 )
 
@@ -209,8 +209,8 @@ def load_model(
         raise ArtefactError(f"model {path}: cannot be read: {error.strerror}") from error
     if onnx.startswith(b"PK"):  # a zip archive, which torch.save writes
         raise ArtefactError(
-            f"model {path}: a checkpoint, no exported model",
-            "'edgeser export' makes a model of it",
+            f"model {path}: a checkpoint, not an exported model",
+            "'edgeser export' makes a model from it",
         )
     sha256 = hashlib.sha256(onnx).hexdigest()
     reason = ""
@@ -243,9 +243,7 @@ def _columns(info: ArtefactInfo, labels: Sequence[str]) -> list[int] | None:
             f"choose from {', '.join(info.labels)}",
         )
     if len(set(labels)) == 1:
-        raise UserError(
-            f"model.labels: '{labels[0]}' alone is nothing to tell apart", "name two or more"
-        )
+        raise UserError(f"model.labels: '{labels[0]}' alone is not enough", "name two or more")
     return [k for k, label in enumerate(info.labels) if label in labels] or None
 
 

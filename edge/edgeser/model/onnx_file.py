@@ -50,7 +50,7 @@ def read_onnx(onnx: bytes, path: Path) -> OnnxFile:
         operators, types = _used(graph)
     except (ValueError, IndexError) as error:
         raise ArtefactError(
-            f"model {path}: no ONNX file", "make one with 'edgeser export'"
+            f"model {path}: not an ONNX file", "make one with 'edgeser export'"
         ) from error
     precision: Precision = "fp16" if _FLOAT16 in types else "fp32"
     if _QUANTISE in operators:

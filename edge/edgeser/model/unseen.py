@@ -60,6 +60,7 @@ def read_unseen(artefact: Path, sha256: str) -> Unseen | None:
         return None
     except (OSError, msgspec.MsgspecError, ValueError) as error:
         raise ArtefactError(
-            f"{path}: no figures of a model: {error}", "remove it, or score the model with --card"
+            f"{path}: not the figures of a model: {error}",
+            "remove it, or score the model with --card",
         ) from error
     return unseen if unseen.sha256 == sha256 else None

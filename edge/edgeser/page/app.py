@@ -186,7 +186,7 @@ class Page:
         journal = self._journal
         if isinstance(journal, JournalCopy):
             if not journal.is_whole:
-                raise history.NoJournalError("the past has not all come from the daemon yet")
+                raise history.NoJournalError("not all past events have come from the daemon yet")
             journal = journal.path
         async with self._readers:
             return await anyio.to_thread.run_sync(ask, journal)

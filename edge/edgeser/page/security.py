@@ -206,17 +206,17 @@ def parse_listen(
     if (proxy or not listen.is_loopback) and token is None:
         where = f"--proxy {proxy}" if proxy else f"--listen {text}"
         raise UserError(
-            f"{where}: others could look, and no token is asked for", "add --token FILE"
+            f"{where}: others could see the page, and it requires no token", "add --token FILE"
         )
     if not listen.is_loopback and not (tls or proxy):
         raise UserError(
-            f"--listen {text}: beyond this machine the page would travel in the clear",
+            f"--listen {text}: beyond this machine the page would be sent unencrypted",
             "add --tls-cert and --tls-key, or --proxy https://NAME for a reverse proxy",
         )
     if not proxy and not names and host in ("0.0.0.0", "::"):
         raise UserError(
-            f"--listen {text}: under which name is it reached?",
-            "add --name NAME, as in the address that is typed into the browser",
+            f"--listen {text}: under which name is the page reached?",
+            "add --name NAME, as typed into the browser's address bar",
         )
     return listen
 

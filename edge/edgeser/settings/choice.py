@@ -113,7 +113,7 @@ def _write(path: Path, content: bytes) -> None:
     of another user is refused unless we are root.
     """
     if path.exists() and os.geteuid() not in (0, path.stat().st_uid):
-        raise PermissionError(errno.EPERM, "it belongs to somebody else", str(path))
+        raise PermissionError(errno.EPERM, "it belongs to another user", str(path))
     write_whole(path, content, None if path.exists() else 0o644)
 
 
@@ -127,7 +127,7 @@ def chosen_before(file: Path) -> str:
     except (OSError, UnicodeError) as error:
         why = f"cannot be read: {error.strerror if isinstance(error, OSError) else 'no UTF-8'}"
     raise UserError(
-        f"settings {file}: no model is known that was chosen before ({memory.name} {why})",
+        f"settings {file}: the previous model is not known ({memory.name} {why})",
         "choose one with 'edgeser models use'",
     )
 

@@ -167,8 +167,9 @@ def _check(settings: Settings) -> None:
         host, _ = host_and_port(listen, key)
         if not is_loopback(host) and not settings.metrics.hosts:
             raise UserError(
-                f"{key}: {listen} is open to other machines, in the clear and to whoever asks",
-                "listen on 127.0.0.1, or name in metrics.hosts by what HOST:PORT it may be asked",
+                f"{key}: {listen} is open to other machines, unencrypted and without a password",
+                "listen on 127.0.0.1, or name in metrics.hosts the HOST:PORT by which it may be "
+                "requested",
             )
     for name in settings.metrics.hosts:
         if split_host_port(name, 80) is None or any(c in name for c in "/@ "):
@@ -194,8 +195,8 @@ def _check_bind(events: EventSettings) -> None:
             continue
         if not taken.isdisjoint((endpoint, beside)):
             raise UserError(
-                f"events.bind: '{text}' collides with another endpoint: each also takes the one "
-                f"beside it, as this takes '{beside}'",
+                f"events.bind: '{text}' collides with another endpoint: each also uses the one "
+                f"next to it, as this uses '{beside}'",
                 "use another path, or a port that is two higher",
             )
         taken |= {endpoint, beside}

@@ -164,9 +164,7 @@ def export(
     if noise is None and (noise_named or noise_credit):
         raise UserError("--noise-named and --noise-credit go with --noise")
     if artefact is not None and (name is not None or release is not None):
-        raise UserError(
-            "--name and --release go with -o", "leave them out, --check sees for itself"
-        )
+        raise UserError("--name and --release go with -o", "leave them out, --check detects them")
     made = next((path for path in checkpoints if _is_artefact(path)), None)
     if made is not None:
         given = (report_file, artefact, name, release, *calibration)
@@ -304,7 +302,7 @@ def _consistent(
     ):
         raise UserError(
             "--waveform, --precision, --symmetric, --calibrate and --noise go with -o",
-            "leave them out, --check sees for itself",
+            "leave them out, --check detects them",
         )
     if symmetric and precision != "int8":
         raise UserError(f"--symmetric goes with --precision int8, not with {precision}")

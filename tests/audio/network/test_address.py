@@ -11,8 +11,8 @@ from edgeser.errors import UserError
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("tcp://0.0.0.0:7790", "in the clear; use tls://0.0.0.0:7790"),
-        ("tcp://*:7790", "in the clear"),
+        ("tcp://0.0.0.0:7790", "sent unencrypted; use tls://0.0.0.0:7790"),
+        ("tcp://*:7790", "sent unencrypted"),
         ("tcp://kitchen", "expected tcp://HOST:PORT"),
         ("tls://a:99999", "expected tls://HOST:PORT"),
     ],

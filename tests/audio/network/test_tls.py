@@ -73,7 +73,7 @@ def test_a_reset_before_tls_begins_ends_nothing_else(
         with trusted.wrap_socket(plain, server_hostname="localhost") as connected:
             connected.sendall(KITCHEN.encode() + b"\n" + TEN_S.astype("<i2").tobytes())
             until(lambda: heard.samples("kitchen") == TEN_S.tolist())
-        assert "127.0.0.1 is not let in: was cut" in caplog.text
+        assert "127.0.0.1 is refused: was cut" in caplog.text
     finally:
         for stream in server.streams:
             stream.close()

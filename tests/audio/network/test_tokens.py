@@ -23,8 +23,8 @@ def test_tokens_are_read_and_a_wrong_file_is_refused(tmp_path: Path) -> None:
     wrong = {
         "kitchen short": "line 1: expected a token",
         KITCHEN: "line 1: expected a name",
-        f"a {KITCHEN}\na {HALL}": "line 2: its name or token was there",
-        f"a {KITCHEN}\nb {KITCHEN}": "line 2: its name or token was there",
+        f"a {KITCHEN}\na {HALL}": "line 2: its name or token is already used",
+        f"a {KITCHEN}\nb {KITCHEN}": "line 2: its name or token is already used",
         "# none": "expected 1 to 1000, got 0",
     }
     for text, message in wrong.items():

@@ -82,10 +82,10 @@ def test_ctrl_c_ends_a_build(run: Run, cache: Path) -> None:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "cut off: "),
-        (lambda file: file.write_bytes(file.read_bytes()[:100]), ": no engine of this edgeser"),
-        (lambda file: file.write_bytes(b""), ": no engine of this edgeser"),
-        (lambda file: file.write_bytes(file.read_bytes()[:-1] + b"?"), "damaged: its bytes"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1]), "truncated: "),
+        (lambda file: file.write_bytes(file.read_bytes()[:100]), ": not an engine of this edgeser"),
+        (lambda file: file.write_bytes(b""), ": not an engine of this edgeser"),
+        (lambda file: file.write_bytes(file.read_bytes()[:-1] + b"?"), "damaged: its content"),
         (lambda file: file.chmod(0o666), "may be written by others"),
         (lambda file: file.parent.chmod(0o777), "may be written by others"),
         (lambda file: file.unlink(), f"no engine of {WINDOWS} for Orin (8.7), TensorRT 10"),
@@ -110,7 +110,7 @@ def test_without_an_engine_that_can_run_only_auto_goes_on(run: Run, cache: Path)
     done = run(*PREDICT, "--backend", "tensorrt", SPEECH)
     assert done.returncode == 2
     assert "but engine " in done.stderr
-    assert ": cut off: " in done.stderr
+    assert ": truncated: " in done.stderr
     assert done.stderr.count("\n") == 1
     assert run(*PREDICT, SPEECH).returncode == 0
 

@@ -49,7 +49,7 @@ def test_without_a_driver_it_says_so_and_loads_nothing_of_nvidia(tmp_path: Path)
 
 def test_a_driver_without_a_gpu_is_found_before_tensorrt_is_loaded(tmp_path: Path) -> None:
     for kind, said in (
-        ({"init": 100}, "no NVIDIA GPU that works: cuInit says 'no CUDA-capable device' (100)"),
+        ({"init": 100}, "no working NVIDIA GPU: cuInit says 'no CUDA-capable device' (100)"),
         ({"count": 0}, "no NVIDIA GPU: the driver finds none"),
     ):
         driver = stubs.driver(tmp_path / next(iter(kind)), **kind)

@@ -170,7 +170,7 @@ def is_rank_zero() -> bool:
 
 @contextmanager
 def report_failures(
-    kept: str = "the same command goes on where it was",
+    kept: str = "the same command continues from there",
     less_memory: str = "lower --jobs or the batch",
 ) -> Iterator[None]:
     """For long work: raises UserError when memory or disk run out; Ctrl-C or SIGTERM ends it with

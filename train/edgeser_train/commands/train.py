@@ -93,4 +93,4 @@ def train(
     if done is not None:
         click.echo(f"{output / 'model.pt'}: training loss {done.trained.losses[-1]:.3f}")
     elif shown:
-        click.echo(f"{output / 'model.pt'}: trained already; remove it to train it anew")
+        click.echo(f"{output / 'model.pt'}: trained already; remove it to train it again")

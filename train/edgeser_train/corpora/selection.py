@@ -23,7 +23,7 @@ def classes_of(text: str) -> Classes:
         labels = frozenset(word.strip() for word in listed.split("+")) if equals else {name}
         if not name or "" in labels or name in classes or taken & labels:
             raise UserError(
-                f"--labels {text}: '{part}' names nothing, or what stands there already",
+                f"--labels {text}: '{part}' names nothing, or what is there already",
                 "write different labels, e.g. angry,happy,neutral=neutral+calm,sad",
             )
         classes[name] = frozenset(labels)

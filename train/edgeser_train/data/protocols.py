@@ -80,7 +80,7 @@ def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
             raise UserError(f"{where}: two folds are named '{fold.name}'", "fix the protocol")
         if fold.name != Path(fold.name).name:
             raise UserError(
-                f"{where}: a fold is named '{fold.name}', which no file can be",
+                f"{where}: a fold is named '{fold.name}', which is not a valid file name",
                 "name it without /",
             )
         names.add(fold.name)

@@ -54,7 +54,7 @@ def read(path: Path, kind: type[AnyEvaluation]) -> AnyEvaluation:
         if found.confusion is not None and found.format != FORMAT:
             raise UserError(
                 f"report {path}: of format {found.format}, this edgeser reads {FORMAT}",
-                "'edgeser evaluate' writes it anew from the folds it has kept",
+                "'edgeser evaluate' writes it again from the folds it has kept",
             )
         return msgspec.json.decode(content, type=kind, dec_hook=by_name)
     except OSError as error:

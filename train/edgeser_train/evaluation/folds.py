@@ -202,7 +202,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
     ]
     if not np.isfinite(logits).all():
         raise UserError(
-            f"fold {fold.name}: its model's scores are no numbers",
+            f"fold {fold.name}: its model's scores are not numbers",
             f"lower optimiser.learning_rate ({recipe.optimiser.learning_rate})",
         )
     result = FoldResult(
@@ -286,7 +286,7 @@ def _read(path: Path) -> FoldResult:
     try:
         return msgspec.json.decode(path.read_bytes(), type=FoldResult)
     except (msgspec.MsgspecError, OSError) as error:
-        raise UserError(f"{path}: no result of a fold ({error})", "remove it") from error
+        raise UserError(f"{path}: not the result of a fold ({error})", "remove it") from error
 
 
 def _scored(fold: Fold, part: Part) -> tuple[int, ...]:

@@ -153,7 +153,7 @@ def ua_gain(
         _asked(by_name[a.corpus], wanted) if a.corpus in by_name else None for a in corpora
     ]:
         raise UserError(
-            "--beside: the two models were not asked about the same utterances",
+            "--beside: the two models have not scored the same utterances",
             "give both the same corpora, whole",
         )
     before = [by_name[predictions.corpus] for predictions in corpora]

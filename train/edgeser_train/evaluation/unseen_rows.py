@@ -229,7 +229,7 @@ def _held_out(run: Path, fold: FoldResult, corpus: Corpus) -> Corpus:
     }:
         raise UserError(
             f"run {run}: fold {fold.fold} holds out no speakers of {corpus.name}",
-            "give the corpus and the --labels that were evaluated",
+            "give the corpus and the --labels of the evaluation",
         )
     return replace(corpus, utterances=held_out)
 

@@ -70,7 +70,7 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
         model.load_state_dict(content["weights"])
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
+        raise UserError(f"checkpoint {path}: not a checkpoint of this version: {reason}") from error
     return model.eval(), origin
 
 
@@ -86,12 +86,12 @@ def load_together(paths: Sequence[Path]) -> tuple[SpeechModel, Origin]:
             if getattr(origin, what) != getattr(first, what):
                 raise UserError(
                     f"checkpoint {path}: differs from {paths[0]} in its {what}",
-                    "put together what was trained alike, with --seed 1, 2, ...",
+                    "combine what was trained alike, with --seed 1, 2, ...",
                 )
         if origin.seed in [o.seed for _, o in loaded if o is not origin]:
             raise UserError(
                 f"checkpoint {path}: another one has the same seed, {origin.seed}",
-                "put together what was trained alike, with --seed 1, 2, ...",
+                "combine what was trained alike, with --seed 1, 2, ...",
             )
     return ensemble_of([model for model, _ in loaded]), first
 
@@ -113,7 +113,7 @@ def load_origin(path: Path) -> Origin:
         return msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
     except Exception as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"checkpoint {path}: not one of this version: {reason}") from error
+        raise UserError(f"checkpoint {path}: not a checkpoint of this version: {reason}") from error
 
 
 def _check_checkpoint(path: Path) -> None:

@@ -30,8 +30,8 @@ def check_precision(what: str, before: str, now: Precision) -> None:
     """Raises UserError if ``what`` was trained in another precision; ``before`` "" is unknown."""
     if before not in ("", now):
         raise UserError(
-            f"{what} was trained in {before}, this machine would go on in {now}",
-            "go on where it began, or choose another folder with -o",
+            f"{what} was trained in {before}, this machine would continue in {now}",
+            "continue where it began, or choose another folder with -o",
         )
 
 

@@ -142,7 +142,7 @@ def check_fit(recipe: Recipe, corpus: Corpus, fold: Fold) -> None:
     if recipe.patience and not fold.validation:
         raise UserError(
             f"recipe: patience={recipe.patience} needs a validation part, which fold {fold.name} "
-            "has not",
+            "lacks",
             "take a protocol like loso_val, or --set patience=0",
         )
 

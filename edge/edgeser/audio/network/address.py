@@ -33,7 +33,7 @@ def parse_address(text: str) -> Address:
         )
     if scheme == "tcp" and not endpoint.is_loopback:
         raise UserError(
-            f"source {text!r}: beyond this machine sound would travel in the clear",
+            f"source {text!r}: beyond this machine sound would be sent unencrypted",
             f"use tls://{rest}, or tcp://127.0.0.1:{endpoint.port} behind a tunnel",
         )
     host = "0.0.0.0" if endpoint.host == "*" else endpoint.host

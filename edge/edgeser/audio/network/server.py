@@ -244,7 +244,7 @@ class NetworkServer:
         now = time.monotonic()
         if now - self._complained_at >= LOG_INTERVAL_S:
             more = f" (and {self._refused - 1} before)" if self._refused > 1 else ""
-            log.warning("network microphones: %s is not let in: %s%s", peer, why, more)
+            log.warning("network microphones: %s is refused: %s%s", peer, why, more)
             self._refused, self._complained_at = 0, now
 
 

@@ -45,7 +45,7 @@ def read_tokens(path: Path) -> dict[bytes, str]:
             continue
         name, token = _parsed(line, f"tokens {path}, line {number}")
         if name in found.values() or digest(token) in found:
-            raise SourceError(f"tokens {path}, line {number}: its name or token was there before")
+            raise SourceError(f"tokens {path}, line {number}: its name or token is already used")
         found[digest(token)] = name
     if not 0 < len(found) <= MAX_DEVICES:
         raise SourceError(f"tokens {path}: expected 1 to {MAX_DEVICES}, got {len(found)}", _FIX)

@@ -67,7 +67,7 @@ class MqttBridge(Bridge):
             own = plan.upstream.file.load()
             if own and not theirs:
                 own = plan.upstream.file.earlier()
-                log.info("%s: has no cursor of ours and is told the last half hour", plan.broker)
+                log.info("%s: has no cursor of ours; the last half hour is sent again", plan.broker)
             start = theirs or own or plan.upstream.start
             session = Session(plan, connection, start, self.figures, self._streams, online)
         except BaseException:
@@ -111,7 +111,7 @@ class MqttBridge(Bridge):
             connection.wait(0.1)
         log.warning(
             "%s: does not send back what is published at %s; it may not let this user read there. "
-            "Going on from our own cursor, which does not know what the broker forgot",
+            "Continuing from the local cursor, which does not know what the broker forgot",
             self._plan.broker,
             topics.availability,
         )
@@ -122,5 +122,5 @@ def _position_in(message: Message) -> Position | None:
     try:
         return msgspec.json.decode(message.payload, type=Position)
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        log.warning("topic %s: holds no cursor; going on from our own", message.topic)
+        log.warning("topic %s: holds no cursor; continuing from the local one", message.topic)
         return None

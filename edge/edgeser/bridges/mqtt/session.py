@@ -132,7 +132,7 @@ class Session:
             self._figures.handed_over += 1
         for refused in self._connection.refused:
             if not self._figures.refused:
-                log.warning("the broker does not take a message, which is left out: %s", refused)
+                log.warning("the broker refuses a message, which is skipped: %s", refused)
             self._figures.refused += 1
         self._connection.refused.clear()
 

@@ -60,7 +60,7 @@ class NatsBridge(Bridge):
                     self._turn(connection, feed)
                     if figures.trouble and time.monotonic() - began > STEADY_S:
                         figures.trouble = ""  # not earlier: a full server accepts connections, too
-                        log.info("%s: events go on", self._server)
+                        log.info("%s: events continue", self._server)
                     self._on_turn()
                 self._flush(connection, feed)
             finally:
@@ -102,7 +102,7 @@ class NatsBridge(Bridge):
     def _refuse(self, what: str, most: int) -> None:
         if not self.figures.refused:
             log.warning(
-                "%s: takes %d bytes at most; larger events are left out and counted, first %s",
+                "%s: takes %d bytes at most; larger events are skipped and counted, first %s",
                 self._server,
                 most,
                 what,

@@ -91,7 +91,7 @@ def model(
             listed = ", ".join(f"{length_s:g}" for length_s in too_long)
             click.echo(f"{name} takes no window of {listed} s: left out")
         if report.warning:
-            click.echo(f"{report.warning}: take these figures with care")
+            click.echo(f"{report.warning}: treat these figures with caution")
 
     conclude(as_json(json_file, report), show)
 

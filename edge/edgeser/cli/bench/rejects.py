@@ -168,7 +168,7 @@ def rejects(
 
     def show() -> None:
         if report.warning and cost:
-            click.echo(f"{report.warning}: take what confirmation costs with care")
+            click.echo(f"{report.warning}: treat the cost of confirmation with caution")
 
     conclude(as_json(json_file, report), show)
 

@@ -54,8 +54,8 @@ def erase(
             shrink(database, _AT_ONCE)
         if not _log_is_emptied(database):
             raise UserError(
-                f"journal {path}: {len(ids)} events deleted, but what was deleted is still on the "
-                "disk: somebody reads the journal",
+                f"journal {path}: {len(ids)} events deleted, but the deleted bytes are still on "
+                "the disk: another program reads the journal",
                 "close it and run this again",
             )
     return len(ids)

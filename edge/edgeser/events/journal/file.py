@@ -61,7 +61,7 @@ def connect(path: Path) -> sqlite3.Connection:
 def check_ours(database: sqlite3.Connection) -> None:
     """Raises ForeignFileError for a file that is no journal, or not of a readable format."""
     if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise ForeignFileError("it is no journal of edgeser")
+        raise ForeignFileError("it is not a journal of edgeser")
     check_format(database.execute("PRAGMA user_version").fetchone()[0])
 
 

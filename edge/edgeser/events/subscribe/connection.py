@@ -56,7 +56,9 @@ class Connection:
             return _absence(self._endpoint)
         if not self._encrypted:
             fix = "if it is encrypted, name both keys: --key and --server-key (docs/security.md)"
-            return UserError("it cut the connection: nobody is behind it, or it is encrypted", fix)
+            return UserError(
+                "it closed the connection: nothing is behind it, or it is encrypted", fix
+            )
         return UserError(
             "it refused our key, --server-key is not its key, or it is not encrypted",
             "see 'edgeser keys list' there",

@@ -222,7 +222,7 @@ class Subscriber:
             if self._client.refusal is not None:
                 self._say(f"the daemon does not tell what was missed: {self._client.refusal}")
             if self._client.is_overdue:
-                log.warning("endpoint '%s': nobody answers; still asking", self.endpoint)
+                log.warning("endpoint '%s': no answer; still asking", self.endpoint)
             if self._catch_up.must_not_fail or not self._client.is_hopeless:
                 again = self._client.wait_until
                 return self._client.socket, again if until is None else min(again, until)
@@ -321,7 +321,7 @@ def _beginnings(topics: Sequence[str]) -> tuple[str, ...]:
         found = tuple(topics)
         if all(isinstance(topic, str) for topic in found):
             return found
-    raise TypeError(f"topics is a list of beginnings, not {topics!r}")
+    raise TypeError(f"topics is a list of prefixes, not {topics!r}")
 
 
 def _is_number(value: Any, kind: type[Any], least: float, most: float) -> bool:

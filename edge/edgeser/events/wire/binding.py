@@ -122,7 +122,7 @@ def _lock_ipc(endpoint: IpcEndpoint) -> FileLock:
         check_trusted(endpoint)
         if path.exists() and not path.is_socket():
             raise UserError(
-                f"endpoint '{endpoint}': {path} exists and is no socket", "use another path"
+                f"endpoint '{endpoint}': {path} exists and is not a socket", "use another path"
             )
         return FileLock(endpoint.lock_path)
     except BlockingIOError:

@@ -63,7 +63,7 @@ Endpoint: TypeAlias = IpcEndpoint | TcpEndpoint
 def parse_endpoint(text: str) -> Endpoint:
     """Parse an endpoint. Raises ``UserError``."""
     if not text.isprintable():
-        raise UserError(f"endpoint {text!r}: it holds a character that cannot be printed")
+        raise UserError(f"endpoint {text!r}: it contains a character that cannot be printed")
     scheme, separator, address = text.partition("://")
     if separator and scheme == "ipc":
         return _parse_ipc(text, address)

@@ -70,7 +70,7 @@ class KeyFolder:
         try:
             self._allowed_path(name).unlink()
         except FileNotFoundError:
-            raise UserError(f"key '{name}': nobody of that name is allowed") from None
+            raise UserError(f"key '{name}': no allowed key has this name") from None
         except OSError as error:
             raise UserError(f"key '{name}': {error.strerror}") from error
 
@@ -200,4 +200,4 @@ def _check_links(folder: Path) -> None:
 def _check_unchangeable(path: Path, trusted: set[int]) -> None:
     found = path.stat()
     if found.st_mode & 0o022 or found.st_uid not in trusted:
-        raise UserError(f"keys {path}: others could let themselves in", f"chmod go-w {path}")
+        raise UserError(f"keys {path}: others could add their own keys", f"chmod go-w {path}")

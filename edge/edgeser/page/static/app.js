@@ -15,7 +15,7 @@ const VIEWS = { now: ["Now", Now], past: ["Past", Past], health: ["Health", Heal
 const DRAWN_MS = 200;
 const HIDDEN_MS = 2000;
 const SPOKEN_MS = 3000; // a line, and a pause behind it
-const THEMES = { auto: ["◐", "Theme: as the system"], light: ["☀", "Theme: light"], dark: ["☾", "Theme: dark"] };
+const THEMES = { auto: ["◐", "Theme: system"], light: ["☀", "Theme: light"], dark: ["☾", "Theme: dark"] };
 
 const state = newState();
 let draw = () => {};
@@ -68,7 +68,7 @@ function App() {
   const showWorst = () => { setView("now"); setTimeout(() => document.querySelector("article, .row button")?.focus()); };
   useEffect(() => { document.title = view === "now" ? "edgeser" : `${name} · edgeser`; }, [view]);
   return html`
-    <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>Skip to what is shown</a>
+    <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
     <header class="top">
       <a class="brand" href="#now" aria-label="edgeser, now"><img src="/static/icon.svg" alt="" width="28" height="28"/><span>edgeser</span></a>
       <nav aria-label="Views">${Object.entries(VIEWS).map(([key, [label]]) => html`
@@ -91,7 +91,7 @@ function Announcer({ state, now }) {
   const free = useRef(0);
   const lost = explainLink(state, now);
   const streams = lost || !state.live ? [] : survey(state, now).filter(({ stream }) => stream.status);
-  const lines = [lost ? ["", lost.what] : ["", "", "The daemon is heard"],
+  const lines = [lost ? ["", lost.what] : ["", "", "Connected to the daemon"],
     ...streams.map(({ stream, said }) => [stream.name, lineOf(stream, said, streams.length <= MOST_CARDS), said.what])];
   const changed = lines.filter(([name, line]) => (told.current.get(name) ?? "") !== line);
   if (changed.length && lost?.kind !== "wait" && performance.now() >= free.current) {

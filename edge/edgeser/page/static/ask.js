@@ -15,10 +15,10 @@ export async function ask(path, fields = {}) {
   try {
     answer = await fetch(`${path}?${query}`, { signal: AbortSignal.timeout(ANSWER_MS) });
   } catch {
-    throw new Error("The page's server does not answer. It is asked again.");
+    throw new Error("The page's server does not answer. Trying again.");
   }
   const body = await answer.json().catch(() => null); // a proxy may answer in its own words
-  if (!answer.ok || body === null) throw new Error(body?.error ?? `The page's server cannot answer (${answer.status}). It is asked again.`);
+  if (!answer.ok || body === null) throw new Error(body?.error ?? `The page's server cannot answer (${answer.status}). Trying again.`);
   return body;
 }
 

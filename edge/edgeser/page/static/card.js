@@ -131,10 +131,10 @@ function Faults({ state, stream, now }) {
 }
 
 function Finals({ finals, now }) {
-  return html`<section class="finals"><h3>What was said sounded</h3>
+  return html`<section class="finals"><h3>Latest segments</h3>
     ${finals.length ? html`<ol>${finals.slice(0, 8).map((f) => html`<li key=${f.id} class=${`c-${hue(f.label)}`}>
       <time>${recentTime(f.time, now)}</time><span class="name"><i aria-hidden="true"></i>${words(f.label)}</span>
       <span class="value">${percent(f.confidence)}</span><span class="length">${f.length.toFixed(1)} s</span></li>`)}</ol>`
-    : html`<p class="muted">Each stretch of speech gets a line here once it has ended.</p>`}
+    : html`<p class="muted">Each segment of speech is listed here when it has ended.</p>`}
   </section>`;
 }

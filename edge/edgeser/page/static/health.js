@@ -82,7 +82,7 @@ function Journal({ state }) {
   ] : [];
   const ranges = Object.entries([...state.streams.values()].find((s) => s.status)?.status.journal ?? {});
   return html`<section class="card"><h2>Journal</h2>${trouble && html`<p class="trouble">${trouble}</p>`}<${Facts} facts=${facts} />
-    ${ranges.length > 0 && html`<details><summary>Numbers of this run</summary><dl>${ranges.map(([t, r]) => html`<div><dt>${t}</dt><dd>${count(r.first)} – ${count(r.last)}</dd></div>`)}</dl></details>`}</section>`;
+    ${ranges.length > 0 && html`<details><summary>Event numbers of this run</summary><dl>${ranges.map(([t, r]) => html`<div><dt>${t}</dt><dd>${count(r.first)} – ${count(r.last)}</dd></div>`)}</dl></details>`}</section>`;
 }
 
 function Model({ status }) {
@@ -99,10 +99,10 @@ function Model({ status }) {
     const { corpora, date, licence, protocol, ua, wa } = card.training;
     const strangers = card.unseen ? [card.unseen.rows[0], card.unseen.rows.at(-1)] : [];
     facts.push(["Labels", card.labels.map(words).join(", ")], ["Trained on", `${corpora.join(", ")}, ${date}`], ["Licence of the data", licence],
-      ...(ua ? [["Tried by", protocol], ["Unweighted accuracy", figure(ua)], ["Weighted accuracy", figure(wa)]] : []),
+      ...(ua ? [["Protocol", protocol], ["Unweighted accuracy", figure(ua)], ["Weighted accuracy", figure(wa)]] : []),
       ...(card.unseen ? [["Recall of an unknown voice", figure(strangers[0].ua4)], ["Recall of a known voice", figure(strangers[1].ua4)]] : []),
       ...(ua || card.unseen ? [] : [["Accuracy", "not evaluated"]]),
-      ["Says unknown below", card.abstain_below ? percent(card.abstain_below) : "never"], ["Looks at", `${card.window.min_seconds} to ${card.window.max_seconds} s of speech`]);
+      ["Label is unknown below", card.abstain_below ? percent(card.abstain_below) : "never"], ["Looks at", `${card.window.min_seconds} to ${card.window.max_seconds} s of speech`]);
   }
   return html`<section class="card"><h2>Model</h2><${Facts} facts=${facts} />${!card && html`<p class="muted">${trouble || "Reading its card …"}</p>`}
     <p class="hash" title="SHA-256 of the model's file">${sha256}</p></section>`;
@@ -114,7 +114,7 @@ const Versions = ({ state, status }) => html`<section class="card"><h2>Version</
 function Faults({ state, now }) {
   const faults = [...state.faults].reverse();
   return html`<section class="card wide"><h2>Latest faults</h2>
-    ${faults.length === 0 ? html`<p class="muted">This page has heard of none.</p>` : html`<ul class="faults">${faults.map((f) => html`<li key=${`${f.time}${f.code}${f.stream}`} class=${f.recovered ? "over" : ""}>
+    ${faults.length === 0 ? html`<p class="muted">None so far.</p>` : html`<ul class="faults">${faults.map((f) => html`<li key=${`${f.time}${f.code}${f.stream}`} class=${f.recovered ? "over" : ""}>
       <span class="sign" aria-hidden="true">${f.recovered ? "✓" : "!"}</span><time>${recentTime(f.time, now)}</time><strong>${words(f.code)}</strong>
       <span>${f.stream}: ${f.message}${state.hello?.fault_codes[f.code] ? html`<em> (${state.hello.fault_codes[f.code]})</em>` : null}</span></li>`)}</ul>`}
   </section>`;

@@ -160,7 +160,7 @@ function Summary({ day, isAll, sums, read, known, trouble }) {
   ];
   return html`<section class="card summary" aria-label=${`Summary of ${dayName(day)}`}>
     <h3>${isAll ? "The day" : dayName(day)}</h3>
-    <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : known === false ? "Nothing is known of this day" : read && known ? "Nothing was said" : trouble ? "Not known" : "…"}</p>
+    <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : known === false ? "No data for this day" : read && known ? "Nothing was said" : trouble ? "Not known" : "…"}</p>
     <div class="stack" aria-hidden="true">${order.map(([l, s]) => html`<span class=${`c-${hue(l)}`} style=${{ flexGrow: s }}></span>`)}</div>
     <ul class="scorebars">${order.map(([l, s]) => html`<li key=${l} class=${`c-${hue(l)}`}><span class="name"><i aria-hidden="true"></i>${words(l)}</span>
       <span class="track" aria-hidden="true"><b style=${{ transform: filled(s / sums.speech) }}></b></span><span class="value">${percent(s / sums.speech)}</span></li>`)}</ul>
@@ -203,7 +203,7 @@ function Found({ fields, setRange, clock, several }) {
         ? html`<td colspan="3" class=${e.recovered ? "over" : ""}><span class="sign" aria-hidden="true">${e.recovered ? "✓" : "!"}</span> <strong>${words(e.code)}</strong> ${e.message}</td>`
         : html`<td class=${`c-${hue(e.label)}`}><span class="name"><i aria-hidden="true"></i>${words(e.label)}</span></td><td class="n">${percent(e.confidence)}</td><td class="n">${(e.end - e.start).toFixed(1)} s</td>`}
       ${several && html`<td class="where">${e.stream}</td>`}</tr>`)}</tbody></table>
-    ${page.trouble ? html`<p class="trouble">${page.trouble}</p>` : isKnown && page.events.length === 0 && html`<p class="muted">Nothing in this span. Zoom out, or ask for less.</p>`}
+    ${page.trouble ? html`<p class="trouble">${page.trouble}</p>` : isKnown && page.events.length === 0 && html`<p class="muted">Nothing in this range. Zoom out, or use fewer filters.</p>`}
     ${page.next !== null && html`<button class="plain more" onClick=${more}>Earlier</button>`}</div>
   </section>`;
 }

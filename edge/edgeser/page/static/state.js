@@ -277,17 +277,17 @@ function explainStream(state, stream, now) {
   const latest = faults.at(-1);
   const fault = faults.findLast((f) => !f.recovered);
   switch (status.state) {
-    case "no_audio": return { kind: "bad", what: "No sound arrives", why: fault ? fault.message : "Nothing has come for two seconds. A file is over; a microphone is being restarted." };
-    case "starting": return { kind: "wait", what: "Starting", why: "The model is being loaded and tried." };
-    case "stopping": return { kind: "wait", what: "Stopping", why: "The daemon ends: it was told to, or its file is over." };
-    case "degraded": return { kind: "warn", what: "Working, but not well", why: latest?.message ?? "Windows were dropped, or got no scores." };
+    case "no_audio": return { kind: "bad", what: "No sound arrives", why: fault ? fault.message : "No sound for two seconds. A file has ended; a microphone is being restarted." };
+    case "starting": return { kind: "wait", what: "Starting", why: "The model is being loaded and verified." };
+    case "stopping": return { kind: "wait", what: "Stopping", why: "The daemon is stopping, as requested or because its file has ended." };
+    case "degraded": return { kind: "warn", what: "Working, with problems", why: latest?.message ?? "Windows were dropped, or got no scores." };
     default:
   }
   if (stream.speaking || status.state === "speech") return { kind: "speech", what: "Speech", why: "" };
   if (status.frame_age_s !== null && status.frame_age_s > 1.5) {
     return { kind: "warn", what: "No sound just now", why: `The last sound came ${status.frame_age_s.toFixed(0)} s ago.` };
   }
-  if (status.muted) return { kind: "quiet", what: "Muted", why: "What is heard does not count until it is unmuted: edgeser mute off" };
+  if (status.muted) return { kind: "quiet", what: "Muted", why: "Sound is ignored until it is unmuted: edgeser mute off" };
   if (stream.level !== null && stream.level <= -99) {
     return { kind: "warn", what: "Pure silence", why: "Sound arrives, but every sample is zero. Is the microphone muted?" };
   }

@@ -153,7 +153,7 @@ export function Timeline({ archive, days, range, setRange, filter, labels, theme
       <ul class="names" aria-hidden="true"><li class="faultname">faults</li>${labels.map((l) => html`<li class=${`c-${hue(l)}`}><i></i>${words(l)}</li>`)}</ul>
       <div class="grab" tabindex="0" ref=${host} role="application" aria-label="Timeline. Arrow keys move it, plus and minus zoom.">
         <${TimeChart} height=${height} range=${range} paint=${paint} themed=${`${themed}${labels.length}`} version=${version}
-          label=${`What was heard from ${span.join(" to ")}; the table below says the same.`}
+          label=${`Events from ${span.join(" to ")}; the table below has the same content.`}
           onPlot=${(u) => { plot.current = u; }} onHover=${(u, t) => setAt(t)} />
       </div>
     </div>

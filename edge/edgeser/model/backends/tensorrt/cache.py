@@ -103,11 +103,11 @@ def read_header(path: Path) -> Engine:
         raise EngineError(f"engine {path}: cannot be read: {error.strerror}") from error
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise EngineError(
-            f"engine {path}: no engine of this edgeser", "remove it with 'edgeser engine clear'"
+            f"engine {path}: not an engine of this edgeser", "remove it with 'edgeser engine clear'"
         ) from error
     if size != engine.plan_bytes:
         raise EngineError(
-            f"engine {path}: cut off: {size} of {engine.plan_bytes} bytes",
+            f"engine {path}: truncated: {size} of {engine.plan_bytes} bytes",
             "build it again with 'edgeser engine build'",
         )
     return engine
@@ -124,7 +124,7 @@ def read_plan(path: Path) -> tuple[Engine, bytes]:
         raise EngineError(f"engine {path}: cannot be read: {error.strerror}") from error
     if hashlib.sha256(plan).hexdigest() != engine.plan_sha256:
         raise EngineError(
-            f"engine {path}: damaged: its bytes are not those that were built",
+            f"engine {path}: damaged: its content is not what was built",
             "build it again with 'edgeser engine build'",
         )
     return engine, plan

@@ -30,7 +30,9 @@ def check(result: tuple[Any, ...]) -> Any:
     if error != cudart.cudaError_t.cudaSuccess:
         text = cudart.cudaGetErrorString(error)[1]
         reason = text.decode() if isinstance(text, bytes) else str(text)
-        raise EngineError(f"CUDA: {reason} ({int(error)})", "see that driver and cuda-python fit")
+        raise EngineError(
+            f"CUDA: {reason} ({int(error)})", "see that the driver and cuda-python match"
+        )
     return values[0] if values else None
 
 

@@ -39,8 +39,8 @@ def make_engine(
     info = info_from_metadata(file.metadata, path)
     if precision not in (None, info.precision):
         raise EngineError(
-            f"--precision {precision}: {path.name} computes in {info.precision}, and an engine in "
-            "what its file does",
+            f"--precision {precision}: {path.name} computes in {info.precision}, and so would "
+            "its engine",
             f"make the file with 'edgeser export --precision {precision}'",
         )
     if info.precision != file.precision:
@@ -51,8 +51,8 @@ def make_engine(
         )
     if file.unsigned:
         raise UnfitError(
-            f"model {path}: its integers are unsigned, for processors, and TensorRT takes signed "
-            "ones around zero",
+            f"model {path}: its integers are unsigned, for CPUs, and TensorRT needs signed ones "
+            "around zero",
             "make the file with 'edgeser export --precision int8 --symmetric'",
         )
     platform = this_platform()

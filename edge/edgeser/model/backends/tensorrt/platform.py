@@ -69,7 +69,7 @@ def _ask(driver: ctypes.CDLL, call: str, *arguments: object) -> None:
         text = ctypes.c_char_p()
         driver.cuGetErrorString(code, ctypes.byref(text))
         reason = text.value.decode() if text.value else "unknown error"
-        raise EngineError(f"no NVIDIA GPU that works: {call} says '{reason}' ({code})")
+        raise EngineError(f"no working NVIDIA GPU: {call} says '{reason}' ({code})")
 
 
 def _tensorrt() -> str:
