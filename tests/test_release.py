@@ -301,3 +301,13 @@ def test_the_report_on_arm_hides_no_difference() -> None:
     text, same = report({**pc, "events": []}, pc)
     assert not same
     assert "| `how many emotion.file` | 0 | 1 |" in text
+
+
+def test_the_page_says_of_arm_what_its_report_says() -> None:
+    page = (CHECKOUT / "docs/install.md").read_text()
+    found = (CHECKOUT / "docs/reports/arm64/report.md").read_text()
+    said = re.search(r"Of (\d+) emotion events, (\d+) are the same .* more than (\S+)\. ", page)
+    assert said is not None
+    events, same, worst = said.groups()
+    assert f"| `emotion.file` | {events} | {events} | {same} |" in found
+    assert float(worst) == max(map(float, re.findall(r"\| (\d\.\de-\d+) \(", found)))
