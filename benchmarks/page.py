@@ -223,8 +223,8 @@ def long_day(browser: Any, page: PageProcess, daemon: Daemon, events: int) -> di
         last = batch[-1]
         until(
             lambda last=last: tab.evaluate(
-                "window.edgeser.state.streams.get('mic')?.segment ?? 0"
-            ) >= last.segment,
+                "edgeser.state.streams.get('mic')?.finals[0]?.segment ?? ''"
+            ).endswith(f":{last.segment}"),
             "the browser has it",
         )  # fmt: skip
     lasted, full = time.monotonic() - begun, _heap_mb(heap)
@@ -240,7 +240,7 @@ def long_day(browser: Any, page: PageProcess, daemon: Daemon, events: int) -> di
 
 
 def _day(events: int) -> Iterator[list[Any]]:
-    """A hundred batches; the last event of each begins a segment, so that one can wait for it."""
+    """A hundred batches; each ends with the final of a segment that one can wait for."""
     segment = 1000
     for _ in range(100):
         batch: list[Any] = []
@@ -250,7 +250,7 @@ def _day(events: int) -> Iterator[list[Any]]:
             batch += [emotion("sad", segment=segment, kind="final"), speech(segment, 4.0)]
             batch += [status(), level(-40.0, talking=False)]
         segment += 1
-        yield [*batch, speech(segment)]
+        yield [*batch, emotion("sad", segment=segment, kind="final")]
 
 
 def _heap_mb(session: Any) -> float:
