@@ -35,7 +35,7 @@ export function Month({ middle, now, isKnown, filter, labels, open }) {
         const bin = bins?.[i];
         const speech = bin ? total(bin) : 0;
         const parts = labels.filter((l) => bin?.speech_s[l]).map((l) => [l, bin.speech_s[l]]);
-        const said = !bin ? "not known yet" : speech ? `${duration(speech)} of speech: ${parts.map(([l, s]) => `${words(l)} ${Math.round((100 * s) / speech)} %`).join(", ")}` : isKnown(day) ? "no speech" : "nothing is known of this day";
+        const said = !bin ? "not known yet" : speech ? `${duration(speech)} of speech: ${parts.map(([l, s]) => `${words(l)} ${Math.round((100 * s) / speech)} %`).join(", ")}` : isKnown(day) ? "no speech" : "no data for this day";
         const faults = bin?.faults ? plural(bin.faults, "fault") : "";
         const told = faults ? `${said}; ${faults}` : said;
         return html`<button key=${day} class=${`day ${speech ? "" : "empty"} ${now >= day && now < days[i + 1] ? "today" : ""}`} onClick=${() => open(day)} aria-label=${`${dayName(day)}: ${told}`} title=${told}>
