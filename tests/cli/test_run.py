@@ -45,7 +45,7 @@ def test_a_machine_that_fails_while_it_runs_is_a_line_and_worth_another_start(
     assert "Traceback" not in done.stderr
 
 
-def test_it_ends_with_its_terminal_and_reads_settings_anew_while_that_is_there(
+def test_it_ends_with_its_terminal_and_reloads_settings_while_that_is_there(
     tmp_path: Path,
 ) -> None:
     ours, its = pty.openpty()
@@ -66,7 +66,7 @@ def test_it_ends_with_its_terminal_and_reads_settings_anew_while_that_is_there(
             while b"ready: " not in said:
                 said += terminal.read(1000)
             daemon.send_signal(signal.SIGHUP)
-            while b"settings read anew" not in said:
+            while b"settings reloaded" not in said:
                 said += terminal.read(1000)
             assert daemon.poll() is None
         assert daemon.wait(120) == 0  # its window was closed

@@ -198,7 +198,7 @@ def test_what_is_a_day_old_has_its_day(browser: Any, page: PageProcess, daemon: 
     }"""  # noqa: E501
     dated = re.compile(r"\d+ \w+, \d\d:\d\d")
     with opened(browser, page) as tab:
-        shows(tab, "What was said", lambda: daemon.tell(status()))
+        shows(tab, "Latest segments", lambda: daemon.tell(status()))
         tab.evaluate(yesterday)
         until(lambda: dated.fullmatch(tab.inner_text(".finals li:first-child time")), "said")
         tab.click("nav >> text=Health")
@@ -251,7 +251,7 @@ def test_names_and_numbers_are_not_broken(browser: Any, page: PageProcess, daemo
     for segment, label in enumerate(LABELS, 320):
         daemon.tell(emotion(label, segment=segment, kind="final", end=2.0))
     with opened(browser, page, locale="en-US") as tab:
-        shows(tab, "What was said", lambda: daemon.tell(status()))
+        shows(tab, "Latest segments", lambda: daemon.tell(status()))
         until(lambda: tab.locator(".finals .name").count() > 3, "finals")
         for width in (320, 390, 834, 1024, 1280, 1440, 2560):
             tab.set_viewport_size({"width": width, "height": 900})

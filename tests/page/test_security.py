@@ -285,7 +285,7 @@ def test_a_browser_is_cut_that_reads_no_more(daemon: Daemon) -> None:
     [
         ("0.0.0.0:7780", {}, "token"),
         ("192.168.1.5:7780", {}, "token"),
-        ("192.168.1.5:7780", {"token": TOKEN}, "clear"),
+        ("192.168.1.5:7780", {"token": TOKEN}, "unencrypted"),
         ("0.0.0.0:7780", {"token": TOKEN, "tls": True}, "name"),
         ("127.0.0.1:7780", {"proxy": "https://home.example"}, "token"),
         ("127.0.0.1:7780", {"proxy": "http://home.example", "token": TOKEN}, "origin"),

@@ -267,10 +267,10 @@ def test_more_processes_than_episodes_in_a_batch_are_refused(
     whole = len(list(crops))
     assert RECIPE.episodes is not None
     most = max(1, round(RECIPE.batch / (RECIPE.episodes.queries + RECIPE.episodes.known)))
-    monkeypatch.setattr(batches, "_place", lambda: (0, most + 1))
+    monkeypatch.setattr(batches, "_rank_and_world", lambda: (0, most + 1))
     with pytest.raises(UserError, match=f"a batch has {most} episodes, and {most + 1} processes"):
         list(crops)
-    monkeypatch.setattr(batches, "_place", lambda: (0, most))
+    monkeypatch.setattr(batches, "_rank_and_world", lambda: (0, most))
     assert len(list(crops)) == whole
 
 
