@@ -10,13 +10,14 @@ import { clockTime, percent, words } from "./format.js";
 const NAMED_PX = 74;
 const NAMED_SHARE = 0.2;
 
-/** Points grouped by segment; between segments there was no speech. */
+/** Points grouped by segment; between segments there was no speech. The first window of a segment that
+ * continues a cut one reaches back into that: it is shown from where the one before ends. */
 function segmentsOf(points) {
   const segments = [];
   for (const point of points) {
     const last = segments.at(-1);
     if (last && last[0].segment === point.segment) last.push(point);
-    else segments.push([point]);
+    else segments.push([{ ...point, from: Math.max(point.from, last?.at(-1).time ?? 0) }]);
   }
   return segments;
 }
@@ -37,6 +38,7 @@ function paintBands(u, ctx, segment, labels) {
   const columns = [levels[0], ...levels];
   const below = xs.map(() => 0);
   const gap = devicePixelRatio;
+  const names = []; // drawn last, so that no band covers one
   labels.forEach((label, i) => {
     const above = below.map((b, k) => b + columns[k][i]);
     ctx.fillStyle = labelColour(label);
@@ -45,9 +47,10 @@ function paintBands(u, ctx, segment, labels) {
     for (let k = xs.length - 1; k >= 0; k -= 1) ctx.lineTo(xs[k], top + height * (1 - below[k]));
     ctx.closePath();
     ctx.fill();
-    name(ctx, label, i, xs, columns, below, top, height);
+    names.push([label, i, xs, columns, [...below], top, height]);
     above.forEach((a, k) => { below[k] = a; });
   });
+  for (const each of names) name(ctx, ...each);
 }
 
 /** Draw the label's name in its band if there is room: colour must not be the only cue. */
