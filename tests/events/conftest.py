@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import zmq
 
 from edgeser.events.journal import journal
 from edgeser.events.journal.journal import JournalPlace
@@ -48,3 +49,14 @@ def start(endpoint: str, file: Path) -> Iterator[Start]:
 
     yield begin
     started[-1].close()
+
+
+@pytest.fixture
+def wire(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
+    """A socket that publishes whatever it is given."""
+    context = zmq.Context()
+    socket = context.socket(zmq.XPUB)
+    socket.rcvtimeo = 120_000
+    socket.bind(endpoint)
+    yield socket
+    context.destroy(linger=0)

@@ -27,6 +27,7 @@ from edgeser.events.schema import (
     SpeechEvent,
     StatusEvent,
     decode,
+    encode,
 )
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.catch_up import Position
@@ -162,3 +163,7 @@ def asker(publisher: Publisher) -> zmq.Socket[bytes]:
     socket.rcvtimeo = 120_000
     socket.connect(publisher.endpoints[0] + ".replay")
     return socket
+
+
+def numbered(event: Event, seq: int, epoch: str = "a") -> bytes:
+    return encode(msgspec.structs.replace(event, seq=seq, epoch=epoch))
