@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, TypeAlias
@@ -81,19 +82,33 @@ def parse_since(text: str) -> Position:
     )
 
 
+@dataclass
+class _Repair:
+    """Ask for what is missing in the present run."""
+
+    gaps: deque[Gap]
+
+
+@dataclass
+class _Passage:
+    """Ask for the rest of the present run and for those after it."""
+
+    to: str | None
+    """The run of the event held; None: the live one, for a subscriber that wants the past."""
+    way_back: deque[str] = field(default_factory=deque)
+    """Where the journal does not know the present run: earlier ones, to ask what came after."""
+
+
 class CatchUp:
     """The plan of one subscriber, and its ``sequence``."""
 
     def __init__(self, prefixes: Sequence[str], since: Position | None) -> None:
         self._not_before = since.not_before if since else 0.0
         self._prefixes = tuple(prefixes)
-        self._repairs: deque[Gap] = deque()
-        self._crossing_to: str | None = None  # the epoch of the event held
         self._resumes = since is not None
+        self._missing: _Repair | _Passage | None = _Passage(to=None) if self._resumes else None
         self._passed: deque[str] = deque(maxlen=RUNS_REMEMBERED)  # runs that were delivered
-        self._way_back: deque[str] | None = None  # those of them whose successor is to be asked for
         self._strays: set[str] = set()  # earlier runs that the journal does not know
-        self._joining = since is not None  # until the live epoch has been reached
         self._stopped_well = False  # the last event announced the end of its run
         self._asked = 0
         self.joined: Position | None = None
@@ -106,25 +121,16 @@ class CatchUp:
     @property
     def must_not_fail(self) -> bool:
         """Whether nothing may be delivered before the requested past."""
-        return self._joining
+        return isinstance(self._missing, _Passage) and self._missing.to is None
 
     @property
     def request(self) -> ReplayRequest | None:
         """The next request; None if there is none."""
-        sequence = self.sequence
-        if self._way_back:  # no events of that run, only which run came after it
-            return ReplayRequest(id=self._asked, epoch=self._way_back[0])
-        if self._joining or self._crossing_to is not None:
-            return ReplayRequest(
-                id=self._asked,
-                epoch=sequence.epoch,
-                topics=self._kept_positions(),
-                prefixes=[] if sequence.floor is None else list(self._prefixes),
-                after=sequence.floor or 0,
-                not_before=self._not_before if self._joining else 0.0,
-            )
-        if self._repairs:
-            gap = self._repairs[0]
+        missing, sequence = self._missing, self.sequence
+        if missing is None:
+            return None
+        if isinstance(missing, _Repair):
+            gap = missing.gaps[0]
             assert gap.to_seq is not None
             return ReplayRequest(
                 id=self._asked,
@@ -132,7 +138,16 @@ class CatchUp:
                 topics={gap.topic: sequence.positions.get(gap.topic, gap.from_seq - 1)},
                 until=gap.to_seq,
             )
-        return None
+        if missing.way_back:  # no events of that run, only which run came after it
+            return ReplayRequest(id=self._asked, epoch=missing.way_back[0])
+        return ReplayRequest(
+            id=self._asked,
+            epoch=sequence.epoch,
+            topics=self._kept_positions(),
+            prefixes=[] if sequence.floor is None else list(self._prefixes),
+            after=sequence.floor or 0,
+            not_before=self._not_before if missing.to is None else 0.0,
+        )
 
     def hold(self, event: AnyEvent) -> bool:
         """Whether something must be requested before this live event may be taken."""
@@ -140,17 +155,19 @@ class CatchUp:
         if self.is_old(event.epoch):
             return False
         if sequence.epoch and event.epoch != sequence.epoch:
-            self._crossing_to = event.epoch
+            self._missing = _Passage(event.epoch)
             return True
+        gaps: list[Gap] = []
         if isinstance(event, StatusEvent):
-            self._repairs.extend(sequence.unpublished(event.epoch, self._wanted(event.last_seq)))
+            gaps = sequence.unpublished(event.epoch, self._wanted(event.last_seq))
         elif not isinstance(event, LevelEvent) and (
-            missing := sequence.missing(topic_of(event), event.epoch, event.seq)
+            gap := sequence.missing(topic_of(event), event.epoch, event.seq)
         ):
-            self._repairs.append(missing)
-        if self._repairs:
+            gaps = [gap]
+        if gaps:
+            self._missing = _Repair(deque(gaps))
             sequence.enter(event.epoch)
-        return bool(self._repairs)
+        return bool(gaps)
 
     def take(self, event: AnyEvent) -> tuple[bool, list[Gap]]:
         """Take a live event: whether to deliver it, and the gaps before it."""
@@ -180,11 +197,11 @@ class CatchUp:
 
         Raises ``ValueError`` for one that would lead to the same request for ever.
         """
-        request = self.request
+        request, missing = self.request, self._missing
         assert request is not None
-        if self._way_back:
+        if isinstance(missing, _Passage) and missing.way_back:
             self._asked += 1
-            self._go_back(end)
+            self._go_back(missing, end)
             return []
         if not request.epoch:
             self.sequence.enter(end.epoch)
@@ -199,10 +216,10 @@ class CatchUp:
         self._asked += 1
         if end.more:
             return delivered
-        if self._repairs:
-            delivered += [(gap, b"") for gap in self._repaired()]
-        else:
-            self._go_on(end)
+        if isinstance(missing, _Repair):
+            delivered += [(gap, b"") for gap in self._repaired(missing)]
+        elif missing:
+            self._go_on(missing, end)
         return delivered
 
     def give_up(self, *, refused: bool) -> list[Gap]:
@@ -212,20 +229,18 @@ class CatchUp:
         rest of that run, ask which run came after it.
         """
         gaps: list[Gap] = []
-        crossing_to = self._crossing_to
-        if crossing_to is not None and self._way_back is None:
+        missing, self._missing = self._missing, None
+        if not isinstance(missing, _Passage) or missing.to is None:
+            return gaps
+        if not missing.way_back:
             if not self._stopped_well:
                 last = self._kept_positions()
                 gaps = [Gap(t, self.sequence.epoch, last[t] + 1, None) for t in last]
             self._stopped_well = False
             if refused:
-                self._way_back = deque([self.sequence.epoch])
+                self._missing = _Passage(missing.to, deque([self.sequence.epoch]))
                 return gaps
-        if crossing_to is not None:
-            self._enter(crossing_to)
-            self._crossing_to = None
-        self._way_back = None
-        self._repairs.clear()
+        self._enter(missing.to)
         return gaps
 
     def _kept_positions(self) -> dict[str, int]:
@@ -242,7 +257,7 @@ class CatchUp:
             if part.to_seq is not None:
                 self.sequence.skip(part.topic, part.to_seq)
                 return True
-            return not self._repairs
+            return not isinstance(self._missing, _Repair)
         topic = topic_of(part)
         last = positions.get(topic, self.sequence.floor or 0)
         if part.epoch != self.sequence.epoch or part.seq <= last:
@@ -250,54 +265,55 @@ class CatchUp:
         self.sequence.skip(topic, part.seq)
         return True
 
-    def _repaired(self) -> list[Gap]:
+    def _repaired(self, repair: _Repair) -> list[Gap]:
         """Finish the first repair; what its answer did not account for is a gap."""
-        gap = self._repairs.popleft()
+        gap = repair.gaps.popleft()
+        if not repair.gaps:
+            self._missing = None
         assert gap.to_seq is not None
         last = self.sequence.positions.get(gap.topic, gap.from_seq - 1)
         self.sequence.skip(gap.topic, gap.to_seq)
         return [Gap(gap.topic, gap.epoch, last + 1, gap.to_seq)] if last < gap.to_seq else []
 
-    def _go_on(self, end: ReplayEnd) -> None:
+    def _go_on(self, passage: _Passage, end: ReplayEnd) -> None:
         """All of one run has been delivered: go on with the next, or back to live events."""
-        if self._joining and end.epoch == end.live:
-            self._joining = False
+        if passage.to is None and end.epoch == end.live:
+            self._missing = None
             self.sequence = SequenceTracker(end.live, end.through, 0)
             return
         self._stopped_well = False
-        if end.epoch == end.live and self._crossing_to is not None:
+        if passage.to is not None and end.epoch == end.live:
             # No run comes after this one yet, so the held event is of an earlier run.
-            self._strays.add(self._crossing_to)
-            self._crossing_to = None
+            self._strays.add(passage.to)
+            self._missing = None
         elif end.known:
-            self._enter_next(end.next, end.live)
+            self._enter_next(passage, end.next, end.live)
         else:  # its place in the order is unknown: ask the runs before it
             knows_others = end.next != end.live
-            self._way_back = deque(islice(self._passed, WAY_BACK) if knows_others else ())
-            self._go_back(end)
+            passage.way_back = deque(islice(self._passed, WAY_BACK) if knows_others else ())
+            self._go_back(passage, end)
 
-    def _go_back(self, end: ReplayEnd) -> None:
+    def _go_back(self, passage: _Passage, end: ReplayEnd) -> None:
         """Find the latest earlier run that the journal knows, and continue after it."""
-        assert self._way_back is not None
-        if self._way_back and end.epoch == self._way_back[0] and end.known:
-            self._way_back = None
-            self._enter_next(end.next, end.live)
+        way_back = passage.way_back
+        if way_back and end.epoch == way_back[0]:
+            if end.known:
+                way_back.clear()
+                self._enter_next(passage, end.next, end.live)
+                return
+            way_back.popleft()
+        if way_back:
             return
-        if self._way_back and end.epoch == self._way_back[0]:
-            self._way_back.popleft()
-        if self._way_back:
-            return
-        self._way_back = None
         # None of them is known. A subscriber that wanted the past gets all that there is; for a
         # late joiner nobody can tell whether that was before it joined.
         first = end.next if self._resumes and end.next not in self._passed else None
-        self._enter_next(first or self._crossing_to, end.live)
+        self._enter_next(passage, first or passage.to, end.live)
 
-    def _enter_next(self, upcoming: str | None, live: str) -> None:
+    def _enter_next(self, passage: _Passage, upcoming: str | None, live: str) -> None:
         """Go on with the run that came after the last one delivered."""
-        upcoming = upcoming or self._crossing_to or live
-        if self._crossing_to is not None and upcoming in (self._crossing_to, live):
-            upcoming, self._crossing_to = self._crossing_to, None
+        upcoming = upcoming or passage.to or live
+        if passage.to is not None and upcoming in (passage.to, live):
+            upcoming, self._missing = passage.to, None
         self._enter(upcoming)
 
     def _enter(self, epoch: str) -> None:
