@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from edgeser.events.journal import journal as journal_module
+from edgeser.events.journal import sync
 from edgeser.events.journal.file import lock_of
 from edgeser.events.journal.journal import Journal
 from edgeser.events.journal.reader import JournalReader
@@ -128,6 +130,22 @@ def test_its_log_is_cut_however_fast_it_grows(file: Path) -> None:
     until(lambda: wal.stat().st_size <= CHECKPOINT_BYTES)
     journal.close()
     assert held_seqs(file, "a") == list(range(1, 501))
+
+
+def test_its_log_is_cut_though_nothing_is_kept(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal's clock is written once a minute, also while there is no event for months."""
+    monkeypatch.setattr(journal_module, "MAINTENANCE_S", 0.01)
+    monkeypatch.setattr(sync, "CHECKPOINT_BYTES", 50_000)
+    journal = Journal(place(file), "a")
+    journal.await_open()
+    wal, sizes = file.with_name("journal.db-wal"), [0]
+
+    def is_cut() -> bool:
+        sizes.append(wal.stat().st_size)
+        return sizes[-1] < max(sizes)
+
+    until(is_cut)
+    journal.close()
 
 
 WRITE = """

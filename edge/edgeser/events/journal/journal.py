@@ -232,8 +232,10 @@ class Journal:
         self._changed.notify_all()
 
     def _maintain(self, store: JournalStore) -> None:
-        while store.trim(self._max_bytes, self._max_age_s):
-            self._sync.request_sync()
+        may_be_more = True
+        while may_be_more:
+            may_be_more = store.trim(self._max_bytes, self._max_age_s)
+            self._sync.request_sync()  # its clock was written, if nothing else
             with self._changed:
                 if self._waiting or self._closing:
                     break
