@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from edgeser.audio import child as child_module
+from edgeser.audio import microphone as microphone_module
 from edgeser.audio import pace, timeline
 from edgeser.audio.microphone import Microphone
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
@@ -132,6 +133,25 @@ def test_restarts_become_rarer_and_can_be_ended(fake: Plan) -> None:
     assert codes_of(list(microphone.blocks())) == ["audio_lost"]
     ending.join()
     assert time.monotonic() - started >= 0.05 + 0.1 + 0.2
+
+
+def test_the_time_that_a_device_was_away_is_no_sound_that_makes_restarts_frequent_again(
+    fake: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float | None] = []
+
+    class Noted(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return len(waits) == 4 or super().wait(timeout)
+
+    monkeypatch.setattr(microphone_module, "STEADY_S", 0.1)
+    fake({"dies_at": 3})
+    microphone = Microphone(backoff_s=0.1, backoff_max_s=600.0)
+    monkeypatch.setattr(microphone, "_closed", Noted())
+    items = list(microphone.blocks())
+    assert codes_of(items).count("audio_restored") == 3
+    assert waits == [0.1, 0.2, 0.4, 0.8]
 
 
 def test_the_wait_for_a_restart_can_be_ended(fake: Plan) -> None:

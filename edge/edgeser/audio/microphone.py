@@ -113,11 +113,14 @@ class Microphone:
         lost = False
         while not self._closed.is_set():
             end_before = self._timeline.end
+            flowed = 0  # samples of this run
             try:
                 for item in self._one_run():
-                    if lost and isinstance(item, AudioBlock):
-                        lost = False
-                        yield self._restored(item.first_sample - end_before)
+                    if isinstance(item, AudioBlock):
+                        flowed += len(item.samples)
+                        if lost:
+                            lost = False
+                            yield self._restored(item.first_sample - end_before)
                     yield item
             except CaptureError as error:
                 fatal = error.is_reported and self.restarts == 0 and self._timeline.end == 0
@@ -127,7 +130,7 @@ class Microphone:
                     lost = True
                     yield AudioFault("audio_lost", f"{self._title}: {error}", recovered=False)
             # A device that comes and goes must not be opened twice a second for ever.
-            if self._timeline.end - end_before >= STEADY_S * SAMPLE_RATE:
+            if flowed >= STEADY_S * SAMPLE_RATE:
                 backoff_s = self._backoff_s
             if self._closed.wait(backoff_s):
                 return
