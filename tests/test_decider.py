@@ -251,6 +251,18 @@ def test_noise_teaches_nothing_of_the_voice() -> None:
     assert said(decider, 3) < first
 
 
+@pytest.mark.parametrize("spoilt", [np.nan, np.inf])
+def test_logits_that_are_no_numbers_are_refused_and_teach_nothing(spoilt: float) -> None:
+    decider = Decider(DecisionSettings(smoothing_weight=1.0), Losses())
+    first = said(decider, 1, "partial")
+    window = replace(WINDOW, model=CENTRED)
+    given = Answer(np.full(len(LABELS), spoilt, np.float32), None)
+    with pytest.raises(FloatingPointError, match="logits that are no numbers"):
+        decider.decide(window, given, 0.0)
+    assert said(decider, 2) == first
+    assert decider.decide(window, answer(SAD), 0.0).smoothed.label == LABELS[-1]
+
+
 def test_what_is_adopted_counts_from_the_next_segment_on() -> None:
     decider = Decider(DecisionSettings(), Losses(), learn=False)
     first = said(decider, 1, "partial")

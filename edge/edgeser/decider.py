@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 import msgspec
+import numpy as np
 
 from edgeser.events.schema import UNKNOWN, EmotionEvent, Latency, Quality
 from edgeser.features.baseline import Baseline, no_baseline
@@ -79,7 +80,10 @@ class Decider:
         """The event of a window and its network's answer. ``started_at``: when inference began.
 
         Noise is ``unknown``; it changes neither the smoothed state nor the voice's mean logits.
+        Raises FloatingPointError for logits that are no numbers, which would spoil both for ever.
         """
+        if not np.isfinite(answer.logits).all():
+            raise FloatingPointError("the network gave logits that are no numbers")
         renewal = self._renewal
         if renewal is not None and window.segment > renewal[0]:
             self._settings = renewal[1]

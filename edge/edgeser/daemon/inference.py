@@ -10,6 +10,8 @@ from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.reporter import StreamReporter
 from edgeser.decider import Decider
 from edgeser.events.schema import EmotionEvent
+from edgeser.model.network import Answer
+from edgeser.window import Window
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +49,17 @@ class Inference:
                     self._reporters[window.stream].failed(window, error)
             else:
                 for window, answer in zip(batch, answers, strict=True):
-                    event = self._deciders[window.stream].decide(window, answer, started_at)
-                    log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
-                    self._reporters[window.stream].decided(event)
-                    self._publish(event, window.captured_at)
+                    self._decide(window, answer, started_at)
             finally:
                 self._backlog.done()
+
+    def _decide(self, window: Window, answer: Answer, started_at: float) -> None:
+        reporter = self._reporters[window.stream]
+        try:
+            event = self._deciders[window.stream].decide(window, answer, started_at)
+        except FloatingPointError as error:
+            reporter.failed(window, error)
+            return
+        log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
+        reporter.decided(event)
+        self._publish(event, window.captured_at)
