@@ -87,6 +87,23 @@ def test_a_wrong_rate_is_reported_again_after_a_right_one() -> None:
     assert len(told([(0.5, 600 + HOUR_S + at) for _, at in slow], pace)) == 1
 
 
+@pytest.mark.parametrize("rate", [0.5, 3.0])
+def test_a_fault_says_when_a_wrong_rate_begins_and_when_it_is_over(rate: float) -> None:
+    pace = Pace()
+    arrivals = steady(rate, 600) + [(0.5, 600 + at) for _, at in steady(1.0, HOUR_S)]
+    faults = [
+        (pace.is_wrong, fault.recovered, fault.message)
+        for sound_s, at in arrivals
+        if (fault := pace.fault(round(sound_s * SAMPLE_RATE), at, "mic", "why?"))
+    ]
+    (wrong, _, began), (right, _, over) = faults
+    assert [recovered for _, recovered, _ in faults] == [False, True]
+    assert (wrong, right) == (True, False)
+    assert began.startswith("mic: ")
+    assert began.endswith(" s; why?")
+    assert over == "mic: sound comes as fast as time passes again"
+
+
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.floats(0, 1e6)), max_size=50))
 def test_no_clock_is_too_odd_for_it(arrivals: list[tuple[int, float]]) -> None:
     pace = Pace()

@@ -14,6 +14,7 @@ from edgeser.cli import main
 from edgeser.doctor.installation import Finding, examine
 from edgeser.doctor.service import Service, examine_service
 from edgeser.events.journal.store import JournalStore
+from edgeser.events.publish.publisher import Publisher
 from edgeser.settings.schema import (
     AudioSettings,
     EventSettings,
@@ -21,6 +22,7 @@ from edgeser.settings.schema import (
     Settings,
     SpeechSettings,
 )
+from tests.events.helpers import status
 from tests.system.daemons import edgeser
 
 
@@ -190,16 +192,39 @@ def test_a_note_says_how_to_undo_it_and_is_no_failure(monkeypatch: pytest.Monkey
     assert done.exit_code == 0
 
 
-def test_of_a_network_microphone_that_is_away_it_names_no_plug(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("text", "fix"),
+    [
+        ("no audio, network microphone 'hall': has not connected", "each network microphone"),
+        ("degraded, at the wrong pace, heard 0 s ago", "have the device record 16 kHz"),
+    ],
+)
+def test_of_a_network_microphone_that_is_away_or_wrong_it_names_no_plug(
+    text: str, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "no audio, network microphone 'hall': has not connected"
     state = {"ActiveState": "active", "StatusText": text, "StatusErrno": "5", "NRestarts": "0"}
     loaded = {"LoadState": "loaded", "NeedDaemonReload": "no", "UnitFileState": "enabled"}
     monkeypatch.setattr(Service, "state", {**state, **loaded, "Result": "success", "User": "root"})
-    fix = {one.check: one for one in examine_service(Service("edgeser"))}["activity"].fix
-    assert "network microphone" in fix
-    assert "audio.device" not in fix
+    activity = {one.check: one for one in examine_service(Service("edgeser"))}["activity"]
+    assert not activity.ok
+    assert fix in activity.fix
+    assert "audio.device" not in activity.fix
+
+
+def test_a_daemon_that_hears_at_the_wrong_pace_is_a_failure(tmp_path: Path) -> None:
+    wrong = msgspec.structs.replace(status("hall"), state="degraded", wrong_pace=True)
+
+    def tell() -> None:
+        for _ in range(3):
+            publisher.publish(wrong)
+
+    endpoint = f"ipc://{tmp_path}/events.sock"
+    with Publisher([endpoint], on_subscribe=tell) as publisher:
+        settings = Settings(events=msgspec.convert({"bind": [endpoint]}, EventSettings))
+        [finding] = examine(settings, only=("endpoints",))
+    assert not finding.ok
+    assert "held by a daemon that runs (hall: degraded, at the wrong pace)" in finding.found
+    assert "have the device record 16 kHz" in finding.fix
 
 
 def test_who_may_listen_may_not_read_a_password(

@@ -42,6 +42,7 @@ class FakeIntake:
     ended: threading.Event = field(default_factory=threading.Event)
     is_deaf: bool = False
     is_muted: bool = False
+    wrong_pace: bool = False
     faults: list[tuple[str, bool]] = field(default_factory=list)
 
     @property
@@ -109,6 +110,14 @@ def test_that_it_is_muted_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     world.health.tell()
     assert world.manager.text == "listening, muted, heard 0 s ago"
     assert world.manager.well
+
+
+def test_sound_at_the_wrong_pace_is_told_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, FakeIntake(wrong_pace=True, state="degraded"))
+    assert world.signs(30) == 2
+    assert world.manager.text == "degraded, at the wrong pace, heard 0 s ago"
+    assert not world.manager.well
+    assert not world.health.troubles()
 
 
 def test_a_journal_that_is_off_is_told_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,19 @@ def test_dropped_partials_are_told_once_and_summed_up() -> None:
     assert faults(events) == told
 
 
+def test_sound_at_the_wrong_pace_is_a_state_until_it_is_over() -> None:
+    (block, *_) = blocks(4)
+    intake, _, _ = heard(block, AudioFault("audio_pace", "too fast", recovered=False))
+    intake.ended.clear()
+    assert (intake.state, intake.lost) == ("degraded", None)
+    assert intake.status(stopping=False).wrong_pace
+    intake.hear(AudioFault("audio_overflow", "samples were dropped", recovered=True))
+    assert intake.wrong_pace
+    intake.hear(AudioFault("audio_pace", "right again", recovered=True))
+    assert intake.state != "degraded"
+    assert not intake.status(stopping=False).wrong_pace
+
+
 def test_failed_inference_is_summed_up() -> None:
     intake, backlog, events = heard(*blocks(4))
     (batch,) = [backlog.get()]

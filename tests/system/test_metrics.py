@@ -238,7 +238,7 @@ def test_prometheus_accepts_the_alert_rules() -> None:
 
 HOURS_OF_TROUBLE = {
     'edgeser_muted{stream="mic"}': "1x300",
-    'edgeser_faults_total{stream="mic",code="audio_pace"}': "0x270 1x30",
+    'edgeser_wrong_pace{stream="mic"}': "0x10 1x290",
     'up{job="edgeser-bridges"}': "0x300",
     "edgeser_nats_missed_total": "0x270 7x30",
     "edgeser_mqtt_cursor_failing": "1x300",
@@ -250,7 +250,7 @@ HOURS_OF_TROUBLE = {
 
 HOURS_OF_PEACE = {
     'edgeser_muted{stream="mic"}': "0x300",
-    'edgeser_faults_total{stream="mic",code="audio_pace"}': "1x300",
+    'edgeser_wrong_pace{stream="mic"}': "1x270 0x30",
     'up{job="edgeser-bridges"}': "1x300",
     "edgeser_nats_missed_total": "7x300",
     "edgeser_mqtt_connected": "1x300",

@@ -42,7 +42,8 @@ class Microphone:
     latency derived from it is not too small.
 
     Faults: ``audio_lost`` (once per loss), ``audio_restored`` (before the first block after it),
-    ``audio_overflow`` (summed up), ``audio_pace`` (sound comes faster or slower than time passes).
+    ``audio_overflow`` (summed up), ``audio_pace`` (sound comes faster or slower than time passes,
+    or no longer does).
 
     The capture process ends with this process, however that ends. A caller that abandons ``blocks``
     calls ``close``.
@@ -195,9 +196,10 @@ class Microphone:
         )
         first_of_run = resampler.samples_out == len(samples)
         missed = first - end_before if self._dropped or first_of_run else 0
-        if wrong := self._pace.heard(len(samples) + missed, message.captured_at):
-            words = f"{self._title}: {wrong}; does its driver state the rate that it has?"
-            yield AudioFault("audio_pace", words, recovered=True)
+        question = "does its driver state the rate that it has?"
+        came = len(samples) + missed
+        if fault := self._pace.fault(came, message.captured_at, self._title, question):
+            yield fault
         dropped = self._dropped or (first > end_before and not first_of_run)
         self._dropped = False
         if dropped:

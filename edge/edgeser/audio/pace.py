@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from edgeser.audio.source import AudioFault
 from edgeser.pcm import SAMPLE_RATE
 
 TOLERANCE = 0.05
@@ -36,13 +37,26 @@ class Pace:
         self._at: float | None = None
         self._surplus_s = self._surplus_from = 0.0
         self._deficit_s = self._deficit_from = 0.0
-        self._is_reported = False
+        self.is_wrong = False
+        """From when that is certain until both sums have returned to zero."""
+
+    def fault(self, samples: int, now: float, device: str, question: str) -> AudioFault | None:
+        """Note samples that came by ``now``; the fault, if the wrong pace begins or ends with them.
+
+        ``device``: in words. ``question``: what may be the cause.
+        """
+        was_wrong = self.is_wrong
+        if wrong := self.heard(samples, now):
+            return AudioFault("audio_pace", f"{device}: {wrong}; {question}", recovered=False)
+        if was_wrong and not self.is_wrong:
+            words = f"{device}: sound comes as fast as time passes again"
+            return AudioFault("audio_pace", words, recovered=True)
+        return None
 
     def heard(self, samples: int, now: float) -> WrongPace | None:
         """Note samples that came by ``now``, in monotonic seconds.
 
-        Returns what is wrong once it is certain, and not again until both sums have returned to
-        zero.
+        Returns what is wrong once it is certain, and not again while it ``is_wrong``.
         """
         if self._at is None:
             self._at = self._surplus_from = self._deficit_from = now
@@ -57,10 +71,10 @@ class Pace:
         if deficit_s <= 0 or passed_s > PAUSE_S:
             self._deficit_s, self._deficit_from = 0.0, now
         if not self._surplus_s and not self._deficit_s:
-            self._is_reported = False
-        if self._is_reported or max(self._surplus_s, self._deficit_s) < SURE_S:
+            self.is_wrong = False
+        if self.is_wrong or max(self._surplus_s, self._deficit_s) < SURE_S:
             return None
-        self._is_reported = True
+        self.is_wrong = True
         if self._surplus_s > self._deficit_s:
             passed_s = now - self._surplus_from
             return WrongPace(surplus_s + (1 + TOLERANCE) * passed_s, passed_s)

@@ -58,7 +58,8 @@ class Health:
     def tell(self, *, journal_is_off: bool = False) -> None:
         """Report readiness, state and, while nothing is stuck, a sign of life.
 
-        A journal that is off is only reported: a restarted daemon could not write it either.
+        A journal that is off, or a microphone that records at another rate, is only reported: a
+        restart would not help.
 
         When the signs of life stop, upon which the manager restarts the daemon, and when they
         resume, a fault is published.
@@ -67,8 +68,9 @@ class Health:
         if not self._is_ready and any(map(_is_ready, self._intakes.values())):
             self._is_ready = True
             manager.ready()
+        wrong_pace = any(intake.wrong_pace for intake in self._intakes.values())
         status = f"{self._status()}; events are not kept" if journal_is_off else self._status()
-        manager.status(status, well=not journal_is_off and not self.troubles())
+        manager.status(status, well=not (journal_is_off or wrong_pace or self.troubles()))
         if manager.watchdog_s is None:
             return
         self._say(self._stuck(manager.watchdog_s))
@@ -139,6 +141,8 @@ def _described(intake: Intake) -> str:
     words = [intake.state.replace("_", " ")]
     if intake.is_muted:
         words.append("muted")
+    if intake.wrong_pace:
+        words.append("at the wrong pace")
     if intake.frame_age_s is not None:
         words.append(f"heard {intake.frame_age_s:.0f} s ago")
     if intake.lost is not None:

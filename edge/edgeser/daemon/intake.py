@@ -84,6 +84,8 @@ class Intake:
         self.ended = threading.Event()
         self.lost: str | None = None
         """Why the source gives no sound at present; None while it does."""
+        self.wrong_pace = False
+        """Sound comes faster or slower than time passes, so events are wrong."""
         self._backlog = backlog
         self._mute = mute or Mute()
         self._started_at = time.monotonic()
@@ -131,7 +133,7 @@ class Intake:
             return "no_audio"
         if self._heard_at is None:
             return "starting"
-        if self.reporter.is_degraded:
+        if self.reporter.is_degraded or self.wrong_pace:
             return "degraded"
         return "speech" if self.hearing.in_speech else "listening"
 
@@ -155,6 +157,7 @@ class Intake:
             uptime_s=round(time.monotonic() - self._started_at, 3),
             position_s=self.hearing.position_s,
             muted=self.is_muted,
+            wrong_pace=self.wrong_pace,
             counters=self.counters,
             model=model.ref,
             backend=model.backend.name,
@@ -189,7 +192,10 @@ class Intake:
     def hear(self, item: AudioBlock | AudioFault) -> None:
         """Take what the source gave next."""
         if isinstance(item, AudioFault):
-            self.lost = None if item.recovered else item.message
+            if item.code == "audio_pace":
+                self.wrong_pace = not item.recovered
+            else:
+                self.lost = None if item.recovered else item.message
             if item.code == "audio_lost":  # perhaps for long, so the final does not wait for more
                 self._route(self.hearing.end_segment())
             self.reporter.fault(item.code, item.message, recovered=item.recovered)

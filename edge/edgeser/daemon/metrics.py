@@ -176,6 +176,10 @@ _GAUGES: dict[str, tuple[str, Callable[[Intake], float | None]]] = {
     "frame_age_seconds": ("Since the last audio block.", lambda intake: intake.frame_age_s),
     "in_speech": ("A segment is open.", lambda intake: intake.hearing.in_speech),
     "muted": ("What is heard does not count.", lambda intake: intake.is_muted),
+    "wrong_pace": (
+        "Sound comes faster or slower than time passes.",
+        lambda intake: intake.wrong_pace,
+    ),
     "level_dbfs": (
         "RMS level of the sound of the last status' second, dB below full scale.",
         lambda intake: intake.hearing.meter.last_dbfs,

@@ -21,7 +21,7 @@ DEGRADED_FOR_S = 10.0
 NEWER_FIRST, FINAL_FIRST = "a newer one came first", "the final of its segment came first"
 """Why a partial window is dropped."""
 
-_NEEDS_ACTION: set[FaultCode] = {"audio_pace", "settings_rejected", "restart_needed"}
+_NEEDS_ACTION: set[FaultCode] = {"settings_rejected", "restart_needed"}
 """Faults that are logged as warnings although nothing is lost: somebody has to act."""
 
 

@@ -53,6 +53,8 @@ def running_streams(endpoint: str) -> dict[str, StatusEvent]:
 def described(status: StatusEvent) -> str:
     """``mic: listening, 2 faults``; faults since the daemon began."""
     state = "muted" if status.muted else status.state.replace("_", " ")
+    if status.wrong_pace:
+        state += ", at the wrong pace"
     faults = status.counters.faults
     counted = f", {faults} fault{'s' if faults > 1 else ''}" if faults else ""
     return f"{status.stream}: {state}{counted}"

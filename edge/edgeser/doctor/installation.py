@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     from edgeser.events.wire.keys import KeyFolder
 
 
+WRONG_PACE_FIX = (
+    "have the device record 16 kHz, mono, 16 bit, or choose another; "
+    "'edgeser events --topic fault' has the figures"
+)
+"""For sound that comes faster or slower than time passes."""
+
+
 class Finding(msgspec.Struct, frozen=True):
     """The result of a check. ``fix``: empty if all is well; with ``ok``, it undoes something that a
     user asked for.
@@ -194,7 +201,7 @@ def _endpoints(settings: Settings) -> str:
     from edgeser.events.wire.keys import KeyFolder
 
     keys = KeyFolder(settings.events.key_folder) if settings.events.curve else None
-    found, fix = [], ""
+    found, fix, wrong_pace = [], "", False
     for endpoint in settings.events.bind:
         try:
             _try_endpoint(endpoint, keys)
@@ -207,8 +214,11 @@ def _endpoints(settings: Settings) -> str:
             found.append(f"{endpoint} is held by a daemon that runs ({states})")
             if any(s.counters.faults for s in streams):
                 found.append("'edgeser events --topic fault' lists the faults")
+            wrong_pace = wrong_pace or any(s.wrong_pace for s in streams)
             if endpoint.startswith("ipc://") and any(s.muted for s in streams):
                 fix = f"edgeser mute off --connect {endpoint}"
+    if wrong_pace:
+        raise UserError(", ".join(found), WRONG_PACE_FIX)
     if fix:
         raise AskedForError(", ".join(found), fix)
     return ", ".join(found)

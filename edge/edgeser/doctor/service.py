@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from edgeser.doctor.installation import AskedForError, Finding
+from edgeser.doctor.installation import WRONG_PACE_FIX, AskedForError, Finding
 from edgeser.errors import UserError
 from edgeser.paths import SERVICE_SETTINGS, ServiceFolders, default_endpoint, service_folders
 from edgeser.settings.load import load_settings
@@ -201,6 +201,8 @@ def _remedy(service: Service) -> str:
         return f"{log}, fix what it says, and {again}"
     if service.is_bridge:
         return state["StatusText"].partition("; ")[2] or log
+    if re.search(r", at the wrong pace\b", state["StatusText"]):
+        return WRONG_PACE_FIX
     microphone = "plug in a microphone, or name one in audio.device ('edgeser devices')"
     if "network microphone" in state["StatusText"]:
         microphone = "see that each network microphone named is on and reaches this machine"

@@ -55,7 +55,8 @@ FAULT_CODES: dict[FaultCode, str] = {
     "audio_lost": "no sound arrives any more; the source is being restarted",
     "audio_restored": "sound arrives again",
     "audio_overflow": "the device or its driver dropped samples",
-    "audio_pace": "sound arrives faster or slower than real time: its rate or format is wrong",
+    "audio_pace": "sound arrives faster or slower than real time: its rate or format is wrong; "
+    "recovered: no longer",
     "non_finite_samples": "the source gave samples that are not numbers; they count as silence",
     "file_truncated": "the file ended before its stated length",
     "odd_byte": "the raw sound ended in the middle of a sample",
@@ -250,6 +251,9 @@ class StatusEvent(Event, frozen=True, kw_only=True, tag="status"):
     position_s: Annotated[Seconds, Meta(description="stream seconds heard so far")]
     muted: Annotated[
         bool, Meta(description="what is heard does not count, until it is unmuted")
+    ] = False
+    wrong_pace: Annotated[
+        bool, Meta(description="sound comes faster or slower than real time; its events are wrong")
     ] = False
     counters: Counters
     model: ModelRef

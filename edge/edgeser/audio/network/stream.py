@@ -29,7 +29,7 @@ class NetworkStream:
 
     Faults: ``audio_lost`` when nothing came for ``stall_s``, when the connection ended, or when
     the device has not connected at all; ``audio_restored`` before the first block after it;
-    ``audio_pace`` when sound comes faster or slower than time passes.
+    ``audio_pace`` when sound comes faster or slower than time passes, and when it no longer does.
     """
 
     live = True
@@ -83,16 +83,14 @@ class NetworkStream:
             return
         end_before = self._timeline.end
         first, captured_at = self._timeline.place(len(samples), now, False)
+        device = f"{self._title} ({self._peer})"
         if self.is_lost:
             self.is_lost = False
             missed_s = (first - end_before) / SAMPLE_RATE
-            words = (
-                f"{self._title} ({self._peer}): sound is back, {missed_s:.2f} s of it were missed"
-            )
+            words = f"{device}: sound is back, {missed_s:.2f} s of it were missed"
             yield AudioFault("audio_restored", words, recovered=True)
-        if wrong := self._pace.heard(len(samples), now):
-            words = f"{self._title} ({self._peer}): {wrong}; is it 16 kHz, mono, 16 bit?"
-            yield AudioFault("audio_pace", words, recovered=True)
+        if fault := self._pace.fault(len(samples), now, device, "is it 16 kHz, mono, 16 bit?"):
+            yield fault
         yield AudioBlock(samples, first, captured_at)
 
     def resumed(self, now: float) -> None:
