@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from edgeser.pcm import SAMPLE_RATE, Samples
@@ -9,11 +11,12 @@ from edgeser.pcm import SAMPLE_RATE, Samples
 _FORMANTS_HZ = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480))
 
 
+@lru_cache(maxsize=4)  # models share them, and making one takes longer than scoring it
 def waveform(seed: int, seconds: float) -> Samples:
     """A voice-like sound, int16 (n,): gliding harmonics, moving formants, breath noise, pauses.
 
     Everything in it changes over time and frequency, so that a wrong mel table or a shift by one
-    frame changes the scores.
+    frame changes the scores. Read-only.
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     n = round(seconds * SAMPLE_RATE)
@@ -31,4 +34,6 @@ def waveform(seed: int, seconds: float) -> Samples:
     syllables = 0.55 + 0.45 * np.sin(2 * np.pi * rng.uniform(2.5, 5) * t + rng.uniform(0, 6))
     sound = sound * syllables + 0.01 * rng.standard_normal(n)
     peak = float(np.abs(sound).max())
-    return np.round(sound / peak * 0.5 * 32767).astype(np.int16)
+    samples: Samples = np.round(sound / peak * 0.5 * 32767).astype(np.int16)
+    samples.setflags(write=False)
+    return samples
