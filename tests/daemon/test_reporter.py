@@ -11,6 +11,7 @@ import pytest
 from edgeser.daemon.reporter import FINAL_FIRST, NEWER_FIRST, StreamReporter
 from edgeser.events.schema import Event
 from edgeser.losses import Losses
+from tests.test_decider import WINDOW
 
 TURNS = 3000
 
@@ -69,3 +70,14 @@ def test_who_reads_the_drops_sees_none_half_made() -> None:
             pass
 
     at_once(drop, read, reporter.report_failures)
+
+
+def test_failures_that_were_reported_are_not_kept() -> None:
+    """A library's error may name an address in memory, so that no two are equal."""
+    events: list[Event] = []
+    reporter = StreamReporter("mic", Losses(), events.append)
+    for number in range(2):
+        reporter.failed(WINDOW, RuntimeError(f"at {number:#x}"))
+        reporter.report_failures()
+    assert len(events) == 2
+    assert not reporter._failures

@@ -39,8 +39,8 @@ class StreamReporter:
         self._lock = threading.Lock()
         self._totals: Counter[str] = Counter()
         self._drops = Counter({NEWER_FIRST: 0, FINAL_FIRST: 0})
-        self._failures: Counter[str] = Counter()
-        self._reported: Counter[tuple[str, str]] = Counter()
+        self._drops_reported: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()  # since the last report
         self._troubled_at: float | None = None
 
     @property
@@ -85,11 +85,15 @@ class StreamReporter:
         """Count a partial window that was dropped."""
         self.losses.add(windows=1)
         self._add(dropped_windows=1)
-        self._troubled(self._drops, reason)
+        with self._lock:
+            self._drops[reason] += 1
+            self._troubled_at = time.monotonic()
 
     def failed(self, window: Window, error: Exception) -> None:
         """Count a window for which the model gave no scores."""
-        self._troubled(self._failures, f"{window.kind}: {error}")
+        with self._lock:
+            self._failures[f"{window.kind}: {error}"] += 1
+            self._troubled_at = time.monotonic()
 
     def fault(self, code: FaultCode, message: str, *, recovered: bool) -> None:
         """Publish and log what happened to the stream."""
@@ -104,10 +108,14 @@ class StreamReporter:
 
     def report_failures(self) -> None:
         """Publish a fault for all windows dropped and failed since the last call."""
-        for reason, windows in self._new("dropped", self._drops):
+        with self._lock:
+            drops = self._drops - self._drops_reported
+            failures, self._failures = self._failures, Counter()
+            self._drops_reported = self._drops.copy()
+        for reason, windows in drops.items():
             message = f"{windows} partial windows dropped: {reason}"
             self.fault("window_dropped", message, recovered=True)
-        for reason, windows in self._new("failed", self._failures):
+        for reason, windows in failures.items():
             message = f"{windows} windows without scores, {reason}"
             self.fault("inference_failed", message, recovered=False)
 
@@ -115,19 +123,3 @@ class StreamReporter:
         with self._lock:
             for name, number in more.items():
                 self._totals[name] += number
-
-    def _troubled(self, totals: Counter[str], reason: str) -> None:
-        with self._lock:
-            totals[reason] += 1
-            self._troubled_at = time.monotonic()
-
-    def _new(self, what: str, totals: Counter[str]) -> list[tuple[str, int]]:
-        """The increases of the totals since the last call."""
-        added = []
-        with self._lock:
-            for reason, total in totals.items():
-                new = total - self._reported[what, reason]
-                self._reported[what, reason] = total
-                if new:
-                    added.append((reason, new))
-        return added
