@@ -57,7 +57,6 @@ class Evidence:
     def __init__(self, first: int = 0, chunks: Iterable[VoiceChunk] = ()) -> None:
         """``first``: number of the first frame to be scored."""
         self._first = first
-        self._scored_until = first  # the first frame without a probability
         self._voice: list[float] = []  # probability of each frame from the first on
         self._last_voice = first - 1  # the last frame of at least `_ENDED`
         for chunk in chunks:
@@ -67,10 +66,9 @@ class Evidence:
         """Take the next chunk: it scores the frames whose middle lies in it."""
         end = chunk.start + CHUNK_SAMPLES
         scored_until = -(-(end - FRAME_SAMPLES // 2) // FRAME_SAMPLES)
-        self._voice += [chunk.probability] * (scored_until - max(self._scored_until, self._first))
-        self._scored_until = max(self._scored_until, scored_until)
+        self._voice += [chunk.probability] * (scored_until - self.scored_until)
         if chunk.probability >= _ENDED:
-            self._last_voice = self._scored_until - 1
+            self._last_voice = self.scored_until - 1
 
     def forget(self, before: int) -> None:
         """Drop the frames before this one."""
@@ -176,7 +174,7 @@ class Evidence:
     @property
     def voice_end(self) -> int | None:
         """The last frame of a voice that has ended; None while it may go on."""
-        if self._scored_until - 1 < self.ends_at:
+        if self.scored_until - 1 < self.ends_at:
             return None
         return max(self._first, self._last_voice)
 

@@ -88,7 +88,6 @@ class Journal:
         self._retry_now = False
         self._aside_at = -1e9
         self._store: JournalStore | None = None
-        self._opened = False
         self._sync = JournalSync(path)
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -113,7 +112,7 @@ class Journal:
     def await_open(self) -> None:
         """Wait until the file knows this run, or for ``PATIENCE_S`` or a failure."""
         with self._changed:
-            self._changed.wait_for(lambda: self._opened or self._trouble, PATIENCE_S)
+            self._changed.wait_for(lambda: self._store or self._trouble, PATIENCE_S)
 
     def ranges(self) -> dict[str, JournalRange]:
         """First and last number held of each topic of this epoch; empty while off."""
@@ -201,7 +200,6 @@ class Journal:
             self._store = JournalStore(self.path, self._epoch)
             with self._changed:
                 self._ranges = self._store.ranges()
-                self._opened = True
                 self._changed.notify_all()
         return self._store
 
