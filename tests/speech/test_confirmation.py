@@ -93,6 +93,16 @@ def test_a_word_that_waits_for_the_detector_when_the_sound_ends_is_told() -> Non
     assert [type(output) for output in told] == [SegmentStarted, SegmentEnded]
 
 
+def test_a_word_ends_after_it_begins_though_a_voice_is_heard_below_the_level() -> None:
+    config = replace(CONFIG, confirm=0.3, end=60)
+    below = [*[Frame(False, 0.0)] * 30, *[Frame(False, 0.9)] * 40]
+    start, end = run([*QUIET, *[WHISPER] * 20, *below], config)
+    assert isinstance(start, SegmentStarted)
+    assert isinstance(end, SegmentEnded)
+    assert frames(start.start) == frames(end.start) < 70
+    assert frames(end.end) == 70 + CONFIG.hangover
+
+
 def test_a_yelp_is_no_word() -> None:
     (end,) = run([*QUIET, *[DOG] * 10, *[PERSON] * 3, *QUIET])
     assert isinstance(end, SegmentEnded)

@@ -231,7 +231,9 @@ class Segmenter:
         voice_end = self._judge.voice_end(segment)
         outputs: list[SegmenterOutput] = []
         if not segment.confirmed:
-            outputs = self._announce(segment, self._voice_at_end(segment, end))
+            voice = self._voice_at_end(segment, end)
+            # The detector may hear a voice below the level, after the last speech.
+            outputs = self._announce(segment, None if voice is None else min(voice, last))
         if voice_end is not None:  # what was loud after the voice is not speech
             last = max(segment.start, min(last, voice_end))
             end = min(end, last + 1 + self._config.hangover)
