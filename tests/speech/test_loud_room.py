@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeser.pcm import FRAME_SAMPLES
+from edgeser.pcm import FRAME_SAMPLES, Samples
+from edgeser.speech.detector import SpeechDetector
 from edgeser.speech.outputs import SegmentEnded, SegmentStarted
+from tests.sounds import noise, speech
 from tests.speech.judged import CONFIG, FLOOR_DBFS, Frame, Judged, frames
 
 LOUD = replace(CONFIG, loud_dbfs=-60.0)
@@ -93,6 +96,24 @@ def test_what_it_did_not_know_for_a_voice_is_heard_again() -> None:
     sound = [*NOISE, *[voiced(15.0, 0.2)] * 100, *NOISE]
     outputs = Judged(LOUD, rescored=[0.5] * len(sound)).hear_to_the_end(sound)
     assert [type(output) for output in outputs] == [SegmentStarted, SegmentEnded]
+
+
+def test_the_detector_asks_for_no_sound_that_was_let_go() -> None:
+    """Not even where a segment begins with the first frame of a noise behind a voice."""
+    room = noise(2.0, 28.0)
+    sound = np.concatenate((room, speech()[8_000:40_000] + room, noise(4.0, 2_000.0)))
+    needed, asked = 0, []
+
+    def samples(start: int, end: int) -> Samples:
+        asked.append(start - needed)
+        return sound[start:end]
+
+    detector = SpeechDetector(replace(LOUD, start=1), 0, samples)
+    for position in range(0, len(sound), FRAME_SAMPLES):
+        list(detector.push(sound[position : position + FRAME_SAMPLES]))
+        needed = detector.needed_from
+    assert detector.segmenter.is_open
+    assert min(asked) == 0
 
 
 sounds = st.lists(

@@ -53,10 +53,10 @@ class SpeechDetector:
     @property
     def needed_from(self) -> int:
         """First sample that may still be in a window, or be scored by the voice detector."""
-        needed = self.segmenter.needed_from
-        if self._voice is None or self.segmenter.score_from is None:
+        needed, wanted = self.segmenter.needed_from, self.segmenter.score_from
+        if self._voice is None or wanted is None:
             return needed
-        return min(needed, self._voice.position)
+        return min(needed, self._voice.position if wanted == self._voice_from else wanted)
 
     def push(self, samples: Samples) -> Iterator[SegmenterOutput]:
         """Take the next samples; yield each output at the frame that causes it.
