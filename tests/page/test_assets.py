@@ -7,12 +7,14 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeser.errors import UserError
 from edgeser.page import assets
 
+from .browsing import opened, shows
 from .world import PageProcess
 
 TOOLS = Path(__file__).parents[2] / "tools"
@@ -67,3 +69,24 @@ def test_a_browser_asks_whether_a_file_is_that_of_before_an_upgrade(page: PagePr
     assert (code, headers["cache-control"]) == (200, "no-cache")
     code, headers, body = page.get("/static/app.js", if_none_match=headers["etag"])
     assert (code, headers["cache-control"], body) == (304, "no-cache", b"")
+
+
+def test_a_second_visit_fetches_no_file_again(browser: Any, page: PageProcess) -> None:
+    fetched = """performance.getEntriesByType('resource').filter((file) =>
+        file.name.includes('/static/') && file.transferSize > 0).map((file) => file.name)"""
+    with opened(browser, page) as tab:
+        shows(tab, "Now")
+        assert any(name.endswith("/past.js") for name in tab.evaluate(fetched))
+        tab.reload()
+        shows(tab, "Now")
+        assert tab.evaluate(fetched) == []
+
+
+def test_a_changed_file_has_another_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = shutil.copytree(assets.STATIC, tmp_path / "static")
+    monkeypatch.setattr(assets, "STATIC", copy)
+    before = assets.front_page()
+    assert assets.front_page() == before
+    with (copy / "past.js").open("a") as script:
+        script.write("// changed")
+    assert assets.front_page() != before

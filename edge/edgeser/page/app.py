@@ -26,7 +26,7 @@ from edgeser import __version__
 from edgeser.errors import UserError
 from edgeser.events.schema import FAULT_CODES
 from edgeser.page import history
-from edgeser.page.assets import STATIC
+from edgeser.page.assets import STATIC, front_page
 from edgeser.page.card import ModelCard
 from edgeser.page.copy import JournalCopy
 from edgeser.page.hub import Hub
@@ -80,7 +80,8 @@ class Page:
                 Route("/api/bins", self._bins),
                 Route("/api/journal", self._extent),
                 Route("/api/model/{name}/{sha256}", self._model),
-                Mount("/static", FrontEnd(directory=STATIC)),
+                Mount("/static/of-{version}", FrontEnd("max-age=31536000, immutable")),
+                Mount("/static", FrontEnd("no-cache")),
             ],
             middleware=[
                 Middleware(Doorkeeper, guard=self._guard),
@@ -90,7 +91,8 @@ class Page:
         )
 
     async def _index(self, request: HttpRequest) -> Response:
-        return FileResponse(STATIC / "index.html", headers={"cache-control": "no-cache"})
+        body = await anyio.to_thread.run_sync(front_page)
+        return Response(body, headers={"cache-control": "no-cache"}, media_type="text/html")
 
     async def _login(self, request: HttpRequest) -> Response:
         given = ""
@@ -193,8 +195,12 @@ class Page:
 
 
 class FrontEnd(StaticFiles):
-    """Our static files. A browser must revalidate each: with caching by age it would mix them with
-    those from before an upgrade, for days."""
+    """Our static files. ``caching``: what a browser is told of it. Without a version in the URL it
+    must revalidate each: by age it would mix them with those from before an upgrade, for days."""
+
+    def __init__(self, caching: str) -> None:
+        super().__init__(directory=STATIC)
+        self._caching = caching
 
     def file_response(
         self,
@@ -205,7 +211,7 @@ class FrontEnd(StaticFiles):
     ) -> Response:
         """The file, or 304 if it has not changed."""
         response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers["cache-control"] = "no-cache"
+        response.headers["cache-control"] = self._caching
         return response
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from edgeser.errors import UserError
@@ -25,3 +26,13 @@ def check_assets() -> None:
             if in_checkout
             else "this is a copy that was made without npm: install npm, then edgeser again",
         )
+
+
+def front_page() -> bytes:
+    """The page, with URLs that change with the content of any of its files: a browser may keep
+    these for good. The modules' own imports are relative, and so have them too."""
+    content = hashlib.sha256()
+    for file in sorted(path for path in STATIC.rglob("*") if path.is_file()):
+        content.update(file.read_bytes())
+    at = f"/static/of-{content.hexdigest()[:16]}/"
+    return (STATIC / "index.html").read_bytes().replace(b"/static/", at.encode())

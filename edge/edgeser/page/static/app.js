@@ -12,6 +12,7 @@ import { remember } from "./storage.js";
 import { words } from "./format.js";
 
 const VIEWS = { now: ["Now", Now], past: ["Past", Past], health: ["Health", Health] };
+const ICON = new URL("icon.svg", import.meta.url).href;
 const DRAWN_MS = 200;
 const HIDDEN_MS = 2000;
 const SPOKEN_MS = 3000; // a line, and a pause behind it
@@ -70,7 +71,7 @@ function App() {
   return html`
     <a class="skip" href="#main" onClick=${(e) => { e.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
     <header class="top">
-      <a class="brand" href="#now" aria-label="edgeser, now"><img src="/static/icon.svg" alt="" width="28" height="28"/><span>edgeser</span></a>
+      <a class="brand" href="#now" aria-label="edgeser, now"><img src=${ICON} alt="" width="28" height="28"/><span>edgeser</span></a>
       <nav aria-label="Views">${Object.entries(VIEWS).map(([key, [label]]) => html`
         <a href=${`#${key}`} aria-current=${key === view ? "page" : undefined}>${label}</a>`)}</nav>
       <a class=${`chip ${said.kind}`} href="#now" onClick=${showWorst}><i aria-hidden="true"></i><span>${said.what}</span></a>
