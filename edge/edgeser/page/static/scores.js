@@ -7,8 +7,7 @@ import { SHOWN_S } from "./state.js";
 import { remember, remembered } from "./storage.js";
 import { clockTime, percent, words } from "./format.js";
 
-const NAMED_PX = 74;
-const NAMED_SHARE = 0.2;
+const NAMED_PX = 24; // the height of a band that has room for its name
 
 /** Points grouped by segment; between segments there was no speech. The first window of a segment that
  * continues a cut one reaches back into that: it is shown from where the one before ends. */
@@ -36,7 +35,7 @@ function paintBands(u, ctx, segment, labels) {
   const xs = [u.valToPos(segment[0].from, "x", true), ...segment.map((p) => u.valToPos(p.time, "x", true))];
   const levels = segment.map((p) => shares(p, labels));
   const columns = [levels[0], ...levels];
-  const below = xs.map(() => 0);
+  let below = xs.map(() => 0);
   const gap = devicePixelRatio;
   const names = []; // drawn last, so that no band covers one
   labels.forEach((label, i) => {
@@ -47,27 +46,35 @@ function paintBands(u, ctx, segment, labels) {
     for (let k = xs.length - 1; k >= 0; k -= 1) ctx.lineTo(xs[k], top + height * (1 - below[k]));
     ctx.closePath();
     ctx.fill();
-    names.push([label, i, xs, columns, [...below], top, height]);
-    above.forEach((a, k) => { below[k] = a; });
+    names.push([label, xs, below, above]);
+    below = above;
   });
-  for (const each of names) name(ctx, ...each);
+  for (const each of names) name(u, ctx, ...each);
 }
 
-/** Draw the label's name in its band if there is room: colour must not be the only cue. */
-function name(ctx, label, i, xs, columns, below, top, height) {
-  const width = (xs.at(-1) - xs[0]) / devicePixelRatio;
-  if (width < NAMED_PX) return;
-  let best = 0;
-  for (let k = 1; k < xs.length - 1; k += 1) {
-    const inside = xs[k] - xs[0] > 34 * devicePixelRatio && xs.at(-1) - xs[k] > 34 * devicePixelRatio;
-    if (inside && columns[k][i] > (columns[best]?.[i] ?? 0)) best = k;
-  }
-  if (!best || columns[best][i] < NAMED_SHARE) return;
+/** Draw the label's name where its band has most room for it: colour must not be the only cue. */
+function name(u, ctx, label, xs, below, above) {
+  const { left, top, height } = u.bbox;
   ctx.font = canvasFont(12, 600);
+  const half = ctx.measureText(words(label)).width / 2 + 3 * devicePixelRatio;
+  let room = NAMED_PX * devicePixelRatio;
+  let at = null;
+  let [from, to] = [0, 0]; // the points that the name covers
+  for (const x of xs) {
+    while (xs[from] < x - half) from += 1;
+    while (xs[to] <= x + half) to += 1;
+    if (x - half < Math.max(left, xs[0]) || x + half > xs.at(-1)) continue;
+    const low = Math.max(...below.slice(from, to));
+    const high = Math.min(...above.slice(from, to));
+    if (height * (high - low) <= room) continue;
+    room = height * (high - low);
+    at = [x, top + height * (1 - (low + high) / 2)];
+  }
+  if (!at) return;
   ctx.textAlign = "center";
   ctx.textBaseline = "middle";
   ctx.fillStyle = colour(`on-${hue(label)}`);
-  ctx.fillText(words(label), xs[best], top + height * (1 - below[best] - columns[best][i] / 2));
+  ctx.fillText(words(label), ...at);
 }
 
 function paintLines(u, ctx, segment, labels) {
