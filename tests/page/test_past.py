@@ -134,6 +134,22 @@ def test_a_day_that_could_not_be_read_is_not_called_silent(browser: Any, page: P
         assert UNANSWERED not in tab.inner_text("body")
 
 
+def test_a_journal_that_is_missing_is_said_once(
+    browser: Any, daemon: Daemon, tmp_path: Path
+) -> None:
+    missing = ("--connect", daemon.endpoint, "--journal", str(tmp_path / "none.db"))
+    page = PageProcess(*missing, folder=tmp_path)
+    try:
+        with looked_at(browser, page) as tab:
+            with tab.expect_response("**/api/events?*"):
+                tab.reload()
+            shows(tab, "there is none yet")
+            tab.evaluate("new Promise(requestAnimationFrame)")
+            assert tab.inner_text("main").count("there is none yet") == 1
+    finally:
+        page.close()
+
+
 def test_todays_list_grows_and_survives_a_failure(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:

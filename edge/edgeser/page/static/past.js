@@ -81,7 +81,7 @@ export function Past({ state, now, themed }) {
   const heading = span === "month" ? monthName(middle) : isOneDay(...range) ? dayName(range[0]) : dayRange(...range);
   const fields = { since: settled[0], before: settled[1], topic: filter.labels.length || filter.confidence ? ["emotion."] : ["emotion.", "fault."], label: filter.labels, stream: filter.stream, confidence: filter.confidence ? filter.confidence / 100 : "" };
 
-  const found = useMemo(() => html`<${Found} ...${{ fields, setRange, clock: archive.clock, several: streams.length > 1 }} />`, [JSON.stringify(fields), streams.length > 1]);
+  const found = useMemo(() => html`<${Found} ...${{ fields, setRange, clock: archive.clock, several: streams.length > 1, told: trouble }} />`, [JSON.stringify(fields), streams.length > 1, trouble]);
 
   // A date that is half typed is not drawn over: the field is drawn anew for another day alone.
   const shownDay = isoDay(middle);
@@ -168,8 +168,8 @@ function Summary({ day, isAll, sums, read, known, trouble }) {
   </section>`;
 }
 
-/** `several`: a row names its stream. */
-function Found({ fields, setRange, clock, several }) {
+/** `several`: a row names its stream. `told`: the trouble that stands above already. */
+function Found({ fields, setRange, clock, several, told }) {
   const [page, setPage] = useState({ of: "", events: [], next: null, trouble: "" });
   const key = JSON.stringify(fields);
   const asked = useRef("");
@@ -203,7 +203,7 @@ function Found({ fields, setRange, clock, several }) {
         ? html`<td colspan="3" class=${e.recovered ? "over" : ""}><span class="sign" aria-hidden="true">${e.recovered ? "✓" : "!"}</span> <strong>${words(e.code)}</strong> ${e.message}</td>`
         : html`<td class=${`c-${hue(e.label)}`}><span class="name"><i aria-hidden="true"></i>${words(e.label)}</span></td><td class="n">${percent(e.confidence)}</td><td class="n">${(e.end - e.start).toFixed(1)} s</td>`}
       ${several && html`<td class="where">${e.stream}</td>`}</tr>`)}</tbody></table>
-    ${page.trouble ? html`<p class="trouble">${page.trouble}</p>` : isKnown && page.events.length === 0 && html`<p class="muted">Nothing in this range. Zoom out, or use fewer filters.</p>`}
+    ${page.trouble ? page.trouble !== told && html`<p class="trouble">${page.trouble}</p>` : isKnown && page.events.length === 0 && html`<p class="muted">Nothing in this range. Zoom out, or use fewer filters.</p>`}
     ${page.next !== null && html`<button class="plain more" onClick=${more}>Earlier</button>`}</div>
   </section>`;
 }
