@@ -5,7 +5,7 @@ import { ask } from "./ask.js";
 import { Overview } from "./overview.js";
 import { Table } from "./table.js";
 import { explain, isTrouble, survey } from "./state.js";
-import { bytes, count, dayAndTime, duration, percent, plural, recentTime, words } from "./format.js";
+import { bytes, count, dayAndTime, duration, percent, recentTime, words } from "./format.js";
 
 const ASKED_MS = 15_000;
 
@@ -35,7 +35,7 @@ function factsOf(stream, now) {
     ["Last sound", age === null ? "never" : age < 1 ? "now" : `${duration(age)} ago`, age === null || age > 1.5],
     ["Up for", duration(s.uptime_s)],
     ["Heard", duration(s.position_s)],
-    ["Speech", plural(c.segments, "stretch").replace("stretchs", "stretches")],
+    ["Segments", count(c.segments)],
     ["Finals", count(c.finals)],
     ["Partials", count(c.partials)],
     ["Dropped windows", count(c.dropped_windows), c.dropped_windows > 0],
@@ -93,14 +93,14 @@ function Model({ status }) {
   useEffect(() => {
     ask(`/api/model/${encodeURIComponent(name)}/${encodeURIComponent(sha256)}`).then((c) => { setRead(c); setTrouble(""); }).catch((e) => setTrouble(e.message));
   }, [sha256]);
-  const figure = (f) => `${(100 * f.value).toFixed(1)} % (${(100 * f.low).toFixed(1)} to ${(100 * f.high).toFixed(1)})`;
+  const figure = (f) => `${(100 * f.value).toFixed(1)} % (${(100 * f.low).toFixed(1)}\u00a0to\u00a0${(100 * f.high).toFixed(1)})`;
   const facts = [["Name", `${name} ${version}`], ["Runs on", status.backend + (status.backend_reason ? `: ${status.backend_reason}` : "")]];
   if (card) {
     const { corpora, date, licence, protocol, ua, wa } = card.training;
-    const strangers = card.unseen ? [card.unseen.rows[0], card.unseen.rows.at(-1)] : [];
+    const [unknown, ...known] = card.unseen?.rows ?? []; // none: it does not learn voices
     facts.push(["Labels", card.labels.map(words).join(", ")], ["Trained on", `${corpora.join(", ")}, ${date}`], ["Licence of the data", licence],
       ...(ua ? [["Protocol", protocol], ["Unweighted accuracy", figure(ua)], ["Weighted accuracy", figure(wa)]] : []),
-      ...(card.unseen ? [["Recall of an unknown voice", figure(strangers[0].ua4)], ["Recall of a known voice", figure(strangers[1].ua4)]] : []),
+      ...(unknown ? [["Recall of an unknown voice", figure(unknown.ua4)]] : []), ...(known.length ? [["Recall of a known voice", figure(known.at(-1).ua4)]] : []),
       ...(ua || card.unseen ? [] : [["Accuracy", "not evaluated"]]),
       ["Label is unknown below", card.abstain_below ? percent(card.abstain_below) : "never"], ["Looks at", `${card.window.min_seconds} to ${card.window.max_seconds} s of speech`]);
   }

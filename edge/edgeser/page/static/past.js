@@ -151,7 +151,7 @@ function Summary({ day, isAll, sums, read, known, trouble }) {
   const busiest = [...sums.hours].sort((a, b) => b[1] - a[1])[0];
   const facts = [
     ["Speech", sums.finals ? duration(sums.speech) : read && known ? "none" : "–"],
-    ["Stretches", read && known ? count(sums.finals) : "–"],
+    ["Segments", read && known ? count(sums.finals) : "–"],
     ["First to last", sums.first === null ? "–" : `${hourMinute(sums.first)} – ${hourMinute(sums.last)}`],
     ["Busiest hour", busiest ? `${hourMinute(busiest[0])}, ${duration(busiest[1])}` : "–"],
     ["Longest", sums.longest ? `${sums.longest.toFixed(1)} s` : "–"],
