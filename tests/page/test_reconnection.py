@@ -27,6 +27,7 @@ def test_a_gap_is_shown_and_filled_when_the_daemon_is_back(
         assert re.search(r"since \d\d:\d\d:\d\d\.", tab.inner_text(".why"))
         assert re.search(r"last heard as happy, until \d\d:\d\d:\d\d", tab.inner_text(".since"))
         assert tab.inner_text(".label") == "The daemon has gone"
+        assert tab.inner_text(".meter .note") == "not known"
         shot(tab, "gap")
         until(lambda: tab.evaluate(ABSENT), "the gap is open")
         daemon.again()

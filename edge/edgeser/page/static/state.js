@@ -118,7 +118,7 @@ function noteAbsence(state) {
 
 function silence(stream) {
   stream.speaking = false;
-  stream.level = null;
+  stream.level = stream.floor = null;
 }
 
 /** Another run of the daemon, which knows nothing of what the last one heard. The time before it
