@@ -102,8 +102,10 @@ export function Past({ state, now, themed }) {
         <h2 aria-live="polite">${heading}</h2>
         <button class="icon" aria-label="Forward" onClick=${() => step(1)}>›</button>
       </div>
-      <label class="date"><span class="hidden">Go to day</span>${dateField}</label>
-      <button class="plain" onClick=${() => go(span, now)}>Today</button>
+      <div class="goto">
+        <label class="date"><span class="hidden">Go to day</span>${dateField}</label>
+        <button class="plain" onClick=${() => go(span, now)}>Today</button>
+      </div>
     </div>
     <${Filter} ...${{ filter, setFilter, labels, streams }} />
     ${trouble && html`<p class="trouble card" role="alert">${trouble}</p>`}
