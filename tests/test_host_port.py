@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgeser.host_port import bracketed, is_loopback, parse_port, split_host_port
+from edgeser.host_port import bracketed, is_loopback, split_host_port
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ from edgeser.host_port import bracketed, is_loopback, parse_port, split_host_por
         ("[::1]:80", None, ("::1", 80)),
         ("hub", 4222, ("hub", 4222)),
         ("[::1]", 4222, ("::1", 4222)),
+        ("[fe80::1%eth0]:80", None, ("fe80::1%eth0", 80)),
         ("hub", None, None),
         (":80", None, None),
         ("hub:", 4222, None),
@@ -26,6 +27,15 @@ def test_a_host_and_its_port(
     assert split_host_port(text, default_port) == expected
 
 
+NO_HOSTS = ["::1", "[::1", "::1]", "[hub]", "[]", "[[::1]]", "a b", "a/b", "u@hub", "a,b", "a\0b"]
+
+
+@pytest.mark.parametrize("host", NO_HOSTS)
+def test_what_is_no_host(host: str) -> None:
+    assert split_host_port(f"{host}:80") is None
+    assert split_host_port(host, 80) is None
+
+
 @pytest.mark.parametrize("host", ["::1", "127.0.0.1", "hub.example"])
 def test_what_is_put_together_comes_apart_again(host: str) -> None:
     assert split_host_port(f"{bracketed(host)}:80") == (host, 80)
@@ -33,7 +43,7 @@ def test_what_is_put_together_comes_apart_again(host: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "+1", " 1", "1_0", "٣", "65536", "0000099999"])
 def test_what_is_no_port(text: str) -> None:
-    assert parse_port(text) is None
+    assert split_host_port(f"hub:{text}") is None
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "::1"])

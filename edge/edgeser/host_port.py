@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import ipaddress
 
+_NOT_IN_HOSTS = frozenset("/?#@;,[] ")
+
 
 def split_host_port(text: str, default_port: int | None = None) -> tuple[str, int] | None:
-    """Host, an IPv6 address without its brackets, and port, 0 to 65535; None if there is none.
+    """Host and port, 0 to 65535; None for any other text.
 
+    An IPv6 address, and nothing else, is written in brackets; the host returned has none.
     ``default_port``: for a text without a port.
     """
-    host, colon, port = text.rpartition(":")
+    written, colon, port = text.rpartition(":")
     if default_port is not None and (not colon or text.endswith("]")):
-        host, port = text, str(default_port)
-    host, number = host.removeprefix("[").removesuffix("]"), parse_port(port)
-    return None if not host or number is None else (host, number)
-
-
-def parse_port(text: str) -> int | None:
-    """A port, 0 to 65535; None for anything else."""
-    is_number = text.isascii() and text.isdecimal() and len(text) <= 5
-    return int(text) if is_number and int(text) <= 65_535 else None
+        written, port = text, str(default_port)
+    host, number = written.removeprefix("[").removesuffix("]"), _parse_port(port)
+    is_host = host.isprintable() and _NOT_IN_HOSTS.isdisjoint(host) and bracketed(host) == written
+    return (host, number) if host and is_host and number is not None else None
 
 
 def bracketed(host: str) -> str:
@@ -36,3 +34,8 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _parse_port(text: str) -> int | None:
+    is_number = text.isascii() and text.isdecimal() and len(text) <= 5
+    return int(text) if is_number and int(text) <= 65_535 else None

@@ -282,6 +282,6 @@ def test_what_is_no_nats_server_is_said_to_be_none() -> None:
 def test_urls() -> None:
     assert parse_url("hub") == ("hub", 4222, False)
     assert parse_url("tls://[::1]:99") == ("::1", 99, True)
-    for wrong in ("nats://", "nats://a:0", "nats://a/b", "nats://a b", "tls://a,b"):
+    for wrong in ("nats://", "nats://a:0", "nats://a/b", "nats://a b", "tls://a,b", "::1"):
         with pytest.raises(UserError, match="expected nats://HOST"):
             parse_url(wrong)

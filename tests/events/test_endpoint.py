@@ -40,7 +40,15 @@ def test_tcp_beyond_loopback_is_refused_and_curve_named(hosts: str) -> None:
 NO_ENDPOINTS = [
     *("", "5555", "127.0.0.1:5555", "/run/events.sock", "ipc:/run/e.sock", "udp://127.0.0.1:5"),
     *("inproc://events", "pgm://eth0;239.0.0.1:5555", "ws://127.0.0.1:80", "IPC:///x"),
-    *("ipc://", "ipc://*", "ipc://@abstract", "ipc:///run/edgeser/", "ipc:///a\0b", "ipc:///a\nb"),
+    *(
+        "ipc://",
+        "ipc://*",
+        "ipc://@abstract",
+        "ipc:///run/edgeser/",
+        "ipc://.",
+        "ipc:///a\0b",
+        "ipc:///a\nb",
+    ),
     *("tcp://", "tcp://:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:", "tcp://127.0.0.1:http"),
     *("tcp://127.0.0.1:65536", "tcp://127.0.0.1:-1", "tcp://127.0.0.1:5 5", "tcp://127.0.0.1:٣"),
     *("tcp://::1:5555", "tcp://lo;127.0.0.1:5555", "tcp://127.0.0.1:" + "9" * 5000),

@@ -290,7 +290,7 @@ def test_a_browser_is_cut_that_reads_no_more(daemon: Daemon) -> None:
         ("127.0.0.1:7780", {"proxy": "https://home.example"}, "token"),
         ("127.0.0.1:7780", {"proxy": "http://home.example", "token": TOKEN}, "origin"),
         ("127.0.0.1:7780", {"proxy": "https://home.example/x", "token": TOKEN}, "origin"),
-        ("::1:7780", {}, "brackets"),
+        ("::1:7780", {}, "HOST:PORT"),
         ("127.0.0.1", {}, "HOST:PORT"),
         ("127.0.0.1:99999", {}, "HOST:PORT"),
     ],

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from edgeser.errors import UserError
-from edgeser.host_port import bracketed, is_loopback, parse_port
+from edgeser.host_port import bracketed, is_loopback, split_host_port
 from edgeser.regular_file import regular_or_shells
 
 MIN_TOKEN = 16
@@ -186,23 +186,21 @@ def parse_listen(
     tls: bool = False,
     token: str | None = None,
 ) -> Listen:
-    """``HOST:PORT``; ``[::1]:7780`` for IPv6. Raises ``UserError``.
+    """Where and how the page is served, from ``HOST:PORT``. Raises ``UserError``.
 
     Beyond loopback it needs a token, and TLS, here or at the reverse proxy ``proxy``.
     """
-    host, separator, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise UserError(f"--listen {text!r}: write an IPv6 address in brackets, [::1]:7780")
-    number = parse_port(port)
-    if not separator or not host or number is None:
-        raise UserError(f"--listen {text!r}: expected HOST:PORT", "e.g. 127.0.0.1:7780")
+    found = split_host_port(text)
+    if found is None:
+        raise UserError(
+            f"--listen {text!r}: expected HOST:PORT", "e.g. 127.0.0.1:7780, or [::1]:7780 for IPv6"
+        )
+    host, port = found
     if proxy is not None:
         proxy = _origin(proxy)
         if tls:
             raise UserError("--proxy and --tls-cert: the proxy speaks TLS; leave one of them out")
-    listen = Listen(host.lower(), number, proxy, tls, tuple(name.lower() for name in names))
+    listen = Listen(host.lower(), port, proxy, tls, tuple(name.lower() for name in names))
     if (proxy or not listen.is_loopback) and token is None:
         where = f"--proxy {proxy}" if proxy else f"--listen {text}"
         raise UserError(

@@ -9,7 +9,7 @@ import msgspec
 
 from edgeser.bridges.credentials import read_password, refuse_login, tls_context
 from edgeser.errors import UserError
-from edgeser.host_port import split_host_port
+from edgeser.host_port import bracketed, split_host_port
 
 if TYPE_CHECKING:
     from edgeser.settings.schema import MqttSettings
@@ -26,7 +26,7 @@ class Broker(msgspec.Struct, frozen=True):
     password_file: str | None = None
 
     def __str__(self) -> str:
-        return f"broker {self.host}:{self.port}"
+        return f"broker {bracketed(self.host)}:{self.port}"
 
     def password(self) -> str | None:
         """The password of ``user``. Raises UserError."""
@@ -49,9 +49,12 @@ def from_settings(mqtt: MqttSettings) -> Broker:
 
 
 def parse_broker(text: str, *, tls: bool) -> tuple[str, int]:
-    """Host and port of ``HOST[:PORT]``; IPv6 in brackets. Raises UserError."""
+    """Host and port of ``HOST[:PORT]``. Raises UserError."""
     refuse_login("broker", text)
     host, port = split_host_port(text, 8883 if tls else 1883) or ("", 0)
-    if port == 0 or any(character in host for character in "/ "):
-        raise UserError(f"broker {text!r}: expected HOST or HOST:PORT, e.g. homeassistant.local")
+    if port == 0:
+        raise UserError(
+            f"broker {text!r}: expected HOST or HOST:PORT",
+            "e.g. homeassistant.local, or [::1] for IPv6",
+        )
     return host, port

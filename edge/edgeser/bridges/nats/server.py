@@ -29,7 +29,7 @@ class Server(msgspec.Struct, frozen=True):
     password_file: str | None = None
 
     def __str__(self) -> str:
-        return f"NATS server {self.host}:{self.port}"
+        return f"NATS server {bracketed(self.host)}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -79,11 +79,10 @@ def parse_url(text: str) -> tuple[str, int, bool]:
     if not separator:
         scheme, rest = "nats", text
     host, port = split_host_port(rest, 4222) or ("", 0)
-    bad = port == 0 or not host.isprintable() or any(c in host for c in "/ ,")
-    if scheme not in ("nats", "tls") or bad:
+    if port == 0 or scheme not in ("nats", "tls"):
         raise UserError(
             f"NATS server {text!r}: expected nats://HOST or tls://HOST",
-            "e.g. tls://hub.example:4222",
+            "e.g. tls://hub.example:4222, or nats://[::1] for IPv6",
         )
     return host, port, scheme == "tls"
 

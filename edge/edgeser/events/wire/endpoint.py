@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from edgeser.errors import UserError
-from edgeser.host_port import bracketed, is_loopback, parse_port
+from edgeser.host_port import bracketed, is_loopback, split_host_port
 
 MAX_IPC_BYTES = 107
 """Longest path of a Unix socket on Linux (``sun_path`` less its closing zero)."""
@@ -115,7 +115,7 @@ def _parse_ipc(text: str, address: str) -> IpcEndpoint:
         raise UserError(
             f"endpoint {text!r}: an abstract socket has no permissions", "use a path: ipc:///path"
         )
-    if address in ("", "*") or address.endswith("/"):
+    if address == "*" or address.endswith("/") or not Path(address).name:
         raise UserError(f"endpoint {text!r}: expected the path of a socket", _EXAMPLES)
     length = len(address.encode("utf-8", "surrogateescape"))
     if length > MAX_IPC_BYTES:
@@ -128,15 +128,12 @@ def _parse_ipc(text: str, address: str) -> IpcEndpoint:
 
 
 def _parse_tcp(text: str, address: str) -> TcpEndpoint:
-    host, separator, port_text = address.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise UserError(f"endpoint {text!r}: write an IPv6 address in brackets: tcp://[::1]:5555")
-    if not separator or not host or any(c.isspace() or c in "/;@[]" for c in host):
-        raise UserError(f"endpoint {text!r}: expected tcp://HOST:PORT", _EXAMPLES)
-    port = 0 if port_text == "*" else parse_port(port_text)
-    if port is None:
-        raise UserError(f"endpoint {text!r}: {port_text!r} is no port", "expected 1 to 65535")
+    found = split_host_port(f"{address[:-1]}0" if address.endswith(":*") else address)
+    if found is None:
+        raise UserError(
+            f"endpoint {text!r}: expected tcp://HOST:PORT",
+            "use tcp://127.0.0.1:5555, or tcp://[::1]:5555 for IPv6",
+        )
+    host, port = found
     # libzmq does not look names up when it binds, and may take ::1 when it connects.
     return TcpEndpoint("127.0.0.1" if host == "localhost" else host, port)
