@@ -228,6 +228,8 @@ def test_the_shipped_file_names_every_setting_with_a_comment() -> None:
         ),
         ("[journal]\nmax_days = nan", "journal.max_days: expected float > 0.0, got nan"),
         ('[journal]\npath = "a\\u0000b"', "journal.path: a\\x00b: a path holds no NUL"),
+        ('[journal]\npath = "."', "journal.path: .: this is a folder; name a file"),
+        ('[nats]\ncursor = "/"', "nats.cursor: /: this is a folder; name a file"),
     ],
 )
 def test_wrong_ones_are_refused_by_path_and_value(

@@ -217,6 +217,7 @@ def test_tls_is_checked_and_a_wrong_ca_is_one_line(publisher: Publisher, tmp_pat
         ([], "mqtt.broker: no broker is named; edgeser bridge mqtt HOST"),
         (["pi/x"], "broker 'pi/x': expected HOST or HOST:PORT"),
         (["pi:99999"], "broker 'pi:99999': expected HOST or HOST:PORT"),
+        (["::1"], "broker '::1': expected HOST or HOST:PORT; e.g. homeassistant.local, or [::1]"),
         (["pi", "--node", "n" * 200], "mqtt.node: expected at most 120 printable characters"),
         (["pi", "--discovery", "home/#"], "mqtt.discovery: expected at most 200 printable"),
         (["pi", "--ca", "/nowhere"], "mqtt.ca: the broker is reached without TLS"),
@@ -236,3 +237,12 @@ def test_what_cannot_work_is_one_line(
     assert done.exit_code == 2, done
     assert told in done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_cursor_that_holds_something_else_is_refused_before_any_broker_is_asked(
+    tmp_path: Path,
+) -> None:
+    (cursor := tmp_path / "cursor").write_text("x")
+    done = CliRunner().invoke(main, ["bridge", "mqtt", "pi.invalid", "--cursor", str(cursor)])
+    assert done.exit_code == 2, done
+    assert f"cursor {cursor}: holds no position" in done.stderr

@@ -74,7 +74,7 @@ class PositionFile:
         except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             raise UserError(
                 f"cursor {self.path}: holds no position: {error}",
-                "delete it to begin with what comes next, or use --since all",
+                "delete it, and say with --since where to begin if not with what comes next",
             ) from error
         return self._saved.position if self._saved else None
 

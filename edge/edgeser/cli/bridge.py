@@ -206,6 +206,7 @@ def _run(
     path = Path(wanted.cursor).expanduser() if wanted.cursor else state_folder() / f"{kind}.cursor"
     file = PositionFile(path)
     try:
+        file.load()  # raises at once if it holds something else
         notifier = ServiceManager()
         shown_at, was_well = 0.0, False
 

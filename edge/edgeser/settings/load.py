@@ -49,6 +49,8 @@ _PATHS = (
 )
 """Keys whose values are paths, whatever their section."""
 
+_FILES_TO_WRITE = ("journal.path", "mqtt.cursor", "nats.cursor")
+
 
 def load_settings(
     file: str | Path | None = None,
@@ -172,7 +174,7 @@ def _check(settings: Settings) -> None:
                 "requested",
             )
     for name in settings.metrics.hosts:
-        if split_host_port(name, 80) is None or any(c in name for c in "/@ "):
+        if split_host_port(name, 80) is None:
             raise UserError(f"metrics.hosts: expected HOST:PORT, got {name!r}")
     _check_mqtt(settings.mqtt)
     _check_nats(settings.nats)
@@ -208,7 +210,9 @@ def _check_paths(settings: Settings) -> None:
         for table in found if isinstance(found, list) else [found]:
             for key in set(_PATHS).intersection(table.__struct_fields__):
                 if text := getattr(table, key):
-                    expanded(text, f"{section}.{key}")
+                    path = expanded(text, f"{section}.{key}")
+                    if f"{section}.{key}" in _FILES_TO_WRITE and os.path.isdir(path):
+                        raise UserError(f"{section}.{key}: {text}: this is a folder", "name a file")
 
 
 def _not_of(audio: AudioSettings) -> dict[str, str]:
@@ -241,9 +245,9 @@ def _check_mqtt(mqtt: MqttSettings) -> None:
     if mqtt.broker is not None:
         parse_broker(mqtt.broker, tls=mqtt.tls)
     if mqtt.ca is not None and not mqtt.tls:
-        raise UserError("mqtt.ca: the broker is reached without TLS", "set mqtt.tls = true")
+        raise UserError("mqtt.ca: the broker is reached without TLS", "add --tls, or set mqtt.tls")
     if mqtt.password_file is not None and mqtt.user is None:
-        raise UserError("mqtt.password_file: there is no user", "set mqtt.user")
+        raise UserError("mqtt.password_file: there is no user", "add --user, or set mqtt.user")
     _check_name("mqtt.node", mqtt.name)
     check_prefix("mqtt.prefix", mqtt.prefix)
     check_prefix("mqtt.discovery", mqtt.discovery)
