@@ -66,6 +66,7 @@ def test_what_a_user_gets_wrong_is_one_line(tmp_path: Path) -> None:
     secret = str(tmp_path / "server.secret")
     address = ("--connect", "tcp://127.0.0.1:9", "--key", secret, "--server-key", too_great)
     assert "server key: expected 40" in edgeser("listen", *address).refusal
+    assert "name both: --key and --server-key" in edgeser("listen", *address[:4]).refusal
     (tmp_path / "server.secret").chmod(0o644)
     assert "chmod 600" in edgeser("keys", "list", *folder).refusal
 
@@ -89,6 +90,26 @@ def test_a_folder_swapped_for_a_link_gives_nothing_away(
         patch.setattr(Path, "mkdir", swapped)
         KeyFolder(keys).allow("phone", zmq.curve_keypair()[0].decode())
     assert roots.stat().st_uid == 0
+
+
+def test_a_list_swapped_for_a_link_while_it_is_changed_leads_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, others = new_public_key(), tmp_path / "others"
+    folder = KeyFolder(tmp_path / "keys")
+    folder.allow("phone", key)
+    others.mkdir()
+    (others / "phone").touch()
+    listed = folder.folder / "allowed"
+    listed.rename(tmp_path / "away")
+    # It was swapped just after this:
+    monkeypatch.setattr("edgeser.events.wire.keys._check_links", lambda _: None)
+    listed.symlink_to(others)
+    with pytest.raises(UserError, match="it is a link"):
+        folder.allow("tablet", key)
+    with pytest.raises(UserError, match="it is a link"):
+        folder.revoke("phone")
+    assert [file.name for file in others.iterdir()] == ["phone"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="makes another user's link, which needs root")

@@ -346,7 +346,10 @@ def _curve(
     if key is None and server_key is None:
         return None
     if key is None or server_key is None:
-        raise UserError("keys: the secret key's file and the server's public key belong together")
+        raise UserError(
+            "keys: the file of our secret key and the daemon's public key belong together",
+            "name both: --key and --server-key (docs/security.md)",
+        )
     if not isinstance(endpoint, TcpEndpoint):
         raise UserError(f"endpoint '{endpoint}': keys are for TCP", "leave them out")
     return CurveClient(read_secret(Path(key)), read_public(server_key))

@@ -11,6 +11,8 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import zmq
@@ -41,10 +43,10 @@ class KeyFolder:
         public, secret = zmq.curve_keypair()
         while public.startswith(b"-"):  # a command would take it for an option
             public, secret = zmq.curve_keypair()
-        path = self._secret_path(name)
+        file = self._secret_path(name).name
         _check_links(self.folder)
         _make_folder(self.folder)
-        _create(path, secret, 0o600)
+        _create(self.folder.resolve(), file, secret, 0o600)
         return public.decode()
 
     def secret(self, name: str = SERVER) -> bytes:
@@ -59,18 +61,24 @@ class KeyFolder:
 
     def allow(self, name: str, public: str) -> None:
         """Let the owner of this public key connect. Raises UserError."""
-        path = self._allowed_path(name)
         key = _key(public.encode(), "public key")
+        _checked(name)
+        _check_links(self._allowed)
         _make_folder(self.folder)
         _make_folder(self._allowed)
-        _create(path, key, 0o644)
+        _create(self._allowed, name, key, 0o644)
 
     def revoke(self, name: str) -> None:
         """Stop admitting it. Raises UserError if it was not allowed."""
+        _checked(name)
+        _check_links(self._allowed)
         try:
-            self._allowed_path(name).unlink()
+            with _opened(self._allowed) as folder:
+                os.unlink(name, dir_fd=folder)
         except FileNotFoundError:
-            raise UserError(f"key '{name}': no allowed key has this name") from None
+            raise UserError(
+                f"key '{name}': no allowed key has this name", "'edgeser keys list' lists them"
+            ) from None
         except OSError as error:
             raise UserError(f"key '{name}': {error.strerror}") from error
 
@@ -107,11 +115,6 @@ class KeyFolder:
 
     def _secret_path(self, name: str) -> Path:
         return self.folder / f"{_checked(name)}.secret"
-
-    def _allowed_path(self, name: str) -> Path:
-        """The path of a file to be made or removed. Raises UserError."""
-        _check_links(self._allowed)
-        return self._allowed / _checked(name)
 
 
 def read_secret(path: Path) -> bytes:
@@ -159,13 +162,32 @@ def _read(path: Path) -> bytes:
         raise UserError(f"key {path}: {error.strerror}") from error
 
 
-def _create(path: Path, key: bytes, mode: int) -> None:
-    """Make a file that belongs to the owner of its folder, whoever runs this."""
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A descriptor of a folder, which stays the folder that it is if a link takes its name."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        with os.fdopen(os.open(path, flags, mode), "wb") as file:
+        descriptor = os.open(path, flags)
+    except NotADirectoryError:
+        raise UserError(
+            f"keys {path}: it is a link, or no folder", "remove it, or name another folder"
+        ) from None
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _create(folder: Path, name: str, key: bytes, mode: int) -> None:
+    """Make a file that belongs to the owner of its folder, whoever runs this."""
+    path, flags = folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with (
+            _opened(folder) as place,
+            os.fdopen(os.open(name, flags, mode, dir_fd=place), "wb") as file,
+        ):
             os.fchmod(file.fileno(), mode)
-            owner = path.parent.stat()
+            owner = os.fstat(place)
             if os.geteuid() == 0:
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
             file.write(key + b"\n")
@@ -185,7 +207,9 @@ def _make_folder(folder: Path) -> None:
         if os.geteuid() == 0:
             os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
     except OSError as error:
-        raise UserError(f"keys {folder}: {error.strerror}") from error
+        raise UserError(
+            f"keys {folder}: {error.strerror}", "name another folder with --keys"
+        ) from error
 
 
 def _check_links(folder: Path) -> None:
