@@ -1,4 +1,4 @@
-"""Standard output that is closed, full or read no further; Ctrl-C while a command still starts."""
+"""Standard output that is closed, full or wants no colours; Ctrl-C while a command still starts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from edgeser.cli import COMMANDS
+from edgeser.cli import COMMANDS, main
+from tests.command_line import edgeser
 from tests.patience import PATIENCE_S, until
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import EDGESER
@@ -99,3 +101,24 @@ def test_ctrl_c_while_a_command_starts_is_no_traceback(
     process.stdin = None
     _, said = process.communicate(timeout=PATIENCE_S)
     assert b"Traceback" not in said, said.decode()
+
+
+def test_ctrl_c_while_a_library_in_c_is_imported_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(_: object) -> None:
+        raise ImportError("initialization failed") from KeyboardInterrupt()  # as pybind11 does
+
+    monkeypatch.setattr("edgeser.model.model.load_model", interrupted)
+    assert edgeser("models").exit_code == 130
+
+
+def test_colours_only_where_they_are_wanted() -> None:
+    def coloured(**env: str | None) -> bool:
+        wanted = {"NO_COLOR": None, "TERM": "xterm", **env}
+        done = CliRunner().invoke(main, ["doctor", "--service"], env=wanted, color=True)
+        return "\x1b[" in done.stdout
+
+    assert coloured()
+    assert not coloured(NO_COLOR="1")
+    assert not coloured(TERM="dumb")

@@ -127,12 +127,17 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ImportError) as error:
+            # pybind11 turns what interrupts the import of its library into an ImportError.
+            if not isinstance(error.__cause__ or error, KeyboardInterrupt):
+                raise
             return ctx.exit(128 + signal.SIGINT)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Turn every failure that the user or the machine causes into one line and an exit code."""
         code = UserError.exit_code
+        if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+            extra.setdefault("color", False)
         try:
             return super().main(*args, **extra)
         except UserError as error:
