@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
-from edgeser.cli import COMMANDS
+from edgeser.cli import COMMANDS, main
 from tests.system.daemons import edgeser
 
 
@@ -19,6 +20,26 @@ from tests.system.daemons import edgeser
 )
 def test_a_shell_gets_its_script(shell: str, sign: str) -> None:
     assert sign in edgeser("completion", shell).out
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("predict ca", "file,ca"),
+        ("annotate ca", "file,ca"),
+        ("run --source ca", "file,ca"),
+        ("run --model str", "plain,streaming6"),
+        ("models str", "plain,streaming6"),
+        ("models use --settings ed", "file,ed"),
+        ("bridge mqtt --password-file pa", "file,pa"),
+    ],
+)
+def test_files_and_models_are_completed(typed: str, offered: str) -> None:
+    line = {"COMP_WORDS": f"edgeser {typed}", "COMP_CWORD": str(typed.count(" ") + 1)}
+    done = CliRunner().invoke(
+        main, prog_name="edgeser", env={**line, "_EDGESER_COMPLETE": "bash_complete"}
+    )
+    assert offered in done.stdout.splitlines()
 
 
 def test_commands_are_completed_and_none_is_imported() -> None:

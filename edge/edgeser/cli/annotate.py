@@ -14,6 +14,7 @@ import click
 
 from edgeser.cli.options import (
     PATH,
+    PATH_TEXT,
     backend_option,
     given,
     json_option,
@@ -46,7 +47,7 @@ LINE_INTERVAL_S = 10.0
     edgeser annotate /data/calls -o annotated --engine ray --address head:6379
     """
 )
-@click.argument("what", metavar="FOLDER|LIST|PATTERN")
+@click.argument("what", type=PATH_TEXT, metavar="FOLDER|LIST|PATTERN")
 @click.option(
     "-o",
     "--output",
@@ -66,7 +67,10 @@ LINE_INTERVAL_S = 10.0
     "judged relative to how that voice sounds in its other recordings.",
 )
 @click.option(
-    "--jobs", type=click.IntRange(min=1), metavar="N", help="Processes. Default: one per core."
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes.  [default: one per core]",
 )
 @click.option(
     "--engine",

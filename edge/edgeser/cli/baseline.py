@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeser.cli.group import Group
 from edgeser.cli.options import PATH, given, json_option, model_option, settings_option
 from edgeser.errors import UserError
 
@@ -23,7 +24,7 @@ SENTENCES = 3
 """Enough to know a voice well (docs/models.md)."""
 
 
-@click.group()
+@click.group(cls=Group)
 def baseline() -> None:
     """Show, reset or enrol the baselines: how the voice on each stream usually sounds.
 
@@ -107,10 +108,10 @@ def reset(settings_file: Path | None, stream: str | None) -> None:
 
 
 @baseline.command()
-@click.argument("files", nargs=-1, type=PATH)
+@click.argument("files", nargs=-1, type=PATH, metavar="[FILE]...")
 @settings_option
 @model_option
-@click.option("--stream", metavar="NAME", help="Stream of the voice. Default: the only one.")
+@click.option("--stream", metavar="NAME", help="Stream of the voice.  [default: the only one]")
 def enrol(
     files: tuple[Path, ...], settings_file: Path | None, model: str | None, stream: str | None
 ) -> None:

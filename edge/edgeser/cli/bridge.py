@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from edgeser.cli.group import Group
 from edgeser.cli.options import given_in, settings_option
 from edgeser.cli.server_options import (
     credentials_option,
@@ -32,7 +33,7 @@ TIMEOUT_S = 0.1
 STATUS_INTERVAL_S = 2.0
 
 
-@click.group()
+@click.group(cls=Group)
 def bridge() -> None:
     """Forward the events of a daemon to other systems.
 
@@ -51,12 +52,16 @@ def bridge() -> None:
     edgeser bridge mqtt --settings /etc/edgeser/edgeser.toml
     """
 )
-@click.argument("broker", metavar="HOST[:PORT]", required=False)
+@click.argument("broker", metavar="[HOST[:PORT]]", required=False)
 @settings_option
 @click.option("--tls", is_flag=True, default=None, help="Use TLS, and verify the certificate.")
 @login_options
-@click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
-@click.option("--discovery", metavar="PREFIX|off", help="Describe the streams to Home Assistant.")
+@click.option("--node", metavar="NAME", help="Name of this machine.  [default: its host name]")
+@click.option(
+    "--discovery",
+    metavar="PREFIX|off",
+    help="Describe the streams to Home Assistant in topics below this.  [default: homeassistant]",
+)
 @daemon_options
 @cursor_options
 def mqtt(
@@ -101,10 +106,10 @@ def mqtt(
     edgeser bridge nats --settings /etc/edgeser/edgeser.toml
     """
 )
-@click.argument("server", metavar="nats://HOST[:PORT]|tls://...", required=False)
+@click.argument("server", metavar="[nats://HOST[:PORT]|tls://...]", required=False)
 @settings_option
-@click.option("--site", metavar="NAME", help="Site of this machine. Default: home.")
-@click.option("--device", metavar="NAME", help="Name of this machine. Default: its host name.")
+@click.option("--site", metavar="NAME", help="Site of this machine.  [default: home]")
+@click.option("--device", metavar="NAME", help="Name of this machine.  [default: its host name]")
 @credentials_option
 @login_options
 @daemon_options
@@ -148,7 +153,7 @@ def nats(
     """
 )
 @daemon_options
-@click.option("--node", metavar="NAME", help="Name of this machine. Default: its host name.")
+@click.option("--node", metavar="NAME", help="Name of this machine.  [default: its host name]")
 def lsl(connect: str | None, key: Path | None, server_key: str | None, node: str | None) -> None:
     """Stream scores and markers to Lab Streaming Layer recorders.
 

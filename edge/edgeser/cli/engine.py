@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import json_option
+from edgeser.cli.group import Group
+from edgeser.cli.options import MODEL, json_option
 from edgeser.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from edgeser.model.backends.tensorrt.cache import Engine
 
 
-@click.group()
+@click.group(cls=Group)
 def engine() -> None:
     """Build and manage TensorRT engines for an NVIDIA GPU (docs/tensorrt.md).
 
@@ -30,7 +31,7 @@ def engine() -> None:
 
 
 @engine.command()
-@click.argument("model", metavar="NAME|FILE")
+@click.argument("model", type=MODEL, metavar="NAME|FILE")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
@@ -95,7 +96,7 @@ def list_engines(as_json: bool) -> None:
 
 
 @engine.command()
-@click.argument("models", nargs=-1, metavar="[NAME|FILE]...")
+@click.argument("models", nargs=-1, type=MODEL, metavar="[NAME|FILE]...")
 def verify(models: tuple[str, ...]) -> None:
     """Run the golden vectors with the engines of this machine: of the named artefacts, or all.
 

@@ -35,15 +35,30 @@ if TYPE_CHECKING:
     """
 )
 @settings_option
-@click.option("--journal", metavar="FILE", type=PATH, help="The journal.")
+@click.option(
+    "--journal",
+    metavar="FILE",
+    type=PATH,
+    help="The journal.  [default: that of the settings]",
+)
 @click.option("--since", metavar="TIME", help="Only since then: 15m, 1h, 2d (ago), or a date.")
 @click.option("--before", metavar="TIME", help="Only what was published before that.")
 @click.option(
-    "--topic", "topics", metavar="PREFIX", multiple=True, help="Only topics with this prefix."
+    "--topic",
+    "topics",
+    metavar="PREFIX",
+    multiple=True,
+    help="Only topics with this prefix (repeatable).",
 )
-@click.option("--stream", "streams", metavar="NAME", multiple=True, help="Only this stream.")
 @click.option(
-    "--label", "labels", multiple=True, help="Only emotions with this label (repeatable)."
+    "--stream", "streams", metavar="NAME", multiple=True, help="Only this stream (repeatable)."
+)
+@click.option(
+    "--label",
+    "labels",
+    metavar="LABEL",
+    multiple=True,
+    help="Only emotions with this label (repeatable).",
 )
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Only the first N.")
 @click.option("--last", metavar="N", type=click.IntRange(min=1), help="Only the last N.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgeser.cli.group import Group
 from edgeser.cli.options import PATH, Command, json_option, settings_option
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ def folder_option(command: Command) -> Command:
         "folder",
         metavar="FOLDER",
         type=PATH,
-        help="Folder of the keys.",
+        help="Folder of the keys.  [default: that of the settings]",
     )(settings_option(command))
 
 
-@click.group()
+@click.group(cls=Group)
 def keys() -> None:
     """Make and allow keys for encrypted TCP (CURVE).
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from edgeser.cli.options import PATH, Number, given_in, json_option, settings_option
+from edgeser.cli.group import Group
+from edgeser.cli.options import PATH, PATH_TEXT, Number, given_in, json_option, settings_option
 from edgeser.cli.server_options import credentials_option, login_options
 from edgeser.errors import UserError
 
 
-@click.group()
+@click.group(cls=Group)
 def lake() -> None:
     """Store the events of a fleet as Parquet tables, and query them.
 
@@ -31,8 +32,15 @@ def lake() -> None:
     edgeser lake fill --settings /etc/edgeser/edgeser.toml
     """
 )
-@click.argument("server", metavar="nats://HOST[:PORT]|tls://...", required=False)
-@click.option("-o", "--output", "folder", metavar="FOLDER", help="Folder of the tables.")
+@click.argument("server", metavar="[nats://HOST[:PORT]|tls://...]", required=False)
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    metavar="FOLDER",
+    type=PATH_TEXT,
+    help="Folder of the tables.  [default: ~/.local/state/edgeser/lake]",
+)
 @settings_option
 @credentials_option
 @login_options
@@ -41,13 +49,13 @@ def lake() -> None:
     "every_seconds",
     metavar="SECONDS",
     type=Number(min=1, max=3600),
-    help="Write a part this often, if there are events. Default: 300.",
+    help="Write a part this often, if there are events.  [default: 300]",
 )
 @click.option(
     "--stream-gb",
     metavar="GB",
     type=Number(min=0.001, max=100_000),
-    help="Size limit of the server's stream, if it has to be created. Default: 10.",
+    help="Size limit of the server's stream, if it has to be created.  [default: 10]",
 )
 @click.option("--metrics", metavar="HOST:PORT", help="Serve /metrics for Prometheus here.")
 @click.option(

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
-from edgeser.cli.options import PATH, json_option
+from edgeser.cli.group import Group
+from edgeser.cli.options import MODEL, PATH, json_option
 from edgeser.errors import UserError, one_line
 from edgeser.paths import SERVICE_SETTINGS, service_name
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from edgeser.model.unseen import Unseen
 
 
-class _Models(click.Group):
+class _Models(Group):
     """A group in which anything but a subcommand is the model to describe."""
 
     def resolve_command(
@@ -25,6 +27,10 @@ class _Models(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         known = args[0] in self.commands
         return super().resolve_command(ctx, args if known else ["describe", *args])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        (name, *_) = describe.params
+        return [*name.shell_complete(ctx, incomplete), *super().shell_complete(ctx, incomplete)]
 
 
 @click.group(
@@ -58,7 +64,7 @@ def models(ctx: click.Context, as_json: bool) -> None:
 
 
 @models.command(hidden=True)
-@click.argument("name", metavar="NAME|FILE")
+@click.argument("name", type=MODEL, metavar="NAME|FILE")
 @json_option
 @click.pass_obj
 def describe(asked_json: bool, name: str, as_json: bool) -> None:
@@ -78,7 +84,7 @@ def describe(asked_json: bool, name: str, as_json: bool) -> None:
 
 
 @models.command()
-@click.argument("name", required=False, metavar="[NAME|FILE]")
+@click.argument("name", required=False, type=MODEL, metavar="[NAME|FILE]")
 @click.option("--rollback", is_flag=True, help="Go back to the previous model.")
 @click.option(
     "--settings",

@@ -17,7 +17,11 @@ from edgeser.errors import UserError
     type=Number(min=0, max=86_400, min_open=True),
     help="Unmute automatically after this long; 'on' may then be left out.",
 )
-@click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes: ipc://PATH.")
+@click.option(
+    "--connect",
+    metavar="ENDPOINT",
+    help="Where the daemon publishes: ipc://PATH.  [default: the socket of your own daemon]",
+)
 @json_option
 def mute(state: str | None, for_s: float | None, connect: str | None, as_json: bool) -> None:
     """Mute the daemon on this machine, or show whether it is muted.

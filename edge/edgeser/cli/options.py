@@ -8,11 +8,32 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
 PATH = click.Path(path_type=Path, readable=False)
 """A path as it was given, unchecked: the code that opens it reports errors in one line."""
+
+
+PATH_TEXT = click.Path(readable=False)
+"""The same as a text."""
+
+
+class _Model(click.Path):
+    """A model's name, or a file; only completion tells them apart."""
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from edgeser.model.artefact import shipped_models
+
+        names = [name for name in shipped_models() if name.startswith(incomplete)]
+        files = super().shell_complete(ctx, param, incomplete)
+        return [*files, *map(CompletionItem, names)]
+
+
+MODEL = _Model(readable=False)
 
 
 class Number(click.FloatRange):
@@ -34,21 +55,27 @@ def settings_option(command: Command) -> Command:
         "settings_file",
         type=PATH,
         metavar="FILE",
-        help="Settings file (TOML).",
+        help="Settings file (TOML); options override it. 'edgeser settings show' prints the "
+        "defaults.",
     )(command)
 
 
 def model_option(command: Command) -> Command:
     """``--model NAME|FILE``."""
     return click.option(
-        "--model", metavar="NAME|FILE", help="A shipped model's name, or an artefact file."
+        "--model",
+        metavar="NAME|FILE",
+        type=MODEL,
+        help="A shipped model's name, or an artefact file.  [default: that of the settings]",
     )(command)
 
 
 def backend_option(command: Command) -> Command:
     """``--backend NAME``."""
     return click.option(
-        "--backend", metavar="auto|onnxruntime|tensorrt", help="The backend that runs the model."
+        "--backend",
+        metavar="auto|onnxruntime|tensorrt",
+        help="The backend that runs the model.  [default: that of the settings]",
     )(command)
 
 

@@ -24,14 +24,14 @@ from edgeser.errors import UserError
 @click.option(
     "--connect",
     metavar="ENDPOINT",
-    help="Where the daemon publishes. By default the first of the settings' events.bind.",
+    help="Where the daemon publishes.  [default: the first ipc:// of the settings' events.bind]",
 )
 @click.option(
     "--journal",
     metavar="FILE",
     type=PATH,
-    help="The daemon's journal. By default that of the settings; with --connect the page "
-    "requests past events from the daemon.",
+    help="The daemon's journal.  [default: that of the settings; with --connect the page requests "
+    "past events from the daemon]",
 )
 @settings_option
 @click.option(

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import backend_option, given, json_option, model_option, settings_option
+from edgeser.cli.options import (
+    PATH_TEXT,
+    backend_option,
+    given,
+    json_option,
+    model_option,
+    settings_option,
+)
 from edgeser.errors import UserError, one_line
 from edgeser.paths import as_utf8
 
@@ -25,7 +32,7 @@ _KEPT_COLUMNS = 4
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=PATH_TEXT, metavar="FILE...")
 @settings_option
 @model_option
 @backend_option

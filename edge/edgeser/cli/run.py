@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import backend_option, given, model_option, settings_option
+from edgeser.cli.options import PATH_TEXT, backend_option, given, model_option, settings_option
 from edgeser.errors import shortage
 
 if TYPE_CHECKING:
@@ -26,12 +26,13 @@ log = logging.getLogger(__name__)
 @click.option(
     "--source",
     metavar="mic|FILE|-|tcp://HOST:PORT",
+    type=PATH_TEXT,
     help="Microphone, sound file, raw 16 kHz s16le, or a network microphone.",
 )
 @click.option("--device", metavar="NAME", help="Microphone, by its name or a part of it.")
 @model_option
 @backend_option
-@click.option("--bind", multiple=True, metavar="ENDPOINT", help="Publish here; may be repeated.")
+@click.option("--bind", multiple=True, metavar="ENDPOINT", help="Publish here (repeatable).")
 @click.option("--fast", is_flag=True, help="Read a file as fast as it can be recognised.")
 @click.option("--once", is_flag=True, help="End when the source ends.")
 @click.option("--wait", is_flag=True, help="Wait for a missing microphone.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgeser.cli.options import PATH, Command
+from edgeser.cli.options import PATH, PATH_TEXT, Command
 
 
 def daemon_options(command: Command) -> Command:
@@ -17,7 +17,11 @@ def daemon_options(command: Command) -> Command:
             type=PATH,
             help="The subscriber's secret key, for encrypted TCP ('edgeser keys new').",
         ),
-        click.option("--connect", metavar="ENDPOINT", help="Where the daemon publishes."),
+        click.option(
+            "--connect",
+            metavar="ENDPOINT",
+            help="Where the daemon publishes.  [default: the socket of your own daemon]",
+        ),
     ):
         command = option(command)
     return command
@@ -35,7 +39,9 @@ def cursor_options(command: Command) -> Command:
         click.option(
             "--cursor",
             metavar="FILE",
-            help="File for the position up to which events are delivered.",
+            type=PATH_TEXT,
+            help="File for the position up to which events are delivered.  [default: in "
+            "~/.local/state/edgeser]",
         ),
     ):
         command = option(command)
@@ -46,13 +52,17 @@ def login_options(command: Command) -> Command:
     """``--ca FILE``, ``--user NAME`` and ``--password-file FILE``: how both sides authenticate."""
     for option in (
         click.option(
-            "--password-file", metavar="FILE", help="A file with the password in its first line."
+            "--password-file",
+            metavar="FILE",
+            type=PATH_TEXT,
+            help="A file with the password in its first line.",
         ),
         click.option("--user", metavar="NAME", help="User name, with --password-file."),
         click.option(
             "--ca",
             metavar="FILE",
-            help="CA of the server's certificate (PEM). Default: the system's.",
+            type=PATH_TEXT,
+            help="CA of the server's certificate (PEM).  [default: the system's]",
         ),
     ):
         command = option(command)
@@ -61,6 +71,6 @@ def login_options(command: Command) -> Command:
 
 def credentials_option(command: Command) -> Command:
     """``--credentials FILE``: our credentials for NATS."""
-    return click.option("--credentials", metavar="FILE", help="Credentials: a .creds file.")(
-        command
-    )
+    return click.option(
+        "--credentials", metavar="FILE", type=PATH_TEXT, help="Credentials: a .creds file."
+    )(command)

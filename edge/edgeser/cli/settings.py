@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
+from edgeser.cli.group import Group
 from edgeser.cli.options import PATH, json_option
 
 
-@click.group()
+@click.group(cls=Group)
 def settings() -> None:
     """Check or show the settings.
 

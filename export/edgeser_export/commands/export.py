@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("checkpoints", type=PATH, nargs=-1, required=True, metavar="CKPT...|MODEL")
-@click.option("-o", "--output", type=PATH, help="The .onnx file to write.")
+@click.option("-o", "--output", type=PATH, metavar="FILE", help="The .onnx file to write.")
 @click.option(
     "--check",
     "artefact",
@@ -34,28 +34,32 @@ if TYPE_CHECKING:
     "--report",
     "report_file",
     type=PATH,
+    metavar="RUN|FILE",
     help="Run of `edgeser evaluate` with the same recipe, or its report.json: temperature, "
     "threshold, figures.",
 )
 @click.option(
     "--temperature",
     type=Number(min=0, min_open=True),
+    metavar="NUMBER",
     help="Temperature that divides the logits, instead of the report's.",
 )
 @click.option(
     "--strangers",
     "strangers_file",
     type=PATH,
+    metavar="FILE",
     help="strangers.json of `edgeser unseen RUN`, of a loco with the same recipe: temperature, "
     "threshold, the offset for unknown voices, and the scale for known ones.",
 )
 @click.option(
     "--abstain-below",
     type=Number(min=0, max=1, max_open=True),
+    metavar="CONFIDENCE",
     help="Confidence below which the label is unknown, instead of the report's.",
 )
-@click.option("--name", help="Name of the model.  [default: that of the file]")
-@click.option("--release", help="Version of the model.  [default: 1.0.0]")
+@click.option("--name", metavar="NAME", help="Name of the model.  [default: that of the file]")
+@click.option("--release", metavar="VERSION", help="Version of the model.  [default: 1.0.0]")
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "fp16", "int8"]),
@@ -68,7 +72,7 @@ if TYPE_CHECKING:
     multiple=True,
     metavar="NAME=PATH",
     help="With int8 or --noise: a corpus that the checkpoint was trained on. Only utterances "
-    "that trained it are used.",
+    "that trained it are used (repeatable).",
 )
 @click.option(
     "--noise",
@@ -85,7 +89,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--noise-credit",
-    metavar="TEXT",
+    metavar="CREDIT",
     help="With --noise: credit for the sounds, for the model's card.  [default: the folder]",
 )
 @click.option(
@@ -105,12 +109,13 @@ if TYPE_CHECKING:
     "--sounds",
     multiple=True,
     type=PATH,
-    metavar="PATH",
-    help="With --check: sound files, or a folder, to compare on as well.",
+    metavar="FILE|FOLDER",
+    help="With --check: sound files, or a folder, to compare on as well (repeatable).",
 )
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
+    metavar="N",
     help="With --check: seed of batch sizes, lengths and choice of sounds.  [default: random]",
 )
 def export(

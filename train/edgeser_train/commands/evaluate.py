@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     default=1,
     show_default=True,
     type=click.IntRange(min=1),
+    metavar="N",
     help="Folds trained at the same time.",
 )
 @click.option(
@@ -63,12 +64,14 @@ if TYPE_CHECKING:
     "--output",
     required=True,
     type=PATH,
+    metavar="FOLDER",
     help="Folder of the folds; those already in it are not trained again.",
 )
 @click.option(
     "--report",
     "report_folder",
     type=PATH,
+    metavar="FOLDER",
     help="Folder of the report.  [default: OUTPUT/report]",
 )
 @report_failures()

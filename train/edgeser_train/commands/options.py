@@ -83,16 +83,17 @@ _OPTIONS = (
         required=True,
         multiple=True,
         metavar="NAME=PATH",
-        help="The corpus, e.g. emodb=/data/emodb; several are merged.",
+        help="The corpus, e.g. emodb=/data/emodb; several are merged (repeatable).",
     ),
     click.option(
         "--labels",
         metavar="A,B,C=C+D",
-        help="Only these classes; C=C+D counts both as C. Default: all classes of the corpora.",
+        help="Only these classes; C=C+D counts both as C.  [default: all classes of the corpora]",
     ),
     click.option(
         "--recipe",
         "recipe_name",
+        metavar="NAME",
         help="edgeser: how we train it; paper: how its paper did; voices (lightweight, streaming, "
         "moonshine): for unknown voices.  [default: edgeser, or the only one there is]",
     ),
@@ -101,7 +102,7 @@ _OPTIONS = (
         "settings",
         multiple=True,
         metavar="FIELD=VALUE",
-        help="Change the recipe, e.g. epochs=60 or model.blocks=5; can be repeated.",
+        help="Change the recipe, e.g. epochs=60 or model.blocks=5 (repeatable).",
     ),
     click.option(
         "--teacher",
@@ -109,7 +110,8 @@ _OPTIONS = (
         multiple=True,
         type=PATH,
         metavar="CKPT|RUN",
-        help="Distil from this model; a folder holds one per fold. Several are averaged.",
+        help="Distil from this model; a folder holds one per fold. Several are averaged "
+        "(repeatable).",
     ),
     click.option(
         "--initialise",
@@ -123,6 +125,7 @@ _OPTIONS = (
         default=1,
         show_default=True,
         type=click.IntRange(0, LARGEST_SEED),
+        metavar="N",
         help="Seed of splits, of the order of examples and of augmentation.",
     ),
     click.option(
@@ -130,6 +133,7 @@ _OPTIONS = (
         default=Path("runs/cache"),
         show_default=True,
         type=PATH,
+        metavar="FOLDER",
         help="Folder for the cached frames of the corpora.",
     ),
     click.option("--dry-run", is_flag=True, help="Show what would be trained, without training."),

@@ -33,9 +33,12 @@ from edgeser_train.commands.options import (
     default=1,
     show_default=True,
     type=click.IntRange(0, LARGEST_SEED),
+    metavar="N",
     help="Seed of the initial weights and of dropout.",
 )
-@click.option("-o", "--output", required=True, type=PATH, help="Folder of model.pt.")
+@click.option(
+    "-o", "--output", required=True, type=PATH, metavar="FOLDER", help="Folder of model.pt."
+)
 @report_failures()
 def train(
     model: str,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeser.cli.options import PATH
+from edgeser.cli.options import MODEL, PATH
 from edgeser.errors import UserError
 from edgeser_train.commands.options import command_line, need_extra, report_failures
 
@@ -27,14 +27,14 @@ _WIDTH = 30
 
 
 @click.command()
-@click.argument("model", metavar="MODEL|RUN")
+@click.argument("model", type=MODEL, metavar="MODEL|RUN")
 @click.option(
     "--corpus",
     "corpora",
     required=True,
     multiple=True,
     metavar="NAME=PATH",
-    help="A corpus that it never met, e.g. savee=/data/savee; can be repeated.",
+    help="A corpus that it never met, e.g. savee=/data/savee (repeatable).",
 )
 @click.option(
     "--labels",
@@ -48,10 +48,14 @@ _WIDTH = 30
     default=2,
     show_default=True,
     type=click.IntRange(min=1),
+    metavar="N",
     help="How often the known utterances are drawn at random; the figures are averaged.",
 )
 @click.option(
-    "--beside", metavar="MODEL|RUN", help="Also report the paired difference from this model."
+    "--beside",
+    type=MODEL,
+    metavar="MODEL|RUN",
+    help="Also report the paired difference from this model.",
 )
 @click.option(
     "--robustness",
@@ -68,6 +72,7 @@ _WIDTH = 30
     "--output",
     required=True,
     type=PATH,
+    metavar="FOLDER",
     help="Folder of unseen.md and unseen.json.",
 )
 @report_failures(kept="no figures were kept", less_memory="give fewer corpora")

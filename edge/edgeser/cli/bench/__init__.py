@@ -13,6 +13,7 @@ from edgeser.cli.bench.model import model
 from edgeser.cli.bench.rejects import rejects
 from edgeser.cli.bench.soak import soak
 from edgeser.cli.bench.throughput import throughput
+from edgeser.cli.group import Group
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def _cleared_up() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
 
 
-@click.group()
+@click.group(cls=Group)
 @click.pass_context
 def bench(ctx: click.Context) -> None:
     """Measure the daemon and its models on this machine.

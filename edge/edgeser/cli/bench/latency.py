@@ -22,10 +22,18 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--seconds", default=30.0, show_default=True, help="How long to measure.")
+@click.option(
+    "--seconds", default=30.0, show_default=True, metavar="SECONDS", help="How long to measure."
+)
 @speech_option
 @click.option("--continuous", is_flag=True, help="Continuous speech, without pauses.")
-@click.option("--transport", type=click.Choice(["ipc", "tcp"]), default="ipc", show_default=True)
+@click.option(
+    "--transport",
+    type=click.Choice(["ipc", "tcp"]),
+    default="ipc",
+    show_default=True,
+    help="How events reach the subscriber.",
+)
 @model_option
 @report_option
 @click.option(
@@ -47,7 +55,8 @@ if TYPE_CHECKING:
     "--fail-if",
     "conditions",
     multiple=True,
-    help="Exit with code 1 if this is true, e.g. 'p99_ms>20'.",
+    metavar="CONDITION",
+    help="Exit with code 1 if this is true, e.g. 'p99_ms>20' (repeatable).",
 )
 def latency(
     seconds: float,

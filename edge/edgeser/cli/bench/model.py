@@ -9,12 +9,20 @@ import click
 
 from edgeser.cli.bench.options import report_option, this_command
 from edgeser.cli.bench.outcome import as_json, conclude, printer
+from edgeser.cli.options import MODEL
 from edgeser.errors import UserError
 from edgeser.settings.schema import BackendName
 
 
 @click.command()
-@click.option("--model", "names", multiple=True, metavar="NAME|FILE", help="Only these models.")
+@click.option(
+    "--model",
+    "names",
+    multiple=True,
+    type=MODEL,
+    metavar="NAME|FILE",
+    help="Only this model (repeatable).  [default: all that are shipped]",
+)
 @click.option(
     "--backend",
     type=click.Choice(get_args(BackendName)),
@@ -22,10 +30,28 @@ from edgeser.settings.schema import BackendName
     show_default=True,
     help="What runs them.",
 )
-@click.option("--threads", default="1", show_default=True, metavar="N,...")
-@click.option("--batch", "batches", default="1,8", show_default=True, metavar="N,...")
-@click.option("--window", "windows", default="1,3,7", show_default=True, metavar="SECONDS,...")
-@click.option("--seconds", default=2.0, show_default=True, help="Time for each case.")
+@click.option(
+    "--threads", default="1", show_default=True, metavar="N,...", help="Threads of the backend."
+)
+@click.option(
+    "--batch",
+    "batches",
+    default="1,8",
+    show_default=True,
+    metavar="N,...",
+    help="Windows at a time.",
+)
+@click.option(
+    "--window",
+    "windows",
+    default="1,3,7",
+    show_default=True,
+    metavar="SECONDS,...",
+    help="Lengths of windows.",
+)
+@click.option(
+    "--seconds", default=2.0, show_default=True, metavar="SECONDS", help="Time for each case."
+)
 @report_option
 def model(
     names: tuple[str, ...],

@@ -22,18 +22,32 @@ from edgeser.paths import as_utf8
     type=PATH,
     multiple=True,
     metavar="FOLDER",
-    help="Utterances that must be kept; may be repeated.",
+    help="Utterances that must be kept (repeatable).",
 )
 @click.option(
-    "--files", default=50, show_default=True, help="Utterances drawn from each folder, at most."
+    "--files",
+    default=50,
+    show_default=True,
+    metavar="N",
+    help="Utterances drawn from each folder, at most.",
 )
 @click.option(
-    "--sounds", default=1000, show_default=True, help="Sounds drawn from each class, at most."
+    "--sounds",
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Sounds drawn from each class, at most.",
 )
 @click.option(
     "--clean-only", is_flag=True, help="Only utterances without noise: ten times as fast."
 )
-@click.option("--seed", default=1, show_default=True, help="Seed of the drawing, and of the noise.")
+@click.option(
+    "--seed",
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Seed of the drawing, and of the noise.",
+)
 @click.option(
     "--sounds-named",
     default="",

@@ -14,7 +14,9 @@ from edgeser.errors import UserError
 
 
 @click.command()
-@click.option("--hours", default=1.0, show_default=True, help="Hours of sound, not of run time.")
+@click.option(
+    "--hours", default=1.0, show_default=True, metavar="HOURS", help="Of sound, not of run time."
+)
 @speech_option
 @model_option
 @report_option

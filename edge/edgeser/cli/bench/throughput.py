@@ -14,12 +14,33 @@ from edgeser.errors import UserError
 
 
 @click.command()
-@click.option("--seconds", default=10.0, show_default=True, help="Time for each step.")
 @click.option(
-    "--limit", "limit_ms", default=250.0, show_default=True, help="Largest p99 latency, ms."
+    "--seconds", default=10.0, show_default=True, metavar="SECONDS", help="Time for each step."
 )
-@click.option("--hop", "hop_s", default=1.0, show_default=True, help="Seconds between partials.")
-@click.option("--window", "window_s", default=3.0, show_default=True, help="Length of partials, s.")
+@click.option(
+    "--limit",
+    "limit_ms",
+    default=250.0,
+    show_default=True,
+    metavar="MS",
+    help="Largest p99 latency.",
+)
+@click.option(
+    "--hop",
+    "hop_s",
+    default=1.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between partials.",
+)
+@click.option(
+    "--window",
+    "window_s",
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Length of partials.",
+)
 @model_option
 @speech_option
 @report_option
