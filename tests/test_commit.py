@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,16 @@ def test_the_version_names_the_commit_of_a_checkout_alone(
     assert edgeser("--version").output == f"{told}+)\n"
     monkeypatch.setenv("PATH", str(tmp_path))  # without git
     assert edgeser("--version").output == f"edgeser {__version__}\n"
+
+
+def test_the_version_of_an_installed_service_names_the_commit_of_its_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "share/edgeser/commit"
+    kept.parent.mkdir(parents=True)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(module, "__file__", str(tmp_path / "commit.py"))
+    assert edgeser("--version").output == f"edgeser {__version__}\n"
+    for told, shown in (("cafe+\n", " (checkout cafe+)"), ("unknown\n", ""), ("", "")):
+        kept.write_text(told)
+        assert edgeser("--version").output == f"edgeser {__version__}{shown}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 _CODE = (":/edge/edgeser", ":/train", ":/export", ":!/edge/edgeser/models")
@@ -12,15 +13,24 @@ def commit() -> str:
     """The commit of the code, with a '+' when the code has changes; 'unknown' outside git.
 
     A repository counts only if it tracks this very file: an installed copy may lie in a virtual
-    environment inside another repository.
+    environment inside another repository. What ``make install-service`` installed has a file with
+    the commit of its checkout instead.
     """
     try:
         _git("ls-files", "--error-unmatch", Path(__file__).name)
         name = _git("rev-parse", "--short=12", "HEAD")
         changes = _git("status", "--porcelain", "--", *_CODE)
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return _installed()
     return name + ("+" if changes else "")
+
+
+def _installed() -> str:
+    """The commit that ``tools/service`` wrote down; 'unknown' if it did not."""
+    try:
+        return Path(sys.prefix, "share/edgeser/commit").read_text().strip() or "unknown"
+    except OSError:
+        return "unknown"
 
 
 def _git(*words: str) -> str:
@@ -33,3 +43,7 @@ def _git(*words: str) -> str:
         check=True,
     )
     return run.stdout.strip()
+
+
+if __name__ == "__main__":
+    print(commit())

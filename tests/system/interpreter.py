@@ -1,4 +1,7 @@
-"""A fake Python that makes empty environments quickly, and logs pip's arguments in ``pip``."""
+"""A fake Python that makes empty environments quickly, and logs pip's arguments in ``pip``.
+
+The commit that it knows of is ``cafe``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,11 @@ case "$1 $2" in
         cp "$0" "$3/bin/python"
         echo "command = $3" >"$3/pyvenv.cfg"
         ;;
-    "-m pip") echo "$*" >"$(dirname "$0")/../pip" ;;
+    "-m pip")
+        echo "$*" >"$(dirname "$0")/../pip"
+        touch "$(dirname "$0")/edgeser"
+        ;;
+    "-m edgeser.commit") echo cafe ;;
 esac
 """
 

@@ -117,6 +117,11 @@ def test_it_has_what_the_packages_have(image: Image) -> None:
     assert f"[{','.join(EXTRAS)}]" in (image.root / "opt/edgeser/pip").read_text()
 
 
+def test_the_program_knows_the_commit_of_its_checkout(image: Image) -> None:
+    image.service("install")
+    assert (image.root / "opt/edgeser/share/edgeser/commit").read_text() == "cafe\n"
+
+
 def test_an_upgrade_keeps_the_lake_and_brings_it_to_nobody_else(image: Image) -> None:
     asked, unit = image.root / "opt/edgeser/pip", "etc/systemd/system/edgeser-lake.service"
     image.service("install", LAKE="0")

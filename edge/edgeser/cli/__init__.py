@@ -168,7 +168,8 @@ def _say_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
     is_eager=True,
     expose_value=False,
     callback=_say_version,
-    help="Show the version and exit; in a checkout also the commit, with a + if it was changed.",
+    help="Show the version and exit; of a checkout, or of a service installed from one, also the "
+    "commit, with a + if it was changed.",
 )
 def main() -> None:
     """Speech in, emotion events out, on the device.
