@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from release.source import EXTRAS
+from tests.disks import filled
+from tests.patience import until
 from tests.system.interpreter import write_interpreter
 
 SERVICE = Path(__file__).parents[2] / "tools/service"
@@ -29,18 +32,22 @@ class Image:
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         (self.root / "etc").mkdir(parents=True)
-        self._python = folder / "python"
-        write_interpreter(self._python)
+        self.python = folder / "python"
+        write_interpreter(self.python)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes ``tools/service`` install there."""
+        return {**os.environ, "DESTDIR": str(self.root), "SERVICE_PYTHON": str(self.python)}
 
     def service(self, action: str, refused: str = "", **variables: str) -> str:
         """Install or uninstall there; what it complains of.
 
         ``refused``: words of the one line that says why not.
         """
-        places = {"DESTDIR": str(self.root), "SERVICE_PYTHON": str(self._python)}
         done = subprocess.run(
             [str(SERVICE), action],
-            env={**os.environ, **places, **variables},
+            env={**self.environment, **variables},
             capture_output=True,
             text=True,
             umask=0o077,
@@ -99,6 +106,11 @@ def test_a_prefix_that_the_service_cannot_use_is_refused(
     assert not image.settings.exists()
 
 
+@pytest.mark.parametrize("root", ["image", "/srv/my root", "/srv/image[1]"])
+def test_a_root_whose_name_would_end_up_in_the_program_is_refused(root: str, image: Image) -> None:
+    image.service("install", f"DESTDIR={root}: expected an absolute path", DESTDIR=root)
+
+
 def test_make_hands_a_prefix_on_as_it_is(image: Image) -> None:
     command = ["make", "install-service", "PREFIX=/srv/it's", f"DESTDIR={image.root}"]
     done = subprocess.run(command, cwd=SERVICE.parents[1], capture_output=True, text=True)
@@ -120,6 +132,58 @@ def test_it_has_what_the_packages_have(image: Image) -> None:
 def test_the_program_knows_the_commit_of_its_checkout(image: Image) -> None:
     image.service("install")
     assert (image.root / "opt/edgeser/share/edgeser/commit").read_text() == "cafe\n"
+
+
+def test_shells_and_man_find_its_files_and_none_that_other_packages_bring(image: Image) -> None:
+    shown = image.root / "usr/local"
+    other = 'install -D /dev/null "$(dirname "$0")/../share/man/man1/other.1"'
+    image.python.write_text(image.python.read_text().replace("touch", f"{other}; touch"))
+    image.service("install")
+    links = [file for file in shown.rglob("*") if file.is_symlink()]
+    assert sorted(str(file.relative_to(shown)) for file in links) == [
+        "bin/edgeser",
+        "share/bash-completion/completions/edgeser",
+        "share/fish/vendor_completions.d/edgeser.fish",
+        "share/man/man1/edgeser.1",
+        "share/zsh/site-functions/_edgeser",
+    ]
+    assert all(os.readlink(file).startswith("/opt/edgeser/") for file in links)
+    own = shown / "bin/edgeser-of-mine"
+    own.symlink_to("/srv/edgeser-of-mine")
+    image.service("uninstall")
+    assert [file for file in shown.rglob("*") if file.is_symlink()] == [own]
+
+
+def test_an_installation_that_is_stopped_leaves_nothing_of_the_new_program(image: Image) -> None:
+    begun = image.root.parent / "begun"
+    slow = image.python.read_text().replace('"-m pip")', f'"-m pip") touch {begun}; sleep 100')
+    image.python.write_text(slow)
+    stopped = subprocess.Popen(
+        [str(SERVICE), "install"], env=image.environment, start_new_session=True
+    )
+    until(begun.exists)
+    os.killpg(stopped.pid, signal.SIGTERM)
+    assert stopped.wait() == 130
+    assert os.listdir(image.root / "opt") == []
+
+
+def test_what_was_killed_while_it_exchanged_the_programs_is_removed(image: Image) -> None:
+    image.service("install")
+    programs = image.root / "opt"
+    (programs / "edgeser").rename(programs / "edgeser.old")
+    image.service("uninstall")
+    assert os.listdir(programs) == []
+
+
+def test_a_full_disk_leaves_the_units_as_they_were(image: Image, small_disk: Path) -> None:
+    place = image.root / "etc/systemd"
+    place.symlink_to(small_disk)
+    image.service("install")
+    units = {file: file.read_text() for file in place.glob("system/*")}
+    assert len(units) > 3
+    filled(small_disk)
+    image.service("install", "etc/systemd/system/edgeser-mqtt.service: No space left on device")
+    assert {file: file.read_text() for file in place.glob("system/*")} == units
 
 
 def test_an_upgrade_keeps_the_lake_and_brings_it_to_nobody_else(image: Image) -> None:
