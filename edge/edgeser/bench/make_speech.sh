@@ -5,6 +5,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -r "$work"' EXIT
+trap 'exit 130' HUP INT TERM # the shell does not call that an exit
 say() { # FILE VOICE PITCH WORDS-PER-MINUTE AMPLITUDE TEXT
     espeak-ng -v "$2" -p "$3" -s "$4" -a "$5" -w "$work/$1.wav" "$6"
     sox -v 0.8 "$work/$1.wav" -r 16000 -b 16 "$work/$1-16k.wav" pad 0.2 1.3
