@@ -32,17 +32,14 @@ FILES = {
 }
 """Our name of each file, and where it is in node_modules. htm's file holds Preact as well."""
 
-STAMP = ".versions.json"
-
 
 class AssetError(Exception):
     """The files cannot be fetched; the message says why."""
 
 
 def is_complete() -> bool:
-    """Whether the files of the pinned versions are there."""
-    stamp = VENDOR / STAMP
-    return stamp.exists() and json.loads(stamp.read_text()) == _pinned()
+    """Whether the pinned files are there."""
+    return all(_sha256(VENDOR / name) == known for name, known in _known().items())
 
 
 def bring() -> None:
@@ -50,41 +47,47 @@ def bring() -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise AssetError("npm is not installed: apt-get install npm")
-    with tempfile.TemporaryDirectory(prefix="edgeser-npm-") as folder:
-        shutil.copy(PAGE / "package.json", folder)
-        # --ignore-scripts: no script of a package is run.
-        quiet = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
-        done = subprocess.run([npm, "install", *quiet], cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            raise AssetError(f"npm install failed: {(done.stderr or done.stdout).strip()}")
-        modules = Path(folder) / "node_modules"
-        _check(modules)
-        try:
-            _take(modules)
-        except OSError as error:  # another user's files, or a read-only checkout
-            raise AssetError(f"{error}; whose is {VENDOR}?") from error
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgeser-npm-") as folder:
+            shutil.copy(PAGE / "package.json", folder)
+            # --ignore-scripts: no script of a package is run.
+            quiet = ["--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
+            done = subprocess.run(
+                [npm, "install", *quiet], cwd=folder, capture_output=True, text=True
+            )
+            if done.returncode:
+                raise AssetError(f"npm install failed: {(done.stderr or done.stdout).strip()}")
+            _take(Path(folder) / "node_modules")
+    except OSError as error:  # a full disk, another user's files, or a read-only checkout
+        raise AssetError(f"{error}; is there room, and whose is {VENDOR}?") from error
 
 
 def _take(modules: Path) -> None:
+    for name, known in _known().items():
+        found = _sha256(modules / FILES[name])
+        if found != known:
+            raise AssetError(
+                f"{FILES[name]}: its SHA-256 is {found or 'none'}, not that in package.json"
+            )
     if VENDOR.exists():
         shutil.rmtree(VENDOR)
     VENDOR.mkdir()
     for name, source in FILES.items():
         shutil.copy(modules / source, VENDOR / name)
-    (VENDOR / STAMP).write_text(json.dumps(_pinned(), indent=2) + "\n")
 
 
-def _check(modules: Path) -> None:
-    known = json.loads((PAGE / "package.json").read_text())["sha256"]
-    for source in FILES.values():
-        found = hashlib.sha256((modules / source).read_bytes()).hexdigest()
-        if found != known.get(source):
-            raise AssetError(f"{source}: its SHA-256 is {found}, not that in package.json")
+def _known() -> dict[str, str]:
+    """The SHA-256 of each file, by our name of it."""
+    of_source = json.loads((PAGE / "package.json").read_text())["sha256"]
+    return {name: of_source[source] for name, source in FILES.items()}
 
 
-def _pinned() -> object:
-    package = json.loads((PAGE / "package.json").read_text())
-    return [package["dependencies"], package["sha256"]]
+def _sha256(file: Path) -> str:
+    """Empty if there is no such file."""
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
 
 
 def main() -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ import pytest
 
 from edgeser.errors import UserError
 from edgeser.page import assets
+from tests.disks import filled
 
 from .browsing import opened, shows
 from .world import PageProcess
@@ -20,25 +24,57 @@ from .world import PageProcess
 TOOLS = Path(__file__).parents[2] / "tools"
 
 
-def test_a_folder_that_cannot_be_made_anew_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def page_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The tool, for a page in ``tmp_path`` that wants one file, which npm brings there."""
     monkeypatch.setattr(sys, "path", [str(TOOLS), *sys.path])
     import page_assets  # type: ignore[import-not-found]
 
-    npm, vendor = tmp_path / "npm", tmp_path / "vendor"
-    npm.write_text("#!/bin/sh\n")
+    wanted = {"dependencies": {}, "sha256": {"lib/a.js": hashlib.sha256(b"code").hexdigest()}}
+    (tmp_path / "package.json").write_text(json.dumps(wanted))
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\nmkdir -p node_modules/lib\nprintf code >node_modules/lib/a.js\n")
     npm.chmod(0o755)
-    vendor.write_text("a file, which is not replaced")
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(page_assets, "FILES", {})
-    monkeypatch.setattr(page_assets, "VENDOR", vendor)
-    monkeypatch.setattr(page_assets, "is_complete", lambda: False)
+    monkeypatch.setattr(page_assets, "FILES", {"a.js": "lib/a.js"})
+    monkeypatch.setattr(page_assets, "PAGE", tmp_path)
+    monkeypatch.setattr(page_assets, "VENDOR", tmp_path / "vendor")
+    return page_assets
+
+
+def test_a_folder_that_cannot_be_made_anew_is_one_line(
+    page_assets: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page_assets.VENDOR.write_text("a file, which is not replaced")
     assert page_assets.main() == 2
     told = capsys.readouterr().err
     assert told.startswith("edgeser: the page's front end: ")
     assert told.count("\n") == 1
-    assert f"whose is {vendor}?" in told
+    assert f"whose is {page_assets.VENDOR}?" in told
+
+
+def test_a_temporary_folder_without_room_is_one_line(
+    page_assets: Any,
+    small_disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    filled(small_disk)
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    assert page_assets.main() == 2
+    told = capsys.readouterr().err
+    assert "No space left on device" in told
+    assert told.count("\n") == 1
+
+
+def test_a_file_that_a_full_disk_cut_off_is_brought_again(page_assets: Any) -> None:
+    assert page_assets.main() == 0
+    assert page_assets.is_complete()
+    for file in page_assets.VENDOR.iterdir():
+        file.write_text("")
+    assert not page_assets.is_complete()
+    assert page_assets.main() == 0
+    assert (page_assets.VENDOR / "a.js").read_text() == "code"
 
 
 def refusal(copy: Path) -> str:
