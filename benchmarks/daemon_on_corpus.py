@@ -64,7 +64,7 @@ def examine(run: Path, corpus_name: str, jobs: int) -> list[Outcome]:
             result = fold.result
             artefact = Path(folder) / f"{result.fold}.onnx"
             record = record_of(fold.origin, None)
-            release = Release(f"fold-{result.fold}", "0", 1.0, 0.0, record)
+            release = Release(f"fold-{result.fold}", "0", record)
             export(fold.model, fold.origin, artefact, release)
             # artefact=artefact binds this fold's artefact to the lambda
             played = pool.map(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import onnx
 
-from edgeser.audio.file import FileSource
-from edgeser.audio.source import AudioBlock
+from edgeser.bench.sound import samples_of
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
 from edgeser.folder import files_below
@@ -19,12 +19,11 @@ from edgeser.model.artefact import WAVEFORM_KEY, ArtefactInfo, Golden, info_from
 from edgeser.model.onnx_file import read_onnx
 from edgeser.pcm import Samples
 from edgeser.regular_file import regular
-from edgeser_export.golden import golden_pieces, golden_vectors
-from edgeser_export.onnx_export import centring_with, reference
-from edgeser_export.record import calibration_of, record_of
+from edgeser_export.golden import golden_pieces
+from edgeser_export.onnx_export import centring_with, golden_of
+from edgeser_export.record import UNCALIBRATED, Calibration, record_of
 from edgeser_export.streaming import layout_of
-from edgeser_export.verify import Difference, longest_frames, verify
-from edgeser_export.waveform import WaveformFrontEnd
+from edgeser_export.verify import Difference, longest_frames, torch_logits, verify
 from edgeser_export.waveform_info import (
     WaveformInfo,
     verify_waveform,
@@ -32,7 +31,6 @@ from edgeser_export.waveform_info import (
     with_shift,
 )
 from edgeser_train.evaluation.report import Report
-from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.models.scoring import utterance_pieces
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.checkpoint import Origin
@@ -56,29 +54,20 @@ class CheckResult:
     not_compared: list[str]
 
 
-@dataclass(frozen=True)
-class ExportOptions:
-    """Options that the file was exported with, as far as known; None: not given then, or now."""
-
-    report: Report | None = None
-    strangers: UnknownVoiceCalibration | None = None
-    temperature: float | None = None
-    abstain_below: float | None = None
-
-
 def check(
     path: Path,
     model: SpeechModel,
     origin: Origin,
     sounds: Sequence[Path],
     seed: int,
-    given: ExportOptions = ExportOptions(),
+    given: Calibration = UNCALIBRATED,
 ) -> CheckResult:
     """Compare a file's graph, contract, golden vectors, record and calibration with a checkpoint's.
 
     ``sounds``: files and folders of real speech to compare on as well; ``seed``: of the random
-    batch sizes, lengths and choice of sounds; ``given``: without a report, figures and calibration
-    are compared only if the file says that it was not evaluated, or other options give them.
+    batch sizes, lengths and choice of sounds; ``given``: what the file was exported with, as far as
+    known. Without a report, figures and calibration are compared only if the file says that it was
+    not evaluated, or the rest gives them.
     Raises UserError when the file is no artefact, contradicts its checkpoint, or differs from it by
     more than its precision allows.
     """
@@ -90,9 +79,7 @@ def check(
     left_out = [] if evaluated else ["figures"]
     left_out += _same_calibration(path, info, model, origin, given, whole=evaluated)
     if isinstance(info, WaveformInfo):
-        return CheckResult(
-            _waveform_difference(path, content, info, model, origin, samples), left_out
-        )
+        return CheckResult(_waveform_difference(path, content, info, model, samples), left_out)
     _same_precision(path, info, content)
     _same(path, "streaming", info.streaming, layout_of(model))
     recipe = origin.recipe
@@ -106,10 +93,7 @@ def check(
         seed=seed,
         layout=info.streaming,
     )
-    network = reference(model, content, info.precision)
-    golden = golden_vectors(
-        network, recipe.front_end, recipe.window, info.temperature, len(origin.labels)
-    )
+    golden = golden_of(content, model, origin, info.precision, info.temperature)
     _same_golden(path, info.golden, golden)
     return CheckResult(found, left_out)
 
@@ -126,13 +110,7 @@ def read_sounds(paths: Iterable[Path], seed: int) -> list[Samples]:
             files += [found[i] for i in rng.permutation(len(found))[:MAX_SOUNDS]]
         else:
             files.append(path)
-    return [_samples(file) for file in files]
-
-
-def _samples(path: Path) -> Samples:
-    items = FileSource(path, fast=True).blocks()
-    blocks = [item.samples for item in items if isinstance(item, AudioBlock)]
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.int16)
+    return [samples_of(file) for file in files]
 
 
 def _opened(path: Path) -> tuple[bytes, dict[str, str]]:
@@ -165,26 +143,15 @@ def _info_of(metadata: dict[str, str], path: Path) -> ArtefactInfo | WaveformInf
 
 
 def _waveform_difference(
-    path: Path,
-    content: bytes,
-    info: WaveformInfo,
-    model: SpeechModel,
-    origin: Origin,
-    sounds: list[Samples],
+    path: Path, content: bytes, info: WaveformInfo, model: SpeechModel, sounds: list[Samples]
 ) -> Difference:
-    front_end, window = origin.recipe.front_end, origin.recipe.window
-    network = with_shift(reference(model, content, "fp32"), info)
-    found = verify_waveform(
-        content,
-        WaveformFrontEnd(front_end, window),
-        network,
-        front_end,
-        window,
-        info.temperature,
-        model.min_frames,
-        sounds,
-    )
-    _same_golden(path, info.golden, waveform_golden(network, front_end, window, info.temperature))
+    front_end = info.front_end
+    for field in ("sample_rate", "hop", "history"):
+        _same(path, field, getattr(info, field), getattr(front_end, field), "its front end")
+    _same(path, "min_frames", info.min_frames, model.min_frames)
+    network = with_shift(partial(torch_logits, model), info)
+    found = verify_waveform(content, network, info, sounds)
+    _same_golden(path, info.golden, waveform_golden(network, info))
     return found
 
 
@@ -215,22 +182,21 @@ def _same_calibration(
     info: ArtefactInfo | WaveformInfo,
     model: SpeechModel,
     origin: Origin,
-    given: ExportOptions,
+    given: Calibration,
     *,
     whole: bool,
 ) -> list[str]:
     """Compare the calibration; return the fields that could not be compared. ``whole``: options
     not given now were not given at the export, either.
     """
-    fitted, least = calibration_of(given.strangers or given.report)
-    temperature = fitted if given.temperature is None else given.temperature
-    threshold = least if given.abstain_below is None else given.abstain_below
     known = whole or given.strangers is not None
+    has_temperature = known or given.own_temperature is not None
+    has_threshold = known or given.own_threshold is not None
     options = [
-        ("temperature", info.temperature, temperature, known or given.temperature is not None),
-        ("threshold", info.abstain_below, threshold, known or given.abstain_below is not None),
+        ("temperature", info.temperature, given.temperature, has_temperature),
+        ("threshold", info.abstain_below, given.abstain_below, has_threshold),
     ]
-    centring, expected = info.centring, centring_with(model, origin, given.strangers, temperature)
+    centring, expected = info.centring, centring_with(model, origin, given)
     _same(path, "centred by voice", centring is not None, expected is not None)
     if centring is not None and expected is not None:
         for field in ("prior", "own_frames", "most_frames"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from edgeser.features.front_end import Floats
 from edgeser.model.artefact import (
     METADATA_KEY,
     ArtefactInfo,
+    Golden,
     ModelInfo,
     Noise,
     Precision,
@@ -20,10 +22,11 @@ from edgeser.model.artefact import (
 )
 from edgeser.model.centring import Centring
 from edgeser_export.artefact_file import write_artefact
-from edgeser_export.golden import Network, golden_pieces, golden_vectors
+from edgeser_export.golden import golden_pieces, golden_vectors
 from edgeser_export.graph import onnx_graph
 from edgeser_export.quantise import half
-from edgeser_export.sensitivity import int8
+from edgeser_export.record import UNCALIBRATED, Calibration
+from edgeser_export.sensitivity import measured
 from edgeser_export.streaming import layout_of, stream_graph, tensors
 from edgeser_export.verify import (
     Difference,
@@ -34,7 +37,6 @@ from edgeser_export.verify import (
 )
 from edgeser_export.waveform import WaveformFrontEnd
 from edgeser_export.waveform_export import export_graph
-from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.models.integer_weights import IntegerWeights, LearntWeights
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.models.streaming import StreamModel
@@ -50,10 +52,8 @@ class Release:
 
     name: str
     version: str
-    temperature: float
-    abstain_below: float
     training: TrainingRecord
-    strangers: UnknownVoiceCalibration | None = None
+    calibration: Calibration = UNCALIBRATED
     noise: Noise | None = None
 
 
@@ -76,7 +76,6 @@ def export(
     """
     check_precision(model, precision)
     recipe = origin.recipe
-    pad_frames = recipe.window.pad_frames
     layout = layout_of(model)
     noise_after = None if release.noise is None else len(origin.labels)
     inputs = [
@@ -90,8 +89,11 @@ def export(
         inputs, outputs = tensors(model, layout)
         noise = ["batch", layout.block_frames // layout.step_frames, 1]
     else:
-        plain = onnx_graph(model, noise_after)
-        graph = variant(plain, precision, calibration, pad_frames, symmetric=symmetric)
+        graph = onnx_graph(model, noise_after)
+        if precision == "fp16":
+            graph = half(graph)
+        elif precision == "int8":
+            graph, _ = measured(graph, calibration, recipe.window.pad_frames, symmetric=symmetric)
     if release.noise is not None:
         outputs.append(Tensor("noise", noise, "float32"))
     content = graph.SerializeToString()
@@ -104,26 +106,12 @@ def export(
         layout=layout,
     )
     info = ArtefactInfo(
-        name=release.name,
-        version=release.version,
-        labels=origin.labels,
-        front_end=recipe.front_end,
-        window=recipe.window,
+        **_described(model, origin, release),
         inputs=inputs,
         outputs=outputs,
-        temperature=release.temperature,
-        abstain_below=release.abstain_below,
-        training=release.training,
         precision=precision,
-        centring=centring_with(model, origin, release.strangers, release.temperature),
         streaming=layout,
-        golden=golden_vectors(
-            reference(model, content, precision),
-            recipe.front_end,
-            recipe.window,
-            release.temperature,
-            len(origin.labels),
-        ),
+        golden=golden_of(content, model, origin, precision, release.calibration.temperature),
         noise=release.noise,
     )
     write_artefact(path, graph, METADATA_KEY, info)
@@ -139,35 +127,43 @@ def export_waveform(model: SpeechModel, origin: Origin, path: Path, release: Rel
     WaveformFrontEnd(
         recipe.front_end, recipe.window
     )  # raises for a front end that no graph can compute, before any other work
-    info = ModelInfo(
-        name=release.name,
-        version=release.version,
-        labels=origin.labels,
-        front_end=recipe.front_end,
-        window=recipe.window,
-        inputs=[],
-        outputs=[],
-        temperature=release.temperature,
-        abstain_below=release.abstain_below,
-        training=release.training,
-        centring=centring_with(model, origin, release.strangers, release.temperature),
-        golden=[],
-    )
-    network = reference(model, b"", "fp32")
+    info = ModelInfo(**_described(model, origin, release), inputs=[], outputs=[], golden=[])
+    network = partial(torch_logits, model)
     return export_graph(onnx_graph(model), network, info, model.min_frames, path)
 
 
-def centring_with(
-    model: SpeechModel,
-    origin: Origin,
-    strangers: UnknownVoiceCalibration | None,
-    temperature: float,
-) -> Centring | None:
-    """How an artefact's logits, which are divided by ``temperature``, are centred by voice.
+def _described(model: SpeechModel, origin: Origin, release: Release) -> dict[str, Any]:
+    """What the metadata of a graph of either kind says of its model."""
+    return {
+        "name": release.name,
+        "version": release.version,
+        "labels": origin.labels,
+        "front_end": origin.recipe.front_end,
+        "window": origin.recipe.window,
+        "temperature": release.calibration.temperature,
+        "abstain_below": release.calibration.abstain_below,
+        "training": release.training,
+        "centring": centring_with(model, origin, release.calibration),
+    }
 
-    Raises UserError for ``strangers`` if the model does not centre, or has other labels.
+
+def golden_of(
+    content: bytes, model: SpeechModel, origin: Origin, precision: Precision, temperature: float
+) -> list[Golden]:
+    """An artefact's golden vectors, by PyTorch, or in a lower precision by the graph itself."""
+    full = precision == "fp32"
+    network = partial(torch_logits, model) if full else network_of(content)
+    recipe = origin.recipe
+    return golden_vectors(network, recipe.front_end, recipe.window, temperature, len(origin.labels))
+
+
+def centring_with(model: SpeechModel, origin: Origin, calibration: Calibration) -> Centring | None:
+    """How an artefact's logits are centred by voice.
+
+    Raises UserError for a calibration of strangers if the model does not centre, or has other
+    labels.
     """
-    centring = centring_of(model, origin)
+    centring, strangers = centring_of(model, origin), calibration.strangers
     if strangers is None:
         return centring
     if centring is None:
@@ -181,7 +177,7 @@ def centring_with(
             f"{', '.join(origin.labels)}",
             "give what `edgeser unseen RUN` wrote of a loco of this recipe",
         )
-    return strangers.applied(centring, origin.labels, temperature)
+    return strangers.applied(centring, origin.labels, calibration.temperature)
 
 
 def check_precision(model: SpeechModel, precision: Precision) -> None:
@@ -198,26 +194,3 @@ def check_precision(model: SpeechModel, precision: Precision) -> None:
             f"--precision {precision}: the weights of this model are integers already",
             "leave it out",
         )
-
-
-def variant(
-    graph: Any,
-    precision: Precision,
-    calibration: Sequence[Floats],
-    pad_frames: int,
-    *,
-    symmetric: bool = False,
-) -> Any:
-    """The graph in a precision."""
-    if precision == "fp16":
-        return half(graph)
-    if precision == "int8":
-        return int8(graph, calibration, pad_frames, symmetric=symmetric)
-    return graph
-
-
-def reference(model: SpeechModel, content: bytes, precision: Precision) -> Network:
-    """What computes the golden vectors: PyTorch, or in a lower precision the graph itself."""
-    if precision == "fp32":
-        return lambda features, frames: torch_logits(model, features, frames)
-    return network_of(content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypedDict
 
 from edgeser.errors import UserError
@@ -16,6 +17,41 @@ from edgeser_train.training.checkpoint import Origin
 _UNKNOWN = Estimate(0.0, 0.0, 1.0)
 _OWN_FOLDS_ONLY = ("cross", "fixed")
 """Protocols that choose who trains: their report is valid only for models of their own folds."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What says how far an artefact's scores are to be believed; None: not given.
+
+    A temperature or threshold of its own wins over those that were fitted: ``strangers`` has them
+    for unknown voices, otherwise ``report``.
+    """
+
+    report: Report | None = None
+    strangers: UnknownVoiceCalibration | None = None
+    own_temperature: float | None = None
+    own_threshold: float | None = None
+
+    @property
+    def temperature(self) -> float:
+        """Divides the logits."""
+        if self.own_temperature is not None:
+            return self.own_temperature
+        return 1.0 if self._fitted is None else self._fitted.temperature
+
+    @property
+    def abstain_below(self) -> float:
+        """The threshold: confidence below which the label is unknown."""
+        if self.own_threshold is not None:
+            return self.own_threshold
+        return 0.0 if self._fitted is None else self._fitted.abstain_below
+
+    @property
+    def _fitted(self) -> Report | UnknownVoiceCalibration | None:
+        return self.strangers or self.report
+
+
+UNCALIBRATED = Calibration()
 
 
 def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
@@ -52,11 +88,6 @@ def record_of(origin: Origin, report: Report | None) -> TrainingRecord:
         commit=origin.commit,
         **_owed(origin),
     )
-
-
-def calibration_of(fitted: Report | UnknownVoiceCalibration | None) -> tuple[float, float]:
-    """Temperature and abstention threshold."""
-    return (1.0, 0.0) if fitted is None else (fitted.temperature, fitted.abstain_below)
 
 
 class _Owed(TypedDict):

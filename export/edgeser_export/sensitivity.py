@@ -34,16 +34,12 @@ class Sensitivity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remaining: float
 
 
-def int8(graph: Any, pieces: Sequence[Floats], pad_frames: int, *, symmetric: bool = False) -> Any:
-    """The graph in integers, except its sensitive layers. Raises UserError without pieces."""
-    quantised, _ = measured(graph, pieces, pad_frames, symmetric=symmetric)
-    return quantised
-
-
 def measured(
     graph: Any, pieces: Sequence[Floats], pad_frames: int, *, symmetric: bool = False
 ) -> tuple[Any, Sensitivity]:
-    """The quantised graph, and what was measured to make it.
+    """The graph in integers, except its sensitive layers, and what was measured to make it.
+
+    Raises UserError without pieces.
 
     ``pieces``: features (frames, width) of windows of the training part; ``pad_frames``: as in the
     window policy; ``symmetric``: as TensorRT requires, see ``Quantiser.calibrated``.

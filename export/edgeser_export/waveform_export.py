@@ -48,6 +48,13 @@ def waveform_of_artefact(name_or_file: str, path: Path) -> Difference:
     return export_graph(graph, network_of(graph.SerializeToString()), info, least, path)
 
 
+_SHARED = (
+    *("name", "version", "labels", "front_end", "window"),
+    *("temperature", "abstain_below", "training", "centring"),
+)
+"""The metadata that a variant takes over."""
+
+
 def export_graph(
     graph: Any, network: Network, info: ModelInfo, min_frames: int, path: Path
 ) -> Difference:
@@ -58,42 +65,26 @@ def export_graph(
     when the variant differs by more than 1e-4 from the network, or a score by more than 1e-3 from
     the daemon's, and when it cannot be written.
     """
-    front_end, window = info.front_end, info.window
-    module = WaveformFrontEnd(front_end, window)
+    module = WaveformFrontEnd(info.front_end, info.window)
     whole = waveform_graph(module, graph, info, min_frames)
     network = with_shift(network, info)
-    found = verify_waveform(
-        whole.SerializeToString(),
-        module,
-        network,
-        front_end,
-        window,
-        info.temperature,
-        min_frames,
-    )
+    labels = len(info.labels)
     waveform_info = WaveformInfo(
-        name=info.name,
-        version=info.version,
-        labels=info.labels,
-        sample_rate=front_end.sample_rate,
-        hop=front_end.hop,
-        history=front_end.history,
+        **{field: getattr(info, field) for field in _SHARED},
+        sample_rate=info.front_end.sample_rate,
+        hop=info.front_end.hop,
+        history=info.front_end.history,
         min_frames=min_frames,
-        front_end=front_end,
-        window=window,
         inputs=[
             Tensor("waveform", ["batch", "samples"], "float32"),
             Tensor("frames", ["batch"], "int64"),
         ],
         outputs=[
-            Tensor("probabilities", ["batch", len(info.labels)], "float32"),
-            Tensor("logits", ["batch", len(info.labels)], "float32"),
+            Tensor("probabilities", ["batch", labels], "float32"),
+            Tensor("logits", ["batch", labels], "float32"),
         ],
-        temperature=info.temperature,
-        abstain_below=info.abstain_below,
-        training=info.training,
-        centring=info.centring,
-        golden=waveform_golden(network, front_end, window, info.temperature),
+        golden=waveform_golden(network, info),
     )
+    found = verify_waveform(whole.SerializeToString(), network, waveform_info)
     write_artefact(path, whole, WAVEFORM_KEY, waveform_info)
     return found

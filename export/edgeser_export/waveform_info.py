@@ -57,37 +57,31 @@ def with_shift(network: Network, info: ModelInfo) -> Network:
     return lambda features, frames: network(features, frames)[:, :labels] + shift
 
 
-def waveform_golden(
-    network: Network, front_end: FrontEnd, window: WindowPolicy, temperature: float
-) -> list[Golden]:
+def waveform_golden(network: Network, info: ModelInfo) -> list[Golden]:
     """Calibrated scores of the beginnings of the test sounds, by the front end and the network."""
+    front_end, window = info.front_end, info.window
     return [
-        scored(seed, seconds, sound_logits(network, sound, front_end, window), temperature)
+        scored(seed, seconds, sound_logits(network, sound, front_end, window), info.temperature)
         for seed, seconds, sound in _beginnings(front_end, window)
     ]
 
 
 def verify_waveform(
-    content: bytes,
-    module: WaveformFrontEnd,
-    network: Network,
-    front_end: FrontEnd,
-    window: WindowPolicy,
-    temperature: float,
-    min_frames: int,
-    more: Sequence[Samples] = (),
+    content: bytes, network: Network, info: WaveformInfo, more: Sequence[Samples] = ()
 ) -> Difference:
     """The largest difference of a logit from the network's, on test sounds singly and in one batch.
 
-    ``network``: what the graph was made from; ``more``: other sounds, each compared singly by its
-    first piece.
+    ``network``: what the graph was made from; ``info``: its metadata; ``more``: other sounds, each
+    compared singly by its first piece.
 
     Raises UserError when that is above 1e-4, and when a score is more than 1e-3 from the network's
     on the features that the daemon computes.
     """
+    front_end, window = info.front_end, info.window
+    module = WaveformFrontEnd(front_end, window)
     session = open_session(content)
     worst = Difference()
-    longest, shortest = window.frames * front_end.hop or None, min_frames * front_end.hop
+    longest, shortest = window.frames * front_end.hop or None, info.min_frames * front_end.hop
     sounds = [sound for _, _, sound in _beginnings(front_end, window)]
     alone = [*sounds, *(sound[:longest] for sound in more if len(sound) >= shortest)]
     for batch in [*([sound] for sound in alone), sounds]:
@@ -104,7 +98,7 @@ def verify_waveform(
         worst = max(worst, apart, key=lambda d: d.value)
         for row, sound in zip(scores, batch, strict=True):
             expected = sound_logits(network, sound, front_end, window)
-            _same_scores(row, scored(0, 0.0, expected, temperature).scores)
+            _same_scores(row, scored(0, 0.0, expected, info.temperature).scores)
     return worst
 
 

@@ -17,6 +17,7 @@ from edgeser.model.artefact import (
 )
 from edgeser_export.golden import golden_pieces
 from edgeser_export.onnx_export import Release
+from edgeser_export.record import Calibration
 from edgeser_train.models import build
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training import checkpoint
@@ -60,11 +61,10 @@ _UNKNOWN = Estimate(0.0, 0.0, 1.0)
 RELEASE = Release(
     "small",
     "0",
-    1.3,
-    0.0,
     TrainingRecord(
         ["nothing"], "CC0-1.0", "none", _UNKNOWN, _UNKNOWN, _UNKNOWN, 1.0, "2026-11-21", "none"
     ),
+    Calibration(own_temperature=1.3),
 )
 
 

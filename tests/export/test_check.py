@@ -10,10 +10,13 @@ import msgspec
 import onnx
 import pytest
 
+from edgeser_export.check import check
+from edgeser_export.record import Calibration
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.training import checkpoint
 from tests.command_line import edgeser
 from tests.export.models import changed, small
+from tests.sounds import SPEECH_FILE
 
 
 def test_damaged_files_are_refused_in_one_line(
@@ -58,6 +61,20 @@ def test_check_tells_an_artefact_from_another(
     assert edgeser("export", model, "--waveform", "-o", sound).exit_code == 0
     heard = edgeser("export", model, "--check", sound, "--sounds", next(emodb.glob("*.wav")))
     assert heard.exit_code == 0, heard.output
+    shorter = changed(sound, tmp_path, lambda tree: tree.update(min_frames=1))
+    refused = edgeser("export", model, "--check", shorter)
+    assert refused.exit_code == 2
+    assert "min_frames: it says 1, the checkpoint" in refused.output
+
+
+def test_a_sound_to_compare_on_that_breaks_off_is_named(
+    artefact: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = tmp_path / "broken.flac"
+    broken.write_bytes(SPEECH_FILE.read_bytes()[:100_000])
+    model, origin = small("lightweight")
+    check(artefact, model, origin, [broken], 0, Calibration(own_temperature=1.3))
+    assert "broken.flac" in caplog.text
 
 
 LIES: dict[str, Callable[[dict[str, Any]], None]] = {

@@ -85,7 +85,9 @@ def test_the_runtime_scores_a_file_as_the_evaluation_does(exported: Exported) ->
     found = running.scores([running.pieces(sound)])[0]
     recipe = origin.recipe
     logits = utterance_logits(model, [sound], recipe.front_end, recipe.window)[0]
-    expected = torch.softmax(torch.from_numpy(logits) / RELEASE.temperature, dim=0).numpy()
+    expected = torch.softmax(
+        torch.from_numpy(logits) / RELEASE.calibration.temperature, dim=0
+    ).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 

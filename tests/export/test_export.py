@@ -23,6 +23,7 @@ from edgeser_export import verify as verify_module
 from edgeser_export.calibration import training_pieces
 from edgeser_export.graph import onnx_graph
 from edgeser_export.onnx_export import export
+from edgeser_export.record import Calibration
 from edgeser_export.verify import verify
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.training import checkpoint
@@ -149,7 +150,7 @@ def test_a_graph_that_depends_on_padding_is_refused() -> None:
 
 
 def test_what_nothing_could_load_is_not_written(tmp_path: Path) -> None:
-    release = replace(RELEASE, abstain_below=1.0)
+    release = replace(RELEASE, calibration=Calibration(own_threshold=1.0))
     with pytest.raises(UserError, match=r"no edgeser could load .*abstain_below") as caught:
         export(*small("lightweight"), tmp_path / "no.onnx", release)
     assert "\n" not in str(caught.value)

@@ -117,7 +117,7 @@ def test_a_final_is_the_segment_as_a_whole_and_a_partial_its_span(
         features = spec.normalised(raw[start : window.end // spec.hop])
         if window.start // spec.hop == start:
             logits = torch_logits(trained, features[None], np.array([len(features)]))[0]
-            expected = np.exp(logits / RELEASE.temperature)
+            expected = np.exp(logits / RELEASE.calibration.temperature)
             expected /= expected.sum()
             np.testing.assert_allclose(found_scores, expected, atol=1e-4)
         else:

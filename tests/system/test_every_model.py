@@ -39,6 +39,6 @@ def test_the_daemon_scores_what_it_hears_as_pytorch_does(name: str, tmp_path: Pa
         features, counts = batch_of(pieces, recipe.window.pad_frames)
         with torch.inference_mode():
             logits = model(torch.from_numpy(features), torch.from_numpy(counts)).mean(dim=0)
-        expected = torch.softmax(logits / RELEASE.temperature, dim=0)
+        expected = torch.softmax(logits / RELEASE.calibration.temperature, dim=0)
         scores = [event.scores[label] for label in origin.labels]
         np.testing.assert_allclose(scores, expected.numpy(), atol=1e-3)

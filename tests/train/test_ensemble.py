@@ -11,7 +11,7 @@ import torch
 from edgeser.errors import UserError
 from edgeser.model.model import load_model
 from edgeser_export.onnx_export import Release, export
-from edgeser_export.record import record_of
+from edgeser_export.record import Calibration, record_of
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.models import build
 from edgeser_train.models.config import ModelConfig
@@ -104,7 +104,7 @@ def test_checkpoints_of_several_seeds_become_one_artefact(name: str, tmp_path: P
     ]
     model, origin = checkpoint.load_together(paths)
     strangers = UnknownVoiceCalibration(1.5, 1.25, dict.fromkeys(origin.labels, 0.5), 0.0)
-    release = Release("both", "1.0.0", 1.5, 0.0, record_of(origin, None), strangers)
+    release = Release("both", "1.0.0", record_of(origin, None), Calibration(strangers=strangers))
     export(model, origin, tmp_path / "both.onnx", release)
     loaded = load_model(str(tmp_path / "both.onnx"))
     assert loaded.info.centring is not None

@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeser.cli.options import PATH, Number
 from edgeser.errors import UserError
-from edgeser.model.artefact import shipped_models
+from edgeser.model.artefact import Precision, shipped_models
 from edgeser_train.commands.options import need_extra
 
 if TYPE_CHECKING:
-    from edgeser_export.check import ExportOptions
+    from edgeser.model.artefact import Noise
+    from edgeser_export.record import Calibration
     from edgeser_export.verify import Difference
     from edgeser_train.models.speech_model import SpeechModel
     from edgeser_train.training.checkpoint import Origin
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The arguments of the command."""
+
+    checkpoints: tuple[Path, ...]
+    output: Path | None
+    artefact: Path | None
+    report_file: Path | None
+    temperature: float | None
+    strangers_file: Path | None
+    abstain_below: float | None
+    name: str | None
+    release: str | None
+    precision: Precision
+    calibrate: tuple[str, ...]
+    noise: Path | None
+    noise_named: str
+    noise_credit: str | None
+    symmetric: bool
+    waveform: bool
+    sounds: tuple[Path, ...]
+    seed: int | None
 
 
 @click.command()
@@ -118,26 +144,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="With --check: seed of batch sizes, lengths and choice of sounds.  [default: random]",
 )
-def export(
-    checkpoints: tuple[Path, ...],
-    output: Path | None,
-    artefact: Path | None,
-    report_file: Path | None,
-    temperature: float | None,
-    strangers_file: Path | None,
-    abstain_below: float | None,
-    name: str | None,
-    release: str | None,
-    precision: Literal["fp32", "fp16", "int8"],
-    calibrate: tuple[str, ...],
-    noise: Path | None,
-    noise_named: str,
-    noise_credit: str | None,
-    symmetric: bool,
-    waveform: bool,
-    sounds: tuple[Path, ...],
-    seed: int | None,
-) -> None:
+def export(**arguments: Any) -> None:
     """Export a checkpoint to ONNX, with everything that the daemon needs in its metadata.
 
     The graph is compared with PyTorch at several lengths and batch sizes first; one that differs by
@@ -164,97 +171,133 @@ def export(
               edgeser export lightweight-emodb --waveform -o lightweight-waveform.onnx
     """
     need_extra("export")
-    _consistent(output, artefact, precision, symmetric, calibrate, noise, waveform, sounds, seed)
-    calibration = (temperature, strangers_file, abstain_below)
-    if noise is None and (noise_named or noise_credit):
-        raise UserError("--noise-named and --noise-credit go with --noise")
-    if artefact is not None and (name is not None or release is not None):
-        raise UserError("--name and --release go with -o", "leave them out, --check detects them")
-    made = next((path for path in checkpoints if _is_artefact(path)), None)
+    asked = Asked(**arguments)
+    _check_consistent(asked)
+    made = next((path for path in asked.checkpoints if _is_artefact(path)), None)
     if made is not None:
-        given = (report_file, artefact, name, release, *calibration)
-        alone = waveform and len(checkpoints) == 1
-        if not alone or any(option is not None for option in given):
-            raise UserError(
-                f"export: {made} is an artefact already, with its name, version and figures",
-                "give --waveform and -o alone, to put its front end into it",
-            )
-        assert output is not None
-        if output.resolve() == made.resolve():
-            raise UserError(
-                f"-o {output}: that is the artefact which the front end is put into",
-                "name another file",
-            )
-        from edgeser_export.waveform_export import waveform_of_artefact
-
-        _tell(output, f"the artefact {made}", waveform_of_artefact(str(made), output))
+        _export_artefact(made, asked)
         return
     need_extra("train")
+    from edgeser_export.record import Calibration
     from edgeser_train.evaluation.report_files import read
     from edgeser_train.evaluation.unknown_voice_calibration import read as read_strangers
-    from edgeser_train.files import check_writable
     from edgeser_train.training.checkpoint import load_together
 
-    model, origin = load_together(checkpoints)
-    report = None if report_file is None else read(report_file)
-    strangers = None if strangers_file is None else read_strangers(strangers_file)
-    if artefact is not None:
-        from edgeser_export.check import ExportOptions
-
-        given_to_it = ExportOptions(report, strangers, temperature, abstain_below)
-        _check(artefact, model, origin, sounds, seed, given_to_it)
-        return
-    assert output is not None
-    check_writable(output)
-    from edgeser_export.calibration import training_pieces
-    from edgeser_export.onnx_export import Release, centring_with, check_precision, export_waveform
-    from edgeser_export.onnx_export import export as export_model
-    from edgeser_export.record import calibration_of, record_of
-
-    record = record_of(origin, report)
-    fitted, threshold = calibration_of(strangers or report)
-    divided_by = fitted if temperature is None else temperature
-    check_precision(model, precision)
-    centring_with(model, origin, strangers, divided_by)  # raises for what does not fit, before work
-    learnt = None
-    if noise is not None:
-        from edgeser_export.noise import learn_noise
-
-        credit = noise_credit or noise.resolve().name
-        learnt = learn_noise(model, origin, calibrate, noise, noise_named, credit)
-        click.echo(
-            f"noise: {learnt.found:.1%} of sounds held out are found, and at most "
-            f"{learnt.mistaken:.1%} of a corpus held out is taken for it"
-        )
-    details = Release(
-        name or output.stem,
-        release or "1.0.0",
-        divided_by,
-        threshold if abstain_below is None else abstain_below,
-        record,
-        strangers,
-        learnt,
+    model, origin = load_together(asked.checkpoints)
+    report, strangers = asked.report_file, asked.strangers_file
+    calibration = Calibration(
+        None if report is None else read(report),
+        None if strangers is None else read_strangers(strangers),
+        asked.temperature,
+        asked.abstain_below,
     )
-    if waveform:
-        difference = export_waveform(model, origin, output, details)
-    else:
-        pieces = []
-        if precision == "int8":
-            pieces = training_pieces(calibrate, origin, model.min_frames)
-        difference = export_model(
-            model,
-            origin,
-            output,
-            details,
-            precision=precision,
-            calibration=pieces,
-            symmetric=symmetric,
+    if asked.artefact is not None:
+        _check(asked.artefact, model, origin, calibration, asked)
+    elif asked.output is not None:
+        _export(asked.output, model, origin, calibration, asked)
+
+
+def _check_consistent(asked: Asked) -> None:
+    """Raises UserError for options that do not go together."""
+    output, is_check = asked.output, asked.artefact is not None
+    if (output is None) != is_check:
+        raise UserError("give either -o, the file to write, or --check, the file to compare")
+    if output is not None and output.suffix != ".onnx":  # so that a typo replaces no checkpoint
+        raise UserError(f"-o {output}: an artefact is a .onnx file", "name it so")
+    if not is_check and (asked.sounds or asked.seed is not None):
+        raise UserError("--sounds and --seed go with --check")
+    only_written = (asked.waveform, asked.calibrate, asked.noise, asked.symmetric)
+    if is_check and (any(only_written) or asked.precision != "fp32"):
+        raise UserError(
+            "--waveform, --precision, --symmetric, --calibrate and --noise go with -o",
+            "leave them out, --check detects them",
         )
-    _tell(output, "PyTorch", difference)
+    if asked.symmetric and asked.precision != "int8":
+        raise UserError(f"--symmetric goes with --precision int8, not with {asked.precision}")
+    if asked.waveform and asked.precision != "fp32":
+        raise UserError("--waveform: a front end needs fp32", "leave --precision out")
+    if asked.waveform and asked.noise is not None:
+        raise UserError("--noise: a graph with a front end gives emotions alone", "leave it out")
+    if (asked.precision == "int8" or asked.noise is not None) != bool(asked.calibrate):
+        raise UserError("--calibrate goes with --precision int8 and with --noise, which need it")
+    if asked.noise is None and (asked.noise_named or asked.noise_credit):
+        raise UserError("--noise-named and --noise-credit go with --noise")
+    if is_check and (asked.name is not None or asked.release is not None):
+        raise UserError("--name and --release go with -o", "leave them out, --check detects them")
 
 
 def _is_artefact(path: Path) -> bool:
     return path.suffix == ".onnx" or str(path) in shipped_models()
+
+
+def _export_artefact(made: Path, asked: Asked) -> None:
+    """Put the front end of an artefact into its graph."""
+    of_checkpoints = (
+        *(asked.report_file, asked.strangers_file, asked.temperature, asked.abstain_below),
+        *(asked.name, asked.release),
+    )
+    alone = asked.waveform and len(asked.checkpoints) == 1
+    if not alone or any(option is not None for option in of_checkpoints):
+        raise UserError(
+            f"export: {made} is an artefact already, with its name, version and figures",
+            "give --waveform and -o alone, to put its front end into it",
+        )
+    assert asked.output is not None
+    if asked.output.resolve() == made.resolve():
+        raise UserError(
+            f"-o {asked.output}: that is the artefact which the front end is put into",
+            "name another file",
+        )
+    from edgeser_export.waveform_export import waveform_of_artefact
+
+    _tell(asked.output, f"the artefact {made}", waveform_of_artefact(str(made), asked.output))
+
+
+def _export(
+    output: Path, model: SpeechModel, origin: Origin, calibration: Calibration, asked: Asked
+) -> None:
+    from edgeser_export.calibration import training_pieces
+    from edgeser_export.onnx_export import Release, centring_with, check_precision, export_waveform
+    from edgeser_export.onnx_export import export as export_model
+    from edgeser_export.record import record_of
+    from edgeser_train.files import check_writable
+
+    # What cannot be is refused before any work.
+    check_writable(output)
+    record = record_of(origin, calibration.report)
+    check_precision(model, asked.precision)
+    centring_with(model, origin, calibration)
+    noise = None if asked.noise is None else _learn_noise(asked.noise, model, origin, asked)
+    name, number = asked.name or output.stem, asked.release or "1.0.0"
+    release = Release(name, number, record, calibration, noise)
+    if asked.waveform:
+        difference = export_waveform(model, origin, output, release)
+    else:
+        pieces = []
+        if asked.precision == "int8":
+            pieces = training_pieces(asked.calibrate, origin, model.min_frames)
+        difference = export_model(
+            model,
+            origin,
+            output,
+            release,
+            precision=asked.precision,
+            calibration=pieces,
+            symmetric=asked.symmetric,
+        )
+    _tell(output, "PyTorch", difference)
+
+
+def _learn_noise(folder: Path, model: SpeechModel, origin: Origin, asked: Asked) -> Noise:
+    from edgeser_export.noise import learn_noise
+
+    credit = asked.noise_credit or folder.resolve().name
+    learnt = learn_noise(model, origin, asked.calibrate, folder, asked.noise_named, credit)
+    click.echo(
+        f"noise: {learnt.found:.1%} of sounds held out are found, and at most "
+        f"{learnt.mistaken:.1%} of a corpus held out is taken for it"
+    )
+    return learnt
 
 
 def _tell(output: Path, source: str, difference: Difference) -> None:
@@ -263,17 +306,12 @@ def _tell(output: Path, source: str, difference: Difference) -> None:
 
 
 def _check(
-    artefact: Path,
-    model: SpeechModel,
-    origin: Origin,
-    sounds: tuple[Path, ...],
-    seed: int | None,
-    given: ExportOptions,
+    artefact: Path, model: SpeechModel, origin: Origin, calibration: Calibration, asked: Asked
 ) -> None:
     from edgeser_export.check import check
 
-    seed = secrets.randbelow(2**32) if seed is None else seed
-    found = check(artefact, model, origin, sounds, seed, given)
+    seed = secrets.randbelow(2**32) if asked.seed is None else asked.seed
+    found = check(artefact, model, origin, asked.sounds, seed, calibration)
     click.echo(
         f"{artefact}: differs from the checkpoint by at most {found.difference}; --seed {seed}"
     )
@@ -282,38 +320,3 @@ def _check(
             f"not compared: {', '.join(found.not_compared)}; that takes the --report, or what else "
             "it was exported with"
         )
-
-
-def _consistent(
-    output: Path | None,
-    artefact: Path | None,
-    precision: str,
-    symmetric: bool,
-    calibrate: tuple[str, ...],
-    noise: Path | None,
-    waveform: bool,
-    sounds: tuple[Path, ...],
-    seed: int | None,
-) -> None:
-    """Raises UserError for options that do not go together."""
-    if (output is None) == (artefact is None):
-        raise UserError("give either -o, the file to write, or --check, the file to compare")
-    if output is not None and output.suffix != ".onnx":  # so that a typo replaces no checkpoint
-        raise UserError(f"-o {output}: an artefact is a .onnx file", "name it so")
-    if artefact is None and (sounds or seed is not None):
-        raise UserError("--sounds and --seed go with --check")
-    if artefact is not None and (
-        waveform or calibrate or noise or symmetric or precision != "fp32"
-    ):
-        raise UserError(
-            "--waveform, --precision, --symmetric, --calibrate and --noise go with -o",
-            "leave them out, --check detects them",
-        )
-    if symmetric and precision != "int8":
-        raise UserError(f"--symmetric goes with --precision int8, not with {precision}")
-    if waveform and precision != "fp32":
-        raise UserError("--waveform: a front end needs fp32", "leave --precision out")
-    if waveform and noise is not None:
-        raise UserError("--noise: a graph with a front end gives emotions alone", "leave it out")
-    if (precision == "int8" or noise is not None) != bool(calibrate):
-        raise UserError("--calibrate goes with --precision int8 and with --noise, which need it")
