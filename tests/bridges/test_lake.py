@@ -129,6 +129,17 @@ def test_a_damaged_part_is_set_aside_and_the_lake_goes_on(
     assert said == f"{part}: damaged, or not a part of a lake; it is now {aside.name}"
 
 
+@pytest.mark.parametrize("name", [b"sensors:2026", b"caf\xe9 of\ntoday"])
+def test_a_lake_of_any_name_knows_what_it_has(
+    name: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lake = Path(os.fsdecode(name))
+    assert kept(lake, emotion()) == 1
+    assert kept(lake, emotion()) == 0
+    assert caplog.messages == []
+
+
 def test_what_could_not_all_be_written_says_how_much_was(tmp_path: Path) -> None:
     events = [
         msgspec.structs.replace(emotion(n), epoch="e", seq=n, time=86400.0 * n + 40_000)

@@ -189,6 +189,14 @@ def test_a_folder_may_look_like_a_pattern(lake: Path) -> None:
     assert Lake(odd).ask("SELECT DISTINCT site FROM finals") == (["site"], [("paris",)])
 
 
+def test_a_folder_that_duckdb_cannot_open_is_one_line(tmp_path: Path) -> None:
+    lake = filled(tmp_path / os.fsdecode(b"caf\xe9"))
+    for command in (["ask", str(lake), "mood"], ["sql", str(lake)]):
+        done = CliRunner().invoke(main, ["lake", *command])
+        assert (done.exit_code, done.stderr.count("\n")) == (2, 1), done
+        assert "whose name is not UTF-8; rename it" in done.stderr
+
+
 def test_answers_are_readable_whatever_is_in_them(lake: Path) -> None:
     assert FAULT in ask(lake, "SELECT message FROM faults").stdout
     wide = ask(lake, "SELECT * FROM finals ORDER BY seq").stdout

@@ -80,12 +80,19 @@ ORDER BY time, stream
 def views(folder: Path) -> str:
     """SQL that makes a view of each table that is not empty, for any DuckDB.
 
-    Raises UserError for a folder that is missing or cannot be read, which DuckDB skips silently.
+    Raises UserError for a folder that is missing or cannot be read, which DuckDB skips silently, or
+    whose name is not UTF-8, which it does not open.
     """
     if not folder.is_dir():
         raise UserError(
             f"lake {folder}: there is no such folder", "name that of 'edgeser lake fill'"
         )
+    try:
+        str(folder.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"lake {folder}: DuckDB opens no folder whose name is not UTF-8", "rename it"
+        ) from error
     made = []
     for table in SCHEMAS:
         kept = folder / table
