@@ -1,6 +1,9 @@
 """What half precision and integers cost and gain, fold by fold of an evaluation.
 
-python benchmarks/quantised.py runs/loso --corpus emodb=/data/emodb -o docs/reports/my-model
+python benchmarks/quantised.py RUN --corpus emodb=FOLDER -o FOLDER [--labels A,B] [--rounds 200]
+
+RUN is a folder of `edgeser evaluate`, of one seed; corpora and labels are those that it was given.
+Writes quantised.json and quantised.md.
 """
 
 from __future__ import annotations
@@ -9,42 +12,34 @@ import shlex
 import sys
 from pathlib import Path
 
-import click
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 import msgspec
 import torch
 
-from edgeser.errors import UserError
+from benchmarks import script
 from edgeser_export.variants import ROUNDS, compare
 from edgeser_export.variants_text import markdown
 from edgeser_train.corpora import load_corpora
 from edgeser_train.files import write_whole
 
 
-@click.command()
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option("--corpus", "corpora", required=True, multiple=True, metavar="NAME=PATH")
-@click.option("--labels", metavar="A,B", help="As the evaluation was given.")
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="A folder.")
-@click.option("--rounds", default=ROUNDS, show_default=True, type=click.IntRange(min=1))
-def main(
-    run: Path, corpora: tuple[str, ...], labels: str | None, output: Path, rounds: int
-) -> None:
-    """Write OUTPUT/quantised.md and .json about the folds that `edgeser evaluate -o RUN` left."""
+def main() -> None:
+    parser = script.parser_of(__doc__)
+    parser.add_argument("run", type=Path, help="folder of `edgeser evaluate`")
+    parser.add_argument("--corpus", required=True, action="append", metavar="NAME=PATH")
+    parser.add_argument("--labels", metavar="A,B", help="as the evaluation was given")
+    parser.add_argument("-o", "--output", required=True, type=Path, help="a folder")
+    parser.add_argument("--rounds", type=script.count, default=ROUNDS, help="of the timings")
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    words = ["python", "benchmarks/quantised.py", *_without_folders(sys.argv[1:])]
-    try:
-        report = compare(run, load_corpora(corpora, labels), shlex.join(words), rounds)
-    except UserError as error:
-        raise click.ClickException(str(error)) from error
-    write_whole(output / "quantised.json", msgspec.json.format(msgspec.json.encode(report)))
-    write_whole(output / "quantised.md", markdown(report).encode())
-    click.echo(markdown(report))
-
-
-def _without_folders(words: list[str]) -> list[str]:
-    """The words with corpora by name only, without their private paths."""
-    return [word.partition("=")[0] + "=..." if "=" in word else word for word in words]
+    words = ["python", "benchmarks/quantised.py", *script.without_folders(sys.argv[1:])]
+    corpora = load_corpora(options.corpus, options.labels)
+    report = compare(options.run, corpora, shlex.join(words), options.rounds)
+    write_whole(options.output / "quantised.json", msgspec.json.format(msgspec.json.encode(report)))
+    write_whole(options.output / "quantised.md", markdown(report).encode())
+    print(markdown(report))
 
 
 if __name__ == "__main__":
-    main()
+    script.run(main)

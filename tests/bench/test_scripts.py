@@ -19,6 +19,8 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
         ("bridge_latency", "--turns 0", "--turns: expected a whole number, 1 or more, got '0'"),
         ("network_microphones", "--devices 0", "--devices: expected a whole number, 1 or more"),
         ("network_microphones", "--devices 2", "--talking 10: there are 2 devices"),
+        ("quantised", "runs --corpus a=b -o x --rounds 0", "--rounds: expected a whole number"),
+        ("quantised", "nowhere --corpus emodb=/nowhere -o x", "/nowhere"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_refused_in_one_line(
