@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +89,13 @@ def test_sounds_without_a_class_are_one(noise: Path) -> None:
     assert list(noise_classes(noise / "sea")) == ["sea"]
     with pytest.raises(UserError, match="nowhere: No such file"):
         noise_classes(noise / "nowhere")
+
+
+def test_a_class_whose_name_is_not_utf8_can_be_reported(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "1.wav").touch()
+    assert list(noise_classes(folder)) == list(noise_classes(tmp_path)) == ["caf\\xe9"]
 
 
 def test_a_final_is_kept_when_half_of_it_is_covered() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +74,16 @@ def test_without_a_report_it_says_so(tiny_run: Path, tmp_path: Path) -> None:
     assert (info.name, info.version) == ("plain", "0.2")
     assert info.training.protocol == "not evaluated"
     assert (info.temperature, info.abstain_below) == (1.0, 0.0)
+
+
+def test_the_name_of_a_file_is_the_models_whatever_its_bytes(
+    tiny_run: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9 noir.onnx")
+    words = ["export", str(tiny_run / "model.pt"), "-o", str(path)]
+    subprocess.run([sys.executable, "-m", "edgeser", *words], check=True)
+    assert info_of(path).name == "caf\\xe9 noir"
+    assert load_model(str(path)).verify() < 1e-5
 
 
 def test_integers_are_calibrated_on_what_trained_the_model(

@@ -10,17 +10,22 @@ import numpy as np
 
 from edgeser.errors import UserError
 from edgeser.folder import files_below
+from edgeser.paths import as_utf8
 
 SOUND_SUFFIXES = (".flac", ".ogg", ".wav")
 
 
 def noise_classes(folder: Path) -> dict[str, list[Path]]:
-    """The sounds in a folder by its subfolders, or all as one class. Raises UserError."""
+    """The sounds in a folder by its subfolders, or all as one class, by names in UTF-8.
+
+    Raises UserError.
+    """
     files = sounds_in(folder)
     classes: dict[str, list[Path]] = {}
     for file in files:
-        classes.setdefault(file.relative_to(folder).parent.as_posix(), []).append(file)
-    return {folder.name if name == "." else name: found for name, found in classes.items()}
+        name = file.relative_to(folder).parent.as_posix()
+        classes.setdefault(as_utf8(folder.name if name == "." else name), []).append(file)
+    return classes
 
 
 def sounds_in(folder: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import click
 from edgeser.cli.options import PATH, Number
 from edgeser.errors import UserError
 from edgeser.model.artefact import Precision, shipped_models
+from edgeser.paths import as_utf8
 from edgeser_train.commands.options import need_extra
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def _export(
     centring_with(model, origin, calibration)
     noise = None if asked.noise is None else _learn_noise(asked.noise, model, origin, asked)
     name, number = asked.name or output.stem, asked.release or "1.0.0"
-    release = Release(name, number, record, calibration, noise)
+    release = Release(as_utf8(name), as_utf8(number), record, calibration, noise)
     if asked.waveform:
         difference = export_waveform(model, origin, output, release)
     else:
@@ -291,7 +292,7 @@ def _export(
 def _learn_noise(folder: Path, model: SpeechModel, origin: Origin, asked: Asked) -> Noise:
     from edgeser_export.noise import learn_noise
 
-    credit = asked.noise_credit or folder.resolve().name
+    credit = as_utf8(asked.noise_credit or folder.resolve().name)
     learnt = learn_noise(model, origin, asked.calibrate, folder, asked.noise_named, credit)
     click.echo(
         f"noise: {learnt.found:.1%} of sounds held out are found, and at most "
