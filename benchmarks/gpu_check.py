@@ -108,14 +108,17 @@ def engines(name: str, check: Check) -> None:
     """Build, verify, compare and time an artefact's engine."""
     try:
         platform = this_platform()
+    except UserError as error:
+        check.not_run.append(f"{name}: {error}")
+        return
+    try:
         make_engine(name, None, max(check.batches), lambda *_: None)
         model = load_model(name, "tensorrt")
     except UnfitError as error:
         check.not_run.append(f"{name} on TensorRT: {error}")
         return
-    except UserError as error:
-        # With TensorRT installed, an engine that cannot be built or drifts is a failure.
-        (check.failed if "platform" in locals() else check.not_run).append(f"{name}: {error}")
+    except UserError as error:  # the engine cannot be built, or drifts
+        check.failed.append(f"{name}: {error}")
         return
     on = f"TensorRT {platform.tensorrt} {model.info.precision}"
     run = answering(model)
@@ -154,14 +157,8 @@ def onnx_runtime_cuda(name: str, check: Check) -> None:
     compare(name, on, model, run, check)
     steady = shapes_of(model.info, 1).steady
     for batch in check.batches:
-        check.add(
-            name,
-            on,
-            "whole call",
-            batch,
-            steady,
-            wall_ms(check.runs, run, inputs(model, batch, steady)),
-        )
+        wall = wall_ms(check.runs, run, inputs(model, batch, steady))
+        check.add(name, on, "whole call", batch, steady, wall)
 
 
 def pytorch(check: Check) -> None:
@@ -274,6 +271,9 @@ def wall_ms(runs: int, run: Run, given: Inputs) -> list[float]:
     return times
 
 
+COLUMNS = ("model", "runs on", "batch", "frames", "p50 ms", "p99 ms", "clock", "difference")
+
+
 def write(folder: Path, gpu: str, check: Check) -> None:
     """The report, for people and for programs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -283,13 +283,11 @@ def write(folder: Path, gpu: str, check: Check) -> None:
     lines = [
         f"# {gpu}, {facts['date']}",
         "",
-        "| model | runs on | batch | frames | p50 ms | p99 ms |",
+        f"| {' | '.join(COLUMNS)} |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    lines[-1] += " clock | difference |"
-    lines.append("|---|---|---|---|---|---|---|---|")
     for row in check.rows:
-        keys = ("model", "runs on", "batch", "frames", "p50 ms", "p99 ms", "clock", "difference")
-        cells = [f"{v:.3g}" if isinstance(v := row.get(k, ""), float) else str(v) for k in keys]
+        cells = [f"{v:.3g}" if isinstance(v := row.get(k, ""), float) else str(v) for k in COLUMNS]
         lines.append(f"| {' | '.join(cells)} |")
     for title, items in (("Not run", check.not_run), ("Failed", check.failed)):
         lines += [
