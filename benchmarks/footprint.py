@@ -21,11 +21,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import numpy as np
-
 from benchmarks import script
 from edgeser.bench import process, sound
 from edgeser.bench.machine import busy_with_others, cpu_times, usage
+from edgeser.bench.mix import room
 from edgeser.errors import UserError
 from edgeser.events.schema import StatusEvent
 from edgeser.events.subscribe.subscriber import Subscriber
@@ -52,10 +51,8 @@ def main() -> None:
 def measure(seconds: float, source: str | None, model: str | None) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="edgeser-bench-") as folder:
         if source is None:
-            rng = np.random.default_rng(0)
-            noise = rng.standard_normal(int((seconds + 60) * 16_000)) * 3
             source = f"{folder}/silence.wav"
-            sound.write(np.round(noise).astype(np.int16), Path(source))
+            sound.write(room(seconds + 60), Path(source))
         chosen = [] if model is None else ["--model", model]
         with process.daemon(["--source", source, *chosen]) as daemon:
             ready_s = daemon.wait_until_ready()

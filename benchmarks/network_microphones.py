@@ -16,8 +16,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import script
@@ -25,9 +23,11 @@ from edgeser import EmotionEvent, StatusEvent, Subscriber
 from edgeser.bench import SPEECH_FILE
 from edgeser.bench.figures import Distribution
 from edgeser.bench.machine import usage
+from edgeser.bench.mix import room
 from edgeser.bench.process import daemon
 from edgeser.bench.sound import samples_of
 from edgeser.errors import UserError
+from edgeser.pcm import SAMPLE_RATE
 
 PIECE = 320
 
@@ -70,7 +70,7 @@ def main() -> None:
     print(f"latency_ms.total: {shown}")
     print(f"processor: {100 * (after.cpu_s - before.cpu_s) / took_s:.0f} % of a core")
     print(f"memory: {after.resident_mb:.0f} MB")
-    print(f"sound lost: {sum(c.lost_samples for c in last.values()) / 16_000:.2f} s")
+    print(f"sound lost: {sum(c.lost_samples for c in last.values()) / SAMPLE_RATE:.2f} s")
     print(f"partials given up: {sum(c.dropped_windows for c in last.values())}")
 
 
@@ -91,7 +91,7 @@ def written(folder: Path, tokens: Sequence[str]) -> tuple[Path, int]:
 def send(port: int, tokens: Sequence[str], talking: int, stop: threading.Event) -> None:
     """Send for all devices from one thread, which takes little processor time from the daemon."""
     sound = samples_of(SPEECH_FILE)
-    noise = np.random.default_rng(1).normal(0, 10, PIECE).astype("<i2").tobytes()
+    noise = room(PIECE / SAMPLE_RATE, rms=10).tobytes()
     pieces = [sound[at : at + PIECE].tobytes() for at in range(0, len(sound) - PIECE, PIECE)]
     devices: list[socket.socket] = []
     for token in tokens:
@@ -109,7 +109,7 @@ def send(port: int, tokens: Sequence[str], talking: int, stop: threading.Event) 
         for place, device in enumerate(devices[:talking]):
             device.sendall(pieces[(number + place * len(pieces) // talking) % len(pieces)])
         number += 1
-        time.sleep(max(0.0, began + number * PIECE / 16_000 - time.monotonic()))
+        time.sleep(max(0.0, began + number * PIECE / SAMPLE_RATE - time.monotonic()))
     for device in devices:
         device.close()
 

@@ -20,12 +20,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import numpy as np
-
 from benchmarks import script
 from edgeser.bench import SPEECH_FILE, process, sound, throughput
+from edgeser.bench.mix import room
 from edgeser.errors import UserError
-from edgeser.pcm import SAMPLE_RATE, Samples
+from edgeser.pcm import Samples
 
 SEGMENT_S = 7
 SETTLE_S = 1.5
@@ -96,8 +95,7 @@ def measure(
 
 def silence(file: Path, seconds: float) -> str:
     """Write the sound of a quiet room; return settings that play it."""
-    noise = np.random.default_rng(0).standard_normal(round(seconds * SAMPLE_RATE)) * 3
-    sound.write(np.round(noise).astype(np.int16), file)
+    sound.write(room(seconds), file)
     return f'[[source]]\nsource = "{file}"\nstream = "room"\n'
 
 

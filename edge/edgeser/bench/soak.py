@@ -14,6 +14,7 @@ import numpy as np
 
 from edgeser.bench import process, sound
 from edgeser.bench.machine import busy_with_others, cpu_times, this_machine, usage
+from edgeser.bench.mix import room
 from edgeser.bench.receiver import receiver
 from edgeser.bench.report import Report, now, speech_name
 from edgeser.errors import UserError
@@ -143,9 +144,7 @@ def _slope(grown_mb: float, audio_hours: float) -> float | None:
 
 def _turn(samples: Samples) -> Samples:
     """Speech, then a quiet room; a whole number of VAD frames, so that all turns are equal."""
-    rng = np.random.default_rng(0)
-    noise = np.round(rng.standard_normal(round(SILENCE_S * SAMPLE_RATE)) * 3).astype(np.int16)
-    both = np.concatenate((samples, noise))
+    both = np.concatenate((samples, room(SILENCE_S)))
     return both[: len(both) // FRAME_SAMPLES * FRAME_SAMPLES]
 
 
