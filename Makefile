@@ -7,6 +7,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+INSTALL := -m pip install -q --disable-pip-version-check -c constraints.txt -e
 export ORT_DISABLE_TELEMETRY := 1
 
 # The interpreter's own package brings venv (Debian splits it off).
@@ -60,7 +61,7 @@ demo: $(VENV)/.runtime
 page: $(VENV)/.page page-assets
 	@$(BIN)/python examples/page.py $(ARGS)
 
-page-assets: | $(BIN)/python
+page-assets: | $(BIN)/pip
 	@tools/debian-packages $(NPM)
 	@$(BIN)/python tools/page_assets.py
 
@@ -95,26 +96,27 @@ unit: $(VENV)/.tests page-assets examples/node_modules/.installed \
 		build/nats-server/.installed
 	$(PYTEST)
 
-$(BIN)/python:
+# What venv makes last: without it, one that was killed half-way is made again.
+$(BIN)/pip:
 	@tools/debian-packages $(PYTHON_VENV)
 	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
-$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/python $(INSTALL) .
 	@touch $@
 
-$(VENV)/.page: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[page]'
+$(VENV)/.page: pyproject.toml constraints.txt | $(BIN)/pip
+	$(BIN)/python $(INSTALL) '.[page]'
 	@touch $@ $(VENV)/.runtime
 
-$(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/.tests: pyproject.toml constraints.txt | $(BIN)/pip
 	@tools/debian-packages $(TEST_PACKAGES)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,export,wavlm,moonshine,mqtt,lsl,nats,lake,annotate,cluster,page,docs,dev]'
+	$(BIN)/python $(INSTALL) '.[train,export,wavlm,moonshine,mqtt,lsl,nats,lake,annotate,cluster,page,docs,dev]'
 	@touch $@ $(VENV)/.runtime $(VENV)/.page
 
-examples/node_modules/.installed: examples/package.json
+%/node_modules/.installed: %/package.json
 	@tools/debian-packages $(NPM)
-	npm install --prefix examples --no-package-lock --no-audit --no-fund --loglevel=error
+	npm install --prefix $* --no-package-lock --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # What builds and checks releases, in an environment of its own.
@@ -127,7 +129,7 @@ PACKAGES := dist/edgeser_$(VERSION)-1~deb12
 $(RELEASE)/.ready: pyproject.toml constraints.txt
 	@tools/debian-packages $(PYTHON_VENV)
 	$(PYTHON) -m venv $(RELEASE) || { rm -rf $(RELEASE); exit 1; }
-	$(RELEASE)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[mqtt,page,release]'
+	$(RELEASE)/bin/python $(INSTALL) '.[mqtt,page,release]'
 	@touch $@
 
 requirements: $(RELEASE)/.ready
@@ -146,7 +148,6 @@ deb-check: deb $(VENV)/.tests
 	lintian --allow-root --fail-on error,warning $(PACKAGES)_*.deb
 	$(BIN)/python tests/trials/debian_package.py $(PACKAGES)_$$(dpkg --print-architecture).deb
 
-
 image: deb
 	@tools/debian-packages mmdebstrap buildah
 	$(RELEASE)/bin/python -m release.image $(PACKAGES)_$$(dpkg --print-architecture).deb
@@ -161,11 +162,6 @@ arm-check: deb
 release: $(RELEASE)/.ready
 	@tools/debian-packages debhelper dpkg-dev fakeroot $(NPM) mmdebstrap buildah
 	$(RELEASE)/bin/python -m release.build $(if $(DRAFT),--draft) $(if $(filter no,$(IMAGE)),--no-image)
-
-examples/browser/node_modules/.installed: examples/browser/package.json
-	@tools/debian-packages $(NPM)
-	npm install --prefix examples/browser --no-package-lock --no-audit --no-fund --loglevel=error
-	@touch $@
 
 # Debian 12's nats-server does not know sync_interval; the tests take that where there is no newer.
 build/nats-server/.installed: tools/debian-13 | $(VENV)/.tests

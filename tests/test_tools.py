@@ -48,6 +48,16 @@ def test_a_script_that_is_stopped_removes_its_temporary_folder(script: str, tmp_
     assert os.listdir(temporary) == []
 
 
+def test_a_virtual_environment_that_was_killed_half_way_is_made_again(tmp_path: Path) -> None:
+    for file in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(CHECKOUT / file, tmp_path)
+    programs = tmp_path / ".venv/bin"
+    programs.mkdir(parents=True)
+    (programs / "python").touch()  # venv makes it first, and pip last
+    plan = ["make", "-n", "-C", str(tmp_path), "demo"]
+    assert "-m venv .venv" in subprocess.run(plan, capture_output=True, text=True).stdout
+
+
 @pytest.fixture
 def other_root(tmp_path: Path) -> Path:
     """A root with the shell and a few programs."""
