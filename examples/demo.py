@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -36,6 +38,8 @@ COLOURS = {
 
 def main() -> int:
     sound = sys.argv[1] if len(sys.argv) > 1 else str(SPEECH_FILE)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    latencies: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="edgeser-demo-") as folder:
         endpoint = f"ipc://{folder}/events.sock"
         edgeser = [sys.executable, "-m", "edgeser"]
@@ -49,8 +53,11 @@ def main() -> int:
             + ["--source", sound, "--bind", endpoint],
             env={**os.environ, "EDGESER_JOURNAL_PATH": f"{folder}/journal.sqlite"},
         )
+        # Of a daemon that fails there is nothing to listen to.
+        threading.Thread(target=lambda: daemon.wait() and listener.terminate(), daemon=True).start()
         try:
-            latencies = [event["latency_ms"] for event in show(events_of(listener))]
+            for event in show(events_of(listener)):
+                latencies.append(event["latency_ms"])
             status = daemon.wait(10)
         except KeyboardInterrupt:
             status = 130

@@ -50,6 +50,29 @@ def test_python(endpoint: str) -> None:
     assert lines_of([*PYTHON, endpoint], endpoint) == PRINTED
 
 
+DEMO = [sys.executable, str(EXAMPLES / "demo.py")]
+
+
+def test_a_demo_of_what_is_no_sound_ends_and_says_so() -> None:
+    done = subprocess.run(
+        [*DEMO, "/nowhere.wav"], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/nowhere.wav: there is no such file" in done.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_that_is_stopped_sums_up_what_it_heard(how: signal.Signals) -> None:
+    demo = subprocess.Popen(DEMO, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert demo.stdout is not None
+    until(lambda: "partial" in demo.stdout.readline())  # type: ignore[union-attr]
+    demo.send_signal(how)
+    shown, said = demo.communicate(timeout=PATIENCE_S)  # daemon and listener would hold the pipes
+    assert demo.returncode == 130
+    assert "Latency of" in shown
+    assert "Traceback" not in said
+
+
 def test_ctrl_c_ends_python_without_a_traceback(endpoint: str) -> None:
     with Publisher([endpoint]) as publisher:
         process = subprocess.Popen([*PYTHON, endpoint], stderr=subprocess.PIPE, text=True)
