@@ -144,9 +144,21 @@ def release(output: Path, suites: list[str], image: bool, draft: bool) -> dict[s
         found = digests(made)
         lines = (f"{digest}  {name}\n" for name, digest in found.items())
         (made / "SHA256SUMS").write_text("".join(lines))
-        shutil.rmtree(output, ignore_errors=True)
-        shutil.copytree(made, output)
+        replace(output, made)
     return found
+
+
+def replace(output: Path, made: Path) -> None:
+    """Put a copy of ``made`` in the place of ``output``, which stays if there is no room for it."""
+    new = output.with_name(f"{output.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        shutil.copytree(made, new)
+    except (OSError, shutil.Error) as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise ReleaseError(f"{output}: cannot be written, and is as it was: {error}") from error
+    shutil.rmtree(output, ignore_errors=True)
+    new.rename(output)
 
 
 def main() -> int:

@@ -23,9 +23,10 @@ else:
 from edgeser.model.model import load_model
 from release import build, source
 from release.arm import report
-from release.build import ReleaseError, changes, compare
+from release.build import ReleaseError, changes, compare, replace
 from release.image import leave_chance_out
 from release.source import EXTRAS, REQUIREMENTS, version
+from tests.disks import filled
 
 CHECKOUT = Path(__file__).parent.parent
 DEBIAN = CHECKOUT / "release/debian"
@@ -158,6 +159,23 @@ def test_a_release_has_its_section_of_the_changelog(
             changes(text, "1.0.0", draft)
     else:
         assert changes(text, "1.0.0", draft) == expected
+
+
+def test_a_release_that_finds_no_room_leaves_the_one_before(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    made, output = tmp_path / "made", small_disk / "dist"
+    for folder, text in ((made, "new"), (output, "old")):
+        folder.mkdir()
+        (folder / "SHA256SUMS").write_text(text)
+    filler = filled(small_disk)
+    with pytest.raises(ReleaseError, match=r"is as it was: .*No space left on device"):
+        replace(output, made)
+    assert (output / "SHA256SUMS").read_text() == "old"
+    filler.unlink()
+    replace(output, made)
+    assert (output / "SHA256SUMS").read_text() == "new"
+    assert [path.name for path in small_disk.iterdir()] == ["dist"]
 
 
 def test_builds_that_differ_are_no_release() -> None:
