@@ -10,8 +10,6 @@ daemon.md.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +22,7 @@ import numpy as np
 
 from benchmarks import script
 from edgeser import Subscriber
-from edgeser.errors import UserError
+from edgeser.bench import process
 from edgeser.events.schema import EmotionEvent, StatusEvent
 from edgeser_export.onnx_export import Release, export
 from edgeser_export.record import record_of
@@ -87,25 +85,25 @@ def examine(run: Path, corpus_name: str, jobs: int) -> list[Outcome]:
 
 
 def play(file: Path, artefact: Path) -> list[EmotionEvent]:
-    """The finals that a daemon publishes about a file."""
-    with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
-        endpoint = f"ipc://{folder}/events.sock"
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "edgeser", "run", "--fast", "--once", "--await-subscriber"]
-            + ["--source", str(file), "--model", str(artefact), "--bind", endpoint],
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, "EDGESER_JOURNAL_ENABLED": "false"},
-        )
-        finals: list[EmotionEvent] = []
-        with Subscriber(endpoint, timeout_s=60) as subscriber:
-            for event in subscriber:
-                if isinstance(event, EmotionEvent) and event.kind == "final":
-                    finals.append(event)
-                elif isinstance(event, StatusEvent) and event.state == "stopping":
-                    break
-        if daemon.wait(60):
-            raise UserError(f"{file}: the daemon ended with {daemon.returncode}")
-        return finals
+    """The finals that a daemon publishes about a file. Raises UserError if it fails."""
+    arguments = ["--fast", "--once", "--await-subscriber"]
+    arguments += ["--source", str(file), "--model", str(artefact)]
+    finals: list[EmotionEvent] = []
+    with process.daemon(arguments) as daemon, Subscriber(daemon.endpoint, timeout_s=1.0) as events:
+        while True:
+            try:
+                event = next(events)
+            except TimeoutError:
+                if daemon.has_ended:
+                    raise daemon.death() from None
+                continue
+            if isinstance(event, EmotionEvent) and event.kind == "final":
+                finals.append(event)
+            elif isinstance(event, StatusEvent) and event.state == "stopping":
+                break
+        daemon.process.wait(60)
+        daemon.check()
+    return finals
 
 
 def likeliest(finals: list[EmotionEvent]) -> str | None:

@@ -54,11 +54,13 @@ def without_folders(words: Sequence[str]) -> list[str]:
 def run(main: Callable[[], bool | None]) -> NoReturn:
     """Run ``main`` and exit: with 1 if it returns False, i.e. what it checks does not hold, else 0.
 
-    A UserError is reported in one line; the exit code is then 2.
+    A UserError is reported in one line, with exit code 2; after Ctrl-C it is 130.
     """
     try:
         holds = main()
     except UserError as error:
         print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(0 if holds is None or holds else 1)

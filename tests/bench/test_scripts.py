@@ -31,3 +31,15 @@ def test_an_option_that_makes_no_sense_is_refused_in_one_line(
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert done.stderr.startswith(f"{script}: ")
     assert said in done.stderr
+
+
+def test_ctrl_c_ends_a_script_without_a_traceback() -> None:
+    code = "from benchmarks import script; script.run(lambda: __import__('os').kill(0, 2))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=BENCHMARKS.parent,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+    )
+    assert (done.returncode, done.stderr) == (130, "")

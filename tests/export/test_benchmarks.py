@@ -7,16 +7,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import soundfile
 
 from benchmarks import daemon_on_corpus, frame_phase
 from edgeser.errors import UserError
 from edgeser.features.front_end import Floats
+from edgeser.model.artefact import shipped_models
 from edgeser_export import variants
 from edgeser_export.variants import compare
 from edgeser_export.variants_text import markdown
 from edgeser_train.corpora import Utterance, load_corpora
 from edgeser_train.evaluation.folds import FoldResult
 from edgeser_train.training.recipe import Recipe
+from tests.sounds import silence
 from tests.train.synthetic import make_manifest
 
 
@@ -47,6 +50,17 @@ def test_frame_phase(run: Path, emodb: Path, capsys: pytest.CaptureFixture[str])
 def test_another_corpus_is_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="other utterances or labels than mine"):
         frame_phase.compare(run, f"manifest={make_manifest(tmp_path / 'mine')}", 80)
+
+
+def test_a_file_that_the_daemon_cannot_hear_is_named() -> None:
+    with pytest.raises(UserError, match=r"ended with 2; .* /nowhere.wav: there is no such file"):
+        daemon_on_corpus.play(Path("/nowhere.wav"), shipped_models()["lightweight-emodb"])
+
+
+def test_a_file_without_speech_has_no_finals(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "silence.wav", silence(1.0), 16_000)
+    model = shipped_models()["lightweight-emodb"]
+    assert daemon_on_corpus.play(tmp_path / "silence.wav", model) == []
 
 
 def test_the_daemon_on_a_corpus_twice_in_one_folder(
