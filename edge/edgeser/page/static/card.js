@@ -20,7 +20,7 @@ export function Card({ stream, said, state, now, themed, whole }) {
     <div class="heard">
       <${Emotion} ...${{ stream, said, gone, now }} />
       <${Bars} stream=${stream} />
-      ${whole && stream.points.some((p) => p.valence !== null) && html`<${Plane} points=${stream.points} now=${now} />`}
+      ${whole && [stream.emotion, ...stream.points].some(isPlaced) && html`<${Plane} points=${stream.points} now=${now} />`}
     </div>
     <${Meter} stream=${stream} />
     <${Scores} stream=${stream} state=${state} now=${now} themed=${themed} height=${whole ? Math.round(Math.max(190, Math.min(560, innerHeight / 4))) : 160} />
@@ -29,6 +29,9 @@ export function Card({ stream, said, state, now, themed, whole }) {
     ${whole && html`<${Finals} finals=${stream.finals} now=${now} />`}
   </article>`;
 }
+
+/** Whether the model's labels have a position: all its events then have one. */
+const isPlaced = (event) => (event?.valence ?? null) !== null;
 
 /** The smoothed emotion, large. It rests while nobody speaks; it never flickers. Where there is none
  * the state stands in its place, as while nobody listens. */

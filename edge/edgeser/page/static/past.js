@@ -51,6 +51,7 @@ export function Past({ state, now, themed }) {
   const trouble = span === "month" ? "" : archive.troubleIn(...range) || archive.troubleIn(day, dayAfter(day));
 
   const sums = useMemo(() => summarise(archive, whole, day, dayAfter(day), filter), [day, filter, whole.length, whole[0]]);
+  const summed = filter.labels.length ? labels.filter((l) => filter.labels.includes(l)) : labels;
   /** Of a day or more the hour that is going on, or the newest in which something was said. */
   const hourIn = async ([from, to]) => {
     if (to - from < SHORTEST_DAY_S) return middle;
@@ -75,8 +76,8 @@ export function Past({ state, now, themed }) {
   };
   // While the timeline moves only the timeline is drawn: what stands beside it stays what it is.
   const summary = useMemo(
-    () => html`<${Summary} ...${{ day, isAll: isOneDay(...range), sums, read: whole.length > 0, known: isKnown(day), trouble }} />`,
-    [day, isOneDay(...range), sums, trouble, isKnown(day)],
+    () => html`<${Summary} ...${{ day, isAll: isOneDay(...range), labels: summed, sums, read: whole.length > 0, known: isKnown(day), trouble }} />`,
+    [day, isOneDay(...range), summed.join(), sums, trouble, isKnown(day)],
   );
   const heading = span === "month" ? monthName(middle) : isOneDay(...range) ? dayName(range[0]) : dayRange(...range);
   const fields = { since: settled[0], before: settled[1], topic: filter.labels.length || filter.confidence ? ["emotion."] : ["emotion.", "fault."], label: filter.labels, stream: filter.stream, confidence: filter.confidence ? filter.confidence / 100 : "" };
@@ -148,8 +149,9 @@ function Filter({ filter, setFilter, labels, streams }) {
   </div>`;
 }
 
-function Summary({ day, isAll, sums, read, known, trouble }) {
-  const order = [...sums.byLabel].sort((a, b) => b[1] - a[1]);
+/** `labels`: a row for each, of a day without it as well: nothing moves from day to day. */
+function Summary({ day, isAll, labels, sums, read, known, trouble }) {
+  const order = labels.map((l) => [l, sums.byLabel.get(l) ?? 0]).sort((a, b) => b[1] - a[1]);
   const busiest = [...sums.hours].sort((a, b) => b[1] - a[1])[0];
   const facts = [
     ["Speech", sums.finals ? duration(sums.speech) : read && known ? "none" : "–"],
@@ -157,15 +159,15 @@ function Summary({ day, isAll, sums, read, known, trouble }) {
     ["First to last", sums.first === null ? "–" : `${hourMinute(sums.first)} – ${hourMinute(sums.last)}`],
     ["Busiest hour", busiest ? `${hourMinute(busiest[0])}, ${duration(busiest[1])}` : "–"],
     ["Longest", sums.longest ? `${sums.longest.toFixed(1)} s` : "–"],
-    ["Mean confidence", sums.finals ? percent(sums.confidence / sums.finals / 100) : "–"],
+    ["Mean score", sums.finals ? percent(sums.confidence / sums.finals / 100) : "–"],
     ["Faults", read && known ? count(sums.faults) : "–"],
   ];
   return html`<section class="card summary" aria-label=${`Summary of ${dayName(day)}`}>
     <h3>${isAll ? "The day" : dayName(day)}</h3>
-    <p class="label">${order.length ? `Mostly ${words(order[0][0])}` : known === false ? "No data for this day" : read && known ? "Nothing was said" : trouble ? "Not known" : "…"}</p>
-    <div class="stack" aria-hidden="true">${order.map(([l, s]) => html`<span class=${`c-${hue(l)}`} style=${{ flexGrow: s }}></span>`)}</div>
+    <p class="label">${sums.finals ? `Mostly ${words(order[0][0])}` : known === false ? "No data for this day" : read && known ? "Nothing was said" : trouble ? "Not known" : "…"}</p>
+    <div class="stack" aria-hidden="true">${order.map(([l, s]) => s > 0 && html`<span class=${`c-${hue(l)}`} style=${{ flexGrow: s }}></span>`)}</div>
     <ul class="scorebars">${order.map(([l, s]) => html`<li key=${l} class=${`c-${hue(l)}`}><span class="name"><i aria-hidden="true"></i>${words(l)}</span>
-      <span class="track" aria-hidden="true"><b style=${{ transform: filled(s / sums.speech) }}></b></span><span class="value">${percent(s / sums.speech)}</span></li>`)}</ul>
+      <span class="track" aria-hidden="true">${s > 0 && html`<b style=${{ transform: filled(s / sums.speech) }}></b>`}</span><span class="value">${sums.speech ? percent(s / sums.speech) : "–"}</span></li>`)}</ul>
     <dl>${facts.map(([k, v]) => html`<div><dt>${k}</dt><dd>${v}</dd></div>`)}</dl>
   </section>`;
 }

@@ -272,7 +272,7 @@ export function explainLink(state, now) {
 
 function explainStream(state, stream, now) {
   const status = stream?.status;
-  if (!status) return { kind: "wait", what: state.live ? "Waiting for the first status" : "Connecting", why: "" };
+  if (!status) return { kind: "wait", ...(state.live ? { what: "Waiting", why: "The first status has not come yet." } : { what: "Connecting", why: "" }) };
   const faults = state.faults.filter((f) => f.stream === stream.name);
   const latest = faults.at(-1);
   const fault = faults.findLast((f) => !f.recovered);
