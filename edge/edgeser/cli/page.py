@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgeser.cli.options import PATH, settings_option
+from edgeser.cli.server_options import daemon_options
 from edgeser.errors import UserError
 
 
@@ -21,11 +22,7 @@ from edgeser.errors import UserError
     edgeser page --proxy https://home.example --token page.token
     """
 )
-@click.option(
-    "--connect",
-    metavar="ENDPOINT",
-    help="Where the daemon publishes.  [default: the first ipc:// of the settings' events.bind]",
-)
+@daemon_options
 @click.option(
     "--journal",
     metavar="FILE",
@@ -55,10 +52,6 @@ from edgeser.errors import UserError
 @click.option("--tls-cert", metavar="FILE", type=PATH, help="Certificate, for HTTPS.")
 @click.option("--tls-key", metavar="FILE", type=PATH, help="Its key.")
 @click.option("--proxy", metavar="ORIGIN", help="A reverse proxy serves the page as https://NAME.")
-@click.option(
-    "--key", metavar="FILE", type=PATH, help="The page's secret key, for a daemon's encrypted TCP."
-)
-@click.option("--server-key", metavar="KEY", help="The daemon's public key.")
 @click.option("--open", "opens", is_flag=True, help="Open it in a browser.")
 def page(
     connect: str | None,
