@@ -246,3 +246,14 @@ def test_a_cursor_that_holds_something_else_is_refused_before_any_broker_is_aske
     done = CliRunner().invoke(main, ["bridge", "mqtt", "pi.invalid", "--cursor", str(cursor)])
     assert done.exit_code == 2, done
     assert f"cursor {cursor}: holds no position" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["mqtt", "nats"])
+def test_settings_of_a_service_mean_its_daemon(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeser.paths.SERVICE_SETTINGS", tmp_path / "edgeser.toml")
+    (settings := tmp_path / "kitchen.toml").touch()
+    wrong = ["--key", "any", "--server-key", "any"]  # of which the endpoint is said
+    done = CliRunner().invoke(main, ["bridge", kind, "pi", "--settings", str(settings), *wrong])
+    assert "endpoint 'ipc:///run/edgeser/kitchen/events.sock': keys are for TCP" in done.stderr

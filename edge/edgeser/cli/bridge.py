@@ -81,10 +81,10 @@ def mqtt(
     from edgeser.bridges.mqtt.session import Plan
     from edgeser.bridges.mqtt.topics import Topics
     from edgeser.daemon import logs
-    from edgeser.settings.load import load_settings
+    from edgeser.settings.load import load_daemon_settings
 
     logs.set_up(verbose=False)
-    settings = load_settings(settings_file, flags=given_in("mqtt", flags))
+    settings = load_daemon_settings(settings_file, flags=given_in("mqtt", flags))
     wanted = settings.mqtt
     address = from_settings(wanted)
     address.password(), address.tls_context()  # raise at once if our own files are wrong
@@ -130,10 +130,10 @@ def nats(
     from edgeser.bridges.nats.server import from_settings
     from edgeser.bridges.nats.subjects import Device
     from edgeser.daemon import logs
-    from edgeser.settings.load import load_settings
+    from edgeser.settings.load import load_daemon_settings
 
     logs.set_up(verbose=False)
-    settings = load_settings(settings_file, flags=given_in("nats", flags))
+    settings = load_daemon_settings(settings_file, flags=given_in("nats", flags))
     wanted = settings.nats
     address = from_settings(wanted, "nats")
     address.check()
