@@ -19,7 +19,7 @@ from pyarrow import parquet
 from edgeser.bridges.nats.server import server_of
 from edgeser.bridges.nats.subjects import Device
 from edgeser.events.schema import EmotionEvent
-from edgeser.lake.fill import CONSUMER, STREAM, Filler, Filling
+from edgeser.lake.fill import CONSUMER, STREAM, Filler
 from edgeser.lake.queries import Lake
 from edgeser.lake.store import FullError, Store
 from edgeser.lake.tables import REJECTED, Message, Sorted, sort
@@ -253,8 +253,12 @@ def test_it_gives_signs_of_life_while_it_writes(server: NatsServer, tmp_path: Pa
 
     async def take() -> int:
         filler = Filler(
-            Filling(server_of(server.url), store, once=True),
-            lambda: lives.set() if is_writing.is_set() else None,
+            server_of(server.url),
+            store,
+            every_s=60.0,
+            once=True,
+            stream_gb=1.0,
+            on_turn=lambda: lives.set() if is_writing.is_set() else None,
         )
         await filler.run()
         return filler.figures.rows

@@ -85,7 +85,7 @@ def fill(settings_file: Path | None, once: bool, **flags: str | float | None) ->
     _parquet()
     from edgeser.bridges.nats.client import NatsError
     from edgeser.lake import figures
-    from edgeser.lake.fill import Filler, Filling
+    from edgeser.lake.fill import Filler
     from edgeser.lake.store import FullError, Store
 
     store = Store(wanted.path)
@@ -96,8 +96,14 @@ def fill(settings_file: Path | None, once: bool, **flags: str | float | None) ->
             notifier.alive()
             notifier.status(filler.figures.line, well=filler.figures.is_well)
 
-        filling = Filling(address, store, wanted.every_seconds, once, wanted.stream_gb)
-        filler = Filler(filling, on_turn)
+        filler = Filler(
+            address,
+            store,
+            every_s=wanted.every_seconds,
+            once=once,
+            stream_gb=wanted.stream_gb,
+            on_turn=on_turn,
+        )
         if wanted.metrics:
             figures.serve(filler.figures, wanted.metrics, settings.metrics.hosts)
         for number in (signal.SIGINT, signal.SIGTERM):

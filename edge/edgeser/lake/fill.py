@@ -12,7 +12,6 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import nats.errors
 import nats.js.errors
@@ -48,27 +47,29 @@ STEADY_S = 10.0
 """After a connection that lasted this long, the next pause is short again."""
 
 
-@dataclass(frozen=True)
-class Filling:
-    """What is taken from where to where.
-
-    ``every_s``: a part is written at this interval, or at ``ROWS``. ``once``: end when nothing is
-    left. ``stream_gb``: size limit of the stream, if it has to be made.
-    """
-
-    server: Server
-    store: Store
-    every_s: float = 60.0
-    once: bool = False
-    stream_gb: float = 10.0
-
-
 class Filler:
     """Fills a lake until it is stopped."""
 
-    def __init__(self, filling: Filling, on_turn: Callable[[], None] = lambda: None) -> None:
-        """``on_turn`` is called at least every other second, also while it waits or writes."""
-        self._filling = filling
+    def __init__(
+        self,
+        server: Server,
+        store: Store,
+        *,
+        every_s: float,
+        once: bool,
+        stream_gb: float,
+        on_turn: Callable[[], None],
+    ) -> None:
+        """``every_s``: a part is written at this interval, or at ``ROWS``. ``once``: end when
+        nothing is left. ``stream_gb``: size limit of the stream, if it has to be made.
+
+        ``on_turn`` is called at least every other second, also while it waits or writes.
+        """
+        self._server = server
+        self._store = store
+        self._every_s = every_s
+        self._once = once
+        self._stream_gb = stream_gb
         self._on_turn = on_turn
         self._stop = asyncio.Event()
         self._is_full = False
@@ -92,7 +93,7 @@ class Filler:
                 await self._connection()
                 return
             except (NatsError, FullError) as error:
-                if self._filling.once:
+                if self._once:
                     raise
                 if time.monotonic() - began > STEADY_S:
                     pauses.reset()
@@ -108,7 +109,7 @@ class Filler:
 
     async def _connection(self) -> None:
         """Take events until the end. Raises NatsError and FullError."""
-        server, troubles = self._filling.server, list[str]()
+        server, troubles = self._server, list[str]()
         client = await connect(server, LAKE_INBOX, troubles)
         try:
             with explained(server, troubles):
@@ -138,7 +139,7 @@ class Filler:
                 retention=api.RetentionPolicy.WORK_QUEUE,
                 discard=api.DiscardPolicy.NEW,
                 storage=api.StorageType.FILE,
-                max_bytes=round(self._filling.stream_gb * 1e9),
+                max_bytes=round(self._stream_gb * 1e9),
                 duplicate_window=120,
             )
             try:
@@ -147,11 +148,11 @@ class Filler:
                 if error.err_code != NO_STORAGE:
                     raise
                 raise NatsError(
-                    f"{self._filling.server}: it has no room for a stream of "
-                    f"{self._filling.stream_gb:g} GB; ask for less with --stream-gb "
+                    f"{self._server}: it has no room for a stream of "
+                    f"{self._stream_gb:g} GB; ask for less with --stream-gb "
                     "(lake.stream_gb), or raise its max_file_store"
                 ) from None
-            log.info("%s: made the stream %s", self._filling.server, STREAM)
+            log.info("%s: made the stream %s", self._server, STREAM)
 
     async def _subscribe(self, jetstream: JetStreamContext) -> JetStreamContext.PullSubscription:
         """A consumer of our own that is given all that the stream holds.
@@ -171,7 +172,7 @@ class Filler:
                 durable_name=CONSUMER,
                 description=self._mark,
                 ack_policy=api.AckPolicy.EXPLICIT,
-                ack_wait=self._filling.every_s + 30,
+                ack_wait=self._every_s + 30,
                 max_ack_pending=2 * ROWS,
             ),
         )
@@ -186,7 +187,7 @@ class Filler:
             raise self._another()
 
     def _another(self) -> NatsError:
-        return NatsError(f"{self._filling.server}: another lake reads from it; stop that one")
+        return NatsError(f"{self._server}: another lake reads from it; stop that one")
 
     async def _take(self, client: Client, messages: JetStreamContext.PullSubscription) -> None:
         held: list[Msg] = []
@@ -206,8 +207,8 @@ class Filler:
             self.figures.held = len(held)
             if not self._is_full and time.monotonic() - began > STEADY_S:
                 self.figures.trouble = ""
-            is_over = self._stop.is_set() or (self._filling.once and is_empty)
-            is_due = time.monotonic() - since >= self._filling.every_s
+            is_over = self._stop.is_set() or (self._once and is_empty)
+            is_due = time.monotonic() - since >= self._every_s
             if len(held) >= ROWS or held_bytes >= MESSAGES_BYTES or is_due or is_over:
                 if held:
                     await self._check_ours(messages)
@@ -225,7 +226,7 @@ class Filler:
         if not held:
             return
         rows = await asyncio.to_thread(sort, [Message(m.subject, m.data) for m in held])
-        figures, store = self.figures, self._filling.store
+        figures, store = self.figures, self._store
         try:
             added = await self._added(rows)
         except FullError as error:
@@ -251,7 +252,7 @@ class Filler:
     async def _added(self, rows: Sorted) -> int:
         """Add rows in a thread: events of many days are many files, and may take minutes. Raises
         FullError."""
-        adding = asyncio.ensure_future(asyncio.to_thread(self._filling.store.add, rows))
+        adding = asyncio.ensure_future(asyncio.to_thread(self._store.add, rows))
         while not (await asyncio.wait([adding], timeout=TURN_S))[0]:
             self._on_turn()
         return adding.result()
