@@ -25,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from release.command import run
 from release.source import CHECKOUT
 
 BY_THE_CLOCK = frozenset({"epoch", "time", "latency_ms"})
@@ -218,4 +219,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -24,6 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from release.command import run
 from release.source import CHECKOUT, REQUIREMENTS, environment, epoch, version
 
 PARTS = ("edge", "train", "export")
@@ -54,7 +55,7 @@ def changes(text: str, number: str, draft: bool) -> str:
 def check_clean() -> None:
     """Raises ``ReleaseError`` where something is not committed."""
     command = ["git", "-C", str(CHECKOUT), "status", "--porcelain"]
-    changed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    changed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     if changed:
         raise ReleaseError(f"not committed: {changed.split()[1]}; a release is of a commit")
 
@@ -62,7 +63,7 @@ def check_clean() -> None:
 def last_commit() -> str:
     """The commit's hash. A release takes minutes, and is of the commit that it began with."""
     command = ["git", "-C", str(CHECKOUT), "rev-parse", "HEAD"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def build_once(folder: Path, commit: str, suites: list[str], image: bool) -> Path:
@@ -87,7 +88,7 @@ def build_once(folder: Path, commit: str, suites: list[str], image: bool) -> Pat
         python("-m", "release.deb", "--suite", suite, "--wheel", str(wheel), "-o", str(output))
     if image:
         machine = subprocess.run(
-            ["dpkg", "--print-architecture"], check=True, capture_output=True, text=True
+            ["dpkg", "--print-architecture"], check=True, stdout=subprocess.PIPE, text=True
         ).stdout.strip()
         (package,) = output.glob(f"*~deb12_{machine}.deb")
         python("-m", "release.image", str(package), "-o", str(output))
@@ -187,4 +188,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

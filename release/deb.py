@@ -17,6 +17,7 @@ from email.utils import formatdate
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
+from release.command import run
 from release.source import CHECKOUT, REQUIREMENTS, environment, epoch, version
 from release.wheel import build_wheel, pinned
 
@@ -188,7 +189,7 @@ def _copy(files: list[Path], folder: Path) -> None:
         shutil.copyfile(file, folder / file.name)
 
 
-def main() -> int:
+def main() -> None:
     """Build what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m release.deb", description=__doc__)
     parser.add_argument("--arch", action="append", choices=list(_MACHINES), help="both, if none")
@@ -197,14 +198,10 @@ def main() -> int:
     parser.add_argument("--package-version", default="", help="another, to try upgrades")
     parser.add_argument("-o", "--output", type=Path, default=CHECKOUT / "dist")
     asked = parser.parse_args()
-    try:
-        wheel = asked.wheel or build_wheel(asked.output)
-        for arch in asked.arch or list(_MACHINES):
-            print(build(arch, asked.suite, wheel, asked.output, asked.package_version))
-    except subprocess.CalledProcessError:
-        return 2  # the command has said why
-    return 0
+    wheel = asked.wheel or build_wheel(asked.output)
+    for arch in asked.arch or list(_MACHINES):
+        print(build(arch, asked.suite, wheel, asked.output, asked.package_version))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

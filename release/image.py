@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from release.command import run
 from release.source import CHECKOUT, environment, epoch, version
 
 ACCOUNT = 10001
@@ -161,4 +162,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

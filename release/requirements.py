@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from release.command import run
 from release.source import CHECKOUT, EXTRAS, REQUIREMENTS
 
 _HEADING = """\
@@ -27,9 +28,9 @@ def main() -> None:
         *("--python-version", "3.10", "--generate-hashes", "--constraint", "constraints.txt"),
         *("--no-header", "--no-annotate", "--quiet"),
     ]
-    done = subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=CHECKOUT, check=True, stdout=subprocess.PIPE, text=True)
     REQUIREMENTS.write_text(_HEADING + done.stdout)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from release.command import run
 from release.source import CHECKOUT, environment, version
 
 
@@ -37,17 +38,13 @@ def pinned(wheel: Path) -> str:
     return f"edgeser=={version()} --hash=sha256:{digest}"
 
 
-def main() -> int:
+def main() -> None:
     """Build both where the command line says."""
     parser = argparse.ArgumentParser(prog="python -m release.wheel", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=CHECKOUT / "dist")
     asked = parser.parse_args()
-    try:
-        print(build_wheel(asked.output, sdist=True))
-    except subprocess.CalledProcessError:
-        return 2  # the command has said why
-    return 0
+    print(build_wheel(asked.output, sdist=True))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

@@ -265,15 +265,16 @@ def test_an_unpacked_sdist_is_of_the_time_of_its_files(
     assert source.epoch() == 1_700_000_000
 
 
-@pytest.mark.parametrize("builder", ["wheel", "deb"])
+@pytest.mark.parametrize("builder", ["wheel", "deb", "build --draft --no-image"])
 def test_a_build_that_fails_says_why_in_one_line(builder: str, tmp_path: Path) -> None:
     """Here: neither a commit nor an sdist, so no date."""
     shutil.copytree(CHECKOUT / "release", tmp_path / "release")
     (tmp_path / "edge/edgeser").mkdir(parents=True)
     (tmp_path / "edge/edgeser/__init__.py").write_text('__version__ = "1.0.0"\n')
+    (tmp_path / "CHANGELOG.md").write_text("## Unreleased\n\n* It is new.\n")
     variables = {name: os.environ[name] for name in os.environ if name != "SOURCE_DATE_EPOCH"}
     done = subprocess.run(
-        [sys.executable, "-m", f"release.{builder}", "-o", tmp_path / "dist"],
+        [sys.executable, "-m", *f"release.{builder}".split(), "-o", tmp_path / "dist"],
         cwd=tmp_path,
         env={**variables, "GIT_CEILING_DIRECTORIES": str(tmp_path.parent)},
         capture_output=True,
@@ -282,6 +283,15 @@ def test_a_build_that_fails_says_why_in_one_line(builder: str, tmp_path: Path) -
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "not a git repository" in done.stderr
+
+
+def test_hashes_that_cannot_be_fetched_leave_those_there_are(tmp_path: Path) -> None:
+    shutil.copytree(CHECKOUT / "release", tmp_path / "release")
+    (tmp_path / "uv.py").write_text("import sys; sys.exit('no network')")
+    command = [sys.executable, "-m", "release.requirements"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, "no network\n")
+    assert (tmp_path / "release/requirements.txt").read_text() == REQUIREMENTS.read_text()
 
 
 def test_a_python_that_is_not_there_is_not_called_unwell(tmp_path: Path) -> None:
