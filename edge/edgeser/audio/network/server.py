@@ -18,7 +18,6 @@ from typing import TypeAlias
 
 from edgeser.audio.network.address import Address
 from edgeser.audio.network.connection import Connection, ConnectionEndedError
-from edgeser.audio.network.rate_limit import RateLimit
 from edgeser.audio.network.stream import NetworkStream
 from edgeser.audio.network.tokens import digest
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
@@ -74,8 +73,6 @@ class NetworkServer:
         self._unread_s = min(UNREAD_S, stall_s / 2)
         self._connections: dict[Connection, NetworkStream | None] = {}
         self._paused: dict[Connection, float] = {}
-        self._rate_limits: dict[NetworkStream, RateLimit] = {}
-        self._connected_at: dict[NetworkStream, float] = {}
         self._refused, self._complained_at = 0, float("-inf")
         self._selector = selectors.DefaultSelector()
         self._max_unauthenticated = max(MIN_UNAUTHENTICATED, len(known))
@@ -151,7 +148,7 @@ class NetworkServer:
             yield stream, item
         frames = stream.frames_at_once
         connection.wait_for(frames * FRAME_SAMPLES * 2 if frames > 1 else 1)
-        pause_s = self._rate_limits[stream].take(len(received) / 2 / SAMPLE_RATE, now)
+        pause_s = stream.rate_limit.take(len(received) / 2 / SAMPLE_RATE, now)
         if pause_s > 0:
             self._selector.unregister(connection.socket)
             self._paused[connection] = now + pause_s
@@ -177,13 +174,11 @@ class NetworkServer:
             self._refuse(connection, f"a {kind} file; send raw 16 kHz mono s16le", now)
         elif stream.is_connected and not stream.is_lost:
             self._refuse(connection, f"'{stream.name}' is connected already", now)
-        elif now - self._connected_at.get(stream, float("-inf")) < MIN_RECONNECT_S:
+        elif now - stream.connected_at < MIN_RECONNECT_S:
             self._refuse(connection, f"come again in {MIN_RECONNECT_S:g} s", now)
         else:
             self._take_over(stream)
             self._connections[connection] = stream
-            self._connected_at[stream] = now
-            self._rate_limits.setdefault(stream, RateLimit(now))
             connection.until = None
             stream.connected(connection.peer, now)
             return stream, sound

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeser.audio.network.rate_limit import RateLimit
 from edgeser.audio.pace import Pace
 from edgeser.audio.source import AudioBlock, AudioFault
 from edgeser.audio.timeline import Timeline
@@ -42,6 +43,10 @@ class NetworkStream:
         self.restarts = 0
         self.is_closed = False
         self.is_lost = False
+        self.connected_at = float("-inf")
+        """When its device connected last, in monotonic seconds."""
+        self.rate_limit = RateLimit(now)
+        """Of all its connections together."""
         self._title = f"network microphone '{name}'"
         self._stall_s = stall_s
         self._timeline = Timeline()
@@ -70,7 +75,8 @@ class NetworkStream:
         if self._timeline.end:
             self.restarts += 1
             self._timeline.interrupt()
-        self._peer, self._odd, self._heard_at = peer, b"", now
+        self._peer, self._odd = peer, b""
+        self.connected_at = self._heard_at = now
 
     def arrived(self, received: bytes, now: float) -> Iterator[AudioBlock | AudioFault]:
         """The items of the bytes that have just arrived; ``now``: monotonic seconds."""
