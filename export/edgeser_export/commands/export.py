@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,9 @@ import click
 
 from edgeser.cli.options import PATH, Number
 from edgeser.errors import UserError
-from edgeser.model.artefact import Precision, shipped_models
+from edgeser.model.artefact import shipped_models
 from edgeser.paths import as_utf8
+from edgeser_export.commands.asked import Asked
 from edgeser_train.commands.options import need_extra
 
 if TYPE_CHECKING:
@@ -21,30 +21,6 @@ if TYPE_CHECKING:
     from edgeser_export.verify import Difference
     from edgeser_train.models.speech_model import SpeechModel
     from edgeser_train.training.checkpoint import Origin
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The arguments of the command."""
-
-    checkpoints: tuple[Path, ...]
-    output: Path | None
-    artefact: Path | None
-    report_file: Path | None
-    temperature: float | None
-    strangers_file: Path | None
-    abstain_below: float | None
-    name: str | None
-    release: str | None
-    precision: Precision
-    calibrate: tuple[str, ...]
-    noise: Path | None
-    noise_named: str
-    noise_credit: str | None
-    symmetric: bool
-    waveform: bool
-    sounds: tuple[Path, ...]
-    seed: int | None
 
 
 @click.command()
@@ -173,7 +149,7 @@ def export(**arguments: Any) -> None:
     """
     need_extra("export")
     asked = Asked(**arguments)
-    _check_consistent(asked)
+    asked.check()
     made = next((path for path in asked.checkpoints if _is_artefact(path)), None)
     if made is not None:
         _export_artefact(made, asked)
@@ -196,35 +172,6 @@ def export(**arguments: Any) -> None:
         _check(asked.artefact, model, origin, calibration, asked)
     elif asked.output is not None:
         _export(asked.output, model, origin, calibration, asked)
-
-
-def _check_consistent(asked: Asked) -> None:
-    """Raises UserError for options that do not go together."""
-    output, is_check = asked.output, asked.artefact is not None
-    if (output is None) != is_check:
-        raise UserError("give either -o, the file to write, or --check, the file to compare")
-    if output is not None and output.suffix != ".onnx":  # so that a typo replaces no checkpoint
-        raise UserError(f"-o {output}: an artefact is a .onnx file", "name it so")
-    if not is_check and (asked.sounds or asked.seed is not None):
-        raise UserError("--sounds and --seed go with --check")
-    only_written = (asked.waveform, asked.calibrate, asked.noise, asked.symmetric)
-    if is_check and (any(only_written) or asked.precision != "fp32"):
-        raise UserError(
-            "--waveform, --precision, --symmetric, --calibrate and --noise go with -o",
-            "leave them out, --check detects them",
-        )
-    if asked.symmetric and asked.precision != "int8":
-        raise UserError(f"--symmetric goes with --precision int8, not with {asked.precision}")
-    if asked.waveform and asked.precision != "fp32":
-        raise UserError("--waveform: a front end needs fp32", "leave --precision out")
-    if asked.waveform and asked.noise is not None:
-        raise UserError("--noise: a graph with a front end gives emotions alone", "leave it out")
-    if (asked.precision == "int8" or asked.noise is not None) != bool(asked.calibrate):
-        raise UserError("--calibrate goes with --precision int8 and with --noise, which need it")
-    if asked.noise is None and (asked.noise_named or asked.noise_credit):
-        raise UserError("--noise-named and --noise-credit go with --noise")
-    if is_check and (asked.name is not None or asked.release is not None):
-        raise UserError("--name and --release go with -o", "leave them out, --check detects them")
 
 
 def _is_artefact(path: Path) -> bool:
