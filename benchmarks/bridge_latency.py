@@ -21,8 +21,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import script
-from edgeser import Gap, Subscriber
+from edgeser import Subscriber
 from edgeser.bench import SPEECH_FILE
+from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent, StatusEvent
 from tests.bridges.mosquitto import Mosquitto
 from tests.bridges.nats_server import NatsServer
@@ -58,7 +59,10 @@ def main() -> None:
 
 
 def latencies(kind: str | None) -> list[float]:
-    """Latency of each emotion event while the sound is played once, ms; ``kind``: of bridge."""
+    """Latency of each emotion event while the sound is played once, ms; ``kind``: of bridge.
+
+    Raises UserError if the daemon fails.
+    """
     program = [sys.executable, "-m", "edgeser"]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeser-")))
@@ -77,15 +81,18 @@ def latencies(kind: str | None) -> list[float]:
         daemon = subprocess.Popen([*command, "--await-subscriber"], stderr=subprocess.DEVNULL)
         stack.callback(daemon.kill)
         found = []
-        with Subscriber(endpoint) as events:
-            for event in events:
-                if isinstance(event, Gap):
+        with Subscriber(endpoint, timeout_s=1.0) as events:
+            while True:
+                try:
+                    event = next(events)
+                except TimeoutError:
+                    if daemon.poll() is not None:
+                        raise UserError(f"the daemon ended with {daemon.returncode}") from None
                     continue
                 if isinstance(event, EmotionEvent):
                     found.append(event.latency_ms.total)
                 elif isinstance(event, StatusEvent) and event.state == "stopping":
                     return found
-    return found
 
 
 def server(kind: str, folder: Path, stack: ExitStack) -> str:

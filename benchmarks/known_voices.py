@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow.parquet
 
 from benchmarks import script
+from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance, load_corpora
 from edgeser_train.metrics import Doubles, confusion, ua, uas
 
@@ -48,7 +49,10 @@ def main() -> None:
 
 
 def annotated(corpus: Corpus, model: str, jobs: int, voices: Sequence[str]) -> list[int | None]:
-    """The class predicted for each utterance; None where no speech was found in it."""
+    """The class predicted for each utterance; None where no speech was found in it.
+
+    Raises UserError where ``edgeser annotate`` fails.
+    """
     with tempfile.TemporaryDirectory(prefix="edgeser-") as folder:
         recordings, tables = Path(folder) / "list.csv", Path(folder) / "tables"
         with recordings.open("w") as file:
@@ -59,7 +63,8 @@ def annotated(corpus: Corpus, model: str, jobs: int, voices: Sequence[str]) -> l
         command += ["--model", model, "--jobs", str(jobs)]
         for column in voices:
             command += ["--voices", column]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            raise UserError(f"{corpus.name}: 'edgeser annotate' failed, and says why above")
         segments = pyarrow.parquet.read_table(tables / "segments").to_pylist()
     totals: dict[str, Doubles] = {}
     for segment in segments:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import bridge_latency, known_voices
+from edgeser.errors import UserError
+from edgeser_train.corpora import Corpus
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -43,3 +47,17 @@ def test_ctrl_c_ends_a_script_without_a_traceback() -> None:
         start_new_session=True,
     )
     assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_a_daemon_that_fails_beside_a_bridge_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bridge_latency, "SPEECH_FILE", "/nowhere.wav")
+    with pytest.raises(UserError, match="the daemon ended with 2"):
+        bridge_latency.latencies(None)
+
+
+def test_what_annotate_refuses_is_its_own_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UserError, match="mine: 'edgeser annotate' failed"):
+        known_voices.annotated(Corpus("mine", "CC0-1.0", (), ()), "no-such-model", 1, [])
+    assert "list.csv: no sound files in it" in capfd.readouterr().err
