@@ -286,6 +286,12 @@ def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert load_settings(file, {}).model.name == "voices6"
 
 
+@pytest.mark.parametrize("name", ["", "none.toml"])
+def test_what_is_no_file_is_refused_with_the_fix(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SettingsError, match="; name a file that this user may read"):
+        load_settings(tmp_path / name, {})
+
+
 @pytest.mark.parametrize("variable", ["EDGESER_SOURCE", "EDGESER_SOURCE_DEVICE"])
 def test_a_variable_for_the_list_of_sources_is_refused_not_ignored(variable: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable}: .*EDGESER_AUDIO_SOURCE"):

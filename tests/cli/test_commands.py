@@ -258,3 +258,4 @@ def test_a_number_that_is_none_is_refused(command: tuple[str, str]) -> None:
     done = edgeser(*command, "nan")
     assert done.code == 2
     assert "nan is not a finite number" in done.err
+    assert "'x' is not a valid number." in edgeser(*command, "x").err

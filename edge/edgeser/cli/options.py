@@ -39,6 +39,8 @@ MODEL = _Model(readable=False)
 class Number(click.FloatRange):
     """A finite number within a range; click's own accepts ``nan``, and ``inf`` in open ranges."""
 
+    name = "number"
+
     def convert(
         self, value: float, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:

@@ -27,7 +27,8 @@ def read_toml(file: Path) -> dict[str, Any]:
     try:
         text = regular_or_shells(file).read_text("utf-8-sig")
     except OSError as error:
-        raise SettingsError(f"settings {file}: {error.strerror}") from error
+        fix = "name a file that this user may read"
+        raise SettingsError(f"settings {file}: {error.strerror}", fix) from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"settings {file}: not TOML: {error}", "save it as UTF-8") from error
     try:

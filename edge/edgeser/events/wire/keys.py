@@ -159,7 +159,9 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise UserError(f"key {path}: {error.strerror}", "'edgeser keys new' makes one") from error
     except OSError as error:
-        raise UserError(f"key {path}: {error.strerror}") from error
+        raise UserError(
+            f"key {path}: {error.strerror}", "name a file that this user may read"
+        ) from error
 
 
 @contextmanager
