@@ -15,6 +15,7 @@ import zmq
 from edgeser import Subscriber
 from edgeser.errors import UserError
 from edgeser.events.wire.keys import KeyFolder
+from tests.disks import filled
 from tests.events.helpers import until
 from tests.ports import free_port
 from tests.system.daemons import edgeser, running
@@ -90,6 +91,18 @@ def test_a_folder_swapped_for_a_link_gives_nothing_away(
         patch.setattr(Path, "mkdir", swapped)
         KeyFolder(keys).allow("phone", zmq.curve_keypair()[0].decode())
     assert roots.stat().st_uid == 0
+
+
+def test_a_full_disk_leaves_no_part_of_a_key(small_disk: Path) -> None:
+    folder, key = KeyFolder(small_disk), new_public_key()
+    folder.allow("phone", key)
+    filled(small_disk)
+    with pytest.raises(UserError, match="tablet: No space left on device"):
+        folder.allow("tablet", key)
+    with pytest.raises(UserError, match=r"server\.secret: No space left on device"):
+        folder.new("server")
+    assert folder.allowed() == {"phone": key.encode()}
+    assert folder.own() == {}
 
 
 def test_a_list_swapped_for_a_link_while_it_is_changed_leads_nowhere_else(

@@ -181,18 +181,22 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def _create(folder: Path, name: str, key: bytes, mode: int) -> None:
-    """Make a file that belongs to the owner of its folder, whoever runs this."""
+    """Make a whole file, or none, that belongs to the owner of its folder, whoever runs this."""
     path, flags = folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with (
             _opened(folder) as place,
-            os.fdopen(os.open(name, flags, mode, dir_fd=place), "wb") as file,
+            os.fdopen(os.open(name, flags, mode, dir_fd=place), "wb", buffering=0) as file,
         ):
-            os.fchmod(file.fileno(), mode)
-            owner = os.fstat(place)
-            if os.geteuid() == 0:
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-            file.write(key + b"\n")
+            try:
+                os.fchmod(file.fileno(), mode)
+                owner = os.fstat(place)
+                if os.geteuid() == 0:
+                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+                file.write(key + b"\n")
+            except OSError:
+                os.unlink(name, dir_fd=place)
+                raise
     except FileExistsError:
         raise UserError(f"key {path}: there is one already", "remove it first") from None
     except OSError as error:
