@@ -8,12 +8,15 @@ import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from glob import escape
 from pathlib import Path
+from typing import TypeVar
 
 from edgeser import whole_file
 from edgeser.errors import UserError
+
+T = TypeVar("T")
 
 
 def make_folder(folder: Path) -> None:
@@ -71,6 +74,24 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         os.close(handle)
+
+
+def cached(folder: Path, fill: Callable[[Path], None], opened: Callable[[Path], T]) -> T:
+    """What ``opened`` gives for a folder of the cache, which ``fill`` fills if it is missing.
+
+    Raises UserError if it cannot be written, or ``opened`` finds it damaged: OSError, ValueError,
+    EOFError or IndexError.
+    """
+    try:
+        if not folder.is_dir():
+            with whole_folder(folder) as aside:
+                fill(aside)
+    except OSError as error:
+        raise UserError(f"cache {folder}: cannot be written: {error.strerror or error}") from error
+    try:
+        return opened(folder)
+    except (OSError, ValueError, EOFError, IndexError) as error:
+        raise UserError(f"cache {folder}: damaged ({error})", "delete it") from error
 
 
 def _remove_unlocked(aside: Path) -> None:

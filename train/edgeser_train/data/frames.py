@@ -25,7 +25,7 @@ from edgeser.features.front_end import Floats
 from edgeser.speech import vad
 from edgeser_train import sound
 from edgeser_train.corpora import Corpus
-from edgeser_train.files import whole_folder
+from edgeser_train.files import cached
 from edgeser_train.sound.augment import WaveformAugmentation, vary
 from edgeser_train.sound.sounds import Sounds, load_sounds
 from edgeser_train.workers import Workers
@@ -91,23 +91,16 @@ def corpus_frames(corpus: Corpus, recipe: Copies, cache: Path) -> CorpusFrames:
     Raises UserError when a file is shorter than a frame, the disk is full, a worker was killed, or
     the cache is damaged.
     """
-    folder = cache / _key(corpus, recipe)
-    if not folder.is_dir():
-        try:
-            _compute(corpus, recipe, folder)
-        except OSError as error:
-            raise UserError(
-                f"cache {cache}: cannot be written: {error.strerror or error}"
-            ) from error
-    try:
+
+    def opened(folder: Path) -> CorpusFrames:
         rows = np.load(folder / "rows.npy", mmap_mode="r")
         bounds = np.load(folder / "bounds.npy")
-        whole = len(bounds) == len(corpus.utterances) and bounds[-1, -1, -1] == len(rows)
-    except (OSError, ValueError, EOFError, IndexError) as error:
-        raise UserError(f"cache {folder}: damaged ({error})", "delete it") from error
-    if not whole:
-        raise UserError(f"cache {folder}: damaged", "delete it")
-    return CorpusFrames(rows, bounds)
+        if len(bounds) != len(corpus.utterances) or bounds[-1, -1, -1] != len(rows):
+            raise ValueError("not as many frames as there should be")
+        return CorpusFrames(rows, bounds)
+
+    folder = cache / _key(corpus, recipe)
+    return cached(folder, lambda aside: _fill(aside, corpus, recipe, cache), opened)
 
 
 def _key(corpus: Corpus, recipe: Copies) -> str:
@@ -137,22 +130,21 @@ def _code() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
 
 
-def _compute(corpus: Corpus, recipe: Copies, folder: Path) -> None:
-    with whole_folder(folder) as aside:
-        copies = recipe.variants * len(recipe.front_ends)
-        bounds = np.zeros((len(corpus.utterances), copies, 2), np.int64)
-        position = 0
-        with (aside / "rows").open("wb") as file:
-            for i, copied in enumerate(_copies_of_all(corpus, recipe, folder.parent)):
-                for copy, frames in enumerate(copied):
-                    bounds[i, copy] = position, position + len(frames)
-                    position += len(frames)
-                    frames.tofile(file)
-        kind, bins = _stored(recipe.front_end), recipe.front_end.bins
-        raw = np.memmap(aside / "rows", kind, "r", shape=(position, bins))
-        np.save(aside / "rows.npy", raw)
-        (aside / "rows").unlink()
-        np.save(aside / "bounds.npy", bounds)
+def _fill(folder: Path, corpus: Corpus, recipe: Copies, cache: Path) -> None:
+    copies = recipe.variants * len(recipe.front_ends)
+    bounds = np.zeros((len(corpus.utterances), copies, 2), np.int64)
+    position = 0
+    with (folder / "rows").open("wb") as file:
+        for i, copied in enumerate(_copies_of_all(corpus, recipe, cache)):
+            for copy, frames in enumerate(copied):
+                bounds[i, copy] = position, position + len(frames)
+                position += len(frames)
+                frames.tofile(file)
+    kind, bins = _stored(recipe.front_end), recipe.front_end.bins
+    raw = np.memmap(folder / "rows", kind, "r", shape=(position, bins))
+    np.save(folder / "rows.npy", raw)
+    (folder / "rows").unlink()
+    np.save(folder / "bounds.npy", bounds)
 
 
 def _copies_of_all(corpus: Corpus, recipe: Copies, cache: Path) -> Iterator[list[Stored]]:

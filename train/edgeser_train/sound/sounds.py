@@ -12,10 +12,9 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 
-from edgeser.errors import UserError
 from edgeser.pcm import Samples
 from edgeser_train.corpora import Corpus
-from edgeser_train.files import whole_folder
+from edgeser_train.files import cached
 
 DITHER = 2
 """Silent: at most so many 16-bit steps between the lowest and the highest sample."""
@@ -56,19 +55,15 @@ def load_sounds(corpus: Corpus, cache: Path) -> Sounds:
 
     Raises UserError that names a file that cannot be read, or the cache that cannot be written.
     """
-    folder = cache / f"sounds-{corpus.fingerprint}"
-    try:
-        if not folder.is_dir():
-            _read(corpus, folder)
-    except OSError as error:
-        raise UserError(f"cache {folder}: cannot be written: {error.strerror or error}") from error
-    try:
+
+    def opened(folder: Path) -> Sounds:
         sounds = Sounds.opened(folder)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"cache {folder}: damaged ({error})", "delete it") from error
-    if len(sounds) != len(corpus.utterances) or sounds.bounds[-1] != len(sounds.samples):
-        raise UserError(f"cache {folder}: damaged", "delete it")
-    return sounds
+        if len(sounds) != len(corpus.utterances) or sounds.bounds[-1] != len(sounds.samples):
+            raise ValueError("not as many samples as there should be")
+        return sounds
+
+    folder = cache / f"sounds-{corpus.fingerprint}"
+    return cached(folder, lambda aside: _fill(aside, corpus), opened)
 
 
 def tell_silent(corpus: Corpus, sounds: Sounds) -> None:
@@ -87,22 +82,21 @@ def _is_silent(samples: Samples) -> bool:
     return not len(samples) or int(samples.max()) - int(samples.min()) <= DITHER
 
 
-def _read(corpus: Corpus, folder: Path) -> None:
+def _fill(folder: Path, corpus: Corpus) -> None:
     console = Console(stderr=True)
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        with whole_folder(folder) as aside:
-            bounds = [0]
-            with (aside / "samples.int16").open("wb") as file:
-                for samples in track(
-                    pool.map(lambda utterance: utterance.samples(), corpus.utterances),
-                    description=f"sound of {corpus.name}",
-                    total=len(corpus.utterances),
-                    console=console,
-                    disable=not console.is_terminal,
-                ):
-                    samples.tofile(file)
-                    bounds.append(bounds[-1] + len(samples))
-            np.save(aside / "bounds.npy", np.array(bounds, np.int64))
+        bounds = [0]
+        with (folder / "samples.int16").open("wb") as file:
+            for samples in track(
+                pool.map(lambda utterance: utterance.samples(), corpus.utterances),
+                description=f"sound of {corpus.name}",
+                total=len(corpus.utterances),
+                console=console,
+                disable=not console.is_terminal,
+            ):
+                samples.tofile(file)
+                bounds.append(bounds[-1] + len(samples))
+        np.save(folder / "bounds.npy", np.array(bounds, np.int64))
     finally:
         pool.shutdown(cancel_futures=True)
