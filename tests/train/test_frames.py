@@ -27,6 +27,21 @@ from edgeser_train.sound.room import impulse_response
 from edgeser_train.training.recipe import changed
 from tests.train.synthetic import TINY_RECIPE, make_manifest, training_data_of
 
+CODE = '''"""Add a gain."""
+
+LOUDER = 0.0
+"""Add a gain of so many dB."""
+
+
+class Gain:
+    """Add a gain."""
+
+    def of(self, x: float) -> str:
+        """Add a gain."""
+        # why
+        return f"{x + LOUDER}" + "dB"
+'''
+
 
 def test_frames_are_computed_once(emodb: Path, tmp_path: Path) -> None:
     corpus = load(emodb)
@@ -47,7 +62,7 @@ def test_frames_that_other_code_made_are_not_used(
     makers = (raw_frames, mel_filters, VoiceActivity, vary, codec.g711, impulse_response)
     assert {Path(inspect.getfile(maker)) for maker in makers} < set(frames._SOURCES)
     code = tmp_path / "code.py"
-    code.write_text("LOUDER = 0.0")
+    code.write_text(CODE)
     monkeypatch.setattr(frames, "_SOURCES", (code,))
     corpus = load_corpus(f"manifest={make_manifest(tmp_path)}")
 
@@ -56,8 +71,14 @@ def test_frames_that_other_code_made_are_not_used(
         return len(list(tmp_path.glob("cache/*/rows.npy")))
 
     assert [kept(), kept()] == [1, 1]
-    code.write_text("LOUDER = 6.0")
-    assert kept() == 2
+    for words, others in (("Add a", "Adds the"), ("    # why", "        # because,\n    # and so")):
+        assert words in CODE
+        code.write_text(CODE.replace(words, others))
+        assert kept() == 1, "only words differ"
+    for made, (code_before, code_after) in enumerate((("0.0", "6.0"), ('"dB"', '"dBFS"')), 2):
+        assert code_before in CODE
+        code.write_text(CODE.replace(code_before, code_after))
+        assert kept() == made
 
 
 def test_every_stft_version_is_a_copy(emodb: Path, tmp_path: Path) -> None:

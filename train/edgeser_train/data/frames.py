@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import os
 import zlib
@@ -127,7 +128,19 @@ def _key(corpus: Corpus, recipe: Copies) -> str:
 
 
 def _code() -> str:
-    return hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()
+    """A digest of what the code does: without comments, docstrings and layout."""
+    digest = hashlib.sha256()
+    for path in _SOURCES:
+        tree = ast.parse(path.read_bytes())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                node.body = [s for s in node.body if not _is_docstring(s)]
+        digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _fill(folder: Path, corpus: Corpus, recipe: Copies, cache: Path) -> None:
