@@ -43,5 +43,5 @@ def test_the_oracle_is_the_published_one(folder: Path) -> None:
 
 def test_an_extra_file_is_named(folder: Path) -> None:
     (folder / "AudioWAV" / "1002_IEO_SAD_HI.wav").touch()
-    with pytest.raises(UserError, match="should have: sad 3 of 2, speakers 3 of 2; take"):
+    with pytest.raises(UserError, match="was changed: sad 3 of 2, speakers 3 of 2; give"):
         load(folder, SMALL)

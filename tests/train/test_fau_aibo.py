@@ -41,7 +41,7 @@ def test_schools_are_the_parts(tree: Path) -> None:
 def test_the_oracle_is_the_published_one(tree: Path) -> None:
     assert sum(n for kind, n in COUNTS.items() if kind.startswith("train")) == 9959
     assert sum(n for kind, n in COUNTS.items() if kind.startswith("test")) == 8257
-    with pytest.raises(UserError, match=r"test angry 2 of 611, .* train rest 2 of 721; take"):
+    with pytest.raises(UserError, match=r"test angry 2 of 611, .* train rest 2 of 721; give"):
         load(tree)
 
 
@@ -53,11 +53,16 @@ def test_what_is_missing_or_bad_is_named(tree: Path) -> None:
         load(tree, SMALL)
     for line in ("Ohm_01_003_00 X 0.5", "Ohm_01_003_00 N", "Ohm_01_003 N 0.5", "Ohm_01_003_00 N n"):
         labels.write_text(text.replace("Ohm_01_003_00 P 0.04", line))
-        with pytest.raises(UserError, match=f"line 4: not like .*, but '{line}'"):
+        with pytest.raises(UserError, match=f"line 4: expected .*, found '{line}'; restore"):
             load(tree, SMALL)
     labels.write_text(text + text)
-    with pytest.raises(UserError, match="line 21: Ohm_01_000_00 has a label already"):
+    with pytest.raises(
+        UserError, match="line 21: Ohm_01_000_00 is listed for the second time; restore"
+    ):
         load(tree, SMALL)
     labels.unlink()
     with pytest.raises(UserError, match=f"has no {LABELS_FILE}"):
+        load(tree, SMALL)
+    labels.mkdir()
+    with pytest.raises(UserError, match=f"{LABELS_FILE}: cannot be read: Is a directory; make it"):
         load(tree, SMALL)

@@ -73,7 +73,9 @@ def test_another_layout_is_named(tree: Path) -> None:
     file = tree / "annotation" / "Session01_F_res.csv"
     text = file.read_text(encoding="utf-8")
     file.write_text(text.replace("3.5", "much", 1), encoding="utf-8")
-    with pytest.raises(UserError, match=r"Session01_F_res\.csv line 3: valence or arousal"):
+    with pytest.raises(
+        UserError, match=r"Session01_F_res\.csv line 3: valence or arousal .*; restore"
+    ):
         load(tree, SMALL)
     file.write_text(text.replace("Total Evaluation", "Total"), encoding="utf-8")
     with pytest.raises(UserError, match=r"Session01_F_res\.csv: no 'Segment ID' and 'Total"):

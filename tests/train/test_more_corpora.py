@@ -65,7 +65,7 @@ def test_a_loader_reads_its_layout_and_demands_its_counts(
     speakers: tuple[str, ...],
 ) -> None:
     folder = touched(tmp_path, [*names, "notes"])
-    with pytest.raises(UserError, match=f"corpus {name}: .* has not what it should have"):
+    with pytest.raises(UserError, match=f"corpus {name}: .* is incomplete, or was changed"):
         load_corpus(f"{name}={folder}")
     found = dict(Counter(key for u in read_freely(load, folder, counts) for key in u))
     corpus = load(folder, found)
@@ -81,7 +81,7 @@ def read_freely(load: Load, folder: Path, counts: Mapping[str, int]) -> list[lis
     """What a folder's error counts, one list: the oracle of a small folder."""
     with pytest.raises(UserError) as refused:
         load(folder, counts)
-    told = str(refused.value).partition("should have: ")[2].partition(";")[0]
+    told = str(refused.value).partition("was changed: ")[2].partition(";")[0]
     rows = []
     for part in told.split(", "):
         kind, found, _, _ = part.rsplit(" ", 3)
@@ -91,13 +91,15 @@ def read_freely(load: Load, folder: Path, counts: Mapping[str, int]) -> list[lis
 
 @pytest.mark.parametrize("load", [savee.load, ased.load, turev.load])
 def test_what_is_no_folder_is_named(tmp_path: Path, load: Load) -> None:
-    with pytest.raises(UserError, match="is no folder"):
+    with pytest.raises(UserError, match="is not a folder"):
         load(tmp_path / "missing", {})
 
 
 def test_a_recording_that_is_twice_there_is_refused(tmp_path: Path) -> None:
     touched(tmp_path, [f"one/{name}" for name in TUREV] + [f"two/{TUREV[0]}"])
-    with pytest.raises(UserError, match="1157_kz_acik is twice"):
+    with pytest.raises(
+        UserError, match=r"1157_kz_acik is twice in .*, as one/.* and two/.*; remove one"
+    ):
         turev.load(tmp_path)
 
 

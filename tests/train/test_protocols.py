@@ -137,11 +137,11 @@ def test_speaker_kfold_tests_every_sixth_speaker() -> None:
 @pytest.mark.parametrize(
     ("protocol", "speakers", "said"),
     [
-        ("loso", 1, "1 speaker, fewer than 2; take 'random_kfold', which speaks for these"),
-        ("loso_val", 1, "1 speaker, fewer than 3; take 'random_kfold'"),
-        ("loso_val", 2, "2 speakers, fewer than 3; take 'loso'"),
-        ("speaker_kfold", 1, "1 speaker, fewer than 6; take 'random_kfold'"),
-        ("speaker_kfold", 5, "5 speakers, fewer than 6; take 'loso'"),
+        ("loso", 1, "1 speaker, it needs 2; use 'random_kfold', whose figures hold for these"),
+        ("loso_val", 1, "1 speaker, it needs 3; use 'random_kfold'"),
+        ("loso_val", 2, "2 speakers, it needs 3; use 'loso'"),
+        ("speaker_kfold", 1, "1 speaker, it needs 6; use 'random_kfold'"),
+        ("speaker_kfold", 5, "5 speakers, it needs 6; use 'loso'"),
     ],
 )
 def test_too_few_speakers_are_told_which_protocol_to_take(
@@ -221,7 +221,7 @@ def test_fixed_takes_the_corpus_at_its_word() -> None:
         folds_of("fixed", corpus)
     with pytest.raises(UserError, match="has speaker 00 in train and in test"):
         folds_of("fixed", changed(corpus, part=marks | {1: "test"}))
-    with pytest.raises(UserError, match="protocol 'fixed': nothing to test in fold fixed"):
+    with pytest.raises(UserError, match="protocol 'fixed': nothing to test in fold fixed; use"):
         folds_of("fixed", changed(corpus, part=dict.fromkeys(marks, "train")))
 
 
@@ -234,7 +234,7 @@ def test_cross_trains_on_the_first_corpus_and_tests_each_other() -> None:
         assert {corpus.utterances[i].corpus for i in fold.train} == {"a"}
         assert {corpus.utterances[i].corpus for i in fold.test} == {fold.name[-1]}
     assert [len(fold.test) for fold in folds] == [4, 12]
-    with pytest.raises(UserError, match="small is one corpus alone"):
+    with pytest.raises(UserError, match="small is only one corpus"):
         folds_of("cross", corpus_of(2))
 
 

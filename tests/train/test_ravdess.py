@@ -59,7 +59,11 @@ def test_the_identical_files_are_one_group(tree: Path) -> None:
     ("added", "removed", "said"),
     [
         ("", "03-01-05-02-01-01-08", r"lacks 1 of the 1440 recordings \(angry 1\), first 03-01-05"),
-        ("03-01-01-02-01-01-08", "", "1 files that are not of this corpus, first 03-01-01-02-01"),
+        (
+            "03-01-01-02-01-01-08",
+            "",
+            "1 files that are not part of this corpus, first 03-01-01-02-01",
+        ),
         ("copy/03-01-05-02-01-01-08", "", "03-01-05-02-01-01-08 is twice in .*copy/03"),
         ("03-02-05-02-01-01-08", "", ""),
     ],

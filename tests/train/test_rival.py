@@ -60,7 +60,7 @@ def test_classes_are_mapped_as_evaluate_does(voices: Voices) -> None:
     assert calm.corpus.labels == ("calm", "angry")
     wanted = [u.label in ("angry", "neutral", "sad") for u in voices.corpus.utterances]
     np.testing.assert_array_equal(calm.values, voices.values[wanted])
-    with pytest.raises(UserError, match="has none of them"):
+    with pytest.raises(UserError, match="has none of these classes"):
         voices.among("surprised,bored")
 
 

@@ -79,7 +79,7 @@ def test_nonsense_is_refused(text: str) -> None:
 
 
 def test_a_corpus_without_any_of_them_is_named() -> None:
-    with pytest.raises(UserError, match="corpus x has none of them; it has angry, sad"):
+    with pytest.raises(UserError, match="corpus x has none of these classes; it has angry, sad"):
         selected(corpus_of("x", "angry sad"), classes_of("happy,neutral"))
 
 
@@ -109,7 +109,7 @@ def test_a_mistyped_class_is_named() -> None:
 
 
 def test_loco_needs_two_corpora() -> None:
-    with pytest.raises(UserError, match="one corpus alone"):
+    with pytest.raises(UserError, match="only one corpus"):
         folds_of("loco", corpus_of("x", "angry sad"))
 
 

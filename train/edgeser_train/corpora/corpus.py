@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -75,26 +76,24 @@ class Utterance:
 
         Raises UserError when the file cannot be read, or holds less than it promises.
         """
-        try:
-            with (
-                self.path.open("rb") as file,
-                soundfile.SoundFile(file.fileno(), closefd=False) as opened,
-            ):
-                cut_off, rate = is_cut_off(opened, file.fileno()), opened.samplerate
-                sound = opened.read(dtype="float64", always_2d=True)
-                cut_off = cut_off or breaks_off(opened, len(sound))
-        except (OSError, soundfile.SoundFileError) as error:
-            raise UserError(f"corpus file {self.path}: cannot be read: {error}") from error
-        if cut_off:
-            raise UserError(
-                f"corpus file {self.path}: the file is cut off, it holds {len(sound) / rate:.2f} s",
-                "replace the file",
-            )
+        with (
+            reading(self.path),
+            self.path.open("rb") as file,
+            soundfile.SoundFile(file.fileno(), closefd=False) as opened,
+        ):
+            cut_off, rate = is_cut_off(opened, file.fileno()), opened.samplerate
+            sound = opened.read(dtype="float64", always_2d=True)
+            cut_off = cut_off or breaks_off(opened, len(sound))
         mono = sound.mean(axis=1)
-        if not len(mono) or not np.isfinite(mono).all():
-            raise UserError(
-                f"corpus file {self.path}: empty, or not all numbers", "replace the file"
-            )
+        wrong = ""
+        if cut_off:
+            wrong = f"the file is cut off after {len(sound) / rate:.2f} s"
+        elif not len(mono):
+            wrong = "the file is empty"
+        elif not np.isfinite(mono).all():
+            wrong = "some samples are NaN or infinite"
+        if wrong:
+            raise UserError(f"corpus file {self.path}: {wrong}", "replace the file")
         if rate != SAMPLE_RATE:
             mono = soxr.resample(mono, rate, SAMPLE_RATE, quality="VHQ")
         samples: Samples = np.clip(np.round(mono * 32768), -32768, 32767).astype(np.int16)
@@ -152,13 +151,25 @@ class Corpus:
         """
         digest = hashlib.sha256()
         for u in self.utterances:
-            try:
+            with reading(u.path):
                 status = u.path.stat()
-            except OSError as error:
-                raise UserError(f"corpus file {u.path}: cannot be read: {error}") from error
             line = f"{u.name} {u.label} {status.st_size} {status.st_mtime_ns}"
             digest.update(f"{line}{f' {TRIMMING}' if u.trim else ''}\n".encode())
         return digest.hexdigest()[:16]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Raises UserError if a file of a corpus cannot be read in this block."""
+    try:
+        yield
+    except (OSError, soundfile.SoundFileError, UnicodeDecodeError) as error:
+        # The last two name the file by a number, or by its path once more.
+        named = getattr(error, "error_string", None) or getattr(error, "strerror", None)
+        reason = str(named or error).rstrip(".")
+        raise UserError(
+            f"corpus file {path}: cannot be read: {reason}", "make it readable, or replace it"
+        ) from error
 
 
 def check_corpus(corpus: object, name: str) -> None:
@@ -167,17 +178,19 @@ def check_corpus(corpus: object, name: str) -> None:
     """
     fix = f"fix the loader of '{name}'"
     if not isinstance(corpus, Corpus):
-        raise UserError(f"corpus '{name}': load gives {type(corpus).__name__}, no Corpus", fix)
+        raise UserError(
+            f"corpus '{name}': its loader returns {type(corpus).__name__}, not a Corpus", fix
+        )
     if not corpus.utterances:
-        raise UserError(f"corpus '{name}': load gives no utterances", fix)
+        raise UserError(f"corpus '{name}': its loader returns no utterances", fix)
     names: set[str] = set()
     for u in corpus.utterances:
         if u.name in names:
             raise UserError(f"corpus '{name}': two utterances are named {u.name}", fix)
         if not isinstance(u.path, Path):
-            what = f"the path of {u.name} is of type {type(u.path).__name__}, no Path"
+            what = f"the path of {u.name} is of type {type(u.path).__name__}, not a Path"
             raise UserError(f"corpus '{name}': {what}", fix)
         if u.label not in corpus.labels:
-            what = f"{u.name} is {u.label}, which is none of its labels {', '.join(corpus.labels)}"
+            what = f"{u.name} has label {u.label}, but its labels are {', '.join(corpus.labels)}"
             raise UserError(f"corpus '{name}': {what}", fix)
         names.add(u.name)

@@ -17,7 +17,7 @@ from pathlib import Path
 import soundfile
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Release, Utterance
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance, reading
 from edgeser_train.corpora.folder import check_complete, sound_files
 
 LICENCE = "CC0-1.0"
@@ -84,21 +84,19 @@ def _check_length(name: str, folder: Path, paths: list[Path], *, cut: bool) -> N
         raise UserError(
             f"corpus {name}: every recording in {folder} is exactly 2 s long, so these are not the "
             "originals",
-            "the name of the cut copy, of all seven classes, is emodb7-2s",
+            "use emodb7-2s for the copy that is cut to 2 s; it has all seven classes",
         )
     if cut and not all(two_seconds):
         other = paths[two_seconds.index(False)]
         raise UserError(
             f"corpus {name}: {other} is not exactly 2 s long",
-            "the name of the full-length recordings is emodb7, of four classes emodb",
+            "use emodb7 for the original recordings, or emodb for four classes of them",
         )
 
 
 def _is_2s(path: Path) -> bool:
-    try:
+    with reading(path):
         info = soundfile.info(path)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise UserError(f"corpus file {path}: cannot be read: {error}") from error
     return bool(info.frames == 2 * info.samplerate)
 
 

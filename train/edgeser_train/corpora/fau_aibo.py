@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Release, Utterance
-from edgeser_train.corpora.folder import check_complete, check_counts, sound_files
+from edgeser_train.corpora.corpus import Corpus, Release, Utterance, reading
+from edgeser_train.corpora.folder import RESTORE, check_complete, check_counts, sound_files
 
 LICENCE = "LicenseRef-FAU-Aibo"
 LABELS_FILE = "chunk_labels_5cl_corpus.txt"
@@ -51,7 +51,10 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
     found = sound_files(name, folder, _STEM)
     files = sorted(folder.rglob(LABELS_FILE))
     if not files:
-        raise UserError(f"corpus {name}: {folder} has no {LABELS_FILE}", "give the corpus's folder")
+        raise UserError(
+            f"corpus {name}: {folder} has no {LABELS_FILE}",
+            "give the folder that holds it and the recordings",
+        )
     rows = list(_rows(files[0]))
     check_complete(name, folder, {stem: label for stem, label, _ in rows}, found)
     utterances = tuple(
@@ -74,7 +77,8 @@ def load(folder: Path, expected: Mapping[str, int] = COUNTS) -> Corpus:
 def _rows(file: Path) -> Iterator[tuple[str, str, float]]:
     """Name, label, confidence."""
     seen = set()
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    with reading(file):
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     for number, line in enumerate(lines, 1):
         cells = line.split()
         if not cells:
@@ -86,10 +90,14 @@ def _rows(file: Path) -> Iterator[tuple[str, str, float]]:
             row = None
         if row is None or not _STEM.fullmatch(row[0]):
             raise UserError(
-                f"{file} line {number}: not like 'Ohm_01_000_00 N 0.54', but '{line[:80]}'"
+                f"corpus file {file} line {number}: expected a line like 'Ohm_01_000_00 N 0.54', "
+                f"found '{line[:80]}'",
+                RESTORE,
             )
         if row[0] in seen:
-            raise UserError(f"{file} line {number}: {row[0]} has a label already")
+            raise UserError(
+                f"corpus file {file} line {number}: {row[0]} is listed for the second time", RESTORE
+            )
         seen.add(row[0])
         yield row
 

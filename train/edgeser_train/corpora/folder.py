@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from edgeser.errors import UserError
 from edgeser.folder import files_below
 
 SUFFIXES = (".wav", ".flac")
+RESTORE = "restore the file as the corpus has it"
+"""The fix for a file that was changed."""
 
 
 def sound_files(corpus: str, folder: Path, stem: re.Pattern[str]) -> dict[str, Path]:
@@ -18,21 +20,39 @@ def sound_files(corpus: str, folder: Path, stem: re.Pattern[str]) -> dict[str, P
 
     Raises UserError if it is not a folder, cannot be read, or has a recording twice.
     """
+    return _files(corpus, folder, stem, lambda path: path.stem)
+
+
+def files_in_folders(
+    corpus: str, folder: Path, path_of: re.Pattern[str]
+) -> list[tuple[re.Match[str], Path]]:
+    """The wav and flac files, at any depth, whose parent folder and stem match ``path_of``, e.g.
+    "Angry/1157_kz_acik"; sorted by that. Each with its match. Raises UserError as ``sound_files``.
+    """
+    found = _files(corpus, folder, path_of, lambda path: f"{path.parent.name}/{path.stem}")
+    matches = (path_of.fullmatch(name) for name in sorted(found))
+    return [(match, found[match.group()]) for match in matches if match]
+
+
+def _files(
+    corpus: str, folder: Path, pattern: re.Pattern[str], name_of: Callable[[Path], str]
+) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(
-            f"corpus {corpus}: {folder} is no folder", "give the one with the wav files"
+            f"corpus {corpus}: {folder} is not a folder", "give the one with its recordings"
         )
     found: dict[str, Path] = {}
     for path in sorted(files_below(folder)):
-        if path.suffix.lower() not in SUFFIXES or not stem.fullmatch(path.stem):
+        name = name_of(path)
+        if path.suffix.lower() not in SUFFIXES or not pattern.fullmatch(name):
             continue
-        if path.stem in found:
+        if name in found:
             raise UserError(
-                f"corpus {corpus}: {path.stem} is twice in {folder}, as "
-                f"{found[path.stem].relative_to(folder)} and {path.relative_to(folder)}",
-                "give a folder with one copy",
+                f"corpus {corpus}: {name} is twice in {folder}, as "
+                f"{found[name].relative_to(folder)} and {path.relative_to(folder)}",
+                "remove one",
             )
-        found[path.stem] = path
+        found[name] = path
     return found
 
 
@@ -45,7 +65,7 @@ def check_complete(
         raise UserError(
             f"corpus {corpus}: {folder} lacks {len(missing)} of the {len(wanted)} recordings "
             f"({counted(wanted[name] for name in missing)}), first {', '.join(missing[:5])}",
-            "take the complete corpus",
+            "give the folder of the complete corpus",
         )
 
 
@@ -64,8 +84,8 @@ def check_counts(
             f"{kind} {counts[kind]} of {expected.get(kind, 0)}" for kind in wrong
         )
         raise UserError(
-            f"corpus {corpus}: {folder} has not what it should have: {differences}",
-            "take the complete corpus, unchanged",
+            f"corpus {corpus}: {folder} is incomplete, or was changed: {differences}",
+            "give the folder of the complete, unchanged corpus",
         )
 
 
@@ -73,29 +93,3 @@ def counted(labels: Iterable[str]) -> str:
     """E.g. "angry 2, sad 1"."""
     counts = Counter(labels)
     return ", ".join(f"{label} {counts[label]}" for label in sorted(counts))
-
-
-def files_in_folders(
-    corpus: str, folder: Path, path_of: re.Pattern[str]
-) -> list[tuple[re.Match[str], Path]]:
-    """The wav and flac files, at any depth, whose parent folder and stem match ``path_of``, e.g.
-    "Angry/1157_kz_acik"; sorted by that. Each with its match.
-
-    Raises UserError if it is not a folder, cannot be read, or has a recording twice.
-    """
-    if not folder.is_dir():
-        raise UserError(
-            f"corpus {corpus}: {folder} is no folder", "give the one with the wav files"
-        )
-    found: dict[str, tuple[re.Match[str], Path]] = {}
-    for path in sorted(files_below(folder)):
-        match = path_of.fullmatch(f"{path.parent.name}/{path.stem}")
-        if match is None or path.suffix.lower() not in SUFFIXES:
-            continue
-        if match.group() in found:
-            raise UserError(
-                f"corpus {corpus}: {match.group()} is twice in {folder}",
-                "give a folder with one copy",
-            )
-        found[match.group()] = match, path
-    return [found[name] for name in sorted(found)]

@@ -18,8 +18,8 @@ from functools import partial
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Release
-from edgeser_train.corpora.folder import check_counts, counted, sound_files
+from edgeser_train.corpora.corpus import Corpus, Release, reading
+from edgeser_train.corpora.folder import RESTORE, check_complete, check_counts, sound_files
 from edgeser_train.corpora.pairs import STYLES, told_by, utterance
 
 LICENCE = "LicenseRef-IEMOCAP"
@@ -118,14 +118,8 @@ def load(name: str, folder: Path, selection: Selection) -> Corpus:
             )
         found = sound_files(name, home / "sentences" / "wav", _NAME)
         evaluations = [e for e in _evaluations(home) if _is_in(selection, e)]
-        missing = [e for e in evaluations if e.name not in found]
-        if missing:
-            raise UserError(
-                f"corpus {name}: {home} lacks {len(missing)} recordings "
-                f"({counted(selection.label_of_code[e.code] for e in missing)}), first "
-                f"{', '.join(e.name for e in missing[:3])}",
-                "take the complete corpus",
-            )
+        wanted = {e.name: selection.label_of_code[e.code] for e in evaluations}
+        check_complete(name, home, wanted, found)
         utterances += [
             utterance(
                 name,
@@ -158,7 +152,8 @@ def _evaluations(session: Path) -> Iterator[Evaluation]:
     for file in sorted((session / "dialog" / "EmoEvaluation").glob("Ses*.txt")):
         head: re.Match[str] | None = None
         votes: list[str] = []
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        with reading(file):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
         for number, line in enumerate(lines, 1):
             if line.startswith("["):
                 if head:
@@ -166,8 +161,9 @@ def _evaluations(session: Path) -> Iterator[Evaluation]:
                 head, votes = _HEAD.fullmatch(line), []
                 if not head or not _NAME.fullmatch(head[1]):
                     raise UserError(
-                        f"{file} line {number}: not '[start - end] NAME LABEL [V, A, D]' with tabs "
-                        f"between, but '{line[:80]}'"
+                        f"corpus file {file} line {number}: expected '[start - end] NAME LABEL "
+                        f"[V, A, D]' with tabs between, found '{line[:80]}'",
+                        RESTORE,
                     )
             elif line.startswith("C-"):
                 voted = line.split("\t")[1] if "\t" in line else ""

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from edgeser.errors import UserError
-from edgeser_train.corpora.corpus import Corpus, Release
-from edgeser_train.corpora.folder import check_complete, check_counts, sound_files
+from edgeser_train.corpora.corpus import Corpus, Release, reading
+from edgeser_train.corpora.folder import RESTORE, check_complete, check_counts, sound_files
 from edgeser_train.corpora.pairs import utterance
 
 LICENCE = "LicenseRef-KEMDy19"
@@ -84,11 +84,8 @@ def _labels(rows: Iterable[_Row]) -> dict[str, str]:
 
 def _rows(file: Path) -> Iterator[_Row]:
     """The rows of the utterances by the speaker whose file it is."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = list(csv.reader(opened))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"corpus file {file}: cannot be read: {error}") from error
+    with reading(file), file.open(encoding="utf-8-sig", newline="") as opened:
+        rows = list(csv.reader(opened))
     try:
         top, below, *body = rows
         name, total = top.index("Segment ID"), top.index("Total Evaluation")
@@ -97,8 +94,9 @@ def _rows(file: Path) -> Iterator[_Row]:
             raise ValueError
     except ValueError as error:
         raise UserError(
-            f"{file}: no 'Segment ID' and 'Total Evaluation' with Emotion, Valence, Arousal in the "
-            "first two rows"
+            f"corpus file {file}: no 'Segment ID' and 'Total Evaluation' with Emotion, Valence, "
+            "Arousal in the first two rows",
+            "give the annotations of release v1.3",
         ) from error
     voters = [i for i in range(total + 3, len(headings)) if headings[i] == "emotion"]
     own = _FILE.fullmatch(file.stem)
@@ -109,7 +107,9 @@ def _rows(file: Path) -> Iterator[_Row]:
         try:
             valence, arousal = float(row[total + 1]), float(row[total + 2])
         except ValueError as error:
-            raise UserError(f"{file} line {number}: valence or arousal is no number") from error
+            raise UserError(
+                f"corpus file {file} line {number}: valence or arousal is not a number", RESTORE
+            ) from error
         votes = tuple(row[i].strip() for i in voters if i < len(row) and row[i].strip())
         yield match[0], row[total].strip(), valence, arousal, votes
 

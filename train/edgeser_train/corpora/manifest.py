@@ -43,17 +43,17 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 COLUMNS = {
-    "path": "of the sound file, from the manifest's folder on",
+    "path": "the sound file, from the manifest's folder on",
     "speaker": "who speaks",
     "label": "the class",
-    "session": "who was recorded together",
+    "session": "the same for speakers recorded together",
     "gender": "female or male",
     "style": "improvised or scripted",
     "part": "train, validation or test",
-    "agreement": "share of votes for the label, 0 to 1",
+    "agreement": "the share of votes for the label, 0 to 1",
     "valence": "a number",
     "arousal": "a number",
-    "group": "utterances that stay in one part",
+    "group": "the same for utterances that stay in one part",
     "licence": "an SPDX name",
 }
 """What each field of ``Row`` is, for an error."""
@@ -75,9 +75,9 @@ def load(path: Path) -> Corpus:
     Raises UserError that names the line of what is wrong, listed twice or missing.
     """
     if not path.is_file():
-        raise UserError(f"corpus manifest: {path} is no file", _KINDS)
+        raise UserError(f"corpus manifest: {path} is not a file", _KINDS)
     if path.suffix.lower() not in (".csv", ".jsonl"):
-        raise UserError(f"corpus manifest: {path} is of another kind", _KINDS)
+        raise UserError(f"corpus manifest: {path} is of an unknown format", _KINDS)
     utterances: list[Utterance] = []
     licences: list[str] = []
     line_of: dict[Path, int] = {}
@@ -86,10 +86,14 @@ def load(path: Path) -> Corpus:
         where = f"manifest {path} line {number}"
         file = path.parent / row.path
         if not file.is_file():
-            reason = "a folder" if file.is_dir() else "not there"
-            raise UserError(f"{where}: {file} is {reason}")
+            reason = "is a folder" if file.is_dir() else "does not exist"
+            raise UserError(
+                f"{where}: {file} {reason}", "write the path from the manifest's folder on"
+            )
         if file.resolve() in line_of:
-            raise UserError(f"{where}: {row.path} is on line {line_of[file.resolve()]} already")
+            raise UserError(
+                f"{where}: {row.path} is on line {line_of[file.resolve()]}, too", "remove one line"
+            )
         line_of[file.resolve()] = number
         if row.group and speaker_of.setdefault(row.group, row.speaker) != row.speaker:
             raise UserError(
@@ -103,7 +107,7 @@ def load(path: Path) -> Corpus:
     if len(labels) < 2:
         raise UserError(
             f"manifest {path}: {len(utterances)} utterances with {len(labels)} different labels",
-            "give two at least",
+            "list at least two labels",
         )
     return Corpus(path.stem, strictest(licences), labels, tuple(utterances))
 
@@ -136,8 +140,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
                 else:
                     row = msgspec.convert(raw, Row, strict=False)
             except msgspec.MsgspecError as error:
-                fix = _WANTED if "field `" in str(error) else None
-                raise UserError(f"manifest {path} line {number}: {error}", fix) from error
+                raise UserError(f"manifest {path} line {number}: {error}", _fix(error)) from error
             for column, name in (("speaker", row.speaker), ("label", row.label)):
                 if not _NAME.fullmatch(name):
                     raise UserError(
@@ -147,12 +150,25 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
                     )
             numbers = (row.agreement, row.valence, row.arousal)
             if not all(value is None or math.isfinite(value) for value in numbers):
-                raise UserError(f"manifest {path} line {number}: a number is not finite")
+                raise UserError(
+                    f"manifest {path} line {number}: agreement, valence or arousal is not finite",
+                    "leave out what is not known",
+                )
             yield number, row
     except UnicodeDecodeError as error:
         raise UserError(
             f"manifest {path}: not UTF-8: {error}", "save it as UTF-8 (in a spreadsheet: CSV UTF-8)"
         ) from error
+
+
+def _fix(error: msgspec.MsgspecError) -> str:
+    """What to write instead of what msgspec refuses."""
+    if "field `" in str(error):  # one that is missing, or unknown
+        return _WANTED
+    column = re.search(r"`\$\.(\w+)`", str(error))
+    if column:
+        return f"{column[1]}: {COLUMNS[column[1]]}"
+    return "write one JSON object on each line"
 
 
 def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -165,7 +181,10 @@ def _csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                     raise csv.Error("more cells than headings, or a heading is empty")
                 yield reader.line_num, {key: value for key, value in cells.items() if value}
         except csv.Error as error:
-            raise UserError(f"manifest {path} line {reader.reader.line_num}: {error}") from error
+            raise UserError(
+                f"manifest {path} line {reader.reader.line_num}: {error}",
+                "check the commas and quotation marks of this line",
+            ) from error
 
 
 def _check_columns(path: Path, found: Sequence[str]) -> None:

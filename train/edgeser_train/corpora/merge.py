@@ -28,7 +28,7 @@ def merged(corpora: Sequence[Corpus]) -> Corpus:
             raise UserError(
                 f"corpora {first.name} and {corpus.name} have different labels: "
                 f"{', '.join(first.labels)} and {', '.join(corpus.labels)}",
-                "take selections with the same labels, e.g. emodb with ravdess4, "
+                "use selections with the same labels, e.g. emodb with ravdess4, "
                 "or choose classes with --labels angry,sad",
             )
         source = corpus.recordings or corpus.name
@@ -52,11 +52,12 @@ def strictest(licences: Sequence[str]) -> str:
 def _clash(one: Corpus, other: Corpus) -> UserError:
     if one.recordings and other.recordings:
         return UserError(
-            f"corpora {one.name} and {other.name} are of the same recordings", "take one"
+            f"corpora {one.name} and {other.name} are of the same recordings",
+            "give one of them",
         )
     return UserError(
         f"two corpora are both named {other.recordings or other.name}",
-        "a list is named after its file: rename one",
+        "a manifest is named after its file: rename one",
     )
 
 

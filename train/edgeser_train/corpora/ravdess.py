@@ -55,9 +55,9 @@ def _load(name: str, folder: Path, labels: tuple[str, ...]) -> Corpus:
     strange = [stem for stem in found if stem not in whole]
     if strange:
         raise UserError(
-            f"corpus {name}: {folder} has {len(strange)} files that are not of this corpus, "
+            f"corpus {name}: {folder} has {len(strange)} files that are not part of this corpus, "
             f"first {', '.join(strange[:5])}",
-            "take it unchanged",
+            "remove them",
         )
     utterances = tuple(
         Utterance(

@@ -23,13 +23,13 @@ def classes_of(text: str) -> Classes:
         labels = frozenset(word.strip() for word in listed.split("+")) if equals else {name}
         if not name or "" in labels or name in classes or taken & labels:
             raise UserError(
-                f"--labels {text}: '{part}' names nothing, or what is there already",
+                f"--labels {text}: '{part}' is empty, or repeats a label",
                 "write different labels, e.g. angry,happy,neutral=neutral+calm,sad",
             )
         classes[name] = frozenset(labels)
         taken |= labels
     if len(classes) < 2:
-        raise UserError(f"--labels {text}: one class alone", "write two labels or more")
+        raise UserError(f"--labels {text}: only one class", "write two labels or more")
     return classes
 
 
@@ -64,7 +64,7 @@ def selected(corpus: Corpus, classes: Classes) -> Corpus:
     kept = tuple(replace(u, label=new[u.label]) for u in corpus.utterances if u.label in new)
     if not kept:
         raise UserError(
-            f"--labels {','.join(classes)}: corpus {corpus.name} has none of them",
+            f"--labels {','.join(classes)}: corpus {corpus.name} has none of these classes",
             f"it has {', '.join(corpus.labels)}",
         )
     return replace(corpus, labels=tuple(classes), utterances=kept)

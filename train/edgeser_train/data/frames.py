@@ -167,7 +167,7 @@ def _copies_of_all(corpus: Corpus, recipe: Copies, cache: Path) -> Iterator[list
         if samples < hop:
             raise UserError(
                 f"corpus file {utterance.path}: {samples} samples, a frame takes {hop}",
-                "replace the file, or take it out of the corpus",
+                "replace the file, or remove it from the corpus",
             )
     voices = [u.speaker if recipe.copies_of == "voice" else "" for u in corpus.utterances]
     jobs = list(enumerate(voices))

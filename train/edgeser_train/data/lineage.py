@@ -14,6 +14,7 @@ import soundfile
 
 from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus, Utterance
+from edgeser_train.corpora.corpus import reading
 from edgeser_train.corpora.releases import released
 from edgeser_train.corpora.trim import TRIMMING
 from edgeser_train.data.protocols import Fold
@@ -126,11 +127,9 @@ def sound_digest(utterance: Utterance) -> str:
     """A digest of all samples in its file: the same under any name, in any lossless format, trimmed
     or not. Raises UserError for a file that cannot be read.
     """
-    try:
+    with reading(utterance.path):
         status = utterance.path.stat()
         return _digest(utterance.path, status.st_size, status.st_mtime_ns)
-    except (OSError, soundfile.SoundFileError) as error:
-        raise UserError(f"corpus file {utterance.path}: cannot be read: {error}") from error
 
 
 def corpus_digest(corpus: Corpus) -> str:

@@ -71,9 +71,9 @@ def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
     chosen = PROTOCOLS.named(protocol, where)
     folds = chosen.folds(corpus, seed)
     if not isinstance(folds, list) or not all(isinstance(fold, Fold) for fold in folds):
-        raise UserError(f"{where}: what it gives is no list of Fold", "fix the protocol")
+        raise UserError(f"{where}: what it returns is not a list of Fold", "fix the protocol")
     if not folds:
-        raise UserError(f"{where}: it has no folds of {corpus.name}", "take another protocol")
+        raise UserError(f"{where}: it makes no folds of {corpus.name}", "use another protocol")
     names: set[str] = set()
     for fold in folds:
         if fold.name in names:
@@ -86,7 +86,10 @@ def folds_of(protocol: str, corpus: Corpus, seed: int = 0) -> list[Fold]:
         names.add(fold.name)
         check(fold, corpus, speaker_independent=chosen.speaker_independent, of=where)
         if protocol != "full" and not fold.test:
-            raise UserError(f"{where}: nothing to test in fold {fold.name}")
+            raise UserError(
+                f"{where}: nothing to test in fold {fold.name}",
+                "use another protocol, or mark utterances of the corpus as test",
+            )
     return folds
 
 
@@ -104,8 +107,7 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True, of: s
         strange = [i for i in indices if not 0 <= i < there]
         if strange:
             raise UserError(
-                f"{where}: {part} has utterance {strange[0]}, the corpus those from 0 to "
-                f"{there - 1}",
+                f"{where}: {part} has utterance {strange[0]}, the corpus only 0 to {there - 1}",
                 "fix the protocol",
             )
         chosen = [corpus.utterances[i] for i in indices]
@@ -136,5 +138,5 @@ def check(fold: Fold, corpus: Corpus, *, speaker_independent: bool = True, of: s
             f"{where}: no training example of {', '.join(having)}",
             f"choose classes that more speakers have: --labels {','.join(others)}"
             if len(others) > 1
-            else "more speakers must have it",
+            else "use a corpus in which more speakers have it",
         )

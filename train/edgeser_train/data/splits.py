@@ -120,7 +120,7 @@ def fixed(corpus: Corpus, seed: int) -> list[Fold]:
         if u.part not in marked:
             raise UserError(
                 f"protocol 'fixed': corpus {corpus.name} does not say which part {u.name} is in",
-                "take another protocol, e.g. 'loso'",
+                "mark every utterance, or use another protocol, e.g. 'loso'",
             )
         if part_of.setdefault(u.speaker, u.part) != u.part:
             raise UserError(
@@ -139,7 +139,7 @@ def cross(corpus: Corpus, seed: int) -> list[Fold]:
     spoken_in = _by_corpus(corpus)
     if len(spoken_in) < 2:
         raise UserError(
-            f"protocol 'cross': {corpus.name} is one corpus alone", "give two or more with --corpus"
+            f"protocol 'cross': {corpus.name} is only one corpus", "give two or more with --corpus"
         )
     source, *targets = spoken_in
     train = tuple(spoken_in[source])
@@ -151,7 +151,7 @@ def loco(corpus: Corpus, seed: int) -> list[Fold]:
     spoken_in = _by_corpus(corpus)
     if len(spoken_in) < 2:
         raise UserError(
-            f"protocol 'loco': {corpus.name} is one corpus alone", "give two or more with --corpus"
+            f"protocol 'loco': {corpus.name} is only one corpus", "give two or more with --corpus"
         )
     everything = set(range(len(corpus.utterances)))
     return [
@@ -172,10 +172,10 @@ def _check_speakers(corpus: Corpus, protocol: str, fewest: int) -> None:
     if speakers < fewest:
         raise UserError(
             f"protocol '{protocol}': corpus {corpus.name} has {speakers} "
-            f"speaker{'' if speakers == 1 else 's'}, fewer than {fewest}",
-            "take 'random_kfold', which speaks for these speakers only"
+            f"speaker{'' if speakers == 1 else 's'}, it needs {fewest}",
+            "use 'random_kfold', whose figures hold for these speakers only"
             if speakers < 2
-            else "take 'loso'",
+            else "use 'loso'",
         )
 
 
