@@ -44,7 +44,7 @@ from edgeser_train.corpora import Corpus, load_corpus, merged
 from edgeser_train.corpora.selection import classes_of, selected
 from edgeser_train.data.protocols import Fold, check, folds_of
 from edgeser_train.evaluation.enrolment import EARLIER, NOTHING, Enrolment, enrolled_for
-from edgeser_train.evaluation.unseen_report import EnrolmentRow, document, enrolment_row, markdown
+from edgeser_train.evaluation.unseen_report import Document, EnrolmentRow, enrolment_row, markdown
 from edgeser_train.files import write_whole
 from edgeser_train.metrics import Doubles
 
@@ -106,8 +106,8 @@ def main() -> None:
     _once_each(folds)
     rows = [row for way in asked.way or WAYS for row in _rows(WAYS[way], corpus, voices, folds)]
     words = ["python", "benchmarks/rivals/opensmile_svm.py", *script.without_folders(sys.argv[1:])]
-    report = document(
-        rows,
+    report = Document(
+        rows=rows,
         model="openSMILE ComParE_2016 and an RBF-SVM",
         command=shlex.join(words),
         orders=1,

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from edgeser_train.evaluation.unseen import Predictions
-from edgeser_train.metrics import Doubles, Ints
+from edgeser_train.metrics import Doubles
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,6 @@ class PairwisePredictions(Predictions):
 
     margins: Doubles
 
-    def among(self, wanted: Sequence[str]) -> tuple[Doubles, Ints, npt.NDArray[np.bool_]]:
-        there = [k for k in np.unique(self.targets).tolist() if self.labels[k] in wanted]
-        _, targets, rows = super().among(wanted)
-        return self.margins[rows][:, there][:, :, there].sum(axis=2), targets, rows
+    def logits_of(self, classes: Sequence[int]) -> Doubles:
+        sums: Doubles = self.margins[:, classes][:, :, classes].sum(axis=2)
+        return sums

@@ -96,11 +96,11 @@ def test_classes_told_apart_alone_are_judged_by_their_own_pairs() -> None:
     sums = margins.sum(axis=2)
     predictions = PairwisePredictions("x", ("a", "b", "c"), sums, targets, tuple("stst"), margins)
     assert (predictions.logits.argmax(axis=1) == 1).all()
-    logits, of, rows = predictions.among(("a", "b"))
-    assert rows.tolist() == [True, True, True, False]
-    assert of.tolist() == [0, 0, 1]
-    assert (logits.argmax(axis=1) == 0).all()
-    np.testing.assert_array_equal(predictions.among(("a", "b", "c"))[0], predictions.logits)
+    two = predictions.among(("a", "b"))
+    assert (two.labels, two.speakers) == (("a", "b"), ("s", "t", "s"))
+    assert two.targets.tolist() == [0, 0, 1]
+    assert (two.logits.argmax(axis=1) == 0).all()
+    np.testing.assert_array_equal(predictions.among(("a", "b", "c")).logits, predictions.logits)
 
 
 @pytest.mark.parametrize("protocol", ["full", "zhong10"])

@@ -114,9 +114,9 @@ def unseen(
     from edgeser_train.corpora import load_corpus
     from edgeser_train.corpora.selection import left_out, selections
     from edgeser_train.evaluation.unseen_report import (
+        Document,
         as_json,
         counts,
-        document,
         gained,
         markdown,
         record,
@@ -143,7 +143,7 @@ def unseen(
     others: Iterator[Row] = iter(())
     if opened_beside is not None:
         others = rows_of(_scored(opened_beside, loaded)[0], orders)
-    known = scored[0].parts[0][0].labels
+    known = scored[0].parts[0].scorer.labels
     unscored = {
         corpus.name: classes
         for corpus, chosen in zip(whole, loaded, strict=True)
@@ -168,8 +168,8 @@ def unseen(
     for in_condition in conditions_of(scored, ROBUSTNESS if robustness else (), orders):
         conditions.append(in_condition)
         click.echo(_line(in_condition.metrics, in_condition.condition))
-    report = document(
-        rows,
+    report = Document(
+        rows=rows,
         model=Path(model).name,
         command=command_line(corpora),
         orders=orders,
@@ -193,11 +193,11 @@ def _opened(model: str, corpora: Sequence[Corpus], option: str = "") -> Model | 
     Raises UserError, which begins with the option.
     """
     from edgeser.model.model import load_model
-    from edgeser_train.evaluation.unseen_rows import check_model, folds_of
+    from edgeser_train.evaluation.unseen_rows import check_model, folds_of_run
 
     try:
         if Path(model).is_dir():
-            folds_of(Path(model), corpora)
+            folds_of_run(Path(model), corpora)
             return Path(model)
         loaded = load_model(model, "onnxruntime")
         check_model(loaded, corpora)

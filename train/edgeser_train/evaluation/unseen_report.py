@@ -10,6 +10,7 @@ import msgspec
 from edgeser.commit import commit
 from edgeser.model.artefact import Estimate
 from edgeser.model.unseen import Unseen, UnseenRow
+from edgeser_train import metrics
 from edgeser_train.evaluation.markdown import between, percent, table
 from edgeser_train.evaluation.unseen import (
     FOUR,
@@ -60,13 +61,17 @@ class Gain(msgspec.Struct, frozen=True):
     ua: Estimate
 
 
-class Document(msgspec.Struct, frozen=True):
-    """The content of unseen.json; ``left_out``: utterances not scored, by corpus and class."""
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """The content of unseen.json.
+
+    ``date``, ``commit``: of writing it. ``beside``: the other model's name. ``note``: what else a
+    reader should know. ``left_out``: utterances not scored, by corpus and class.
+    """
 
     model: str
     command: str
-    date: str
-    commit: str
+    date: str = msgspec.field(default_factory=today)
+    commit: str = msgspec.field(default_factory=commit)
     orders: int
     rows: list[EnrolmentRow]
     beside: str = ""
@@ -103,36 +108,6 @@ def gained(
     """Predictions of both models, as for ``enrolment_row``; only the first order is used."""
     first, other = [a[0] for a in predictions], [a[0] for a in before]
     return Gain(known, ua_gain(first, other, FOUR), ua_gain(first, other))
-
-
-def document(
-    rows: list[EnrolmentRow],
-    *,
-    model: str,
-    command: str,
-    orders: int,
-    beside: str = "",
-    gains: Sequence[Gain] = (),
-    conditions: Sequence[ConditionRow] = (),
-    note: str = "",
-    left_out: dict[str, dict[str, int]] | None = None,
-) -> Document:
-    """With today's date and the commit of the code; ``beside``: the other model's name; ``note``:
-    what else a reader should know; ``left_out``: utterances not scored, by corpus and class.
-    """
-    return Document(
-        model,
-        command,
-        today(),
-        commit(),
-        orders,
-        rows,
-        beside=beside,
-        gains=list(gains),
-        conditions=list(conditions),
-        note=note,
-        left_out=left_out or {},
-    )
 
 
 def as_json(document: msgspec.Struct) -> bytes:
@@ -289,9 +264,7 @@ def _corpus(
     of_orders: Sequence[Predictions], temperature: float, abstain_below: float
 ) -> CorpusMetrics:
     first = of_orders[0]
-    logits, targets, _ = first.among(first.labels)
-    there = sorted(set(first.targets.tolist()))
-    predicted = logits.argmax(axis=1)
+    chosen = first.among(first.labels)
     return CorpusMetrics(
         corpus=first.corpus,
         utterances=len(first.targets),
@@ -299,8 +272,5 @@ def _corpus(
         temperature=temperature,
         abstain_below=abstain_below,
         figures=mean_of([metrics_of(a, temperature, abstain_below) for a in of_orders]),
-        recalls={
-            first.labels[label]: float((predicted[targets == k] == k).mean())
-            for k, label in enumerate(there)
-        },
+        recalls=dict(zip(chosen.labels, metrics.recalls(chosen.confusion).tolist(), strict=True)),
     )

@@ -16,10 +16,11 @@ from edgeser.features.pieces import Pieces
 from edgeser.model.model import Model
 from edgeser_train.corpora import Corpus
 from edgeser_train.corpora.releases import recordings_of
+from edgeser_train.evaluation.corpus_evaluator import CorpusEvaluator, Scorer
 from edgeser_train.evaluation.enrolment import EARLIER, ENROLMENTS, NOTHING, Enrolment
 from edgeser_train.evaluation.folds import FoldResult, kept_folds
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration, fit
-from edgeser_train.evaluation.unseen import FOUR, CorpusEvaluator, Predictions, Score, pooled
+from edgeser_train.evaluation.unseen import FOUR, Predictions, pooled
 from edgeser_train.evaluation.unseen_report import ConditionRow, EnrolmentRow, enrolment_row
 from edgeser_train.models.scoring import windows_logits
 from edgeser_train.training import checkpoint
@@ -41,26 +42,23 @@ class Unseen(NamedTuple):
     Logits are divided by ``temperature``; below a confidence of ``abstain_below`` it abstains.
     """
 
-    parts: list[tuple[CorpusEvaluator, Score]]
+    parts: list[CorpusEvaluator]
     temperature: float = 1.0
     abstain_below: float = 0.0
 
     def predictions(self, enrolment: Enrolment, orders: int) -> list[Predictions]:
         """Predictions for each of so many orders, the seeds of ``enrolled_for``."""
-        by_part = [part.predictions(score, enrolment, range(orders)) for part, score in self.parts]
+        by_part = [part.predictions(enrolment, range(orders)) for part in self.parts]
         return [pooled(parts) for parts in zip(*by_part, strict=True)]
 
     def under(self, condition: str) -> Unseen:
         """The same under a listening condition (``sound.conditions``)."""
-        return self._replace(parts=[(part.under(condition), score) for part, score in self.parts])
+        return self._replace(parts=[part.under(condition) for part in self.parts])
 
     @property
     def enrolments(self) -> tuple[Enrolment, ...]:
         """All enrolments that make a difference to these models."""
-        learns = any(
-            part.centring is not None or part.front_end.learns_voices for part, _ in self.parts
-        )
-        return ENROLMENTS if learns else (NOTHING,)
+        return ENROLMENTS if any(part.scorer.learns_voices for part in self.parts) else (NOTHING,)
 
 
 def check_corpora(corpora: Sequence[Corpus]) -> None:
@@ -88,7 +86,7 @@ def check_model(model: Model, corpora: Sequence[Corpus]) -> None:
         _check_classes(corpus, f"model {info.name}", info.labels)
 
 
-def folds_of(run: Path, corpora: Sequence[Corpus]) -> dict[str, list[tuple[FoldResult, Path]]]:
+def folds_of_run(run: Path, corpora: Sequence[Corpus]) -> dict[str, list[tuple[FoldResult, Path]]]:
     """The folds of a run by name, each with its results and checkpoints by seed.
 
     Raises UserError unless the run held out just these corpora, or speakers of the one there is,
@@ -136,19 +134,11 @@ def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
     """Each corpus with the model. Raises UserError as ``check_model`` does."""
     check_model(model, corpora)
     info = model.info
+    scorer = Scorer(
+        model.logits, tuple(info.labels), info.front_end, info.window, centring=info.centring
+    )
     return [
-        Unseen(
-            [
-                (
-                    CorpusEvaluator(
-                        corpus, info.labels, info.front_end, info.window, centring=info.centring
-                    ),
-                    model.logits,
-                )
-            ],
-            info.temperature,
-            info.abstain_below,
-        )
+        Unseen([CorpusEvaluator(corpus, scorer)], info.temperature, info.abstain_below)
         for corpus in corpora
     ]
 
@@ -160,23 +150,24 @@ def unseen_by_folds(
     folds; and the calibration fitted on all. For a run that held out speakers of one corpus: that
     corpus, without calibration.
 
-    Raises UserError as ``folds_of`` does.
+    Raises UserError as ``folds_of_run`` does.
     """
     by_name = {corpus.name: corpus for corpus in corpora}
-    folds = folds_of(run, corpora)
+    folds = folds_of_run(run, corpora)
     if len(corpora) == 1 and corpora[0].name not in folds:
         return [_unseen_speakers(run, corpora[0], list(folds.values()))], None
     parts = [
         _part(by_name[fold], [weights for _, weights in seeds]) for fold, seeds in folds.items()
     ]
-    unknown = [part.predictions(score, NOTHING, [0])[0] for part, score in parts]
-    known = [part.predictions(score, EARLIER, [0])[0] for part, score in parts]
+    unknown = [part.predictions(NOTHING, [0])[0] for part in parts]
+    known = [part.predictions(EARLIER, [0])[0] for part in parts]
     unseen = []
-    for own, (part, score) in enumerate(parts):
+    for own, part in enumerate(parts):
         fitted = fit(unknown[:own] + unknown[own + 1 :], known[:own] + known[own + 1 :])
-        if part.centring is not None:
-            part.centring = fitted.applied(part.centring, part.labels)
-        unseen.append(Unseen([(part, score)], fitted.temperature, fitted.abstain_below))
+        if part.scorer.centring is not None:
+            centring = fitted.applied(part.scorer.centring, part.scorer.labels)
+            part.scorer = replace(part.scorer, centring=centring)
+        unseen.append(Unseen([part], fitted.temperature, fitted.abstain_below))
     return unseen, fit(unknown, known)
 
 
@@ -234,20 +225,20 @@ def _held_out(run: Path, fold: FoldResult, corpus: Corpus) -> Corpus:
     return replace(corpus, utterances=held_out)
 
 
-def _part(corpus: Corpus, seeds: Sequence[Path]) -> tuple[CorpusEvaluator, Score]:
+def _part(corpus: Corpus, seeds: Sequence[Path]) -> CorpusEvaluator:
     """A corpus, and the ensemble of checkpoints that never heard it and differ only in seeds."""
     network, origin = checkpoint.load_together(seeds)
     recipe = origin.recipe
-    evaluator = CorpusEvaluator(
-        corpus,
-        origin.labels,
+
+    def score(windows: Sequence[Pieces]) -> Floats:
+        return windows_logits(network, windows, recipe.window.pad_frames)
+
+    scorer = Scorer(
+        score,
+        tuple(origin.labels),
         recipe.front_end,
         recipe.window,
         network.min_frames,
         checkpoint.centring_of(network, origin),
     )
-
-    def score(windows: Sequence[Pieces]) -> Floats:
-        return windows_logits(network, windows, recipe.window.pad_frames)
-
-    return evaluator, score
+    return CorpusEvaluator(corpus, scorer)
