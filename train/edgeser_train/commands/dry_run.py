@@ -8,7 +8,6 @@ from pathlib import Path
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.protocols import PROTOCOLS, Fold, folds_of
 from edgeser_train.evaluation.folds import Plan, kept_names
-from edgeser_train.models import build
 from edgeser_train.training.precision import precision_of
 
 
@@ -20,9 +19,7 @@ def describe(plan: Plan, folds: Sequence[Fold], run: Path | None = None) -> str:
     recipe, corpus = plan.recipe, plan.corpus
     for fold in folds:
         plan.check(fold)
-    model = build(recipe.model)
-    if recipe.episodes is not None:
-        model.centre(len(corpus.labels))
+    model = recipe.network()
     recipe.loss.check(model)
     kept = kept_names(plan, folds, run) if run else set()
     seeds = ", ".join(map(str, plan.seeds))

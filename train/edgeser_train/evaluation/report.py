@@ -29,7 +29,6 @@ from edgeser_train.evaluation.evaluation import (
 from edgeser_train.evaluation.folds import FoldResult, Plan
 from edgeser_train.evaluation.provenance import machine, versions
 from edgeser_train.metrics import Doubles, Ints
-from edgeser_train.models import build
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.recipe import Recipe
@@ -118,7 +117,7 @@ def report_of(
         precision=_precision(results),
         machine=machine(),
         versions=versions(),
-        parameters=_parameters(plan),
+        parameters=plan.recipe.network().count_weights(),
         labels=labels,
         utterances=counts.shape[1],
         speakers=speakers.shape[1],
@@ -155,13 +154,6 @@ def report_of(
         ],
         answers=_rows(a, predicted, scores.max(axis=1).reshape(-1, seeds)),
     )
-
-
-def _parameters(plan: Plan) -> int:
-    model = build(plan.recipe.model)
-    if plan.recipe.episodes is not None:
-        model.centre(len(plan.corpus.labels))
-    return model.count_weights()
 
 
 def _trainings(origins: Sequence[Origin | None]) -> list[Training]:

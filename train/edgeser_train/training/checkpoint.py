@@ -21,7 +21,6 @@ from edgeser_train.corpora.releases import licence_of
 from edgeser_train.data.lineage import Heard, heard_in, sound_digest, speaker_of, speakers_of
 from edgeser_train.data.protocols import Fold
 from edgeser_train.files import write_whole
-from edgeser_train.models import build
 from edgeser_train.models.ensemble import ensemble_of
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.recipe import Recipe, by_name
@@ -64,9 +63,7 @@ def load(path: Path) -> tuple[SpeechModel, Origin]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         origin = msgspec.json.decode(content["origin"], type=Origin, dec_hook=by_name)
-        model = build(origin.recipe.model)
-        if origin.recipe.episodes is not None:
-            model.centre(len(origin.labels))
+        model = origin.recipe.network()
         model.load_state_dict(content["weights"])
     except Exception as error:
         reason = " ".join(str(error).split())[:200]

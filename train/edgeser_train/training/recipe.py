@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from edgeser.errors import UserError
 from edgeser.features import FrontEnd
 from edgeser.model.artefact import WindowPolicy
-from edgeser_train.models import ModelConfig, class_named, class_of
+from edgeser_train.models import ModelConfig, build, class_named, class_of
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation
 from edgeser_train.training.loss import Distillation, Loss
 from edgeser_train.training.losses import LOSSES
 from edgeser_train.training.precision import Choice
 from edgeser_train.training.voices import BaselineDraw, Episodes
+
+if TYPE_CHECKING:
+    from edgeser_train.models.speech_model import SpeechModel
 
 _LARGEST_BATCH = 65_536
 
@@ -159,6 +162,13 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     def name(self) -> str:
         """The model's name."""
         return self.model.name
+
+    def network(self) -> SpeechModel:
+        """The network to train, freshly initialised; with a ``prior`` if it learns in episodes."""
+        model = build(self.model)
+        if self.episodes is not None:
+            model.centre(self.model.labels)
+        return model
 
     @property
     def fingerprint(self) -> str:

@@ -28,7 +28,6 @@ from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.batch import Batch
 from edgeser_train.data.protocols import Fold
-from edgeser_train.models import build
 from edgeser_train.models.initialise import initialise
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.batches import CropDataset, DataModule, TrainingData
@@ -93,9 +92,7 @@ def train(
     check_fit(recipe, corpus, fold)
     labels = len(corpus.labels)
     L.seed_everything(seed, verbose=False)
-    model = build(recipe.model)
-    if recipe.episodes is not None:
-        model.centre(labels)
+    model = recipe.network()
     recipe.loss.check(model)
     if start is None:
         model.prepare([corpus.utterances[i] for i in fold.train])
