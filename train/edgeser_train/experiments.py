@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -36,6 +35,7 @@ from edgeser_train.training.initial_weights import initial_weights_of
 from edgeser_train.training.recipe import changed
 from edgeser_train.training.recipes import recipe_of
 from edgeser_train.training.teacher import teacher_of
+from edgeser_train.workers import is_rank_zero
 
 CACHE = Path("runs/cache")
 
@@ -123,7 +123,7 @@ def train(
     """
     chosen = only_fold(plan, fold)
     check_disjoint(plan.corpus, [chosen])
-    first = os.environ.get("RANK", "0") == "0"
+    first = is_rank_zero()
     with locked_folder(output) if first else nullcontext():
         if _is_trained(plan, chosen, output / "model.pt"):
             return None

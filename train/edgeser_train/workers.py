@@ -1,4 +1,4 @@
-"""Worker processes that end with this one."""
+"""Processes that share a task: workers that end with this one, and those of ``torchrun``."""
 
 from __future__ import annotations
 
@@ -51,6 +51,11 @@ class Workers(ProcessPoolExecutor):
                 "take fewer --jobs or a smaller batch, and give the same command again; a script "
                 "of your own must call this below 'if __name__ == \"__main__\":'",
             ) from error
+
+
+def is_rank_zero() -> bool:
+    """Whether this process, of those that ``torchrun`` started, is the one that writes."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _begin(threads: int) -> None:

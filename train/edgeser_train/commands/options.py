@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import signal
 import sys
@@ -165,11 +164,6 @@ def need_extra(extra: str) -> None:
         raise UserError(
             f"this command needs {', '.join(missing)}: install with pip install 'edgeser[{extra}]'"
         )
-
-
-def is_rank_zero() -> bool:
-    """Whether this process is the one, of those that ``torchrun`` started, that prints."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager

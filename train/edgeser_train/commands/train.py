@@ -12,7 +12,6 @@ from edgeser_train.commands.options import (
     LARGEST_SEED,
     ProtocolName,
     experiment_options,
-    is_rank_zero,
     need_extra,
     report_failures,
 )
@@ -71,6 +70,7 @@ def train(
     from edgeser_train import experiments
     from edgeser_train.commands.dry_run import describe
     from edgeser_train.commands.progress_display import ProgressDisplay
+    from edgeser_train.workers import is_rank_zero
 
     plan = experiments.planned(
         model,
