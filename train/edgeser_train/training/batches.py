@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import lightning as L
 import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, distributed
-from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data import Dataset, IterableDataset
 
 from edgeser.errors import UserError
 from edgeser.features import Baseline
@@ -79,15 +78,23 @@ class TrainingData:
 class CropDataset(IterableDataset[Batch]):
     """Batches of one epoch at each iteration, shuffled and augmented anew from (seed, epoch).
 
-    The caller sets ``epoch``. In a training of several processes each takes its share of every
-    batch.
+    In a training of several processes each takes its share of every batch.
     """
 
-    def __init__(self, data: TrainingData, part: tuple[int, ...], seed: int) -> None:
+    def __init__(
+        self,
+        data: TrainingData,
+        part: tuple[int, ...],
+        seed: int,
+        epoch: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """``epoch``: which one begins, counted from 0. (Lightning's own count is one behind after a
+        resumption.)
+        """
         self.data = data
         self.part = np.array(part)
         self.seed = seed
-        self.epoch = 0
+        self.epoch = epoch
         recipe = data.recipe
         self.class_mask = _class_mask(data.corpus)
         self.examples = recipe.examples or len(part)
@@ -117,7 +124,8 @@ class CropDataset(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         rank, world = _rank_and_world()
-        rng = np.random.default_rng((self.seed, self.epoch))
+        epoch = self.epoch()
+        rng = np.random.default_rng((self.seed, epoch))
         recipe = self.data.recipe
         if recipe.balanced:
             drawn = len(self) * self._episodes if recipe.episodes else self.examples
@@ -125,7 +133,7 @@ class CropDataset(IterableDataset[Batch]):
         else:
             order = rng.permutation(self.part)
         if rank:
-            rng = np.random.default_rng((self.seed, self.epoch, rank))
+            rng = np.random.default_rng((self.seed, epoch, rank))
         largest = math.ceil(len(order) / len(self))
         if largest < world:
             what = "episodes" if recipe.episodes else "utterances"
@@ -221,38 +229,6 @@ class UtteranceDataset(Dataset[tuple[Tensor, Tensor, int]]):
         features, frames = batch_of(pieces, data.recipe.window.pad_frames)
         target = int(data.corpus.targets[utterance])
         return torch.from_numpy(features), torch.from_numpy(frames), target
-
-
-class DataModule(L.LightningDataModule):
-    """The parts of a corpus as Lightning wants them; ``epoch`` returns the epoch that begins."""
-
-    def __init__(
-        self, crops: CropDataset, validation: tuple[int, ...], epoch: Callable[[], int]
-    ) -> None:
-        super().__init__()
-        self.crops = crops
-        self.epoch = epoch
-        self.utterances = UtteranceDataset(crops.data, validation)
-
-    def train_dataloader(self) -> DataLoader[Batch]:
-        return DataLoader(_Epoch(self), batch_size=None)
-
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, Tensor, int]]:
-        return DataLoader(self.utterances, batch_size=None)
-
-
-class _Epoch(IterableDataset[Batch]):
-    """The epoch that begins. (Lightning's own count is one behind after a resumption.)"""
-
-    def __init__(self, module: DataModule) -> None:
-        self.module = module
-
-    def __len__(self) -> int:
-        return len(self.module.crops)
-
-    def __iter__(self) -> Iterator[Batch]:
-        self.module.crops.epoch = self.module.epoch()
-        return iter(self.module.crops)
 
 
 class _Mixup:

@@ -13,13 +13,10 @@ from typing import Any
 import lightning as L
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    WeightAveraging,
-)
+from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from edgeser.errors import UserError, shortage
 from edgeser.features.front_end import Floats
@@ -30,7 +27,7 @@ from edgeser_train.data.batch import Batch
 from edgeser_train.data.protocols import Fold
 from edgeser_train.models.initialise import initialise
 from edgeser_train.models.speech_model import SpeechModel
-from edgeser_train.training.batches import CropDataset, DataModule, TrainingData
+from edgeser_train.training.batches import CropDataset, TrainingData, UtteranceDataset
 from edgeser_train.training.known_warnings import ignore_known_warnings
 from edgeser_train.training.loss import class_weights, loss_of
 from edgeser_train.training.optimiser import optimiser_of
@@ -101,18 +98,19 @@ def train(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if recipe.standardise:
         _set_statistics(model, data, fold.train)
-    crops = CropDataset(data, fold.train, data_seed)
+    crops = CropDataset(data, fold.train, data_seed, lambda: len(classifier.losses))
     targets = corpus.targets[list(fold.train)]
     weights = class_weights(targets, labels, recipe.loss.weighting)
     classifier = _Classifier(model, recipe, weights, len(crops), seed, ProgressWriter(work))
-    validation = fold.validation if recipe.patience else ()
-    module = DataModule(crops, validation, lambda: len(classifier.losses))
+    watched = UtteranceDataset(data, fold.validation if recipe.patience else ())
+    batches = DataLoader(crops, batch_size=None)
+    utterances = DataLoader(watched, batch_size=None)
     with warnings.catch_warnings():
         ignore_known_warnings()
         trainer = _trainer(recipe, work, logs)
         try:
             latest = resumable(work, best=bool(recipe.patience))
-            trainer.fit(classifier, module, ckpt_path=latest, weights_only=False)
+            trainer.fit(classifier, batches, utterances, ckpt_path=latest, weights_only=False)
         except SystemExit as stop:  # Lightning turns Ctrl-C into this.
             raise KeyboardInterrupt from stop
         except (OSError, MemoryError, RuntimeError) as error:
