@@ -57,7 +57,7 @@ def test_a_warped_piece_has_its_length(length: int) -> None:
     frames = raw_frames(waveform(1, 1.0), FrontEnd())
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        piece = warp(frames, length, SpectrogramAugmentation(), rng)
+        piece = warp(frames, length, SpectrogramAugmentation(), rng).piece
         assert piece.shape == (length, 128)
         assert piece.dtype == np.float32
         assert frames.min() - 20 < piece.min() <= piece.max() < frames.max() + 20
@@ -66,7 +66,7 @@ def test_a_warped_piece_has_its_length(length: int) -> None:
 def test_without_warping_a_piece_is_a_cut() -> None:
     frames = np.arange(100, dtype=np.float32)[:, None] + np.zeros((1, 8), np.float32)
     still = SpectrogramAugmentation(tempo=(1, 1), mel_warp=(1, 1), tilt_db=0, ripple_db=0)
-    piece = warp(frames, 30, still, np.random.default_rng(0))
+    piece = warp(frames, 30, still, np.random.default_rng(0)).piece
     np.testing.assert_allclose(np.diff(piece[:, 0]), 1, atol=1e-4)
 
 

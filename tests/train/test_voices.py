@@ -21,7 +21,7 @@ from edgeser_train.corpora import Corpus, load_corpora
 from edgeser_train.data.frames import CorpusFrames, corpus_frames
 from edgeser_train.data.protocols import Fold
 from edgeser_train.models import build
-from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation, vary, warped
+from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation, vary, warp
 from edgeser_train.sound.sounds import load_sounds
 from edgeser_train.training import batches, checkpoint
 from edgeser_train.training.batches import CropDataset, TrainingData
@@ -134,10 +134,10 @@ def test_a_short_recording_stays_short_where_the_recipe_says_so() -> None:
     spec = SpectrogramAugmentation(mel_mask=4, keep_short=True)
     frames = np.random.default_rng(0).normal(size=(30, 16)).astype(np.float32)
     for seed in range(20):
-        varied = warped(frames, 100, spec, np.random.default_rng(seed))
+        varied = warp(frames, 100, spec, np.random.default_rng(seed))
         assert 8 <= len(varied.piece) <= 36
         np.testing.assert_allclose(varied.spectrum(np.zeros(16, np.float32)), varied.response_db)
-    assert len(warped(frames, 10, spec, np.random.default_rng(0)).piece) == 10
+    assert len(warp(frames, 10, spec, np.random.default_rng(0)).piece) == 10
 
 
 def an_episode(corpus: Corpus, frames: CorpusFrames, **draw: float) -> Episode:

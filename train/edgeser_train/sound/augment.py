@@ -153,20 +153,13 @@ class Warped:
 
 def warp(
     frames: Floats, length: int, spec: SpectrogramAugmentation, rng: np.random.Generator
-) -> Floats:
+) -> Warped:
     """A random piece (length, mels) of un-normalised frames (n, mels) in dB.
 
     Its tempo and mel axis are warped (linear interpolation). A recording that is too short is
     padded at random on both sides with its own quietest level, or with ``keep_short`` gives a
     shorter piece.
     """
-    return warped(frames, length, spec, rng).piece
-
-
-def warped(
-    frames: Floats, length: int, spec: SpectrogramAugmentation, rng: np.random.Generator
-) -> Warped:
-    """As ``warp``, with what was done to the bands."""
     mels = frames.shape[1]
     step = rng.uniform(*spec.tempo)
     if spec.keep_short:

@@ -21,7 +21,7 @@ from edgeser.model.decision import softmax
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.batch import Batch
 from edgeser_train.data.frames import CorpusFrames
-from edgeser_train.sound.augment import mask, warped
+from edgeser_train.sound.augment import mask, warp
 from edgeser_train.training.losses import difficulty
 from edgeser_train.training.recipe import Recipe
 from edgeser_train.training.sampling import balanced_sample
@@ -64,7 +64,7 @@ class TrainingData:
         if recipe.spectrogram is None:
             first = int(rng.integers(max(1, len(frames) - length + 1)))
             return recipe.front_end.normalised(frames[first : first + length], baseline)
-        front_end, varied = recipe.front_end, warped(frames, length, recipe.spectrogram, rng)
+        front_end, varied = recipe.front_end, warp(frames, length, recipe.spectrogram, rng)
         if baseline is not None:
             baseline = Baseline(varied.spectrum(baseline.mean), baseline.frames)
         if recipe.spectrogram.range_db is not None:
