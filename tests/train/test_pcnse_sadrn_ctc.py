@@ -11,7 +11,8 @@ import torch
 from edgeser.errors import UserError
 from edgeser_train.data.batch import Batch
 from edgeser_train.models import build
-from edgeser_train.models.initialise import initialise, initialise_from
+from edgeser_train.models.initialise import initialise
+from edgeser_train.models.lightweight import LightweightConfig
 from edgeser_train.models.pcnse_sadrn_ctc import ConvSE, PcnseSadrnCtc, PcnseSadrnCtcConfig
 from edgeser_train.training.loss import Loss, loss_of
 from edgeser_train.training.losses import CTC, CrossEntropy
@@ -200,14 +201,13 @@ def test_second_stage_starts_from_the_first_one_s_trunk() -> None:
     second = PcnseSadrnCtc(PcnseSadrnCtcConfig(**NARROW))
     head = second.head.weight.clone()
     z = torch.randn(1, 60, 120)
-    assert initialise_from(second, first) == len(first.trunk.state_dict())
+    assert initialise(second, first) == len(first.trunk.state_dict())
     assert torch.equal(first.trunk(z), second.trunk(z))
     assert torch.equal(second.head.weight, head)
     with pytest.raises(UserError, match="differs"):
-        initialise_from(second, narrow(channels=16))
-    with pytest.raises(UserError, match="no part"):
-        initialise_from(second, first, "encoder")
-    assert initialise(second, first) == len(first.trunk.state_dict())
+        initialise(second, narrow(channels=16))
+    with pytest.raises(UserError, match=r"Lightweight .* no part 'trunk' in common; give"):
+        initialise(second, build(LightweightConfig()))
     twin = PcnseSadrnCtc(PcnseSadrnCtcConfig(**NARROW))
     assert initialise(twin, second) == len(second.state_dict())
     assert torch.equal(twin.head.weight, head)

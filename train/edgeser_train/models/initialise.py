@@ -20,28 +20,21 @@ def initialise(model: SpeechModel, other: SpeechModel) -> int:
     )
     if type(model) is type(other) and ours == theirs:
         return _copied(model, other)
-    return initialise_from(model, other)
-
-
-def initialise_from(model: SpeechModel, other: SpeechModel, part: str = TRUNK) -> int:
-    """Copy the weights of the submodule ``part`` from ``other``; -> the number of tensors.
-
-    Raises UserError where one of them lacks the part, or its shapes differ.
-    """
-    if not hasattr(model, part) or not hasattr(other, part):
+    if not hasattr(model, TRUNK) or not hasattr(other, TRUNK):
         raise UserError(
             f"initialise: {type(other).__name__} and {type(model).__name__} as configured are not "
-            f"of one architecture, and have no part {part!r} in common"
+            f"of one architecture, and have no part '{TRUNK}' in common",
+            "give a model of the same configuration",
         )
-    source = getattr(other, part).state_dict()
-    target = getattr(model, part).state_dict()
-    for name in sorted(set(source) | set(target)):
-        if name not in source or name not in target or source[name].shape != target[name].shape:
+    source, target = getattr(other, TRUNK), getattr(model, TRUNK)
+    theirs, ours = ({k: x.shape for k, x in part.state_dict().items()} for part in (source, target))
+    for name in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(name) != ours.get(name):
             raise UserError(
-                f"initialise: {part}.{name} differs between the models",
+                f"initialise: {TRUNK}.{name} differs between the models",
                 "give both the same channels and bands",
             )
-    return _copied(getattr(model, part), getattr(other, part))
+    return _copied(target, source)
 
 
 def _copied(model: nn.Module, other: nn.Module) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,28 +12,10 @@ from edgeser_train.models.integer_weights import IntegerWeights, LearntWeights
 from edgeser_train.models.layers import FAR_BELOW
 from edgeser_train.models.speech_model import length_mask
 
+if TYPE_CHECKING:
+    from edgeser_train.models.moonshine import MoonshineConfig
+
 _ROTARY_BASE = 10_000.0
-
-
-class MoonshineSizes(Protocol):
-    """Sizes of an encoder. ``rank``: of its second convolution; ``learnt``: how many of its last
-    layers are trained; ``rotary``: how many dimensions of a head have rotary embeddings.
-    """
-
-    @property
-    def rank(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def learnt(self) -> int: ...
-    @property
-    def hidden(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
-    @property
-    def feed_forward(self) -> int: ...
-    @property
-    def rotary(self) -> int: ...
 
 
 class MoonshineEncoder(nn.Module):
@@ -42,21 +24,21 @@ class MoonshineEncoder(nn.Module):
     Weights are buffers, which no training changes, except the matrices of the ``learnt`` layers.
     """
 
-    def __init__(self, sizes: MoonshineSizes) -> None:
+    def __init__(self, config: MoonshineConfig) -> None:
         super().__init__()
-        size = sizes.hidden
+        size = config.hidden
         self.register_buffer("conv1", torch.randn(size, 1, 127) * 127**-0.5)
-        self.narrow2 = IntegerWeights(sizes.rank, size, 7)
-        self.conv2 = IntegerWeights(2 * size, sizes.rank, 1, bias=True)
+        self.narrow2 = IntegerWeights(config.rank, size, 7)
+        self.conv2 = IntegerWeights(2 * size, config.rank, 1, bias=True)
         self.conv3 = IntegerWeights(size, 2 * size, 3, bias=True)
         self.register_buffer("norm_weight", torch.ones(size))
         self.register_buffer("norm_bias", torch.zeros(size))
-        self.frozen = sizes.layers - sizes.learnt
+        self.frozen = config.layers - config.learnt
         self.layers = nn.ModuleList(
-            _Layer(sizes, last=i + 1 == sizes.layers, learnt=i >= self.frozen)
-            for i in range(sizes.layers)
+            _Layer(config, last=i + 1 == config.layers, learnt=i >= self.frozen)
+            for i in range(config.layers)
         )
-        self.rotary = sizes.rotary
+        self.rotary = config.rotary
 
     conv1: Tensor
     norm_weight: Tensor
@@ -65,7 +47,7 @@ class MoonshineEncoder(nn.Module):
     def take(self, weights: dict[str, Tensor]) -> None:
         """Load the state of an encoder of these sizes with ``learnt`` 0.
 
-        Raises RuntimeError or KeyError for one of other sizes.
+        Raises RuntimeError or KeyError for one of other config.
         """
         state = dict(weights)
         for name, module in self.named_modules():
@@ -101,17 +83,17 @@ class _Layer(nn.Module):
     The ``last`` one has no feed-forward layer.
     """
 
-    def __init__(self, sizes: MoonshineSizes, *, last: bool, learnt: bool) -> None:
+    def __init__(self, config: MoonshineConfig, *, last: bool, learnt: bool) -> None:
         super().__init__()
-        size = sizes.hidden
+        size = config.hidden
         weights = LearntWeights if learnt else IntegerWeights
-        self.heads = sizes.heads
+        self.heads = config.heads
         self.register_buffer("attention_norm", torch.ones(size))
         self.query = weights(size, size)
         self.key = weights(size, size)
         self.value = weights(size, size)
         self.output = weights(size, size)
-        self.feed_forward = None if last else _FeedForward(sizes, weights)
+        self.feed_forward = None if last else _FeedForward(config, weights)
 
     attention_norm: Tensor
 
@@ -138,12 +120,12 @@ class _Layer(nn.Module):
 
 class _FeedForward(nn.Module):
     def __init__(
-        self, sizes: MoonshineSizes, weights: type[IntegerWeights] | type[LearntWeights]
+        self, config: MoonshineConfig, weights: type[IntegerWeights] | type[LearntWeights]
     ) -> None:
         super().__init__()
-        self.register_buffer("norm", torch.ones(sizes.hidden))
-        self.wide = weights(sizes.feed_forward, sizes.hidden, bias=True)
-        self.narrow = weights(sizes.hidden, sizes.feed_forward, bias=True)
+        self.register_buffer("norm", torch.ones(config.hidden))
+        self.wide = weights(config.feed_forward, config.hidden, bias=True)
+        self.narrow = weights(config.hidden, config.feed_forward, bias=True)
 
     norm: Tensor
 

@@ -14,7 +14,6 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from edgeser.features import WindowPolicy
 from edgeser_train.data.front_ends import STREAM
 from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import xavier
@@ -87,7 +86,6 @@ class StreamModel(SpeechModel):
     stride: ClassVar[int] = _STRIDE
     min_frames = _STRIDE
     front_end = STREAM
-    window = WindowPolicy()
     labels: int
 
     @property

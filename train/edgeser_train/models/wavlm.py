@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import logging
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,34 +19,26 @@ from edgeser.errors import UserError
 from edgeser_train.models.speech_model import length_mask
 from edgeser_train.torchaudio import transforms
 
+if TYPE_CHECKING:
+    from edgeser_train.models.wavlm_sap import WavlmSapConfig
+
 _HOW_TO_GET = (
     "download it on a machine with a network (huggingface-cli download {name} --local-dir FOLDER) "
     "and set model.pretrained to the folder"
 )
 
 
-class WavlmSizes(NamedTuple):
-    """Sizes of the encoder; ``norm`` "layer" is WavLM-Large's, "group" WavLM-Base's."""
-
-    hidden: int
-    layers: int
-    encoder_heads: int
-    feed_forward: int
-    conv_channels: int
-    norm: Literal["layer", "group"]
-
-
 class WavlmEncoder(nn.Module):
     """Samples to the encoder's last layer: one vector per 20 ms."""
 
-    def __init__(self, sizes: WavlmSizes, dropout: float) -> None:
+    def __init__(self, config: WavlmSapConfig) -> None:
         """Random weights. Raises UserError without the transformers library."""
         super().__init__()
         library = _transformers()
-        self.backbone: Any = library.WavLMModel(_library_config(library, sizes, dropout))
+        self.backbone: Any = library.WavLMModel(_library_config(library, config))
         # Only for masked pretraining. Distributed training fails on parameters that are never used.
         self.backbone.masked_spec_embed.requires_grad_(False)
-        self.norm_first = sizes.norm == "layer"
+        self.norm_first = config.norm == "layer"
 
     def load(self, pretrained: str) -> None:
         """Load the weights of a folder or a name on the Hugging Face hub.
@@ -160,7 +152,7 @@ _FIELDS = {
 """Our setting -> the library's: those that must agree with pretrained weights."""
 
 
-def _library_config(library: Any, c: WavlmSizes, dropout: float) -> Any:
+def _library_config(library: Any, c: WavlmSapConfig) -> Any:
     return library.WavLMConfig(
         hidden_size=c.hidden,
         num_hidden_layers=c.layers,
@@ -169,10 +161,10 @@ def _library_config(library: Any, c: WavlmSizes, dropout: float) -> Any:
         conv_dim=[c.conv_channels] * 7,
         feat_extract_norm=c.norm,
         do_stable_layer_norm=c.norm == "layer",
-        hidden_dropout=dropout,
-        attention_dropout=dropout,
+        hidden_dropout=c.dropout,
+        attention_dropout=c.dropout,
         activation_dropout=0.0,
-        feat_proj_dropout=dropout,
+        feat_proj_dropout=c.dropout,
         layerdrop=0.0,
     )
 

@@ -13,7 +13,7 @@ from edgeser.errors import UserError
 from edgeser_train.models.config import ModelConfig
 from edgeser_train.models.layers import SelfAttention, masked_mean
 from edgeser_train.models.speech_model import SpeechModel, length_mask
-from edgeser_train.models.wavlm import WavlmEncoder, WavlmSizes
+from edgeser_train.models.wavlm import WavlmEncoder
 
 if TYPE_CHECKING:
     from edgeser_train.corpora import Utterance
@@ -85,12 +85,7 @@ class WavlmSap(SpeechModel):
         super().__init__(config.width)
         self.config = config
         c = config
-        self.encoder = WavlmEncoder(
-            WavlmSizes(
-                c.hidden, c.layers, c.encoder_heads, c.feed_forward, c.conv_channels, c.norm
-            ),
-            c.dropout,
-        )
+        self.encoder = WavlmEncoder(config)
         self.attention = SelfAttention(c.hidden, c.heads) if c.pooling != "gap" else None
         self.project = nn.Linear(c.hidden * (2 if c.pooling == "both" else 1), c.head)
         self.classify = nn.Linear(c.head, c.labels)
