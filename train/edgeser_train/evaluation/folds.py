@@ -234,8 +234,8 @@ def origins_of(run: Path, results: Sequence[FoldResult]) -> list[Origin | None]:
 
     Raises UserError for one that is damaged.
     """
-    files = [_file_of(run, result.fold, result.seed) for result in results]
-    weights = [file and file.with_suffix(".pt") for file in files]
+    kept = (_find(run, result.fold, result.seed) for result in results)
+    weights = [found[1] if found else None for found in kept]
     return [checkpoint.load_origin(path) if path and path.is_file() else None for path in weights]
 
 
@@ -256,16 +256,16 @@ def _jobs(plan: Plan, folds: Sequence[Fold]) -> list[_Job]:
 
 
 def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
-    path = _file_of(run, job.fold.name, job.seed)
-    result = _read(path) if path else None
-    if (result is None and (run / f"{job.stem}.json").is_file()) or (
-        result is not None and result.key != plan.key
-    ):
+    found = _find(run, job.fold.name, job.seed)
+    if found is None and not (run / f"{job.stem}.json").is_file():
+        return None
+    if found is None or found[0].key != plan.key:
         raise UserError(
             f"{run}: holds folds of another recipe, corpus, protocol or seed",
             "choose another folder with -o, or remove it",
         )
-    if result is not None and result.sounds and result.sounds != corpus_digest(plan.corpus):
+    result, _ = found
+    if result.sounds and result.sounds != corpus_digest(plan.corpus):
         raise UserError(
             f"{run}: the sound of {plan.corpus.name} has changed since fold {result.fold} was "
             "trained",
@@ -274,11 +274,11 @@ def _kept(plan: Plan, job: _Job, run: Path) -> FoldResult | None:
     return result
 
 
-def _file_of(run: Path, fold: str, seed: int) -> Path | None:
-    """The file of a fold's result, named for a run of several seeds or of one, or None."""
+def _find(run: Path, fold: str, seed: int) -> tuple[FoldResult, Path] | None:
+    """A fold's result and where its checkpoint is, named for a run of several seeds or of one."""
     for path in (run / f"{fold}-seed{seed}.json", run / f"{fold}.json"):
-        if path.is_file() and _read(path).seed == seed:
-            return path
+        if path.is_file() and (result := _read(path)).seed == seed:
+            return result, path.with_suffix(".pt")
     return None
 
 
