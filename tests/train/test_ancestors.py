@@ -14,6 +14,7 @@ from edgeser_train.corpora import load_corpora, load_corpus
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.evaluation.folds import Plan
 from edgeser_train.training import checkpoint
+from edgeser_train.training.leaks import leak_free
 from edgeser_train.training.teacher import Teacher
 from tests.command_line import edgeser
 
@@ -109,4 +110,4 @@ def test_a_leak_between_a_merged_corpus_and_one_of_its_own_is_seen(
     both = replace(one, utterances=(*prefixed, other))
     fold = Fold("08", (), (), (40,))
     with pytest.raises(UserError, match="start: has seen 1 utterances that fold 08 holds out"):
-        checkpoint.leak_free(tiny_run / "model.pt", both, fold, "start")
+        leak_free(tiny_run / "model.pt", both, fold, "start")

@@ -13,6 +13,7 @@ from edgeser_train.corpora.emodb import load
 from edgeser_train.data.protocols import Fold
 from edgeser_train.models.lightweight import Lightweight
 from edgeser_train.training import checkpoint
+from edgeser_train.training.leaks import file_of
 from tests.train.synthetic import TINY_RECIPE
 from tests.unprivileged import unprivileged
 
@@ -70,4 +71,4 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path, content: bytes | None) -
     with pytest.raises(UserError, match="no such file"):
         checkpoint.load(tmp_path / "other.pt")
     with pytest.raises(UserError, match=r"no checkpoint a\.pt of fold a; .* folds and one seed"):
-        checkpoint.file_of(tmp_path, Fold("a", (0,), (), (1,)))
+        file_of(tmp_path, Fold("a", (0,), (), (1,)))

@@ -16,7 +16,7 @@ from edgeser_train.corpora import CORPORA, Corpus, Utterance, load_corpus, merge
 from edgeser_train.data.lineage import check_disjoint, corpus_digest, sound_digest
 from edgeser_train.data.protocols import Fold, folds_of
 from edgeser_train.models import build
-from edgeser_train.training import checkpoint
+from edgeser_train.training import checkpoint, leaks
 from edgeser_train.training.checkpoint import Origin
 from edgeser_train.training.fold import TrainingPlan, train_fold
 from edgeser_train.training.initial_weights import InitialWeights
@@ -57,7 +57,7 @@ def kept(path: Path, corpus: Corpus, fold: Fold, *ancestors: Origin, old: bool =
 
 
 def leak_free(path: Path, corpus: Corpus, fold: Fold) -> Origin:
-    return checkpoint.load_origin(checkpoint.leak_free(path, corpus, fold, "--teacher x"))
+    return checkpoint.load_origin(leaks.leak_free(path, corpus, fold, "--teacher x"))
 
 
 def test_the_same_sound_is_known_under_any_name(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from edgeser.errors import UserError
 from edgeser_train.corpora import Corpus
 from edgeser_train.data.protocols import Fold
 from edgeser_train.training import checkpoint
+from edgeser_train.training.leaks import leak_free
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class InitialWeights:
         what the fold holds out.
         """
         what = f"--initialise {self.path}"
-        file = checkpoint.leak_free(self.path, corpus, fold, what)
+        file = leak_free(self.path, corpus, fold, what)
         theirs, ours = checkpoint.load_origin(file).labels, list(corpus.labels)
         if theirs != ours and sorted(theirs) == sorted(ours):
             raise UserError(

@@ -19,6 +19,7 @@ from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.sound.sounds import Sounds
 from edgeser_train.training import checkpoint
 from edgeser_train.training.checkpoint import Origin
+from edgeser_train.training.leaks import leak_free
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def teacher_of(paths: Sequence[Path]) -> Teacher | None:
 
 
 def _file(path: Path, corpus: Corpus, fold: Fold) -> Path:
-    file = checkpoint.leak_free(path, corpus, fold, f"--teacher {path}")
+    file = leak_free(path, corpus, fold, f"--teacher {path}")
     labels = checkpoint.load_origin(file).labels
     if labels != list(corpus.labels):
         raise UserError(
