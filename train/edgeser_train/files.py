@@ -29,25 +29,30 @@ def make_folder(folder: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
 
 
+@contextlib.contextmanager
+def writing(what: Path | str) -> Iterator[None]:
+    """Raises UserError if ``what`` cannot be written in this block."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what}: cannot be written: {error.strerror or error}") from error
+
+
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write a file atomically, making its folder if needed. Raises UserError when that fails."""
-    try:
+    with writing(path):
         make_folder(path.parent)
         whole_file.write_whole(path, content, 0o644)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def check_writable(path: Path) -> None:
     """Before long work: raises UserError if ``write_whole`` could not write that file."""
-    try:
+    with writing(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         make_folder(path.parent)
         with tempfile.TemporaryFile(dir=path.parent):
             pass
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -82,12 +87,10 @@ def cached(folder: Path, fill: Callable[[Path], None], opened: Callable[[Path], 
     Raises UserError if it cannot be written, or ``opened`` finds it damaged: OSError, ValueError,
     EOFError or IndexError.
     """
-    try:
+    with writing(f"cache {folder}"):
         if not folder.is_dir():
             with whole_folder(folder) as aside:
                 fill(aside)
-    except OSError as error:
-        raise UserError(f"cache {folder}: cannot be written: {error.strerror or error}") from error
     try:
         return opened(folder)
     except (OSError, ValueError, EOFError, IndexError) as error:
@@ -112,11 +115,9 @@ def locked_folder(folder: Path) -> Iterator[None]:
     Temporary files of a killed ``write_whole`` are removed. Raises UserError if another process
     has locked it, or it cannot be made.
     """
-    try:
+    with writing(folder):
         make_folder(folder)
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be written: {error.strerror}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

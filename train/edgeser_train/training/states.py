@@ -17,8 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.plugins import TorchCheckpointIO
 
-from edgeser.errors import UserError
-from edgeser_train.files import make_folder, write_whole
+from edgeser_train.files import make_folder, write_whole, writing
 from edgeser_train.training.progress import remove_progress
 
 BEST, LATEST = "best", "latest"
@@ -108,10 +107,8 @@ def resumable(work: Path, *, best: bool) -> Path | None:
     A damaged one is reported on standard error and not used. Raises UserError when the folder
     cannot be made.
     """
-    try:
+    with writing(work):
         make_folder(work)
-    except OSError as error:
-        raise UserError(f"{work}: cannot be written: {error.strerror}") from error
     latest = work / f"{LATEST}.ckpt"
     if not latest.exists():
         return None
