@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from edgeser.errors import UserError
+from edgeser_train.corpora import load_corpus
 from edgeser_train.evaluation.folds import FoldResult, kept_folds
+from edgeser_train.experiments import evaluate, planned
 from tests.train.predictions import plan, results
+from tests.train.synthetic import TINY, make_manifest
 
 
 def keep(run: Path, result: FoldResult, stem: str = "") -> None:
@@ -46,3 +50,11 @@ def test_what_is_no_run_of_one_plan_is_refused(tmp_path: Path) -> None:
     (tmp_path / f"{one.fold}.json").write_text("{}")
     with pytest.raises(UserError, match="not the result of a fold"):
         kept_folds(tmp_path)
+
+
+def test_utterances_that_name_no_corpus_are_of_the_one_that_holds_them(tmp_path: Path) -> None:
+    corpus = load_corpus(f"manifest={make_manifest(tmp_path)}")
+    nameless = replace(corpus, utterances=tuple(replace(u, corpus="") for u in corpus.utterances))
+    nameless_plan = planned("lightweight", nameless, protocol="loso", settings=TINY)
+    report = evaluate(nameless_plan, tmp_path / "run", folds=["a"], cache=tmp_path / "cache")
+    assert (report.corpora, [row.corpus for row in report.by_corpus]) == (["mine"], ["mine"])

@@ -134,9 +134,18 @@ class Corpus:
         return tuple(sorted({u.speaker for u in self.utterances}))
 
     @property
+    def source(self) -> str:
+        """Its recordings, or its own name where they have none: what prefixes its speakers."""
+        return self.recordings or self.name
+
+    @property
     def corpora(self) -> tuple[str, ...]:
         """Names of the corpora that it was merged from, or its own."""
-        return tuple(dict.fromkeys(u.corpus or self.name for u in self.utterances))
+        return tuple(dict.fromkeys(self.corpus_of(u) for u in self.utterances))
+
+    def corpus_of(self, utterance: Utterance) -> str:
+        """The name of the corpus that an utterance came from: this one's, if it names none."""
+        return utterance.corpus or self.name
 
     @cached_property
     def targets(self) -> npt.NDArray[np.int64]:

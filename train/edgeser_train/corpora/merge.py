@@ -31,10 +31,9 @@ def merged(corpora: Sequence[Corpus]) -> Corpus:
                 "use selections with the same labels, e.g. emodb with ravdess4, "
                 "or choose classes with --labels angry,sad",
             )
-        source = corpus.recordings or corpus.name
-        if source in owner:
-            raise _clash(owner[source], corpus)
-        owner[source] = corpus
+        if corpus.source in owner:
+            raise _clash(owner[corpus.source], corpus)
+        owner[corpus.source] = corpus
     return Corpus(
         "+".join(corpus.name for corpus in corpora),
         strictest([corpus.licence for corpus in corpora]),
@@ -56,14 +55,13 @@ def _clash(one: Corpus, other: Corpus) -> UserError:
             "give one of them",
         )
     return UserError(
-        f"two corpora are both named {other.recordings or other.name}",
+        f"two corpora are both named {other.source}",
         "a manifest is named after its file: rename one",
     )
 
 
-def _prefixed(utterance: Utterance, corpus: Corpus) -> Utterance:
-    source = corpus.recordings or corpus.name
-    u = utterance
+def _prefixed(u: Utterance, corpus: Corpus) -> Utterance:
+    source = corpus.source
     return replace(
         u,
         name=f"{source}:{u.name}",

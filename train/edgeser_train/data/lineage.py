@@ -111,7 +111,7 @@ def speaker_of(corpus: Corpus, utterance: Utterance) -> str:
     """The speaker, unique among all corpora, e.g. "ravdess:07", as merged corpora name them."""
     if len(corpus.corpora) > 1:
         return utterance.speaker
-    return f"{corpus.recordings or corpus.name}:{utterance.speaker}"
+    return f"{corpus.source}:{utterance.speaker}"
 
 
 def speakers_of(corpus: Corpus, indices: Iterable[int]) -> set[str]:

@@ -163,7 +163,7 @@ def loco(corpus: Corpus, seed: int) -> list[Fold]:
 def _by_corpus(corpus: Corpus) -> dict[str, list[int]]:
     spoken_in: dict[str, list[int]] = defaultdict(list)
     for i, u in enumerate(corpus.utterances):
-        spoken_in[u.corpus or corpus.name].append(i)
+        spoken_in[corpus.corpus_of(u)].append(i)
     return spoken_in
 
 

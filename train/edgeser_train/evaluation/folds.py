@@ -211,7 +211,7 @@ def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult
         key=plan.key,
         seed=job.seed,
         utterances=[u.name for u in utterances],
-        corpora=[u.corpus for u in utterances],
+        corpora=[corpus.corpus_of(u) for u in utterances],
         speakers=[u.speaker for u in utterances],
         targets=corpus.targets[list(indices)].tolist(),
         conditions=list(plan.conditions),

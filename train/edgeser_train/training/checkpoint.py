@@ -163,7 +163,7 @@ def origin_of(
     """
     own = [corpus.utterances[i] for i in (*fold.train, *fold.validation)]
     trained_on = [u.name for u in own]
-    corpora = list(dict.fromkeys(u.corpus or corpus.name for u in own))
+    corpora = list(dict.fromkeys(corpus.corpus_of(u) for u in own))
     licence = licence_of(corpus, corpora)
     for ancestor in ancestors:
         trained_on = list(dict.fromkeys([*trained_on, *ancestor.trained_on]))
