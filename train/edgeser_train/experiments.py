@@ -95,8 +95,10 @@ def folds_named(plan: Plan, names: Sequence[str] | None = None) -> list[Fold]:
     for name in names:
         fold = by_name.get(name) or by_number.get(name.lstrip("0"))
         if fold is None:
-            listed = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
-            raise UserError(f"fold '{name}': protocol '{plan.protocol}' has {listed}")
+            raise UserError(
+                f"fold '{name}': protocol '{plan.protocol}' has none of that name or number",
+                f"it has {_listed(folds)}",
+            )
         chosen[fold.name] = fold
     return list(chosen.values())
 
@@ -105,11 +107,15 @@ def only_fold(plan: Plan, name: str | None) -> Fold:
     """The fold with that name or number; without a name, the only fold. Raises UserError."""
     folds = folds_named(plan, None if name is None else [name])
     if len(folds) > 1:
-        listed = ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
         raise UserError(
-            f"protocol '{plan.protocol}' has several folds", f"choose one with --fold: {listed}"
+            f"protocol '{plan.protocol}' has several folds",
+            f"choose one with --fold: {_listed(folds)}",
         )
     return folds[0]
+
+
+def _listed(folds: Sequence[Fold]) -> str:
+    return ", ".join(f"{number} {fold.name}" for number, fold in enumerate(folds, 1))
 
 
 def train(

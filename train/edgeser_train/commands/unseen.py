@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgeser_train.corpora import Corpus
     from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
     from edgeser_train.evaluation.unseen_report import EnrolmentRow
-    from edgeser_train.evaluation.unseen_rows import Row, Unseen
+    from edgeser_train.evaluation.unseen_rows import Row, UnseenCorpus
 
 _LABELS = "angry,disgusted,fearful,happy,neutral=neutral+calm,sad"
 _WIDTH = 30
@@ -208,7 +208,7 @@ def _opened(model: str, corpora: Sequence[Corpus], option: str = "") -> Model | 
 
 def _scored(
     opened: Model | Path, corpora: Sequence[Corpus]
-) -> tuple[list[Unseen], UnknownVoiceCalibration | None]:
+) -> tuple[list[UnseenCorpus], UnknownVoiceCalibration | None]:
     """The corpora with a model, or with the models of a run and the calibration fitted on it."""
     from edgeser_train.evaluation.unseen_rows import unseen_by_folds, unseen_by_model
 

@@ -36,7 +36,7 @@ class Row(NamedTuple):
     metrics: EnrolmentRow
 
 
-class Unseen(NamedTuple):
+class UnseenCorpus(NamedTuple):
     """A corpus in parts, each with a model that was not trained on it: one model, or the folds'.
 
     Logits are divided by ``temperature``; below a confidence of ``abstain_below`` it abstains.
@@ -51,7 +51,7 @@ class Unseen(NamedTuple):
         by_part = [part.predictions(enrolment, range(orders)) for part in self.parts]
         return [pooled(parts) for parts in zip(*by_part, strict=True)]
 
-    def under(self, condition: str) -> Unseen:
+    def under(self, condition: str) -> UnseenCorpus:
         """The same under a listening condition (``sound.conditions``)."""
         return self._replace(parts=[part.under(condition) for part in self.parts])
 
@@ -130,7 +130,7 @@ def _check_classes(corpus: Corpus, model: str, labels: Sequence[str]) -> None:
         )
 
 
-def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
+def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[UnseenCorpus]:
     """Each corpus with the model. Raises UserError as ``check_model`` does."""
     check_model(model, corpora)
     info = model.info
@@ -138,14 +138,14 @@ def unseen_by_model(model: Model, corpora: Sequence[Corpus]) -> list[Unseen]:
         model.logits, tuple(info.labels), info.front_end, info.window, centring=info.centring
     )
     return [
-        Unseen([CorpusEvaluator(corpus, scorer)], info.temperature, info.abstain_below)
+        UnseenCorpus([CorpusEvaluator(corpus, scorer)], info.temperature, info.abstain_below)
         for corpus in corpora
     ]
 
 
 def unseen_by_folds(
     run: Path, corpora: Sequence[Corpus]
-) -> tuple[list[Unseen], UnknownVoiceCalibration | None]:
+) -> tuple[list[UnseenCorpus], UnknownVoiceCalibration | None]:
     """For a run of ``loco``: each corpus with the fold that held it out, calibrated on the other
     folds; and the calibration fitted on all. For a run that held out speakers of one corpus: that
     corpus, without calibration.
@@ -167,11 +167,11 @@ def unseen_by_folds(
         if part.scorer.centring is not None:
             centring = fitted.applied(part.scorer.centring, part.scorer.labels)
             part.scorer = replace(part.scorer, centring=centring)
-        unseen.append(Unseen([part], fitted.temperature, fitted.abstain_below))
+        unseen.append(UnseenCorpus([part], fitted.temperature, fitted.abstain_below))
     return unseen, fit(unknown, known)
 
 
-def rows_of(unseen: Sequence[Unseen], orders: int) -> Iterator[Row]:
+def rows_of(unseen: Sequence[UnseenCorpus], orders: int) -> Iterator[Row]:
     """One for each enrolment that makes a difference to the models."""
     for enrolment in unseen[0].enrolments:
         predictions = [corpus.predictions(enrolment, orders) for corpus in unseen]
@@ -179,7 +179,7 @@ def rows_of(unseen: Sequence[Unseen], orders: int) -> Iterator[Row]:
 
 
 def conditions_of(
-    unseen: Sequence[Unseen], conditions: Sequence[str], orders: int
+    unseen: Sequence[UnseenCorpus], conditions: Sequence[str], orders: int
 ) -> Iterator[ConditionRow]:
     """Metrics by condition, with nothing known of a voice and, where that makes a difference, with
     ten utterances of it under the same condition.
@@ -193,7 +193,9 @@ def conditions_of(
 
 
 def _metrics(
-    unseen: Sequence[Unseen], enrolment: Enrolment, predictions: Sequence[Sequence[Predictions]]
+    unseen: Sequence[UnseenCorpus],
+    enrolment: Enrolment,
+    predictions: Sequence[Sequence[Predictions]],
 ) -> EnrolmentRow:
     fits = [(corpus.temperature, corpus.abstain_below) for corpus in unseen]
     return enrolment_row(enrolment.name, predictions, fits)
@@ -201,9 +203,9 @@ def _metrics(
 
 def _unseen_speakers(
     run: Path, corpus: Corpus, folds: Sequence[Sequence[tuple[FoldResult, Path]]]
-) -> Unseen:
+) -> UnseenCorpus:
     """By folds that each hold out some speakers of one corpus. Raises UserError for others."""
-    return Unseen(
+    return UnseenCorpus(
         [
             _part(_held_out(run, seeds[0][0], corpus), [weights for _, weights in seeds])
             for seeds in folds

@@ -10,14 +10,14 @@ import torch
 from edgeser.errors import UserError
 
 Precision: TypeAlias = Literal["bf16", "fp32"]
-Choice: TypeAlias = Literal["auto", "bf16", "fp32"]
+PrecisionChoice: TypeAlias = Literal["auto", "bf16", "fp32"]
 
 _FLAGS = frozenset(("avx512_bf16", "amx_bf16", "bf16"))
 """Linux's names for the instructions of x86 (AVX512-BF16, AMX) and of ARM. Without them bfloat16 is
 emulated, and many times slower than float32."""
 
 
-def precision_of(choice: Choice) -> Precision:
+def precision_of(choice: PrecisionChoice) -> Precision:
     """What a choice means on this machine: "auto" is bf16 where the processor supports it."""
     if choice != "auto":
         return choice

@@ -15,7 +15,7 @@ from edgeser_train.models import ModelConfig, build, class_named, class_of
 from edgeser_train.sound.augment import SpectrogramAugmentation, WaveformAugmentation
 from edgeser_train.training.loss import Distillation, Loss
 from edgeser_train.training.losses import LOSSES
-from edgeser_train.training.precision import Choice
+from edgeser_train.training.precision import PrecisionChoice
 from edgeser_train.training.voices import BaselineDraw, Episodes
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     clip_norm: float = 5.0
     ema_decay: float = 0.98
     patience: int = 0
-    precision: Choice = "auto"
+    precision: PrecisionChoice = "auto"
     copies_of: Literal["utterance", "voice"] = "utterance"
     balanced: bool = False
     examples: int = 0
