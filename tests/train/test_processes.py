@@ -24,13 +24,13 @@ WEIGHTS = Path("model.pt")
 WAITS_IN_THE_FIFTH_EPOCH = """
 import sys, time
 from edgeser.cli import main
-from edgeser_train.training import training
-step = training._Classifier.training_step
+from edgeser_train.training.classifier import Classifier
+step = Classifier.training_step
 def waiting(classifier, batch, index):
     if classifier.current_epoch == 4:
         time.sleep(600)
     return step(classifier, batch, index)
-training._Classifier.training_step = waiting
+Classifier.training_step = waiting
 main(sys.argv[1:])
 """
 KILLED_WHILE_IT_SCORES = """

@@ -18,6 +18,7 @@ from edgeser_train.data.frames import CorpusFrames, corpus_frames
 from edgeser_train.data.protocols import Fold
 from edgeser_train.training import training
 from edgeser_train.training.batches import TrainingData, UtteranceDataset
+from edgeser_train.training.classifier import Classifier
 from edgeser_train.training.recipe import changed
 from edgeser_train.training.states import AtomicCheckpointIO, LatestState
 from edgeser_train.training.training import Trained, train
@@ -95,12 +96,12 @@ def test_a_training_killed_at_any_state_goes_on_to_the_same_end(
     fold = Fold("a", tuple(range(8)), tuple(range(8, 16)), ())
     save = AtomicCheckpointIO.save_checkpoint
 
-    def validated(self: training._Classifier) -> None:
+    def validated(self: Classifier) -> None:
         self._predictions.clear()
         self.validation.append((0.3, 0.4, 0.2, 0.5, 0.5, 0.4)[len(self.validation)])
         self.log("validation_ua", self.validation[-1])
 
-    monkeypatch.setattr(training._Classifier, "on_validation_epoch_end", validated)
+    monkeypatch.setattr(Classifier, "on_validation_epoch_end", validated)
 
     def trained(name: str, states: int) -> Trained:
         """A training that an error ends as, or after, it writes a state, after so many states."""
@@ -159,7 +160,7 @@ def test_a_long_epoch_is_kept(
     epochs: list[int] = []
     now = 0.0
 
-    def start(_: training._Classifier) -> None:
+    def start(_: Classifier) -> None:
         nonlocal now
         now += epoch_s
 
@@ -168,7 +169,7 @@ def test_a_long_epoch_is_kept(
         now += write_s
         epochs.append(checkpoint["epoch"] + 1)
 
-    monkeypatch.setattr(training._Classifier, "on_train_epoch_start", start)
+    monkeypatch.setattr(Classifier, "on_train_epoch_start", start)
     monkeypatch.setattr(training, "_KEPT_STATES", 1)
     monkeypatch.setattr(training, "LatestState", partial(LatestState, clock=lambda: now))
     monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", save)
@@ -193,13 +194,13 @@ def test_weights_that_the_last_step_made_infinite_are_refused(
     emodb: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No loss comes after it that would tell."""
-    end = training._Classifier.on_train_epoch_end
+    end = Classifier.on_train_epoch_end
 
-    def spoilt(self: training._Classifier) -> None:
+    def spoilt(self: Classifier) -> None:
         end(self)
         torch.nn.init.constant_(next(self.model.parameters()), float("inf"))
 
-    monkeypatch.setattr(training._Classifier, "on_train_epoch_end", spoilt)
+    monkeypatch.setattr(Classifier, "on_train_epoch_end", spoilt)
     data = training_data_of(emodb, cache, changed(TINY_RECIPE, ["epochs=1", "ema_decay=0"]))
     with pytest.raises(UserError, match="the last step left weights that are no numbers"):
         train(data, part(*range(60)), tmp_path, seed=1, data_seed=1)

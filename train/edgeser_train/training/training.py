@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 import numpy as np
@@ -21,16 +19,14 @@ from torch.utils.data import DataLoader
 from edgeser.errors import UserError, shortage
 from edgeser.features.front_end import Floats
 from edgeser.features.pieces import pieces_of
-from edgeser_train import metrics
 from edgeser_train.corpora import Corpus
-from edgeser_train.data.batch import Batch
 from edgeser_train.data.protocols import Fold
 from edgeser_train.models.initialise import initialise
 from edgeser_train.models.speech_model import SpeechModel
 from edgeser_train.training.batches import CropDataset, TrainingData, UtteranceDataset
+from edgeser_train.training.classifier import VALIDATION_UA, Classifier, diverged
 from edgeser_train.training.known_warnings import ignore_known_warnings
-from edgeser_train.training.loss import class_weights, loss_of
-from edgeser_train.training.optimiser import optimiser_of
+from edgeser_train.training.loss import class_weights
 from edgeser_train.training.precision import precision_of
 from edgeser_train.training.progress import ProgressWriter
 from edgeser_train.training.recipe import Recipe
@@ -44,7 +40,6 @@ from edgeser_train.training.states import (
     resumable,
 )
 
-_UA = "validation_ua"
 _KEPT_STATES = 20
 """How many times a long training saves its state for a resumption, however fast it is."""
 
@@ -101,7 +96,7 @@ def train(
     crops = CropDataset(data, fold.train, data_seed, lambda: len(classifier.losses))
     targets = corpus.targets[list(fold.train)]
     weights = class_weights(targets, labels, recipe.loss.weighting)
-    classifier = _Classifier(model, recipe, weights, len(crops), seed, ProgressWriter(work))
+    classifier = Classifier(model, recipe, weights, len(crops), seed, ProgressWriter(work))
     watched = UtteranceDataset(data, fold.validation if recipe.patience else ())
     batches = DataLoader(crops, batch_size=None)
     utterances = DataLoader(watched, batch_size=None)
@@ -142,90 +137,17 @@ def check_fit(recipe: Recipe, corpus: Corpus, fold: Fold) -> None:
         )
 
 
-class _Classifier(L.LightningModule):
-    """A model, its loss, and the curves of both."""
-
-    def __init__(
-        self,
-        model: SpeechModel,
-        recipe: Recipe,
-        weights: Tensor,
-        batches: int,
-        seed: int,
-        progress: ProgressWriter,
-    ) -> None:
-        super().__init__()
-        self.model = model
-        self.recipe = recipe
-        self.weights = weights
-        self.steps = recipe.epochs * math.ceil(batches / recipe.accumulate)
-        self.seed = seed
-        self.batches = batches
-        self.progress = progress
-        self.losses: list[float] = []
-        self.validation: list[float] = []
-        self._batch_losses: list[float] = []
-        self._predictions: list[tuple[int, int]] = []
-
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        if index == 0:
-            # Dropout is seeded for each epoch, so that a resumption repeats it. (Lightning calls no
-            # on_train_epoch_start for the first epoch after a resumption.)
-            torch.manual_seed(self.seed * 1_000_003 + len(self.losses))
-        weights = self.weights.to(self.device)
-        loss = loss_of(self.recipe.loss, self.model, batch, weights, self.recipe.distillation)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise _diverged(f"the loss became {value} in epoch {len(self.losses) + 1}", self.recipe)
-        self._batch_losses.append(value)
-        if self.trainer.is_global_zero:
-            self.progress.write(
-                len(self.losses) + (index + 1) / self.batches,
-                self.recipe.epochs,
-                self.losses[-1] if self.losses else float(np.mean(self._batch_losses)),
-                self.validation[-1] if self.validation else None,
-            )
-        return loss
-
-    def on_train_epoch_end(self) -> None:
-        mean = torch.tensor(np.mean(self._batch_losses), device=self.device)
-        self.losses.append(float(self.trainer.strategy.reduce(mean, reduce_op="mean")))
-        self._batch_losses.clear()
-        self.log("training_loss", self.losses[-1])
-
-    def validation_step(self, batch: tuple[Tensor, Tensor, int], _: int) -> None:
-        features, frames, target = batch
-        predicted = self.model(features, frames).float().mean(dim=0).argmax()
-        self._predictions.append((int(target), int(predicted)))
-
-    def on_validation_epoch_end(self) -> None:
-        pairs = np.array(self._predictions)
-        self._predictions.clear()
-        labels = self.recipe.model.labels
-        ua = metrics.ua(metrics.confusion(pairs[:, 0], pairs[:, 1], labels))
-        self.validation.append(ua)
-        self.log(_UA, ua)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["curves"] = (self.losses, self.validation)
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        losses, validation = checkpoint["curves"]
-        self.losses, self.validation = list(losses), list(validation)
-
-    def configure_optimizers(self) -> Any:
-        return optimiser_of(self.model, self.recipe.optimiser, self.steps, self.recipe.epochs)
-
-
 def _trainer(recipe: Recipe, work: Path, logs: Path | None) -> L.Trainer:
     every = max(1, recipe.epochs // _KEPT_STATES)
     callbacks: list[Callback] = [NoEpochLeft()]
     if recipe.ema_decay:
         callbacks.append(WeightAveraging(avg_fn=_moving_average(recipe.ema_decay)))
     if recipe.patience:
-        callbacks.append(EarlyStopping(_UA, patience=recipe.patience, mode="max"))
+        callbacks.append(EarlyStopping(VALIDATION_UA, patience=recipe.patience, mode="max"))
         callbacks.append(
-            MovableState(work, BEST, monitor=_UA, mode="max", enable_version_counter=False)
+            MovableState(
+                work, BEST, monitor=VALIDATION_UA, mode="max", enable_version_counter=False
+            )
         )
     # After the best state, so that every saved epoch has been compared with the best one.
     callbacks.append(LatestState(work, every))
@@ -264,7 +186,7 @@ def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     return average
 
 
-def _chosen(classifier: _Classifier, work: Path | None) -> Trained:
+def _chosen(classifier: Classifier, work: Path | None) -> Trained:
     epoch = len(classifier.losses)
     if work is not None:
         best = torch.load(work / f"{BEST}.ckpt", map_location="cpu", weights_only=False)
@@ -272,14 +194,8 @@ def _chosen(classifier: _Classifier, work: Path | None) -> Trained:
         epoch = len(best["curves"][1])
     model = classifier.model.cpu().eval()
     if not all(torch.isfinite(tensor).all() for tensor in model.state_dict().values()):
-        raise _diverged("the last step left weights that are no numbers", classifier.recipe)
+        raise diverged("the last step left weights that are no numbers", classifier.recipe)
     return Trained(model, classifier.losses, classifier.validation, epoch)
-
-
-def _diverged(what: str, recipe: Recipe) -> UserError:
-    return UserError(
-        f"training: {what}", f"lower optimiser.learning_rate ({recipe.optimiser.learning_rate})"
-    )
 
 
 def _set_statistics(model: SpeechModel, data: TrainingData, part: tuple[int, ...]) -> None:
