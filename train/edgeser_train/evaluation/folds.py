@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -106,7 +107,7 @@ def run_folds(
     check_disjoint(plan.corpus, folds)
     wanted = _jobs(plan, folds)
     results: dict[str, FoldResult] = {}
-    code = commit()
+    run_job = partial(_run, plan, run, cache, commit())
     with locked_folder(run):
         for job in wanted:
             if (kept := _kept(plan, job, run)) is not None:
@@ -122,7 +123,7 @@ def run_folds(
             # Only scoring needs the sound; errors and silent recordings are reported now.
             tell_silent(plan.corpus, load_sounds(plan.corpus, cache))
             corpus_frames(plan.corpus, plan.recipe, cache)
-        for job, result in _trained(plan, todo, run, cache, jobs, code):
+        for job, result in _all_run(run_job, todo, jobs):
             results[job.stem] = result
             on_result(result, False)
     return [results[job.stem] for job in wanted]
@@ -162,21 +163,21 @@ def kept_folds(run: Path, *, several_seeds: bool = False) -> list[tuple[FoldResu
     return [once[place] for place in sorted(once)]
 
 
-def _trained(
-    plan: Plan, todo: list[_Job], run: Path, cache: Path, jobs: int, code: str
+def _all_run(
+    run_job: Callable[[_Job], FoldResult], todo: list[_Job], at_once: int
 ) -> Iterator[tuple[_Job, FoldResult]]:
-    if jobs <= 1 or len(todo) <= 1:
+    if at_once <= 1 or len(todo) <= 1:
         for job in todo:
-            yield job, _run(plan, job, run, cache, code)
+            yield job, run_job(job)
         return
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    with Workers(jobs, threads) as pool:
-        waiting = {pool.submit(_run, plan, job, run, cache, code): job for job in todo}
+    threads = max(1, (os.cpu_count() or 1) // at_once)
+    with Workers(at_once, threads) as pool:
+        waiting = {pool.submit(run_job, job): job for job in todo}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
 
 
-def _run(plan: Plan, job: _Job, run: Path, cache: Path, code: str) -> FoldResult:
+def _run(plan: Plan, run: Path, cache: Path, code: str, job: _Job) -> FoldResult:
     """Train one fold's model, score it, and keep both in ``run``; ``code``: the running commit."""
     begun = time.monotonic()
     corpus, recipe, fold = plan.corpus, plan.recipe, job.fold
