@@ -224,6 +224,16 @@ def test_a_fault_is_seen_where_it_happened(browser: Any, page: PageProcess, daem
         shot(tab, "fault")
 
 
+def test_sound_at_the_wrong_pace_is_named_whatever_came_last(
+    browser: Any, page: PageProcess, daemon: Daemon
+) -> None:
+    wrong = msgspec.structs.replace(status("degraded"), wrong_pace=True)
+    with opened(browser, page) as tab:
+        shows(tab, "Working, with problems", lambda: daemon.tell(wrong))
+        daemon.tell(fault("sound is back", code="audio_restored", recovered=True))
+        shows(tab, "Sound arrives faster or slower than real time", lambda: daemon.tell(wrong))
+
+
 def test_bars_of_all_labels_begin_and_end_in_line(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:

@@ -280,7 +280,7 @@ function explainStream(state, stream, now) {
     case "no_audio": return { kind: "bad", what: "No sound arrives", why: fault ? fault.message : "No sound for two seconds. A file has ended; a microphone is being restarted." };
     case "starting": return { kind: "wait", what: "Starting", why: "The model is being loaded and verified." };
     case "stopping": return { kind: "wait", what: "Stopping", why: "The daemon is stopping, as requested or because its file has ended." };
-    case "degraded": return { kind: "warn", what: "Working, with problems", why: latest?.message ?? "Windows were dropped, or got no scores." };
+    case "degraded": return { kind: "warn", what: "Working, with problems", why: status.wrong_pace ? "Sound arrives faster or slower than real time: its rate or format is wrong." : latest?.message ?? "Windows were dropped, or got no scores." };
     default:
   }
   if (stream.speaking || status.state === "speech") return { kind: "speech", what: "Speech", why: "" };
