@@ -52,3 +52,12 @@ def test_a_day_without_data_does_not_look_like_a_silent_one(
         assert tab.locator(".day.unknown[aria-label$='no speech']").count() == 0
     with month_of(browser, page, "2024-05-15") as tab:
         until(lambda: tab.locator(".day.unknown").count() == 31, "days of which nothing is known")
+
+
+def test_today_is_marked_for_screen_readers_too(browser: Any, page: PageProcess) -> None:
+    with month_of(browser, page, "2024-05-15") as tab:
+        assert tab.locator("[aria-current=date]").count() == 0
+        tab.click("text=Today")
+        until(lambda: tab.locator("[aria-current=date]").count(), "this month")
+        today = tab.evaluate("`${new Date().getDate()}`")
+        assert tab.inner_text("[aria-current=date] .number") == today

@@ -51,7 +51,7 @@ export function Month({ middle, now, isKnown, filter, labels, open }) {
         const said = !bin ? "not known yet" : speech ? `${duration(speech)} of speech: ${parts.map(([l, s]) => `${words(l)} ${Math.round((100 * s) / speech)} %`).join(", ")}` : isKnown(day) ? "no speech" : NO_DATA;
         const faults = bin?.faults ? plural(bin.faults, "fault") : "";
         const told = faults ? `${said}; ${faults}` : said;
-        return html`<button key=${day} tabindex=${i === stop ? 0 : -1} class=${`day ${speech ? "" : "empty"} ${said === NO_DATA ? "unknown" : ""} ${now >= day && now < days[i + 1] ? "today" : ""}`} onClick=${() => open(day)} aria-label=${`${dayName(day)}: ${told}`} title=${told}>
+        return html`<button key=${day} tabindex=${i === stop ? 0 : -1} class=${`day ${speech ? "" : "empty"} ${said === NO_DATA ? "unknown" : ""}`} aria-current=${now >= day && now < days[i + 1] ? "date" : undefined} onClick=${() => open(day)} aria-label=${`${dayName(day)}: ${told}`} title=${told}>
           <span class="number">${new Date(day * 1000).getDate()}</span>
           ${faults && html`<span class="sign">!</span>`}
           <span class="amount">${speech ? duration(speech) : ""}</span>
