@@ -1,4 +1,4 @@
-"""The calendar of the past in Debian's Chromium."""
+"""Months, days and hours of the past in Debian's Chromium."""
 
 from __future__ import annotations
 
@@ -61,3 +61,21 @@ def test_today_is_marked_for_screen_readers_too(browser: Any, page: PageProcess)
         until(lambda: tab.locator("[aria-current=date]").count(), "this month")
         today = tab.evaluate("`${new Date().getDate()}`")
         assert tab.inner_text("[aria-current=date] .number") == today
+
+
+def test_the_months_name_is_that_of_its_days_in_iran_too(browser: Any, page: PageProcess) -> None:
+    with opened(browser, page, "#past", locale="fa-IR") as tab:
+        tab.fill("input[type=date]", "2024-05-15")
+        tab.locator(".toolbar button").nth(2).click()
+        until(lambda: tab.inner_text(".step h2") == "مهٔ ۲۰۲۴", "the name")
+        assert tab.locator(".day").count() == 31
+
+
+def test_the_hour_that_comes_twice_is_two_hours(browser: Any, page: PageProcess) -> None:
+    start = """async () => {
+        const { hourStart } = await import('/static/archive.js');
+        return ['00:30', '01:30'].map((utc) => hourStart(Date.parse(`2026-10-25T${utc}Z`) / 1000));
+    }"""
+    with opened(browser, page, "#past", timezone_id="Europe/Berlin") as tab:
+        first, second = tab.evaluate(start)
+        assert second == first + 3600

@@ -200,6 +200,22 @@ def test_a_list_that_could_not_be_read_at_first_is_asked_for_again(
         assert UNANSWERED not in tab.inner_text(".month")
 
 
+def test_rows_of_the_day_before_are_no_longer_those_in_view(
+    browser: Any, page: PageProcess
+) -> None:
+    with looked_at(browser, page) as tab:
+        busy = tab.locator(".found[aria-busy=true]").count
+        until(lambda: tab.locator(".found tbody tr").count() and not busy(), "today's")
+        asked: list[Any] = []
+        tab.route("**/api/events?*", lambda route: asked.append(route))
+        tab.click("[aria-label=Back]")
+        until(lambda: busy() and asked, "another day is asked for")
+        for route in asked:
+            route.continue_()
+        tab.unroute("**/api/events?*")
+        until(lambda: not busy(), "that day's")
+
+
 def test_hours_begin_at_the_full_hour_in_kolkata_too(browser: Any, page: PageProcess) -> None:
     with opened(browser, page, "#past", timezone_id="Asia/Kolkata") as tab:
         tab.click("[aria-label=Back]")  # a whole day of speech, whatever the time is
@@ -208,24 +224,6 @@ def test_hours_begin_at_the_full_hour_in_kolkata_too(browser: Any, page: PagePro
         assert busiest.partition(",")[0].endswith(":00")
         tab.click("text=Hour")
         until(lambda: tab.inner_text(".timeline .readout").count(":00") == 2, "a full hour")
-
-
-def test_the_hour_that_comes_twice_is_two_hours(browser: Any, page: PageProcess) -> None:
-    start = """async () => {
-        const { hourStart } = await import('/static/archive.js');
-        return ['00:30', '01:30'].map((utc) => hourStart(Date.parse(`2026-10-25T${utc}Z`) / 1000));
-    }"""
-    with looked_at(browser, page, timezone_id="Europe/Berlin") as tab:
-        first, second = tab.evaluate(start)
-        assert second == first + 3600
-
-
-def test_the_months_name_is_that_of_its_days_in_iran_too(browser: Any, page: PageProcess) -> None:
-    with looked_at(browser, page, locale="fa-IR") as tab:
-        tab.fill(DAY, "2024-05-15")
-        tab.locator(".toolbar button").nth(2).click()
-        reads(tab, HEADING, "مهٔ ۲۰۲۴")
-        assert tab.locator(".day").count() == 31
 
 
 def test_nothing_is_claimed_of_what_a_daemon_heard_that_keeps_no_journal(

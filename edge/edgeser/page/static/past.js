@@ -197,7 +197,7 @@ function Found({ fields, setRange, clock, several, told }) {
   for (const [name, value] of Object.entries(fields)) for (const v of [value].flat()) if (v !== "") query.append(name, v);
   const timed = isOneDay(fields.since, fields.before) ? clockTime : dayAndClock;
   const look = (event) => { const t = event.time; setRange([t - 60, t + 60]); };
-  return html`<section class="card found">
+  return html`<section class="card found" aria-busy=${page.of !== key}>
     <div class="bar"><h3>${much} in view</h3>
       <a class="plain" href=${`/api/events.csv?${query}`} download>CSV</a><a class="plain" href=${`/api/events.json?${query}`} download>JSON</a></div>
     <div class="scroll" tabindex="0"><table><thead><tr><th>Time</th><th>What</th><th class="n">Score</th><th class="n">Length</th>${several && html`<th class="where">Stream</th>`}</tr></thead>
