@@ -101,7 +101,7 @@ class Trial:
         self._tab.click(".grab")
         until(lambda: self._tab.text(HEADING) != before, "the next day, or month")
         assert "2024" in self._tab.text(HEADING), self._tab.text(HEADING)
-        self._tab.click(".toolbar > .plain")  # today
+        self._tab.click(".toolbar .plain")  # today
         self._yesterday()
 
     def what_is_found_is_saved(self) -> None:
