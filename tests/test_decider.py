@@ -257,7 +257,7 @@ def test_logits_that_are_no_numbers_are_refused_and_teach_nothing(spoilt: float)
     first = said(decider, 1, "partial")
     window = replace(WINDOW, model=CENTRED)
     given = Answer(np.full(len(LABELS), spoilt, np.float32), None)
-    with pytest.raises(FloatingPointError, match="logits that are no numbers"):
+    with pytest.raises(UserError, match="logits that are no numbers"):
         decider.decide(window, given, 0.0)
     assert said(decider, 2) == first
     assert decider.decide(window, answer(SAD), 0.0).smoothed.label == LABELS[-1]

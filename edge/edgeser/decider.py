@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
+from edgeser.errors import UserError
 from edgeser.events.schema import UNKNOWN, EmotionEvent, Latency, Quality
 from edgeser.features.baseline import Baseline, no_baseline
 from edgeser.features.front_end import Floats
@@ -80,10 +81,13 @@ class Decider:
         """The event of a window and its network's answer. ``started_at``: when inference began.
 
         Noise is ``unknown``; it changes neither the smoothed state nor the voice's mean logits.
-        Raises FloatingPointError for logits that are no numbers, which would spoil both for ever.
+        Raises UserError for logits that are no numbers, which would spoil both for ever.
         """
         if not np.isfinite(answer.logits).all():
-            raise FloatingPointError("the network gave logits that are no numbers")
+            raise UserError(
+                f"model '{window.model.ref.name}': its network gave logits that are no numbers",
+                "take another model, or this one in full precision",
+            )
         renewal = self._renewal
         if renewal is not None and window.segment > renewal[0]:
             self._settings = renewal[1]

@@ -83,8 +83,8 @@ class Live:
 
         Raises TypeError for anything but an array without a mask, ValueError for other types and
         shapes than ``AnySamples``, more than 64 channels, another number of them than before, and
-        floats far beyond full scale; and after ``finish``. FloatingPointError if the model gives
-        logits that are no numbers.
+        floats far beyond full scale; and after ``finish``. UserError if the model gives logits
+        that are no numbers.
         """
         if self._finished:
             raise ValueError("this stream has ended; make a new Live for the next")

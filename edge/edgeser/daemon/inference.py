@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.reporter import StreamReporter
 from edgeser.decider import Decider
+from edgeser.errors import UserError
 from edgeser.events.schema import EmotionEvent
 from edgeser.model.network import Answer
 from edgeser.window import Window
@@ -57,7 +58,7 @@ class Inference:
         reporter = self._reporters[window.stream]
         try:
             event = self._deciders[window.stream].decide(window, answer, started_at)
-        except FloatingPointError as error:
+        except UserError as error:
             reporter.failed(window, error)
             return
         log.debug("%s %s %.2f", event.kind, event.label, event.confidence)
