@@ -70,8 +70,8 @@ site: $(VENV)/.tests examples/browser/node_modules/.installed
 
 test: lint types unit
 
-# Two files of tests at a time: a good third of a test's time is waiting.
-PYTEST := $(BIN)/python -m pytest -n 2
+# Three files of tests at a time on two cores: much of a test's time is waiting.
+PYTEST := $(BIN)/python -m pytest -n 3
 
 # Left out: what boots systemd or a sound server (tests/system, virtual microphones), what trains or
 # exports, what measures or waits for whole daemons, and what needs a browser or a broker.
