@@ -36,7 +36,7 @@ def test_the_journal_of_a_service_that_runs(talk: Box, listener: Listener) -> No
 
 
 def test_a_journal_that_cannot_be_kept_is_no_well_service_to_the_doctor(talk: Box) -> None:
-    hear(talk, "talk.flac", f'[journal]\npath = "{SHARED}"\n')
+    hear(talk, "talk.flac", '[journal]\npath = "/proc/edgeser/journal.db"\n')
     talk.run("systemctl", "start", "edgeser")
     talk.wait_for("StatusText=.*; events are not kept")
     lines = talk.run("edgeser", "doctor", "--service", "edgeser", "--json", check=False)
