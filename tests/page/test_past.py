@@ -376,20 +376,22 @@ def test_several_days_have_dates_and_no_name_of_another_span(
 def test_lanes_have_the_colours_of_their_names(
     browser: Any, page: PageProcess, daemon: Daemon
 ) -> None:
-    """The daemon may name its labels in another order than the journal, and after it."""
+    """By name, whatever was said first; and the daemon may name labels that the journal lacks."""
     with looked_at(browser, page, color_scheme="light") as tab:
         tab.route("**/api/live*", lambda route: route.abort())
         tab.reload()
         tab.click("[aria-label=Back]")
         reads(tab, MOOD, "Mostly")
-        before = tab.locator(".names li").all_inner_texts()
-        tab.unroute("**/api/live*")
-        told = (status(), emotion("happy", segment=10, end=2.0))
-        names = lambda: tab.locator(".names li").all_inner_texts()  # noqa: E731
-        until(lambda: daemon.tell(*told) or names() != before, "the daemon's labels")
 
-        def is_right() -> bool:
+        def is_right(names: list[str]) -> bool:
             lanes = tab.evaluate(COLOURS_OF_LANES)
-            return all(set(seen) <= {name} for name, seen in lanes) and any(s for _, s in lanes)
+            own = all(set(seen) <= {name} for name, seen in lanes)
+            return own and any(s for _, s in lanes) and [name for name, _ in lanes] == names
 
-        until(is_right, f"{tab.evaluate(COLOURS_OF_LANES)}")
+        journal = ["angry", "happy", "neutral", "sad", "unknown"]
+        until(lambda: is_right(journal), f"{tab.evaluate(COLOURS_OF_LANES)}")
+        tab.unroute("**/api/live*")
+        scores = {"fearful": 0.1, "happy": 0.9}
+        told = (status(), emotion("happy", segment=10, end=2.0, scores=scores))
+        both = ["angry", "fearful", "happy", "neutral", "sad", "unknown"]
+        until(lambda: daemon.tell(*told) or is_right(both), f"{tab.evaluate(COLOURS_OF_LANES)}")

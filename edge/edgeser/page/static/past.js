@@ -44,7 +44,7 @@ export function Past({ state, now, themed }) {
   const day = dayStart(middle);
   const days = span === "month" ? [] : archive.between(...range);
   const whole = span === "month" ? [] : archive.between(day, dayAfter(day));
-  const labels = [...new Set([...[...state.streams.values()].flatMap((s) => s.labels), ...archive.labels])].sort((a, b) => (a === "unknown") - (b === "unknown"));
+  const labels = [...new Set([...[...state.streams.values()].flatMap((s) => s.labels), ...archive.labels])].sort((a, b) => (a === "unknown") - (b === "unknown") || byName(a, b));
   const streams = [...new Set([...archive.streams, ...state.streams.keys()])].sort(byName);
 
   const isKnown = useKnown(state, now);
