@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import edgeser
 from edgeser.model.artefact import shipped_models
 from edgeser.pcm import Samples, as_floats
 from edgeser.pipeline import Heard
+from tests.patience import PATIENCE_S
 from tests.sounds import SPEECH_SEGMENTS, silence, speech
 
 MODEL = edgeser.load_model()
 SOUND = np.concatenate((speech(), silence(1.0)))
+HALF = len(SOUND) // 2
 
 
 def blocks_of(sound: Samples, length: int) -> list[Samples]:
@@ -101,6 +104,42 @@ def test_asyncio_gets_the_same_events_and_is_not_held_up() -> None:
         return [timeless(event) async for event in edgeser.Live(MODEL).aevents(blocks())]
 
     assert asyncio.run(heard()) == all_events(3200)
+
+
+def test_a_task_that_is_cancelled_leaves_a_stream_that_can_be_finished(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = edgeser.Live(MODEL)
+    whole.push(SOUND[:HALF])
+    expected = [timeless(event) for event in whole.finish()]
+    assert expected
+    model = edgeser.load_model()
+    answers, in_push, go_on = model.answers, threading.Event(), threading.Event()
+
+    def held_up(*given: Any) -> Any:
+        in_push.set()
+        go_on.wait(PATIENCE_S)
+        return answers(*given)
+
+    async def blocks() -> AsyncIterator[Samples]:
+        yield SOUND[:HALF]
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(anext(live.aevents(blocks())))
+        await asyncio.to_thread(in_push.wait, PATIENCE_S)
+        task.cancel()
+        await asyncio.wait([task])
+        finishing.start()
+        finishing.join(0.2)
+        go_on.set()
+
+    monkeypatch.setattr(model, "answers", held_up)
+    live = edgeser.Live(model)
+    heard: list[Heard] = []
+    finishing = threading.Thread(target=lambda: heard.extend(live.finish()))
+    asyncio.run(cancelled())
+    finishing.join(PATIENCE_S)
+    assert [timeless(event) for event in heard] == expected
 
 
 def test_what_is_no_sound_is_refused() -> None:

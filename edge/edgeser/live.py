@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from pathlib import Path
@@ -42,9 +43,9 @@ class Live:
     sound is cut into blocks changes no event. Events come in order, each with the Unix time at
     which it came out as ``time``; ``epoch`` is empty and ``seq`` 0, since nothing is published.
 
-    Inference happens inside ``push``: some milliseconds now and then. Not thread-safe; a program
-    with several streams makes one for each, and may give all of them one loaded model. It holds
-    nothing that must be closed: the sound ends at ``finish``.
+    Inference happens inside ``push``: some milliseconds now and then. A program with several
+    streams makes one for each, and may give all of them one loaded model. It holds nothing that
+    must be closed: the sound ends at ``finish``.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class Live:
         self._pipeline = Pipeline(stream, self.model, settings, voice)
         self._resampler: Resampler | None = None  # made when the number of channels is known
         self._finished = False
+        self._lock = threading.Lock()  # a cancelled task leaves its push running in a thread
 
     @property
     def voice(self) -> Voice:
         """What is known of the voice so far; it grows with every final."""
-        return self._pipeline.voice
+        with self._lock:
+            return self._pipeline.voice
 
     def push(self, samples: AnySamples) -> list[Heard]:
         """The events of the next block.
@@ -86,17 +89,19 @@ class Live:
         floats far beyond full scale; and after ``finish``. UserError if the model gives logits
         that are no numbers.
         """
-        if self._finished:
-            raise ValueError("this stream has ended; make a new Live for the next")
-        return self._heard(self._converted(samples))
+        with self._lock:
+            if self._finished:
+                raise ValueError("this stream has ended; make a new Live for the next")
+            return self._heard(self._converted(samples))
 
     def finish(self) -> list[Heard]:
         """The sound ends here: the events of its end, with the final of an open segment."""
-        if self._finished:
-            return []
-        self._finished = True
-        rest = [] if self._resampler is None else self._heard(self._resampler.flush())
-        return rest + _timed(self._pipeline.finish())
+        with self._lock:
+            if self._finished:
+                return []
+            self._finished = True
+            rest = [] if self._resampler is None else self._heard(self._resampler.flush())
+            return rest + _timed(self._pipeline.finish())
 
     def events(self, blocks: Iterable[AnySamples]) -> Iterator[Heard]:
         """The events of all blocks, to the end of the sound.
@@ -113,7 +118,11 @@ class Live:
         yield from self.finish()
 
     async def aevents(self, blocks: AsyncIterable[AnySamples]) -> AsyncIterator[Heard]:
-        """The same for asyncio: inference runs in a thread, so that the event loop goes on."""
+        """The same for asyncio: inference runs in a thread, so that the event loop goes on.
+
+        If the task is cancelled, a block that is in the thread is heard, but its events are lost;
+        ``push`` and ``finish`` then go on behind it.
+        """
         async for samples in blocks:
             for event in await asyncio.to_thread(self.push, samples):
                 yield event
