@@ -169,12 +169,16 @@ def test_one_that_nobody_closes_makes_no_other_deaf(endpoint: str) -> None:
                 until(lambda: listener.trouble is None)
 
 
-def test_a_forked_process_ends(endpoint: str) -> None:
-    with Subscriber(endpoint) as listener:
+def test_a_forked_process_is_told_to_make_its_own_and_ends(endpoint: str) -> None:
+    with Subscriber(endpoint, timeout_s=0.1) as listener:
         child = os.fork()
         if not child:
-            listener.close()
-            os._exit(0)
+            try:
+                next(listener)
+            except ValueError as error:
+                listener.close()
+                os._exit("make one after the fork" not in str(error))
+            os._exit(2)
         ended: list[int] = []
         waiter = threading.Thread(target=lambda: ended.append(os.waitpid(child, 0)[1]), daemon=True)
         waiter.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -61,7 +62,8 @@ class Subscriber:
     does not end by itself; if there is none, a warning in the log says so, once. Messages that are
     no events are skipped and counted in ``malformed``.
 
-    Not thread-safe; use one in each thread. Close it, or use it in a ``with`` statement.
+    Not thread-safe; use one in each thread, and in each process. Close it, or use it in a ``with``
+    statement.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Subscriber:
         bounds, and what is dropped there is requested again. 0: no limit.
         Raises ``UserError`` for a malformed endpoint or position, wrong keys, or a socket that may
         not be used, ``TypeError`` for values of another type, ``ValueError`` for numbers out of
-        range; the iteration ``ValueError`` after ``close``.
+        range; the iteration ``ValueError`` after ``close``, and in a forked process.
         """
         for name, value, type_ in (
             ("endpoint", endpoint, str),
@@ -115,6 +117,7 @@ class Subscriber:
         """The event yielded last, as JSON, just as it was received; empty for a ``Gap``."""
         self._timeout_s = timeout_s
         start = parse_since(since) if isinstance(since, str) else since
+        self._process = os.getpid()
         self._catch_up = CatchUp(topics, start)
         self._levels_wanted = any(topic.startswith(LEVEL_PREFIX) for topic in topics)
         self._yielded = start
@@ -212,8 +215,11 @@ class Subscriber:
         """The socket to wait for next, and until when.
 
         None when something is ready. While past events are requested, live ones wait in libzmq's
-        queue, within its bounds. Raises ValueError after ``close``.
+        queue, within its bounds. Raises ValueError after ``close``, and in a forked process, where
+        libzmq's own thread is missing and every wait would last for ever.
         """
+        if self._process != os.getpid():
+            raise ValueError("this subscriber is another process's; make one after the fork")
         if self._socket.closed:
             raise ValueError("this subscriber is closed; make another with since=its position")
         until = self._patience(deadline)
