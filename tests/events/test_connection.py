@@ -86,6 +86,21 @@ def test_a_subscriber_that_times_out_logs_nothing_besides(
     assert not caplog.records
 
 
+def test_one_that_never_waits_says_it_as_well(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(subscriber, "SAY_AFTER_S", 0.05)
+
+    def has_said_why() -> bool:
+        with pytest.raises(TimeoutError):
+            next(listener)
+        return listener.has_said_why
+
+    with Subscriber(endpoint, timeout_s=0) as listener:
+        until(has_said_why)
+    assert "nothing publishes there yet" in caplog.text
+
+
 def test_the_time_of_a_stopped_program_is_no_waiting_time(
     endpoint: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -306,7 +306,9 @@ class Subscriber:
         if self._looked_at is not None:
             self._patience_s -= min(now - self._looked_at, _MAX_STEP_S)
         self._looked_at = now
-        if self._patience_s > 0 or (deadline is not None and now >= deadline):
+        # With a time-out of 0 every call is at its deadline, also the one that should say it.
+        is_over = self._timeout_s != 0 and deadline is not None and now >= deadline
+        if self._patience_s > 0 or is_over:
             until = now + min(self._patience_s, _MAX_STEP_S)
             return until if deadline is None else min(until, deadline)
         self.has_said_why = True
