@@ -94,7 +94,8 @@ EVENT = (
 JSON = (msgspec.MsgspecError, ValueError, RecursionError)
 
 PARSERS = [
-    Parser("an event", decode, EVENT, JSON),
+    Parser("an event", decode, EVENT, (msgspec.DecodeError,)),
+    Parser("an event in a text", _text(decode), EVENT, (msgspec.DecodeError,)),
     Parser(
         "a request for replay",
         read_request,

@@ -320,15 +320,16 @@ encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 
 
-def decode(payload: bytes) -> AnyEvent:
+def decode(payload: bytes | str) -> AnyEvent:
     """The event in a JSON payload; unknown fields are ignored.
 
-    Raises ``msgspec.ValidationError`` for JSON that is no event, ``msgspec.DecodeError`` for
-    anything that is not JSON, not UTF-8, or nested too deep.
+    Raises ``msgspec.ValidationError`` for JSON that is no event, such as a gap, and
+    ``msgspec.DecodeError`` for anything that is not JSON, not UTF-8, or nested too deep; both are
+    a ``ValueError``.
     """
     try:
         return _decoder.decode(payload)
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (UnicodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from error
 
 
