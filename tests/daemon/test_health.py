@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from edgeser.audio.network.stream import NetworkStream
 from edgeser.daemon.health import DEAF_LIMIT_S, SILENT_LIMIT_S, STUCK_AFTER_S, Health
 
 WATCHDOG_S = 30.0
@@ -37,6 +38,7 @@ class FakeIntake:
     frame_age_s: float | None = 0.02
     lost: str | None = None
     live: bool = True
+    remote: bool = False
     last: Any = None
     state: str = "listening"
     ended: threading.Event = field(default_factory=threading.Event)
@@ -47,7 +49,7 @@ class FakeIntake:
 
     @property
     def source(self) -> Any:
-        return SimpleNamespace(live=self.live)
+        return object.__new__(NetworkStream) if self.remote else SimpleNamespace(live=self.live)
 
     @property
     def reporter(self) -> Any:
@@ -199,12 +201,38 @@ def test_a_reload_is_told_from_begin_to_end(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_network_microphone_that_is_away_restarts_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from edgeser.audio.network.stream import NetworkStream
-
-    away = FakeIntake(frame_age_s=None, lost="network microphone 'a': has not connected")
-    monkeypatch.setattr(FakeIntake, "source", object.__new__(NetworkStream))
+    lost = "network microphone 'a': has not connected"
+    away = FakeIntake(frame_age_s=None, lost=lost, remote=True)
     world = World(monkeypatch, away)
     assert world.signs(600) > 20
     assert world.manager.told[0] == "ready"  # it may connect at any time
     away.frame_age_s = 10 * DEAF_LIMIT_S
     assert world.signs(600) > 20
+
+
+def test_sound_from_the_network_keeps_the_daemon_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = FakeIntake(frame_age_s=10 * DEAF_LIMIT_S, lost="unplugged")
+    network = FakeIntake(remote=True)
+    world = World(monkeypatch, lost, network)
+    assert world.signs(30) == 2
+    network.frame_age_s, network.lost = DEAF_LIMIT_S + 1, "it closed the connection"
+    assert world.signs(30) == 0
+
+
+def test_one_that_never_came_does_not_keep_a_deaf_daemon_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lost = FakeIntake(frame_age_s=DEAF_LIMIT_S - 1, lost="unplugged")
+    world = World(monkeypatch, FakeIntake(frame_age_s=None, lost="no input device"), lost)
+    assert world.signs(30) == 2
+    lost.frame_age_s = DEAF_LIMIT_S + 1
+    assert world.signs(30) == 0
+
+
+def test_a_thread_of_the_network_that_stands_still_is_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(
+        monkeypatch, FakeIntake(), FakeIntake(frame_age_s=SILENT_LIMIT_S + 1, remote=True)
+    )
+    assert world.signs(30) == 0

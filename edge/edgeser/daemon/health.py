@@ -111,13 +111,17 @@ class Health:
         """Why only a restart can help; None while none is needed."""
         if self._backlog.working_s > watchdog_s:
             return f"a window has been in work for {self._backlog.working_s:.0f} s"
-        ages = {name: i.frame_age_s for name, i in self._to_hear().items() if not _is_remote(i)}
-        for name, age_s in ages.items():
-            intake = self._intakes[name]
+        heard = {
+            name: (intake, age_s)
+            for name, intake in self._to_hear().items()
+            if (age_s := intake.frame_age_s) is not None
+        }
+        for name, (intake, age_s) in heard.items():
             excused = intake.lost is not None or not intake.source.live
-            if not excused and age_s is not None and age_s > SILENT_LIMIT_S:
+            if not excused and age_s > SILENT_LIMIT_S:
                 return f"{name} has given neither sound nor a fault for {age_s:.0f} s"
-        if ages and all(age_s is not None and age_s > DEAF_LIMIT_S for age_s in ages.values()):
+        has_own = any(not _is_remote(intake) for intake, _ in heard.values())
+        if has_own and min(age_s for _, age_s in heard.values()) > DEAF_LIMIT_S:
             return f"no sound for {DEAF_LIMIT_S:.0f} s"
         return None
 
