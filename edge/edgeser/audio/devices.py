@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from edgeser.errors import UserError
+from edgeser.module_command import module_command
 
 PORTAUDIO_MISSING = (
     "PortAudio is missing, no microphone can be used",
@@ -38,7 +38,7 @@ def input_devices(timeout_s: float = 10.0) -> list[Device]:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "edgeser.audio.capture", "--list"],
+            module_command("edgeser.audio.capture", "--list"),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,

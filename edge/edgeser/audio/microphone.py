@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from edgeser.audio.resample import Resampler
 from edgeser.audio.source import AudioBlock, AudioFault, SourceError
 from edgeser.audio.timeline import Timeline
 from edgeser.audio.wire import Kind, Message
+from edgeser.module_command import module_command
 from edgeser.pcm import SAMPLE_RATE
 
 STEADY_S = 5.0
@@ -217,7 +217,7 @@ class Microphone:
 
 
 def _capture_command(device: str | None, channel: int | None) -> list[str]:
-    command = [sys.executable, "-m", "edgeser.audio.capture"]
+    command = module_command("edgeser.audio.capture")
     if device is not None:
         command.append(f"--device={device}")
     if channel is not None:

@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from edgeser.bench.machine import Usage, usage
 from edgeser.errors import UserError
 from edgeser.events.wire.endpoint import parse_bind_endpoint, replay_endpoint
+from edgeser.module_command import module_command
 from edgeser.settings.environment import ENVIRONMENT_PREFIX
 
 READY_S = 60.0
@@ -40,7 +40,7 @@ class DaemonProcess:
         self.started_at = time.monotonic()
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "edgeser", "run", "--bind", endpoint, *arguments],
+                module_command("edgeser", "run", "--bind", endpoint, *arguments),
                 stdin=subprocess.PIPE if "-" in arguments else subprocess.DEVNULL,
                 stderr=errors,
                 env=_environment(log.with_name("journal.sqlite")),

@@ -21,6 +21,7 @@ from edgeser.errors import UserError
 from edgeser.events.schema import AnyEvent, decode
 from edgeser.events.sequence import Gap
 from edgeser.events.subscribe.subscriber import Subscriber
+from edgeser.module_command import module_command
 
 HANG_S = 60.0
 """A daemon publishes its status every second: one that is silent for this long hangs."""
@@ -98,7 +99,7 @@ class Receiver:
 def receiver(daemon: DaemonProcess) -> Iterator[Receiver]:
     """A subscriber process that follows the daemon, and is ended with the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "edgeser.bench.receiver", daemon.endpoint],
+        module_command("edgeser.bench.receiver", daemon.endpoint),
         stdout=subprocess.PIPE,
         preexec_fn=end_with_parent,
     )

@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import msgspec
 import numpy as np
 
 from edgeser.errors import UserError
+from edgeser.module_command import module_command
 from edgeser.regular_file import regular
 from edgeser.settings.schema import Settings
 
@@ -183,7 +183,7 @@ def _model(settings: Settings) -> str:
 def _telemetry(_: Settings) -> str:
     with tempfile.TemporaryDirectory() as home:
         subprocess.run(
-            [sys.executable, "-c", "import edgeser.model.backends.onnxruntime"],
+            module_command("edgeser.model.backends.onnxruntime"),
             env={**os.environ, "HOME": home, "XDG_CACHE_HOME": f"{home}/.cache"},
             check=True,
         )

@@ -10,6 +10,7 @@ import sys
 import msgspec
 
 from edgeser.errors import UserError
+from edgeser.module_command import module_command
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -97,7 +98,7 @@ class ModelCard:
 async def _ask(name: str) -> Card:
     """Read it in a separate process, since reading an artefact needs NumPy and its memory."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "edgeser.page.card", name),
+        *module_command("edgeser.page.card", name),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
