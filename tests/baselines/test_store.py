@@ -95,6 +95,23 @@ def test_each_front_end_has_its_own(tmp_path: Path) -> None:
     assert store.load("mic", FRONT_END) is store.load("mic", other) is None
 
 
+def test_each_model_of_one_front_end_keeps_what_it_usually_says(tmp_path: Path) -> None:
+    store = BaselineStore(tmp_path)
+    first, second = (
+        LogitBaseline(model, Baseline(np.full(2, logit, np.float32), 500))
+        for model, logit in (("first", 1.0), ("second", -1.0))
+    )
+    for usual, level_db in ((first, -40.0), (None, -35.0), (second, -30.0), (second, -20.0)):
+        store.save("mic", FRONT_END, a_baseline(level_db), usual, enrolled=usual is first)
+    kept = store.read("mic")
+    assert kept is not None
+    told = [(one.usual and one.usual.model, one.enrolled) for one in (kept, *kept.others)]
+    assert told == [("second", False), ("first", True)]
+    loaded = store.load("mic", FRONT_END)
+    assert loaded is not None
+    assert loaded.mean[0] == -20.0
+
+
 def test_not_for_more_front_ends_than_anybody_has(tmp_path: Path) -> None:
     store = BaselineStore(tmp_path)
     for hop in range(1, 21):

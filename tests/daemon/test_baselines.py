@@ -8,60 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeser.audio.source import AudioBlock
-from edgeser.baselines.store import BaselineStore, fingerprint
+from edgeser.baselines.store import BaselineStore
 from edgeser.daemon import baselines as module
-from edgeser.daemon.backlog import Backlog
-from edgeser.daemon.baselines import BaselineKeeper
-from edgeser.daemon.intake import Intake
-from edgeser.daemon.reporter import StreamReporter
 from edgeser.decider import Decider
 from edgeser.features.baseline import Baseline
-from edgeser.hearing import Hearing
 from edgeser.losses import Losses
 from edgeser.model.centring import LogitBaseline
 from edgeser.model.model import Model, load_model
-from edgeser.pcm import Samples
-from edgeser.settings.schema import DecisionSettings, SpeechSettings
-from tests.baselines.learner import FRONT_END, learner
-from tests.daemon.test_intake import Played
+from edgeser.settings.schema import DecisionSettings
+from tests.baselines.learner import FRONT_END
+from tests.daemon.voices import TALK, exchange, hear, keeper_of, known, new_intake
 from tests.disks import filled
-from tests.sounds import silence, speech
-
-TALK = np.concatenate((speech(), silence(1.0)))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
-    return load_model(str(learner(tmp_path_factory.mktemp("model"))))
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> BaselineStore:
-    return BaselineStore(tmp_path / "baselines")
-
-
-def new_intake(model: Model, name: str = "mic") -> Intake:
-    losses, backlog = Losses(), Backlog()
-    hearing = Hearing(name, model, SpeechSettings(), losses)
-    backlog.close()
-    backlog.abandon()  # nobody works here: do not wait for it
-    return Intake(Played(), hearing, StreamReporter(name, losses, lambda _: None), backlog)
-
-
-def keeper_of(
-    store: BaselineStore, intake: Intake, decider: Decider | None = None
-) -> BaselineKeeper:
-    decider = decider or Decider(DecisionSettings(), Losses())
-    return BaselineKeeper(store, [intake], {intake.name: decider})
-
-
-def hear(intake: Intake, sound: Samples) -> None:
-    intake.hear(AudioBlock(sound, intake.hearing.position, 0.0))
-
-
-def known(level_db: float) -> Baseline:
-    return Baseline(np.full(40, level_db, np.float32), 1000)
+from tests.sounds import silence
 
 
 def test_what_was_learned_is_there_after_a_restart(model: Model, store: BaselineStore) -> None:
@@ -290,94 +248,6 @@ def test_what_a_model_usually_says_is_kept_and_forgotten_with_it(
     keeper.sync(ending=True)
     read = store.read("mic")
     assert read is None or read.logit_baseline is None
-
-
-def exchange(intake: Intake, model: Model) -> None:
-    """As a reload does it."""
-    intake.renew(model, SpeechSettings(), lambda _: None)
-    hear(intake, silence(0.1))
-
-
-@pytest.mark.parametrize("other", ["moonshine6", "lightweight-emodb"])
-def test_what_is_known_is_there_again_after_another_model(
-    model: Model, store: BaselineStore, other: str
-) -> None:
-    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
-    keeper = keeper_of(store, intake, decider)
-    store.save("mic", FRONT_END, known(-33.0), enrolled=True)
-    keeper.sync()
-    decider._adopt()
-    written = store.version("mic")
-    exchange(intake, load_model(other))
-    keeper.sync(ending=True)
-    assert store.version("mic") == written  # nothing was learned yet
-    hear(intake, TALK)
-    keeper.sync(ending=True)
-    exchange(intake, model)
-    keeper.sync()
-    hear(intake, silence(0.1))
-    np.testing.assert_array_equal(intake.hearing.baseline.mean, known(-33.0).mean)
-
-
-def test_a_voice_may_be_made_known_before_its_model_is_in_force(
-    model: Model, store: BaselineStore
-) -> None:
-    other = load_model("moonshine6")
-    intake, decider = new_intake(model), Decider(DecisionSettings(), Losses())
-    keeper = keeper_of(store, intake, decider)
-    keeper.sync()
-    usual = LogitBaseline(other.ref.sha256, Baseline(np.ones(6, np.float32), 700))
-    front_end = other.info.front_end
-    nothing = Baseline(np.zeros(front_end.bins, np.float32), 700)
-    store.save("mic", front_end, nothing, usual, enrolled=True)
-    keeper.sync()
-    exchange(intake, other)
-    keeper.sync()
-    hear(intake, silence(0.1))
-    assert intake.hearing.baseline.frames == 700
-    decider._adopt()
-    keeper.sync(ending=True)
-    kept = store.read("mic")
-    assert kept is not None
-    assert kept.enrolled
-
-
-def test_what_waits_to_be_adopted_means_nothing_to_another_model(
-    model: Model, store: BaselineStore
-) -> None:
-    intake = new_intake(model)
-    intake.adopt({fingerprint(FRONT_END): known(-33.0)})
-    intake.hearing = intake.hearing.successor(load_model("moonshine6"), SpeechSettings())
-    hear(intake, TALK)
-    assert intake.hearing.baseline.mean.shape == (320,)
-
-
-def test_another_model_costs_nothing_of_what_was_learned_last(
-    model: Model, store: BaselineStore
-) -> None:
-    intake = new_intake(model)
-    keeper = keeper_of(store, intake)
-    hear(intake, TALK)
-    keeper.sync()
-    hear(intake, TALK)
-    learned = intake.hearing.baseline
-    exchange(intake, load_model("moonshine6"))
-    keeper.sync()
-    kept = store.load("mic", FRONT_END)
-    assert kept is not None
-    assert kept.frames == learned.frames
-    exchange(intake, model)
-    assert intake.hearing.baseline is learned
-
-
-def test_a_model_that_takes_over_knows_the_voice_at_once(
-    model: Model, store: BaselineStore
-) -> None:
-    store.save("mic", FRONT_END, known(-33.0))
-    intake = new_intake(load_model("lightweight-emodb"))
-    keeper_of(store, intake).sync()
-    exchange(intake, model)
-    np.testing.assert_array_equal(intake.hearing.baseline.mean, known(-33.0).mean)
 
 
 def test_nothing_is_kept_of_a_voice_before_a_segment_has_ended(

@@ -44,7 +44,7 @@ class KeptBaseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value for each band. ``frames``: of speech, ``frame_s`` apart. ``enrolled``: from recordings
     made on purpose, not learned by listening. ``kept_at``: Unix seconds. ``usual``: of the model
     that heard it last; None if its logits are not centred by voice. ``others``: the same voice's
-    for other front ends, latest first; they have no others.
+    for other front ends and models, latest first; they have no others.
     """
 
     front_end: str
@@ -174,8 +174,8 @@ class BaselineStore:
     ) -> Version:
         """Save a voice's mean spectrum, and a model's mean logits for it.
 
-        What is kept for other front ends stays. The file is replaced atomically, and belongs to the
-        owner of the folder, whoever runs this. Raises OSError.
+        What is kept for other front ends and models stays. The file is replaced atomically, and
+        belongs to the owner of the folder, whoever runs this. Raises OSError.
         """
         kept = KeptBaseline(
             front_end=fingerprint(front_end),
@@ -185,7 +185,7 @@ class BaselineStore:
             enrolled=enrolled,
             kept_at=round(self._now(), 3),
             usual=None if usual is None else _kept(usual),
-            others=self._others(stream, front_end),
+            others=self._others(stream, front_end, usual),
         )
         self._make_folder()
         file = self.file(stream)
@@ -205,15 +205,21 @@ class BaselineStore:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _give_as(self.folder.parent, self.folder)
 
-    def _others(self, stream: str, front_end: FrontEnd) -> list[KeptBaseline]:
-        """What is kept of a stream for other front ends; nothing if the file is damaged."""
+    def _others(
+        self, stream: str, front_end: FrontEnd, usual: LogitBaseline | None
+    ) -> list[KeptBaseline]:
+        """What is kept of a stream for others; nothing if the file is damaged."""
         try:
             kept = self.read(stream)
         except UserError:
             return []
         found = [] if kept is None else [msgspec.structs.replace(kept, others=[]), *kept.others]
-        own = fingerprint(front_end)
-        return [one for one in found if one.front_end != own][:_MAX_OTHERS]
+        own, model = fingerprint(front_end), None if usual is None else usual.model
+        return [
+            one
+            for one in found
+            if one.front_end != own or (one.usual is not None and one.usual.model != model)
+        ][:_MAX_OTHERS]
 
     def remove(self, stream: str) -> bool:
         """Forget a stream's voice; whether there was anything to forget. Raises OSError."""

@@ -42,7 +42,7 @@ def baseline() -> None:
 def show(settings_file: Path | None, as_json: bool) -> None:
     """Show the streams with a baseline, and the amount of speech in it.
 
-    The newest comes first; models with other features have their own.
+    The newest comes first; each model has its own.
 
     Example: edgeser baseline show --json
     """

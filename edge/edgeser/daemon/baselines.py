@@ -111,9 +111,9 @@ class BaselineKeeper:
         kept.baselines, kept.usuals = {}, {}
         self._store.load(stream, intake.hearing.model.info.front_end)  # raises for other bands
         read = self._store.read(stream)
-        found = [] if read is None else [read, *read.others]
+        found = [] if read is None else [*reversed(read.others), read]  # the latest counts
         kept.baselines = {one.front_end: one.baseline for one in found}
-        usuals = [one.logit_baseline for one in reversed(found)]
+        usuals = [one.logit_baseline for one in found]
         kept.usuals = {usual.model: usual for usual in usuals if usual is not None}
         intake.adopt(dict(kept.baselines))
         decider.adopt(None)

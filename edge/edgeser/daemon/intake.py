@@ -269,12 +269,12 @@ class Intake:
                 self._renewal = None
         renewal.began(self.hearing.state.segments)
         self._adopt()
-        retired, front_end = self.learned, renewal.model.info.front_end
-        if retired is not None and retired.front_end != front_end:
+        retired, model = self.learned, renewal.model
+        if retired is not None and retired.model != model.ref.sha256:
             self._known[fingerprint(retired.front_end)] = retired.baseline
             self.retired_baselines.append(retired)
-        known = self._baseline_for(front_end)
-        self.hearing = self.hearing.successor(renewal.model, renewal.speech, known)
+        known = self._baseline_for(model.info.front_end)
+        self.hearing = self.hearing.successor(model, renewal.speech, known)
 
     @property
     def _frames_at_once(self) -> int:
