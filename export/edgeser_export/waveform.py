@@ -77,7 +77,6 @@ class Frames(nn.Module):
             )
         self.hop = front_end.hop
         self.history = front_end.history
-        self.lookahead = front_end.lookahead
         self.floor = front_end.floor
         filters = _filters(front_end)
         used = np.flatnonzero(filters.any(axis=1))
@@ -91,8 +90,7 @@ class Frames(nn.Module):
 
     def forward(self, waveform: Tensor) -> Tensor:
         """(batch, history + samples) in [-1, 1] -> (batch, samples // hop, bins)."""
-        padded = F.pad(waveform, (0, self.lookahead))[:, None, None, :]
-        spectra = F.conv2d(padded, self.kernels, stride=(1, self.hop))
+        spectra = F.conv2d(waveform[:, None, None, :], self.kernels, stride=(1, self.hop))
         real, imaginary = spectra.chunk(2, dim=1)
         power = real * real + imaginary * imaginary
         if self.filters is not None:

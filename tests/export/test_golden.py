@@ -19,7 +19,7 @@ from tests.export.models import changed
 FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "another mel table": lambda tree: tree["front_end"].update(mel_scale="htk"),
     "swapped labels": lambda tree: [golden["scores"].reverse() for golden in tree["golden"]],
-    "one frame later": lambda tree: tree["front_end"].update(lookback=320),
+    "one frame earlier": lambda tree: tree["front_end"].update(lookback=640),
     "another normalisation": lambda tree: tree["front_end"].update(normalise="level"),
     "another cut": lambda tree: tree["window"].update(cut="centre", frames=60),
 }

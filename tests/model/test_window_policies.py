@@ -80,7 +80,7 @@ CASES = {
         centre_300,
         [
             {"front_end": {"mel_scale": "slaney"}},
-            {"front_end": {"lookback": 480}},
+            {"front_end": {"lookback": 800}},
             {"front_end": {"range_db": 60.0}},
             {"window": {"fill": False}},
             {"window": {"frames": 298}},

@@ -30,9 +30,9 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     """From sound to the input of a network, in two steps: frames, each computed once, and windows.
 
     **Frames.** Frame k analyses the samples [k * hop - lookback, k * hop - lookback + window), so n
-    samples have n // hop frames. With lookback = window - hop frame k ends with the samples of
-    hop k: no frame waits for sound that a window does not hold, and the grid is that of a centred
-    STFT moved by one hop. Samples in front of the sound are zeros. ``kind``:
+    samples have n // hop frames. With lookback = window - hop, the least, frame k ends with the
+    samples of hop k: no frame waits for sound that a window does not hold, and the grid is that of
+    a centred STFT moved by one hop. Samples in front of the sound are zeros. ``kind``:
 
     * ``mel``: power in dB of ``mels`` bands from ``f_min`` to ``f_max``, on ``mel_scale``, the
       filters of ``unit_area`` or else of unit height
@@ -107,9 +107,10 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
                 f"front end: need 0 < hop <= window <= n_fft, got hop {self.hop}, "
                 f"window {self.window}, n_fft {self.n_fft}"
             )
-        if not 0 <= self.lookback <= self.window:
+        if not self.window - self.hop <= self.lookback <= self.window:
             raise ValueError(
-                f"front end: need 0 <= lookback <= window, got lookback {self.lookback}"
+                "front end: need window - hop <= lookback <= window, "
+                f"got window {self.window}, hop {self.hop}, lookback {self.lookback}"
             )
         if not 0 <= self.f_min < self.f_max <= self.sample_rate / 2:
             raise ValueError(f"front end: bad range {self.f_min} to {self.f_max} Hz")
@@ -153,11 +154,6 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
         if self.spectral:
             return 3 * self.bins if self.deltas else self.bins
         return self.bins + 1
-
-    @property
-    def lookahead(self) -> int:
-        """Samples after hop k that frame k still needs."""
-        return max(0, self.window - self.lookback - self.hop)
 
     @property
     def history(self) -> int:
