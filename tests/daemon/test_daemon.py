@@ -136,6 +136,43 @@ def test_a_step_of_the_system_clock_distorts_no_latency_and_no_age(
         assert sum(stages) <= latency.total < DEADLINE_S * 1000
 
 
+class Ended(Talk):
+    """One that ends, after as many blocks as it is given."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__()
+        self.count = blocks
+
+    def blocks(self) -> Iterator[AudioBlock | AudioFault]:
+        for i in range(self.count):
+            yield AudioBlock(np.zeros(320, np.int16), i * 320, time.monotonic())
+
+
+def test_what_has_ended_is_said_since_nothing_more_comes(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "edgeser.daemon.daemon")
+    sources = {"talk": Talk(), "file": Ended(3), "stdin": Ended(0)}
+    daemon = Daemon(settings(tmp_path), sources, MODEL)
+
+    def said() -> list[str]:
+        return [line for line in caplog.messages if "has ended" in line]
+
+    def stop() -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while len(said()) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        daemon.stop()
+
+    threading.Thread(target=stop).start()
+    daemon.run()
+    goes_on = "; the daemon goes on (--once ends it with its sources)"
+    assert sorted(said()) == [
+        f"file has ended{goes_on}",
+        f"stdin has ended without any sound{goes_on}",
+    ]
+
+
 class Microphone(Talk):
     """One that hears real speech, and then silence."""
 

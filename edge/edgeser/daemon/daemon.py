@@ -86,6 +86,7 @@ class Daemon:
         self._calls: SimpleQueue[None] = SimpleQueue()
         self._is_stopping = False
         self._is_reload_due = False
+        self._ended: set[str] = set()
         self._threads = Threads(self._wake)
         self._worker = Threads(self._wake)
         self._backlog = Backlog()
@@ -142,6 +143,7 @@ class Daemon:
                     with self._health.reloading():
                         self._reload.carry_out()
                 self._report(stopping=False)
+                self._say_what_ended()
                 self._baselines.turn()
                 self._health.tell(journal_is_off=self._publisher.journal_is_off)
                 self._rest()
@@ -257,6 +259,14 @@ class Daemon:
         for name, intake in self._intakes.items():
             self._reporters[name].report_failures()
             self._publisher.publish(intake.status(stopping=stopping))
+
+    def _say_what_ended(self) -> None:
+        """Log each source that has ended: nothing more comes from it, however long one waits."""
+        for name, intake in self._intakes.items():
+            if intake.ended.is_set() and name not in self._ended:
+                self._ended.add(name)
+                how = "has ended without any sound" if intake.frame_age_s is None else "has ended"
+                log.info("%s %s; the daemon goes on (--once ends it with its sources)", name, how)
 
     def _tell_all(self, code: FaultCode, message: str, *, recovered: bool) -> None:
         """Publish a fault of the whole daemon on every stream."""
