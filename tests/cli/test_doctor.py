@@ -227,6 +227,29 @@ def test_a_daemon_that_hears_at_the_wrong_pace_is_a_failure(tmp_path: Path) -> N
     assert "have the device record 16 kHz" in finding.fix
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_microphone_that_the_daemon_has_to_itself_is_not_missing(
+    heard: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As PortAudio does with an ALSA device that is busy: it cannot open it, so it does not list it.
+    monkeypatch.setattr("edgeser.audio.devices.input_devices", list)
+    state = msgspec.structs.replace(status("mic"), state="listening" if heard else "no_audio")
+
+    def tell() -> None:
+        for _ in range(3):
+            publisher.publish(state)
+
+    endpoint = f"ipc://{tmp_path}/events.sock"
+    with Publisher([endpoint], on_subscribe=tell) as publisher:
+        settings = Settings(events=msgspec.convert({"bind": [endpoint]}, EventSettings))
+        [finding] = examine(settings, only=("microphones",))
+    assert finding.ok == heard
+    assert finding.found == (
+        "in use by the daemon that runs" if heard else "PortAudio works but finds no microphone"
+    )
+    assert heard or "plug one in, or end the program that has it to itself" in finding.fix
+
+
 def test_who_may_listen_may_not_read_a_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,8 @@ def find_device(devices: Sequence[Device], wanted: str | None) -> int:
     Raises UserError, which lists the devices, when none or several match.
     """
     if not devices:
-        raise UserError("no input device on this machine", "plug in a microphone")
+        fix = "plug in a microphone, or end the program that has it to itself"
+        raise UserError("no input device on this machine", fix)
     if wanted is None:
         for index, device in enumerate(devices):
             if device.is_default:

@@ -23,7 +23,10 @@ def devices(as_json: bool) -> None:
         click.echo(msgspec.json.encode([device._asdict() for device in found]).decode())
         return
     if not found:
-        click.echo("No microphone found. Is one plugged in, and are you in the group 'audio'?")
+        click.echo(
+            "No microphone found. Is one plugged in, does a program have it to itself, and are you "
+            "in the group 'audio'?"
+        )
         return
 
     from rich import box

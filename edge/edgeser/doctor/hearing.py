@@ -50,6 +50,11 @@ def running_streams(endpoint: str) -> dict[str, StatusEvent]:
     return found
 
 
+def is_heard(status: StatusEvent | None) -> bool:
+    """Whether a daemon hears this stream, muted or not."""
+    return status is not None and status.state not in ("starting", "no_audio", "stopping")
+
+
 def described(status: StatusEvent) -> str:
     """``mic: listening, 2 faults``; faults since the daemon began."""
     state = "muted" if status.muted else status.state.replace("_", " ")

@@ -69,20 +69,25 @@ def _environment(_: Settings) -> str:
 
 def _microphones(settings: Settings) -> str:
     from edgeser.audio.devices import find_device, input_devices
+    from edgeser.doctor.hearing import is_heard, running_streams
 
-    wanted = [audio.device for audio in settings.sources if audio.source == "mic"]
+    wanted = [audio for audio in settings.sources if audio.source == "mic"]
     if not wanted:
         return "not needed: the settings name other sources"
     devices = input_devices()
-    if not devices:
-        raise UserError(
-            "PortAudio works but finds no microphone",
-            "plug one in; as a service, see that the user is in the group 'audio'; "
-            "without one, use --source FILE",
-        )
     try:
-        chosen = [devices[find_device(devices, device)].name for device in wanted]
+        chosen = [devices[find_device(devices, audio.device)].name for audio in wanted]
     except UserError as error:
+        # PortAudio does not list a device that a program, such as the daemon, has to itself.
+        streams = running_streams(settings.events.nearest)
+        if all(is_heard(streams.get(audio.name)) for audio in wanted):
+            return "in use by the daemon that runs"
+        if not devices:
+            raise UserError(
+                "PortAudio works but finds no microphone",
+                "plug one in, or end the program that has it to itself; as a service, see that "
+                "the user is in the group 'audio'; without one, use --source FILE",
+            ) from error
         section = "source" if settings.source else "audio"
         raise UserError(str(error), f"set {section}.device, or use --device") from error
     return f"{len(devices)} found; {', '.join(map(repr, chosen))} would be used"
