@@ -135,6 +135,14 @@ def test_finals_are_listed_newest_first_as_many_as_fit() -> None:
     assert numbers == list(range(100, 100 - len(numbers), -1))
 
 
+@pytest.mark.parametrize("width", [60, 70, 80, 100])
+def test_a_final_shows_its_confidence_on_a_narrow_terminal(width: int) -> None:
+    lines = shown(emotion(1, "final", label="disgusted"), width=width, height=30).splitlines()
+    (final,) = [line for line in lines if " 2.5 s  disgusted " in line]
+    assert " 85% " in final
+    assert "…" not in final
+
+
 def test_a_stream_may_have_any_name() -> None:
     finals = [emotion(n, stream=name) for n, name in enumerate(("[red]", "[/x]"))]
     text = shown(*finals)

@@ -274,12 +274,12 @@ def _history(state: ListenState, width: int, rows: int) -> RenderableType:
     table.add_column("segment", justify="right", no_wrap=True)
     table.add_column("length", justify="right", no_wrap=True)
     table.add_column("emotion", no_wrap=True)
-    table.add_column("confidence", no_wrap=True, ratio=1)
+    table.add_column("confidence", no_wrap=True, ratio=1, overflow="crop")
     if wide:
         table.add_column("next", no_wrap=True)
         table.add_column("level", justify="right", no_wrap=True)
     table.add_column("latency", justify="right", style="dim", no_wrap=True)
-    bar_width = 20 if wide else 12
+    bar_width = 20 if wide else 12 if width >= 70 else 0
     for event in list(state.finals)[: -rows - 1 : -1]:
         style = label_style(event.label)
         cells: list[RenderableType] = [_clock_time(event.time)]
@@ -288,8 +288,8 @@ def _history(state: ListenState, width: int, rows: int) -> RenderableType:
         cells.append(f"{event.segment}{'…' if event.continued else ''}")
         cells.append(f"{event.end - event.start:.1f} s")
         cells.append(Text(event.label, f"bold {style}"))
-        confidence = Text(bar(event.confidence, bar_width), style)
-        cells.append(confidence.append(f" {event.confidence:4.0%}", "default"))
+        confidence = Text(f"{event.confidence:4.0%} ")  # first: a narrow terminal cuts the bar
+        cells.append(confidence.append(bar(event.confidence, bar_width), style))
         if wide:
             cells += [_runner_up(event), f"{event.quality.level_dbfs:.0f} dBFS"]
         cells.append(f"{event.latency_ms.total:.0f} ms")
