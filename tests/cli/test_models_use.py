@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from edgeser.errors import UserError
-from edgeser.settings.choice import with_model
+from edgeser.settings.choice import choose, with_model
 from tests.model.test_model import rewritten
 from tests.sounds import SPEECH_FILE
 from tests.system.daemons import edgeser, running
+from tests.unprivileged import unprivileged
 
 OTHER = "lightweight-emodb-int8"
 LINE = f'name = "{OTHER}"\n'
@@ -72,6 +73,16 @@ def test_a_folder_that_is_missing_is_named_with_the_ways_out(tmp_path: Path) -> 
     refusal = edgeser("models", "use", OTHER, "--settings", str(file)).refusal
     assert f"settings {file}: there is no folder {file.parent}; " in refusal
     assert "--settings FILE, or try a model with 'edgeser run --model FILE'" in refusal
+
+
+def test_whoever_may_not_change_the_settings_is_told_how(tmp_path: Path) -> None:
+    file = tmp_path / "edgeser.toml"
+    file.write_text(f"[model]\n{LINE}")
+    tmp_path.chmod(0o500)
+    with unprivileged(), pytest.raises(UserError, match=r"cannot be changed: .*; try sudo"):
+        choose(file, "streaming6", OTHER)
+    tmp_path.chmod(0o700)
+    assert file.read_text() == f"[model]\n{LINE}"
 
 
 def test_a_model_that_drifts_is_not_chosen(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def test_a_port_in_use_is_named(daemon: Daemon) -> None:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         said = refused("--connect", daemon.endpoint, "--listen", listen)
     assert f"--listen {listen}: Address already in use; choose another port" in said
+    assert "or an address of this machine, with --listen" in said  # as where it has no such address
 
 
 def test_a_certificate_that_is_a_device_is_named(daemon: Daemon) -> None:

@@ -171,7 +171,7 @@ def _bind(listen: Listen) -> socket.socket:
         raise UserError(
             f"--listen {listen.host}:{listen.port}: "
             f"{os.strerror(code) if code > 0 else error.strerror}",
-            "choose another port with --listen HOST:PORT",
+            "choose another port, or an address of this machine, with --listen HOST:PORT",
         ) from error
     # Accepted connections inherit it.
     bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)

@@ -98,7 +98,8 @@ def _named(file: Path) -> Iterator[None]:
         ) from error
     except (OSError, UnicodeError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise UserError(f"settings {file}: cannot be changed: {why}") from error
+        fix = "try sudo" if isinstance(error, PermissionError) else None
+        raise UserError(f"settings {file}: cannot be changed: {why}", fix) from error
 
 
 def _bytes(path: Path) -> bytes | None:
