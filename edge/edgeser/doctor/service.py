@@ -192,7 +192,7 @@ def _activity(service: Service) -> str:
 
 def _remedy(service: Service) -> str:
     """What to do if it does not run, hear or hand events on."""
-    state, log = service.state, f"see journalctl -u {service.unit}"
+    state, log = service.state, f"see sudo journalctl -u {service.unit}"
     if state["ActiveState"] == "inactive":
         return f"sudo systemctl start {service.unit}"
     if state["ActiveState"] == "failed":
