@@ -114,8 +114,8 @@ def test_each_model_of_one_front_end_keeps_what_it_usually_says(tmp_path: Path) 
 
 def test_not_for_more_front_ends_than_anybody_has(tmp_path: Path) -> None:
     store = BaselineStore(tmp_path)
-    for hop in range(1, 21):
-        store.save("mic", msgspec.structs.replace(FRONT_END, hop=hop), a_baseline())
+    for number in range(20):
+        store.save("mic", msgspec.structs.replace(FRONT_END, f_min=float(number)), a_baseline())
     kept = store.read("mic")
     assert kept is not None
     assert len(kept.others) == 7

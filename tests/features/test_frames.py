@@ -118,7 +118,16 @@ def test_windows_off_the_grid_are_refused(start: int, end: int) -> None:
 
 @pytest.mark.parametrize(
     "constants",
-    [{"hop": 0}, {"window": 2048}, {"f_max": 9000}, {"lookback": 479}, {"lookback": 641}],
+    [
+        {"hop": 0},
+        {"hop": 200},
+        {"hop": 640},
+        {"sample_rate": 8000, "f_max": 4000},
+        {"window": 2048},
+        {"f_max": 9000},
+        {"lookback": 479},
+        {"lookback": 641},
+    ],
 )
 def test_impossible_front_ends_are_refused(constants: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="front end"):

@@ -13,14 +13,14 @@ from edgeser.features import scaling, voiced_waveform
 from edgeser.features.baseline import Baseline, speech_frames
 from edgeser.features.filters import BandedFilters, Floats, MelScale, mel_filters
 from edgeser.features.scaling import Normalisation, Reference, Scale
-from edgeser.pcm import SAMPLE_RATE
+from edgeser.pcm import FRAME_SAMPLES, SAMPLE_RATE
 
 __all__ = ["Floats", "FrontEnd", "Kind"]
 
 _BLOCK = 128
 """Frames analysed at once: the arrays of many more outgrow the cache and take twice as long."""
 
-_MAX = {"sample_rate": 192_000, "n_fft": 65_536, "mels": 4096, "deltas": 100}
+_MAX = {"n_fft": 65_536, "mels": 4096, "deltas": 100}
 """Far beyond any model's, so that an artefact cannot ask for more memory than there is."""
 
 Kind: TypeAlias = Literal["mel", "linear", "waveform"]
@@ -32,7 +32,8 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
     **Frames.** Frame k analyses the samples [k * hop - lookback, k * hop - lookback + window), so n
     samples have n // hop frames. With lookback = window - hop, the least, frame k ends with the
     samples of hop k: no frame waits for sound that a window does not hold, and the grid is that of
-    a centred STFT moved by one hop. Samples in front of the sound are zeros. ``kind``:
+    a centred STFT moved by one hop. Samples in front of the sound are zeros. Segments consist of
+    the VAD's frames of 20 ms, so a hop divides 320. ``kind``:
 
     * ``mel``: power in dB of ``mels`` bands from ``f_min`` to ``f_max``, on ``mel_scale``, the
       filters of ``unit_area`` or else of unit height
@@ -106,6 +107,11 @@ class FrontEnd(msgspec.Struct, frozen=True, forbid_unknown_fields=True, dict=Tru
             raise ValueError(
                 f"front end: need 0 < hop <= window <= n_fft, got hop {self.hop}, "
                 f"window {self.window}, n_fft {self.n_fft}"
+            )
+        if self.sample_rate != SAMPLE_RATE or FRAME_SAMPLES % self.hop:
+            raise ValueError(
+                f"front end: need {SAMPLE_RATE} samples a second and a hop that divides "
+                f"{FRAME_SAMPLES}, got {self.sample_rate} and {self.hop}"
             )
         if not self.window - self.hop <= self.lookback <= self.window:
             raise ValueError(
