@@ -121,7 +121,7 @@ class Live:
         """The same for asyncio: inference runs in a thread, so that the event loop goes on.
 
         If the task is cancelled, a block that is in the thread is heard, but its events are lost;
-        ``push`` and ``finish`` then go on behind it.
+        ``push`` and ``finish`` then go on after it.
         """
         async for samples in blocks:
             for event in await asyncio.to_thread(self.push, samples):
