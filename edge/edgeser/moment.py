@@ -24,7 +24,8 @@ def parse_moment(text: str, now: datetime) -> float:
     try:
         if ago := _AGO.fullmatch(text):
             return (now - timedelta(seconds=int(ago[1]) * _UNITS_S[ago[2]])).timestamp()
-        return datetime.fromisoformat(text).timestamp()
+        # Python 3.10 does not know Z, which 'date -u +%FT%TZ' and JavaScript write.
+        return datetime.fromisoformat(re.sub("Z$", "+00:00", text)).timestamp()
     except (ValueError, OverflowError, OSError):
         raise UserError(
             f"time {text!r}: expected 15m, 1h, 2d, or a date like 2026-11-20T08:00"
