@@ -95,6 +95,16 @@ def test_float64_and_float32_are_heard_alike() -> None:
     assert single == double
 
 
+@pytest.mark.parametrize("kind", [">i2", ">f4"])
+def test_either_byte_order_is_heard_alike(kind: str) -> None:
+    sound = SOUND if kind == ">i2" else as_floats(SOUND)
+    ours, theirs = (
+        [timeless(event) for event in edgeser.Recognizer(MODEL).samples(samples)]
+        for samples in (sound.astype(kind), sound)
+    )
+    assert ours == theirs
+
+
 def test_asyncio_gets_the_same_events_and_is_not_held_up() -> None:
     async def blocks() -> AsyncIterator[Samples]:
         for block in blocks_of(SOUND, 3200):

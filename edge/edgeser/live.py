@@ -148,6 +148,7 @@ def frames_of(samples: AnySamples) -> AnySamples:
         raise TypeError(f"expected a NumPy array, got {type(samples).__name__}")
     if isinstance(samples, np.ma.MaskedArray):
         raise TypeError("expected an array without a mask; give samples.filled(0)")
+    samples = samples.astype(samples.dtype.newbyteorder("="), copy=False)  # AIFF, RTP: big-endian
     if samples.dtype != np.int16 and not np.issubdtype(samples.dtype, np.floating):
         raise ValueError(f"expected int16 or floats, got {samples.dtype}")
     if samples.ndim not in (1, 2) or (samples.shape[-1] == 0 and samples.ndim == 2):
