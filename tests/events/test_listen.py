@@ -92,6 +92,22 @@ def test_a_reader_that_leaves_is_no_error(endpoint: str) -> None:
         process.stderr.close()
 
 
+@pytest.mark.parametrize("heard", [True, False])
+def test_it_does_not_outlive_its_reader_where_nothing_comes(endpoint: str, heard: bool) -> None:
+    with Publisher([endpoint]) as publisher:
+        process = listen(endpoint)
+        until(lambda: publisher.subscriptions == 1)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        if heard:
+            publisher.publish(fault())
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(PATIENCE_S) == 0
+        assert process.stderr.read() == b""
+        process.stderr.close()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_cleanly_when_told_to(endpoint: str, number: signal.Signals) -> None:
     with Publisher([endpoint]) as publisher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeser.cli.options import Number
+from edgeser.cli.output import end_without_reader
 from edgeser.cli.server_options import daemon_options
 from edgeser.errors import UserError
 
@@ -24,6 +26,9 @@ FRAME_S = 0.1
 
 IDLE_FRAME_S = 0.5
 """Interval of redraws while nothing in it moves."""
+
+LOOK_S = 1.0
+"""Longest time between two looks whether anybody still reads the lines."""
 
 
 @click.command(
@@ -82,14 +87,16 @@ def listen(
     wanted = topics or ("",)
     as_lines = as_json or not _can_draw()
 
-    def subscribe(topics: Sequence[str], wait_s: float | None) -> Subscriber:
+    def subscribe(topics: Sequence[str], wait_s: float) -> Subscriber:
         return Subscriber(connect, topics, wait_s, since=since, key=key, server_key=server_key)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if as_lines:
-            with subscribe(wanted, timeout_s) as subscriber:
-                received = _print_lines(subscriber, count)
+            looks = None if timeout_s is None else math.ceil(timeout_s / LOOK_S)
+            wait_s = LOOK_S if timeout_s is None or looks is None else timeout_s / looks
+            with subscribe(wanted, wait_s) as subscriber:
+                received = _print_lines(subscriber, count, looks)
         else:
             # The status tells whether the daemon is there, so the view needs it.
             shown = wanted if STATUS_PREFIX.startswith(wanted) else (*wanted, STATUS_PREFIX)
@@ -118,27 +125,34 @@ def _can_draw() -> bool:
     return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
-def _print_lines(subscriber: Subscriber, count: int | None) -> int:
-    """Print events until ``count`` or the time-out; returns their number."""
+def _print_lines(subscriber: Subscriber, count: int | None, looks: int | None) -> int:
+    """Print events until ``count``, or ``looks`` time-outs in a row; returns their number.
+
+    Ends also when nobody reads them any more.
+    """
     import msgspec
 
     from edgeser.events.sequence import Gap
 
     out = sys.stdout.buffer
-    received = 0
-    try:
-        for item in subscriber:
-            if isinstance(item, Gap):
-                line = msgspec.json.encode(item)
-            else:
-                line = subscriber.payload
-                received += 1
-            out.write(line + b"\n")
-            out.flush()
-            if received == count:
+    received = silent = 0
+    while received != count:
+        try:
+            item = next(subscriber)
+        except TimeoutError:
+            end_without_reader()
+            silent += 1
+            if silent == looks:
                 break
-    except TimeoutError:
-        pass
+            continue
+        silent = 0
+        if isinstance(item, Gap):
+            line = msgspec.json.encode(item)
+        else:
+            line = subscriber.payload
+            received += 1
+        out.write(line + b"\n")
+        out.flush()
     return received
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import select
 import sys
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,14 @@ def guard() -> None:
         errors or "surrogateescape",
         line_buffering=os.isatty(STDOUT),
     )
+
+
+def end_without_reader() -> None:
+    """Raises ReaderGone if standard output is a pipe or a socket whose reader has ended."""
+    output = select.poll()
+    output.register(STDOUT, 0)  # errors are reported in any case
+    if output.poll(0):
+        raise ReaderGone(0)
 
 
 def _take_up(descriptor: int, mode: int) -> None:
