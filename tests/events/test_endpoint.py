@@ -51,6 +51,7 @@ NO_ENDPOINTS = [
     ),
     *("tcp://", "tcp://:5555", "tcp://127.0.0.1", "tcp://127.0.0.1:", "tcp://127.0.0.1:http"),
     *("tcp://127.0.0.1:65536", "tcp://127.0.0.1:-1", "tcp://127.0.0.1:5 5", "tcp://127.0.0.1:٣"),
+    *("tcp://münchen:5555", "tcp://-x:5555", "tcp://a+b:5555"),
     *("tcp://::1:5555", "tcp://lo;127.0.0.1:5555", "tcp://127.0.0.1:" + "9" * 5000),
 ]
 
@@ -72,7 +73,8 @@ def test_a_unix_socket_has_a_path_of_at_most_107_bytes() -> None:
 
 
 def test_a_subscriber_may_look_elsewhere_but_needs_a_port() -> None:
-    assert str(parse_connect_endpoint("tcp://device.local:5555")) == "tcp://device.local:5555"
+    for host in ("device.local", "[fe80::1%eth0]", "xn--mnchen-3ya.de", "host_name", "10.0.0.7"):
+        assert str(parse_connect_endpoint(f"tcp://{host}:5555")) == f"tcp://{host}:5555"
     for text in ("tcp://*:5555", "tcp://127.0.0.1:*", "tcp://127.0.0.1:0"):
         with pytest.raises(UserError):
             parse_connect_endpoint(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -13,6 +14,9 @@ MAX_IPC_BYTES = 107
 """Longest path of a Unix socket on Linux (``sun_path`` less its closing zero)."""
 
 REPLAY_SUFFIX = ".replay"
+
+_HOST = re.compile(r"\*|[0-9A-Za-z:][0-9A-Za-z.:%_-]*")
+"""What libzmq takes for a host; other letters of a name are xn--... in DNS."""
 
 _EXAMPLES = "use ipc:///path/to/socket or tcp://127.0.0.1:5555"
 
@@ -135,5 +139,10 @@ def _parse_tcp(text: str, address: str) -> TcpEndpoint:
             "use tcp://127.0.0.1:5555, or tcp://[::1]:5555 for IPv6",
         )
     host, port = found
+    if not _HOST.fullmatch(host):
+        raise UserError(
+            f"endpoint {text!r}: '{host}' is no host's name in ASCII",
+            "use its address, or its name as DNS has it (xn--...)",
+        )
     # libzmq does not look names up when it binds, and may take ::1 when it connects.
     return TcpEndpoint("127.0.0.1" if host == "localhost" else host, port)
