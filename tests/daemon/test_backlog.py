@@ -46,7 +46,7 @@ def drain(backlog: Backlog) -> list[Window]:
 
 def test_finals_go_before_partials() -> None:
     backlog = Backlog()
-    partial, final = window("partial", 2), window("final", 1)
+    partial, final = window("partial", 1, "a"), window("final", 1, "b")
     assert backlog.put(partial) is None
     assert backlog.put(final) is None
     assert drain(backlog) == [final, partial]

@@ -16,8 +16,8 @@ MAX_FINALS = 64
 class Backlog:
     """A bounded queue between the threads that cut windows and the worker that runs the model.
 
-    A final leaves it only to the worker. A partial is dropped when a newer partial of its stream
-    comes, or the final of its segment.
+    A final leaves it only to the worker. A partial is dropped when the next window of its stream
+    comes.
     """
 
     def __init__(self) -> None:
@@ -46,18 +46,14 @@ class Backlog:
 
     def put(self, window: Window) -> Window | None:
         """Add a window; a final waits for room. Returns the partial that it displaced, if any."""
-        stream = window.stream
+        stream, is_final = window.stream, window.kind == "final"
         with self._lock:
-            if window.kind == "final":
-                while len(self._finals) >= MAX_FINALS and not self._abandoned:
-                    self._room.wait()
+            while is_final and len(self._finals) >= MAX_FINALS and not self._abandoned:
+                self._room.wait()
+            displaced = self._partials.pop(stream, None)
+            if is_final:
                 self._finals.append(window)
-                waiting = self._partials.get(stream)
-                displaced = waiting if waiting and waiting.segment <= window.segment else None
-                if displaced:
-                    del self._partials[stream]
             else:
-                displaced = self._partials.pop(stream, None)
                 self._partials[stream] = window
             self._unfinished[stream] += displaced is None
             self._work.notify()
