@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -11,7 +12,10 @@ import pytest
 import soundfile
 
 from edgeser.audio.file import FileSource
-from edgeser.audio.source import AudioBlock, AudioFault, SourceError
+from edgeser.audio.network.address import Address
+from edgeser.audio.network.server import NetworkServer
+from edgeser.audio.source import AudioBlock, AudioFault, Source, SourceError
+from edgeser.audio.stdin import RawSource
 from edgeser.daemon.backlog import Backlog
 from edgeser.daemon.intake import Intake
 from edgeser.daemon.reporter import StreamReporter
@@ -29,7 +33,7 @@ MODEL = load_model()
 class Noted(Intake):
     """An intake that notes what it hears, and in which thread."""
 
-    def __init__(self, name: str, source: FileSource, order: list[str]) -> None:
+    def __init__(self, name: str, source: Source, order: list[str]) -> None:
         backlog = Backlog()
         backlog.abandon()  # nobody works here: do not wait for it
         losses = Losses()
@@ -62,8 +66,12 @@ def intakes(tmp_path: Path, *seconds: float, fast: bool = False) -> dict[str, No
     }
 
 
+def names(heard: dict[str, Noted]) -> list[str]:
+    return [name for name, _ in source_threads(heard)]
+
+
 def play(heard: dict[str, Noted]) -> None:
-    threads = [threading.Thread(target=work) for work in source_threads(heard).values()]
+    threads = [threading.Thread(target=work) for _, work in source_threads(heard)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -73,7 +81,7 @@ def play(heard: dict[str, Noted]) -> None:
 
 def test_files_take_turns_in_one_thread_and_each_is_heard_whole(tmp_path: Path) -> None:
     heard = intakes(tmp_path, 0.6, 0.3)
-    assert list(source_threads(heard)) == ["files"]
+    assert names(heard) == ["files"]
     play(heard)
     for intake, samples in zip(heard.values(), (9600, 4800), strict=True):
         assert intake.ended.is_set()
@@ -93,7 +101,7 @@ def test_blocks_were_captured_when_they_were_due(tmp_path: Path) -> None:
 
 def test_fast_files_have_a_thread_each(tmp_path: Path) -> None:
     heard = intakes(tmp_path, 0.3, 0.3, fast=True)
-    assert list(source_threads(heard)) == ["0", "1"]
+    assert names(heard) == ["0", "1"]
     both = threading.Barrier(2)  # a thread that is quick would hear the second file, too
     for intake in heard.values():
         intake.together = both
@@ -133,4 +141,25 @@ def test_a_file_that_is_gone_ends_the_play(tmp_path: Path) -> None:
     heard = intakes(tmp_path, 0.3, 0.3)
     (tmp_path / "1.wav").unlink()
     with pytest.raises(SourceError, match="there is no such file"):
-        source_threads(heard)["files"]()
+        dict(source_threads(heard))["files"]()
+
+
+def test_threads_of_one_name_hear_all_that_they_are_to_hear(tmp_path: Path) -> None:
+    order: list[str] = []
+    first = NetworkServer(Address("127.0.0.1", 0, False), None, None, 1.5)
+    second = NetworkServer(first.address._replace(host="127.0.0.2"), None, None, 1.5)
+    file = FileSource(written(tmp_path / "0.wav", 0.1))
+    reading, writing = os.pipe()
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        sources: dict[str, Source] = {
+            "first": first.streams[0],
+            "second": second.streams[0],
+            "a file": file,
+            "files": RawSource(pipe),
+        }
+        heard = {name: Noted(name, source, order) for name, source in sources.items()}
+        for server in (first, second):
+            server.streams[0].close()
+        play(heard)
+    assert all(intake.ended.is_set() for intake in heard.values())

@@ -134,7 +134,7 @@ class Daemon:
         try:
             self._baselines.start()
             self._worker.start("inference", self._inference.run)
-            for name, work in source_threads(self._intakes).items():
+            for name, work in source_threads(self._intakes):
                 self._threads.start(name, partial(self._listen, work))
             self._reload.say_if_fallen_back()
             while not self._is_over():

@@ -24,29 +24,31 @@ MAX_FAST_THREADS = 8
 """Threads for files that play as fast as they can; one worker runs the model for all of them."""
 
 
-def source_threads(intakes: Mapping[str, Intake]) -> dict[str, Callable[[], None]]:
-    """The work of each thread, by its name; together they hear all sources to their ends."""
+def source_threads(intakes: Mapping[str, Intake]) -> list[tuple[str, Callable[[], None]]]:
+    """Name and work of each thread; together they hear all sources to their ends.
+
+    Streams may be called as a thread of several is, and two addresses may have the same port.
+    """
     played: list[tuple[FileSource, Intake]] = []
     fast: dict[str, Intake] = {}
     served: dict[NetworkServer, dict[str, Intake]] = {}
-    heard: dict[str, Callable[[], None]] = {}
+    heard: list[tuple[str, Callable[[], None]]] = []
     for name, intake in intakes.items():
         source = intake.source
         if isinstance(source, NetworkStream):
             served.setdefault(source.server, {})[source.name] = intake
         elif not isinstance(source, FileSource):
-            heard[name] = intake.listen
+            heard.append((name, intake.listen))
         elif source.live:
             played.append((source, intake))
         else:
             fast[name] = intake
     for server, devices in served.items():
-        heard[f"network-{server.address.port}"] = partial(serve, server, devices)
+        heard.append((f"network-{server.address.port}", partial(serve, server, devices)))
     if played:
-        heard["files"] = partial(play, played)
+        heard.append(("files", partial(play, played)))
     waiting = deque(fast.values())
-    for name in list(fast)[:MAX_FAST_THREADS]:
-        heard[name] = partial(_hear_in_turn, waiting)
+    heard += [(name, partial(_hear_in_turn, waiting)) for name in list(fast)[:MAX_FAST_THREADS]]
     return heard
 
 
