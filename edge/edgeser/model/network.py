@@ -44,7 +44,7 @@ class Segment(Protocol):
     def window(self, frames: FrameStream, start: int, end: int) -> Speech:
         """The window of the samples [start, end) of the stream, within the segment.
 
-        Each call has a later ``end`` than the one before, except that a final may have the same.
+        Each partial has a later ``end`` than the one before; the final may end before them.
         """
         ...
 
