@@ -16,7 +16,7 @@ from edgeser.model.model import Model, load_model
 from edgeser.settings.schema import DecisionSettings, SpeechSettings
 from tests.baselines.learner import FRONT_END
 from tests.daemon.voices import TALK, exchange, hear, keeper_of, known, new_intake
-from tests.export.models import changed
+from tests.model.artefacts import changed
 from tests.sounds import silence
 
 

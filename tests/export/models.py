@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import msgspec
 import numpy as np
-import onnx
 import torch
 
 from edgeser.model.artefact import (
@@ -99,13 +94,3 @@ def origin_of(recipe: Recipe) -> Origin:
         date="2026-11-21",
         commit="none",
     )
-
-
-def changed(path: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
-    """The artefact with its metadata changed."""
-    graph = onnx.load(path)
-    tree = msgspec.json.decode(graph.metadata_props[0].value)
-    change(tree)
-    graph.metadata_props[0].value = msgspec.json.encode(tree).decode()
-    onnx.save(graph, tmp_path / "changed.onnx")
-    return tmp_path / "changed.onnx"

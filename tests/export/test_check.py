@@ -15,7 +15,8 @@ from edgeser_export.record import Calibration
 from edgeser_train.evaluation.unknown_voice_calibration import UnknownVoiceCalibration
 from edgeser_train.training import checkpoint
 from tests.command_line import edgeser
-from tests.export.models import changed, small
+from tests.export.models import small
+from tests.model.artefacts import changed
 from tests.sounds import SPEECH_FILE
 
 

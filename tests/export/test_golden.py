@@ -14,7 +14,7 @@ from edgeser.model.artefact import (
     model_path,
 )
 from edgeser.model.model import load_model
-from tests.export.models import changed
+from tests.model.artefacts import changed
 
 FAULTS: dict[str, Callable[[dict[str, Any]], None]] = {
     "another mel table": lambda tree: tree["front_end"].update(mel_scale="htk"),

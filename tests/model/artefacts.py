@@ -119,3 +119,13 @@ def write_artefact(
     onnx.checker.check_model(graph)
     onnx.save(graph, path)
     return network
+
+
+def changed(path: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """The artefact with its metadata changed."""
+    graph = onnx.load(path)
+    tree = msgspec.json.decode(graph.metadata_props[0].value)
+    change(tree)
+    graph.metadata_props[0].value = msgspec.json.encode(tree).decode()
+    onnx.save(graph, tmp_path / "changed.onnx")
+    return tmp_path / "changed.onnx"
